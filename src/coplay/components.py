@@ -1,0 +1,157 @@
+"""Components: the folder is the registry, and a component's class is its own config section.
+
+``game.name = "sample_exchange"`` is the one class that ``games/sample_exchange.py`` defines; ``"my_pkg.mod:Cls"`` is the
+user's. A new model, game, engine, metric, source or partition is one new file in its folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+FOLDERS = {
+    "source": "coplay.data.sources",
+    "partition": "coplay.data.partitions",
+    "game": "coplay.games",
+    "engine": "coplay.engines",
+    "model": "coplay.models",
+    "metric": "coplay.metrics",
+}
+"""Kind of component to the package whose modules are its registry."""
+
+_BASES = {
+    "source": "Source",
+    "partition": "Partition",
+    "game": "Game",
+    "engine": "Engine",
+    "model": "LocalModel",
+    "metric": "Metric",
+}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """List the known names, the nearest to ``name`` first.
+
+    Example:
+        >>> nearest("roudns", ["local_steps", "rounds"])
+        'rounds, local_steps'
+    """
+    return ", ".join(sorted(known, key=lambda k: (-difflib.SequenceMatcher(None, name, k).ratio(), k))) or "none"
+
+
+class Section(BaseModel):
+    """A frozen part of a config whose unknown keys are answered with the nearest known ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_nearest_key(cls, values: Any, handler: ValidatorFunctionWrapHandler) -> Self:
+        try:
+            return handler(values)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            details: list[InitErrorDetails] = []
+            for item in error.errors():
+                message = item["msg"].removeprefix("Value error, ")
+                if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+                    known = nearest(str(item["loc"][0]), cls.model_fields)
+                    message = f"unknown key; known, nearest first: {known}"
+                elif item["type"] not in ("coplay", "value_error", "missing"):
+                    message = f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
+                kind = PydanticCustomError("coplay", message.replace("{", "{{").replace("}", "}}"))  # type: ignore[arg-type]
+                details.append({"type": kind, "loc": item["loc"], "input": item["input"]})
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+
+
+class Component(Section):
+    """Base of everything that a config names: its fields are the settings, its class is found by name.
+
+    ``citation`` lists BibTeX keys of ``coplay.citations`` for what the class implements.
+    """
+
+    citation: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """The smallest sensible instance, for the contract tests and the documentation."""
+        return cls()
+
+    def fresh(self) -> Self:
+        """A new instance with the same settings, which shares nothing with this one."""
+        return type(self).model_validate(self.model_dump(exclude_unset=True))
+
+
+def names(kind: str) -> list[str]:
+    """Names of all components of a kind that coplay ships.
+
+    Example:
+        >>> "sample_exchange" in names("game")
+        True
+    """
+    package = importlib.import_module(FOLDERS[kind])
+    found = []
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name != "base" and _own_class(importlib.import_module(f"{FOLDERS[kind]}.{module.name}"), kind):
+            found.append(module.name)
+    return sorted(found)
+
+
+def find(kind: str, name: str) -> type:
+    """The class of a component.
+
+    Args:
+        kind: A key of :data:`FOLDERS`.
+        name: The module's name in that folder, or ``"package.module:Class"``.
+
+    Raises:
+        ValueError: There is none; the message lists the known names, the nearest first.
+
+    Example:
+        >>> find("game", "sample_exchange").__name__
+        'SampleExchange'
+    """
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"cannot import the {kind} {name!r} ({error}); expected 'package.module:Class'") from None
+        if not inspect.isclass(found):
+            raise ValueError(f"the {kind} {name!r} is no class but {type(found).__name__}")
+        return found
+    try:
+        module = importlib.import_module(f"{FOLDERS[kind]}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{FOLDERS[kind]}.{name}":
+            raise
+        module = None
+    found = _own_class(module, kind) if module else None
+    if found is None:
+        raise ValueError(
+            f"unknown {kind} {name!r}; known, nearest first: {nearest(name, names(kind))} (or 'package.module:Class')"
+        )
+    return found
+
+
+def name_of(kind: str, component: object) -> str:
+    """The name under which a config finds this component's class again."""
+    cls = type(component)
+    folder, _, module = cls.__module__.rpartition(".")
+    return module if folder == FOLDERS[kind] else f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _own_class(module: Any, kind: str) -> type | None:
+    """The public component class that a module of a registry folder defines itself, if it does."""
+    base = getattr(importlib.import_module(f"{FOLDERS[kind]}.base"), _BASES[kind])
+    for cls in vars(module).values():
+        own = inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, base)
+        if own and not cls.__name__.startswith("_"):
+            return cls  # type: ignore[no-any-return]
+    return None

@@ -1,0 +1,49 @@
+"""Sites that hold whole classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from coplay.data.partitions.base import Deal, Partition, check_classes, check_names, need_labels, shuffled
+
+
+class ByClass(Partition):
+    """Each player holds the classes it names; a class that several name is split evenly between them.
+
+    Args:
+        classes: Classes by player.
+
+    Example:
+        >>> labels = torch.tensor([0, 0, 1, 1, 2, 2])
+        >>> deal = ByClass(classes={"north": (0, 1), "south": (1, 2)}).deal(labels, 6, ["north", "south"], torch.Generator())
+        >>> labels[deal["north"]].tolist(), labels[deal["south"]].tolist()
+        ([0, 0, 1], [1, 2, 2])
+    """
+
+    classes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+
+    def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
+        """Deal class after class."""
+        labels = need_labels(labels, "by_class")
+        check_names(self.classes, players, "data.partition.classes")
+        check_classes((c for own in self.classes.values() for c in own), labels, "data.partition.classes")
+        hands: dict[str, list[Tensor]] = {name: [] for name in players}
+        for c in sorted({c for own in self.classes.values() for c in own}):
+            holders = [name for name in players if c in self.classes[name]]
+            cards = shuffled((labels == c).nonzero().flatten(), generator)
+            for name, hand in zip(holders, cards.tensor_split(len(holders)), strict=True):
+                hands[name].append(hand)
+        return {
+            name: torch.cat(hand).sort().values if hand else torch.empty(0, dtype=torch.int64)
+            for name, hand in hands.items()
+        }
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Two players, of whom one holds a single class."""
+        return cls(classes={"a": (0, 1), "b": (2,)})

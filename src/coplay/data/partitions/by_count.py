@@ -1,0 +1,60 @@
+"""Sites that hold so many samples of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from coplay.data.partitions.base import Deal, Partition, check_classes, check_names, need_labels, shuffled
+from coplay.errors import DataError
+
+
+class ByCount(Partition):
+    """Each player holds a number of samples per class, disjoint from everybody else's.
+
+    Args:
+        counts: By player, either one number for every class or one number per class 0, 1, ….
+
+    Example:
+        >>> labels = torch.arange(30) % 3
+        >>> deal = ByCount(counts={"a": 2, "b": (5, 0, 1)}).deal(labels, 30, ["a", "b"], torch.Generator())
+        >>> torch.bincount(labels[deal["a"]]).tolist(), torch.bincount(labels[deal["b"]]).tolist()
+        ([2, 2, 2], [5, 0, 1])
+    """
+
+    counts: dict[str, int | tuple[int, ...]] = Field(default_factory=dict)
+
+    def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
+        """Deal from the top of each class's shuffled deck."""
+        labels = need_labels(labels, "by_count")
+        check_names(self.counts, players, "data.partition.counts")
+        classes = labels.unique().tolist()
+        decks = {c: shuffled((labels == c).nonzero().flatten(), generator) for c in classes}
+        deal = {}
+        for name in players:
+            given = self.counts[name]
+            wanted = dict.fromkeys(classes, given) if isinstance(given, int) else dict(enumerate(given))
+            if min(wanted.values()) < 0:
+                raise DataError(f"data.partition.counts: player '{name}' asks for a negative number of samples")
+            check_classes((c for c, count in wanted.items() if count), labels, "data.partition.counts")
+            hand = []
+            for c, count in wanted.items():
+                if not count:
+                    continue
+                if count > len(decks[c]):
+                    raise DataError(
+                        f"data.partition.counts: player '{name}' asks for {count} samples of class {c}, {len(decks[c])} are left"
+                    )
+                hand.append(decks[c][:count])
+                decks[c] = decks[c][count:]
+            deal[name] = torch.cat(hand).sort().values if hand else torch.empty(0, dtype=torch.int64)
+        return deal
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Two players with two samples of every class."""
+        return cls(counts={"a": 2, "b": 2})

@@ -1,0 +1,95 @@
+"""Folders of IDX files, the form of MNIST, Fashion-MNIST and their relatives."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from coplay.data.sources.base import Dataset, Source, labelled_images
+from coplay.errors import DataError
+
+_FILES = {"train": "train", "test": "t10k"}
+
+
+class Idx(Source):
+    """A folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the same for ``t10k``, gzipped or not.
+
+    Args:
+        folder: Where the four files lie.
+        threshold: Grey value in (0, 1] from which a pixel is 1. 0.4375 is the paper's for MNIST.
+        grey: Keep grey values in [0, 1] instead of binary pixels.
+
+    Example:
+        >>> Idx(folder="no/such/place").load()
+        Traceback (most recent call last):
+        coplay.errors.DataError: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz in no/such/place; ...
+    """
+
+    folder: str
+    threshold: float = Field(default=0.4375, gt=0, le=1)
+    grey: bool = False
+
+    def load(self) -> Dataset:
+        """Read and check the four files."""
+        splits = {split: self._split(prefix) for split, prefix in _FILES.items()}
+        shapes = {split: tuple(images.shape[1:]) for split, (images, _) in splits.items()}
+        if shapes["train"] != shapes["test"]:
+            raise DataError(f"{self.folder}: training images are {shapes['train']}, test images {shapes['test']}")
+        name = Path(self.folder).expanduser().name or self.folder
+        return labelled_images(name, splits["train"], splits["test"], None if self.grey else self.threshold)
+
+    def _split(self, prefix: str) -> tuple[Tensor, Tensor]:
+        images, labels = self._read(f"{prefix}-images-idx3-ubyte", 3), self._read(f"{prefix}-labels-idx1-ubyte", 1)
+        if len(images) != len(labels):
+            raise DataError(f"{self.folder}: {len(images)} {prefix} images but {len(labels)} labels")
+        return torch.from_numpy(images).float() / 255, torch.from_numpy(labels).long()
+
+    def _read(self, name: str, axes: int) -> np.ndarray:
+        folder = Path(self.folder).expanduser()
+        path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
+        if path is None:
+            raise DataError(
+                f"no file {name} or {name}.gz in {folder}; an IDX folder has images and labels of the splits train and t10k"
+            )
+        try:
+            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"cannot read {path}: {error}") from error
+        head = 4 + 4 * axes
+        if len(content) < head or content[:4] != bytes([0, 0, 8, axes]):
+            raise DataError(f"{path} is no IDX file of {axes}-dimensional bytes (begins with {content[:4].hex()})")
+        shape = struct.unpack(f">{axes}I", content[4:head])
+        if len(content) - head != int(np.prod(shape)):
+            raise DataError(f"{path} promises {shape} bytes and holds {len(content) - head}; it is damaged or cut off")
+        return np.frombuffer(content, np.uint8, offset=head).reshape(shape).copy()
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A few noise images in a temporary folder, of MNIST's form."""
+        import tempfile
+
+        folder = Path(tempfile.mkdtemp(prefix="coplay-idx-"))
+        rng = np.random.default_rng(0)
+        for prefix in _FILES.values():
+            write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", rng.integers(0, 256, (20, 6, 6), dtype=np.uint8))
+            write_idx(folder / f"{prefix}-labels-idx1-ubyte", (np.arange(20) % 4).astype(np.uint8))
+        return cls(folder=str(folder))
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Write bytes as an IDX file, gzipped if the name ends in ``.gz``.
+
+    Args:
+        path: File to write.
+        array: Type uint8, any number of axes.
+    """
+    content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)

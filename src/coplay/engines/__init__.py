@@ -1,0 +1,1 @@
+"""WHERE a game runs: in one process, on a cluster, between organisations."""

@@ -1,0 +1,82 @@
+"""The contract of an engine: seat players, carry messages to them, count what travels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from pydantic import PrivateAttr
+
+from coplay.components import Component
+from coplay.games.base import Game
+from coplay.message import Ledger, Message, Part, PlayerLost, part_bytes
+from coplay.player import Player
+
+
+def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost:
+    """One player's answer to one message; any failure inside the player becomes a :class:`PlayerLost`.
+
+    A model is foreign code, so whatever it raises is caught here, where player, action and round are known.
+    """
+    try:
+        return player.serve(message) or game.serve(player, message)
+    except Exception as error:
+        reason = str(error) if str(error) else type(error).__name__
+        if not type(error).__module__.startswith("coplay."):
+            reason = f"{type(error).__name__}: {reason}"
+        return PlayerLost(player.name, message.action, message.round, reason)
+
+
+class Engine(Component):
+    """A place where players sit. Engines know only ``Player``, ``Game.serve`` and ``Message``.
+
+    Subclasses give ``seat``, ``deliver`` and ``close``; counting what travels is common to all.
+    """
+
+    _ledger: Ledger = PrivateAttr(default_factory=Ledger)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Payload that travelled so far, per purpose and link."""
+        return self._ledger
+
+    def start_ledger(self, ledger: Ledger) -> None:
+        """Go on counting from what travelled before."""
+        self._ledger = ledger
+
+    def ask(self, messages: Sequence[Message], purpose: str = "exchange") -> list[Message | PlayerLost]:
+        """Deliver messages and return the answers in the order of the messages.
+
+        A payload part of a request is counted on the link from the player it came from (its name in the payload) to
+        the receiver of the message; that it may pass through the coordinator is the engine's affair. Parts of answers
+        are counted only when they are addressed to the sender of the request, else when they are routed on.
+
+        Args:
+            messages: At most one per player.
+            purpose: Heading under which the ledger counts: ``"exchange"`` or ``"evaluation"``.
+        """
+        replies = self.deliver(messages)
+        for message, reply in zip(messages, replies, strict=True):
+            for sender, part in message.payload.items():
+                self._count(purpose, sender, message.receiver, part)
+            if isinstance(reply, Message):
+                for receiver, part in reply.payload.items():
+                    if receiver == message.sender:
+                        self._count(purpose, reply.sender, receiver, part)
+        return replies
+
+    def _count(self, purpose: str, sender: str, receiver: str, part: Part) -> None:
+        samples = len(part) if hasattr(part, "__len__") else 0
+        self._ledger.add(purpose, sender, receiver, bytes=part_bytes(part), samples=samples)
+
+    @abstractmethod
+    def seat(self, players: Sequence[Player], game: Game) -> None:
+        """Take the players and the game whose ``serve`` answers for them."""
+
+    @abstractmethod
+    def deliver(self, messages: Sequence[Message]) -> list[Message | PlayerLost]:
+        """Carry each message to its receiver; answers come in the order of the messages, whoever is first."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the players go; closing twice does no harm."""

@@ -1,0 +1,58 @@
+"""All players in this process, one after the other: the default, and the oracle for every other engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from pydantic import Field, PrivateAttr
+
+from coplay.engines.base import Engine, answer
+from coplay.games.base import Game
+from coplay.message import Message, PlayerLost
+from coplay.player import Player
+
+
+class Local(Engine):
+    """Play in one process.
+
+    Args:
+        threads: Threads that torch uses. Sums of floats depend on it, so it is part of the config and not taken from
+            the machine: the same config gives the same bits on 2 and on 64 cores.
+
+    Example:
+        >>> Local(threads=2)
+        Local(threads=2)
+    """
+
+    threads: int = Field(default=1, ge=1)
+
+    _players: dict[str, Player] = PrivateAttr(default_factory=dict)
+    _game: Game | None = PrivateAttr(default=None)
+    _threads_before: int | None = PrivateAttr(default=None)
+
+    def seat(self, players: Sequence[Player], game: Game) -> None:
+        """Take the players; torch is set to ``threads`` until :meth:`close`."""
+        self._players, self._game = {player.name: player for player in players}, game
+        if self._threads_before is None:
+            self._threads_before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+
+    def deliver(self, messages: Sequence[Message]) -> list[Message | PlayerLost]:
+        """Answer message after message."""
+        if self._game is None:
+            raise RuntimeError("seat the players before asking them")
+        return [answer(self._game, self._players[message.receiver], message) for message in messages]
+
+    def close(self) -> None:
+        """Let the players go and give torch its threads back."""
+        self._players, self._game = {}, None
+        if self._threads_before is not None:
+            torch.set_num_threads(self._threads_before)
+            self._threads_before = None
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """One thread."""
+        return cls(threads=1)

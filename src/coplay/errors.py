@@ -1,0 +1,86 @@
+"""Every error a user can cause, one class each; the command line turns them into one message and exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class CoplayError(Exception):
+    """Base of all errors that coplay raises on purpose.
+
+    The message says what was expected, what came, where, and what to do.
+    """
+
+
+class ConfigError(CoplayError):
+    """One or more faults of a config, reported together.
+
+    Args:
+        problems: One sentence each, beginning with the place, such as ``game.rounds: …``.
+
+    Example:
+        >>> print(ConfigError(["seed: expected an integer, got 'x'"]))
+        1 problem in the config:
+          - seed: expected an integer, got 'x'
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        noun = "problem" if len(self.problems) == 1 else "problems"
+        lines = [f"{len(self.problems)} {noun} in the config:", *(f"  - {p}" for p in self.problems)]
+        super().__init__("\n".join(lines))
+
+
+class DataError(CoplayError):
+    """Data that cannot be read, or that a partition cannot deal out."""
+
+
+class SpaceError(CoplayError):
+    """Samples that do not lie in the space they claim to lie in."""
+
+
+class EquilibriumError(CoplayError):
+    """Weights for which the game has no unique equilibrium, or an iteration that did not reach its residual."""
+
+
+class ModelError(CoplayError):
+    """A model that cannot be built, restored, or learn from what it was given."""
+
+
+class PlayerError(CoplayError):
+    """A player failed during a game.
+
+    Args:
+        player: Name of the player.
+        action: What it was asked to do.
+        round: The round it was asked in.
+        reason: What went wrong, in words.
+    """
+
+    def __init__(self, player: str, action: str, round: int, reason: str) -> None:
+        self.player, self.action, self.round, self.reason = player, action, round, reason
+        super().__init__(f"player '{player}' failed at '{action}' in round {round}: {reason}")
+
+
+class RunFolderError(CoplayError):
+    """A run folder that exists already, is missing, or is no run."""
+
+
+class CheckpointError(CoplayError):
+    """A checkpoint that cannot be written or read."""
+
+
+class MissingExtra(CoplayError):
+    """An optional package is needed and absent.
+
+    Args:
+        package: The package that failed to import.
+        extra: The extra of coplay that installs it.
+
+    Example:
+        >>> print(MissingExtra("ray", "ray"))
+        this needs the package 'ray', which is not installed; run: pip install 'coplay[ray]'
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"this needs the package '{package}', which is not installed; run: pip install 'coplay[{extra}]'")

@@ -1,0 +1,348 @@
+"""A config brought to life. Reads from top to bottom like the arrow:
+
+config → data → players → game on an engine → measurements → result
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coplay import storage
+from coplay.components import find, name_of
+from coplay.config import Config
+from coplay.data.sources.base import LABEL, Dataset
+from coplay.engines.base import Engine
+from coplay.errors import CheckpointError, CoplayError, DataError, RunFolderError
+from coplay.games.base import Game, Row, State
+from coplay.message import COORDINATOR, Ledger, Message
+from coplay.metrics.base import Reference
+from coplay.metrics.features import DomainClassifier
+from coplay.player import Player
+from coplay.result import Result, by_player, space_to_json, versions
+from coplay.space import Samples, Space
+from coplay.streams import derive, stream
+
+Report = Callable[[str, int, int], None]
+"""Progress: (what, how far, of how many)."""
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Who holds what, in a simulation.
+
+    Args:
+        space: The variables that players learn.
+        data: Private samples by player.
+        shares: Class shares by player, each of shape (C,); None without classes.
+        counts: Number of samples per class, by player.
+        notes: What a reader of the report should know.
+    """
+
+    space: Space
+    data: dict[str, Samples]
+    shares: Tensor | None
+    counts: dict[str, list[int]]
+    notes: tuple[str, ...]
+
+
+class Federation:
+    """Plays the games that a config names and leaves a run folder.
+
+    Args:
+        config: What to play.
+
+    Example:
+        >>> import tempfile
+        >>> config = Config.from_dict({
+        ...     "players": 2, "model": "exponential_family", "game": {"name": "sample_exchange", "rounds": 2},
+        ...     "measure": {"metrics": []}})
+        >>> result = Federation(config).run(Path(tempfile.mkdtemp()) / "run")
+        >>> [len(play.rows) for play in result.plays.values()]
+        [2]
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    # ------------------------------------------------------------------------------------------ the data flow
+
+    def run(self, folder: Path, report: Report | None = None) -> Result:
+        """Play from the start into a new folder.
+
+        Raises:
+            RunFolderError: The folder exists and is not empty.
+            CoplayError: Anything a config, data or a model can be at fault for; what was learned stays on disk.
+        """
+        if folder.exists() and any(folder.iterdir()):
+            raise RunFolderError(
+                f"{folder} exists; expected a new or empty folder. Go on with 'coplay resume {folder}', name another with "
+                "--out, or remove it"
+            )
+        data, sites, games = self.prepare()
+        storage.write_atomically(folder / "config.toml", self.config.to_toml().encode())
+        record = {
+            "status": "running",
+            "config": self.config.to_dict(),
+            "versions": versions(),
+            "data": {
+                "name": data.name,
+                "train": len(data.train),
+                "test": len(data.test),
+                "space": space_to_json(data.space),
+                "counts": sites.counts,
+            },
+            "notes": list(sites.notes),
+            "games": {name: self.prediction(game, sites) for name, game in games.items()},
+        }
+        storage.write_json(folder / "run.json", record)
+        return self._play_all(folder, data, sites, games, report or _silent)
+
+    @classmethod
+    def resume(cls, folder: Path, report: Report | None = None) -> Result:
+        """Go on with a run that was stopped, killed or failed, from its last checkpoints.
+
+        Raises:
+            RunFolderError: There is no run, or its config was changed.
+        """
+        result = Result.load(folder)
+        result.check_config()
+        federation = cls(result.config)
+        data, sites, games = federation.prepare()
+        return federation._play_all(folder, data, sites, games, report or _silent)
+
+    def prepare(self) -> tuple[Dataset, Sites, dict[str, Game]]:
+        """Load and deal the data and check that the games can be played on them; nothing is written."""
+        data = self.config.data.source.load()
+        sites = self._deal(data)
+        main = name_of("game", self.config.game).rpartition(":")[2]
+        games = {main: self.config.game} | {name: self._carried(name) for name in self.config.compare}
+        self.config.game.start(self.config.player_names, self.config.seed)
+        needy = self.config.game.needs_data(self.config.player_names, self.config.seed)
+        empty = [name for name in needy if not len(sites.data[name])]
+        if empty:
+            raise DataError(
+                f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. Give it "
+                "samples, or own weight 0 in the game so that it learns from others only"
+            )
+        for name in self.config.player_names:  # a model that cannot live on the data says so before anything is written
+            self._player(name, sites.space, sites.space.empty(), None)
+        return data, sites, games
+
+    def _deal(self, data: Dataset) -> Sites:
+        names, labels = self.config.player_names, data.train[LABEL] if data.classes else None
+        generator = stream(self.config.seed, "partition")
+        deal = self.config.data.partition.deal(labels, len(data.train), names, generator)
+        space = data.space.only(data.inputs)
+        held = {name: space.restrict(data.train[deal[name]]) for name in names}
+        if labels is None:
+            return Sites(space, held, None, {}, ())
+        counts = torch.stack([torch.bincount(labels[deal[name]], minlength=data.classes) for name in names])
+        notes = [
+            f"{name} holds a single class ({int(row.argmax())}); allowed, but alone it can learn nothing else"
+            for name, row in zip(names, counts, strict=True)
+            if (row > 0).sum() == 1
+        ]
+        shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
+        return Sites(space, held, shares, dict(zip(names, counts.tolist(), strict=True)), tuple(notes))
+
+    def _carried(self, name: str) -> Game:
+        """A game carried along, with the main game's amount of learning."""
+        main = self.config.game
+        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
+        return find("game", name).model_validate(amount)  # type: ignore[attr-defined, no-any-return]
+
+    def prediction(self, game: Game, sites: Sites) -> dict[str, Any]:
+        """The influence matrix and the class shares it predicts; empty where there is no theory."""
+        names = self.config.player_names
+        influence = game.predict(names, self.config.seed)
+        if influence is None:
+            return {}
+        found: dict[str, Any] = {"influence": influence.tolist()}
+        if sites.shares is not None:
+            found["predicted"] = dict(zip(names, (influence @ sites.shares).tolist(), strict=True))
+        return found
+
+    def _play_all(
+        self, folder: Path, data: Dataset, sites: Sites, games: Mapping[str, Game], report: Report
+    ) -> Result:
+        reference = self._reference(folder, data, report)
+        record = storage.read_json(folder / "run.json")
+        if reference:
+            classifier = reference.classifier
+            record["classifier"] = {"accuracy": classifier.accuracy, "n_test": classifier.n_test}
+        status: dict[str, Any] = {"status": "finished"}
+        try:
+            for name, game in games.items():
+                _Match(self, name, game, folder / name, sites, reference).run(report)
+        except (CoplayError, KeyboardInterrupt) as error:
+            status = {"status": "stopped" if isinstance(error, KeyboardInterrupt) else "failed", "reason": str(error)}
+            raise
+        finally:
+            record.pop("reason", None)
+            with contextlib.suppress(CheckpointError):  # a full disk must not hide the error that is on its way
+                storage.write_json(folder / "run.json", record | status)
+        result = Result.load(folder)
+        storage.write_json(folder / "summary.json", result.summary())
+        return result
+
+    def _reference(self, folder: Path, data: Dataset, report: Report) -> Reference | None:
+        """The domain classifier, trained once per run; None where the source has no classes or nothing is measured."""
+        if not data.classes or not self.config.measure.metrics or not len(data.test):
+            return None
+        space = data.space.only(data.inputs)
+        classifier = DomainClassifier(space, data.classes, derive(self.config.seed, "classifier"))
+        path = folder / "classifier.safetensors"
+        if path.exists():
+            classifier.load_state_dict(storage.load_tensors(path))
+        else:
+            report("domain classifier", 0, 1)
+            classifier.fit(
+                space.restrict(data.train), data.train[LABEL], space.restrict(data.test), data.test[LABEL]
+            )
+            storage.save_tensors(path, classifier.state_dict())
+            report("domain classifier", 1, 1)
+        return Reference(space.restrict(data.test), classifier)
+
+    def _player(self, name: str, space: Space, data: Samples, home: Path | None) -> Player:
+        return Player(name, space, data, self.config.player_model(name), self.config.seed, home)
+
+    def seat(self, game: Game, sites: Sites, home: Path) -> list[Player]:
+        """The players of one game, each with the data that the game gives it; who has none and needs some stays out."""
+        union = torch.cat(list(sites.data.values())) if game.pools_data else None
+        held = {name: own if union is None else union for name, own in sites.data.items()}
+        needy = game.needs_data(list(held), self.config.seed)
+        return [
+            self._player(name, sites.space, data, home) for name, data in held.items() if len(data) or name not in needy
+        ]
+
+
+class _Match:
+    """One game of a run: from its last checkpoint to its last round."""
+
+    def __init__(
+        self, federation: Federation, name: str, game: Game, home: Path, sites: Sites, reference: Reference | None
+    ) -> None:
+        self.config, self.name, self.game, self.home = federation.config, name, game, home
+        self.reference = reference
+        self.players = federation.seat(game, sites, home)
+        self.predicted = federation.prediction(game, sites).get("predicted", {})
+        self.engine: Engine = self.config.engine.fresh()
+
+    def run(self, report: Report) -> None:
+        """Play, measure and write down, round after round."""
+        try:
+            self.engine.seat(self.players, self.game)
+            state, done = self._restore()
+            mark = time.perf_counter()
+            for round in range(done + 1, self.game.rounds + 1):
+                report(self.name, round - 1, self.game.rounds)
+                begin = time.perf_counter()
+                state, row = self.game.play(self.engine, state, round)
+                played = time.perf_counter()
+                if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
+                    state, measured = self._measure(state, round)
+                    row = row | ({"measured": measured} if measured else {})
+                end = time.perf_counter()
+                seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": begin - mark}
+                self._append({"round": round, **row, "seconds": seconds})
+                mark = end
+                if round % self.config.checkpoint.every_rounds == 0 or round == self.game.rounds:
+                    self._checkpoint(state, round)
+            report(self.name, self.game.rounds, self.game.rounds)
+            self._export(state)
+        finally:
+            self.engine.close()
+
+    def _measure(self, state: State, round: int) -> tuple[State, Row]:
+        """Draw fresh samples from everybody, keep some to show, reduce them to values."""
+        asks = [
+            Message("evaluate", COORDINATOR, name, round, {"n": self.config.measure.samples}) for name in state.players
+        ]
+        answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
+        drawn = {answer.sender: answer.samples()[COORDINATOR] for answer in answers}
+        shown = {name: samples[: self.config.measure.shown] for name, samples in drawn.items()}
+        storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
+        measured: Row = {name: self._values(name, samples) for name, samples in drawn.items()} if self.reference else {}
+        return state.without({loss.player for loss in lost}), measured
+
+    def _values(self, name: str, samples: Samples) -> dict[str, Any]:
+        assert self.reference is not None
+        predicted = torch.tensor(self.predicted[name]) if name in self.predicted else None
+        values = {}
+        for metric in self.config.measure.metrics:
+            found = metric.observe(samples, self.reference, predicted).result()
+            values |= {quantity: value.json() for quantity, value in found.items()}
+        return values
+
+    # ----------------------------------------------------------------------------------------- what is on disk
+
+    def _append(self, row: Row) -> None:
+        path = self.home / "rows.jsonl"
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error.strerror}; the last checkpoint is intact") from error
+
+    def _checkpoint(self, state: State, round: int) -> None:
+        """Everybody saves its model, then the coordinator its state; only then the new checkpoint counts."""
+        folder = storage.checkpoint_folder(self.home, round)
+        self.game.alive(self.engine.ask([Message("save", COORDINATOR, name, round) for name in state.players], "checkpoint"))
+        in_flight = {link: part if isinstance(part, Samples) else part.fetch() for link, part in state.payload.items()}
+        storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
+        traffic = self.engine.ledger.rows()
+        record = {"players": list(state.players), "numbers": dict(state.numbers), "traffic": traffic}
+        storage.commit_checkpoint(self.home, round, record)
+        storage.write_json(self.home / "traffic.json", traffic)
+
+    def _restore(self) -> tuple[State, int]:
+        """State and round of the checkpoint that counts; the start if there is none."""
+        record = storage.last_checkpoint(self.home)
+        done = record["round"] if record else 0
+        self._forget_after(done)
+        if record is None:
+            return self.game.start([player.name for player in self.players], self.config.seed), 0
+        tensors = storage.unnest(storage.load_tensors(storage.checkpoint_folder(self.home, done) / "state.safetensors"))
+        payload = {
+            link: Samples(dict(values), batch_size=[len(next(iter(values.values())))]) for link, values in tensors.items()
+        }
+        state = State(tuple(record["players"]), payload, record["numbers"])
+        self.game.alive(self.engine.ask([Message("restore", COORDINATOR, n, done) for n in state.players], "checkpoint"))
+        self.engine.start_ledger(Ledger.from_rows(record["traffic"]))
+        return state, done
+
+    def _forget_after(self, round: int) -> None:
+        """Rows of rounds after the checkpoint will be written again."""
+        path = self.home / "rows.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            storage.write_atomically(path, "".join(lines[:round]).encode())
+
+    def _export(self, state: State) -> None:
+        """What the players learned, where a reader looks for it."""
+        last = storage.checkpoint_folder(self.home, self.game.rounds)
+        for name in state.players:
+            file = f"{name}.safetensors"
+            storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
+
+
+def _seconds(row: Row, total: float) -> dict[str, float]:
+    """Where the time of a round went: what the players spent on learning and sampling, and the rest."""
+    players = row.get("players", {}).values()
+    learning = sum(numbers.pop("seconds_learning", 0.0) for numbers in players)
+    sampling = sum(numbers.pop("seconds_sampling", 0.0) for numbers in players)
+    return {"learning": learning, "sampling": sampling, "exchange": max(0.0, total - learning - sampling)}
+
+
+def _silent(what: str, done: int, of: int) -> None:
+    """No progress."""

@@ -1,0 +1,25 @@
+"""Every player learns from everybody's data: the ceiling, which only a simulation has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from coplay.games.isolated import Isolated
+
+
+class Pooled(Isolated):
+    """Each player's own kind of model on the union of all data; real sites cannot play this.
+
+    Example:
+        >>> Pooled.pools_data
+        True
+    """
+
+    pools_data: ClassVar[bool] = True
+
+    def predict(self, players: Sequence[str], seed: int = 0) -> Tensor | None:
+        """None: every player sees the union, in which sites count by their size."""
+        return None

@@ -1,0 +1,236 @@
+"""The cooperative game: every player learns from its own data and from samples of the others' models.
+
+Utility of player i, with weights α_ij ≥ 0, Σ_j α_ij = 1:
+
+    U_i(θ) = α_ii E_{x~π_i}[log p_θi(x)] + Σ_{j≠i} α_ij E_{x~p_θj}[log p_θi(x)]                              (A1)
+
+Play is simultaneous: in round t every player learns from its own data and from the samples the others drew at the end of
+round t−1. What the equilibrium predicts is computed by :mod:`coplay.equilibrium`.
+
+References:
+    Game-theoretic distributed learning of generative models for heterogeneous data collections
+    (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740.
+
+Differs from the paper:
+    The authors draw fresh samples for every gradient step; here players exchange once a round and take ``local_steps``
+    on what they received, because a message costs more than a sample. ``fresh_every_rounds`` and ``own_rounds`` are ours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import networkx as nx
+import torch
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from torch import Tensor
+
+from coplay import equilibrium
+from coplay.errors import ConfigError
+from coplay.games.base import Asker, Game, Row, State
+from coplay.message import COORDINATOR, Message, Part, PlayerLost
+from coplay.player import OWN, Player
+from coplay.streams import derive, stream, unbiased_counts
+
+Topology = Literal["complete", "ring", "star", "random_regular"]
+
+_SPREAD = {"own_weight", "topology", "neighbours"}  # the fields that give α by a rule
+
+
+class SampleExchange(Game):
+    """Players exchange synthetic samples, never data or parameters.
+
+    The weights α come from ``alpha`` as a full matrix, or from ``own_weight`` with the rest spread evenly over the
+    neighbours in ``topology``.
+
+    Args:
+        alpha: Full weight matrix, one row per player in config order, rows sum to 1. Excludes the next three.
+        own_weight: α_ii of every player, in [0, 1].
+        topology: Who listens to whom: ``complete``, ``ring``, ``star`` (the first player is the hub) or
+            ``random_regular`` (every player has ``neighbours`` of them, drawn from the run's seed).
+        neighbours: Number of neighbours, for ``random_regular``.
+        samples_per_round: n; player i receives n·α_ij samples from j each time fresh ones are drawn.
+        fresh_every_rounds: Draw fresh samples every so many rounds and reuse them in between; 1 is always fresh.
+        own_rounds: Rounds at the start in which everybody learns from own data alone, so that nobody learns from peers
+            that know nothing yet. The equilibrium does not depend on it.
+
+    Example:
+        >>> game = SampleExchange(own_weight=0.3)
+        >>> game.predict(["north", "south"])
+        tensor([[0.5882, 0.4118],
+                [0.4118, 0.5882]], dtype=torch.float64)
+    """
+
+    citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
+
+    alpha: tuple[tuple[float, ...], ...] | None = None
+    own_weight: float = Field(default=0.3, ge=0, le=1)
+    topology: Topology = "complete"
+    neighbours: int = Field(default=2, ge=1)
+    samples_per_round: int = Field(default=2000, ge=1)
+    fresh_every_rounds: int = Field(default=1, ge=1)
+    own_rounds: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> Self:
+        doubled = _SPREAD & self.model_fields_set
+        if self.alpha is not None and doubled:
+            raise ValueError(f"give either alpha or {', '.join(sorted(doubled))}, not both")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return values if self.alpha is None else {k: v for k, v in values.items() if k not in _SPREAD}
+
+    def weights(self, players: Sequence[str], seed: int = 0) -> Tensor:
+        """The weight matrix α, shape (N, N), float64.
+
+        Raises:
+            ConfigError: Rows do not sum to 1, the size is wrong, the topology is impossible for so many players, or some
+                players are left without data.
+        """
+        if self.alpha is not None:
+            widths = {len(row) for row in self.alpha}
+            if widths != {len(players)} or len(self.alpha) != len(players):
+                raise ConfigError(
+                    [f"game.alpha: expected {len(players)} rows of {len(players)} weights, one per player; "
+                     f"got {len(self.alpha)} rows of {' or '.join(map(str, sorted(widths)))}"]
+                )  # fmt: skip
+            alpha = torch.tensor(self.alpha, dtype=torch.float64)
+        else:
+            alpha = spread(self._adjacency(len(players), seed), self.own_weight)
+        faults = equilibrium.weight_faults(alpha, list(players))
+        if faults:
+            raise ConfigError([f"game.alpha: {fault}" for fault in faults])
+        return alpha
+
+    def _adjacency(self, n: int, seed: int) -> Tensor:
+        if self.topology == "ring":
+            graph = nx.cycle_graph(n)
+        elif self.topology == "star":
+            graph = nx.star_graph(n - 1)
+        elif self.topology == "random_regular":
+            if self.neighbours >= n or n * self.neighbours % 2:
+                raise ConfigError(
+                    [f"game.neighbours: a random regular graph of {n} players needs fewer than {n} neighbours each and an "
+                     f"even product of the two; got {self.neighbours}"]
+                )  # fmt: skip
+            graph = nx.random_regular_graph(self.neighbours, n, seed=derive(seed, "topology"))
+        else:
+            graph = nx.complete_graph(n)
+        graph.remove_edges_from(list(nx.selfloop_edges(graph)))  # a ring of one listens to nobody
+        return torch.from_numpy(nx.to_numpy_array(graph, nodelist=range(n))).double()
+
+    def predict(self, players: Sequence[str], seed: int = 0) -> Tensor:
+        """The influence matrix M of (A2)."""
+        return equilibrium.influence_matrix(self.weights(players, seed))
+
+    def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
+        """All that listen to themselves."""
+        own = self.weights(players, seed).diag()
+        return [name for name, weight in zip(players, own, strict=True) if weight > 0]
+
+    def start(self, players: Sequence[str], seed: int) -> State:
+        """Nothing is in flight before the first round."""
+        self.weights(players, seed)
+        return State(tuple(players), numbers={"seed": seed, **{f"player/{name}": i for i, name in enumerate(players)}})
+
+    def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+        """One round: everybody learns, then draws for those who listen."""
+        seed = int(state.numbers["seed"])
+        alpha = self._living_weights(state, seed)
+        listening = round > self.own_rounds
+        since = round - self.own_rounds  # 0 is the round that draws the first samples anybody will hear
+        drawing = since >= 0 and since % self.fresh_every_rounds == 0
+        inbox: dict[str, dict[str, Part]] = {name: {} for name in state.players}
+        for link, part in state.payload.items():
+            sender, receiver = link.split(">")
+            inbox[receiver][sender] = part
+        orders = self._orders(alpha, state.players, seed, round) if drawing else {}
+        asks = []
+        for i, name in enumerate(state.players):
+            own = alpha[i, i].item()
+            knows_something = own > 0 or bool(inbox[name])
+            counts = orders.get(name, {}) if knows_something else {}
+            numbers: dict[str, float] = {"steps": self.local_steps, "weight/own": own}
+            numbers |= {f"draw/{receiver}": n for receiver, n in counts.items()}
+            asks.append(Message("turn", COORDINATOR, name, round, numbers, inbox[name] if listening else {}))
+        answers, lost = self.alive(engine.ask(asks))
+
+        living = tuple(answer.sender for answer in answers)
+        payload: dict[str, Part] = {}
+        if not drawing:  # reuse what is there
+            payload = {link: part for link, part in state.payload.items() if set(link.split(">")) <= set(living)}
+        for answer in answers:
+            payload |= {f"{answer.sender}>{to}": part for to, part in answer.payload.items() if to in living}
+        after = State(living, payload, state.numbers)
+        row: Row = {"players": {answer.sender: dict(answer.numbers) for answer in answers}}
+        return after, row | (self._loss_report(after, lost, seed) if lost else {})
+
+    def serve(self, player: Player, message: Message) -> Message:
+        """Learn from own and received samples, then draw what the others will use."""
+        begin = time.perf_counter()
+        own = message.numbers["weight/own"]
+        received = message.samples()
+        total = sum(len(samples) for samples in received.values())
+        # the counts are already n·α_ij, so every received sample weighs the same
+        weights = {sender: (1 - own) * len(samples) / total for sender, samples in received.items() if len(samples)}
+        numbers = player.learn(received, {OWN: own, **weights}, int(message.numbers["steps"]), message.round)
+        middle = time.perf_counter()
+        drawn = {to: player.draw(int(n), message.round, to) for to, n in message.group("draw").items()}
+        numbers |= {"seconds_learning": middle - begin, "seconds_sampling": time.perf_counter() - middle}
+        return message.reply(numbers, drawn)
+
+    def _living_weights(self, state: State, seed: int) -> Tensor:
+        """α of those who are left, rows re-normalised; a row of zeros is a player that lost its last source."""
+        started = sorted((k for k in state.numbers if k.startswith("player/")), key=lambda k: state.numbers[k])
+        names = [key.removeprefix("player/") for key in started]
+        alpha = self.weights(names, seed)
+        kept = [names.index(name) for name in state.players]
+        alpha = alpha[kept][:, kept]
+        return torch.nan_to_num(alpha / alpha.sum(1, keepdim=True))
+
+    def _orders(self, alpha: Tensor, players: Sequence[str], seed: int, round: int) -> dict[str, dict[str, int]]:
+        """How many samples each sender draws for each receiver: n·α_ij, rounded without bias."""
+        orders: dict[str, dict[str, int]] = {name: {} for name in players}
+        for i, receiver in enumerate(players):
+            if not alpha[i].any():
+                continue
+            counts = unbiased_counts(alpha[i], self.samples_per_round, stream(seed, "counts", round, receiver))
+            for j, count in enumerate(counts):
+                if count and j != i:
+                    orders[players[j]][receiver] = count
+        return orders
+
+    def _loss_report(self, state: State, lost: Sequence[PlayerLost], seed: int) -> Row:
+        """Who was lost, who is left without a source, and the theory for the rest."""
+        alpha = self._living_weights(state, seed)
+        frozen = [name for name, row in zip(state.players, alpha, strict=True) if not row.any()]
+        report: Row = {"lost": {p.player: {"action": p.action, "reason": p.reason} for p in lost}, "frozen": frozen}
+        if not equilibrium.weight_faults(alpha):
+            report["influence"] = equilibrium.influence_matrix(alpha).tolist()
+        return report
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Two rounds of one step."""
+        return cls(rounds=2, local_steps=1, samples_per_round=20)
+
+
+def spread(adjacency: Tensor, own_weight: float) -> Tensor:
+    """α with ``own_weight`` on the diagonal and the rest spread evenly over the neighbours.
+
+    A player without neighbours keeps all the weight.
+
+    Example:
+        >>> spread(torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 0.5)
+        tensor([[0.5000, 0.2500, 0.2500],
+                [0.5000, 0.5000, 0.0000],
+                [0.0000, 0.0000, 1.0000]], dtype=torch.float64)
+    """
+    degree = adjacency.double().sum(1, keepdim=True)
+    alpha = torch.where(degree > 0, (1 - own_weight) * adjacency.double() / degree.clamp_min(1), 0.0)
+    return alpha + torch.diag(1 - alpha.sum(1))

@@ -1,0 +1,80 @@
+"""Which classes a player generates, raw and corrected for the classifier's confusions, against the prediction (A3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from coplay.metrics.base import Metric, Reference, Stat, Value
+from coplay.space import Samples
+
+
+def total_variation(p: Tensor, q: Tensor) -> float:
+    """½ Σ |p − q|, between 0 and 1.
+
+    Example:
+        >>> total_variation(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]))
+        0.5
+    """
+    return 0.5 * (p.double() - q.double()).abs().sum().item()
+
+
+def corrected(raw: Tensor, confusion: Tensor) -> Tensor:
+    """The shares s ≥ 0, Σ s = 1, for which confusionᵀ s is nearest to the raw shares.
+
+    Args:
+        raw: How often each class was recognised, shape (C,), sum 1.
+        confusion: Row c: how real samples of class c are recognised, shape (C, C).
+
+    Example:
+        >>> confusion = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+        >>> corrected(torch.tensor([0.55, 0.45]), confusion)
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    heavy = 1e3  # weight of the equation Σ s = 1 among the least squares
+    system = np.vstack([confusion.double().numpy().T, np.full((1, len(raw)), heavy)])
+    shares, _ = nnls(system, np.append(raw.double().numpy(), heavy))
+    return torch.from_numpy(shares / shares.sum())
+
+
+@dataclass(frozen=True)
+class _Counts(Stat):
+    counts: Tensor
+    confusion: Tensor
+    predicted: Tensor | None
+    n_real: int
+
+    def merge(self, other: _Counts) -> _Counts:
+        return _Counts(self.counts + other.counts, self.confusion, self.predicted, self.n_real)
+
+    def result(self) -> dict[str, Value]:
+        n = int(self.counts.sum())
+        raw = self.counts.double() / n
+        shares = corrected(raw, self.confusion)
+        found = {
+            "class_shares_raw": Value(raw.tolist(), "share per class", None, n, self.n_real),
+            "class_shares": Value(shares.tolist(), "share per class, confusion-corrected", None, n, self.n_real),
+        }
+        if self.predicted is not None:
+            distance = total_variation(shares, self.predicted)
+            found["distance_to_prediction"] = Value(distance, "total variation", "lower", n, self.n_real)
+        return found
+
+
+class ClassShares(Metric):
+    """Class shares by the domain classifier.
+
+    ``class_shares`` are corrected for the classifier's confusions on real test samples; on samples unlike anything real no
+    such correction can be right, so the raw shares stand beside them.
+    """
+
+    def observe(self, samples: Samples, reference: Reference, predicted: Tensor | None = None) -> Stat:
+        """Count recognised classes."""
+        classifier = reference.classifier
+        found = classifier.probabilities(samples).argmax(1)
+        counts = torch.bincount(found, minlength=classifier.classes)
+        return _Counts(counts, classifier.confusion, predicted, classifier.n_test)

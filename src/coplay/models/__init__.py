@@ -1,0 +1,1 @@
+"""WHO plays: black boxes that learn and sample. One file is one model."""

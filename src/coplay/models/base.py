@@ -1,0 +1,138 @@
+"""The black box that plays: learn from a mixture of samples, sample from what was learned."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from coplay.components import Component
+from coplay.space import Samples, Space
+from coplay.streams import unbiased_counts
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source of a mixture: its samples, and the total mass they have in it."""
+
+    name: str
+    samples: Samples
+    weight: float
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a player learns from in one turn, m_i = α_ii π_i + Σ_j α_ij p_j of (A1): one part per source.
+
+    The weights sum to 1. The first part is the player's own data, unless it has none or its own weight is 0.
+
+    Args:
+        parts: The sources with their weights.
+
+    Example:
+        >>> space = Space({"x": Variable(kind="real")})
+        >>> own, foreign = space.samples(x=torch.zeros(3)), space.samples(x=torch.ones(2))
+        >>> mixture = Mixture((Part("own", own, 0.25), Part("south", foreign, 0.75)))
+        >>> samples, weights = mixture.weighted()
+        >>> samples["x"].tolist(), weights.sum().item()
+        ([0.0, 0.0, 0.0, 1.0, 1.0], 1.0)
+    """
+
+    parts: tuple[Part, ...]
+
+    @property
+    def weights(self) -> Tensor:
+        """The parts' masses, shape (number of parts,), float64."""
+        return torch.tensor([part.weight for part in self.parts], dtype=torch.float64)
+
+    def weighted(self) -> tuple[Samples, Tensor]:
+        """All samples with one weight each, shape (n,), float64, sum 1; the variables that all parts have."""
+        common = [k for k in self.parts[0].samples.keys() if all(k in part.samples.keys() for part in self.parts)]
+        weights = [
+            torch.full((len(part.samples),), part.weight / len(part.samples), dtype=torch.float64) for part in self.parts
+        ]
+        return torch.cat([part.samples.select(*common) for part in self.parts]), torch.cat(weights)
+
+    def batch(self, size: int, generator: torch.Generator) -> Samples:
+        """Draw ``size`` samples in proportion to the weights, with replacement inside each part."""
+        counts = unbiased_counts(self.weights, size, generator)
+        drawn = [
+            part.samples[torch.randint(len(part.samples), (count,), generator=generator)]
+            for part, count in zip(self.parts, counts, strict=True)
+            if count
+        ]
+        return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
+
+
+class LocalModel(Component):
+    """A black box that learns and samples.
+
+    A subclass declares its settings as fields and keeps what it learns in attributes whose names begin with an
+    underscore. It uses only the generators it is given, never a global one, so that runs repeat and resume exactly.
+
+    Optional, detected by their presence: ``log_prob(samples) -> Tensor`` of shape (n,), in nats; ``complete(partial,
+    generator) -> Samples``; ``best_response(moments)`` for exponential families.
+
+    Example:
+        A whole model: it memorises the mean of a real variable and samples around it.
+
+        >>> class Mean(LocalModel):
+        ...     noise: float = 0.1
+        ...     def setup(self, space, seed):
+        ...         self._mean = torch.zeros(())
+        ...     def learn(self, mixture, steps, generator):
+        ...         samples, weights = mixture.weighted()
+        ...         self._mean = (samples["x"] * weights).sum()
+        ...         return {"mean": self._mean.item()}
+        ...     def sample(self, n, generator):
+        ...         x = self._mean + self.noise * torch.randn(n, generator=generator)
+        ...         return TensorDict({"x": x.float()}, batch_size=[n])
+        ...     def state_dict(self):
+        ...         return {"mean": self._mean}
+        ...     def load_state_dict(self, state):
+        ...         self._mean = state["mean"]
+        >>> model = Mean()
+        >>> model.setup(Space({"x": Variable(kind="real")}), seed=1)
+        >>> model.learn(Mixture((Part("own", TensorDict({"x": torch.ones(4)}, [4]), 1.0),)), 1, torch.Generator())
+        {'mean': 1.0}
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "count", "real")
+    """Kinds of variable that the model can live on."""
+
+    @abstractmethod
+    def setup(self, space: Space, seed: int) -> None:
+        """Make ready to learn on ``space``; everything random in the start follows from ``seed``.
+
+        Raises:
+            ModelError: The model cannot live on this space.
+        """
+
+    @abstractmethod
+    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+        """Learn from a mixture, going on from what was learned before.
+
+        Args:
+            mixture: The sources and their masses; the expectation must be (A1)'s, how they are mixed is the model's.
+            steps: Local steps for a model that learns in steps; one with a closed form may ignore it.
+            generator: Source of all randomness.
+
+        Returns:
+            Named numbers for the record, such as losses in nats per sample.
+        """
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Samples:
+        """Draw n samples, batch size [n], all variables of the space."""
+
+    @abstractmethod
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Everything that was learned, optimiser state included, as a flat mapping of tensors."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state; from then on the model does exactly what it did."""

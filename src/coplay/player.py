@@ -1,0 +1,108 @@
+"""A player: private data, a model and random streams under one name. It never shows its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from coplay import storage
+from coplay.errors import ModelError
+from coplay.message import Message
+from coplay.models.base import LocalModel, Mixture, Part
+from coplay.space import Samples, Space
+from coplay.streams import derive, stream
+
+OWN = "own"
+"""Name of the part of a mixture, and of the weight, that is a player's own data."""
+
+
+class Player:
+    """Private data and a model of the player's own choice under one name.
+
+    Everything random a player does comes from a stream named by (seed, action, round, player, receiver), so a player
+    can be rebuilt anywhere from its data, its seed and its model's state.
+
+    Args:
+        name: Unique in the game.
+        space: The variables this player knows.
+        data: Its private samples; checked against the space.
+        model: The black box; it is set up here.
+        seed: The run's seed.
+        home: The folder of this player's own checkpoints, None for none.
+
+    Raises:
+        SpaceError: The data do not lie in the space.
+    """
+
+    def __init__(
+        self, name: str, space: Space, data: Samples, model: LocalModel, seed: int, home: Path | None = None
+    ) -> None:
+        self.name, self.space, self.model, self.seed, self.home = name, space, model, seed, home
+        self._data = space.check(data, f"data of player '{name}'", complete=True)
+        model.setup(space, derive(seed, "setup", name))
+
+    def __repr__(self) -> str:
+        return f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"
+
+    def learn(
+        self, received: Mapping[str, Samples], weights: Mapping[str, float], steps: int, round: int
+    ) -> dict[str, float]:
+        """Take one turn of learning on the mixture of own and received samples (A1).
+
+        Args:
+            received: Sample sets by sender; each is checked, and variables unknown here are dropped (A5).
+            weights: Mass by source, ``"own"`` for the private data; sources without samples or mass are left out and
+                the rest re-normalised.
+            steps: Local steps.
+            round: Current round.
+
+        Returns:
+            The model's numbers; empty if there is nothing to learn from.
+
+        Raises:
+            SpaceError: A received sample does not lie in the space.
+        """
+        sources = {OWN: self._data}
+        for sender, samples in received.items():
+            known = self.space.restrict(samples)
+            sources[sender] = self.space.check(known, f"samples received from player '{sender}'")
+        mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
+        total = sum(mass.values())
+        parts = tuple(Part(name, sources[name], w / total) for name, w in mass.items() if w > 0)
+        if not parts:
+            return {}
+        return dict(self.model.learn(Mixture(parts), steps, stream(self.seed, "learn", round, self.name)))
+
+    def draw(self, n: int, round: int, receiver: str) -> Samples:
+        """Draw n samples for a receiver.
+
+        Raises:
+            SpaceError: The model returned something else than n samples of the space.
+        """
+        samples = self.model.sample(n, stream(self.seed, "draw", round, self.name, receiver))
+        return self.space.check(samples, f"samples of {type(self.model).__name__}", complete=True, rows=n)
+
+    def serve(self, message: Message) -> Message | None:
+        """Answer what every game needs: ``evaluate``, ``save`` and ``restore``; None for any other action."""
+        if message.action == "evaluate":
+            n, receiver = int(message.numbers["n"]), message.sender
+            return message.reply(payload={receiver: self.draw(n, message.round, f"evaluation {message.round}")})
+        if message.action == "save":
+            storage.save_tensors(self._checkpoint(message.round), self.model.state_dict())
+            return message.reply()
+        if message.action == "restore":
+            self.load(self._checkpoint(message.round))
+            return message.reply()
+        return None
+
+    def load(self, path: Path) -> None:
+        """Restore the model from a file that ``save`` wrote."""
+        try:
+            self.model.load_state_dict(storage.load_tensors(path))
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{path} does not fit the model of player '{self.name}': {error}") from error
+
+    def _checkpoint(self, round: int) -> Path:
+        if self.home is None:
+            raise ModelError(f"player '{self.name}' has no folder for checkpoints")
+        return storage.checkpoint_folder(self.home, round) / f"{self.name}.safetensors"

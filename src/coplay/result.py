@@ -1,0 +1,179 @@
+"""Everything a run left on disk.
+
+    RUN/config.toml                 the whole config, defaults included
+    RUN/run.json                    status, config, versions, data summary, notes
+    RUN/classifier.safetensors      the domain classifier that measured
+    RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
+    RUN/GAME/traffic.json           payload per purpose and link
+    RUN/GAME/samples/*.safetensors  samples shown, per measured round
+    RUN/GAME/models/*.safetensors   what the players learned
+    RUN/GAME/checkpoint.json        the checkpoint that counts, in RUN/GAME/checkpoints
+    RUN/summary.json, report.html, figures/*.png
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from coplay import storage
+from coplay.config import Config, differences
+from coplay.errors import RunFolderError
+from coplay.space import Samples, Space, Variable
+
+_VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in _VERSIONED:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+@dataclass(frozen=True)
+class Play:
+    """What one game of a run left: the main game, or one carried along.
+
+    Args:
+        name: The game's name.
+        folder: Where it lies.
+    """
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One record per finished round, oldest first."""
+        path = self.folder / "rows.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]  # a killed run may leave half a line
+
+    @cached_property
+    def measurements(self) -> dict[int, dict[str, dict[str, dict[str, Any]]]]:
+        """By round, player and quantity, the value with its unit and counts."""
+        return {row["round"]: row["measured"] for row in self.rows if "measured" in row}
+
+    @property
+    def last(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The last measurement: by player and quantity; empty if nothing was measured."""
+        return self.measurements[max(self.measurements)] if self.measurements else {}
+
+    @cached_property
+    def traffic(self) -> list[dict[str, Any]]:
+        """Payload per purpose and link."""
+        path = self.folder / "traffic.json"
+        return list(storage.read_json(path)) if path.exists() else []
+
+    def samples(self, round: int) -> dict[str, dict[str, Tensor]]:
+        """The samples shown after a measured round: by player and variable."""
+        path = self.folder / "samples" / f"round-{round:06d}.safetensors"
+        return storage.unnest(storage.load_tensors(path)) if path.exists() else {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run on disk, finished or not.
+
+    Args:
+        folder: The run's folder.
+
+    Example:
+        ``Result.load("runs/digits").plays["sample_exchange"].last["north"]["fid"]["value"]``
+    """
+
+    folder: Path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Result:
+        """Open a run.
+
+        Raises:
+            RunFolderError: There is no run.
+        """
+        folder = Path(folder)
+        if not (folder / "run.json").exists():
+            there = "has no run.json" if folder.exists() else "does not exist"
+            raise RunFolderError(f"{folder} is no run of coplay: it {there}; 'coplay run CONFIG' makes one")
+        return cls(folder)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Contents of ``run.json``."""
+        return dict(storage.read_json(self.folder / "run.json"))
+
+    @cached_property
+    def config(self) -> Config:
+        """The config the run was started with."""
+        return Config.from_dict(self.record["config"])
+
+    def check_config(self) -> None:
+        """Refuse a config file that was changed after the start.
+
+        Raises:
+            RunFolderError: It shows each difference.
+        """
+        now = Config.from_file(self.folder / "config.toml").to_dict()
+        changed = list(differences(self.config.to_dict(), now))
+        if changed:
+            lines = "\n".join(f"  - {line}" for line in changed)
+            raise RunFolderError(
+                f"{self.folder / 'config.toml'} was changed since the run began:\n{lines}\n"
+                "a run goes on only as it began: undo the change, or start a new run with 'coplay run'"
+            )
+
+    @cached_property
+    def plays(self) -> dict[str, Play]:
+        """The games of the run by name, the main one first."""
+        return {name: Play(name, self.folder / name) for name in self.record["games"]}
+
+    @property
+    def main(self) -> Play:
+        """The main game."""
+        return next(iter(self.plays.values()))
+
+    def predicted(self, play: str) -> dict[str, list[float]]:
+        """Class shares that theory predicts, by player; empty where there is no theory."""
+        return dict(self.record["games"][play].get("predicted", {}))
+
+    def summary(self) -> dict[str, Any]:
+        """The last measurement of every game, with what was predicted."""
+        return {
+            "status": self.record["status"],
+            "seed": self.config.seed,
+            "classifier": self.record.get("classifier"),
+            "games": {
+                name: {"rounds": len(play.rows), "measured": play.last, "predicted": self.predicted(name)}
+                for name, play in self.plays.items()
+            },
+        }
+
+
+def space_to_json(space: Space) -> dict[str, Any]:
+    """A space as plain values."""
+    return {name: space[name].model_dump(mode="json", exclude_defaults=True) for name in space}
+
+
+def space_from_json(values: Mapping[str, Any]) -> Space:
+    """The inverse of :func:`space_to_json`."""
+    return Space({name: Variable.model_validate(v) for name, v in values.items()})
+
+
+def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:
+    """Flatten sample sets by player to named tensors, for a file."""
+    return storage.nest({player: dict(s.items()) for player, s in samples.items()})
