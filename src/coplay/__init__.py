@@ -1,1 +1,124 @@
-"""coplay."""
+"""Generative models that learn together from data that cannot be pooled.
+
+The arrow, and the order of the folders:
+
+    config → federation → game → engine → player (data + model) → metrics → result → report
+
+Names are loaded when they are first used, so that importing coplay costs no more than what is used of it.
+
+Example:
+    >>> import coplay, torch
+    >>> coplay.influence_matrix(torch.tensor([[0.3, 0.7], [0.7, 0.3]]))
+    tensor([[0.5882, 0.4118],
+            [0.4118, 0.5882]], dtype=torch.float64)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coplay.components import find, names
+    from coplay.config import Config
+    from coplay.data.partitions.base import Partition
+    from coplay.data.sources.base import Dataset, Source
+    from coplay.drawing import load_player
+    from coplay.engines.base import Engine
+    from coplay.equilibrium import (
+        equilibrium_moments,
+        influence_matrix,
+        nash_gap,
+        rounds_needed,
+        solve_sparse,
+        spectral_radius,
+    )
+    from coplay.errors import CoplayError
+    from coplay.federation import Federation
+    from coplay.games.base import Game, State
+    from coplay.message import Message, PlayerLost
+    from coplay.metrics.base import Metric, Stat, Value
+    from coplay.models.base import LocalModel, Mixture
+    from coplay.player import Player
+    from coplay.result import Result
+    from coplay.space import Samples, Space, Variable
+
+_HOME = {
+    "Config": "config",
+    "CoplayError": "errors",
+    "Dataset": "data.sources.base",
+    "Engine": "engines.base",
+    "Federation": "federation",
+    "Game": "games.base",
+    "LocalModel": "models.base",
+    "Message": "message",
+    "Metric": "metrics.base",
+    "Mixture": "models.base",
+    "Partition": "data.partitions.base",
+    "Player": "player",
+    "PlayerLost": "message",
+    "Result": "result",
+    "Samples": "space",
+    "Source": "data.sources.base",
+    "Space": "space",
+    "Stat": "metrics.base",
+    "State": "games.base",
+    "Value": "metrics.base",
+    "Variable": "space",
+    "equilibrium_moments": "equilibrium",
+    "find": "components",
+    "influence_matrix": "equilibrium",
+    "load_player": "drawing",
+    "names": "components",
+    "nash_gap": "equilibrium",
+    "rounds_needed": "equilibrium",
+    "solve_sparse": "equilibrium",
+    "spectral_radius": "equilibrium",
+}
+"""Public name to the module it lives in."""
+
+__all__ = [
+    "Config",
+    "CoplayError",
+    "Dataset",
+    "Engine",
+    "Federation",
+    "Game",
+    "LocalModel",
+    "Message",
+    "Metric",
+    "Mixture",
+    "Partition",
+    "Player",
+    "PlayerLost",
+    "Result",
+    "Samples",
+    "Source",
+    "Space",
+    "Stat",
+    "State",
+    "Value",
+    "Variable",
+    "equilibrium_moments",
+    "find",
+    "influence_matrix",
+    "load_player",
+    "names",
+    "nash_gap",
+    "rounds_needed",
+    "solve_sparse",
+    "spectral_radius",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'coplay' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f"coplay.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

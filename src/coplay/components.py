@@ -55,7 +55,7 @@ class Section(BaseModel):
     @classmethod
     def _name_nearest_key(cls, values: Any, handler: ValidatorFunctionWrapHandler) -> Self:
         try:
-            return handler(values)  # type: ignore[no-any-return]
+            return handler(values)
         except ValidationError as error:
             details: list[InitErrorDetails] = []
             for item in error.errors():
@@ -153,5 +153,5 @@ def _own_class(module: Any, kind: str) -> type | None:
     for cls in vars(module).values():
         own = inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, base)
         if own and not cls.__name__.startswith("_"):
-            return cls  # type: ignore[no-any-return]
+            return cls
     return None

@@ -114,7 +114,7 @@ class CheckpointSection(Section):
 
 
 class Config(Section):
-    """Everything that decides a run.
+    r"""Everything that decides a run.
 
     Args:
         title: One line for the report.
@@ -130,12 +130,12 @@ class Config(Section):
         checkpoint: How often it is written down.
 
     Example:
-        >>> config = Config.from_toml('players = 2\\n[game]\\nname = "sample_exchange"\\nown_weight = 0.5')
+        >>> config = Config.from_toml('players = 2\n[game]\nname = "sample_exchange"\nown_weight = 0.5')
         >>> config.player_names, config.game.own_weight
         (['player0', 'player1'], 0.5)
         >>> Config.from_toml(config.to_toml()) == config
         True
-        >>> Config.from_toml('seed = "x"\\n[game]\\nname = "sample_exchang"')
+        >>> Config.from_toml('seed = "x"\n[game]\nname = "sample_exchang"')
         Traceback (most recent call last):
         coplay.errors.ConfigError: 2 problems in the config:
           - seed: input should be a valid integer, unable to parse string as an integer, got 'x'
@@ -163,7 +163,7 @@ class Config(Section):
         else:
             if not self.players:
                 problems.append("players: expected at least one")
-            for name, player in self.players.items():
+            for name in self.players:
                 if not _NAME.fullmatch(name) or name in (COORDINATOR, "own"):
                     problems.append(
                         f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than "

@@ -15,7 +15,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -86,13 +86,13 @@ def reaches_data(alpha: Tensor | sp.spmatrix) -> list[bool]:
         [False, False]
     """
     matrix = _sparse(alpha)
-    listened = matrix.T.tolil()  # an edge j → i for every i that listens to j
     n = matrix.shape[0]
-    # one extra node stands for "data"; it leads to every player that hears its own
-    graph = sp.lil_matrix((n + 1, n + 1))
-    graph[:n, :n] = listened
-    graph[n, np.flatnonzero(matrix.diagonal() > 0)] = 1
-    reached = csgraph.breadth_first_order(graph.tocsr(), n, return_predecessors=False)
+    # a graph in which an edge leads from every player to those that listen to it; one more node stands for "data" and
+    # leads to every player that hears its own
+    hears_own = sp.csr_matrix((matrix.diagonal() > 0).astype(float))
+    blocks: Any = [[matrix.T, sp.csr_matrix((n, 1))], [hears_own, sp.csr_matrix((1, 1))]]
+    graph: Any = sp.bmat(blocks, format="csr")
+    reached = csgraph.breadth_first_order(graph, n, return_predecessors=False)
     return np.isin(np.arange(n), reached).tolist()
 
 
@@ -135,7 +135,7 @@ def influence_matrix(alpha: Tensor) -> Tensor:
     return torch.linalg.solve(identity - _foreign(alpha), torch.diag(alpha.double().diag()))
 
 
-def equilibrium(alpha: Tensor, own: Tensor) -> Tensor:
+def equilibrium_moments(alpha: Tensor, own: Tensor) -> Tensor:
     """μ* = M φ̄ (A2), or the predicted mixtures Σ_j M_ij c_j (A3): M applied to one row per site.
 
     Args:
@@ -240,9 +240,7 @@ def dual_view(alpha: Tensor, own: Tensor, moments: Tensor, family: Family) -> Du
     return DualView(entropy, (target - moments).abs().amax(-1), _utility(target, moments, family) + entropy)
 
 
-def gradient_play(
-    alpha: Tensor, own: Tensor, natural: Tensor, family: Family, step: float, rounds: int
-) -> Tensor:
+def gradient_play(alpha: Tensor, own: Tensor, natural: Tensor, family: Family, step: float, rounds: int) -> Tensor:
     """Simultaneous gradient ascent on the utilities: θ_i ← θ_i + step · (m̄_i − μ_i(θ_i)).
 
     Args:
@@ -363,7 +361,9 @@ def _checked_sparse(alpha: sp.spmatrix) -> sp.csr_matrix:
     sums = np.asarray(matrix.sum(1)).ravel()
     if matrix.data.min(initial=0) < 0 or np.abs(sums - 1).max() > _ROW_SUM_TOLERANCE:
         worst = int(np.abs(sums - 1).argmax())
-        raise EquilibriumError(f"expected non-negative weights with rows that sum to 1; row {worst} sums to {sums[worst]:g}")
+        raise EquilibriumError(
+            f"expected non-negative weights with rows that sum to 1; row {worst} sums to {sums[worst]:g}"
+        )
     deaf = np.flatnonzero(~np.array(reaches_data(matrix)))
     if len(deaf):
         raise EquilibriumError(f"{len(deaf)} players reach nobody with own weight > 0, first {deaf[0]}")
@@ -376,7 +376,9 @@ def _split(matrix: sp.csr_matrix) -> tuple[sp.csr_matrix, np.ndarray]:
 
 
 def _sparse(alpha: Tensor | sp.spmatrix) -> sp.csr_matrix:
-    return sp.csr_matrix(alpha.double().numpy() if isinstance(alpha, Tensor) else alpha, dtype=np.float64)
+    if isinstance(alpha, Tensor):
+        return sp.csr_matrix(alpha.double().numpy())
+    return sp.csr_matrix(cast(Any, alpha), dtype=np.float64)
 
 
 def _foreign(alpha: Tensor) -> Tensor:

@@ -83,4 +83,6 @@ class MissingExtra(CoplayError):
     """
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs the package '{package}', which is not installed; run: pip install 'coplay[{extra}]'")
+        super().__init__(
+            f"this needs the package '{package}', which is not installed; run: pip install 'coplay[{extra}]'"
+        )

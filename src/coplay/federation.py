@@ -1,4 +1,4 @@
-"""A config brought to life. Reads from top to bottom like the arrow:
+"""A config brought to life; reads from top to bottom like the arrow.
 
 config → data → players → game on an engine → measurements → result
 """
@@ -24,11 +24,11 @@ from coplay.engines.base import Engine
 from coplay.errors import CheckpointError, CoplayError, DataError, RunFolderError
 from coplay.games.base import Game, Row, State
 from coplay.message import COORDINATOR, Ledger, Message
-from coplay.metrics.base import Reference
+from coplay.metrics.base import Observed, Reference
 from coplay.metrics.features import DomainClassifier
 from coplay.player import Player
 from coplay.result import Result, by_player, space_to_json, versions
-from coplay.space import Samples, Space
+from coplay.space import Samples, Space, join, pick
 from coplay.streams import derive, stream
 
 Report = Callable[[str, int, int], None]
@@ -98,6 +98,7 @@ class Federation:
                 "train": len(data.train),
                 "test": len(data.test),
                 "space": space_to_json(data.space),
+                "learned": list(sites.space),
                 "counts": sites.counts,
             },
             "notes": list(sites.notes),
@@ -131,7 +132,7 @@ class Federation:
         if empty:
             raise DataError(
                 f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. Give it "
-                "samples, or own weight 0 in the game so that it learns from others only"
+                "samples, or own weight 0, so that it learns from others only"
             )
         for name in self.config.player_names:  # a model that cannot live on the data says so before anything is written
             self._player(name, sites.space, sites.space.empty(), None)
@@ -142,7 +143,7 @@ class Federation:
         generator = stream(self.config.seed, "partition")
         deal = self.config.data.partition.deal(labels, len(data.train), names, generator)
         space = data.space.only(data.inputs)
-        held = {name: space.restrict(data.train[deal[name]]) for name in names}
+        held = {name: space.restrict(pick(data.train, deal[name])) for name in names}
         if labels is None:
             return Sites(space, held, None, {}, ())
         counts = torch.stack([torch.bincount(labels[deal[name]], minlength=data.classes) for name in names])
@@ -158,7 +159,7 @@ class Federation:
         """A game carried along, with the main game's amount of learning."""
         main = self.config.game
         amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
-        return find("game", name).model_validate(amount)  # type: ignore[attr-defined, no-any-return]
+        return find("game", name).model_validate(amount)  # type: ignore[attr-defined]
 
     def prediction(self, game: Game, sites: Sites) -> dict[str, Any]:
         """The influence matrix and the class shares it predicts; empty where there is no theory."""
@@ -171,9 +172,7 @@ class Federation:
             found["predicted"] = dict(zip(names, (influence @ sites.shares).tolist(), strict=True))
         return found
 
-    def _play_all(
-        self, folder: Path, data: Dataset, sites: Sites, games: Mapping[str, Game], report: Report
-    ) -> Result:
+    def _play_all(self, folder: Path, data: Dataset, sites: Sites, games: Mapping[str, Game], report: Report) -> Result:
         reference = self._reference(folder, data, report)
         record = storage.read_json(folder / "run.json")
         if reference:
@@ -205,9 +204,7 @@ class Federation:
             classifier.load_state_dict(storage.load_tensors(path))
         else:
             report("domain classifier", 0, 1)
-            classifier.fit(
-                space.restrict(data.train), data.train[LABEL], space.restrict(data.test), data.test[LABEL]
-            )
+            classifier.fit(space.restrict(data.train), data.train[LABEL], space.restrict(data.test), data.test[LABEL])
             storage.save_tensors(path, classifier.state_dict())
             report("domain classifier", 1, 1)
         return Reference(space.restrict(data.test), classifier)
@@ -217,7 +214,7 @@ class Federation:
 
     def seat(self, game: Game, sites: Sites, home: Path) -> list[Player]:
         """The players of one game, each with the data that the game gives it; who has none and needs some stays out."""
-        union = torch.cat(list(sites.data.values())) if game.pools_data else None
+        union = join(list(sites.data.values())) if game.pools_data else None
         held = {name: own if union is None else union for name, own in sites.data.items()}
         needy = game.needs_data(list(held), self.config.seed)
         return [
@@ -234,7 +231,8 @@ class _Match:
         self.config, self.name, self.game, self.home = federation.config, name, game, home
         self.reference = reference
         self.players = federation.seat(game, sites, home)
-        self.predicted = federation.prediction(game, sites).get("predicted", {})
+        # every game is measured against the main game's prediction: that is what carrying others along is for
+        self.predicted = federation.prediction(self.config.game, sites).get("predicted", {})
         self.engine: Engine = self.config.engine.fresh()
 
     def run(self, report: Report) -> None:
@@ -269,7 +267,7 @@ class _Match:
         ]
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
         drawn = {answer.sender: answer.samples()[COORDINATOR] for answer in answers}
-        shown = {name: samples[: self.config.measure.shown] for name, samples in drawn.items()}
+        shown = {name: pick(samples, slice(self.config.measure.shown)) for name, samples in drawn.items()}
         storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
         measured: Row = {name: self._values(name, samples) for name, samples in drawn.items()} if self.reference else {}
         return state.without({loss.player for loss in lost}), measured
@@ -277,10 +275,10 @@ class _Match:
     def _values(self, name: str, samples: Samples) -> dict[str, Any]:
         assert self.reference is not None
         predicted = torch.tensor(self.predicted[name]) if name in self.predicted else None
-        values = {}
+        observed = Observed(samples, self.reference, predicted)
+        values: dict[str, Any] = {}
         for metric in self.config.measure.metrics:
-            found = metric.observe(samples, self.reference, predicted).result()
-            values |= {quantity: value.json() for quantity, value in found.items()}
+            values |= {quantity: value.json() for quantity, value in metric.observe(observed).result().items()}
         return values
 
     # ----------------------------------------------------------------------------------------- what is on disk
@@ -297,7 +295,9 @@ class _Match:
     def _checkpoint(self, state: State, round: int) -> None:
         """Everybody saves its model, then the coordinator its state; only then the new checkpoint counts."""
         folder = storage.checkpoint_folder(self.home, round)
-        self.game.alive(self.engine.ask([Message("save", COORDINATOR, name, round) for name in state.players], "checkpoint"))
+        self.game.alive(
+            self.engine.ask([Message("save", COORDINATOR, name, round) for name in state.players], "checkpoint")
+        )
         in_flight = {link: part if isinstance(part, Samples) else part.fetch() for link, part in state.payload.items()}
         storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
         traffic = self.engine.ledger.rows()
@@ -314,10 +314,13 @@ class _Match:
             return self.game.start([player.name for player in self.players], self.config.seed), 0
         tensors = storage.unnest(storage.load_tensors(storage.checkpoint_folder(self.home, done) / "state.safetensors"))
         payload = {
-            link: Samples(dict(values), batch_size=[len(next(iter(values.values())))]) for link, values in tensors.items()
+            link: Samples(dict(values), batch_size=[len(next(iter(values.values())))])
+            for link, values in tensors.items()
         }
         state = State(tuple(record["players"]), payload, record["numbers"])
-        self.game.alive(self.engine.ask([Message("restore", COORDINATOR, n, done) for n in state.players], "checkpoint"))
+        self.game.alive(
+            self.engine.ask([Message("restore", COORDINATOR, n, done) for n in state.players], "checkpoint")
+        )
         self.engine.start_ledger(Ledger.from_rows(record["traffic"]))
         return state, done
 

@@ -20,8 +20,10 @@ COORDINATOR = "coordinator"
 class Reference(Protocol):
     """A payload part that lives elsewhere (an object of a cluster, say)."""
 
-    bytes: int
+    size_bytes: int
     """Size of the payload it stands for."""
+    count: int
+    """Number of samples it stands for."""
 
     def fetch(self) -> Samples:
         """Bring the samples here."""
@@ -89,7 +91,12 @@ class PlayerLost:
 
 def part_bytes(part: Part) -> int:
     """Bytes of the numbers in a payload part."""
-    return payload_bytes(part) if isinstance(part, Samples) else part.bytes
+    return payload_bytes(part) if isinstance(part, Samples) else part.size_bytes
+
+
+def part_count(part: Part) -> int:
+    """Number of samples in a payload part."""
+    return len(part) if isinstance(part, Samples) else part.count
 
 
 class Ledger:
@@ -126,5 +133,8 @@ class Ledger:
     def from_rows(cls, rows: list[dict[str, str | int]]) -> Ledger:
         """The inverse of :meth:`rows`."""
         return cls(
-            {(str(r["purpose"]), str(r["sender"]), str(r["receiver"])): (int(r["bytes"]), int(r["samples"])) for r in rows}
+            {
+                (str(r["purpose"]), str(r["sender"]), str(r["receiver"])): (int(r["bytes"]), int(r["samples"]))
+                for r in rows
+            }
         )

@@ -1,14 +1,14 @@
 """Everything a run left on disk.
 
-    RUN/config.toml                 the whole config, defaults included
-    RUN/run.json                    status, config, versions, data summary, notes
-    RUN/classifier.safetensors      the domain classifier that measured
-    RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
-    RUN/GAME/traffic.json           payload per purpose and link
-    RUN/GAME/samples/*.safetensors  samples shown, per measured round
-    RUN/GAME/models/*.safetensors   what the players learned
-    RUN/GAME/checkpoint.json        the checkpoint that counts, in RUN/GAME/checkpoints
-    RUN/summary.json, report.html, figures/*.png
+RUN/config.toml                 the whole config, defaults included
+RUN/run.json                    status, config, versions, data summary, notes
+RUN/classifier.safetensors      the domain classifier that measured
+RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
+RUN/GAME/traffic.json           payload per purpose and link
+RUN/GAME/samples/*.safetensors  samples shown, per measured round
+RUN/GAME/models/*.safetensors   what the players learned
+RUN/GAME/checkpoint.json        the checkpoint that counts, in RUN/GAME/checkpoints
+RUN/summary.json, report.html, figures/*.png
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from typing import Any
 from torch import Tensor
 
 from coplay import storage
+from coplay.components import name_of
 from coplay.config import Config, differences
 from coplay.errors import RunFolderError
-from coplay.space import Samples, Space, Variable
+from coplay.models.estimator import Estimator
+from coplay.space import Samples, Space, Variable, tensors
 
 _VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
 
@@ -147,6 +149,11 @@ class Result:
         """The main game."""
         return next(iter(self.plays.values()))
 
+    def model_name(self, player: str) -> str:
+        """What a config calls the player's model."""
+        model = self.config.player_model(player)
+        return model.estimator.rpartition(":")[2] if isinstance(model, Estimator) else name_of("model", model)
+
     def predicted(self, play: str) -> dict[str, list[float]]:
         """Class shares that theory predicts, by player; empty where there is no theory."""
         return dict(self.record["games"][play].get("predicted", {}))
@@ -176,4 +183,4 @@ def space_from_json(values: Mapping[str, Any]) -> Space:
 
 def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:
     """Flatten sample sets by player to named tensors, for a file."""
-    return storage.nest({player: dict(s.items()) for player, s in samples.items()})
+    return storage.nest({player: tensors(s) for player, s in samples.items()})

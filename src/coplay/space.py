@@ -8,7 +8,7 @@ D features.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -92,7 +92,7 @@ class Variable(BaseModel):
         return f"{kind} {shape}{limits}"
 
     def fault(self, values: Tensor) -> str | None:
-        """Say what is wrong with ``values`` of shape (n, \\*shape), or return None."""
+        r"""Say what is wrong with ``values`` of shape (n, \\*shape), or return None."""
         if values.dtype not in self.dtypes:
             return f"type {' or '.join(str(d).removeprefix('torch.') for d in self.dtypes)}, got {values.dtype}"
         if tuple(values.shape[1:]) != self.shape:
@@ -108,6 +108,23 @@ class Variable(BaseModel):
         if bad.any():
             return f"values in [{low:g}, {high:g}], got {values[bad][0].item():g} in {_rows(bad)}"
         return None
+
+
+def join(parts: Sequence[Samples]) -> Samples:
+    """One sample set after the other; all must have the same variables."""
+    joined: Samples = torch.cat(list(parts))  # type: ignore[arg-type, assignment]
+    return joined
+
+
+def tensors(samples: Samples) -> dict[str, Tensor]:
+    """The variables by name."""
+    return dict(samples.items())  # type: ignore[arg-type]
+
+
+def pick(samples: Samples, index: Tensor | slice) -> Samples:
+    """Some of the samples, by position."""
+    picked: Samples = samples[index]
+    return picked
 
 
 def _rows(bad: Tensor) -> str:
@@ -202,7 +219,9 @@ class Space:
             raise SpaceError(f"{origin}: expected variables among {', '.join(self)}; got {', '.join(names) or 'none'}")
         missing = [name for name in self if name not in names]
         if complete and missing:
-            raise SpaceError(f"{origin}: variable '{missing[0]}' ({self[missing[0]]}) is missing; got {', '.join(names)}")
+            raise SpaceError(
+                f"{origin}: variable '{missing[0]}' ({self[missing[0]]}) is missing; got {', '.join(names)}"
+            )
         for name in names:
             fault = self[name].fault(samples[name])
             if fault:
@@ -235,4 +254,4 @@ def _describe(value: object) -> str:
 
 def payload_bytes(samples: Samples) -> int:
     """Bytes of the numbers in a sample set, without any framing."""
-    return sum(t.numel() * t.element_size() for t in samples.values())
+    return sum(t.numel() * t.element_size() for t in samples.values())  # type: ignore[union-attr, misc]

@@ -71,9 +71,21 @@ def unbiased_counts(weights: Tensor, n: int, generator: torch.Generator) -> list
 
 
 @contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads inside the block; sums of floats depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def isolated_torch_seed(seed: int) -> Iterator[None]:
-    """Seed torch's global generator inside the block only, for parts of torch that take no generator (layer starts,
-    dropout); the caller's state comes back afterwards.
+    """Seed torch's global generator inside the block only; the caller's state comes back afterwards.
+
+    For parts of torch that take no generator of their own: layer starts, dropout.
 
     Example:
         >>> before = torch.random.get_rng_state()

@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 
 from coplay.components import Component
 from coplay.games.base import Game
-from coplay.message import Ledger, Message, Part, PlayerLost, part_bytes
+from coplay.message import Ledger, Message, Part, PlayerLost, part_bytes, part_count
 from coplay.player import Player
 
 
@@ -66,8 +66,7 @@ class Engine(Component):
         return replies
 
     def _count(self, purpose: str, sender: str, receiver: str, part: Part) -> None:
-        samples = len(part) if hasattr(part, "__len__") else 0
-        self._ledger.add(purpose, sender, receiver, bytes=part_bytes(part), samples=samples)
+        self._ledger.add(purpose, sender, receiver, bytes=part_bytes(part), samples=part_count(part))
 
     @abstractmethod
     def seat(self, players: Sequence[Player], game: Game) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal, Self
 
 from torch import Tensor
@@ -48,6 +49,36 @@ class Reference:
     test: Samples
     classifier: DomainClassifier
 
+    @cached_property
+    def test_features(self) -> Tensor:
+        """Features of the real test samples, shape (n, F)."""
+        return self.classifier.features(self.test)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Generated samples as metrics see them; what several metrics need is computed once.
+
+    Args:
+        samples: Generated samples, at least one.
+        reference: What they are measured against.
+        predicted: Class shares that the theory predicts for them, shape (C,), if there is a theory.
+    """
+
+    samples: Samples
+    reference: Reference
+    predicted: Tensor | None = None
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Features of the domain classifier, shape (n, F)."""
+        return self.reference.classifier.features(self.samples)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Class probabilities by the domain classifier, shape (n, C)."""
+        return self.reference.classifier.classify(self.features)
+
 
 class Stat(ABC):
     """A mergeable statistic: ``observe(a).merge(observe(b))`` equals ``observe(a and b)``."""
@@ -65,11 +96,5 @@ class Metric(Component):
     """Something to measure on samples."""
 
     @abstractmethod
-    def observe(self, samples: Samples, reference: Reference, predicted: Tensor | None = None) -> Stat:
-        """Reduce samples to a statistic.
-
-        Args:
-            samples: Generated samples, at least one.
-            reference: What they are measured against.
-            predicted: Class shares that the theory predicts for them, shape (C,), if there is a theory.
-        """
+    def observe(self, observed: Observed) -> Stat:
+        """Reduce samples to a mergeable statistic."""

@@ -9,8 +9,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from coplay.metrics.base import Metric, Reference, Stat, Value
-from coplay.space import Samples
+from coplay.metrics.base import Metric, Observed, Stat, Value
 
 
 def total_variation(p: Tensor, q: Tensor) -> float:
@@ -72,9 +71,8 @@ class ClassShares(Metric):
     such correction can be right, so the raw shares stand beside them.
     """
 
-    def observe(self, samples: Samples, reference: Reference, predicted: Tensor | None = None) -> Stat:
+    def observe(self, observed: Observed) -> Stat:
         """Count recognised classes."""
-        classifier = reference.classifier
-        found = classifier.probabilities(samples).argmax(1)
-        counts = torch.bincount(found, minlength=classifier.classes)
-        return _Counts(counts, classifier.confusion, predicted, classifier.n_test)
+        classifier = observed.reference.classifier
+        counts = torch.bincount(observed.probabilities.argmax(1), minlength=classifier.classes)
+        return _Counts(counts, classifier.confusion, observed.predicted, classifier.n_test)

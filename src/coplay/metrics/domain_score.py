@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from coplay.metrics.base import Metric, Reference, Stat, Value
-from coplay.space import Samples
+from coplay.metrics.base import Metric, Observed, Stat, Value
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,11 @@ class DomainScore(Metric):
         classifier is ours, so values compare only within one run's classifier.
     """
 
-    def observe(self, samples: Samples, reference: Reference, predicted: Tensor | None = None) -> Stat:
+    citation: ClassVar[tuple[str, ...]] = ("salimans2016improved",)
+
+    def observe(self, observed: Observed) -> Stat:
         """Sum the classifier's probabilities and entropies."""
-        return score_sums(reference.classifier.probabilities(samples))
+        return score_sums(observed.probabilities)
 
 
 def score_sums(probabilities: Tensor) -> Stat:

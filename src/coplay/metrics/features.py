@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.space import Samples, Space
-from coplay.streams import isolated_torch_seed, stream
+from coplay.streams import isolated_torch_seed, stream, torch_threads
 
 _FEATURES = 64
 _BATCH = 128
@@ -32,6 +32,7 @@ class DomainClassifier:
         seed: Decides start and order of training.
 
     Example:
+        >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real", shape=(2,))})
         >>> classifier = DomainClassifier(space, classes=3, seed=1)
         >>> classifier.probabilities(space.samples(x=torch.zeros(5, 2))).shape
@@ -56,7 +57,8 @@ class DomainClassifier:
         network = nn.Sequential(self._body, self._head).train()
         optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
-        with isolated_torch_seed(self._seed):  # dropout draws from torch's global generator
+        # dropout draws from torch's global generator; one thread gives the same classifier on every machine
+        with isolated_torch_seed(self._seed), torch_threads(1):
             for _ in range(steps):
                 picked = torch.randint(len(x), (_BATCH,), generator=generator)
                 optimiser.zero_grad()
@@ -77,12 +79,18 @@ class DomainClassifier:
         """What the last hidden layer sees, shape (n, 64)."""
         self._body.eval()
         with torch.no_grad():
-            return torch.cat([self._body(part) for part in self._inputs(samples).split(2000)])
+            found: Tensor = torch.cat([self._body(part) for part in self._inputs(samples).split(2000)])
+        return found
 
     def probabilities(self, samples: Samples) -> Tensor:
         """Class probabilities, shape (n, C)."""
+        return self.classify(self.features(samples))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class probabilities for features, shape (n, C)."""
         with torch.no_grad():
-            return self._head(self.features(samples)).softmax(1)
+            found: Tensor = self._head(features).softmax(1)
+        return found
 
     def _inputs(self, samples: Samples) -> Tensor:
         if len(self.space) == 1:

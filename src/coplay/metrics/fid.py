@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from coplay.metrics.base import Metric, Reference, Stat, Value
-from coplay.space import Samples
+from coplay.metrics.base import Metric, Observed, Stat, Value
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Fid(Metric):
         2017), arXiv:1706.08500.
     """
 
-    def observe(self, samples: Samples, reference: Reference, predicted: Tensor | None = None) -> Stat:
+    citation: ClassVar[tuple[str, ...]] = ("heusel2017fid",)
+
+    def observe(self, observed: Observed) -> Stat:
         """Sum features and their products."""
-        features = reference.classifier.features
-        return _Pair(Moments.of(features(reference.test)), Moments.of(features(samples)))
+        return _Pair(Moments.of(observed.reference.test_features), Moments.of(observed.features))

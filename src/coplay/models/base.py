@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from coplay.components import Component
-from coplay.space import Samples, Space
+from coplay.space import Samples, Space, join, pick
 from coplay.streams import unbiased_counts
 
 
@@ -34,6 +34,7 @@ class Mixture:
         parts: The sources with their weights.
 
     Example:
+        >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real")})
         >>> own, foreign = space.samples(x=torch.zeros(3)), space.samples(x=torch.ones(2))
         >>> mixture = Mixture((Part("own", own, 0.25), Part("south", foreign, 0.75)))
@@ -53,19 +54,20 @@ class Mixture:
         """All samples with one weight each, shape (n,), float64, sum 1; the variables that all parts have."""
         common = [k for k in self.parts[0].samples.keys() if all(k in part.samples.keys() for part in self.parts)]
         weights = [
-            torch.full((len(part.samples),), part.weight / len(part.samples), dtype=torch.float64) for part in self.parts
+            torch.full((len(part.samples),), part.weight / len(part.samples), dtype=torch.float64)
+            for part in self.parts
         ]
-        return torch.cat([part.samples.select(*common) for part in self.parts]), torch.cat(weights)
+        return join([part.samples.select(*common) for part in self.parts]), torch.cat(weights)
 
     def batch(self, size: int, generator: torch.Generator) -> Samples:
         """Draw ``size`` samples in proportion to the weights, with replacement inside each part."""
         counts = unbiased_counts(self.weights, size, generator)
         drawn = [
-            part.samples[torch.randint(len(part.samples), (count,), generator=generator)]
+            pick(part.samples, torch.randint(len(part.samples), (count,), generator=generator))
             for part, count in zip(self.parts, counts, strict=True)
             if count
         ]
-        return torch.cat(drawn) if len(drawn) > 1 else drawn[0]
+        return join(drawn)
 
 
 class LocalModel(Component):
@@ -80,6 +82,8 @@ class LocalModel(Component):
     Example:
         A whole model: it memorises the mean of a real variable and samples around it.
 
+        >>> from coplay import Variable
+        >>> from tensordict import TensorDict
         >>> class Mean(LocalModel):
         ...     noise: float = 0.1
         ...     def setup(self, space, seed):

@@ -16,7 +16,7 @@ from torch import Tensor
 from coplay.components import find
 from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
-from coplay.space import Samples, Space
+from coplay.space import Samples, Space, join, pick
 from coplay.streams import small_seed, unbiased_counts
 
 
@@ -100,15 +100,19 @@ class Estimator(LocalModel):
         seed = small_seed(generator)
         if "random_state" in inspect.signature(self._model.sample).parameters:
             drawn = self._model.sample(n, random_state=seed)
+        elif hasattr(self._model, "random_state"):
+            before, self._model.random_state = self._model.random_state, seed
+            drawn = self._model.sample(n)
+            self._model.random_state = before  # drawing must leave no trace in the state
         else:
-            if hasattr(self._model, "random_state"):
-                self._model.random_state = seed
             drawn = self._model.sample(n)
         rows = np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
         if rows.ndim != 2:
             raise ModelError(f"{self.estimator}.sample({n}) returned shape {rows.shape}, expected ({n}, D)")
         if not np.isfinite(rows).all():
-            raise ModelError(f"{self.estimator}.sample({n}) returned {int((~np.isfinite(rows)).sum())} NaN or infinite values")
+            raise ModelError(
+                f"{self.estimator}.sample({n}) returned {int((~np.isfinite(rows)).sum())} NaN or infinite values"
+            )
         # estimators such as mixtures draw component after component; the order must carry no meaning
         order = torch.randperm(len(rows), generator=generator)
         return self._space.unflatten(torch.from_numpy(rows).float()[order])
@@ -136,7 +140,9 @@ class Estimator(LocalModel):
             self._rows = np.empty((0, 0))  # fitted, though the rows are not kept
             for name, tensor in state.items():
                 form, _, attribute = name.partition("/")
-                setattr(self._model, attribute, tensor.numpy() if form == "array" else json.loads(bytes(tensor.tolist())))
+                setattr(
+                    self._model, attribute, tensor.numpy() if form == "array" else json.loads(bytes(tensor.tolist()))
+                )
 
     @classmethod
     def tiny(cls) -> Self:
@@ -150,7 +156,7 @@ def _in_proportion(mixture: Mixture, generator: torch.Generator) -> Samples:
         return mixture.parts[0].samples
     own, *received = mixture.parts
     if own.name != "own":
-        return torch.cat([part.samples for part in mixture.parts])
+        return join([part.samples for part in mixture.parts])
     n_received = sum(len(part.samples) for part in received)
     total = round(n_received / max(1 - own.weight, 1e-9))
     (n_own, _) = unbiased_counts(torch.tensor([own.weight, 1 - own.weight]), total, generator)
@@ -159,7 +165,7 @@ def _in_proportion(mixture: Mixture, generator: torch.Generator) -> Samples:
     picked = torch.cat(
         [torch.arange(len(own.samples)).repeat(whole), torch.randperm(len(own.samples), generator=generator)[:rest]]
     )
-    return torch.cat([own.samples[picked], *(part.samples for part in received)])
+    return join([pick(own.samples, picked), *(part.samples for part in received)])
 
 
 def _attributes(model: Any) -> dict[str, Tensor] | None:

@@ -10,7 +10,7 @@ together one multivariate Gaussian; the blocks are independent of each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol
 
 import torch
@@ -41,11 +41,11 @@ class Block(Protocol):
         ...
 
     def log_base(self, x: Tensor) -> Tensor:
-        """log h(x), shape (n,)."""
+        """Log h(x), shape (n,)."""
         ...
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, shape (n, D)."""
+        """N draws, shape (n, D)."""
         ...
 
 
@@ -204,7 +204,11 @@ class ProductFamily:
     """
 
     def __init__(self, space: Space) -> None:
-        makers = {"binary": BernoulliBlock, "categorical": CategoricalBlock, "count": PoissonBlock}
+        makers: dict[str, Callable[[Variable], Block]] = {
+            "binary": BernoulliBlock,
+            "categorical": CategoricalBlock,
+            "count": PoissonBlock,
+        }
         self.real = [name for name in space if space[name].kind == "real"]
         self.blocks: list[tuple[list[str], Block]] = [
             ([name], makers[space[name].kind](space[name])) for name in space if space[name].kind != "real"
@@ -233,11 +237,11 @@ class ProductFamily:
         """μ(θ) = ∇A(θ), shape (…, K)."""
         with torch.enable_grad():
             theta = natural.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.log_partition(theta).sum(), theta)
+            gradient: Tensor = torch.autograd.grad(self.log_partition(theta).sum(), theta)[0]
         return gradient
 
     def log_prob(self, moments: Tensor, samples: Samples) -> Tensor:
-        """log p(x), shape (n,), in nats."""
+        """Log p(x), shape (n,), in nats."""
         theta = self.natural(moments)
         features = self.features(samples)
         inner = torch.where(features == 0, 0.0, features * theta).sum(-1)  # 0 · ∞ is 0: an event that never happened
@@ -328,9 +332,7 @@ class ExponentialFamily(LocalModel):
         sizes = [self._space[name].size for name in names]
         observed = []
         for part in mixture.parts:
-            mask = torch.cat(
-                [torch.full((s,), n in part.samples.keys()) for n, s in zip(names, sizes, strict=True)]
-            )
+            mask = torch.cat([torch.full((s,), n in part.samples.keys()) for n, s in zip(names, sizes, strict=True)])
             here = [n for n in names if n in part.samples.keys()]
             if here:
                 observed.append((mask, _columns(part.samples, here), part.weight))
@@ -340,9 +342,9 @@ class ExponentialFamily(LocalModel):
         moments = present
         for _ in range(self.em_steps):
             mean, covariance = block.split(moments)
-            expected = sum(
-                w / total * _completed(mask, x, mean, covariance, block).mean(0) for mask, x, w in observed
-            )
+            expected = torch.stack(
+                [w / total * _completed(mask, x, mean, covariance, block).mean(0) for mask, x, w in observed]
+            ).sum(0)
             change = (expected - moments).abs().max()
             moments = expected
             if change <= self.em_tolerance:
@@ -352,9 +354,7 @@ class ExponentialFamily(LocalModel):
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw every block independently."""
         columns: dict[str, Tensor] = {}
-        for (names, block), (_, part) in zip(
-            self._family.blocks, self._family._split(self._moments), strict=True
-        ):
+        for (names, block), (_, part) in zip(self._family.blocks, self._family._split(self._moments), strict=True):
             drawn = block.sample(part, n, generator)
             sizes = [self._space[name].size for name in names]
             columns.update(zip(names, drawn.split(sizes, 1), strict=True))
@@ -366,7 +366,7 @@ class ExponentialFamily(LocalModel):
         return self._space.samples(**values)
 
     def log_prob(self, samples: Samples) -> Tensor:
-        """log p(x), shape (n,), in nats."""
+        """Log p(x), shape (n,), in nats."""
         return self._family.log_prob(self._moments, samples)
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -395,9 +395,7 @@ def _completed(mask: Tensor, x: Tensor, mean: Tensor, covariance: Tensor, block:
     full[:, mask] = x
     full[:, ~mask] = mean[~mask] + (x - mean[mask]) @ regression.T
     rest = torch.zeros_like(covariance)
-    rest[(~mask)[:, None] & ~mask] = (
-        covariance[~mask][:, ~mask] - regression @ covariance[mask][:, ~mask]
-    ).flatten()
+    rest[(~mask)[:, None] & ~mask] = (covariance[~mask][:, ~mask] - regression @ covariance[mask][:, ~mask]).flatten()
     features = block.features(full)
     features[:, block.dimensions :] += rest.flatten()
     return features

@@ -10,8 +10,8 @@ References:
     Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov, AISTATS 2024), arXiv:2307.09883.
 
 Differs from the paper:
-    p(z0) may be learned (``prior``). With a uniform p(z0) nothing draws the frequency of a latent code to the frequency
-    of the data it stands for, and shares of classes are off; a learned one is fitted to the encoder's codes.
+    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits nothing draws the
+    frequency of a latent code to the frequency of the data it stands for, and shares of classes are off.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ class SymmetricHvae(LocalModel):
     Args:
         latents: Sizes of z0 and z1, in bits.
         hidden: Width of the two hidden layers of each conditional.
-        prior: p(z0): ``"uniform"`` as in the paper, or ``"learned"``, a chain p(z0_k | z0_<k) of logistic regressions.
+        prior: ``"independent"`` as in the paper: p(z0) uniform, bits of z1 independent given z0; or ``"chain"``: in both,
+            every bit also depends linearly on the bits before it, and p(z0) is learned.
         batch: Samples per step, for either side of (A4).
         learning_rate: Adam's, at the start.
-        decay_steps: The rate falls along a half cosine over so many steps to a twentieth and stays there; 0 for never.
+        hold_steps: Steps before the rate begins to fall.
+        decay_steps: It then falls along a half cosine over so many steps to a twentieth and stays there; 0 for never.
         average: Decay per step of the running mean of parameters that samples are drawn from; 0 draws from the last.
 
     Example:
+        >>> from coplay import Variable
         >>> model = SymmetricHvae(latents=(4, 8), hidden=32, batch=16)
         >>> space = Space({"image": Variable(kind="binary", shape=(3, 3))})
         >>> model.setup(space, seed=1)
@@ -56,9 +59,10 @@ class SymmetricHvae(LocalModel):
 
     latents: tuple[int, int] = (8, 16)
     hidden: int = Field(default=128, ge=1)
-    prior: Literal["uniform", "learned"] = "learned"
+    prior: Literal["independent", "chain"] = "chain"
     batch: int = Field(default=200, ge=2)
     learning_rate: float = Field(default=5e-3, gt=0)
+    hold_steps: int = Field(default=0, ge=0)
     decay_steps: int = Field(default=0, ge=0)
     average: float = Field(default=0.999, ge=0, lt=1)
 
@@ -90,7 +94,9 @@ class SymmetricHvae(LocalModel):
             rate = self._rate()
             x = self._space.flatten(mixture.batch(self.batch, generator))
             decoder_loss += _descend(self._decoder, rate, self._net.decoder_loss(*self._net.encode(x, generator), x))
-            encoder_loss += _descend(self._encoder, rate, self._net.encoder_loss(*self._net.draw(self.batch, generator)))
+            encoder_loss += _descend(
+                self._encoder, rate, self._net.encoder_loss(*self._net.draw(self.batch, generator))
+            )
             # the running mean starts as a plain mean, so that early samples do not show the random start
             keep = min(self.average, self._step / (self._step + 10))
             torch._foreach_lerp_(self._mean, [p.detach() for p in self._net.parameters()], 1 - keep)
@@ -99,12 +105,12 @@ class SymmetricHvae(LocalModel):
     def _rate(self) -> float:
         if not self.decay_steps:
             return self.learning_rate
-        progress = min(1.0, self._step / self.decay_steps)
+        progress = min(1.0, max(0, self._step - self.hold_steps) / self.decay_steps)
         return self.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw z0, z1 and x in turn, from the running mean of the parameters."""
-        parameters = list(self._net.parameters())
+        parameters: list[Tensor] = list(self._net.parameters())
         last = [p.detach().clone() for p in parameters]
         with torch.no_grad():
             if self.average:
@@ -146,9 +152,10 @@ class _Conditionals(nn.Module):
 
     def __init__(self, size: int, n0: int, n1: int, hidden: int, prior: str) -> None:
         super().__init__()
-        self.n0, self.learned = n0, prior == "learned"
-        self.z0_bias = nn.Parameter(torch.zeros(n0), requires_grad=self.learned)  # p(z0_k | z0_<k): bias
-        self.z0_chain = nn.Parameter(torch.zeros(n0, n0), requires_grad=self.learned)  # and weights, lower triangle
+        self.n0, self.chained = n0, prior == "chain"
+        self.z0_bias = nn.Parameter(torch.zeros(n0), requires_grad=self.chained)  # p(z0_k | z0_<k) = σ(b_k + C_k z0_<k)
+        self.z0_chain = nn.Parameter(torch.zeros(n0, n0), requires_grad=self.chained)  # only the lower triangle counts
+        self.z1_chain = nn.Parameter(torch.zeros(n1, n1), requires_grad=self.chained)
         self.z1_given_z0 = _Perceptron(n0, hidden, n1, skip=True)  # p(z1|z0)
         self.x_given_z = _Perceptron(n0 + n1, hidden, size, skip=True)  # p(x|z0,z1)
         self.z1_given_x = _Perceptron(size, hidden, n1)  # q(z1|x)
@@ -156,8 +163,8 @@ class _Conditionals(nn.Module):
 
     def decoder_parameters(self) -> list[nn.Parameter]:
         """Of p."""
-        prior = [self.z0_bias, self.z0_chain] if self.learned else []
-        return [*prior, *self.z1_given_z0.parameters(), *self.x_given_z.parameters()]
+        chains = [self.z0_bias, self.z0_chain, self.z1_chain] if self.chained else []
+        return [*chains, *self.z1_given_z0.parameters(), *self.x_given_z.parameters()]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Of q."""
@@ -172,21 +179,25 @@ class _Conditionals(nn.Module):
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(z0, z1, x) ~ p."""
-        z0 = torch.zeros(n, self.n0)
-        if self.learned:
-            uniform = torch.rand(n, self.n0, generator=generator)
-            chain = self.z0_chain.tril(-1)
-            for k in range(self.n0):
-                z0[:, k] = (uniform[:, k] < torch.sigmoid(self.z0_bias[k] + z0 @ chain[k])).float()
-        else:
-            z0 = _bits(z0, generator)
-        z1 = _bits(self.z1_given_z0(z0), generator)
+        z0 = self._latents(self.z0_bias.expand(n, -1), self.z0_chain, generator)
+        z1 = self._latents(self.z1_given_z0(z0), self.z1_chain, generator)
         return z0, z1, _bits(self.x_given_z(torch.cat([z0, z1], 1)), generator)
+
+    def _latents(self, logits: Tensor, chain: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.chained:
+            return _bits(logits, generator)
+        uniform, weights = torch.rand(logits.shape, generator=generator), chain.tril(-1).T.contiguous()
+        logits, bits = logits.clone(), torch.empty_like(logits)
+        for k in range(logits.shape[1]):
+            bits[:, k] = (uniform[:, k] < torch.sigmoid(logits[:, k])).float()
+            logits.addr_(bits[:, k], weights[k])  # what bit k says about the bits after it
+        return bits
 
     def decoder_loss(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
         """−log p(z0) − log p(z1|z0) − log p(x|z0,z1), mean over the batch."""
-        logits = self.z0_bias + z0 @ self.z0_chain.tril(-1).T
-        return _nats(logits, z0) + _nats(self.z1_given_z0(z0), z1) + _nats(self.x_given_z(torch.cat([z0, z1], 1)), x)
+        z0_logits = self.z0_bias + z0 @ self.z0_chain.tril(-1).T
+        z1_logits = self.z1_given_z0(z0) + z1 @ self.z1_chain.tril(-1).T
+        return _nats(z0_logits, z0) + _nats(z1_logits, z1) + _nats(self.x_given_z(torch.cat([z0, z1], 1)), x)
 
     def encoder_loss(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
         """−log q(z1|x) − log q(z0|z1,x), mean over the batch."""

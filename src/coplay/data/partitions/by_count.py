@@ -47,7 +47,8 @@ class ByCount(Partition):
                     continue
                 if count > len(decks[c]):
                     raise DataError(
-                        f"data.partition.counts: player '{name}' asks for {count} samples of class {c}, {len(decks[c])} are left"
+                        f"data.partition.counts: player '{name}' asks for {count} samples of class {c}, but "
+                        f"{len(decks[c])} are left"
                     )
                 hand.append(decks[c][:count])
                 decks[c] = decks[c][count:]

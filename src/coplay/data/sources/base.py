@@ -62,7 +62,9 @@ class Source(Component):
         """
 
 
-def labelled_images(name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], threshold: float | None) -> Dataset:
+def labelled_images(
+    name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], threshold: float | None
+) -> Dataset:
     """A data set of grey images with classes.
 
     Args:
@@ -72,7 +74,11 @@ def labelled_images(name: str, train: tuple[Tensor, Tensor], test: tuple[Tensor,
         threshold: Grey value from which a pixel is 1; None keeps grey values.
     """
     shape = tuple(train[0].shape[1:])
-    image = Variable(kind="binary", shape=shape) if threshold is not None else Variable(kind="real", shape=shape, low=0, high=1)
+    image = (
+        Variable(kind="binary", shape=shape)
+        if threshold is not None
+        else Variable(kind="real", shape=shape, low=0, high=1)
+    )
     classes = max(2, int(max(train[1].max(), test[1].max())) + 1)
     space = Space({"image": image, LABEL: Variable(kind="categorical", classes=classes)})
 

@@ -1,0 +1,64 @@
+"""Run a config over settings and seeds, once each, and collect what was measured into one JSON.
+
+Runs lie in ``runs/`` beside the working directory; a run that is finished is read, one that was cut off is resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coplay.config import Config
+from coplay.federation import Federation
+from coplay.progress import ProgressReport
+from coplay.result import Result, versions
+
+
+def run(config: Path, overrides: Mapping[str, Any]) -> Result:
+    """The run of one config with some values changed."""
+    settings = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    wanted = Config.from_file(config, settings)
+    label = "-".join(f"{key.rpartition('.')[2]}{value}" for key, value in overrides.items())
+    folder = Path("runs") / f"{wanted.name}-{label}"
+    if (folder / "run.json").exists():
+        result = Result.load(folder)
+        if result.config != wanted:
+            raise SystemExit(f"{folder} was run with another config; remove it or rename it")
+        if result.record["status"] == "finished":
+            return result
+    began = time.time()
+    with ProgressReport() as report:
+        print(folder, flush=True)
+        result = Federation.resume(folder, report) if (folder / "run.json").exists() else Federation(wanted).run(folder, report)
+    (folder / "seconds.txt").write_text(f"{time.time() - began:.1f}")
+    return result
+
+
+def seconds(result: Result) -> float:
+    """Wall seconds of a run, without what an earlier, interrupted attempt took."""
+    path = result.folder / "seconds.txt"
+    return float(path.read_text()) if path.exists() else float("nan")
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, standard deviation and the single values."""
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "values": list(values),
+    }
+
+
+def save(path: Path, command: str, results: Mapping[str, Any]) -> None:
+    """Write results with the command that makes them and what they were made with."""
+    machine = {"cores": os.cpu_count(), "system": platform.platform(terse=True)}
+    content = {"command": command, "versions": versions(), "machine": machine, **results}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(path)

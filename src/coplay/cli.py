@@ -1,0 +1,239 @@
+"""The command line: run, resume, list, show, report, sample, cite.
+
+Whatever the user can be at fault for ends in one message and exit code 2; nothing that was learned is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coplay.errors import CoplayError
+
+if TYPE_CHECKING:
+    from coplay.result import Result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Without the program's name; the process's own by default.
+
+    Returns:
+        0, or 2 after an error that the user can mend, or 130 after an interrupt.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        given.command(given)
+    except CoplayError as error:
+        print(f"coplay: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("coplay: interrupted; 'coplay resume RUN' goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has had enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coplay", description="Generative models that learn together from data that cannot be pooled."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="play what a config says, measure, report")
+    run.add_argument("config", type=Path, help="a TOML file")
+    run.add_argument("--out", type=Path, help="folder of the run; by default runs/NAME, or runs/NAME-2 and so on")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value: --set game.rounds=10"
+    )
+    run.set_defaults(command=_run)
+
+    resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
+    resume.add_argument("run", type=Path)
+    resume.set_defaults(command=_resume)
+
+    listing = commands.add_parser("list", help="components and their settings")
+    listing.add_argument("kind", nargs="?", help="source, partition, game, engine, model or metric")
+    listing.set_defaults(command=_list)
+
+    show = commands.add_parser("show", help="print a run's table")
+    show.add_argument("run", type=Path)
+    show.set_defaults(command=_show)
+
+    report = commands.add_parser("report", help="write a run's page again")
+    report.add_argument("run", type=Path)
+    report.set_defaults(command=_report)
+
+    sample = commands.add_parser("sample", help="draw from a player's model")
+    sample.add_argument("run", type=Path)
+    sample.add_argument("--player", required=True)
+    sample.add_argument("--game", help="by default the run's main game")
+    sample.add_argument("-n", type=int, default=100, help="how many samples (100)")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", type=Path, required=True, help="a file .npz, or .png for images")
+    sample.set_defaults(command=_sample)
+
+    cite = commands.add_parser("cite", help="BibTeX of the methods a config or run uses")
+    cite.add_argument("what", type=Path, help="a TOML file or a run")
+    cite.set_defaults(command=_cite)
+    return parser
+
+
+def _run(given: argparse.Namespace) -> None:
+    from coplay.config import Config
+    from coplay.federation import Federation
+    from coplay.progress import ProgressReport
+
+    config = Config.from_file(given.config, given.set)
+    folder = given.out or _free_folder(Path("runs") / config.name)
+    try:
+        with ProgressReport() as report:
+            result = Federation(config).run(folder, report)
+    except BaseException:
+        _say_what_is_kept(folder)
+        raise
+    _finish(result)
+
+
+def _resume(given: argparse.Namespace) -> None:
+    from coplay.federation import Federation
+    from coplay.progress import ProgressReport
+
+    with ProgressReport() as report:
+        result = Federation.resume(given.run, report)
+    _finish(result)
+
+
+def _list(given: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from coplay.components import FOLDERS, find, names, nearest
+    from coplay.errors import ConfigError
+
+    if given.kind is not None and given.kind.removesuffix("s") not in FOLDERS:
+        raise ConfigError([f"unknown kind {given.kind!r}; known, nearest first: {nearest(given.kind, FOLDERS)}"])
+    for kind in [given.kind.removesuffix("s")] if given.kind else FOLDERS:
+        table = Table(title=f"{kind}s", title_justify="left", title_style="bold", expand=True)
+        for heading, ratio in (("name", 2), ("what it is", 5), ("settings", 5)):
+            table.add_column(heading, ratio=ratio, no_wrap=heading == "name")
+        for name in names(kind):
+            cls = find(kind, name)
+            fields = getattr(cls, "model_fields", {})
+            settings = ", ".join(
+                key if field.is_required() else f"{key}={field.get_default(call_default_factory=True)!r}"
+                for key, field in fields.items()
+            )
+            table.add_row(name, (cls.__doc__ or "").split("\n")[0], settings)
+        Console().print(table)
+
+
+def _show(given: argparse.Namespace) -> None:
+    from coplay.result import Result
+
+    _print_table(Result.load(given.run))
+
+
+def _report(given: argparse.Namespace) -> None:
+    from coplay.report.page import write
+    from coplay.result import Result
+
+    print(write(Result.load(given.run)))
+
+
+def _sample(given: argparse.Namespace) -> None:
+    from coplay.drawing import sample_file
+
+    sample_file(given.run, given.player, given.game, given.n, given.seed, given.out)
+    print(given.out)
+
+
+def _cite(given: argparse.Namespace) -> None:
+    from coplay.citations import cite
+    from coplay.config import Config
+    from coplay.result import Result
+
+    print(cite(Result.load(given.what).config if given.what.is_dir() else Config.from_file(given.what)))
+
+
+# -------------------------------------------------------------------------------------------------- small helpers
+
+
+def _free_folder(wanted: Path) -> Path:
+    """``wanted``, or the first of wanted-2, wanted-3, … that does not exist."""
+    folder, number = wanted, 1
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    return folder
+
+
+def _say_what_is_kept(folder: Path) -> None:
+    """After a failure, tell what is on disk, if this run got as far as its first checkpoint."""
+    from coplay import storage
+    from coplay.result import Result
+
+    if not (folder / "run.json").exists():
+        return
+    kept = []
+    for name, play in Result.load(folder).plays.items():
+        last = storage.last_checkpoint(play.folder)
+        if last:
+            kept.append(f"{name} up to round {last['round']}")
+    if kept:
+        print(f"kept in {folder}: {', '.join(kept)}; 'coplay resume {folder}' goes on from there", file=sys.stderr)
+
+
+def _finish(result: Result) -> None:
+    from coplay.report.page import write
+
+    page = write(result)
+    _print_table(result)
+    print(f"report: {page}")
+
+
+def _print_table(result: Result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=result.config.title, title_justify="left", title_style="bold")
+    for column in ("player", "model", "own samples", "game", "FID", "domain score", "distance to prediction"):
+        table.add_column(column, justify="left" if column in ("player", "model", "game") else "right")
+    for name in result.config.player_names:
+        for game, play in result.plays.items():
+            measured = play.last.get(name)
+            if measured is None:
+                continue
+            first = game == next(iter(result.plays))
+            held = str(sum(result.record["data"]["counts"].get(name, []))) if first else ""
+            model = result.model_name(name) if first else ""
+            numbers = [_cell(measured, key) for key in ("fid", "domain_score", "distance_to_prediction")]
+            table.add_row(name if first else "", model, held, game, *numbers, end_section=False)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    classifier = result.record.get("classifier")
+    n = result.config.measure.samples
+    if classifier:
+        console.print(
+            f"{n} samples a player; domain classifier right on {classifier['accuracy']:.1%} of {classifier['n_test']} real "
+            "test samples",
+            highlight=False,
+        )
+    if result.record["status"] != "finished":
+        console.print(f"status: {result.record['status']} {result.record.get('reason', '')}", highlight=False)
+
+
+def _cell(measured: dict[str, dict[str, object]], key: str) -> str:
+    return f"{measured[key]['value']:.3f}" if key in measured else "n/a"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""One self-contained HTML page per run; it knows only :class:`coplay.result.Result`."""
+
+from coplay.report.page import write
+
+__all__ = ["write"]

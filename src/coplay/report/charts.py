@@ -1,0 +1,182 @@
+"""Bars and curves as PNG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from coplay.report.figures import INK, MUTED, PALE, canvas, png
+from coplay.report.parts import number, words
+
+# Okabe and Ito's palette without yellow, which fades on white; told apart also by the colour-blind. Players after the
+# sixth have the same colours with hollow markers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_GRID = "#e3e6ea"
+_WIDE = 10.0  # inches; the page is 960 CSS pixels wide
+_DASHES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#aab2bb")
+    axes.tick_params(colors=MUTED, labelsize=8.5, length=3)
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _panels(count: int, columns: int, height: float, width: float = _WIDE) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    figure = canvas(width, height * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return figure, list(grid[:count])
+
+
+@dataclass(frozen=True)
+class SharesPanel:
+    """Class shares of one player, each of C numbers or None; ``title`` is drawn as it is."""
+
+    title: str
+    measured: Sequence[float]
+    raw: Sequence[float] | None
+    predicted: Sequence[float] | None
+    held: Sequence[float] | None
+
+
+def shares(panels: Sequence[SharesPanel]) -> bytes:
+    """Per player: bars measured, markers predicted and raw, the player's own data pale behind them."""
+    figure, grid = _panels(len(panels), 2 if len(panels) <= 4 else 3, 2.5 if len(panels) <= 4 else 2.1)
+    for axes, panel in zip(grid, panels, strict=True):
+        x = np.arange(len(panel.measured))
+        if panel.held is not None:
+            axes.bar(x, panel.held, width=0.92, color=PALE)
+        axes.bar(x, panel.measured, width=0.56, color=COLOURS[0], alpha=0.85)
+        if panel.raw is not None:
+            axes.plot(x, panel.raw, "o", markerfacecolor="white", markeredgecolor=INK, markersize=4.5)
+        if panel.predicted is not None:
+            axes.hlines(panel.predicted, x - 0.44, x + 0.44, color=COLOURS[1], linewidth=2.4)
+        axes.set_title(panel.title, loc="left", fontsize=9.5, color=INK, parse_math=False)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+        _tidy(axes)
+    figure.supxlabel("class", fontsize=9, color=MUTED)
+    figure.supylabel("share", fontsize=9, color=MUTED)
+    keys: list[Patch | Line2D] = [Patch(color=COLOURS[0], alpha=0.85, label="measured, confusion-corrected")]
+    if any(panel.raw is not None for panel in panels):
+        ring = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": INK}
+        keys.append(Line2D([], [], linestyle="", label="measured, raw", **ring))  # type: ignore[arg-type]
+    if any(panel.predicted is not None for panel in panels):
+        keys.append(Line2D([], [], color=COLOURS[1], linewidth=2.4, label="predicted"))
+    if any(panel.held is not None for panel in panels):
+        keys.append(Patch(color=PALE, label="in the player's own data"))
+    figure.legend(handles=keys, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+    return png(figure)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One player's values in one game, by round."""
+
+    player: str
+    game: str
+    rounds: Sequence[int]
+    values: Sequence[float]
+
+
+def curves(
+    panels: Mapping[str, Sequence[Line]], titles: Mapping[str, str], players: Sequence[str], games: Sequence[str]
+) -> bytes:
+    """One panel per quantity, solid lines in the first game, dashed in the second, dotted in others.
+
+    Args:
+        panels: Lines by quantity.
+        titles: Title by quantity.
+        players: Who has a colour; a line of anybody else (a mean, say) is black.
+        games: The games, the main one first.
+    """
+    keys = _keys([line for lines in panels.values() for line in lines], players, games)
+    width, columns = (_WIDE, 2 if len(panels) in (2, 4) else 3) if len(panels) > 1 else (0.6 * _WIDE, 1)
+    across = 6 if len(panels) > 1 else 4
+    height = 2.7 + 0.2 * math.ceil(len(keys) / across) / math.ceil(len(panels) / columns)
+    figure, grid = _panels(len(panels), columns, height, width)
+    for axes, (quantity, lines) in zip(grid, panels.items(), strict=True):
+        for line in lines:
+            main = line.game == games[0]
+            values = [v if math.isfinite(v) else math.nan for v in line.values]
+            colour, face = _colour(line.player, players)
+            dash = _DASHES[min(games.index(line.game), 2)]
+            wide, size = (1.8, 3.6) if main else (1.3, 2.6)
+            mark = "o" if len(values) <= 20 else None
+            style: dict[str, Any] = {
+                "color": colour,
+                "alpha": 1.0 if main else 0.8,
+                "marker": mark,
+                "markerfacecolor": face,
+            }
+            axes.plot(line.rounds, values, dash, linewidth=wide, markersize=size, **style)
+        axes.set_title(titles[quantity], loc="left", fontsize=9.5, color=INK, parse_math=False)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.set_xlabel("round", fontsize=8.5, color=MUTED)
+        _tidy(axes)
+    figure.legend(handles=keys, loc="outside upper center", ncols=min(len(keys), across), frameon=False, fontsize=9)
+    return png(figure)
+
+
+def _colour(player: str, players: Sequence[str]) -> tuple[str, str]:
+    """Colour of a player's line and of the inside of its markers."""
+    if player not in players:
+        return INK, INK
+    place = players.index(player)
+    colour = COLOURS[place % len(COLOURS)]
+    return colour, "white" if place >= len(COLOURS) else colour
+
+
+def _keys(lines: Sequence[Line], players: Sequence[str], games: Sequence[str]) -> list[Line2D]:
+    """What the colours and the dashes stand for, as far as they are drawn."""
+    keys = []
+    for name in dict.fromkeys(line.player for line in lines if line.player in players):
+        colour, face = _colour(name, players)
+        keys.append(Line2D([], [], color=colour, marker="o", markersize=5, markerfacecolor=face, label=name))
+    drawn = [game for game in games if any(line.game == game for line in lines)]
+    for game in drawn if len(drawn) > 1 else []:
+        means = {line.player for line in lines if line.game == game}.isdisjoint(players)
+        said, dash = f"{words(game)}{', mean' if means else ''}", _DASHES[min(games.index(game), 2)]
+        keys.append(Line2D([], [], color=INK if means else MUTED, linestyle=dash, label=said))
+    return keys
+
+
+def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:
+    """Per row, what share of its total each part has; the total stands at the end."""
+    parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
+    colours = dict(zip(parts, ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#b9c0c8"), strict=False))
+    figure = canvas(_WIDE * 0.9, 0.75 + 0.42 * len(bars))
+    axes = figure.add_subplot()
+    for row, bar in enumerate(bars.values()):
+        total, left = sum(bar.values()) or 1.0, 0.0
+        for part in parts:
+            share = bar.get(part, 0.0) / total
+            axes.barh(row, share, left=left, height=0.62, color=colours.get(part, MUTED))
+            if share > 0.06:
+                colour = "white" if part == parts[0] else INK
+                axes.text(left + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=8.5, color=colour)
+            left += share
+        axes.text(1.01, row, f"{number(sum(bar.values()), 3)} {unit}", va="center", fontsize=9, color=INK)
+    axes.set_yticks(range(len(bars)), [words(name) for name in bars])
+    axes.set_ylim(len(bars) - 0.5, -0.5)
+    axes.set_xlim(0, 1.12)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9, colors=INK)
+    keys = [Patch(color=colours.get(part, MUTED), label=part) for part in parts]
+    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=9)
+    return png(figure)

@@ -1,0 +1,159 @@
+"""What a run cost and what went wrong: traffic per link, time, losses of players; and everything that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coplay import storage
+from coplay.report import charts, figures
+from coplay.report.head import lost, players
+from coplay.report.parts import SHOWN_PLAYERS, Cell, Figure, Section, Table, number, words
+from coplay.result import Play, Result
+
+_KIB, _MIB = 1024, 1024**2
+
+
+def _in_units(count: float) -> str:
+    """Bytes in the unit that suits them."""
+    for size, unit in ((1024**3, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count:.0f} B"
+
+
+def traffic(result: Result) -> Section:
+    """Payload per link of the main game, and totals per game and purpose."""
+    title = "Traffic"
+    entries = {name: play.traffic for name, play in result.plays.items()}
+    rounds = {name: _counted_rounds(play) for name, play in result.plays.items()}
+    if not any(entries.values()):
+        return Section("traffic", title, ["No traffic is on record: no checkpoint was written, or nothing travelled."])
+    links = [entry for entry in entries[result.main.name] if entry["purpose"] == "exchange"]
+    text = [] if links else [f"No samples travelled between players in {words(result.main.name)}."]
+    totals = Table(
+        ["game and purpose", "payload", "samples", "payload per round"],
+        [row for name in entries for row in _totals(name, entries[name], rounds[name])],
+        "Payload is the numbers of the samples without any framing, from logical sender to logical receiver, up to the "
+        "last checkpoint. Evaluation is measuring, not play, and is counted apart.",
+    )
+    pictures = [_links(links, players(result))] if links else []
+    return Section("traffic", title, text, [totals], pictures, data={"links": entries, "rounds_counted": rounds})
+
+
+def _counted_rounds(play: Play) -> int:
+    record = storage.last_checkpoint(play.folder)
+    return int(record["round"]) if record else 0
+
+
+def _totals(game: str, entries: Sequence[dict[str, Any]], rounds: int) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for purpose in dict.fromkeys(["exchange", *(entry["purpose"] for entry in entries)]):
+        chosen = [entry for entry in entries if entry["purpose"] == purpose]
+        count = sum(entry["bytes"] for entry in chosen)
+        each = _in_units(count / rounds) if rounds and purpose == "exchange" else "–"
+        rows.append(
+            [f"{words(game)}, {purpose}", _in_units(count), number(sum(entry["samples"] for entry in chosen)), each]
+        )
+    return rows
+
+
+def _links(links: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
+    used = dict.fromkeys(party for link in links for party in (link["sender"], link["receiver"]))
+    parties = [*(name for name in names if name in used), *(name for name in used if name not in names)]
+    shown = parties[:SHOWN_PLAYERS]
+    most = max(link["bytes"] for link in links)
+    size, unit = (_MIB, "MiB") if most >= _MIB else (_KIB, "KiB")
+    matrix = {(link["sender"], link["receiver"]): link["bytes"] / size for link in links}
+    png = figures.heat_map(
+        [[matrix.get((s, r), 0.0) for r in shown] for s in shown],
+        shown,
+        shown,
+        row_label="sender",
+        column_label=f"receiver ({unit})",
+        write=lambda v: (f"{v:.2f}" if v < 10 else f"{v:,.0f}") if v else "–",
+    )
+    more = f" The first {len(shown)} of {len(parties):,} parties are shown." if len(shown) < len(parties) else ""
+    caption = f"Payload exchanged per link over all counted rounds, in {unit}.{more}"
+    return Figure("traffic", png, "Heat map of payload per sender and receiver", caption)
+
+
+def time(result: Result) -> Section:
+    """Where the time went, per game."""
+    title = "Time"
+    spent = {name: _seconds(play) for name, play in result.plays.items() if play.rows}
+    if not spent:
+        return Section("time", title, ["No round was finished, so no time was booked."])
+    parts = list(dict.fromkeys(part for bar in spent.values() for part in bar))
+    rows = [
+        [words(name), number(len(result.plays[name].rows)), *(f"{bar.get(part, 0.0):,.2f}" for part in parts),
+         f"{sum(bar.values()):,.2f}"]
+        for name, bar in spent.items()
+    ]  # fmt: skip
+    table = Table(["seconds", "rounds", *parts, "total"], rows, "Seconds over all finished rounds.")
+    caption = (
+        "Shares of the time booked. Learning and sampling are added up over the players, so with players side by side "
+        "their sum can exceed the clock; bookkeeping is writing rows and checkpoints."
+    )
+    figure = Figure("time", charts.stacked(spent, "s"), "Stacked shares of time per game", caption)
+    return Section("time", title, tables=[table], figures=[figure], data={"seconds": spent})
+
+
+def _seconds(play: Play) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for row in play.rows:
+        for part, seconds in row.get("seconds", {}).items():
+            total[part] = total.get(part, 0.0) + seconds
+    return total
+
+
+def losses(result: Result) -> Section:
+    """Who was lost, who was frozen since, and what the theory says of the rest."""
+    title, rows, data, tables = "Losses of players", [], {}, []
+    for name, play in result.plays.items():
+        gone = lost(play)
+        frozen = {who: row["round"] for row in reversed(play.rows) for who in row.get("frozen", [])}
+        if not gone and not frozen:
+            continue
+        data[name] = {"lost": gone, "frozen": frozen}
+        rows += [
+            [who, words(name), str(why["round"]), f"lost at '{why['action']}': {why['reason']}"]
+            for who, why in gone.items()
+        ]
+        rows += [
+            [who, words(name), str(round), "frozen: no data and no peer is left to it"] for who, round in frozen.items()
+        ]
+        tables += _influence_after(play)
+    if not rows:
+        return Section("losses", title, ["No player was lost in a round that was finished."])
+    first = Table(["player", "game", "round", "what happened"], rows, numeric=False)
+    return Section("losses", title, tables=[first, *tables], data=data)
+
+
+def _influence_after(play: Play) -> list[Table]:
+    """The influence matrix among those left after the last loss, if the game told it."""
+    told = [row for row in play.rows if "influence" in row]
+    if not told:
+        return []
+    row = told[-1]
+    left = list(row["players"])[:SHOWN_PLAYERS]
+    body: list[list[Cell]] = [
+        [name, *(f"{v:.3f}" for v in shares[: len(left)])] for name, shares in zip(left, row["influence"], strict=False)
+    ]
+    caption = (
+        f"The influence matrix among those left after round {row['round']} of {words(play.name)}. Predicted class "
+        "shares and distances elsewhere on this page are those of the game as it began."
+    )
+    return [Table(["model of \\ data of", *left], body, caption)]
+
+
+def provenance(result: Result) -> Section:
+    """Seed, versions and machine."""
+    seed = result.record["config"]["seed"]
+    rows: list[list[Cell]] = [["seed", str(seed)], ["run folder", result.folder.name]]
+    rows += [[name, value] for name, value in result.record["versions"].items()]
+    data = {"seed": seed, "versions": result.record["versions"], "config": result.record["config"]}
+    text = ["The same config and versions on the same kind of machine give the same run."]
+    return Section(
+        "provenance", "Seed, versions, config", text, [Table(["what", "value"], rows, numeric=False)], data=data
+    )

@@ -1,0 +1,203 @@
+"""The top of the page: what was played by whom on which data, how it ended, and how well each player does."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from coplay.report.parts import Cell, Section, Table, first_players, listed, number, ranges, span, words
+from coplay.result import Play, Result
+
+_FIRST = ("fid", "domain_score", "distance_to_prediction")
+_ARROWS = {"higher": " ↑", "lower": " ↓"}
+
+
+def players(result: Result) -> list[str]:
+    """Names of the players, in order.
+
+    The report reads the config as recorded, so an old run stays readable when a component's settings change.
+    """
+    given, counts = result.record["config"]["players"], result.record["data"]["counts"]
+    return list(given) if isinstance(given, dict) else list(counts) or result.config.player_names
+
+
+def model_name(result: Result, player: str) -> str:
+    """The name of a player's model, as the config gives it."""
+    config = result.record["config"]
+    own = config["players"][player].get("model") if isinstance(config["players"], dict) else None
+    section = own or config.get("model")
+    return str(section["name"]).rpartition(":")[2] if section else result.model_name(player)
+
+
+def held(result: Result, player: str) -> int | None:
+    """Number of a player's private samples; None where the run did not record it."""
+    counts = result.record["data"]["counts"].get(player)
+    return None if counts is None else sum(counts)
+
+
+def lost(play: Play) -> dict[str, dict[str, Any]]:
+    """Players that a game lost: round, action and reason by name."""
+    return {name: {"round": row["round"], **why} for row in play.rows for name, why in row.get("lost", {}).items()}
+
+
+def scalars(play: Play) -> list[str]:
+    """Names of the measured quantities that are one number, the usual ones first."""
+    found = {q for values in play.last.values() for q, v in values.items() if not isinstance(v["value"], list)}
+    return [q for q in _FIRST if q in found] + sorted(found - set(_FIRST))
+
+
+def planned(result: Result) -> int:
+    """How many rounds every game of the run was to have."""
+    return int(result.record["config"]["game"]["rounds"])
+
+
+def sentence(result: Result) -> str:
+    """What was played by whom on which data."""
+    names, data = players(result), result.record["data"]
+    models = Counter(model_name(result, name) for name in names)
+    kinds = [f"{count} × {model}" if len(models) > 1 else model for model, count in models.items()]
+    main, *others = result.plays
+    carried = (
+        f"; {listed(words(o) for o in others)} {'were' if len(others) > 1 else 'was'} carried along" if others else ""
+    )
+    return (
+        f"{len(names):,} player{'s' if len(names) > 1 else ''} ({listed(kinds)}) played {words(main)} for "
+        f"{len(result.main.rows):,} of {planned(result):,} rounds on {data['name']} "
+        f"({data['train']:,} training samples, {data['test']:,} test samples that no player holds){carried}."
+    )
+
+
+def status(result: Result) -> dict[str, str]:
+    """How the run ended, in a word and in a sentence."""
+    word, reason = result.record["status"], result.record.get("reason", "")
+    said = {
+        "finished": "All rounds of all games were played.",
+        "stopped": "The run was stopped by hand; 'coplay resume' goes on from its last checkpoint.",
+        "running": "The run has not ended, or was killed; this page shows what was on disk.",
+        "failed": reason or "No reason was recorded.",
+    }
+    return {"word": word, "text": said.get(word, reason)}
+
+
+def headline(result: Result) -> Section:
+    """A table per player: what it is, what it holds, and the last scores beside those of the games carried along."""
+    names, gone = players(result), lost(result.main)
+    games = {name: play for name, play in result.plays.items() if play.last}
+    quantities = list(dict.fromkeys(q for play in games.values() for q in scalars(play)))
+    columns = [(q, g) for q in quantities for g, play in games.items() if any(q in v for v in play.last.values())]
+    shown, notes = first_players(names)
+    rows = [
+        [_who(result, name, gone), _holds(result, name), *(_score(games[g], name, q) for q, g in columns)]
+        for name in shown
+    ]
+    if len(names) > 1 and columns:
+        rows.append([f"mean over {len(names):,} players", "", *(_mean(games[g], names, q) for q, g in columns)])
+    units = {q: _value_of(result, q) for q in quantities}
+    groups = [
+        ("", 2),
+        *((words(q) + _ARROWS.get(units[q]["better"], ""), sum(c[0] == q for c in columns)) for q in quantities),
+    ]
+    header = [
+        "player and model",
+        "private samples",
+        *(words(g) for _, g in columns),
+    ]
+    table = Table(
+        header, rows, _caption(result, games, units), groups if columns else (), total=len(names) > 1 and bool(columns)
+    )
+    return Section(
+        "headline",
+        "Players and scores",
+        text=[*_classifier(result), *notes],
+        tables=[table],
+        points=result.record["notes"],
+        data={
+            "players": {
+                name: {
+                    "model": model_name(result, name),
+                    "private_samples": held(result, name),
+                    "classes": _classes(result, name),
+                }
+                for name in names
+            },
+            "classifier": result.record.get("classifier"),
+            "measured": {game: play.last for game, play in games.items()},
+            "measured_after_round": {game: max(play.measurements) for game, play in games.items()},
+            "notes": result.record["notes"],
+        },
+    )
+
+
+def _classes(result: Result, player: str) -> list[int] | None:
+    counts = result.record["data"]["counts"].get(player)
+    return None if counts is None else [c for c, count in enumerate(counts) if count]
+
+
+def _who(result: Result, player: str, gone: dict[str, dict[str, Any]]) -> Cell:
+    model = model_name(result, player)
+    return (player, f"{model}, lost in round {gone[player]['round']}" if player in gone else model)
+
+
+def _holds(result: Result, player: str) -> Cell:
+    n, classes = held(result, player), _classes(result, player)
+    if n is None or classes is None:
+        return "not recorded"
+    if not classes:
+        return ("0", "none")
+    return (number(n), ranges(classes))
+
+
+def _score(play: Play, player: str, quantity: str) -> Cell:
+    value = play.last.get(player, {}).get(quantity)
+    return _rounded(play, quantity, value["value"]) if value else "–"
+
+
+def _mean(play: Play, names: list[str], quantity: str) -> Cell:
+    values = [play.last[name][quantity]["value"] for name in names if quantity in play.last.get(name, {})]
+    if len(values) < len(names):
+        return "–"  # a mean over survivors would compare unlike things
+    return _rounded(play, quantity, sum(values) / len(values))
+
+
+def _rounded(play: Play, quantity: str, value: float) -> str:
+    """As many decimals for all values of a column, so that they can be compared down it."""
+    finite = [
+        abs(v[quantity]["value"]) for v in play.last.values() if quantity in v and math.isfinite(v[quantity]["value"])
+    ]
+    most = max(finite, default=0.0)
+    if not math.isfinite(value):
+        return number(value)
+    return f"{value:,.{1 if most >= 10 else 2 if most >= 1 else 3}f}".replace("-", "−")
+
+
+def _value_of(result: Result, quantity: str) -> dict[str, Any]:
+    """Unit, direction and all counts of a quantity."""
+    found = [v[quantity] for play in result.plays.values() for v in play.last.values() if quantity in v]
+    return {**found[0], "n": [v["n"] for v in found], "n_real": [v["n_real"] for v in found]}
+
+
+def _caption(result: Result, games: dict[str, Play], units: dict[str, dict[str, Any]]) -> str:
+    beneath = "Beneath a number of private samples: their classes. " if result.record["data"]["counts"] else ""
+    if not games:
+        return f"{beneath}No player was measured: there is no score to show."
+    said = []
+    for q, unit in units.items():
+        better = f", {unit['better']} is better" if unit["better"] else ""
+        real = f" against n_real = {span(unit['n_real'])}" if any(unit["n_real"]) else ""
+        said.append(f"{words(q)}: {unit['unit']}{better}, n = {span(unit['n'])} generated samples{real}")
+    against = ""
+    if "distance_to_prediction" in units:
+        against = f" The prediction is the equilibrium of {words(result.main.name)}, also for the games beside it."
+    rounds = listed(f"{max(play.measurements)} of {planned(result)} ({words(name)})" for name, play in games.items())
+    return f"{beneath}{'; '.join(said)}.{against} Last measured after round {rounds}."
+
+
+def _classifier(result: Result) -> list[str]:
+    found = result.record.get("classifier")
+    if not found:
+        return ["No domain classifier was trained (no classes, no test data or no metrics), so nothing was scored."]
+    return [
+        f"The domain classifier behind all scores recognises {found['accuracy']:.1%} of n = {found['n_test']:,} real "
+        "test samples; it is trained on real training data and never enters learning."
+    ]

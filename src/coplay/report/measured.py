@@ -1,0 +1,196 @@
+"""Who holds what, and what was measured: class shares against the prediction, influence, curves over the rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coplay.report import charts, figures
+from coplay.report.charts import Line, SharesPanel
+from coplay.report.head import players as player_names
+from coplay.report.head import scalars
+from coplay.report.parts import Figure, Section, first_players, span, words
+from coplay.result import Play, Result
+
+_PANELS = 12
+_BESIDE = 6  # with more players, curves show the games carried along by their means
+_ARROWS = {"higher": "higher is better", "lower": "lower is better"}
+
+
+def holdings(result: Result) -> Section:
+    """Counts per class and player."""
+    title, counts = "Who holds what", result.record["data"]["counts"]
+    if not counts:
+        return Section("holdings", title, ["The data have no classes, so there are no counts per class."])
+    players, notes = first_players(list(counts))
+    classes = len(counts[players[0]])
+    total = sum(map(sum, counts.values()))
+    png = figures.heat_map(
+        [counts[name] for name in players],
+        players,
+        [str(c) for c in range(classes)],
+        row_label="player",
+        column_label="class",
+        write=lambda v: f"{v:,.0f}",
+    )
+    caption = f"Private training samples per class; {total:,} of {result.record['data']['train']:,} were dealt out."
+    figure = Figure("holdings", png, "Heat map of private samples per player and class", caption)
+    return Section("holdings", title, notes, figures=[figure], data={"counts": counts})
+
+
+def shares(result: Result) -> Section:
+    """Class shares of the last measurement against those that theory predicts."""
+    title, play = "Class shares, measured against predicted", result.main
+    found = {name: values for name, values in play.last.items() if "class_shares" in values}
+    if not found:
+        return Section("shares", title, ["Class shares were not measured."])
+    predicted, counts = result.predicted(play.name), result.record["data"]["counts"]
+    players, notes = first_players([name for name in player_names(result) if name in found])
+    data = {
+        name: {
+            "measured": values["class_shares"]["value"],
+            "raw": values.get("class_shares_raw", {}).get("value"),
+            "predicted": predicted.get(name),
+            "distance_to_prediction": values.get("distance_to_prediction", {}).get("value"),
+            "n": values["class_shares"]["n"],
+            "n_real": values["class_shares"]["n_real"],
+        }
+        for name, values in found.items()
+    }
+    panels = [_panel(name, data[name], counts.get(name)) for name in players]
+    caption = (
+        f"{words(play.name).capitalize()} after round {max(play.measurements)}: "
+        f"n = {span(data[name]['n'] for name in players)} generated samples per player. Bars are corrected "
+        f"for the domain classifier's confusions on n_real = {span(data[name]['n_real'] for name in players)} test samples."
+        " d is the total variation between bars and prediction, from 0 to 1."
+    )
+    if not predicted:
+        notes = [*notes, f"There is no theory that predicts class shares for {words(play.name)}."]
+    figure = Figure("shares", charts.shares(panels), "Class shares per player, measured and predicted", caption)
+    return Section("shares", title, notes, figures=[figure], data={"round": max(play.measurements), "players": data})
+
+
+def _panel(name: str, values: dict[str, Any], counts: list[int] | None) -> SharesPanel:
+    distance = values["distance_to_prediction"]
+    said = f"{name}   n = {values['n']:,}" + (f", d = {distance:.3f}" if distance is not None else "")
+    held = [c / sum(counts) for c in counts] if counts and sum(counts) else None
+    return SharesPanel(said, values["measured"], values["raw"], values["predicted"], held)
+
+
+def influence(result: Result) -> Section:
+    """The influence matrix of the main game."""
+    title, play = "Influence", result.main
+    matrix = result.record["games"][play.name].get("influence")
+    if matrix is None:
+        return Section("influence", title, [f"There is no theory of influence for {words(play.name)}."])
+    names = player_names(result)
+    players, notes = first_players(names)
+    png = figures.heat_map(
+        [row[: len(players)] for row in matrix[: len(players)]],
+        players,
+        players,
+        row_label="model of",
+        column_label="data of",
+        write=lambda v: f"{v:.3f}" if v else "0",
+        most=1.0,
+    )
+    caption = (
+        "M: row i, column j hold the share of site j's data in player i's model at the equilibrium. It follows from "
+        "the weights alone; rows sum to 1."
+    )
+    figure = Figure("influence", png, "Heat map of the influence matrix", caption)
+    return Section("influence", title, notes, figures=[figure], data={"players": names, "influence": matrix})
+
+
+def curves(result: Result) -> Section:
+    """Scores over the rounds, the games carried along beside; and the numbers that the models report."""
+    title = "Over the rounds"
+    names, games = player_names(result), list(result.plays)
+    players, notes = first_players(names)
+    measured = {
+        q: [line for play in result.plays.values() for line in _measured(play, names, q)] for q in _quantities(result)
+    }
+    learning = {n: _learning(result.main, names, n) for n in _learning_numbers(result.main)}
+    pictures, text = [], list(notes)
+    if measured:
+        values = {q: _any_value(result, q) for q in measured}
+        titles = {q: f"{words(q)}" + (f" ({_ARROWS[v['better']]})" if v["better"] else "") for q, v in values.items()}
+        counted = "; ".join(
+            f"{words(q)}: {v['unit']}, n = {v['n']:,}" + (f", n_real = {v['n_real']:,}" if v["n_real"] else "")
+            for q, v in values.items()
+        )
+        lines = _first(measured, players)
+        if len(players) > _BESIDE:
+            lines = {q: [*(x for x in lines[q] if x.game == games[0]), *_means(measured[q], games[1:])] for q in lines}
+            counted += ". The games carried along are drawn as means over their players"
+        png = charts.curves(lines, titles, players, games)
+        pictures.append(
+            Figure("scores", png, "Scores per player over the rounds", f"Scores at the measured rounds. {counted}.")
+        )
+    else:
+        text.append("No score was measured.")
+    if learning:
+        drawn = dict(list(_first(learning, players).items())[:_PANELS])
+        png = charts.curves(drawn, {n: words(n) for n in learning}, players, games)
+        more = f" The first {_PANELS} of {len(learning)} are shown." if len(learning) > _PANELS else ""
+        said = (
+            f"What the models themselves report after each turn in {words(result.main.name)}, in their own units.{more}"
+        )
+        pictures.append(Figure("learning", png, "Numbers that the models report over the rounds", said))
+    else:
+        text.append("The models reported no numbers.")
+    return Section(
+        "curves", title, text, figures=pictures, data={"measured": _json(measured), "learning": _json(learning)}
+    )
+
+
+def _quantities(result: Result) -> list[str]:
+    return list(dict.fromkeys(q for play in result.plays.values() for q in scalars(play)))
+
+
+def _learning_numbers(play: Play) -> list[str]:
+    rows = (numbers for row in play.rows for numbers in row.get("players", {}).values())
+    return list(dict.fromkeys(name for numbers in rows for name in numbers))
+
+
+def _measured(play: Play, names: list[str], quantity: str) -> list[Line]:
+    lines = []
+    for name in names:
+        values = {r: m[name][quantity]["value"] for r, m in play.measurements.items() if quantity in m.get(name, {})}
+        if values:
+            lines.append(Line(name, play.name, list(values), list(values.values())))
+    return lines
+
+
+def _learning(play: Play, names: list[str], number: str) -> list[Line]:
+    lines = []
+    for name in names:
+        told = {row["round"]: row.get("players", {}).get(name, {}) for row in play.rows}
+        values = {round: float(numbers[number]) for round, numbers in told.items() if number in numbers}
+        if values:
+            lines.append(Line(name, play.name, list(values), list(values.values())))
+    return lines
+
+
+def _first(panels: dict[str, list[Line]], players: list[str]) -> dict[str, list[Line]]:
+    """The lines of some players; panels left without any are dropped."""
+    kept = {key: [line for line in lines if line.player in players] for key, lines in panels.items()}
+    return {key: lines for key, lines in kept.items() if lines}
+
+
+def _means(lines: list[Line], games: list[str]) -> list[Line]:
+    """One line per game: the mean over its players at the rounds where all were measured."""
+    found = []
+    for game in games:
+        own = [dict(zip(line.rounds, line.values, strict=True)) for line in lines if line.game == game]
+        rounds = sorted(set.intersection(*(set(values) for values in own))) if own else []
+        if rounds:
+            found.append(Line("", game, rounds, [sum(values[r] for values in own) / len(own) for r in rounds]))
+    return found
+
+
+def _any_value(result: Result, quantity: str) -> dict[str, Any]:
+    return next(v[quantity] for play in result.plays.values() for v in play.last.values() if quantity in v)
+
+
+def _json(panels: dict[str, list[Line]]) -> dict[str, list[dict[str, Any]]]:
+    return {key: [vars(line) for line in lines] for key, lines in panels.items()}

@@ -1,0 +1,71 @@
+"""The page: sections in order, written as HTML, as PNG files and as JSON."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import tomli_w
+from jinja2 import Environment, StrictUndefined, Template
+
+from coplay import storage
+from coplay.report import costs, head, measured, samples
+from coplay.report.parts import plain
+from coplay.result import Result
+
+SECTIONS = (
+    head.headline,
+    measured.holdings,
+    samples.section,
+    measured.shares,
+    measured.influence,
+    measured.curves,
+    costs.traffic,
+    costs.time,
+    costs.losses,
+    costs.provenance,
+)
+"""What a report consists of, top to bottom. Each takes the result and says in a sentence what it has no data for."""
+
+
+def write(result: Result) -> Path:
+    """Write a run's report: ``report.html``, self-contained; ``report.json``, its data; ``figures/*.png``.
+
+    It works on what is on disk, so also for a run that failed, was stopped or is still going on.
+
+    Args:
+        result: The run.
+
+    Returns:
+        Path of the HTML page.
+
+    Raises:
+        CheckpointError: A file of the run is damaged, or the folder cannot be written.
+
+    Example:
+        ``write(Result.load("runs/digits"))``
+    """
+    sections = [build(result) for build in SECTIONS]
+    title, sentence, status = str(result.record["config"]["title"]), head.sentence(result), head.status(result)
+    data = {"title": title, "sentence": sentence, "status": status} | {part.id: part.data for part in sections}
+    for figure in (figure for part in sections for figure in part.figures):
+        storage.write_atomically(result.folder / "figures" / f"{figure.name}.png", figure.png)
+    storage.write_json(result.folder / "report.json", plain(data))
+    html = _template().render(
+        title=title,
+        sentence=sentence,
+        status=status,
+        sections=sections,
+        config=tomli_w.dumps(result.record["config"]),
+        version=result.record["versions"].get("coplay", ""),
+    )
+    page = result.folder / "report.html"
+    storage.write_atomically(page, html.encode())
+    return page
+
+
+def _template() -> Template:
+    text = resources.files("coplay.report").joinpath("template.html").read_text(encoding="utf-8")
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        text
+    )

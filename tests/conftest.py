@@ -1,0 +1,48 @@
+"""What all tests share: small real data, no network, one thread."""
+
+import pytest
+import torch
+
+from coplay import Config, Space, Variable
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _global_generator_untouched():
+    """No code of coplay may move torch's global generator: seeds come from the config alone."""
+    before = torch.random.get_rng_state()
+    yield
+    assert torch.equal(before, torch.random.get_rng_state()), "torch's global generator was used"
+
+
+@pytest.fixture
+def bits():
+    """A space of six bits."""
+    return Space({"image": Variable(kind="binary", shape=(2, 3))})
+
+
+@pytest.fixture
+def small_config():
+    """Builds a config of two quick players on real digits; keyword arguments replace whole sections."""
+
+    def build(**sections):
+        values = {
+            "name": "small",
+            "seed": 3,
+            "model": {"name": "exponential_family"},
+            "players": {"north": {}, "south": {}},
+            "data": {"partition": {"name": "by_class", "classes": {"north": [0, 1, 2, 3, 4], "south": [5, 6, 7, 8, 9]}}},
+            "game": {"name": "sample_exchange", "rounds": 3, "local_steps": 2, "samples_per_round": 50},
+            "measure": {"metrics": [], "samples": 100, "shown": 4},
+            "checkpoint": {"every_rounds": 1},
+        }
+        return Config.from_dict(values | sections)
+
+    return build

@@ -1,0 +1,69 @@
+"""Every engine in engines/ joins by existing; the local one is the oracle."""
+
+import pytest
+import torch
+
+from coplay import Message, Player, PlayerLost, Space, Variable, find, names
+from coplay.games.sample_exchange import SampleExchange
+from coplay.message import COORDINATOR
+from coplay.models.exponential_family import ExponentialFamily
+
+ENGINES = names("engine")
+SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    engine = find("engine", request.param).tiny()
+    players = [
+        Player(name, SPACE, SPACE.samples(x=torch.full((4, 3), i % 2, dtype=torch.uint8)), ExponentialFamily(), seed=1)
+        for i, name in enumerate(("a", "b", "c"))
+    ]
+    engine.seat(players, SampleExchange.tiny())
+    yield engine
+    engine.close()
+
+
+def turn(receiver, **numbers):
+    return Message("turn", COORDINATOR, receiver, 1, {"steps": 1, "weight/own": 1.0} | numbers)
+
+
+def test_answers_come_in_the_order_of_the_messages(engine):
+    replies = engine.ask([turn("c"), turn("a"), turn("b")])
+    assert [reply.sender for reply in replies] == ["c", "a", "b"]
+    assert {reply.round for reply in replies} == {1}
+
+
+def test_drawn_samples_come_back_under_the_receivers_name(engine):
+    (reply,) = engine.ask([turn("a", **{"draw/b": 5, "draw/c": 2})])
+    assert {to: len(samples) for to, samples in reply.samples().items()} == {"b": 5, "c": 2}
+
+
+def test_a_failure_names_player_action_round_and_reason(engine):
+    bad = {"b": SPACE.samples(x=torch.full((2, 3), 9, dtype=torch.uint8))}
+    good, lost = engine.ask([turn("c"), Message("turn", COORDINATOR, "a", 7, {"steps": 1, "weight/own": 0.5}, bad)])
+    assert isinstance(good, Message)
+    assert isinstance(lost, PlayerLost)
+    assert (lost.player, lost.action, lost.round) == ("a", "turn", 7)
+    assert "received from player 'b'" in lost.reason
+    assert "got 9" in lost.reason
+
+
+def test_the_ledger_counts_bytes_from_logical_sender_to_receiver(engine):
+    payload = {"b": SPACE.samples(x=torch.ones(10, 3, dtype=torch.uint8))}
+    engine.ask([Message("turn", COORDINATOR, "a", 1, {"steps": 1, "weight/own": 0.5}, payload)])
+    engine.ask([Message("evaluate", COORDINATOR, "c", 1, {"n": 4})], purpose="evaluation")
+    assert engine.ledger.rows() == [
+        {"purpose": "exchange", "sender": "b", "receiver": "a", "bytes": 30, "samples": 10},
+        {"purpose": "evaluation", "sender": "c", "receiver": COORDINATOR, "bytes": 12, "samples": 4},
+    ]
+
+
+def test_closing_twice_is_harmless_and_gives_threads_back():
+    for name in ENGINES:
+        before = torch.get_num_threads()
+        engine = find("engine", name).tiny()
+        engine.seat([], SampleExchange.tiny())
+        engine.close()
+        engine.close()
+        assert torch.get_num_threads() == before

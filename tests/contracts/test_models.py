@@ -1,0 +1,127 @@
+"""Every model in models/ joins by existing; so does a user's."""
+
+import pytest
+import torch
+
+from coplay import Space, Variable, find, names
+from coplay.models.base import LocalModel, Mixture, Part
+from coplay.streams import stream
+
+SPACES = {
+    "binary": Space({"image": Variable(kind="binary", shape=(2, 3))}),
+    "categorical": Space({"letter": Variable(kind="categorical", shape=(2,), classes=3)}),
+    "count": Space({"visits": Variable(kind="count", shape=(3,))}),
+    "real": Space({"lab": Variable(kind="real", shape=(4,), low=-5, high=5)}),
+}
+CASES = [(name, kind) for name in names("model") for kind in SPACES if kind in find("model", name).kinds]
+
+
+def some_samples(space, n, seed):
+    g = stream(seed, "test data")
+    values = {}
+    for name in space:
+        v = space[name]
+        if v.kind == "real":
+            values[name] = torch.randn(n, *v.shape, generator=g).clamp(*v.range)
+        else:
+            high = {"binary": 2, "categorical": v.classes, "count": 5}[v.kind]
+            values[name] = torch.randint(high, (n, *v.shape), generator=g).to(v.dtypes[0])
+    return space.samples(**values)
+
+
+def mixture(space):
+    return Mixture((Part("own", some_samples(space, 30, 1), 0.4), Part("peer", some_samples(space, 20, 2), 0.6)))
+
+
+def ready(name, space, seed=5) -> LocalModel:
+    model = find("model", name).tiny()
+    model.setup(space, seed)
+    return model
+
+
+def same(a, b):
+    assert set(a.keys()) == set(b.keys())
+    for key in a.keys():
+        assert torch.equal(torch.as_tensor(a[key]), torch.as_tensor(b[key])), key
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+class TestModel:
+    def test_samples_lie_in_the_space(self, name, kind):
+        space = SPACES[kind]
+        model = ready(name, space)
+        numbers = model.learn(mixture(space), 3, stream(1))
+        assert all(isinstance(v, float) for v in numbers.values())
+        for n in (1, 17):
+            space.check(model.sample(n, stream(2)), name, complete=True, rows=n)
+
+    def test_same_seed_same_state_and_samples(self, name, kind):
+        space = SPACES[kind]
+        one, two = ready(name, space), ready(name, space)
+        for model in (one, two):
+            model.learn(mixture(space), 3, stream(1))
+        same(one.state_dict(), two.state_dict())
+        same(one.sample(9, stream(4)), two.sample(9, stream(4)))
+
+    def test_other_generator_other_samples(self, name, kind):
+        model = ready(name, SPACES[kind])
+        model.learn(mixture(SPACES[kind]), 3, stream(1))
+        a, b = model.sample(50, stream(4)), model.sample(50, stream(5))
+        assert any(not torch.equal(a[key], b[key]) for key in a.keys())
+
+    def test_restored_model_goes_on_exactly(self, name, kind, tmp_path):
+        from coplay import storage
+
+        space = SPACES[kind]
+        undisturbed = ready(name, space)
+        undisturbed.learn(mixture(space), 3, stream(1))
+        storage.save_tensors(tmp_path / "state.safetensors", undisturbed.state_dict())
+        restored = ready(name, space, seed=99)
+        restored.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
+        same(undisturbed.sample(9, stream(4)), restored.sample(9, stream(4)))
+        for model in (undisturbed, restored):
+            model.learn(mixture(space), 3, stream(2))
+        same(undisturbed.state_dict(), restored.state_dict())
+
+    def test_drawing_changes_nothing(self, name, kind):
+        model = ready(name, SPACES[kind])
+        model.learn(mixture(SPACES[kind]), 3, stream(1))
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        model.sample(9, stream(4))
+        same(before, model.state_dict())
+
+    def test_learning_leaves_its_input_alone(self, name, kind):
+        given = mixture(SPACES[kind])
+        before = [part.samples.clone() for part in given.parts]
+        ready(name, SPACES[kind]).learn(given, 2, stream(1))
+        for old, part in zip(before, given.parts, strict=True):
+            same(old, part.samples)
+
+    def test_log_prob_is_normalised_where_the_space_can_be_enumerated(self, name, kind):
+        model = ready(name, SPACES[kind])
+        if kind != "binary" or not hasattr(model, "log_prob"):
+            pytest.skip("no log_prob, or too many points")
+        model.learn(mixture(SPACES[kind]), 3, stream(1))
+        codes = torch.arange(64)[:, None] >> torch.arange(6) & 1
+        points = SPACES[kind].samples(image=codes.reshape(64, 2, 3).to(torch.uint8))
+        assert model.log_prob(points).exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+    def test_fresh_instances_share_nothing(self, name, kind):
+        template = find("model", name).tiny()
+        one, two = template.fresh(), template.fresh()
+        for model in (one, two):
+            model.setup(SPACES[kind], 5)
+        before = {key: value.clone() for key, value in two.state_dict().items()}
+        one.learn(mixture(SPACES[kind]), 3, stream(1))
+        same(before, two.state_dict())
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_unsuitable_space_is_refused_with_its_variable(name):
+    from coplay.errors import ModelError
+
+    cls = find("model", name)
+    for kind in set(SPACES) - set(cls.kinds):
+        variable = next(iter(SPACES[kind]))
+        with pytest.raises(ModelError, match=variable):
+            ready(name, SPACES[kind])

@@ -1,0 +1,82 @@
+"""(A4) on a space small enough to enumerate."""
+
+import itertools
+
+import pytest
+import torch
+
+from coplay import Mixture, Space, Variable
+from coplay.models.base import Part
+from coplay.models.symmetric_hvae import SymmetricHvae
+from coplay.streams import stream
+
+SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
+POINTS = torch.tensor(list(itertools.product([0, 1], repeat=3)), dtype=torch.uint8)
+
+
+def frequencies(x):
+    codes = (x.long() * torch.tensor([4, 2, 1])).sum(1)
+    return torch.bincount(codes, minlength=8).double() / len(x)
+
+
+def enumerate_joint(net, n0, n1):
+    """log p(z0, z1, x) and log q(z0, z1 | x) for all configurations, from the losses of single rows."""
+    rows = list(itertools.product([0.0, 1.0], repeat=n0 + n1 + 3))
+    log_p, log_q = [], []
+    for row in rows:
+        z0, z1, x = (torch.tensor([part]) for part in (row[:n0], row[n0 : n0 + n1], row[n0 + n1 :]))
+        log_p.append(-net.decoder_loss(z0, z1, x).item())
+        log_q.append(-net.encoder_loss(z0, z1, x).item())
+    shape = (2**n0, 2**n1, 8)
+    return torch.tensor(log_p, dtype=torch.float64).reshape(shape), torch.tensor(log_q, dtype=torch.float64).reshape(shape)
+
+
+@pytest.mark.parametrize("prior", ["independent", "chain"])
+def test_the_conditionals_are_normalised(prior):
+    model = SymmetricHvae(latents=(2, 3), hidden=8, prior=prior, batch=16)
+    model.setup(SPACE, 1)
+    data = SPACE.samples(x=POINTS)
+    model.learn(Mixture((Part("own", data, 1.0),)), 50, stream(1))
+    log_p, log_q = enumerate_joint(model._net, 2, 3)
+    assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-5)
+    assert torch.allclose(log_q.exp().sum((0, 1)), torch.ones(8, dtype=torch.float64), atol=1e-5)
+
+
+@pytest.mark.parametrize("prior", ["independent", "chain"])
+def test_drawing_follows_the_densities_that_learning_uses(prior):
+    """A wrong order of conditioning in either would show here."""
+    model = SymmetricHvae(latents=(2, 3), hidden=8, prior=prior, batch=64, average=0.0)
+    model.setup(SPACE, 1)
+    skewed = SPACE.samples(x=POINTS[torch.tensor([0, 0, 0, 7, 7, 5])])
+    model.learn(Mixture((Part("own", skewed, 1.0),)), 100, stream(1))
+    log_p, log_q = enumerate_joint(model._net, 2, 3)
+    n = 60_000
+    z0, z1, x = model._net.draw(n, stream(2))
+    codes = torch.cat([z0, z1, x], 1).long() @ (2 ** torch.arange(7, -1, -1))
+    drawn = torch.bincount(codes, minlength=256).double().reshape(4, 8, 8) / n
+    assert (drawn - log_p.exp()).abs().sum() / 2 < 0.03
+    point = POINTS[5].float().expand(n, -1)
+    z0, z1 = model._net.encode(point, stream(3))
+    codes = torch.cat([z0, z1], 1).long() @ (2 ** torch.arange(4, -1, -1))
+    encoded = torch.bincount(codes, minlength=32).double().reshape(4, 8) / n
+    assert (encoded - log_q[:, :, 5].exp()).abs().sum() / 2 < 0.02
+
+
+def test_learns_a_known_distribution():
+    truth = torch.tensor([0.3, 0.0, 0.05, 0.15, 0.0, 0.25, 0.05, 0.2])
+    data = SPACE.samples(x=POINTS[torch.multinomial(truth, 4000, replacement=True, generator=stream(1))])
+    model = SymmetricHvae(latents=(3, 3), hidden=32, batch=256, decay_steps=1500, average=0.99)
+    model.setup(SPACE, 1)
+    model.learn(Mixture((Part("own", data, 1.0),)), 1500, stream(2))
+    found = frequencies(model.sample(20_000, stream(3))["x"])
+    assert (found - frequencies(data["x"])).abs().sum().item() / 2 < 0.03
+
+
+def test_the_mixture_is_learned_in_proportion_to_the_weights():
+    own, peer = SPACE.samples(x=POINTS[:1].repeat(50, 1)), SPACE.samples(x=POINTS[7:].repeat(5, 1))
+    model = SymmetricHvae(latents=(2, 2), hidden=16, batch=200, decay_steps=600)
+    model.setup(SPACE, 1)
+    model.learn(Mixture((Part("own", own, 0.3), Part("peer", peer, 0.7))), 600, stream(1))
+    found = frequencies(model.sample(20_000, stream(2))["x"])
+    assert found[0].item() == pytest.approx(0.3, abs=0.04)
+    assert found[7].item() == pytest.approx(0.7, abs=0.04)
