@@ -35,7 +35,11 @@ def run(config: Path, overrides: Mapping[str, Any]) -> Result:
     began = time.time()
     with ProgressReport() as report:
         print(folder, flush=True)
-        result = Federation.resume(folder, report) if (folder / "run.json").exists() else Federation(wanted).run(folder, report)
+        result = (
+            Federation.resume(folder, report)
+            if (folder / "run.json").exists()
+            else Federation(wanted).run(folder, report)
+        )
     (folder / "seconds.txt").write_text(f"{time.time() - began:.1f}")
     return result
 

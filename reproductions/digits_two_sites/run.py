@@ -37,7 +37,8 @@ def main() -> None:
     for own in given.own or OWN_WEIGHTS:
         predicted = (1 - own) / (2 - own)
         runs = {
-            seed: sweep.run(HERE / "two_sites.toml", {"game.own_weight": own, "seed": seed}) for seed in given.seed or SEEDS
+            seed: sweep.run(HERE / "two_sites.toml", {"game.own_weight": own, "seed": seed})
+            for seed in given.seed or SEEDS
         }
         for player in CLASSES:
             corrected = [foreign_share(r.main.last, player, "class_shares") for r in runs.values()]

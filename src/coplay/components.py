@@ -65,7 +65,7 @@ class Section(BaseModel):
                     message = f"unknown key; known, nearest first: {known}"
                 elif item["type"] not in ("coplay", "value_error", "missing"):
                     message = f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
-                kind = PydanticCustomError("coplay", message.replace("{", "{{").replace("}", "}}"))  # type: ignore[arg-type]
+                kind = PydanticCustomError("coplay", message.replace("{", "{{").replace("}", "}}"))
                 details.append({"type": kind, "loc": item["loc"], "input": item["input"]})
             raise ValidationError.from_exception_data(cls.__name__, details) from None
 
@@ -77,6 +77,13 @@ class Component(Section):
     """
 
     citation: ClassVar[tuple[str, ...]] = ()
+
+    def __eq__(self, other: object) -> bool:
+        """Same class, same settings; what an instance has learned or counted does not matter."""
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(self.__dict__)))
 
     @classmethod
     def tiny(cls) -> Self:
@@ -90,6 +97,9 @@ class Component(Section):
 
 def names(kind: str) -> list[str]:
     """Names of all components of a kind that coplay ships.
+
+    Args:
+        kind: A key of :data:`FOLDERS`, such as ``"model"``.
 
     Example:
         >>> "sample_exchange" in names("game")

@@ -87,6 +87,14 @@ class PlayerSection(Section):
     model: ModelField | None = None
 
 
+def _named(players: Any) -> Any:
+    """A number of players becomes as many names that sort."""
+    if isinstance(players, bool) or not isinstance(players, int):
+        return players
+    width = len(str(max(players - 1, 0)))
+    return {f"player{i:0{width}}": {} for i in range(players)}
+
+
 class MeasureSection(Section):
     """What is measured, on how many samples, how often.
 
@@ -146,8 +154,8 @@ class Config(Section):
     name: str = "run"
     seed: int = Field(default=1, ge=0, lt=2**53)
     data: DataSection = Field(default_factory=DataSection)
-    model: ModelField | None = None
-    players: int | dict[str, PlayerSection] = 2
+    model: ModelField = Field(default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True)
+    players: Annotated[dict[str, PlayerSection], BeforeValidator(_named)] = Field(default=2, validate_default=True)
     game: GameField = Field(default_factory=lambda: find("game", "sample_exchange")(), validate_default=True)
     compare: tuple[str, ...] = ()
     engine: EngineField = Field(default_factory=lambda: find("engine", "local")(), validate_default=True)
@@ -157,18 +165,14 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = []
-        if isinstance(self.players, int):
-            if self.players < 1:
-                problems.append(f"players: expected at least 1, got {self.players}")
-        else:
-            if not self.players:
-                problems.append("players: expected at least one")
-            for name in self.players:
-                if not _NAME.fullmatch(name) or name in (COORDINATOR, "own"):
-                    problems.append(
-                        f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than "
-                        f"'{COORDINATOR}' and 'own'"
-                    )
+        if not self.players:
+            problems.append("players: expected at least one")
+        for name in self.players:
+            if not _NAME.fullmatch(name) or name in (COORDINATOR, "own"):
+                problems.append(
+                    f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than "
+                    f"'{COORDINATOR}' and 'own'"
+                )
         if not _NAME.fullmatch(self.name):
             problems.append(f"name: expected letters, digits, '_', '.' and '-', got {self.name!r}")
         for game in self.compare:
@@ -185,16 +189,11 @@ class Config(Section):
     @property
     def player_names(self) -> list[str]:
         """Names of the players, in order."""
-        if isinstance(self.players, int):
-            width = len(str(self.players - 1))
-            return [f"player{i:0{width}}" for i in range(self.players)]
         return list(self.players)
 
     def player_model(self, name: str) -> LocalModel:
         """A new model for a player, not yet set up."""
-        own = None if isinstance(self.players, int) else self.players[name].model
-        template = own or self.model or find("model", "symmetric_hvae")()
-        return template.fresh()
+        return (self.players[name].model or self.model).fresh()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:

@@ -21,9 +21,9 @@ from coplay.components import find, name_of
 from coplay.config import Config
 from coplay.data.sources.base import LABEL, Dataset
 from coplay.engines.base import Engine
-from coplay.errors import CheckpointError, CoplayError, DataError, RunFolderError
+from coplay.errors import CheckpointError, DataError, PlayerError, RunFolderError
 from coplay.games.base import Game, Row, State
-from coplay.message import COORDINATOR, Ledger, Message
+from coplay.message import COORDINATOR, Ledger, Message, PlayerLost
 from coplay.metrics.base import Observed, Reference
 from coplay.metrics.features import DomainClassifier
 from coplay.player import Player
@@ -99,6 +99,7 @@ class Federation:
                 "test": len(data.test),
                 "space": space_to_json(data.space),
                 "learned": list(sites.space),
+                "sizes": {name: len(samples) for name, samples in sites.data.items()},
                 "counts": sites.counts,
             },
             "notes": list(sites.notes),
@@ -131,8 +132,8 @@ class Federation:
         empty = [name for name in needy if not len(sites.data[name])]
         if empty:
             raise DataError(
-                f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. Give it "
-                "samples, or own weight 0, so that it learns from others only"
+                f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. "
+                "Give it samples, or own weight 0, so that it learns from others only"
             )
         for name in self.config.player_names:  # a model that cannot live on the data says so before anything is written
             self._player(name, sites.space, sites.space.empty(), None)
@@ -178,20 +179,23 @@ class Federation:
         if reference:
             classifier = reference.classifier
             record["classifier"] = {"accuracy": classifier.accuracy, "n_test": classifier.n_test}
-        status: dict[str, Any] = {"status": "finished"}
+        status = {"status": "failed"}
         try:
             for name, game in games.items():
                 _Match(self, name, game, folder / name, sites, reference).run(report)
-        except (CoplayError, KeyboardInterrupt) as error:
-            status = {"status": "stopped" if isinstance(error, KeyboardInterrupt) else "failed", "reason": str(error)}
+            status = {"status": "finished"}
+        except KeyboardInterrupt:
+            status = {"status": "stopped", "reason": "interrupted"}
+            raise
+        except Exception as error:
+            status["reason"] = str(error) or type(error).__name__
             raise
         finally:
             record.pop("reason", None)
             with contextlib.suppress(CheckpointError):  # a full disk must not hide the error that is on its way
                 storage.write_json(folder / "run.json", record | status)
-        result = Result.load(folder)
-        storage.write_json(folder / "summary.json", result.summary())
-        return result
+                storage.write_json(folder / "summary.json", Result.load(folder).summary())
+        return Result.load(folder)
 
     def _reference(self, folder: Path, data: Dataset, report: Report) -> Reference | None:
         """The domain classifier, trained once per run; None where the source has no classes or nothing is measured."""
@@ -230,6 +234,7 @@ class _Match:
     ) -> None:
         self.config, self.name, self.game, self.home = federation.config, name, game, home
         self.reference = reference
+        self.shares = {} if sites.shares is None else dict(zip(sites.data, sites.shares, strict=True))
         self.players = federation.seat(game, sites, home)
         # every game is measured against the main game's prediction: that is what carrying others along is for
         self.predicted = federation.prediction(self.config.game, sites).get("predicted", {})
@@ -246,9 +251,10 @@ class _Match:
                 begin = time.perf_counter()
                 state, row = self.game.play(self.engine, state, round)
                 played = time.perf_counter()
+                self._predict_again(state, row)
                 if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
                     state, measured = self._measure(state, round)
-                    row = row | ({"measured": measured} if measured else {})
+                    row = row | measured
                 end = time.perf_counter()
                 seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": begin - mark}
                 self._append({"round": round, **row, "seconds": seconds})
@@ -269,8 +275,18 @@ class _Match:
         drawn = {answer.sender: answer.samples()[COORDINATOR] for answer in answers}
         shown = {name: pick(samples, slice(self.config.measure.shown)) for name, samples in drawn.items()}
         storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
-        measured: Row = {name: self._values(name, samples) for name, samples in drawn.items()} if self.reference else {}
-        return state.without({loss.player for loss in lost}), measured
+        row: Row = {"lost_when_measuring": {loss.player: loss.reason for loss in lost}} if lost else {}
+        if self.reference:
+            row["measured"] = {name: self._values(name, samples) for name, samples in drawn.items()}
+        return state.without({loss.player for loss in lost}), row
+
+    def _predict_again(self, state: State, row: Row) -> None:
+        """After a loss, the weights are others and so is the equilibrium of those who are left."""
+        if "influence" in row and self.shares:
+            influence = torch.tensor(row["influence"], dtype=torch.float64)
+            shares = influence @ torch.stack([self.shares[name] for name in state.players])
+            self.predicted = dict(zip(state.players, shares.tolist(), strict=True))
+            row["predicted"] = self.predicted
 
     def _values(self, name: str, samples: Samples) -> dict[str, Any]:
         assert self.reference is not None
@@ -295,9 +311,10 @@ class _Match:
     def _checkpoint(self, state: State, round: int) -> None:
         """Everybody saves its model, then the coordinator its state; only then the new checkpoint counts."""
         folder = storage.checkpoint_folder(self.home, round)
-        self.game.alive(
-            self.engine.ask([Message("save", COORDINATOR, name, round) for name in state.players], "checkpoint")
-        )
+        saves = self.engine.ask([Message("save", COORDINATOR, name, round) for name in state.players], "checkpoint")
+        failed = next((reply for reply in saves if isinstance(reply, PlayerLost)), None)
+        if failed:  # whatever the game does about losses: a checkpoint is complete or it does not count
+            raise PlayerError(failed.player, "save", round, failed.reason)
         in_flight = {link: part if isinstance(part, Samples) else part.fetch() for link, part in state.payload.items()}
         storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
         traffic = self.engine.ledger.rows()
@@ -328,8 +345,10 @@ class _Match:
         """Rows of rounds after the checkpoint will be written again."""
         path = self.home / "rows.jsonl"
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            storage.write_atomically(path, "".join(lines[:round]).encode())
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:round]
+            storage.write_atomically(path, "".join(lines).encode())
+            for line in lines:  # a prediction that a loss changed still holds
+                self.predicted = json.loads(line).get("predicted", self.predicted)
 
     def _export(self, state: State) -> None:
         """What the players learned, where a reader looks for it."""

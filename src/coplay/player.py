@@ -32,6 +32,18 @@ class Player:
 
     Raises:
         SpaceError: The data do not lie in the space.
+        ModelError: The model cannot live on the space.
+
+    Example:
+        >>> import torch
+        >>> from coplay import Variable
+        >>> from coplay.models.exponential_family import ExponentialFamily
+        >>> space = Space({"x": Variable(kind="binary")})
+        >>> data = space.samples(x=torch.tensor([0, 1, 1, 1], dtype=torch.uint8))
+        >>> north = Player("north", space, data, ExponentialFamily(), seed=1)
+        >>> _ = north.learn({}, {"own": 1.0}, steps=1, round=1)
+        >>> north.draw(3, round=1, receiver="south")["x"].shape
+        torch.Size([3])
     """
 
     def __init__(
@@ -39,7 +51,10 @@ class Player:
     ) -> None:
         self.name, self.space, self.model, self.seed, self.home = name, space, model, seed, home
         self._data = space.check(data, f"data of player '{name}'", complete=True)
-        model.setup(space, derive(seed, "setup", name))
+        try:
+            model.setup(space, derive(seed, "setup", name))
+        except ModelError as error:
+            raise ModelError(f"player '{name}': {error}") from error
 
     def __repr__(self) -> str:
         return f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"

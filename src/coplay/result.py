@@ -85,7 +85,7 @@ class Play:
     def samples(self, round: int) -> dict[str, dict[str, Tensor]]:
         """The samples shown after a measured round: by player and variable."""
         path = self.folder / "samples" / f"round-{round:06d}.safetensors"
-        return storage.unnest(storage.load_tensors(path)) if path.exists() else {}
+        return dict(sorted(storage.unnest(storage.load_tensors(path)).items())) if path.exists() else {}
 
 
 @dataclass(frozen=True)

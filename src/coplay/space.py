@@ -112,7 +112,7 @@ class Variable(BaseModel):
 
 def join(parts: Sequence[Samples]) -> Samples:
     """One sample set after the other; all must have the same variables."""
-    joined: Samples = torch.cat(list(parts))  # type: ignore[arg-type, assignment]
+    joined: Samples = torch.cat(list(parts))  # type: ignore[assignment]
     return joined
 
 

@@ -71,7 +71,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         CheckpointError: It is missing or damaged.
     """
     try:
-        return load(path.read_bytes())
+        return dict(sorted(load(path.read_bytes()).items()))  # the file's own order is not stable
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
 

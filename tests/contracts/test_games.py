@@ -90,9 +90,10 @@ class TestGame:
     def test_a_failing_player_stops_the_game_by_name(self, name):
         game = find("game", name).tiny()
         engine, state = seated(game, (Constant, Failing, Constant))
+        for round in (1, 2):
+            state, _ = game.play(engine, state, round)
         with pytest.raises(PlayerError, match=r"player 'p1' failed at 'turn' in round 3: ValueError: lost my mind"):
-            for round in (1, 2, 3):
-                state, _ = game.play(engine, state, round)
+            game.play(engine, state, 3)
         engine.close()
 
     def test_or_the_game_goes_on_without_it(self, name):

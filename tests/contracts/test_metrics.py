@@ -18,7 +18,10 @@ def reference():
     space = data.space.only(["image"])
     classifier = DomainClassifier(space, 10, seed=1)
     classifier.fit(
-        space.restrict(pick(data.train, slice(300))), data.train["class"][:300], space.restrict(data.test), data.test["class"]
+        space.restrict(pick(data.train, slice(300))),
+        data.train["class"][:300],
+        space.restrict(data.test),
+        data.test["class"],
     )
     return Reference(space.restrict(data.test), classifier), space.restrict(data.train)
 

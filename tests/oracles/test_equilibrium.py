@@ -15,7 +15,9 @@ SPACES = {
     "categorical": Space({"x": Variable(kind="categorical", shape=(2,), classes=4)}),
     "poisson": Space({"x": Variable(kind="count", shape=(3,))}),
     "gaussian": Space({"x": Variable(kind="real", shape=(3,))}),
-    "product": Space({"bit": Variable(kind="binary"), "lab": Variable(kind="real", shape=(2,)), "n": Variable(kind="count")}),
+    "product": Space(
+        {"bit": Variable(kind="binary"), "lab": Variable(kind="real", shape=(2,)), "n": Variable(kind="count")}
+    ),
 }
 
 

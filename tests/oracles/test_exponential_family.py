@@ -7,7 +7,13 @@ import torch
 
 from coplay import Mixture, Space, Variable
 from coplay.models.base import Part
-from coplay.models.exponential_family import BernoulliBlock, ExponentialFamily, GaussianBlock, PoissonBlock, ProductFamily
+from coplay.models.exponential_family import (
+    BernoulliBlock,
+    ExponentialFamily,
+    GaussianBlock,
+    PoissonBlock,
+    ProductFamily,
+)
 from coplay.streams import stream
 
 

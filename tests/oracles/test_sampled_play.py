@@ -1,5 +1,7 @@
 """The game itself, played with samples, against (A2): a miniature of the paper's theory."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -61,7 +63,7 @@ def test_reused_samples_are_the_same_until_fresh_ones_are_drawn(every):
     for round in range(1, 10):
         state, _ = game.play(engine, state, round)
         seen.append(state.payload["p0>p1"]["x"].clone())
-    same = [torch.equal(a, b) for a, b in zip(seen[:-1], seen[1:], strict=True)]
+    same = [torch.equal(a, b) for a, b in itertools.pairwise(seen)]
     assert same == [(round % every) != 0 for round in range(1, 9)]
     engine.close()
 
@@ -87,6 +89,6 @@ def test_a_player_without_own_weight_learns_from_others_only():
     state = game.start(["site", "listener"], 1)
     assert game.needs_data(["site", "listener"]) == ["site"]
     for round in (1, 2):
-        state, row = game.play(engine, state, round)
+        state, _ = game.play(engine, state, round)
     assert torch.equal(listener.model.moments, torch.ones(4, dtype=torch.float64))
     engine.close()

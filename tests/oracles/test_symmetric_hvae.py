@@ -28,7 +28,9 @@ def enumerate_joint(net, n0, n1):
         log_p.append(-net.decoder_loss(z0, z1, x).item())
         log_q.append(-net.encoder_loss(z0, z1, x).item())
     shape = (2**n0, 2**n1, 8)
-    return torch.tensor(log_p, dtype=torch.float64).reshape(shape), torch.tensor(log_q, dtype=torch.float64).reshape(shape)
+    return torch.tensor(log_p, dtype=torch.float64).reshape(shape), torch.tensor(log_q, dtype=torch.float64).reshape(
+        shape
+    )
 
 
 @pytest.mark.parametrize("prior", ["independent", "chain"])

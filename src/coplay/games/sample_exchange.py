@@ -145,10 +145,11 @@ class SampleExchange(Game):
         listening = round > self.own_rounds
         since = round - self.own_rounds  # 0 is the round that draws the first samples anybody will hear
         drawing = since >= 0 and since % self.fresh_every_rounds == 0
-        inbox: dict[str, dict[str, Part]] = {name: {} for name in state.players}
-        for link, part in state.payload.items():
-            sender, receiver = link.split(">")
-            inbox[receiver][sender] = part
+        # in player order, whatever the order of arrival: the order decides the order of random draws
+        inbox = {
+            to: {name: state.payload[f"{name}>{to}"] for name in state.players if f"{name}>{to}" in state.payload}
+            for to in state.players
+        }
         orders = self._orders(alpha, state.players, seed, round) if drawing else {}
         asks = []
         for i, name in enumerate(state.players):

@@ -69,6 +69,8 @@ class Idx(Source):
         shape = struct.unpack(f">{axes}I", content[4:head])
         if len(content) - head != int(np.prod(shape)):
             raise DataError(f"{path} promises {shape} bytes and holds {len(content) - head}; it is damaged or cut off")
+        if not shape[0]:
+            raise DataError(f"{path} is a valid file that holds nothing")
         return np.frombuffer(content, np.uint8, offset=head).reshape(shape).copy()
 
     @classmethod

@@ -1,0 +1,316 @@
+"""Bad input gets one clear message and exit code 2, and nothing is lost."""
+
+import gzip
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from coplay import Config, Federation, LocalModel, Result, storage
+from coplay.cli import main
+from coplay.data.sources.idx import Idx, write_idx
+
+CONFIG = """
+name = "bad"
+[data.partition]
+name = "by_class"
+classes = { north = [0, 1], south = [2, 3] }
+[model]
+name = "exponential_family"
+[players.north]
+[players.south]
+[game]
+name = "sample_exchange"
+rounds = 3
+samples_per_round = 50
+[measure]
+metrics = []
+samples = 100
+[checkpoint]
+every_rounds = 1
+"""
+
+
+class Broken(LocalModel):
+    """Learns well; from its third turn on it returns what ``fault`` says."""
+
+    fault: str = "nan"
+
+    def setup(self, space, seed):
+        self._turns, self._space = 0, space
+
+    def learn(self, mixture, steps, generator):
+        self._turns += 1
+        if self.fault == "raise" and self._turns > 2:
+            raise RuntimeError("out of luck")
+        return {}
+
+    def sample(self, n, generator):
+        good = self._space.unflatten(torch.rand(n, 64, generator=generator))
+        if self._turns <= 2:
+            return good
+        if self.fault == "shape":
+            return self._space.samples(image=torch.zeros(n, 3, 3, dtype=torch.uint8))
+        if self.fault == "count":
+            return good[: n - 1]
+        if self.fault == "type":
+            return {"image": [0] * n}
+        image = good["image"].float()
+        image[0] = float("nan")
+        return self._space.samples(image=image)
+
+    def state_dict(self):
+        return {"turns": torch.tensor(self._turns)}
+
+    def load_state_dict(self, state):
+        self._turns = int(state["turns"])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run the command line on the config with overrides; returns exit code and error text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text(CONFIG)
+
+    def call(*overrides, out="out"):
+        arguments = ["run", "bad.toml", "--out", out]
+        for override in overrides:
+            arguments += ["--set", override]
+        code = main(arguments)
+        return code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["game.roundz=3"], ["game.roundz: unknown key", "nearest first: rounds"]),
+        (['game.name="sample_exchang"'], ["unknown game 'sample_exchang'", "nearest first: sample_exchange"]),
+        (['model.name="kde"'], ["unknown model 'kde'"]),
+        (["game.alpha=[[0.5,0.6],[0.5,0.5]]"], ["row of 'north' sums to 1.1, expected 1"]),
+        (["game.alpha=[[0,1],[1,0]]"], ["'north', 'south'", "own weight > 0", "no unique equilibrium"]),
+        (["game.alpha=[[0.2,0.8,0],[0,0.5,0.5]]"], ["expected 2 rows of 2 weights", "got 2 rows of 3"]),
+        (["data.partition.classes={north=[0,1],south=[]}"], ["no private data for 'south'", "own weight 0"]),
+        (["data.partition.classes={north=[0,1],west=[2]}"], ["no entry for player 'south'", "unknown player 'west'"]),
+        (["data.partition.classes={north=[0,1],south=[12]}"], ["the source has no class 12"]),
+        (['data.source={name="idx",folder="nowhere"}'], ["no file train-images-idx3-ubyte", "nowhere"]),
+        (
+            ['data.source={name="digits",grey=true}', "players.north.model=symmetric_hvae"],
+            ["'north'", "binary", "'image' (real"],
+        ),
+        (['players.north.model={name="sklearn.mixture:GaussianMixture",n_komponents=3}'], ["'north'", "n_komponents"]),
+        (["measure.samples=5"], ["measure.samples", "greater than or equal to 100, got 5"]),
+        (["seed=-1", "measure.samples=5"], ["2 problems", "seed", "measure.samples"]),
+    ],
+)
+def test_config_and_data_faults(run, tmp_path, overrides, expected):
+    code, error = run(*overrides)
+    assert code == 2
+    for words in expected:
+        assert words in error, error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists(), "a run that cannot begin leaves nothing behind"
+
+
+def test_unreadable_config(tmp_path, capsys):
+    assert main(["run", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml" in capsys.readouterr().err
+
+
+def test_one_class_site_is_allowed_and_noted(run, tmp_path):
+    code, _ = run("data.partition.classes={north=[0,1],south=[2]}")
+    assert code == 0
+    assert Result.load(tmp_path / "out").record["notes"] == [
+        "south holds a single class (2); allowed, but alone it can learn nothing else"
+    ]
+
+
+def test_empty_site_with_own_weight_zero_is_allowed(run, tmp_path):
+    overrides = ["data.partition.classes={north=[0,1],south=[]}", "game.alpha=[[1,0],[1,0]]", 'compare=["isolated"]']
+    code, error = run(*overrides)
+    assert code == 0, error
+    plays = Result.load(tmp_path / "out").plays
+    assert set(plays["sample_exchange"].rows[-1]["players"]) == {"north", "south"}
+    assert set(plays["isolated"].rows[-1]["players"]) == {"north"}, "a site without data cannot learn alone"
+
+
+def test_existing_folder_is_left_alone(run, tmp_path):
+    assert run()[0] == 0
+    before = (tmp_path / "out" / "run.json").read_bytes()
+    code, error = run()
+    assert code == 2
+    assert "exists" in error
+    assert "coplay resume out" in error
+    assert (tmp_path / "out" / "run.json").read_bytes() == before
+
+
+def test_without_out_a_second_run_gets_its_own_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text(CONFIG)
+    assert main(["run", "bad.toml"]) == 0
+    assert main(["run", "bad.toml"]) == 0
+    assert (tmp_path / "runs" / "bad" / "report.html").exists()
+    assert (tmp_path / "runs" / "bad-2" / "report.html").exists()
+
+
+def test_resume_with_a_changed_config_shows_the_difference(run, tmp_path, capsys):
+    assert run()[0] == 0
+    path = tmp_path / "out" / "config.toml"
+    path.write_text(path.read_text().replace("samples_per_round = 50", "samples_per_round = 60"))
+    assert main(["resume", str(tmp_path / "out")]) == 2
+    assert "game.samples_per_round: was 50, is 60" in capsys.readouterr().err
+
+
+def test_resume_show_report_sample_of_no_run(tmp_path, capsys):
+    for command in (["resume"], ["show"], ["report"], ["sample", "--player", "a", "--out", "x.npz"]):
+        assert main([*command, str(tmp_path / "nothing")]) == 2
+        assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("nan", "expected type uint8, got torch.float32"),
+        ("shape", "expected shape (n, 8, 8), got (35, 3, 3)"),
+        ("count", "expected 35 samples, got 34"),
+        ("type", "expected a TensorDict with one batch axis, got dict"),
+        ("raise", "RuntimeError: out of luck"),
+    ],
+)
+def test_a_bad_model_is_named_and_the_last_checkpoint_is_intact(run, tmp_path, fault, reason):
+    model = f'players.south.model={{name="{__name__}:Broken",fault="{fault}"}}'
+    code, error = run(model)
+    assert code == 2
+    assert "player 'south' failed at 'turn' in round 3" in error
+    assert reason in error
+    assert "sample_exchange up to round 2" in error
+    assert storage.last_checkpoint(tmp_path / "out" / "sample_exchange")["round"] == 2
+    assert Result.load(tmp_path / "out").record["status"] == "failed"
+    assert main(["report", str(tmp_path / "out")]) == 0
+
+
+def test_or_the_game_goes_on_without_the_bad_model(run, tmp_path):
+    model = f'players.south.model={{name="{__name__}:Broken"}}'
+    code, error = run(model, 'game.on_lost="continue"', "game.rounds=5")
+    assert code == 0, error
+    rows = Result.load(tmp_path / "out").main.rows
+    assert set(rows[2]["lost"]) == {"south"}
+    assert rows[2]["influence"] == [[1.0]], "north is left with its own data"
+    assert set(rows[4]["players"]) == {"north"}
+
+
+class NoFit:
+    """Has neither fit nor sample."""
+
+
+class NanSampler:
+    """Generates NaN."""
+
+    def fit(self, rows):
+        return self
+
+    def sample(self, n):
+        return np.full((n, 64), np.nan)
+
+
+def test_an_estimator_that_draws_nan(run):
+    code, error = run(f'players.south.model.name="{__name__}:NanSampler"')
+    assert code == 2
+    assert "player 'south' failed at 'turn' in round 1" in error
+    assert "NaN" in error
+
+
+def test_a_class_that_is_no_model(run):
+    code, error = run(f'players.south.model.name="{__name__}:NoFit"')
+    assert code == 2
+    assert "any class with fit and sample" in error
+
+
+class TestIdxFolders:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        rng = np.random.default_rng(1)
+        for prefix in ("train", "t10k"):
+            write_idx(tmp_path / f"{prefix}-images-idx3-ubyte.gz", rng.integers(0, 256, (6, 4, 4), dtype=np.uint8))
+            write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", np.array([0, 1, 2, 0, 1, 2], np.uint8))
+        return tmp_path
+
+    def load(self, folder):
+        from coplay import CoplayError
+
+        with pytest.raises(CoplayError) as caught:
+            Idx(folder=str(folder)).load()
+        return str(caught.value)
+
+    def test_a_good_folder_loads(self, folder):
+        data = Idx(folder=str(folder), grey=True).load()
+        assert data.train["image"].shape == (6, 4, 4)
+        assert data.classes == 3
+
+    def test_cut_off_gzip(self, folder):
+        path = folder / "train-images-idx3-ubyte.gz"
+        path.write_bytes(path.read_bytes()[:40])
+        assert str(path) in self.load(folder)
+
+    def test_missing_bytes(self, folder):
+        path = folder / "train-images-idx3-ubyte.gz"
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-3]))
+        assert "promises (6, 4, 4) bytes and holds 93" in self.load(folder)
+
+    def test_not_idx(self, folder):
+        (folder / "train-labels-idx1-ubyte").write_bytes(b"hello, world")
+        assert "is no IDX file" in self.load(folder)
+
+    def test_labels_of_another_length(self, folder):
+        write_idx(folder / "train-labels-idx1-ubyte", np.zeros(5, np.uint8))
+        assert "6 train images but 5 labels" in self.load(folder)
+
+    def test_empty(self, folder):
+        write_idx(folder / "train-images-idx3-ubyte.gz", np.zeros((0, 4, 4), np.uint8))
+        write_idx(folder / "train-labels-idx1-ubyte", np.zeros(0, np.uint8))
+        assert "holds nothing" in self.load(folder)
+
+
+def test_nan_and_out_of_range_data_are_refused_with_their_rows():
+    from coplay import Space, Variable
+    from coplay.errors import SpaceError
+
+    space = Space({"lab": Variable(kind="real", shape=(2,), low=0, high=10)})
+    values = torch.full((5, 2), 0.5)
+    values[3, 1] = float("nan")
+    with pytest.raises(
+        SpaceError, match=r"site 'a': variable 'lab'.*finite values, got 1 NaN or infinite ones in row 3"
+    ):
+        space.check(space.samples(lab=values), "site 'a'")
+    values[3, 1] = 11
+    with pytest.raises(SpaceError, match=r"values in \[0, 10\], got 11 in row 3"):
+        space.check(space.samples(lab=values), "site 'a'")
+
+
+def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
+    """A real limit on file size in a real process: the first large write fails as on a full disk."""
+    (tmp_path / "bad.toml").write_text(CONFIG)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    big = ["--set", "game.samples_per_round=4000", "--set", "game.fresh_every_rounds=1", "--set", "game.own_rounds=2"]
+    process = subprocess.run(
+        [sys.executable, "-m", "coplay.cli", "run", "bad.toml", "--out", "out", *big],
+        cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert process.returncode == 2, process.stderr
+    assert "cannot write" in process.stderr
+    assert "coplay resume" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert storage.last_checkpoint(tmp_path / "out" / "sample_exchange")["round"] == 1
+    result = Federation.resume(tmp_path / "out")  # there is room again
+    assert result.record["status"] == "finished"
+    fresh = Federation(Config.from_file(tmp_path / "out" / "config.toml")).run(tmp_path / "undisturbed")
+    for name in ("north", "south"):
+        path = f"sample_exchange/models/{name}.safetensors"
+        assert (result.folder / path).read_bytes() == (fresh.folder / path).read_bytes()

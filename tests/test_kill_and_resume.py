@@ -1,0 +1,109 @@
+"""Real processes, a real kill -9, identical bytes; and two runs that agree."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+CONFIG = """
+name = "killed"
+seed = 5
+compare = ["isolated"]
+[data.partition]
+name = "by_class"
+classes = { deep = [0, 1, 2, 3, 4], mix = [3, 4, 5, 6], near = [7, 8, 9] }
+[players.deep]
+model = { name = "symmetric_hvae", hidden = 32, batch = 50, decay_steps = 100 }
+[players.mix]
+model = { name = "sklearn.mixture:GaussianMixture", n_components = 5, covariance_type = "diag", reg_covar = 0.01 }
+[players.near]
+model = { name = "sklearn.neighbors:KernelDensity", bandwidth = 0.2 }
+[game]
+name = "sample_exchange"
+rounds = 24
+local_steps = 25
+samples_per_round = 300
+[measure]
+metrics = []
+samples = 100
+every_rounds = 6
+[checkpoint]
+every_rounds = 3
+"""
+
+
+def coplay(*arguments, cwd, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "coplay.cli", *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        **options,
+    )  # fmt: skip
+
+
+def finish(process):
+    out, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    return out
+
+
+def learned(run):
+    """Everything a run learned and showed, as bytes: models, samples, traffic; not the times."""
+    files = sorted(
+        [*run.glob("*/models/*.safetensors"), *run.glob("*/samples/*.safetensors"), *run.glob("*/traffic.json")]
+    )
+    assert files
+    return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "killed.toml").write_text(CONFIG)
+    finish(coplay("run", "killed.toml", "--out", "run", cwd=folder))
+    return folder / "run"
+
+
+def test_same_config_and_seed_give_identical_files(undisturbed, tmp_path):
+    (tmp_path / "killed.toml").write_text(CONFIG)
+    finish(coplay("run", "killed.toml", "--out", "again", cwd=tmp_path))
+    assert learned(tmp_path / "again") == learned(undisturbed)
+
+
+def test_another_seed_gives_other_files(undisturbed, tmp_path):
+    (tmp_path / "killed.toml").write_text(CONFIG)
+    finish(coplay("run", "killed.toml", "--out", "other", "--set", "seed=6", "--set", "game.rounds=6", cwd=tmp_path))
+    name = "sample_exchange/samples/round-000006.safetensors"
+    assert learned(tmp_path / "other")[name] != learned(undisturbed)[name]
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_killed_at_a_random_moment_and_resumed(undisturbed, tmp_path, attempt):
+    (tmp_path / "killed.toml").write_text(CONFIG)
+    moment = random.Random(time.time_ns())
+    process = coplay("run", "killed.toml", "--out", "run", cwd=tmp_path, start_new_session=True)
+    run, kills = tmp_path / "run", 0
+    while kills < 2 and process.poll() is None:
+        started = time.monotonic()
+        while not (run / "sample_exchange" / "rows.jsonl").exists() and time.monotonic() - started < 60:
+            time.sleep(0.02)
+        time.sleep(moment.uniform(0, 1.5))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        process = coplay("resume", "run", cwd=tmp_path, start_new_session=True)
+    finish(process)
+    assert kills
+    assert learned(run) == learned(undisturbed)
+    for game in ("sample_exchange", "isolated"):
+        rounds = [line.split(",")[0] for line in (run / game / "rows.jsonl").read_text().splitlines()]
+        assert rounds == [f'{{"round": {i}' for i in range(1, 25)], "rows are missing or doubled"
+
+
+def test_resuming_a_finished_run_changes_nothing(undisturbed):
+    before = learned(undisturbed)
+    out = finish(coplay("resume", "run", cwd=undisturbed.parent))
+    assert learned(undisturbed) == before
+    assert "report" in out

@@ -1,0 +1,120 @@
+"""The architecture, checked: import directions, the public surface, documented components."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import coplay
+from coplay import find, names
+from coplay.components import FOLDERS, Component
+
+ROOT = Path(coplay.__file__).parent
+
+# Each part may import the parts named beside it and whatever those may import; nothing else of coplay.
+BASICS = {"errors", "space", "streams", "storage", "message", "components", "equilibrium"}
+ALLOWED = {
+    "data": BASICS,
+    "models": BASICS,
+    "player": BASICS | {"models"},
+    "games": BASICS | {"player"},
+    "engines": BASICS | {"player", "games"},
+    "metrics": BASICS,
+    "config": BASICS | {"data", "models", "games", "engines", "metrics"},
+    "result": BASICS | {"config", "models"},
+    "report": {"result", "storage", "space", "errors"},
+    "equilibrium": {"errors"},
+    "space": {"errors"},
+    "streams": set(),
+    "message": {"space"},
+    "storage": {"errors"},
+    "components": set(),
+    "errors": set(),
+}
+
+
+def imports(path):
+    """Parts of coplay that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = (
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "coplay" else [node.module]
+            )
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        found |= {module.split(".")[1] for module in modules if module.startswith("coplay.")}
+    return found
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_imports_follow_the_arrow(part):
+    files = [ROOT / f"{part}.py"] if (ROOT / f"{part}.py").exists() else sorted((ROOT / part).rglob("*.py"))
+    assert files
+    for path in files:
+        foreign = imports(path) - ALLOWED[part] - {part}
+        assert not foreign, f"{path.relative_to(ROOT)} imports {', '.join(sorted(foreign))}"
+
+
+def test_the_public_surface_is_what_init_says_and_fits_a_screen():
+    assert sorted(coplay.__all__) == sorted(coplay._HOME)
+    assert len(coplay.__all__) <= 40
+    for name in coplay.__all__:
+        assert getattr(coplay, name) is not None
+    with pytest.raises(AttributeError, match="public names"):
+        coplay.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", coplay.__all__)
+def test_every_public_name_is_documented(name):
+    value = getattr(coplay, name)
+    if name == "Samples":  # tensordict's own class
+        return
+    assert inspect.getdoc(value), name
+
+
+@pytest.mark.parametrize("name", [n for n in coplay.__all__ if inspect.isfunction(getattr(coplay, n))])
+def test_every_parameter_of_a_public_function_is_documented(name):
+    function = getattr(coplay, name)
+    documentation = inspect.getdoc(function)
+    for parameter in inspect.signature(function).parameters:
+        if name in ("spectral_radius",):  # one obvious argument
+            continue
+        assert f"{parameter}:" in documentation, f"{name}: {parameter}"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in FOLDERS for name in names(kind)])
+def test_components_document_their_settings_and_have_a_tiny_instance(kind, name):
+    cls = find(kind, name)
+    assert issubclass(cls, Component)
+    documentation = "\n".join(inspect.getdoc(c) or "" for c in cls.__mro__ if c.__module__.startswith("coplay."))
+    for field in cls.model_fields:
+        assert f"{field}:" in documentation, f"{kind} {name}: setting '{field}' is not documented"
+    assert isinstance(cls.tiny(), cls)
+    instance = cls.tiny()
+    assert instance.fresh() == instance
+
+
+def test_every_citation_key_has_an_entry():
+    from coplay.citations import ENTRIES
+
+    for kind in FOLDERS:
+        for name in names(kind):
+            assert set(find(kind, name).citation) <= set(ENTRIES)
+
+
+def test_every_module_imports_and_says_what_it_is():
+    for module in pkgutil.walk_packages([str(ROOT)], "coplay."):
+        assert importlib.import_module(module.name).__doc__, module.name
+
+
+def test_no_function_is_longer_than_a_screen():
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno
+                assert length <= 80, f"{path.name}: {node.name} has {length} lines"
