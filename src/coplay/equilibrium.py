@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -331,20 +332,26 @@ def influence_rows(
     w, own_weight = _split(matrix)
     right = np.zeros((matrix.shape[0], len(rows)))
     right[rows, np.arange(len(rows))] = 1
-    visits, residual, _, iterations = _sweep(w.T.tocsr(), right, len(rows), tolerance, max_iterations)
+    # what a row still lacks is spread over all players, so its residual is summed, not maximised
+    visits, residual, _, iterations = _sweep(w.T.tocsr(), right, len(rows), tolerance, max_iterations, np.sum)
     found = (visits * own_weight[:, None]).T
     missing = float(np.abs(1 - found.sum(1)).max())
     return Solution(found, residual, missing, iterations)
 
 
 def _sweep(
-    w: sp.csr_matrix, right: np.ndarray, wanted: int, tolerance: float, max_iterations: int
+    w: sp.csr_matrix,
+    right: np.ndarray,
+    wanted: int,
+    tolerance: float,
+    max_iterations: int,
+    norm: Callable[..., np.ndarray] = np.max,
 ) -> tuple[np.ndarray, float, float, int]:
     """Iterate x ← right + W x until the first ``wanted`` columns have residual ≤ tolerance and the others ≤ 1/2."""
     values = right.copy()
     for iteration in range(1, max_iterations + 1):
         following = right + w @ values
-        change = np.abs(following - values).max(0)
+        change = norm(np.abs(following - values), axis=0)
         residual = float(change[:wanted].max(initial=0.0))
         slack = float(change[wanted:].max(initial=0.0))
         if residual <= tolerance and slack <= 0.5:

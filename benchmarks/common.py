@@ -1,0 +1,26 @@
+"""What all benchmarks share: where results go, and what they were measured on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coplay.result import versions
+
+ROOT = Path(__file__).parents[1]
+
+
+def save(name: str, results: Mapping[str, Any]) -> None:
+    """Write results to ``benchmarks/results/NAME.json`` with the command, versions and machine."""
+    path = ROOT / "benchmarks" / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    machine = {"cores": os.cpu_count(), "system": platform.platform(terse=True)}
+    command = f"python benchmarks/{Path(sys.argv[0]).name}"
+    content = {"command": command, "versions": versions(), "machine": machine, **results}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(path.relative_to(ROOT))

@@ -1,0 +1,49 @@
+"""Examples run, the README's program runs, the component table is current, JSON results name their command."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(*arguments, cwd=ROOT):
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_run(path, tmp_path):
+    done = python(path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_readmes_program_runs(tmp_path):
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "program.py").write_text(program)
+    done = python("program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "total variation" in done.stdout
+
+
+def test_the_component_table_is_current():
+    done = python("docs/build.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_and_files_that_documents_name_exist():
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("reproductions/**/README.md")]
+    for document in documents:
+        for name in re.findall(r"`((?:configs|docs|reproductions|benchmarks|examples|tests|src)/[\w./-]+)`", document.read_text()):
+            assert (ROOT / name).exists(), f"{document.name} names {name}"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*/**/results/*.json")), ids=lambda p: p.name)
+def test_results_name_command_versions_and_machine(path):
+    content = json.loads(path.read_text())
+    assert {"command", "versions", "machine"} <= set(content)
+    assert (ROOT / content["command"].split()[1]).exists()
