@@ -24,9 +24,12 @@ def main() -> None:
     seconds: dict[str, list[float]] = {part: [] for part in PARTS}
     for _ in range(RUNS):
         with tempfile.TemporaryDirectory() as folder:
-            rows = Federation(config).run(Path(folder) / "run").main.rows
+            play = Federation(config).run(Path(folder) / "run").main
             for part in PARTS:
-                seconds[part].append(sum(row["seconds"][part] for row in rows) / len(rows))
+                spent = sum(row["seconds"][part] for row in play.rows)
+                # rows tell the bookkeeping of the round before; the total has the last round's, too
+                spent = play.bookkeeping_seconds if part == "bookkeeping" else spent
+                seconds[part].append(spent / len(play.rows))
     total = [sum(run) for run in zip(*seconds.values(), strict=True)]
     table = {}
     print(f"{'':12} {'s per round':>12} {'share':>8}")

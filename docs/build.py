@@ -24,8 +24,8 @@ def table(kind: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    head = "# Components\n\nWritten by `make docs` from the folders. `coplay list KIND` shows defaults, `help(class)` the rest.\n"
-    return "\n\n".join([head.rstrip(), *(table(kind) for kind in FOLDERS)]) + "\n"
+    head = "# Components\n\nWritten by `make docs` from the folders; `coplay list KIND` shows defaults, `help(class)` the rest."
+    return "\n\n".join([head, *(table(kind) for kind in FOLDERS)]) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A model of your own plays against another kind: a smoothed histogram of whole images, in thirty lines.
 
-    python examples/own_model.py
+python examples/own_model.py
 """
 
 import tempfile
@@ -61,7 +61,9 @@ def main() -> None:
     result = coplay.Federation(config).run(Path(tempfile.mkdtemp()) / "run")
     for player, values in result.main.last.items():
         distance = values["distance_to_prediction"]
-        print(f"{player}: total variation to the predicted class shares {distance['value']:.3f} on {distance['n']} samples")
+        print(
+            f"{player}: total variation to the predicted class shares {distance['value']:.3f} on {distance['n']} samples"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whose data end up in whose model? Three hospitals, before anybody has trained.
 
-    python examples/theory.py
+python examples/theory.py
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Write the figures of README.md from the JSON results, between markers; ``--check`` only compares.
 
-    python reproductions/fill_readme.py
+python reproductions/fill_readme.py
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def digits_two_sites() -> str:
 
 
 def benchmarks() -> str:
-    theory, cost, imports = (load(f"benchmarks/results/{name}.json") for name in ("theory", "round_cost", "import_time"))
+    theory, cost, imports = (
+        load(f"benchmarks/results/{name}.json") for name in ("theory", "round_cost", "import_time")
+    )
     many, parts = theory["many_players"], cost["parts"]
     ratios = theory["contraction"]["ratio_to_spectral_radius"]
     shares = ", ".join(f"{name} {part['share']:.1%}" for name, part in parts.items())
@@ -60,8 +62,8 @@ def benchmarks() -> str:
         [
             f"- Late rounds contract at {min(ratios):.3f} to {max(ratios):.3f} of the spectral radius.",
             f"- The error of sampled play falls as n^{theory['fluctuation']['slope']:.2f} in the samples a round.",
-            f"- Equilibrium of 100,000 players with 10 neighbours each: {many['seconds']:.1f} s, residual {many['residual']:.0e}, "
-            f"{many['peak_process_gib']:.2f} GiB.",
+            f"- Equilibrium of 100,000 players with 10 neighbours each: {many['seconds']:.1f} s, "
+            f"residual {many['residual']:.0e}, {many['peak_process_gib']:.2f} GiB.",
             f"- A round of the demo takes {sum(p['seconds_per_round'] for p in parts.values()):.2f} s: {shares}.",
             f"- Importing every public name takes {load_ratio:.2f} × `import torch, tensordict`.",
         ]
@@ -80,5 +82,9 @@ def filled(text: str) -> str:
 if __name__ == "__main__":
     now = README.read_text()
     if "--check" in sys.argv:
-        sys.exit(0 if filled(now) == now else "README.md is not what the results say; run: python reproductions/fill_readme.py")
+        sys.exit(
+            0
+            if filled(now) == now
+            else "README.md is not what the results say; run: python reproductions/fill_readme.py"
+        )
     README.write_text(filled(now))

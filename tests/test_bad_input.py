@@ -4,12 +4,13 @@ import gzip
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from coplay import Config, Federation, LocalModel, Result, storage
+from coplay import Config, Dataset, Federation, LocalModel, Result, Source, Space, Variable, storage
 from coplay.cli import main
 from coplay.data.sources.idx import Idx, write_idx
 
@@ -104,6 +105,18 @@ def run(tmp_path, monkeypatch, capsys):
         ),
         (['players.north.model={name="sklearn.mixture:GaussianMixture",n_komponents=3}'], ["'north'", "n_komponents"]),
         (["measure.samples=5"], ["measure.samples", "greater than or equal to 100, got 5"]),
+        (['model.name="sklearn.mixture.GaussianMixture"'], ["unknown model", "'package.module:Class'"]),
+        (['model.name="base"'], ["unknown model 'base'"]),
+        (['game.name="base"'], ["unknown game 'base'"]),
+        ([f'model.name="{__name__}:NoLicence"'], ["'north'", "RuntimeError: no licence"]),
+        (['model.name="symmetric_hvae"', "model.latents=[0,4]"], ["model.latents.0", "greater than 0"]),
+        (['data.partition={name="by_count",counts={north=[],south=3}}'], ["no private data for 'north'"]),
+        (['data.partition={name="dirichlet",concentration=inf}'], ["concentration", "finite"]),
+        (['compare=["json:JSONDecoder"]'], ["is no game"]),
+        (
+            [f'data.source={{name="{__name__}:NanSource"}}'],
+            ["data set sick, train split", "finite values, got 1 NaN", "row 2"],
+        ),
         (["seed=-1", "measure.samples=5"], ["2 problems", "seed", "measure.samples"]),
     ],
 )
@@ -114,6 +127,31 @@ def test_config_and_data_faults(run, tmp_path, overrides, expected):
         assert words in error, error
     assert "Traceback" not in error
     assert not (tmp_path / "out").exists(), "a run that cannot begin leaves nothing behind"
+
+
+def test_out_that_is_a_file_or_lies_in_one(run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in ("file", "file/inside"):
+        code, error = run(out=out)
+        assert code == 2
+        assert "file" in error
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_installed_command_finds_a_model_beside_it(tmp_path):
+    (tmp_path / "bad.toml").write_text(CONFIG)
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nclass Model:\n    def fit(self, rows): self.rows = rows\n"
+        "    def sample(self, n): return self.rows[np.random.randint(len(self.rows), size=n)]\n"
+    )
+    command = Path(sys.executable).with_name("coplay")
+    states = []
+    for out in ("one", "two"):
+        arguments = [command, "run", "bad.toml", "--out", out, "--set", 'model.name="mine:Model"']
+        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        states.append((tmp_path / out / "sample_exchange/models/north.safetensors").read_bytes())
+    assert states[0] == states[1], "numpy's global generator was not seeded"
 
 
 def test_unreadable_config(tmp_path, capsys):
@@ -203,6 +241,25 @@ def test_or_the_game_goes_on_without_the_bad_model(run, tmp_path):
     assert set(rows[4]["players"]) == {"north"}
 
 
+class NoLicence:
+    """Cannot be constructed."""
+
+    def __init__(self):
+        raise RuntimeError("no licence")
+
+    fit = sample = None
+
+
+class NanSource(Source):
+    """Real values, one of them NaN."""
+
+    def load(self):
+        space = Space({"lab": Variable(kind="real", shape=(2,))})
+        values = torch.full((9, 2), 0.5)
+        values[2, 1] = float("nan")
+        return Dataset("sick", space, space.samples(lab=values), space.samples(lab=torch.zeros(3, 2)))
+
+
 class NoFit:
     """Has neither fit nor sample."""
 
@@ -276,7 +333,6 @@ class TestIdxFolders:
 
 
 def test_nan_and_out_of_range_data_are_refused_with_their_rows():
-    from coplay import Space, Variable
     from coplay.errors import SpaceError
 
     space = Space({"lab": Variable(kind="real", shape=(2,), low=0, high=10)})

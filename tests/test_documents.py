@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def python(*arguments, cwd=ROOT):
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
@@ -35,10 +37,17 @@ def test_the_component_table_is_current():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_readmes_figures_are_those_of_the_results():
+    done = python("reproductions/fill_readme.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
 def test_commands_and_files_that_documents_name_exist():
     documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("reproductions/**/README.md")]
     for document in documents:
-        for name in re.findall(r"`((?:configs|docs|reproductions|benchmarks|examples|tests|src)/[\w./-]+)`", document.read_text()):
+        for name in re.findall(
+            r"`((?:configs|docs|reproductions|benchmarks|examples|tests|src)/[\w./-]+)`", document.read_text()
+        ):
             assert (ROOT / name).exists(), f"{document.name} names {name}"
 
 

@@ -50,9 +50,9 @@ def finish(process):
 
 
 def learned(run):
-    """Everything a run learned and showed, as bytes: models, samples, traffic; not the times."""
+    """Everything a run learned and showed, as bytes: models, samples, traffic, state; not the times."""
     files = sorted(
-        [*run.glob("*/models/*.safetensors"), *run.glob("*/samples/*.safetensors"), *run.glob("*/traffic.json")]
+        [*run.glob("*/models/*.safetensors"), *run.glob("*/samples/*.safetensors"), *run.glob("*/checkpoint.json")]
     )
     assert files
     return {str(path.relative_to(run)): path.read_bytes() for path in files}

@@ -26,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 after an error that the user can mend, or 130 after an interrupt.
     """
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # so that "my_module:MyModel" in a config finds a file beside it, as python -m would
     try:
         given.command(given)
     except CoplayError as error:
@@ -107,8 +108,12 @@ def _resume(given: argparse.Namespace) -> None:
     from coplay.federation import Federation
     from coplay.progress import ProgressReport
 
-    with ProgressReport() as report:
-        result = Federation.resume(given.run, report)
+    try:
+        with ProgressReport() as report:
+            result = Federation.resume(given.run, report)
+    except BaseException:
+        _say_what_is_kept(given.run)
+        raise
     _finish(result)
 
 

@@ -131,22 +131,19 @@ def find(kind: str, name: str) -> type:
         module_name, _, attribute = name.partition(":")
         try:
             found = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"cannot import the {kind} {name!r} ({error}); expected 'package.module:Class'") from None
+        except Exception as error:  # a user's module may fail in any way
+            why = f"{type(error).__name__}: {error}"
+            raise ValueError(f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'") from None
         if not inspect.isclass(found):
             raise ValueError(f"the {kind} {name!r} is no class but {type(found).__name__}")
         return found
-    try:
-        module = importlib.import_module(f"{FOLDERS[kind]}.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"{FOLDERS[kind]}.{name}":
-            raise
-        module = None
-    found = _own_class(module, kind) if module else None
-    if found is None:
+    known = names(kind)
+    if name not in known:
         raise ValueError(
-            f"unknown {kind} {name!r}; known, nearest first: {nearest(name, names(kind))} (or 'package.module:Class')"
+            f"unknown {kind} {name!r}; known, nearest first: {nearest(name, known)} (or 'package.module:Class')"
         )
+    found = _own_class(importlib.import_module(f"{FOLDERS[kind]}.{name}"), kind)
+    assert found is not None  # names() lists only modules that have one
     return found
 
 

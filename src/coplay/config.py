@@ -178,8 +178,10 @@ class Config(Section):
         for game in self.compare:
             try:
                 cls = find("game", game)
-                if not issubclass(cls, Game) or cls is type(self.game):
+                if cls is type(self.game):
                     problems.append(f"compare: {game!r} is the game itself")
+                elif not issubclass(cls, Game):
+                    problems.append(f"compare: {game!r} is no game")
             except ValueError as error:
                 problems.append(f"compare: {error}")
         if problems:

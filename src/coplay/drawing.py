@@ -33,6 +33,8 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
         raise RunFolderError(f"{run} has no player {player!r}; known, nearest first: {known}")
     path = result.plays[game].folder / "models" / f"{player}.safetensors"
     if not path.exists():
+        if result.record["status"] == "finished":
+            raise RunFolderError(f"player {player!r} was lost in {game!r} before its end; it left no model")
         raise RunFolderError(f"{path} does not exist; '{game}' is not finished, 'coplay resume {run}' goes on")
     space = _learned(result)
     found = Player(player, space, space.empty(), result.config.player_model(player), result.config.seed)

@@ -26,19 +26,15 @@ from torch import Tensor
 
 from coplay.errors import EquilibriumError
 
-# How far a row sum may be from 1: weights come from text files with a few decimals.
+# How far a row sum may be from 1: rounding errors of sums, not of thirds written with four decimals.
 _ROW_SUM_TOLERANCE = 1e-6
 
 
 class Family(Protocol):
-    """The two maps of an exponential family that the theory needs; shapes (…, D)."""
+    """What the theory needs of an exponential family; shapes (…, D)."""
 
-    def natural(self, moments: Tensor) -> Tensor:
-        """θ(μ), the natural parameters with these mean parameters."""
-        ...
-
-    def log_partition(self, natural: Tensor) -> Tensor:
-        """A(θ), in nats, shape (…)."""
+    def utility(self, target: Tensor, moments: Tensor) -> Tensor:
+        """⟨θ(μ), t⟩ − A(θ(μ)) in nats, shape (…): the utility (A1) of moments μ for a mixture with moments t."""
         ...
 
     def mean(self, natural: Tensor) -> Tensor:
@@ -171,6 +167,8 @@ def rounds_needed(alpha: Tensor, error: float, start: float = 1.0) -> int:
     faults = weight_faults(alpha)
     if faults:
         raise EquilibriumError("; ".join(faults))
+    if not error > 0:
+        raise EquilibriumError(f"expected an error above 0, got {error}")
     w = _foreign(alpha)
 
     def bound(power: Tensor) -> bool:
@@ -191,11 +189,6 @@ def rounds_needed(alpha: Tensor, error: float, start: float = 1.0) -> int:
 # ----------------------------------------------------------------------------------------- utilities and gaps
 
 
-def _utility(target: Tensor, moments: Tensor, family: Family) -> Tensor:
-    theta = family.natural(moments)
-    return (theta * target).sum(-1) - family.log_partition(theta)
-
-
 def nash_gap(alpha: Tensor, own: Tensor, moments: Tensor, family: Family) -> Tensor:
     """What each player could still gain alone: max_θi U_i(θi, θ_−i) − U_i(θ), in nats per sample.
 
@@ -212,7 +205,7 @@ def nash_gap(alpha: Tensor, own: Tensor, moments: Tensor, family: Family) -> Ten
         Shape (N,), float64; its sum is NashConv.
     """
     target = best_response(alpha, own, moments)
-    return _utility(target, target, family) - _utility(target, moments.double(), family)
+    return family.utility(target, target) - family.utility(target, moments.double())
 
 
 @dataclass(frozen=True)
@@ -237,8 +230,8 @@ def dual_view(alpha: Tensor, own: Tensor, moments: Tensor, family: Family) -> Du
     """
     moments = moments.double()
     target = best_response(alpha, own, moments)
-    entropy = -_utility(moments, moments, family)
-    return DualView(entropy, (target - moments).abs().amax(-1), _utility(target, moments, family) + entropy)
+    entropy = -family.utility(moments, moments)
+    return DualView(entropy, (target - moments).abs().amax(-1), family.utility(target, moments) + entropy)
 
 
 def gradient_play(alpha: Tensor, own: Tensor, natural: Tensor, family: Family, step: float, rounds: int) -> Tensor:

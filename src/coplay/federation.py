@@ -54,6 +54,10 @@ class Sites:
     notes: tuple[str, ...]
 
 
+# What a run that was killed before it was one may leave.
+_UNBORN = {"lock", "run.json.partial"}
+
+
 class Federation:
     """Plays the games that a config names and leaves a run folder.
 
@@ -75,51 +79,38 @@ class Federation:
 
     # ------------------------------------------------------------------------------------------ the data flow
 
-    def run(self, folder: Path, report: Report | None = None) -> Result:
+    def run(self, folder: str | Path, report: Report | None = None) -> Result:
         """Play from the start into a new folder.
 
         Raises:
-            RunFolderError: The folder exists and is not empty.
+            RunFolderError: The folder exists and holds something.
             CoplayError: Anything a config, data or a model can be at fault for; what was learned stays on disk.
         """
-        if folder.exists() and any(folder.iterdir()):
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(path.name not in _UNBORN for path in folder.iterdir())):
             raise RunFolderError(
                 f"{folder} exists; expected a new or empty folder. Go on with 'coplay resume {folder}', name another with "
                 "--out, or remove it"
             )
-        data, sites, games = self.prepare()
-        storage.write_atomically(folder / "config.toml", self.config.to_toml().encode())
-        record = {
-            "status": "running",
-            "config": self.config.to_dict(),
-            "versions": versions(),
-            "data": {
-                "name": data.name,
-                "train": len(data.train),
-                "test": len(data.test),
-                "space": space_to_json(data.space),
-                "learned": list(sites.space),
-                "sizes": {name: len(samples) for name, samples in sites.data.items()},
-                "counts": sites.counts,
-            },
-            "notes": list(sites.notes),
-            "games": {name: self.prediction(game, sites) for name, game in games.items()},
-        }
-        storage.write_json(folder / "run.json", record)
-        return self._play_all(folder, data, sites, games, report or _silent)
+        prepared = self.prepare()
+        with storage.locked(folder):
+            storage.write_json(folder / "run.json", self._record(*prepared))  # from here on it is a run
+            return self._play_all(folder, *prepared, report or _silent)
 
     @classmethod
-    def resume(cls, folder: Path, report: Report | None = None) -> Result:
+    def resume(cls, folder: str | Path, report: Report | None = None) -> Result:
         """Go on with a run that was stopped, killed or failed, from its last checkpoints.
 
         Raises:
             RunFolderError: There is no run, or its config was changed.
+            CheckpointError: Another process is playing it.
         """
+        folder = Path(folder)
         result = Result.load(folder)
-        result.check_config()
-        federation = cls(result.config)
-        data, sites, games = federation.prepare()
-        return federation._play_all(folder, data, sites, games, report or _silent)
+        with storage.locked(folder):
+            result.check_config()
+            federation = cls(result.config)
+            return federation._play_all(folder, *federation.prepare(), report or _silent)
 
     def prepare(self) -> tuple[Dataset, Sites, dict[str, Game]]:
         """Load and deal the data and check that the games can be played on them; nothing is written."""
@@ -133,7 +124,7 @@ class Federation:
         if empty:
             raise DataError(
                 f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. "
-                "Give it samples, or own weight 0, so that it learns from others only"
+                "Give it samples; in sample_exchange, own weight 0 would let it learn from others only"
             )
         for name in self.config.player_names:  # a model that cannot live on the data says so before anything is written
             self._player(name, sites.space, sites.space.empty(), None)
@@ -173,12 +164,33 @@ class Federation:
             found["predicted"] = dict(zip(names, (influence @ sites.shares).tolist(), strict=True))
         return found
 
+    def _record(self, data: Dataset, sites: Sites, games: Mapping[str, Game]) -> dict[str, Any]:
+        """What ``run.json`` says from the beginning."""
+        return {
+            "status": "running",
+            "config": self.config.to_dict(),
+            "versions": versions(),
+            "data": {
+                "name": data.name,
+                "train": len(data.train),
+                "test": len(data.test),
+                "space": space_to_json(data.space),
+                "learned": list(sites.space),
+                "sizes": {name: len(samples) for name, samples in sites.data.items()},
+                "counts": sites.counts,
+            },
+            "notes": list(sites.notes),
+            "games": {name: self.prediction(game, sites) for name, game in games.items()},
+        }
+
     def _play_all(self, folder: Path, data: Dataset, sites: Sites, games: Mapping[str, Game], report: Report) -> Result:
+        storage.write_atomically(folder / "config.toml", self.config.to_toml().encode())
         reference = self._reference(folder, data, report)
         record = storage.read_json(folder / "run.json")
         if reference:
             classifier = reference.classifier
             record["classifier"] = {"accuracy": classifier.accuracy, "n_test": classifier.n_test}
+        storage.write_json(folder / "run.json", record | {"status": "running"})
         status = {"status": "failed"}
         try:
             for name, game in games.items():
@@ -207,10 +219,14 @@ class Federation:
         if path.exists():
             classifier.load_state_dict(storage.load_tensors(path))
         else:
-            report("domain classifier", 0, 1)
-            classifier.fit(space.restrict(data.train), data.train[LABEL], space.restrict(data.test), data.test[LABEL])
+            classifier.fit(
+                space.restrict(data.train),
+                data.train[LABEL],
+                space.restrict(data.test),
+                data.test[LABEL],
+                lambda done, of: report("domain classifier", done, of),
+            )
             storage.save_tensors(path, classifier.state_dict())
-            report("domain classifier", 1, 1)
         return Reference(space.restrict(data.test), classifier)
 
     def _player(self, name: str, space: Space, data: Samples, home: Path | None) -> Player:
@@ -239,13 +255,14 @@ class _Match:
         # every game is measured against the main game's prediction: that is what carrying others along is for
         self.predicted = federation.prediction(self.config.game, sites).get("predicted", {})
         self.engine: Engine = self.config.engine.fresh()
+        self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
 
     def run(self, report: Report) -> None:
         """Play, measure and write down, round after round."""
         try:
             self.engine.seat(self.players, self.game)
             state, done = self._restore()
-            mark = time.perf_counter()
+            written = 0.0
             for round in range(done + 1, self.game.rounds + 1):
                 report(self.name, round - 1, self.game.rounds)
                 begin = time.perf_counter()
@@ -256,11 +273,12 @@ class _Match:
                     state, measured = self._measure(state, round)
                     row = row | measured
                 end = time.perf_counter()
-                seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": begin - mark}
+                seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": written}
                 self._append({"round": round, **row, "seconds": seconds})
-                mark = end
                 if round % self.config.checkpoint.every_rounds == 0 or round == self.game.rounds:
                     self._checkpoint(state, round)
+                written = time.perf_counter() - end  # told in the next round's row, and in the total
+                self.bookkeeping += written
             report(self.name, self.game.rounds, self.game.rounds)
             self._export(state)
         finally:
@@ -272,21 +290,23 @@ class _Match:
             Message("evaluate", COORDINATOR, name, round, {"n": self.config.measure.samples}) for name in state.players
         ]
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
-        drawn = {answer.sender: answer.samples()[COORDINATOR] for answer in answers}
+        # a player that has heard nothing yet, and has no data, sends nothing
+        drawn = {answer.sender: answer.samples()[COORDINATOR] for answer in answers if answer.payload}
         shown = {name: pick(samples, slice(self.config.measure.shown)) for name, samples in drawn.items()}
         storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
-        row: Row = {"lost_when_measuring": {loss.player: loss.reason for loss in lost}} if lost else {}
+        state, row = self.game.lose(state, lost)
+        self._predict_again(state, row)
         if self.reference:
             row["measured"] = {name: self._values(name, samples) for name, samples in drawn.items()}
-        return state.without({loss.player for loss in lost}), row
+            row["predicted"] = self.predicted
+        return state, row
 
     def _predict_again(self, state: State, row: Row) -> None:
         """After a loss, the weights are others and so is the equilibrium of those who are left."""
         if "influence" in row and self.shares:
             influence = torch.tensor(row["influence"], dtype=torch.float64)
             shares = influence @ torch.stack([self.shares[name] for name in state.players])
-            self.predicted = dict(zip(state.players, shares.tolist(), strict=True))
-            row["predicted"] = self.predicted
+            self.predicted = row["predicted"] = dict(zip(state.players, shares.tolist(), strict=True))
 
     def _values(self, name: str, samples: Samples) -> dict[str, Any]:
         assert self.reference is not None
@@ -311,22 +331,29 @@ class _Match:
     def _checkpoint(self, state: State, round: int) -> None:
         """Everybody saves its model, then the coordinator its state; only then the new checkpoint counts."""
         folder = storage.checkpoint_folder(self.home, round)
-        saves = self.engine.ask([Message("save", COORDINATOR, name, round) for name in state.players], "checkpoint")
-        failed = next((reply for reply in saves if isinstance(reply, PlayerLost)), None)
-        if failed:  # whatever the game does about losses: a checkpoint is complete or it does not count
-            raise PlayerError(failed.player, "save", round, failed.reason)
+        self._ask_all("save", state, round)
         in_flight = {link: part if isinstance(part, Samples) else part.fetch() for link, part in state.payload.items()}
         storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
-        traffic = self.engine.ledger.rows()
-        record = {"players": list(state.players), "numbers": dict(state.numbers), "traffic": traffic}
+        record = {
+            "players": list(state.players),
+            "numbers": dict(state.numbers),
+            "traffic": self.engine.ledger.rows(),
+        }
         storage.commit_checkpoint(self.home, round, record)
-        storage.write_json(self.home / "traffic.json", traffic)
+
+    def _ask_all(self, action: str, state: State, round: int) -> None:
+        """Save or restore everybody; whatever the game does about losses, a checkpoint is complete or does not count."""
+        replies = self.engine.ask([Message(action, COORDINATOR, name, round) for name in state.players], "checkpoint")
+        for reply in replies:
+            if isinstance(reply, PlayerLost):
+                raise PlayerError(reply.player, action, round, reply.reason)
 
     def _restore(self) -> tuple[State, int]:
         """State and round of the checkpoint that counts; the start if there is none."""
         record = storage.last_checkpoint(self.home)
         done = record["round"] if record else 0
         self._forget_after(done)
+        storage.drop_other_checkpoints(self.home, done)
         if record is None:
             return self.game.start([player.name for player in self.players], self.config.seed), 0
         tensors = storage.unnest(storage.load_tensors(storage.checkpoint_folder(self.home, done) / "state.safetensors"))
@@ -335,9 +362,7 @@ class _Match:
             for link, values in tensors.items()
         }
         state = State(tuple(record["players"]), payload, record["numbers"])
-        self.game.alive(
-            self.engine.ask([Message("restore", COORDINATOR, n, done) for n in state.players], "checkpoint")
-        )
+        self._ask_all("restore", state, done)
         self.engine.start_ledger(Ledger.from_rows(record["traffic"]))
         return state, done
 
@@ -352,10 +377,12 @@ class _Match:
 
     def _export(self, state: State) -> None:
         """What the players learned, where a reader looks for it."""
-        last = storage.checkpoint_folder(self.home, self.game.rounds)
+        last = storage.checkpoint_folder(self.home, self.game.rounds) / "players"
         for name in state.players:
             file = f"{name}.safetensors"
             storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
+        if self.bookkeeping:  # a run that was only resumed at its end keeps what it had
+            storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
 
 
 def _seconds(row: Row, total: float) -> dict[str, float]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
+
+import torch
 
 from coplay import storage
 from coplay.errors import ModelError
@@ -51,10 +55,13 @@ class Player:
     ) -> None:
         self.name, self.space, self.model, self.seed, self.home = name, space, model, seed, home
         self._data = space.check(data, f"data of player '{name}'", complete=True)
+        self.learned = False
+        """Whether the model has learned from anything; before, it does not draw."""
         try:
             model.setup(space, derive(seed, "setup", name))
-        except ModelError as error:
-            raise ModelError(f"player '{name}': {error}") from error
+        except Exception as error:  # a model is foreign code
+            kind = "" if isinstance(error, ModelError) else f"{type(error).__name__}: "
+            raise ModelError(f"player '{name}': {kind}{error}") from error
 
     def __repr__(self) -> str:
         return f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"
@@ -86,7 +93,9 @@ class Player:
         parts = tuple(Part(name, sources[name], w / total) for name, w in mass.items() if w > 0)
         if not parts:
             return {}
-        return dict(self.model.learn(Mixture(parts), steps, stream(self.seed, "learn", round, self.name)))
+        numbers = self.model.learn(Mixture(parts), steps, stream(self.seed, "learn", round, self.name))
+        self.learned = True
+        return {str(name): _finite(name, value) for name, value in numbers.items()}
 
     def draw(self, n: int, round: int, receiver: str) -> Samples:
         """Draw n samples for a receiver.
@@ -95,15 +104,19 @@ class Player:
             SpaceError: The model returned something else than n samples of the space.
         """
         samples = self.model.sample(n, stream(self.seed, "draw", round, self.name, receiver))
-        return self.space.check(samples, f"samples of {type(self.model).__name__}", complete=True, rows=n)
+        checked = self.space.check(samples, f"samples of {type(self.model).__name__}", complete=True, rows=n)
+        return checked.detach()  # samples leave, and nothing that hangs on them
 
     def serve(self, message: Message) -> Message | None:
         """Answer what every game needs: ``evaluate``, ``save`` and ``restore``; None for any other action."""
         if message.action == "evaluate":
+            if not self.learned:
+                return message.reply()
             n, receiver = int(message.numbers["n"]), message.sender
             return message.reply(payload={receiver: self.draw(n, message.round, f"evaluation {message.round}")})
         if message.action == "save":
-            storage.save_tensors(self._checkpoint(message.round), self.model.state_dict())
+            state = {"model": self.model.state_dict(), "player": {"learned": torch.tensor(self.learned)}}
+            storage.save_tensors(self._checkpoint(message.round), storage.nest(state))
             return message.reply()
         if message.action == "restore":
             self.load(self._checkpoint(message.round))
@@ -113,11 +126,32 @@ class Player:
     def load(self, path: Path) -> None:
         """Restore the model from a file that ``save`` wrote."""
         try:
-            self.model.load_state_dict(storage.load_tensors(path))
+            state = storage.unnest(storage.load_tensors(path))
+            self.model.load_state_dict(state["model"])
+            self.learned = bool(state["player"]["learned"])
         except (KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path} does not fit the model of player '{self.name}': {error}") from error
+
+    def note_error(self, where: str, traceback: str) -> None:
+        """Keep a traceback in this player's own folder; it may show private values and goes nowhere else."""
+        if self.home is not None:
+            with contextlib.suppress(OSError):
+                self.home.mkdir(parents=True, exist_ok=True)
+                with (self.home / "errors.txt").open("a", encoding="utf-8") as file:
+                    file.write(f"{self.name}, {where}\n{traceback}\n")
 
     def _checkpoint(self, round: int) -> Path:
         if self.home is None:
             raise ModelError(f"player '{self.name}' has no folder for checkpoints")
-        return storage.checkpoint_folder(self.home, round) / f"{self.name}.safetensors"
+        return storage.checkpoint_folder(self.home, round) / "players" / f"{self.name}.safetensors"
+
+
+def _finite(name: str, value: object) -> float:
+    """A number that a model reports; NaN there means that the model is broken, whatever it still draws."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ModelError(f"learn reported {name} = {value!r}, expected a number") from None
+    if not math.isfinite(number):
+        raise ModelError(f"learn reported {name} = {number}; the model has diverged, try smaller steps")
+    return number

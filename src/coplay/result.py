@@ -4,10 +4,10 @@ RUN/config.toml                 the whole config, defaults included
 RUN/run.json                    status, config, versions, data summary, notes
 RUN/classifier.safetensors      the domain classifier that measured
 RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
-RUN/GAME/traffic.json           payload per purpose and link
 RUN/GAME/samples/*.safetensors  samples shown, per measured round
 RUN/GAME/models/*.safetensors   what the players learned
-RUN/GAME/checkpoint.json        the checkpoint that counts, in RUN/GAME/checkpoints
+RUN/GAME/checkpoint.json        the checkpoint that counts, in RUN/GAME/checkpoints; traffic per purpose and link
+RUN/GAME/errors.txt             tracebacks of players that failed; they may show private values
 RUN/summary.json, report.html, figures/*.png
 """
 
@@ -63,8 +63,8 @@ class Play:
         path = self.folder / "rows.jsonl"
         if not path.exists():
             return []
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]  # a killed run may leave half a line
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # a killed run may leave half a line
 
     @cached_property
     def measurements(self) -> dict[int, dict[str, dict[str, dict[str, Any]]]]:
@@ -78,9 +78,15 @@ class Play:
 
     @cached_property
     def traffic(self) -> list[dict[str, Any]]:
-        """Payload per purpose and link."""
-        path = self.folder / "traffic.json"
-        return list(storage.read_json(path)) if path.exists() else []
+        """Payload per purpose and link, up to the last checkpoint."""
+        record = storage.last_checkpoint(self.folder)
+        return list(record["traffic"]) if record else []
+
+    @property
+    def bookkeeping_seconds(self) -> float:
+        """Time spent on rows and checkpoints since the start or the last resume; 0 before the end."""
+        path = self.folder / "seconds.json"
+        return float(storage.read_json(path)["bookkeeping"]) if path.exists() else 0.0
 
     def samples(self, round: int) -> dict[str, dict[str, Tensor]]:
         """The samples shown after a measured round: by player and variable."""
@@ -130,6 +136,8 @@ class Result:
         Raises:
             RunFolderError: It shows each difference.
         """
+        if not (self.folder / "config.toml").exists():
+            return  # killed before it was written; run.json has it
         now = Config.from_file(self.folder / "config.toml").to_dict()
         changed = list(differences(self.config.to_dict(), now))
         if changed:
@@ -155,8 +163,9 @@ class Result:
         return model.estimator.rpartition(":")[2] if isinstance(model, Estimator) else name_of("model", model)
 
     def predicted(self, play: str) -> dict[str, list[float]]:
-        """Class shares that theory predicts, by player; empty where there is no theory."""
-        return dict(self.record["games"][play].get("predicted", {}))
+        """Class shares that the last measurement was compared with, or that theory predicts; empty without theory."""
+        told = [row["predicted"] for row in self.plays[play].rows if "predicted" in row]
+        return dict(told[-1] if told else self.record["games"][play].get("predicted", {}))
 
     def summary(self) -> dict[str, Any]:
         """The last measurement of every game, with what was predicted."""

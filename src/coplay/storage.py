@@ -6,10 +6,12 @@ names is on disk. A run that dies between two checkpoints, or runs out of disk w
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from coplay.errors import CheckpointError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old one or the new one, also after a power cut.
+    """Write a file so that whoever reads it finds the old content or the new, also if this process is killed.
 
     Raises:
         CheckpointError: The system refused (disk full, no permission); nothing is left half written.
@@ -35,11 +37,32 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise CheckpointError(
             f"cannot write {path}: {error.strerror or error}; what was written before is intact: "
             "make room or give permission, then go on with 'coplay resume'"
         ) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second process from playing in the same folder; the system frees the lock when this one ends, however.
+
+    Raises:
+        CheckpointError: Another process has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise CheckpointError(f"cannot write into {folder}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CheckpointError(f"{folder} is being played by another process; wait for it, or stop it") from None
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -77,14 +100,19 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def checkpoint_folder(home: Path, round: int) -> Path:
-    """Where the files of one round's checkpoint lie."""
+    """Where the files of one round's checkpoint lie: ``state.safetensors`` and ``players/``."""
     return home / "checkpoints" / f"round-{round:06d}"
 
 
 def commit_checkpoint(home: Path, round: int, record: Mapping[str, Any]) -> None:
     """Make the checkpoint of ``round`` the one that counts, then delete the older ones."""
     write_json(home / "checkpoint.json", {"round": round, **record})
-    for folder in (home / "checkpoints").iterdir():
+    drop_other_checkpoints(home, round)
+
+
+def drop_other_checkpoints(home: Path, round: int) -> None:
+    """Delete what does not count: older checkpoints, and newer ones that were never completed."""
+    for folder in (home / "checkpoints").glob("round-*"):
         if folder != checkpoint_folder(home, round):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,6 +7,7 @@ numbers in any process, engine or resumed run, and no global generator is touche
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 
 def derive(seed: int, *words: str | int) -> int:
-    """A 63-bit seed for the stream named by ``words``.
+    """A 63-bit seed for the stream named by ``words``; torch's CPU generator uses its lower 32 bits.
 
     Example:
         >>> derive(1, "learn", "north") == derive(1, "learn", "north") != derive(1, "learn", "south")
@@ -82,18 +83,25 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def isolated_torch_seed(seed: int) -> Iterator[None]:
-    """Seed torch's global generator inside the block only; the caller's state comes back afterwards.
+def isolated_seed(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python inside the block only; the caller's states come back.
 
-    For parts of torch that take no generator of their own: layer starts, dropout.
+    For code that takes no generator of its own: layer starts, dropout, estimators of others.
 
     Example:
         >>> before = torch.random.get_rng_state()
-        >>> with isolated_torch_seed(1):
+        >>> with isolated_seed(1):
         ...     _ = torch.rand(3)
         >>> bool(torch.equal(before, torch.random.get_rng_state()))
         True
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+    numpy_before, python_before = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_before)
+        random.setstate(python_before)

@@ -52,6 +52,7 @@ def test_a_failure_names_player_action_round_and_reason(engine):
 def test_the_ledger_counts_bytes_from_logical_sender_to_receiver(engine):
     payload = {"b": SPACE.samples(x=torch.ones(10, 3, dtype=torch.uint8))}
     engine.ask([Message("turn", COORDINATOR, "a", 1, {"steps": 1, "weight/own": 0.5}, payload)])
+    engine.ask([turn("c")])
     engine.ask([Message("evaluate", COORDINATOR, "c", 1, {"n": 4})], purpose="evaluation")
     assert engine.ledger.rows() == [
         {"purpose": "exchange", "sender": "b", "receiver": "a", "bytes": 30, "samples": 10},

@@ -80,6 +80,9 @@ class TestGame:
         for message in engine._log:
             for samples in message.samples().values():
                 assert (samples["x"] == 7).all(), "a payload holds something that the model did not generate"
+            if message.receiver == "coordinator":
+                told = {key for key in message.numbers if not key.startswith("seconds_")}
+                assert told <= {"loss"}, "a number leaves that the model did not report"
 
     def test_prediction_is_row_stochastic(self, name):
         influence = find("game", name).tiny().predict(["a", "b", "c"])

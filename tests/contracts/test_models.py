@@ -83,6 +83,27 @@ class TestModel:
             model.learn(mixture(space), 3, stream(2))
         same(undisturbed.state_dict(), restored.state_dict())
 
+    def test_sources_are_learned_in_proportion_to_their_weights(self, name, kind):
+        """Sources of a single value each: what is drawn must have their weights, not their sizes."""
+        if kind != "binary":
+            pytest.skip("one kind of variable is enough")
+        space, model = SPACES[kind], find("model", name).tiny()
+        settings = {"latents": (2, 2), "hidden": 16, "batch": 200, "learning_rate": 1e-2, "decay_steps": 400}
+        if name == "symmetric_hvae":
+            model = find("model", name)(**settings)
+        elif name == "estimator":
+            model = find("model", name)(estimator="sklearn.neighbors:KernelDensity", arguments={"bandwidth": 1e-3})
+        model.setup(space, 5)
+        rows = {"own": (0, 40), "a": (0, 10), "b": (1, 200)}  # all pixels of a source have one value
+        weights = {"own": 0.2, "a": 0.1, "b": 0.7}
+        parts = [
+            Part(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
+            for source, (value, n) in rows.items()
+        ]
+        model.learn(Mixture(tuple(parts)), 400, stream(1))
+        drawn = model.sample(4000, stream(2))["image"].float().mean().item()
+        assert drawn == pytest.approx(0.7, abs=0.05)
+
     def test_drawing_changes_nothing(self, name, kind):
         model = ready(name, SPACES[kind])
         model.learn(mixture(SPACES[kind]), 3, stream(1))

@@ -25,6 +25,18 @@ class TestSource:
         )
 
 
+def test_a_small_concentration_makes_players_unlike_and_a_large_one_alike():
+    labels, spread = torch.arange(3000) % 10, {}
+    for concentration in (0.05, 1000.0):
+        hands = find("partition", "dirichlet")(concentration=concentration).deal(
+            labels, 3000, ["a", "b", "c"], stream(1)
+        )
+        shares = torch.stack([torch.bincount(labels[hand], minlength=10) / 300 for hand in hands.values()])
+        spread[concentration] = shares.std(0).mean().item()
+    assert spread[0.05] > 0.4
+    assert spread[1000.0] < 0.05
+
+
 @pytest.mark.parametrize("name", names("partition"))
 class TestPartition:
     LABELS = torch.arange(60) % 3
@@ -42,6 +54,10 @@ class TestPartition:
     def test_same_seed_same_deal(self, name):
         one, two = self.deal(name), self.deal(name)
         assert all(torch.equal(one[player], two[player]) for player in one)
+
+    def test_partition_deals_everything_it_can(self, name):
+        dealt = sum(len(hand) for hand in self.deal(name).values())
+        assert dealt == (12 if name == "by_count" else 60)
 
     def test_seed_decides_the_deal_or_the_deal_is_forced(self, name):
         deals = [self.deal(name, seed) for seed in range(5)]

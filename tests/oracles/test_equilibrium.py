@@ -140,12 +140,12 @@ class TestFamilies:
         family, own = family_and_moments(name, 3)
         alpha = weights(3, 5)
         target = equilibrium.best_response(alpha, own, own)
-        best = equilibrium._utility(target, target, family)
+        best = family.utility(target, target)
         g = stream(2)
         for _ in range(20):
             mix = torch.rand(3, 1, generator=g, dtype=torch.float64)
             other = mix * target + (1 - mix) * own  # stays inside the marginal polytope
-            assert (equilibrium._utility(target, other, family) <= best + 1e-10).all()
+            assert (family.utility(target, other) <= best + 1e-10).all()
 
     def test_dual_view_closes_at_the_equilibrium_only(self, name):
         family, own = family_and_moments(name, 4)
@@ -167,6 +167,36 @@ class TestFamilies:
     def test_mean_of_natural_is_the_identity(self, name):
         family, own = family_and_moments(name, 3)
         assert torch.allclose(family.mean(family.natural(own)), own, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "categorical", "poisson"])
+def test_nash_gap_is_finite_on_the_border(name):
+    """Pixels that are always 0, or always 1, and classes that a site never sees."""
+    family, _ = family_and_moments(name, 2)
+    own = {
+        "bernoulli": [[0.0, 1.0, 0.2], [0.0, 1.0, 1.0]],
+        "categorical": [[1.0, 0.0, 0.0, 0.5, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]],
+        "poisson": [[0.0, 2.0, 1.0], [0.0, 0.0, 3.0]],
+    }[name]
+    own = torch.tensor(own, dtype=torch.float64)
+    alpha = weights(2, 1)
+    at = equilibrium.equilibrium_moments(alpha, own)
+    assert equilibrium.nash_gap(alpha, own, at, family).abs().max() <= 1e-8
+    assert equilibrium.dual_view(alpha, own, at, family).duality_gap.abs().max() <= 1e-8
+    assert (equilibrium.nash_gap(alpha, own, own, family) > 0.01).all()  # infinite where a site never saw what it hears
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_utility_is_the_primal_formula(name):
+    family, own = family_and_moments(name, 3)
+    theta = family.natural(own)
+    expected = (theta * own.flip(0)).sum(-1) - family.log_partition(theta)
+    assert torch.allclose(family.utility(own.flip(0), own), expected, rtol=1e-9)
+
+
+def test_rounds_needed_for_no_error_is_refused():
+    with pytest.raises(EquilibriumError, match="above 0"):
+        equilibrium.rounds_needed(weights(3, 1), 0.0)
 
 
 def test_gradient_play_of_a_gaussian_reaches_the_same_point():

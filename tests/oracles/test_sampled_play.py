@@ -80,6 +80,95 @@ def test_counts_are_alpha_n_and_cost_is_n_per_player():
     engine.close()
 
 
+def test_uneven_weights_reach_the_closed_form_too():
+    """Nothing symmetric: a wrong weight per sender, or weights used twice, ends elsewhere."""
+    alpha = ((0.5, 0.45, 0.05), (0.1, 0.2, 0.7), (0.6, 0.0, 0.4))
+    data = [(torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8) for i, r in enumerate((0.05, 0.5, 0.95))]
+    names = ["p0", "p1", "p2"]
+    players = [Player(n, SPACE, SPACE.samples(x=d), ExponentialFamily(), 1) for n, d in zip(names, data, strict=True)]
+    game = SampleExchange(alpha=alpha, samples_per_round=50_000)
+    engine = Local()
+    engine.seat(players, game)
+    state, path = game.start(names, 1), []
+    for round in range(1, 41):
+        state, _ = game.play(engine, state, round)
+        path.append(torch.stack([p.model.moments for p in players]))
+    engine.close()
+    own = torch.stack([d.double().mean(0) for d in data])
+    expected = equilibrium.equilibrium_moments(torch.tensor(alpha), own)
+    assert (torch.stack(path[20:]).mean(0) - expected).abs().max() < 4e-3
+
+
+def test_few_samples_a_round_do_not_shift_the_weights():
+    """With n = 3 and own weight 0.9 a peer is heard in one round of three or so, and the mean is still right."""
+    path, expected = play(n=3, rounds=4000, seed=3, own=0.9, sites=2)
+    assert (path[10:].mean(0) - expected).abs().max() < 0.02
+
+
+def test_own_rounds_are_learned_alone():
+    data = [torch.zeros(50, 4, dtype=torch.uint8), torch.ones(50, 4, dtype=torch.uint8)]
+    players = [Player(f"p{i}", SPACE, SPACE.samples(x=d), ExponentialFamily(), 1) for i, d in enumerate(data)]
+    game = SampleExchange(own_weight=0.5, own_rounds=3, samples_per_round=100)
+    engine = Local()
+    engine.seat(players, game)
+    state, seen = game.start(["p0", "p1"], 1), []
+    for round in range(1, 6):
+        state, _ = game.play(engine, state, round)
+        seen.append(players[0].model.moments[0].item())
+    assert seen[:3] == [0.0, 0.0, 0.0]
+    assert seen[3] == 0.5
+    engine.close()
+
+
+def test_after_a_loss_the_rest_play_by_renormalised_weights():
+    class Dies(ExponentialFamily):
+        def learn(self, mixture, steps, generator):
+            self._turns = getattr(self, "_turns", 0) + 1
+            if self._turns == 3:
+                raise RuntimeError("gone")
+            return super().learn(mixture, steps, generator)
+
+    alpha = ((0.4, 0.4, 0.2), (0.3, 0.2, 0.5), (0.2, 0.2, 0.6))
+    data = [(torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8) for i, r in enumerate((0.1, 0.9, 0.5))]
+    names = ["p0", "p1", "p2"]
+    models = [ExponentialFamily(), ExponentialFamily(), Dies()]
+    players = [Player(n, SPACE, SPACE.samples(x=d), m, 1) for n, d, m in zip(names, data, models, strict=True)]
+    game = SampleExchange(alpha=alpha, samples_per_round=50_000, on_lost="continue")
+    engine = Local()
+    engine.seat(players, game)
+    state, path, told = game.start(names, 1), [], None
+    for round in range(1, 41):
+        state, row = game.play(engine, state, round)
+        told = row.get("influence", told)
+        path.append(torch.stack([p.model.moments for p in players[:2]]))
+    engine.close()
+    left = torch.tensor([[0.5, 0.5], [0.6, 0.4]], dtype=torch.float64)
+    assert torch.allclose(torch.tensor(told, dtype=torch.float64), equilibrium.influence_matrix(left))
+    own = torch.stack([d.double().mean(0) for d in data[:2]])
+    assert (torch.stack(path[20:]).mean(0) - equilibrium.equilibrium_moments(left, own)).abs().max() < 4e-3
+
+
+def test_who_loses_its_last_source_is_frozen_and_named():
+    class Dies(ExponentialFamily):
+        def learn(self, mixture, steps, generator):
+            raise RuntimeError("gone")
+
+    players = [
+        Player("source", SPACE, SPACE.samples(x=torch.ones(5, 4, dtype=torch.uint8)), Dies(), 1),
+        Player("listener", SPACE, SPACE.empty(), ExponentialFamily(), 1),
+        Player("other", SPACE, SPACE.samples(x=torch.ones(5, 4, dtype=torch.uint8)), ExponentialFamily(), 1),
+    ]
+    game = SampleExchange(alpha=((1, 0, 0), (1, 0, 0), (0, 0, 1)), on_lost="continue")
+    engine = Local()
+    engine.seat(players, game)
+    state, row = game.play(engine, game.start(["source", "listener", "other"], 1), 1)
+    assert set(row["lost"]) == {"source"}
+    assert row["frozen"] == ["listener"]
+    state, row = game.play(engine, state, 2)
+    assert set(row["players"]) == {"listener", "other"}
+    engine.close()
+
+
 def test_a_player_without_own_weight_learns_from_others_only():
     game = SampleExchange(alpha=((1.0, 0.0), (1.0, 0.0)), samples_per_round=5000)
     data = SPACE.samples(x=torch.ones(50, 4, dtype=torch.uint8))

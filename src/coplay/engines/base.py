@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -21,9 +22,13 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     try:
         return player.serve(message) or game.serve(player, message)
     except Exception as error:
+        if player.home is not None:
+            player.note_error(f"{message.action}, round {message.round}", traceback.format_exc())
         reason = str(error) if str(error) else type(error).__name__
         if not type(error).__module__.startswith("coplay."):
             reason = f"{type(error).__name__}: {reason}"
+            if player.home is not None:
+                reason += f" (traceback in {player.home / 'errors.txt'})"
         return PlayerLost(player.name, message.action, message.round, reason)
 
 

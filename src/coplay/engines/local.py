@@ -7,6 +7,7 @@ from typing import Self
 
 import torch
 from pydantic import Field, PrivateAttr
+from threadpoolctl import threadpool_limits
 
 from coplay.engines.base import Engine, answer
 from coplay.games.base import Game
@@ -18,8 +19,8 @@ class Local(Engine):
     """Play in one process.
 
     Args:
-        threads: Threads that torch uses. Sums of floats depend on it, so it is part of the config and not taken from
-            the machine: the same config gives the same bits on 2 and on 64 cores.
+        threads: Threads that torch and scikit-learn use. Sums of floats depend on it, so it is part of the config and not
+            taken from the machine: the same config gives the same bits on 2 and on 64 cores.
 
     Example:
         >>> Local(threads=2)
@@ -43,7 +44,8 @@ class Local(Engine):
         """Answer message after message."""
         if self._game is None:
             raise RuntimeError("seat the players before asking them")
-        return [answer(self._game, self._players[message.receiver], message) for message in messages]
+        with threadpool_limits(self.threads):  # scikit-learn's OpenMP and BLAS have pools of their own
+            return [answer(self._game, self._players[message.receiver], message) for message in messages]
 
     def close(self) -> None:
         """Let the players go and give torch its threads back."""

@@ -81,6 +81,11 @@ class Game(Component):
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """Play round ``round`` (1, 2, …) and return the new state and a record of what happened."""
 
+    def lose(self, state: State, lost: Sequence[PlayerLost]) -> tuple[State, Row]:
+        """Go on without some players: the state without them, and what the record says about it."""
+        report = {loss.player: {"action": loss.action, "reason": loss.reason} for loss in lost}
+        return state.without([loss.player for loss in lost]), {"lost": report} if lost else {}
+
     @abstractmethod
     def serve(self, player: Player, message: Message) -> Message:
         """The player's side: answer one request. Only what is in the answer leaves the player."""

@@ -35,10 +35,8 @@ class Isolated(Game):
         """Everybody takes its local steps."""
         asks = [Message("turn", COORDINATOR, name, round, {"steps": self.local_steps}) for name in state.players]
         answers, lost = self.alive(engine.ask(asks))
-        row: Row = {"players": {answer.sender: dict(answer.numbers) for answer in answers}}
-        if lost:
-            row["lost"] = {p.player: {"action": p.action, "reason": p.reason} for p in lost}
-        return State(tuple(answer.sender for answer in answers)), row
+        state, row = self.lose(state, lost)
+        return state, {"players": {answer.sender: dict(answer.numbers) for answer in answers}} | row
 
     def serve(self, player: Player, message: Message) -> Message:
         """Learn from the own data."""

@@ -30,7 +30,7 @@ from torch import Tensor
 from coplay import equilibrium
 from coplay.errors import ConfigError
 from coplay.games.base import Asker, Game, Row, State
-from coplay.message import COORDINATOR, Message, Part, PlayerLost
+from coplay.message import COORDINATOR, Message, PlayerLost
 from coplay.player import OWN, Player
 from coplay.streams import derive, stream, unbiased_counts
 
@@ -150,40 +150,46 @@ class SampleExchange(Game):
             to: {name: state.payload[f"{name}>{to}"] for name in state.players if f"{name}>{to}" in state.payload}
             for to in state.players
         }
-        orders = self._orders(alpha, state.players, seed, round) if drawing else {}
+        # the counts are n·α_ij, own count included, and they are the weights: nothing is weighted again
+        counts = self._counts(alpha, state.players, seed, round) if drawing else {}
         asks = []
         for i, name in enumerate(state.players):
-            own = alpha[i, i].item()
-            knows_something = own > 0 or bool(inbox[name])
-            counts = orders.get(name, {}) if knows_something else {}
+            own = state.numbers.get(f"own/{name}", 0.0) if listening and inbox[name] else alpha[i, i].item()
             numbers: dict[str, float] = {"steps": self.local_steps, "weight/own": own}
-            numbers |= {f"draw/{receiver}": n for receiver, n in counts.items()}
+            numbers |= {f"draw/{to}": count[name] for to, count in counts.items() if to != name and count[name]}
             asks.append(Message("turn", COORDINATOR, name, round, numbers, inbox[name] if listening else {}))
         answers, lost = self.alive(engine.ask(asks))
 
-        living = tuple(answer.sender for answer in answers)
-        payload: dict[str, Part] = {}
-        if not drawing:  # reuse what is there
-            payload = {link: part for link, part in state.payload.items() if set(link.split(">")) <= set(living)}
+        payload = {} if drawing else dict(state.payload)  # fresh ones, or the old ones again
         for answer in answers:
-            payload |= {f"{answer.sender}>{to}": part for to, part in answer.payload.items() if to in living}
-        after = State(living, payload, state.numbers)
-        row: Row = {"players": {answer.sender: dict(answer.numbers) for answer in answers}}
-        return after, row | (self._loss_report(after, lost, seed) if lost else {})
+            payload |= {f"{answer.sender}>{to}": part for to, part in answer.payload.items()}
+        own_counts = {f"own/{name}": float(count[name]) for name, count in counts.items()}
+        after, row = self.lose(State(state.players, payload, {**state.numbers, **own_counts}), lost)
+        return after, {"players": {answer.sender: dict(answer.numbers) for answer in answers}} | row
 
     def serve(self, player: Player, message: Message) -> Message:
         """Learn from own and received samples, then draw what the others will use."""
         begin = time.perf_counter()
-        own = message.numbers["weight/own"]
         received = message.samples()
-        total = sum(len(samples) for samples in received.values())
-        # the counts are already n·α_ij, so every received sample weighs the same
-        weights = {sender: (1 - own) * len(samples) / total for sender, samples in received.items() if len(samples)}
+        weights = {sender: float(len(samples)) for sender, samples in received.items()}
+        own = message.numbers["weight/own"]
         numbers = player.learn(received, {OWN: own, **weights}, int(message.numbers["steps"]), message.round)
         middle = time.perf_counter()
-        drawn = {to: player.draw(int(n), message.round, to) for to, n in message.group("draw").items()}
+        drawn = {}
+        if player.learned:  # who has heard nothing yet has nothing to say
+            drawn = {to: player.draw(int(n), message.round, to) for to, n in message.group("draw").items()}
         numbers |= {"seconds_learning": middle - begin, "seconds_sampling": time.perf_counter() - middle}
         return message.reply(numbers, drawn)
+
+    def lose(self, state: State, lost: Sequence[PlayerLost]) -> tuple[State, Row]:
+        """α is re-normalised over the living; who lost its last source is frozen; the new M is stated."""
+        after, row = super().lose(state, lost)
+        if lost:
+            alpha = self._living_weights(after, int(state.numbers["seed"]))
+            row["frozen"] = [name for name, weights in zip(after.players, alpha, strict=True) if not weights.any()]
+            if not equilibrium.weight_faults(alpha):
+                row["influence"] = equilibrium.influence_matrix(alpha).tolist()
+        return after, row
 
     def _living_weights(self, state: State, seed: int) -> Tensor:
         """α of those who are left, rows re-normalised; a row of zeros is a player that lost its last source."""
@@ -194,26 +200,14 @@ class SampleExchange(Game):
         alpha = alpha[kept][:, kept]
         return torch.nan_to_num(alpha / alpha.sum(1, keepdim=True))
 
-    def _orders(self, alpha: Tensor, players: Sequence[str], seed: int, round: int) -> dict[str, dict[str, int]]:
-        """How many samples each sender draws for each receiver: n·α_ij, rounded without bias."""
-        orders: dict[str, dict[str, int]] = {name: {} for name in players}
-        for i, receiver in enumerate(players):
-            if not alpha[i].any():
-                continue
-            counts = unbiased_counts(alpha[i], self.samples_per_round, stream(seed, "counts", round, receiver))
-            for j, count in enumerate(counts):
-                if count and j != i:
-                    orders[players[j]][receiver] = count
-        return orders
-
-    def _loss_report(self, state: State, lost: Sequence[PlayerLost], seed: int) -> Row:
-        """Who was lost, who is left without a source, and the theory for the rest."""
-        alpha = self._living_weights(state, seed)
-        frozen = [name for name, row in zip(state.players, alpha, strict=True) if not row.any()]
-        report: Row = {"lost": {p.player: {"action": p.action, "reason": p.reason} for p in lost}, "frozen": frozen}
-        if not equilibrium.weight_faults(alpha):
-            report["influence"] = equilibrium.influence_matrix(alpha).tolist()
-        return report
+    def _counts(self, alpha: Tensor, players: Sequence[str], seed: int, round: int) -> dict[str, dict[str, int]]:
+        """For each receiver i, how many of its n samples come from whom: n·α_ij, rounded without bias."""
+        found = {}
+        for row, receiver in zip(alpha, players, strict=True):
+            if row.any():
+                counts = unbiased_counts(row, self.samples_per_round, stream(seed, "counts", round, receiver))
+                found[receiver] = dict(zip(players, counts, strict=True))
+        return found
 
     @classmethod
     def tiny(cls) -> Self:

@@ -6,14 +6,14 @@ is part of every report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.space import Samples, Space
-from coplay.streams import isolated_torch_seed, stream, torch_threads
+from coplay.streams import isolated_seed, stream, torch_threads
 
 _FEATURES = 64
 _BATCH = 128
@@ -41,7 +41,7 @@ class DomainClassifier:
 
     def __init__(self, space: Space, classes: int, seed: int) -> None:
         self.space, self.classes, self._seed = space, classes, seed
-        with isolated_torch_seed(seed):
+        with isolated_seed(seed):
             self._body, self._head = _body(space), nn.Linear(_FEATURES, classes)
         self.accuracy = float("nan")
         """Share of real test samples that are classified rightly; NaN before training."""
@@ -49,8 +49,23 @@ class DomainClassifier:
         """Row c: how real test samples of class c are classified, rows sum to 1."""
         self.n_test = 0
 
-    def fit(self, train: Samples, train_labels: Tensor, test: Samples, test_labels: Tensor) -> None:
-        """Train on the training split, then measure accuracy and confusion on the test split."""
+    def fit(
+        self,
+        train: Samples,
+        train_labels: Tensor,
+        test: Samples,
+        test_labels: Tensor,
+        report: Callable[[int, int], None] = lambda done, of: None,
+    ) -> None:
+        """Train on the training split, then measure accuracy and confusion on the test split.
+
+        Args:
+            train: Real samples, n of them.
+            train_labels: Their classes, shape (n,).
+            test: Other real samples.
+            test_labels: Their classes.
+            report: Called now and then with the steps done and the steps in all.
+        """
         x, y = self._inputs(train), train_labels
         generator = stream(self._seed, "classifier order")
         steps = min(max(_STEPS[0], 5 * len(x) // _BATCH), _STEPS[1])
@@ -58,14 +73,17 @@ class DomainClassifier:
         optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
         # dropout draws from torch's global generator; one thread gives the same classifier on every machine
-        with isolated_torch_seed(self._seed), torch_threads(1):
-            for _ in range(steps):
+        with isolated_seed(self._seed), torch_threads(1):
+            for step in range(steps):
+                if step % 50 == 0:
+                    report(step, steps)
                 picked = torch.randint(len(x), (_BATCH,), generator=generator)
                 optimiser.zero_grad()
                 F.cross_entropy(network(x[picked]), y[picked]).backward()
                 optimiser.step()
                 schedule.step()
         network.eval()
+        report(steps, steps)
         found = self.probabilities(test).argmax(1)
         self.n_test = len(test_labels)
         self.accuracy = (found == test_labels).double().mean().item()

@@ -6,7 +6,7 @@ import copy
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,19 +17,7 @@ from coplay.components import find
 from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
 from coplay.space import Samples, Space, join, pick
-from coplay.streams import small_seed, unbiased_counts
-
-
-class FitSample(Protocol):
-    """What an estimator must have."""
-
-    def fit(self, rows: np.ndarray) -> Any:
-        """Learn from rows of shape (n, D), forgetting what was before."""
-        ...
-
-    def sample(self, n: int) -> Any:
-        """Draw n rows of shape (n, D), or a tuple that begins with them."""
-        ...
+from coplay.streams import isolated_seed, small_seed, unbiased_counts
 
 
 class Estimator(LocalModel):
@@ -41,10 +29,11 @@ class Estimator(LocalModel):
 
     Rows are all variables of a sample side by side. What the estimator draws is moved to the nearest allowed value: pixels
     of a binary image are rounded, real values clamped. ``fit`` starts afresh each round, as scikit-learn's does. Since few
-    estimators take weights, own samples are drawn with replacement so that they have their mass α_ii among the received
+    estimators take weights, own samples are repeated or left out at random so that they have their mass among the received
     ones; with nothing received, they are used once each.
 
-    ``random_state``, where the class has it, is set from the run's seed. An estimator with ``state_dict`` and
+    ``random_state``, where the class has it, is set from the run's seed, and so are the global generators of numpy and torch
+    while the estimator works. An estimator with ``state_dict`` and
     ``load_state_dict`` is stored by them; another by its attributes if they are arrays and plain values, else by the rows
     it was fitted on (a kernel density *is* its data: its file holds private samples and must not be shared).
 
@@ -68,12 +57,13 @@ class Estimator(LocalModel):
 
     def setup(self, space: Space, seed: int) -> None:
         """Construct the estimator."""
-        self._space, self._rows, self._seed = space, None, seed % 2**31
+        self._space, self._rows, self._seed = space, None, seed % 2**31  # what numpy accepts as a seed
         self._model = self._construct()
 
     def _construct(self) -> Any:
         try:
-            model = find("model", self.estimator)(**copy.deepcopy(self.arguments))
+            with isolated_seed(self._seed):
+                model = find("model", self.estimator)(**copy.deepcopy(self.arguments))
         except (TypeError, ValueError) as error:
             raise ModelError(f"cannot construct {self.estimator} from {self.arguments}: {error}") from error
         missing = [method for method in ("fit", "sample") if not callable(getattr(model, method, None))]
@@ -93,19 +83,12 @@ class Estimator(LocalModel):
     def _fit(self) -> None:
         if hasattr(self._model, "random_state"):
             self._model.random_state = self._seed
-        self._model.fit(self._rows)
+        with isolated_seed(self._seed):
+            self._model.fit(self._rows)
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw from the estimator and move the values into the space."""
-        seed = small_seed(generator)
-        if "random_state" in inspect.signature(self._model.sample).parameters:
-            drawn = self._model.sample(n, random_state=seed)
-        elif hasattr(self._model, "random_state"):
-            before, self._model.random_state = self._model.random_state, seed
-            drawn = self._model.sample(n)
-            self._model.random_state = before  # drawing must leave no trace in the state
-        else:
-            drawn = self._model.sample(n)
+        drawn = self._draw(n, small_seed(generator))
         rows = np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
         if rows.ndim != 2:
             raise ModelError(f"{self.estimator}.sample({n}) returned shape {rows.shape}, expected ({n}, D)")
@@ -116,6 +99,19 @@ class Estimator(LocalModel):
         # estimators such as mixtures draw component after component; the order must carry no meaning
         order = torch.randperm(len(rows), generator=generator)
         return self._space.unflatten(torch.from_numpy(rows).float()[order])
+
+    def _draw(self, n: int, seed: int) -> Any:
+        with isolated_seed(seed):
+            if "random_state" in inspect.signature(self._model.sample).parameters:
+                return self._model.sample(n, random_state=seed)
+            before = getattr(self._model, "random_state", None)
+            if hasattr(self._model, "random_state"):
+                self._model.random_state = seed
+            try:
+                return self._model.sample(n)
+            finally:
+                if hasattr(self._model, "random_state"):
+                    self._model.random_state = before  # drawing must leave no trace in the state
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """The estimator's own state, its attributes, or the rows it was fitted on, in this order."""
@@ -151,21 +147,20 @@ class Estimator(LocalModel):
 
 
 def _in_proportion(mixture: Mixture, generator: torch.Generator) -> Samples:
-    """All received samples as they are, own samples resampled to the mass they must have beside them."""
+    """Rows in which every source has its mass; received samples are used once each where their counts are in proportion."""
     if len(mixture.parts) == 1:
         return mixture.parts[0].samples
-    own, *received = mixture.parts
-    if own.name != "own":
-        return join([part.samples for part in mixture.parts])
-    n_received = sum(len(part.samples) for part in received)
-    total = round(n_received / max(1 - own.weight, 1e-9))
-    (n_own, _) = unbiased_counts(torch.tensor([own.weight, 1 - own.weight]), total, generator)
-    # every sample as often as possible, the remainder at random: less noise than drawing with replacement
-    whole, rest = divmod(n_own, len(own.samples))
-    picked = torch.cat(
-        [torch.arange(len(own.samples)).repeat(whole), torch.randperm(len(own.samples), generator=generator)[:rest]]
-    )
-    return join([pick(own.samples, picked), *(part.samples for part in received)])
+    received = [part for part in mixture.parts if part.name != "own"]
+    total = round(sum(len(part.samples) for part in received) / sum(part.weight for part in received))
+    drawn = []
+    for part, count in zip(mixture.parts, unbiased_counts(mixture.weights, total, generator), strict=True):
+        # every sample as often as possible, the remainder at random: less noise than drawing with replacement
+        whole, rest = divmod(count, len(part.samples))
+        order = torch.randperm(len(part.samples), generator=generator)[:rest]
+        drawn.append(
+            pick(part.samples, torch.cat([torch.arange(len(part.samples)).repeat(whole), order.sort().values]))
+        )
+    return join(drawn)
 
 
 def _attributes(model: Any) -> dict[str, Tensor] | None:
@@ -173,7 +168,7 @@ def _attributes(model: Any) -> dict[str, Tensor] | None:
     encoded = {}
     for name, value in vars(model).items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            encoded[f"array/{name}"] = torch.from_numpy(np.ascontiguousarray(value))
+            encoded[f"array/{name}"] = torch.from_numpy(value.copy())
             continue
         plain = value.item() if isinstance(value, np.generic) else value
         if isinstance(plain, list):
@@ -181,6 +176,8 @@ def _attributes(model: Any) -> dict[str, Tensor] | None:
         try:
             text = json.dumps(plain)
         except TypeError:
+            return None
+        if json.loads(text) != plain:  # a tuple or a dictionary with other keys would come back as something else
             return None
         encoded[f"plain/{name}"] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     return encoded

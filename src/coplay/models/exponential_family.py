@@ -40,12 +40,16 @@ class Block(Protocol):
         """A(θ), shape (…)."""
         ...
 
+    def utility(self, target: Tensor, moments: Tensor) -> Tensor:
+        """⟨θ(μ), t⟩ − A(θ(μ)), shape (…), also where μ is on the border: what never happens costs nothing."""
+        ...
+
     def log_base(self, x: Tensor) -> Tensor:
-        """Log h(x), shape (n,)."""
+        """log h(x), shape (n,)."""
         ...
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """N draws, shape (n, D)."""
+        """n draws, shape (n, D)."""
         ...
 
 
@@ -66,6 +70,10 @@ class BernoulliBlock:
     def log_partition(self, natural: Tensor) -> Tensor:
         """Σ log(1 + e^θ)."""
         return F.softplus(natural).sum(-1)
+
+    def utility(self, target: Tensor, moments: Tensor) -> Tensor:
+        """Σ t log μ + (1−t) log(1−μ)."""
+        return (torch.xlogy(target, moments) + torch.special.xlog1py(1 - target, -moments)).sum(-1)
 
     def log_base(self, x: Tensor) -> Tensor:
         """0: h is constant."""
@@ -105,6 +113,10 @@ class CategoricalBlock:
         theta = self._by_class(natural)
         return torch.logsumexp(F.pad(theta, (0, 1)), -1).sum(-1)
 
+    def utility(self, target: Tensor, moments: Tensor) -> Tensor:
+        """Σ_k t_k log μ_k over all classes."""
+        return torch.xlogy(self._probabilities(target), self._probabilities(moments)).sum((-1, -2))
+
     def log_base(self, x: Tensor) -> Tensor:
         """0: h is constant."""
         return torch.zeros(len(x), dtype=torch.float64)
@@ -132,6 +144,10 @@ class PoissonBlock:
     def log_partition(self, natural: Tensor) -> Tensor:
         """Σ e^θ."""
         return natural.exp().sum(-1)
+
+    def utility(self, target: Tensor, moments: Tensor) -> Tensor:
+        """Σ t log μ − μ."""
+        return (torch.xlogy(target, moments) - moments).sum(-1)
 
     def log_base(self, x: Tensor) -> Tensor:
         """−Σ log x!."""
@@ -177,6 +193,11 @@ class GaussianBlock:
         quadratic = (eta * torch.linalg.solve(precision, eta)).sum(-1)
         value = 0.5 * (quadratic - log_determinant + self.dimensions * math.log(2 * math.pi))
         return torch.where(sign > 0, value, torch.inf)
+
+    def utility(self, target: Tensor, moments: Tensor) -> Tensor:
+        """⟨θ(μ), t⟩ − A(θ(μ)); the covariance must be regular."""
+        theta = self.natural(moments)
+        return (theta * target).sum(-1) - self.log_partition(theta)
 
     def log_base(self, x: Tensor) -> Tensor:
         """0: h is constant."""
@@ -240,13 +261,15 @@ class ProductFamily:
             gradient: Tensor = torch.autograd.grad(self.log_partition(theta).sum(), theta)[0]
         return gradient
 
+    def utility(self, target: Tensor, moments: Tensor) -> Tensor:
+        """Mean log-likelihood up to E[log h] of data with moments ``target`` under moments ``moments``, shape (…)."""
+        pairs = zip(self._split(target), self._split(moments), strict=True)
+        return torch.stack([block.utility(t, m) for (block, t), (_, m) in pairs]).sum(0)
+
     def log_prob(self, moments: Tensor, samples: Samples) -> Tensor:
-        """Log p(x), shape (n,), in nats."""
-        theta = self.natural(moments)
-        features = self.features(samples)
-        inner = torch.where(features == 0, 0.0, features * theta).sum(-1)  # 0 · ∞ is 0: an event that never happened
+        """log p(x), shape (n,), in nats; −∞ where x is impossible."""
         base = torch.stack([block.log_base(_columns(samples, names)) for names, block in self.blocks]).sum(0)
-        return base + inner - self.log_partition(theta)
+        return base + self.utility(self.features(samples), moments.expand(len(samples), -1))
 
 
 def _columns(samples: Samples, names: list[str]) -> Tensor:
@@ -258,6 +281,10 @@ class ExponentialFamily(LocalModel):
 
     Where some sources lack a variable (A5), the block of that variable learns from the sources that have it; the Gaussian
     completes missing real variables by expectation maximisation, going on from its present parameters.
+
+    Warning:
+        Draws of a real variable with limits are clamped to them, which changes their moments: for bounded data (A2) holds
+        only as far as the Gaussian stays inside.
 
     Args:
         em_steps: Most steps of expectation maximisation a turn.
@@ -310,7 +337,7 @@ class ExponentialFamily(LocalModel):
     def best_response(self, moments: Tensor) -> None:
         """Answer a mixture with mean features ``moments``, shape (K,): take them as mean parameters (A2)."""
         if moments.shape != self._moments.shape or not torch.isfinite(moments).all():
-            raise ModelError(f"expected {len(self._moments)} finite moments, got {moments}")
+            raise ModelError(f"expected {len(self._moments)} finite moments, got shape {tuple(moments.shape)} or NaN")
         self._moments = moments.double().clone()
 
     def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
@@ -366,7 +393,7 @@ class ExponentialFamily(LocalModel):
         return self._space.samples(**values)
 
     def log_prob(self, samples: Samples) -> Tensor:
-        """Log p(x), shape (n,), in nats."""
+        """log p(x), shape (n,), in nats."""
         return self._family.log_prob(self._moments, samples)
 
     def state_dict(self) -> Mapping[str, Tensor]:

@@ -21,14 +21,14 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
 from coplay.space import Samples, Space
-from coplay.streams import isolated_torch_seed
+from coplay.streams import isolated_seed
 
 
 class SymmetricHvae(LocalModel):
@@ -57,7 +57,7 @@ class SymmetricHvae(LocalModel):
     kinds: ClassVar[tuple[str, ...]] = ("binary",)
     citation: ClassVar[tuple[str, ...]] = ("flach2024symmetric",)
 
-    latents: tuple[int, int] = (8, 16)
+    latents: tuple[PositiveInt, PositiveInt] = (8, 16)
     hidden: int = Field(default=128, ge=1)
     prior: Literal["independent", "chain"] = "chain"
     batch: int = Field(default=200, ge=2)
@@ -79,7 +79,7 @@ class SymmetricHvae(LocalModel):
         if foreign:
             raise ModelError(f"symmetric_hvae lives on binary variables; {', '.join(foreign)} is not")
         self._space = space
-        with isolated_torch_seed(seed):
+        with isolated_seed(seed):
             self._net = _Conditionals(sum(space[name].size for name in space), *self.latents, self.hidden, self.prior)
         self._decoder = torch.optim.Adam(self._net.decoder_parameters(), lr=self.learning_rate, fused=True)
         self._encoder = torch.optim.Adam(self._net.encoder_parameters(), lr=self.learning_rate, fused=True)

@@ -141,8 +141,8 @@ def _influence_after(play: Play) -> list[Table]:
         [name, *(f"{v:.3f}" for v in shares[: len(left)])] for name, shares in zip(left, row["influence"], strict=False)
     ]
     caption = (
-        f"The influence matrix among those left after round {row['round']} of {words(play.name)}. Predicted class "
-        "shares and distances elsewhere on this page are those of the game as it began."
+        f"The influence matrix among those left after round {row['round']} of {words(play.name)}. From then on measured "
+        "shares are compared with what it predicts; the matrix further up is that of the game as it began."
     )
     return [Table(["model of \\ data of", *left], body, caption)]
 

@@ -38,7 +38,7 @@ class ByCount(Partition):
         for name in players:
             given = self.counts[name]
             wanted = dict.fromkeys(classes, given) if isinstance(given, int) else dict(enumerate(given))
-            if min(wanted.values()) < 0:
+            if min(wanted.values(), default=0) < 0:
                 raise DataError(f"data.partition.counts: player '{name}' asks for a negative number of samples")
             check_classes((c for c, count in wanted.items() if count), labels, "data.partition.counts")
             hand = []

@@ -30,7 +30,7 @@ class Dirichlet(Partition):
         (T.-M. H. Hsu, H. Qi, M. Brown, 2019), arXiv:1909.06335.
     """
 
-    concentration: float = Field(default=0.5, gt=0)
+    concentration: float = Field(default=0.5, gt=0, allow_inf_nan=False)
 
     def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
         """Draw proportions class after class."""

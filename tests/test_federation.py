@@ -1,0 +1,200 @@
+"""The data flow on real data: who is given what, what is measured against what, what is lost and said."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from coplay import Federation, Result, storage
+from coplay.errors import CheckpointError, CoplayError, PlayerError
+from coplay.metrics.features import DomainClassifier
+from coplay.space import Space, Variable
+
+MEASURED = {"metrics": ["class_shares"], "samples": 200, "shown": 4, "every_rounds": 2}
+
+
+def moments(run, game, player):
+    tensors = storage.load_tensors(run / game / "models" / f"{player}.safetensors")
+    return tensors["model/moments"]
+
+
+def test_isolated_and_pooled_learn_exactly_their_data(small_config, tmp_path):
+    config = small_config(compare=["isolated", "pooled"])
+    data = config.data.source.load()
+    Federation(config).run(tmp_path / "run")
+    images, labels = data.train["image"].double().flatten(1), data.train["class"]
+    assert torch.allclose(moments(tmp_path / "run", "isolated", "north"), images[labels < 5].mean(0))
+    assert torch.allclose(moments(tmp_path / "run", "isolated", "south"), images[labels >= 5].mean(0))
+    for player in ("north", "south"):
+        assert torch.allclose(moments(tmp_path / "run", "pooled", player), images.mean(0))
+
+
+def test_predictions_are_m_times_the_dealt_shares(small_config, tmp_path):
+    config = small_config(game={"name": "sample_exchange", "rounds": 1, "own_weight": 0.3})
+    result = Federation(config).run(tmp_path / "run")
+    counts = torch.tensor([result.record["data"]["counts"][n] for n in ("north", "south")]).double()
+    shares = counts / counts.sum(1, keepdim=True)
+    m = torch.tensor([[0.3, 0.7 * 0.3], [0.7 * 0.3, 0.3]], dtype=torch.float64) / (1 - 0.7**2)
+    assert torch.allclose(torch.tensor(list(result.predicted("sample_exchange").values())).double(), m @ shares)
+
+
+def test_a_player_may_have_any_name_that_files_can(small_config, tmp_path):
+    """A player's file must not meet the coordinator's."""
+    names = {"state": [0, 1, 2, 3, 4], "checkpoint": [5, 6, 7, 8, 9]}
+    partition = {"partition": {"name": "by_class", "classes": names}}
+    Federation(small_config(players={n: {} for n in names}, data=partition)).run(tmp_path / "run")
+    assert set(storage.load_tensors(tmp_path / "run/sample_exchange/models/state.safetensors")) == {
+        "model/moments", "player/learned"}  # fmt: skip
+
+
+def test_a_listener_is_measured_once_it_has_heard_somebody(small_config, tmp_path):
+    gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
+    config = small_config(
+        model=gmm,
+        data={"partition": {"name": "by_class", "classes": {"north": [0, 1], "south": []}}},
+        game={"name": "sample_exchange", "rounds": 4, "alpha": [[1, 0], [1, 0]], "own_rounds": 2},
+        measure=MEASURED | {"every_rounds": 1},
+    )
+    measured = Federation(config).run(tmp_path / "run").main.measurements
+    assert [set(players) for players in measured.values()] == [
+        {"north"},
+        {"north"},
+        {"north", "south"},
+        {"north", "south"},
+    ]
+
+
+def test_a_diverged_model_is_an_error_and_not_a_picture(small_config, tmp_path):
+    config = small_config(model={"name": "symmetric_hvae", "learning_rate": 1e30, "hidden": 8, "batch": 8})
+    with pytest.raises(PlayerError, match=r"player 'north' failed at 'turn' in round 1: learn reported .*diverged"):
+        Federation(config).run(tmp_path / "run")
+
+
+def test_after_a_loss_shares_are_compared_with_the_new_prediction(small_config, tmp_path):
+    config = small_config(
+        players={"north": {}, "south": {"model": {"name": "tests.test_bad_input:Broken", "fault": "raise"}}},
+        game={"name": "sample_exchange", "rounds": 4, "on_lost": "continue"},
+        measure=MEASURED,
+    )
+    result = Federation(config).run(tmp_path / "run")
+    first, last = (row["predicted"] for row in result.main.rows if "measured" in row)
+    assert set(first) == {"north", "south"}
+    counts = torch.tensor(result.record["data"]["counts"]["north"]).double()
+    assert torch.allclose(torch.tensor(last["north"]).double(), counts / counts.sum())
+    assert result.predicted("sample_exchange") == last
+
+
+def test_a_missing_checkpoint_file_stops_the_resume(small_config, tmp_path):
+    config = small_config(game={"name": "sample_exchange", "rounds": 3, "on_lost": "continue"})
+    run = tmp_path / "run"
+    Federation(config).run(run)
+    next((run / "sample_exchange/checkpoints").iterdir()).joinpath("players/south.safetensors").unlink()
+    with pytest.raises(CoplayError, match=r"player 'south' failed at 'restore' in round 3.*south.safetensors"):
+        Federation.resume(run)
+
+
+def test_two_processes_cannot_play_in_one_folder(small_config, tmp_path):
+    with storage.locked(tmp_path), pytest.raises(CheckpointError, match="another process"), storage.locked(tmp_path):
+        pass
+
+
+def test_half_a_row_is_not_a_row(small_config, tmp_path):
+    run = Federation(small_config()).run(tmp_path / "run").folder
+    path = run / "sample_exchange" / "rows.jsonl"
+    text = path.read_text()
+    path.write_text(text[: text.rindex("}}") + 1])  # ends in a brace, and is cut off all the same
+    assert len(Result.load(run).main.rows) == 2
+
+
+class TestEveryWrite:
+    """The process dies right before or right after its k-th write, for every k; what resumes must end the same."""
+
+    def learned(self, run):
+        found = {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*") if p.suffix == ".safetensors"}
+        found |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in Result.load(run).main.rows]
+        return found, [_without_times(row) for row in rows]
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_dies_at_a_write_and_resumes(self, small_config, tmp_path, monkeypatch, when):
+        config = small_config(game={"name": "sample_exchange", "rounds": 3, "samples_per_round": 50}, measure=MEASURED)
+        real, writes = storage.write_atomically, []
+
+        class Killed(BaseException):
+            pass
+
+        def counting(path, content):
+            writes.append(path.name)
+            real(path, content)
+
+        monkeypatch.setattr(storage, "write_atomically", counting)
+        Federation(config).run(tmp_path / "undisturbed")
+        expected, total = self.learned(tmp_path / "undisturbed"), len(writes)
+        classifier = (tmp_path / "undisturbed" / "classifier.safetensors").read_bytes()
+        for k in range(total):
+            run, count = tmp_path / f"{when}{k}", 0
+
+            def dying(path, content, k=k):
+                nonlocal count
+                count += 1
+                if count == k + 1 and when == "before":
+                    raise Killed
+                real(path, content)
+                if count == k + 1:
+                    raise Killed
+
+            # the classifier's training is the same every time; take it from the first run
+            monkeypatch.setattr(DomainClassifier, "fit", lambda self, *_: self.load_state_dict(_load(classifier)))
+            monkeypatch.setattr(storage, "write_atomically", dying)
+            with pytest.raises(Killed):
+                Federation(config).run(run)
+            monkeypatch.setattr(storage, "write_atomically", real)
+            if (run / "run.json").exists():
+                Federation.resume(run)
+            else:
+                Federation(config).run(run)  # it never became a run
+            assert self.learned(run) == expected, f"killed {when} write {k + 1}, of {writes[k]}"
+
+
+def _load(content):
+    from safetensors.torch import load
+
+    return load(content)
+
+
+def _without_times(row):
+    players = {name: {k: v for k, v in n.items() if "seconds" not in k} for name, n in row["players"].items()}
+    return row | {"players": players}
+
+
+def test_classifier_learns_from_training_samples_only_and_its_confusion_has_true_classes_as_rows():
+    """Training data say class = bit; test data are wrong on purpose, in one class only."""
+    space = Space({"x": Variable(kind="binary", shape=(4,))})
+    bits = torch.arange(400) % 2
+    x = bits[:, None].repeat(1, 4).to(torch.uint8)
+    test_x = x.clone()
+    test_x[1::4] = 0  # half of the test samples of class 1 look like class 0
+    classifier = DomainClassifier(space, 2, seed=1)
+    classifier.fit(space.samples(x=x), bits, space.samples(x=test_x), bits)
+    assert classifier.accuracy == pytest.approx(0.75)
+    assert torch.allclose(classifier.confusion, torch.tensor([[1.0, 0.0], [0.5, 0.5]], dtype=torch.float64))
+
+
+def test_the_number_of_cores_does_not_decide_what_a_mixture_learns(tmp_path):
+    """scikit-learn has thread pools of its own; the config's threads hold for them, too."""
+    program = """
+import sys, pathlib
+from coplay import Config, Federation
+config = Config.from_dict({
+    "players": 1, "model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 20, "covariance_type": "diag",
+    "reg_covar": 0.01}, "game": {"name": "isolated", "rounds": 1}, "measure": {"metrics": []}})
+Federation(config).run(pathlib.Path(sys.argv[1]))
+"""
+    found = []
+    for threads in ("1", "2"):
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / threads)], env=environment, check=True)
+        found.append((tmp_path / threads / "isolated/models/player0.safetensors").read_bytes())
+    assert found[0] == found[1]
