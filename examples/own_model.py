@@ -50,7 +50,7 @@ def main() -> None:
     config = coplay.Config.from_dict(
         {
             "players": {
-                "low": {"model": {"name": f"{__name__}:NoisyMemory", "flip": 0.01}},
+                "low": {"model": {"name": f"{Path(__file__).stem}:NoisyMemory", "flip": 0.01}},
                 "high": {"model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 20, "reg_covar": 0.01}},
             },
             "data": {"partition": {"name": "by_class", "classes": {"low": [0, 1, 2, 3, 4], "high": [5, 6, 7, 8, 9]}}},

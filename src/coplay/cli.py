@@ -214,11 +214,9 @@ def _print_table(result: Result) -> None:
         table.add_column(column, justify="left" if column in ("player", "model", "game") else "right")
     for name in result.config.player_names:
         for game, play in result.plays.items():
-            measured = play.last.get(name)
-            if measured is None:
-                continue
+            measured = play.last.get(name, {})
             first = game == next(iter(result.plays))
-            held = str(sum(result.record["data"]["counts"].get(name, []))) if first else ""
+            held = str(result.record["data"]["sizes"].get(name, "")) if first else ""
             model = result.model_name(name) if first else ""
             numbers = [_cell(measured, key) for key in ("fid", "domain_score", "distance_to_prediction")]
             table.add_row(name if first else "", model, held, game, *numbers, end_section=False)

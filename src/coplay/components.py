@@ -133,6 +133,8 @@ def find(kind: str, name: str) -> type:
             found = getattr(importlib.import_module(module_name), attribute)
         except Exception as error:  # a user's module may fail in any way
             why = f"{type(error).__name__}: {error}"
+            if module_name == "__main__":
+                why += "; a class of a script is known to that script only, put it in a module of its own"
             raise ValueError(f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'") from None
         if not inspect.isclass(found):
             raise ValueError(f"the {kind} {name!r} is no class but {type(found).__name__}")

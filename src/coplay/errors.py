@@ -68,21 +68,3 @@ class RunFolderError(CoplayError):
 
 class CheckpointError(CoplayError):
     """A checkpoint that cannot be written or read."""
-
-
-class MissingExtra(CoplayError):
-    """An optional package is needed and absent.
-
-    Args:
-        package: The package that failed to import.
-        extra: The extra of coplay that installs it.
-
-    Example:
-        >>> print(MissingExtra("ray", "ray"))
-        this needs the package 'ray', which is not installed; run: pip install 'coplay[ray]'
-    """
-
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"this needs the package '{package}', which is not installed; run: pip install 'coplay[{extra}]'"
-        )

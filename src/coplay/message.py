@@ -1,7 +1,7 @@
 """The only thing that leaves a player, hence the place where traffic is counted.
 
 A payload is a mapping from a party's name to a sample set: *from whom* in a request (player i receives the samples that
-j drew for it), *for whom* in a reply. A part may also be a :class:`Reference`, a handle that a game routes without reading.
+j drew for it), *for whom* in a reply. A part may also be a :class:`Handle`, which a game routes without reading.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ COORDINATOR = "coordinator"
 
 
 @runtime_checkable
-class Reference(Protocol):
-    """A payload part that lives elsewhere (an object of a cluster, say)."""
+class Handle(Protocol):
+    """A payload part by reference: it lives elsewhere, as an object of a cluster, say."""
 
     size_bytes: int
     """Size of the payload it stands for."""
@@ -30,7 +30,7 @@ class Reference(Protocol):
         ...
 
 
-Part = Samples | Reference
+Part = Samples | Handle
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Ledger:
     Example:
         >>> ledger = Ledger()
         >>> ledger.add("exchange", "south", "north", bytes=640, samples=10)
-        >>> ledger.total("exchange")
-        640
+        >>> ledger.rows()
+        [{'purpose': 'exchange', 'sender': 'south', 'receiver': 'north', 'bytes': 640, 'samples': 10}]
     """
 
     def __init__(self, entries: Mapping[tuple[str, str, str], tuple[int, int]] | None = None) -> None:
@@ -117,10 +117,6 @@ class Ledger:
         key = (purpose, sender, receiver)
         old_bytes, old_samples = self._entries.get(key, (0, 0))
         self._entries[key] = (old_bytes + bytes, old_samples + samples)
-
-    def total(self, purpose: str) -> int:
-        """Bytes of all links for one purpose."""
-        return sum(b for (p, _, _), (b, _) in self._entries.items() if p == purpose)
 
     def rows(self) -> list[dict[str, str | int]]:
         """One row per purpose and link, in order of first use."""

@@ -144,7 +144,7 @@ class SampleExchange(Game):
         alpha = self._living_weights(state, seed)
         listening = round > self.own_rounds
         since = round - self.own_rounds  # 0 is the round that draws the first samples anybody will hear
-        drawing = since >= 0 and since % self.fresh_every_rounds == 0
+        drawing = since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
         # in player order, whatever the order of arrival: the order decides the order of random draws
         inbox = {
             to: {name: state.payload[f"{name}>{to}"] for name in state.players if f"{name}>{to}" in state.payload}
