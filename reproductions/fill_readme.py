@@ -94,11 +94,9 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    now = README.read_text()
-    if "--check" in sys.argv:
-        sys.exit(
-            0
-            if filled(now) == now
-            else "README.md is not what the results say; run: python reproductions/fill_readme.py"
-        )
-    README.write_text(filled(now))
+    for readme in READMES:
+        now = readme.read_text()
+        if "--check" not in sys.argv:
+            readme.write_text(filled(now))
+        elif filled(now) != now:
+            sys.exit(f"{readme} is not what the results say; run: python reproductions/fill_readme.py")
