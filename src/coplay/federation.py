@@ -271,7 +271,8 @@ class _Match:
                 self._predict_again(state, row)
                 if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
                     state, measured = self._measure(state, round)
-                    row = row | measured
+                    lost = {"lost": row["lost"] | measured["lost"]} if "lost" in row and "lost" in measured else {}
+                    row = row | measured | lost
                 end = time.perf_counter()
                 seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": written}
                 self._append({"round": round, **row, "seconds": seconds})

@@ -7,7 +7,6 @@ names is on disk. A run that dies between two checkpoints, or runs out of disk w
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -20,6 +19,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from coplay.errors import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody keeps two processes apart there
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -58,10 +62,11 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise CheckpointError(f"cannot write into {folder}: {error.strerror}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CheckpointError(f"{folder} is being played by another process; wait for it, or stop it") from None
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CheckpointError(f"{folder} is being played by another process; wait for it, or stop it") from None
         yield
 
 

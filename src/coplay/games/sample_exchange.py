@@ -104,7 +104,8 @@ class SampleExchange(Game):
             alpha = spread(self._adjacency(len(players), seed), self.own_weight)
         faults = equilibrium.weight_faults(alpha, list(players))
         if faults:
-            raise ConfigError([f"game.alpha: {fault}" for fault in faults])
+            place = "own_weight" if self.alpha is None else "alpha"
+            raise ConfigError([f"game.{place}: {fault}" for fault in faults])
         return alpha
 
     def _adjacency(self, n: int, seed: int) -> Tensor:
