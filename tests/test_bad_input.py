@@ -98,14 +98,17 @@ def run(tmp_path, monkeypatch, capsys):
         (["data.partition.classes={north=[0,1],south=[]}"], ["no private data for 'south'", "own weight 0"]),
         (["data.partition.classes={north=[0,1],west=[2]}"], ["no entry for player 'south'", "unknown player 'west'"]),
         (["data.partition.classes={north=[0,1],south=[12]}"], ["the source has no class 12"]),
-        (['data.source={name="idx",folder="nowhere"}'], ["no file train-images-idx3-ubyte", "nowhere"]),
+        (['data.source={name="idx",folder="nowhere"}'], ["the folder nowhere does not exist"]),
+        (['data.source={name="idx",folder="."}'], ["no file train-images-idx3-ubyte"]),
         (
             ['data.source={name="digits",grey=true}', "players.north.model=symmetric_hvae"],
             ["'north'", "binary", "'image' (real"],
         ),
         (['players.north.model={name="sklearn.mixture:GaussianMixture",n_komponents=3}'], ["'north'", "n_komponents"]),
         (["measure.samples=5"], ["measure.samples", "greater than or equal to 100, got 5"]),
-        (['model.name="sklearn.mixture.GaussianMixture"'], ["unknown model", "'package.module:Class'"]),
+        (['model.name="sklearn.mixture.GaussianMixture"'], ["unknown model", "'sklearn.mixture:GaussianMixture'"]),
+        (['model.name="no_such_module:Model"'], ["No module named 'no_such_module'", "looked", "PYTHONPATH"]),
+        (['model.name="sklearn.svm:SVC"'], ["has no method sample", "any class with fit and sample is a model"]),
         (['model.name="base"'], ["unknown model 'base'"]),
         (['game.name="base"'], ["unknown game 'base'"]),
         ([f'model.name="{__name__}:NoLicence"'], ["'north'", "RuntimeError: no licence"]),
@@ -247,7 +250,7 @@ class NoLicence:
     def __init__(self):
         raise RuntimeError("no licence")
 
-    fit = sample = None
+    fit = sample = lambda *given: None
 
 
 class NanSource(Source):

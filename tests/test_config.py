@@ -89,6 +89,11 @@ def test_each_fault_has_its_message(line, message):
         Config.from_toml(line)
 
 
+def test_braces_in_a_value_come_back_as_they_were():
+    with pytest.raises(ConfigError, match=r"unknown source '\{name=idx\}'"):
+        Config.from_toml(FULL, ["data.source={name=idx}"])
+
+
 def test_wrong_overrides_are_explained():
     for override in ("rounds", "=3", "a..b=3"):
         with pytest.raises(ConfigError, match=r"expected key.path=value"):

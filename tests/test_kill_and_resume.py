@@ -1,5 +1,6 @@
 """Real processes, a real kill -9, identical bytes; and two runs that agree."""
 
+import json
 import os
 import random
 import signal
@@ -56,6 +57,38 @@ def learned(run):
     )
     assert files
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
+    (tmp_path / "killed.toml").write_text(CONFIG)
+    for number, code, word in ((signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")):
+        out = f"run-{word}"
+        process = coplay("run", "killed.toml", "--out", out, cwd=tmp_path, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == code, error
+        assert f"coplay: {word}" in error
+        assert f"'coplay resume {out}' goes on from there" in error
+        assert "Traceback" not in error
+        assert json.loads((tmp_path / out / "run.json").read_text())["status"] == "stopped"
+        assert (tmp_path / out / "report.html").exists()
+
+
+def test_a_model_beside_the_config_is_found(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "beside_it.py").write_text(
+        "import numpy as np\n"
+        "class Rows:\n"
+        "    def fit(self, rows): self.rows = rows\n"
+        "    def sample(self, n): return self.rows[np.random.randint(len(self.rows), size=n)]\n"
+    )
+    (tmp_path / "there" / "own.toml").write_text(
+        'players = 2\nmodel = "beside_it:Rows"\n[game]\nname = "sample_exchange"\nrounds = 2\n[measure]\nmetrics = []\n'
+    )
+    finish(coplay("run", "there/own.toml", "--out", "run", cwd=tmp_path))
 
 
 @pytest.fixture(scope="module")

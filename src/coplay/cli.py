@@ -6,12 +6,14 @@ Whatever the user can be at fault for ends in one message and exit code 2; nothi
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from coplay.errors import CoplayError
+from coplay.errors import CheckpointError, CoplayError, RunFolderError
 
 if TYPE_CHECKING:
     from coplay.result import Result
@@ -24,22 +26,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; the process's own by default.
 
     Returns:
-        0, or 2 after an error that the user can mend, or 130 after an interrupt.
+        0, or 2 after an error that the user can mend, or 130 after Ctrl-C, 143 after SIGTERM.
     """
     given = _parser().parse_args(arguments)
     if "" not in sys.path:
-        sys.path.insert(0, "")  # so that "my_module:MyModel" in a config finds a file beside it, as python -m would
+        sys.path.insert(0, "")  # so that "my_module:MyModel" in a config finds a file here, as python -m would
+    before = signal.signal(signal.SIGTERM, _terminated)
     try:
         given.command(given)
     except CoplayError as error:
         print(f"coplay: {error}", file=sys.stderr)
         return 2
+    except _Terminated:
+        print("coplay: terminated", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
-        print("coplay: interrupted; 'coplay resume RUN' goes on from the last checkpoint", file=sys.stderr)
+        print("coplay: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has had enough
         sys.stderr.close()
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
@@ -93,13 +101,14 @@ def _run(given: argparse.Namespace) -> None:
     from coplay.federation import Federation
     from coplay.progress import ProgressReport
 
+    sys.path.insert(1, str(given.config.resolve().parent))  # a model may lie beside the config
     config = Config.from_file(given.config, given.set)
     folder = given.out or _free_folder(Path("runs") / config.name)
     try:
         with ProgressReport() as report:
             result = Federation(config).run(folder, report)
-    except BaseException:
-        _say_what_is_kept(folder)
+    except BaseException as error:
+        _say_what_is_kept(folder, error)
         raise
     _finish(result)
 
@@ -111,8 +120,8 @@ def _resume(given: argparse.Namespace) -> None:
     try:
         with ProgressReport() as report:
             result = Federation.resume(given.run, report)
-    except BaseException:
-        _say_what_is_kept(given.run)
+    except BaseException as error:
+        _say_what_is_kept(given.run, error)
         raise
     _finish(result)
 
@@ -129,7 +138,7 @@ def _list(given: argparse.Namespace) -> None:
     for kind in [given.kind.removesuffix("s")] if given.kind else FOLDERS:
         table = Table(title=f"{kind}s", title_justify="left", title_style="bold", expand=True)
         for heading, ratio in (("name", 2), ("what it is", 5), ("settings", 5)):
-            table.add_column(heading, ratio=ratio, no_wrap=heading == "name")
+            table.add_column(heading, ratio=ratio, overflow="fold", min_width=20 if heading == "name" else None)
         for name in names(kind):
             cls = find(kind, name)
             fields = getattr(cls, "model_fields", {})
@@ -137,7 +146,7 @@ def _list(given: argparse.Namespace) -> None:
                 key if field.is_required() else f"{key}={field.get_default(call_default_factory=True)!r}"
                 for key, field in fields.items()
             )
-            table.add_row(name, (cls.__doc__ or "").split("\n")[0], settings)
+            table.add_row(name, (cls.__doc__ or "").split("\n")[0].replace("``", ""), settings)
         Console().print(table)
 
 
@@ -181,20 +190,32 @@ def _free_folder(wanted: Path) -> Path:
     return folder
 
 
-def _say_what_is_kept(folder: Path) -> None:
-    """After a failure, tell what is on disk, if this run got as far as its first checkpoint."""
+def _say_what_is_kept(folder: Path, error: BaseException) -> None:
+    """After a failure or an interrupt, tell what is on disk and how to go on; write the report of what there is."""
     from coplay import storage
+    from coplay.report.page import write
     from coplay.result import Result
 
-    if not (folder / "run.json").exists():
+    if not (folder / "run.json").exists() or isinstance(error, RunFolderError | CheckpointError):
         return
-    kept = []
-    for name, play in Result.load(folder).plays.items():
+    kept, result = [], Result.load(folder)
+    for name, play in result.plays.items():
         last = storage.last_checkpoint(play.folder)
         if last:
             kept.append(f"{name} up to round {last['round']}")
+    how = "goes on from there" if isinstance(error, KeyboardInterrupt) else "goes on once the cause is mended"
+    print(f"kept in {folder}: {', '.join(kept) or 'no round yet'}; 'coplay resume {folder}' {how}", file=sys.stderr)
     if kept:
-        print(f"kept in {folder}: {', '.join(kept)}; 'coplay resume {folder}' goes on from there", file=sys.stderr)
+        with contextlib.suppress(CoplayError):
+            print(f"report so far: {write(result)}", file=sys.stderr)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM ends a run as Ctrl-C does: its status is written and it can be resumed."""
+
+
+def _terminated(signal_number: int, frame: object) -> NoReturn:
+    raise _Terminated
 
 
 def _finish(result: Result) -> None:
@@ -210,7 +231,7 @@ def _print_table(result: Result) -> None:
     from rich.table import Table
 
     table = Table(title=result.config.title, title_justify="left", title_style="bold")
-    for column in ("player", "model", "own samples", "game", "FID", "domain score", "distance to prediction"):
+    for column in ("player", "model", "own samples", "game", "FID ↓", "domain score ↑", "distance to prediction ↓"):
         table.add_column(column, justify="left" if column in ("player", "model", "game") else "right")
     for name in result.config.player_names:
         for game, play in result.plays.items():
@@ -230,8 +251,14 @@ def _print_table(result: Result) -> None:
             "test samples",
             highlight=False,
         )
+    if len(result.plays) > 1 and result.predicted(result.main.name):
+        console.print(
+            f"every game's distance is to what {result.main.name} predicts: total variation of class shares, 0 to 1",
+            highlight=False,
+        )
     if result.record["status"] != "finished":
-        console.print(f"status: {result.record['status']} {result.record.get('reason', '')}", highlight=False)
+        reason = f": {result.record['reason']}" if "reason" in result.record else ""
+        console.print(f"the run is {result.record['status']}{reason}", highlight=False)
 
 
 def _cell(measured: dict[str, dict[str, object]], key: str) -> str:

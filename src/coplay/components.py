@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 import pkgutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, model_validator
@@ -26,7 +29,7 @@ FOLDERS = {
 }
 """Kind of component to the package whose modules are its registry."""
 
-_BASES = {
+BASES = {
     "source": "Source",
     "partition": "Partition",
     "game": "Game",
@@ -34,6 +37,7 @@ _BASES = {
     "model": "LocalModel",
     "metric": "Metric",
 }
+"""Kind of component to the name of its base class."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -65,7 +69,7 @@ class Section(BaseModel):
                     message = f"unknown key; known, nearest first: {known}"
                 elif item["type"] not in ("coplay", "value_error", "missing"):
                     message = f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
-                kind = PydanticCustomError("coplay", message.replace("{", "{{").replace("}", "}}"))
+                kind = PydanticCustomError("coplay", message)
                 details.append({"type": kind, "loc": item["loc"], "input": item["input"]})
             raise ValidationError.from_exception_data(cls.__name__, details) from None
 
@@ -135,18 +139,30 @@ def find(kind: str, name: str) -> type:
             why = f"{type(error).__name__}: {error}"
             if module_name == "__main__":
                 why += "; a class of a script is known to that script only, put it in a module of its own"
+            elif isinstance(error, ModuleNotFoundError) and error.name and module_name.startswith(error.name):
+                why += f"; looked among the installed packages and in {_looked_in()}, PYTHONPATH=FOLDER adds one"
             raise ValueError(f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'") from None
         if not inspect.isclass(found):
             raise ValueError(f"the {kind} {name!r} is no class but {type(found).__name__}")
         return found
-    known = names(kind)
-    if name not in known:
+    module = f"{FOLDERS[kind]}.{name}"
+    # look before importing: finding one component must not load the others, which may need extras
+    there = name.isidentifier() and name != "base" and importlib.util.find_spec(module) is not None
+    own = _own_class(importlib.import_module(module), kind) if there else None
+    if own is None:
+        package, dot, attribute = name.rpartition(".")
+        instead = f"{package}:{attribute}" if dot else "package.module:Class"
         raise ValueError(
-            f"unknown {kind} {name!r}; known, nearest first: {nearest(name, known)} (or 'package.module:Class')"
+            f"unknown {kind} {name!r}; known, nearest first: {nearest(name, names(kind))} (a class of your own: {instead!r})"
         )
-    found = _own_class(importlib.import_module(f"{FOLDERS[kind]}.{name}"), kind)
-    assert found is not None  # names() lists only modules that have one
-    return found
+    return own
+
+
+def _looked_in() -> str:
+    """The folders beside the installed packages where modules are looked for."""
+    folders = dict.fromkeys(str(Path(place).resolve()) for place in sys.path if not place.endswith(".zip"))
+    own = [place for place in folders if not place.startswith((sys.prefix, sys.base_prefix))]
+    return " and ".join(own) or "no folder else"
 
 
 def name_of(kind: str, component: object) -> str:
@@ -158,7 +174,7 @@ def name_of(kind: str, component: object) -> str:
 
 def _own_class(module: Any, kind: str) -> type | None:
     """The public component class that a module of a registry folder defines itself, if it does."""
-    base = getattr(importlib.import_module(f"{FOLDERS[kind]}.base"), _BASES[kind])
+    base = getattr(importlib.import_module(f"{FOLDERS[kind]}.base"), BASES[kind])
     for cls in vars(module).values():
         own = inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, base)
         if own and not cls.__name__.startswith("_"):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 import tomli_w
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
-from coplay.components import Component, Section, find, name_of
+from coplay.components import BASES, Component, Section, find, name_of
 from coplay.data.partitions.base import Partition
 from coplay.data.sources.base import Source
 from coplay.engines.base import Engine
@@ -44,10 +44,14 @@ def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
         cls = find(kind, name)
         if issubclass(cls, Component):
             return cls.model_validate(section)
-        if kind == "model" and hasattr(cls, "fit") and hasattr(cls, "sample"):
-            return Estimator(estimator=name, arguments=section)
-        needs = " (or any class with fit and sample)" if kind == "model" else ""
-        raise ValueError(f"{name!r} is no {kind}{needs}")
+        if kind != "model":
+            raise ValueError(f"{name!r} is no {kind}; expected a subclass of coplay.{BASES[kind]}")
+        missing = [method for method in ("fit", "sample") if not callable(getattr(cls, method, None))]
+        if missing:
+            raise ValueError(
+                f"{name!r} has no method {' and '.join(missing)}; any class with fit and sample is a model"
+            )
+        return Estimator(estimator=name, arguments=section)
 
     def dump(component: Any) -> dict[str, Any]:
         if isinstance(component, Estimator):

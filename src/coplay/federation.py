@@ -185,14 +185,16 @@ class Federation:
 
     def _play_all(self, folder: Path, data: Dataset, sites: Sites, games: Mapping[str, Game], report: Report) -> Result:
         storage.write_atomically(folder / "config.toml", self.config.to_toml().encode())
-        reference = self._reference(folder, data, report)
-        record = storage.read_json(folder / "run.json")
-        if reference:
-            classifier = reference.classifier
-            record["classifier"] = {"accuracy": classifier.accuracy, "n_test": classifier.n_test}
-        storage.write_json(folder / "run.json", record | {"status": "running"})
+        record = storage.read_json(folder / "run.json") | {"status": "running"}
+        record.pop("reason", None)
+        storage.write_json(folder / "run.json", record)
         status = {"status": "failed"}
         try:
+            reference = self._reference(folder, data, report)
+            if reference:
+                classifier = reference.classifier
+                record["classifier"] = {"accuracy": classifier.accuracy, "n_test": classifier.n_test}
+                storage.write_json(folder / "run.json", record)
             for name, game in games.items():
                 _Match(self, name, game, folder / name, sites, reference).run(report)
             status = {"status": "finished"}
@@ -203,7 +205,6 @@ class Federation:
             status["reason"] = str(error) or type(error).__name__
             raise
         finally:
-            record.pop("reason", None)
             with contextlib.suppress(CheckpointError):  # a full disk must not hide the error that is on its way
                 storage.write_json(folder / "run.json", record | status)
                 storage.write_json(folder / "summary.json", Result.load(folder).summary())

@@ -104,7 +104,7 @@ class Player:
             SpaceError: The model returned something else than n samples of the space.
         """
         samples = self.model.sample(n, stream(self.seed, "draw", round, self.name, receiver))
-        checked = self.space.check(samples, f"samples of {type(self.model).__name__}", complete=True, rows=n)
+        checked = self.space.check(samples, f"samples of {self.model.title}", complete=True, rows=n)
         return checked.detach()  # samples leave, and nothing that hangs on them
 
     def serve(self, message: Message) -> Message | None:

@@ -22,8 +22,7 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     try:
         return player.serve(message) or game.serve(player, message)
     except Exception as error:
-        if player.home is not None:
-            player.note_error(f"{message.action}, round {message.round}", traceback.format_exc())
+        player.note_error(f"{message.action}, round {message.round}", traceback.format_exc())
         reason = str(error) if str(error) else type(error).__name__
         if not type(error).__module__.startswith("coplay."):
             reason = f"{type(error).__name__}: {reason}"

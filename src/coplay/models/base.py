@@ -108,6 +108,11 @@ class LocalModel(Component):
     kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "count", "real")
     """Kinds of variable that the model can live on."""
 
+    @property
+    def title(self) -> str:
+        """What an error calls this model."""
+        return type(self).__name__
+
     @abstractmethod
     def setup(self, space: Space, seed: int) -> None:
         """Make ready to learn on ``space``; everything random in the start follows from ``seed``.

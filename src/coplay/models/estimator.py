@@ -55,6 +55,11 @@ class Estimator(LocalModel):
     _rows: np.ndarray | None = PrivateAttr(default=None)
     _seed: int = PrivateAttr(default=0)
 
+    @property
+    def title(self) -> str:
+        """The estimator's own name."""
+        return self.estimator
+
     def setup(self, space: Space, seed: int) -> None:
         """Construct the estimator."""
         self._space, self._rows, self._seed = space, None, seed % 2**31  # what numpy accepts as a seed

@@ -30,7 +30,7 @@ class Idx(Source):
     Example:
         >>> Idx(folder="no/such/place").load()
         Traceback (most recent call last):
-        coplay.errors.DataError: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz in no/such/place; ...
+        coplay.errors.DataError: the folder no/such/place does not exist (looked for from ...)
     """
 
     folder: str
@@ -55,6 +55,8 @@ class Idx(Source):
     def _read(self, name: str, axes: int) -> np.ndarray:
         folder = Path(self.folder).expanduser()
         path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
+        if not folder.is_dir():
+            raise DataError(f"the folder {folder} does not exist (looked for from {Path.cwd()})")
         if path is None:
             raise DataError(
                 f"no file {name} or {name}.gz in {folder}; an IDX folder has images and labels of the splits train and t10k"
