@@ -25,6 +25,7 @@ ALLOWED = {
     "metrics": BASICS,
     "config": BASICS | {"data", "models", "games", "engines", "metrics"},
     "result": BASICS | {"config", "models"},
+    "match": BASICS | {"config", "data", "engines", "games", "metrics", "player", "result"},
     "report": {"result", "storage", "space", "errors"},
     "equilibrium": {"errors"},
     "space": {"errors"},

@@ -1,6 +1,6 @@
 """The demo over seeds: do four unequal sites reach the mixtures that theory predicts, and do isolated ones stay away?
 
-python reproductions/digits_four_sites/run.py    # seeds 7 to 9 of configs/digits.toml, then results/digits_four_sites.json
+python reproductions/digits_four_sites/run.py    # seeds 13 to 15 of configs/digits.toml, then results/digits_four_sites.json
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parent))
 import sweep  # noqa: E402
 
 CONFIG = HERE.parents[1] / "configs" / "digits.toml"
-SEEDS = (7, 8, 9)  # the demo's settings were chosen on other seeds
+SEEDS = (13, 14, 15)  # the demo was set up on other seeds
 
 
 def distance(p: list[float], q: list[float]) -> float:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 import sweep  # noqa: E402
 
 OWN_WEIGHTS = (0.1, 0.3, 0.5, 1.0)
-SEEDS = (1, 2, 3)
+SEEDS = (4, 5, 6)  # the setting was found on others
 CLASSES = {"low": range(5), "high": range(5, 10)}
 
 

@@ -75,10 +75,12 @@ class DataSection(Section):
     Args:
         source: Where data come from.
         partition: How they are dealt out to the players.
+        variables: The variables that players learn; by default all of the source but the class.
     """
 
     source: SourceField = Field(default_factory=lambda: find("source", "digits")(), validate_default=True)
     partition: PartitionField = Field(default_factory=lambda: find("partition", "iid")(), validate_default=True)
+    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
 class PlayerSection(Section):
@@ -86,9 +88,11 @@ class PlayerSection(Section):
 
     Args:
         model: The player's model; without one, the config's ``model``.
+        variables: The variables this player learns (A5); without them, those of ``data.variables``.
     """
 
     model: ModelField | None = None
+    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
 def _named(players: Any) -> Any:

@@ -10,7 +10,7 @@ from coplay.components import nearest
 from coplay.errors import CoplayError, RunFolderError
 from coplay.player import Player
 from coplay.result import Result, space_from_json
-from coplay.space import Samples, Space, tensors
+from coplay.space import Samples, tensors
 
 
 def load_player(run: Path, player: str, game: str | None = None) -> Player:
@@ -36,7 +36,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
         if result.record["status"] == "finished":
             raise RunFolderError(f"player {player!r} was lost in {game!r} before its end; it left no model")
         raise RunFolderError(f"{path} does not exist; '{game}' is not finished, 'coplay resume {run}' goes on")
-    space = _learned(result)
+    space = space_from_json(result.record["data"]["space"]).only(result.record["data"]["learned"][player])
     found = Player(player, space, space.empty(), result.config.player_model(player), result.config.seed)
     found.load(path)
     return found
@@ -66,8 +66,3 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
             raise CoplayError(f"--out {out}: the samples hold no images; write an .npz instead")
         out.write_bytes(image_grid(samples[image]))
     return samples
-
-
-def _learned(result: Result) -> Space:
-    space = space_from_json(result.record["data"]["space"])
-    return space.only(result.record["data"]["learned"])

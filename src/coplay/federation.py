@@ -6,9 +6,7 @@ config → data → players → game on an engine → measurements → result
 from __future__ import annotations
 
 import contextlib
-import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,22 +15,18 @@ import torch
 from torch import Tensor
 
 from coplay import storage
-from coplay.components import find, name_of
+from coplay.components import find, name_of, nearest
 from coplay.config import Config
 from coplay.data.sources.base import LABEL, Dataset
-from coplay.engines.base import Engine
-from coplay.errors import CheckpointError, DataError, PlayerError, RunFolderError
-from coplay.games.base import Game, Row, State
-from coplay.message import COORDINATOR, Ledger, Message, PlayerLost
-from coplay.metrics.base import Observed, Reference
+from coplay.errors import CheckpointError, DataError, RunFolderError
+from coplay.games.base import Game
+from coplay.match import Match, Report
+from coplay.metrics.base import Reference
 from coplay.metrics.features import DomainClassifier
 from coplay.player import Player
-from coplay.result import Result, by_player, space_to_json, versions
-from coplay.space import Samples, Space, join, pick
+from coplay.result import Result, space_to_json, versions
+from coplay.space import Samples, Space, pick
 from coplay.streams import derive, stream
-
-Report = Callable[[str, int, int], None]
-"""Progress: (what, how far, of how many)."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +34,25 @@ class Sites:
     """Who holds what, in a simulation.
 
     Args:
-        space: The variables that players learn.
+        spaces: The variables that each player learns.
         data: Private samples by player.
+        union: All samples dealt out, with all variables.
         shares: Class shares by player, each of shape (C,); None without classes.
         counts: Number of samples per class, by player.
         notes: What a reader of the report should know.
     """
 
-    space: Space
+    spaces: dict[str, Space]
     data: dict[str, Samples]
+    union: Samples
     shares: Tensor | None
     counts: dict[str, list[int]]
     notes: tuple[str, ...]
+
+    @property
+    def shares_by_player(self) -> dict[str, Tensor]:
+        """Class shares by name; empty without classes."""
+        return {} if self.shares is None else dict(zip(self.data, self.shares, strict=True))
 
 
 # What a run that was killed before it was one may leave.
@@ -127,17 +128,18 @@ class Federation:
                 "Give it samples; in sample_exchange, own weight 0 would let it learn from others only"
             )
         for name in self.config.player_names:  # a model that cannot live on the data says so before anything is written
-            self._player(name, sites.space, sites.space.empty(), None)
+            self._player(name, sites.spaces[name], sites.spaces[name].empty(), None)
         return data, sites, games
 
     def _deal(self, data: Dataset) -> Sites:
         names, labels = self.config.player_names, data.train[LABEL] if data.classes else None
         generator = stream(self.config.seed, "partition")
         deal = self.config.data.partition.deal(labels, len(data.train), names, generator)
-        space = data.space.only(data.inputs)
-        held = {name: space.restrict(pick(data.train, deal[name])) for name in names}
+        spaces = {name: self._space(name, data) for name in names}
+        held = {name: spaces[name].restrict(pick(data.train, deal[name])) for name in names}
+        union = pick(data.train, torch.cat([deal[name] for name in names]))
         if labels is None:
-            return Sites(space, held, None, {}, ())
+            return Sites(spaces, held, union, None, {}, ())
         counts = torch.stack([torch.bincount(labels[deal[name]], minlength=data.classes) for name in names])
         notes = [
             f"{name} holds a single class ({int(row.argmax())}); allowed, but alone it can learn nothing else"
@@ -145,7 +147,18 @@ class Federation:
             if (row > 0).sum() == 1
         ]
         shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
-        return Sites(space, held, shares, dict(zip(names, counts.tolist(), strict=True)), tuple(notes))
+        return Sites(spaces, held, union, shares, dict(zip(names, counts.tolist(), strict=True)), tuple(notes))
+
+    def _space(self, player: str, data: Dataset) -> Space:
+        """The variables that a player learns: its own choice, or the config's, or all inputs."""
+        wanted = self.config.players[player].variables or self.config.data.variables or tuple(data.inputs)
+        unknown = [name for name in wanted if name not in data.space]
+        if unknown:
+            raise DataError(
+                f"player '{player}': the data set {data.name} has no variable {unknown[0]!r}; "
+                f"known, nearest first: {nearest(unknown[0], data.space)}"
+            )
+        return data.space.only(wanted)
 
     def _carried(self, name: str) -> Game:
         """A game carried along, with the main game's amount of learning."""
@@ -175,7 +188,7 @@ class Federation:
                 "train": len(data.train),
                 "test": len(data.test),
                 "space": space_to_json(data.space),
-                "learned": list(sites.space),
+                "learned": {name: list(space) for name, space in sites.spaces.items()},
                 "sizes": {name: len(samples) for name, samples in sites.data.items()},
                 "counts": sites.counts,
             },
@@ -196,7 +209,19 @@ class Federation:
                 record["classifier"] = {"accuracy": classifier.accuracy, "n_test": classifier.n_test}
                 storage.write_json(folder / "run.json", record)
             for name, game in games.items():
-                _Match(self, name, game, folder / name, sites, reference).run(report)
+                held = self.given(game, sites)
+                # every game is measured against the main game's prediction: that is what carrying others along is for
+                Match(
+                    self.config,
+                    name,
+                    game,
+                    folder / name,
+                    self.seat(game, sites, folder / name),
+                    held,
+                    sites.shares_by_player,
+                    self.prediction(self.config.game, sites).get("predicted", {}),
+                    reference,
+                ).run(report)
             status = {"status": "finished"}
         except KeyboardInterrupt:
             status = {"status": "stopped", "reason": "interrupted"}
@@ -228,171 +253,28 @@ class Federation:
                 lambda done, of: report("domain classifier", done, of),
             )
             storage.save_tensors(path, classifier.state_dict())
-        return Reference(space.restrict(data.test), classifier)
+        return Reference(space.restrict(data.test), classifier, data.test[LABEL])
 
     def _player(self, name: str, space: Space, data: Samples, home: Path | None) -> Player:
         return Player(name, space, data, self.config.player_model(name), self.config.seed, home)
 
     def seat(self, game: Game, sites: Sites, home: Path) -> list[Player]:
         """The players of one game, each with the data that the game gives it; who has none and needs some stays out."""
-        union = join(list(sites.data.values())) if game.pools_data else None
-        held = {name: own if union is None else union for name, own in sites.data.items()}
+        held = self.given(game, sites)
         needy = game.needs_data(list(held), self.config.seed)
         return [
-            self._player(name, sites.space, data, home) for name, data in held.items() if len(data) or name not in needy
+            self._player(name, sites.spaces[name], data, home)
+            for name, data in held.items()
+            if len(data) or name not in needy
         ]
 
-
-class _Match:
-    """One game of a run: from its last checkpoint to its last round."""
-
-    def __init__(
-        self, federation: Federation, name: str, game: Game, home: Path, sites: Sites, reference: Reference | None
-    ) -> None:
-        self.config, self.name, self.game, self.home = federation.config, name, game, home
-        self.reference = reference
-        self.shares = {} if sites.shares is None else dict(zip(sites.data, sites.shares, strict=True))
-        self.players = federation.seat(game, sites, home)
-        # every game is measured against the main game's prediction: that is what carrying others along is for
-        self.predicted = federation.prediction(self.config.game, sites).get("predicted", {})
-        self.engine: Engine = self.config.engine.fresh()
-        self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
-
-    def run(self, report: Report) -> None:
-        """Play, measure and write down, round after round."""
-        try:
-            self.engine.seat(self.players, self.game)
-            state, done = self._restore()
-            written = 0.0
-            for round in range(done + 1, self.game.rounds + 1):
-                report(self.name, round - 1, self.game.rounds)
-                begin = time.perf_counter()
-                state, row = self.game.play(self.engine, state, round)
-                played = time.perf_counter()
-                self._predict_again(state, row)
-                if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
-                    state, measured = self._measure(state, round)
-                    lost = {"lost": row["lost"] | measured["lost"]} if "lost" in row and "lost" in measured else {}
-                    row = row | measured | lost
-                end = time.perf_counter()
-                seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": written}
-                self._append({"round": round, **row, "seconds": seconds})
-                if round % self.config.checkpoint.every_rounds == 0 or round == self.game.rounds:
-                    self._checkpoint(state, round)
-                written = time.perf_counter() - end  # told in the next round's row, and in the total
-                self.bookkeeping += written
-            report(self.name, self.game.rounds, self.game.rounds)
-            self._export(state)
-        finally:
-            self.engine.close()
-
-    def _measure(self, state: State, round: int) -> tuple[State, Row]:
-        """Draw fresh samples from everybody, keep some to show, reduce them to values."""
-        asks = [
-            Message("evaluate", COORDINATOR, name, round, {"n": self.config.measure.samples}) for name in state.players
-        ]
-        answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
-        # a player that has heard nothing yet, and has no data, sends nothing
-        drawn = {answer.sender: answer.samples()[COORDINATOR] for answer in answers if answer.payload}
-        shown = {name: pick(samples, slice(self.config.measure.shown)) for name, samples in drawn.items()}
-        storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
-        state, row = self.game.lose(state, lost)
-        self._predict_again(state, row)
-        if self.reference:
-            row["measured"] = {name: self._values(name, samples) for name, samples in drawn.items()}
-            row["predicted"] = self.predicted
-        return state, row
-
-    def _predict_again(self, state: State, row: Row) -> None:
-        """After a loss, the weights are others and so is the equilibrium of those who are left."""
-        if "influence" in row and self.shares:
-            influence = torch.tensor(row["influence"], dtype=torch.float64)
-            shares = influence @ torch.stack([self.shares[name] for name in state.players])
-            self.predicted = row["predicted"] = dict(zip(state.players, shares.tolist(), strict=True))
-
-    def _values(self, name: str, samples: Samples) -> dict[str, Any]:
-        assert self.reference is not None
-        predicted = torch.tensor(self.predicted[name]) if name in self.predicted else None
-        observed = Observed(samples, self.reference, predicted)
-        values: dict[str, Any] = {}
-        for metric in self.config.measure.metrics:
-            values |= {quantity: value.json() for quantity, value in metric.observe(observed).result().items()}
-        return values
-
-    # ----------------------------------------------------------------------------------------- what is on disk
-
-    def _append(self, row: Row) -> None:
-        path = self.home / "rows.jsonl"
-        try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error.strerror}; the last checkpoint is intact") from error
-
-    def _checkpoint(self, state: State, round: int) -> None:
-        """Everybody saves its model, then the coordinator its state; only then the new checkpoint counts."""
-        folder = storage.checkpoint_folder(self.home, round)
-        self._ask_all("save", state, round)
-        in_flight = {link: part if isinstance(part, Samples) else part.fetch() for link, part in state.payload.items()}
-        storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
-        record = {
-            "players": list(state.players),
-            "numbers": dict(state.numbers),
-            "traffic": self.engine.ledger.rows(),
-        }
-        storage.commit_checkpoint(self.home, round, record)
-
-    def _ask_all(self, action: str, state: State, round: int) -> None:
-        """Save or restore everybody; whatever the game does about losses, a checkpoint is complete or does not count."""
-        replies = self.engine.ask([Message(action, COORDINATOR, name, round) for name in state.players], "checkpoint")
-        for reply in replies:
-            if isinstance(reply, PlayerLost):
-                raise PlayerError(reply.player, action, round, reply.reason)
-
-    def _restore(self) -> tuple[State, int]:
-        """State and round of the checkpoint that counts; the start if there is none."""
-        record = storage.last_checkpoint(self.home)
-        done = record["round"] if record else 0
-        self._forget_after(done)
-        storage.drop_other_checkpoints(self.home, done)
-        if record is None:
-            return self.game.start([player.name for player in self.players], self.config.seed), 0
-        tensors = storage.unnest(storage.load_tensors(storage.checkpoint_folder(self.home, done) / "state.safetensors"))
-        payload = {
-            link: Samples(dict(values), batch_size=[len(next(iter(values.values())))])
-            for link, values in tensors.items()
-        }
-        state = State(tuple(record["players"]), payload, record["numbers"])
-        self._ask_all("restore", state, done)
-        self.engine.start_ledger(Ledger.from_rows(record["traffic"]))
-        return state, done
-
-    def _forget_after(self, round: int) -> None:
-        """Rows of rounds after the checkpoint will be written again."""
-        path = self.home / "rows.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:round]
-            storage.write_atomically(path, "".join(lines).encode())
-            for line in lines:  # a prediction that a loss changed still holds
-                self.predicted = json.loads(line).get("predicted", self.predicted)
-
-    def _export(self, state: State) -> None:
-        """What the players learned, where a reader looks for it."""
-        last = storage.checkpoint_folder(self.home, self.game.rounds) / "players"
-        for name in state.players:
-            file = f"{name}.safetensors"
-            storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
-        if self.bookkeeping:  # a run that was only resumed at its end keeps what it had
-            storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
-
-
-def _seconds(row: Row, total: float) -> dict[str, float]:
-    """Where the time of a round went: what the players spent on learning and sampling, and the rest."""
-    players = row.get("players", {}).values()
-    learning = sum(numbers.pop("seconds_learning", 0.0) for numbers in players)
-    sampling = sum(numbers.pop("seconds_sampling", 0.0) for numbers in players)
-    return {"learning": learning, "sampling": sampling, "exchange": max(0.0, total - learning - sampling)}
+    def given(self, game: Game, sites: Sites) -> dict[str, Samples]:
+        """What each player learns from in this game: its own data, or everybody's."""
+        return (
+            {name: space.restrict(sites.union) for name, space in sites.spaces.items()}
+            if game.pools_data
+            else sites.data
+        )
 
 
 def _silent(what: str, done: int, of: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from tensordict import TensorDict
 
 from coplay import storage
 from coplay.errors import ModelError
@@ -18,6 +19,12 @@ from coplay.streams import derive, stream
 
 OWN = "own"
 """Name of the part of a mixture, and of the weight, that is a player's own data."""
+
+CLASSIFIED = "classified"
+"""Name of the part of an evaluation that a player classifies."""
+
+CLASS = "class"
+"""Name of the variable that holds a sample's class (``LABEL`` of a source)."""
 
 
 class Player:
@@ -88,6 +95,12 @@ class Player:
         for sender, samples in received.items():
             known = self.space.restrict(samples)
             sources[sender] = self.space.check(known, f"samples received from player '{sender}'")
+            missing = [name for name in self.space if name not in known.keys()]
+            if missing and not self.model.learns_incomplete:
+                raise ModelError(
+                    f"{self.model.title} needs every variable, and '{missing[0]}' is missing in samples received from player "
+                    f"'{sender}'; choose a model that learns from incomplete samples, or other variables"
+                )
         mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
         total = sum(mass.values())
         parts = tuple(Part(name, sources[name], w / total) for name, w in mass.items() if w > 0)
@@ -107,13 +120,22 @@ class Player:
         checked = self.space.check(samples, f"samples of {self.model.title}", complete=True, rows=n)
         return checked.detach()  # samples leave, and nothing that hangs on them
 
+    def classify(self, given: Samples) -> Samples:
+        """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C)."""
+        known = self.space.check(self.space.restrict(given), "samples to classify")
+        found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
+        return TensorDict({CLASS: found}, batch_size=[len(found)])
+
     def serve(self, message: Message) -> Message | None:
         """Answer what every game needs: ``evaluate``, ``save`` and ``restore``; None for any other action."""
         if message.action == "evaluate":
             if not self.learned:
                 return message.reply()
             n, receiver = int(message.numbers["n"]), message.sender
-            return message.reply(payload={receiver: self.draw(n, message.round, f"evaluation {message.round}")})
+            payload = {receiver: self.draw(n, message.round, f"evaluation {message.round}")}
+            for name, given in message.samples().items():  # real samples to classify, from who may have them
+                payload[name] = self.classify(given)
+            return message.reply(payload=payload)
         if message.action == "save":
             state = {"model": self.model.state_dict(), "player": {"learned": torch.tensor(self.learned)}}
             storage.save_tensors(self._checkpoint(message.round), storage.nest(state))

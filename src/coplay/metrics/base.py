@@ -42,12 +42,14 @@ class Reference:
     """What samples are measured against. It exists only where a reference set does, never inside a game.
 
     Args:
-        test: Real samples that no player holds.
+        test: Real samples that no player holds, without their classes.
         classifier: The fixed domain classifier.
+        labels: Classes of the real samples, shape (n,); None where they are unknown.
     """
 
     test: Samples
     classifier: DomainClassifier
+    labels: Tensor | None = None
 
     @cached_property
     def test_features(self) -> Tensor:
@@ -63,11 +65,15 @@ class Observed:
         samples: Generated samples, at least one.
         reference: What they are measured against.
         predicted: Class shares that the theory predicts for them, shape (C,), if there is a theory.
+        classified: The player's own class for each real test sample, shape (n_real,), if its model classifies.
+        held: What the player learned from, where the run is a simulation that knows.
     """
 
     samples: Samples
     reference: Reference
     predicted: Tensor | None = None
+    classified: Tensor | None = None
+    held: Samples | None = None
 
     @cached_property
     def features(self) -> Tensor:
@@ -94,6 +100,10 @@ class Stat(ABC):
 
 class Metric(Component):
     """Something to measure on samples."""
+
+    def applies(self, observed: Observed) -> bool:
+        """Whether there is what this metric needs: by default samples that the domain classifier can see."""
+        return all(name in observed.samples.keys() for name in observed.reference.classifier.space)
 
     @abstractmethod
     def observe(self, observed: Observed) -> Stat:

@@ -77,7 +77,8 @@ class LocalModel(Component):
     underscore. It uses only the generators it is given, never a global one, so that runs repeat and resume exactly.
 
     Optional, detected by their presence: ``log_prob(samples) -> Tensor`` of shape (n,), in nats; ``complete(partial,
-    generator) -> Samples``; ``best_response(moments)`` for exponential families.
+    generator) -> Samples``; ``classify(samples) -> Tensor`` of class probabilities, shape (n, C);
+    ``best_response(moments)`` for exponential families.
 
     Example:
         A whole model: it memorises the mean of a real variable and samples around it.
@@ -107,6 +108,9 @@ class LocalModel(Component):
 
     kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "count", "real")
     """Kinds of variable that the model can live on."""
+
+    learns_incomplete: ClassVar[bool] = False
+    """Whether the model learns from samples in which some of its variables are missing (A5)."""
 
     @property
     def title(self) -> str:

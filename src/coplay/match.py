@@ -1,0 +1,211 @@
+"""One game of a run: from its last checkpoint to its last round, with what is measured and written on the way."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coplay import storage
+from coplay.config import Config
+from coplay.data.sources.base import LABEL
+from coplay.engines.base import Engine
+from coplay.errors import CheckpointError, PlayerError
+from coplay.games.base import Game, Row, State
+from coplay.message import COORDINATOR, Ledger, Message, PlayerLost
+from coplay.metrics.base import Observed, Reference
+from coplay.player import CLASSIFIED, Player
+from coplay.result import by_player
+from coplay.space import Samples, pick
+
+Report = Callable[[str, int, int], None]
+"""Progress: (what, how far, of how many)."""
+
+
+class Match:
+    """Plays one game of a run.
+
+    Args:
+        config: The run's config.
+        name: The game's name in the run.
+        game: The rules.
+        home: The game's folder.
+        players: Who plays.
+        held: What each player was given, for metrics that compare with it; it never enters play.
+        shares: Class shares of each player's site, shape (C,); empty without classes.
+        predicted: Class shares by player that every game of the run is measured against; empty without theory.
+        reference: What samples are measured against; None for nothing.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        game: Game,
+        home: Path,
+        players: Sequence[Player],
+        held: dict[str, Samples],
+        shares: dict[str, Tensor],
+        predicted: dict[str, list[float]],
+        reference: Reference | None,
+    ) -> None:
+        self.config, self.name, self.game, self.home = config, name, game, home
+        self.players, self.held, self.shares = players, held, shares
+        self.predicted, self.reference = predicted, reference
+        self.engine: Engine = self.config.engine.fresh()
+        self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
+
+    def run(self, report: Report) -> None:
+        """Play, measure and write down, round after round."""
+        try:
+            self.engine.seat(self.players, self.game)
+            state, done = self._restore()
+            written = 0.0
+            for round in range(done + 1, self.game.rounds + 1):
+                report(self.name, round - 1, self.game.rounds)
+                begin = time.perf_counter()
+                state, row = self.game.play(self.engine, state, round)
+                played = time.perf_counter()
+                self._predict_again(state, row)
+                if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
+                    state, measured = self._measure(state, round)
+                    lost = {"lost": row["lost"] | measured["lost"]} if "lost" in row and "lost" in measured else {}
+                    row = row | measured | lost
+                end = time.perf_counter()
+                seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": written}
+                self._append({"round": round, **row, "seconds": seconds})
+                if round % self.config.checkpoint.every_rounds == 0 or round == self.game.rounds:
+                    self._checkpoint(state, round)
+                written = time.perf_counter() - end  # told in the next round's row, and in the total
+                self.bookkeeping += written
+            report(self.name, self.game.rounds, self.game.rounds)
+            self._export(state)
+        finally:
+            self.engine.close()
+
+    def _measure(self, state: State, round: int) -> tuple[State, Row]:
+        """Draw fresh samples from everybody, keep some to show, reduce them to values."""
+        numbers = {"n": self.config.measure.samples}
+        asks = [
+            Message("evaluate", COORDINATOR, name, round, numbers, self._to_classify(name)) for name in state.players
+        ]
+        answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
+        # a player that has heard nothing yet, and has no data, sends nothing
+        received = {answer.sender: answer.samples() for answer in answers if answer.payload}
+        drawn = {name: parts[COORDINATOR] for name, parts in received.items()}
+        shown = {name: pick(samples, slice(self.config.measure.shown)) for name, samples in drawn.items()}
+        storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
+        state, row = self.game.lose(state, lost)
+        self._predict_again(state, row)
+        if self.reference:
+            row["measured"] = {name: self._values(name, parts) for name, parts in received.items()}
+            row["predicted"] = self.predicted
+        return state, row
+
+    def _predict_again(self, state: State, row: Row) -> None:
+        """After a loss, the weights are others and so is the equilibrium of those who are left."""
+        if "influence" in row and self.shares:
+            influence = torch.tensor(row["influence"], dtype=torch.float64)
+            shares = influence @ torch.stack([self.shares[name] for name in state.players])
+            self.predicted = row["predicted"] = dict(zip(state.players, shares.tolist(), strict=True))
+
+    def _to_classify(self, name: str) -> dict[str, Samples]:
+        """The real test inputs, for a player that can classify them."""
+        able = self.reference is not None and hasattr(self.config.player_model(name), "classify")
+        return {CLASSIFIED: self.reference.test} if able and self.reference else {}
+
+    def _values(self, name: str, parts: dict[str, Samples]) -> dict[str, Any]:
+        assert self.reference is not None
+        observed = Observed(
+            parts[COORDINATOR],
+            self.reference,
+            torch.tensor(self.predicted[name]) if name in self.predicted else None,
+            parts[CLASSIFIED][LABEL] if CLASSIFIED in parts else None,
+            self.held.get(name),
+        )
+        values: dict[str, Any] = {}
+        for metric in self.config.measure.metrics:
+            if not metric.applies(observed):
+                continue
+            values |= {quantity: value.json() for quantity, value in metric.observe(observed).result().items()}
+        return values
+
+    # ----------------------------------------------------------------------------------------- what is on disk
+
+    def _append(self, row: Row) -> None:
+        path = self.home / "rows.jsonl"
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error.strerror}; the last checkpoint is intact") from error
+
+    def _checkpoint(self, state: State, round: int) -> None:
+        """Everybody saves its model, then the coordinator its state; only then the new checkpoint counts."""
+        folder = storage.checkpoint_folder(self.home, round)
+        self._ask_all("save", state, round)
+        in_flight = {link: part if isinstance(part, Samples) else part.fetch() for link, part in state.payload.items()}
+        storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
+        record = {
+            "players": list(state.players),
+            "numbers": dict(state.numbers),
+            "traffic": self.engine.ledger.rows(),
+        }
+        storage.commit_checkpoint(self.home, round, record)
+
+    def _ask_all(self, action: str, state: State, round: int) -> None:
+        """Save or restore everybody; whatever the game does about losses, a checkpoint is complete or does not count."""
+        replies = self.engine.ask([Message(action, COORDINATOR, name, round) for name in state.players], "checkpoint")
+        for reply in replies:
+            if isinstance(reply, PlayerLost):
+                raise PlayerError(reply.player, action, round, reply.reason)
+
+    def _restore(self) -> tuple[State, int]:
+        """State and round of the checkpoint that counts; the start if there is none."""
+        record = storage.last_checkpoint(self.home)
+        done = record["round"] if record else 0
+        self._forget_after(done)
+        storage.drop_other_checkpoints(self.home, done)
+        if record is None:
+            return self.game.start([player.name for player in self.players], self.config.seed), 0
+        tensors = storage.unnest(storage.load_tensors(storage.checkpoint_folder(self.home, done) / "state.safetensors"))
+        payload = {
+            link: Samples(dict(values), batch_size=[len(next(iter(values.values())))])
+            for link, values in tensors.items()
+        }
+        state = State(tuple(record["players"]), payload, record["numbers"])
+        self._ask_all("restore", state, done)
+        self.engine.start_ledger(Ledger.from_rows(record["traffic"]))
+        return state, done
+
+    def _forget_after(self, round: int) -> None:
+        """Rows of rounds after the checkpoint will be written again."""
+        path = self.home / "rows.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:round]
+            storage.write_atomically(path, "".join(lines).encode())
+            for line in lines:  # a prediction that a loss changed still holds
+                self.predicted = json.loads(line).get("predicted", self.predicted)
+
+    def _export(self, state: State) -> None:
+        """What the players learned, where a reader looks for it."""
+        last = storage.checkpoint_folder(self.home, self.game.rounds) / "players"
+        for name in state.players:
+            file = f"{name}.safetensors"
+            storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
+        if self.bookkeeping:  # a run that was only resumed at its end keeps what it had
+            storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
+
+
+def _seconds(row: Row, total: float) -> dict[str, float]:
+    """Where the time of a round went: what the players spent on learning and sampling, and the rest."""
+    players = row.get("players", {}).values()
+    learning = sum(numbers.pop("seconds_learning", 0.0) for numbers in players)
+    sampling = sum(numbers.pop("seconds_sampling", 0.0) for numbers in players)
+    return {"learning": learning, "sampling": sampling, "exchange": max(0.0, total - learning - sampling)}
