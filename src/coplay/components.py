@@ -177,6 +177,6 @@ def _own_class(module: Any, kind: str) -> type | None:
     base = getattr(importlib.import_module(f"{FOLDERS[kind]}.base"), BASES[kind])
     for cls in vars(module).values():
         own = inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, base)
-        if own and not cls.__name__.startswith("_"):
+        if own and not cls.__name__.startswith("_") and not inspect.isabstract(cls):
             return cls
     return None

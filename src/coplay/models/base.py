@@ -59,15 +59,18 @@ class Mixture:
         ]
         return join([part.samples.select(*common) for part in self.parts]), torch.cat(weights)
 
-    def batch(self, size: int, generator: torch.Generator) -> Samples:
-        """Draw ``size`` samples in proportion to the weights, with replacement inside each part."""
+    def drawn(self, size: int, generator: torch.Generator) -> list[Samples]:
+        """Draw ``size`` samples in proportion to the weights, with replacement inside each part; one set per part drawn."""
         counts = unbiased_counts(self.weights, size, generator)
-        drawn = [
+        return [
             pick(part.samples, torch.randint(len(part.samples), (count,), generator=generator))
             for part, count in zip(self.parts, counts, strict=True)
             if count
         ]
-        return join(drawn)
+
+    def batch(self, size: int, generator: torch.Generator) -> Samples:
+        """The same as one set; all parts must have the same variables."""
+        return join(self.drawn(size, generator))
 
 
 class LocalModel(Component):

@@ -16,22 +16,21 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from coplay.errors import ModelError
-from coplay.models.base import LocalModel, Mixture
+from coplay.models.base import Mixture
+from coplay.models.bits import draw_bits, draw_latents, log_bits
+from coplay.models.neural import NeuralModel
 from coplay.space import Samples, Space
-from coplay.streams import isolated_seed
 
 
-class SymmetricHvae(LocalModel):
+class SymmetricHvae(NeuralModel):
     """Two layers of binary latents over binary variables, all conditionals perceptrons.
 
     Args:
@@ -39,11 +38,6 @@ class SymmetricHvae(LocalModel):
         hidden: Width of the two hidden layers of each conditional.
         prior: ``"independent"`` as in the paper: p(z0) uniform, bits of z1 independent given z0; or ``"chain"``: in both,
             every bit also depends linearly on the bits before it, and p(z0) is learned.
-        batch: Samples per step, for either side of (A4).
-        learning_rate: Adam's, at the start.
-        hold_steps: Steps before the rate begins to fall.
-        decay_steps: It then falls along a half cosine over so many steps to a twentieth and stays there; 0 for never.
-        average: Decay per step of the running mean of parameters that samples are drawn from; 0 draws from the last.
 
     Example:
         >>> from coplay import Variable
@@ -62,84 +56,39 @@ class SymmetricHvae(LocalModel):
     prior: Literal["independent", "chain"] = "chain"
     batch: int = Field(default=200, ge=2)
     learning_rate: float = Field(default=5e-3, gt=0)
-    hold_steps: int = Field(default=0, ge=0)
-    decay_steps: int = Field(default=0, ge=0)
-    average: float = Field(default=0.999, ge=0, lt=1)
 
-    _space: Space = PrivateAttr()
     _net: _Conditionals = PrivateAttr()
-    _mean: list[Tensor] = PrivateAttr(default_factory=list)
-    _decoder: torch.optim.Adam = PrivateAttr()
-    _encoder: torch.optim.Adam = PrivateAttr()
-    _step: int = PrivateAttr(default=0)
 
-    def setup(self, space: Space, seed: int) -> None:
-        """Build the four conditionals."""
+    def build(self, space: Space) -> _Conditionals:
+        """The four conditionals."""
         foreign = [f"'{name}' ({space[name]})" for name in space if space[name].kind != "binary"]
         if foreign:
             raise ModelError(f"symmetric_hvae lives on binary variables; {', '.join(foreign)} is not")
-        self._space = space
-        with isolated_seed(seed):
-            self._net = _Conditionals(sum(space[name].size for name in space), *self.latents, self.hidden, self.prior)
-        self._decoder = torch.optim.Adam(self._net.decoder_parameters(), lr=self.learning_rate, fused=True)
-        self._encoder = torch.optim.Adam(self._net.encoder_parameters(), lr=self.learning_rate, fused=True)
-        self._mean = [p.detach().clone() for p in self._net.parameters()]
-        self._step = 0
+        return _Conditionals(sum(space[name].size for name in space), *self.latents, self.hidden, self.prior)
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
-        """Take steps of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
-        decoder_loss = encoder_loss = 0.0
-        for _ in range(steps):
-            self._step += 1
-            rate = self._rate()
-            x = self._space.flatten(mixture.batch(self.batch, generator))
-            decoder_loss += _descend(self._decoder, rate, self._net.decoder_loss(*self._net.encode(x, generator), x))
-            encoder_loss += _descend(
-                self._encoder, rate, self._net.encoder_loss(*self._net.draw(self.batch, generator))
-            )
-            # the running mean starts as a plain mean, so that early samples do not show the random start
-            keep = min(self.average, self._step / (self._step + 10))
-            torch._foreach_lerp_(self._mean, [p.detach() for p in self._net.parameters()], 1 - keep)
-        return {"decoder_loss": decoder_loss / steps, "encoder_loss": encoder_loss / steps}
+    def sides(self) -> Mapping[str, list[nn.Parameter]]:
+        """Decoder and encoder."""
+        return {"decoder": self._net.decoder_parameters(), "encoder": self._net.encoder_parameters()}
 
-    def _rate(self) -> float:
-        if not self.decay_steps:
-            return self.learning_rate
-        progress = min(1.0, max(0, self._step - self.hold_steps) / self.decay_steps)
-        return self.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+    def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+        """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
+        x = self._space.flatten(mixture.batch(self.batch, generator))
+        yield "decoder", self._net.decoder_loss(*self._net.encode(x, generator), x)
+        yield "encoder", self._net.encoder_loss(*self._net.draw(self.batch, generator))
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw z0, z1 and x in turn, from the running mean of the parameters."""
-        parameters: list[Tensor] = list(self._net.parameters())
-        last = [p.detach().clone() for p in parameters]
-        with torch.no_grad():
-            if self.average:
-                torch._foreach_copy_(parameters, self._mean)
+        with self.averaged(), torch.no_grad():
             _, _, x = self._net.draw(n, generator)
-            torch._foreach_copy_(parameters, last)
         return self._space.unflatten(x)
 
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """Weights, their running mean, both optimisers, the step."""
-        state = {f"net/{name}": tensor for name, tensor in self._net.state_dict().items()}
-        state |= {f"mean/{i:02d}": tensor for i, tensor in enumerate(self._mean)}
-        for side, optimiser in (("decoder", self._decoder), ("encoder", self._encoder)):
-            for i, values in optimiser.state_dict()["state"].items():
-                state |= {f"{side}/{i}/{key}": value for key, value in values.items()}
-        return state | {"step": torch.tensor(self._step)}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state back."""
-        self._net.load_state_dict({k.removeprefix("net/"): v for k, v in state.items() if k.startswith("net/")})
-        self._mean = [state[name].clone() for name in sorted(state) if name.startswith("mean/")]
-        self._step = int(state["step"])
-        for side, optimiser in (("decoder", self._decoder), ("encoder", self._encoder)):
-            kept: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in state.items():
-                if name.startswith(side + "/"):
-                    _, i, key = name.split("/")
-                    kept.setdefault(int(i), {})[key] = tensor
-            optimiser.load_state_dict({"state": kept, "param_groups": optimiser.state_dict()["param_groups"]})
+    def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
+        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n)."""
+        x = self._space.flatten(samples).repeat(draws, 1)
+        with self.averaged(), torch.no_grad():
+            z0, z1 = self._net.encode(x, generator)
+            found = self._net.log_joint(z0, z1, x) - self._net.log_encoder(z0, z1, x)
+        return found.reshape(draws, len(samples))
 
     @classmethod
     def tiny(cls) -> Self:
@@ -173,35 +122,33 @@ class _Conditionals(nn.Module):
     @torch.no_grad()
     def encode(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(z0, z1) ~ q(z1|x) q(z0|z1, x)."""
-        z1 = _bits(self.z1_given_x(x), generator)
-        return _bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), generator), z1
+        z1 = draw_bits(self.z1_given_x(x), generator)
+        return draw_bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), generator), z1
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(z0, z1, x) ~ p."""
-        z0 = self._latents(self.z0_bias.expand(n, -1), self.z0_chain, generator)
-        z1 = self._latents(self.z1_given_z0(z0), self.z1_chain, generator)
-        return z0, z1, _bits(self.x_given_z(torch.cat([z0, z1], 1)), generator)
+        z0 = draw_latents(self.z0_bias.expand(n, -1), self.z0_chain if self.chained else None, generator)
+        z1 = draw_latents(self.z1_given_z0(z0), self.z1_chain if self.chained else None, generator)
+        return z0, z1, draw_bits(self.x_given_z(torch.cat([z0, z1], 1)), generator)
 
-    def _latents(self, logits: Tensor, chain: Tensor, generator: torch.Generator) -> Tensor:
-        if not self.chained:
-            return _bits(logits, generator)
-        uniform, weights = torch.rand(logits.shape, generator=generator), chain.tril(-1).T.contiguous()
-        logits, bits = logits.clone(), torch.empty_like(logits)
-        for k in range(logits.shape[1]):
-            bits[:, k] = (uniform[:, k] < torch.sigmoid(logits[:, k])).float()
-            logits.addr_(bits[:, k], weights[k])  # what bit k says about the bits after it
-        return bits
-
-    def decoder_loss(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
-        """−log p(z0) − log p(z1|z0) − log p(x|z0,z1), mean over the batch."""
+    def log_joint(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
+        """log p(z0) + log p(z1|z0) + log p(x|z0,z1), shape (n,)."""
         z0_logits = self.z0_bias + z0 @ self.z0_chain.tril(-1).T
         z1_logits = self.z1_given_z0(z0) + z1 @ self.z1_chain.tril(-1).T
-        return _nats(z0_logits, z0) + _nats(z1_logits, z1) + _nats(self.x_given_z(torch.cat([z0, z1], 1)), x)
+        return log_bits(z0_logits, z0) + log_bits(z1_logits, z1) + log_bits(self.x_given_z(torch.cat([z0, z1], 1)), x)
+
+    def log_encoder(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
+        """log q(z1|x) + log q(z0|z1,x), shape (n,)."""
+        return log_bits(self.z1_given_x(x), z1) + log_bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), z0)
+
+    def decoder_loss(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
+        """−log p(z0, z1, x), mean over the batch."""
+        return -self.log_joint(z0, z1, x).mean()
 
     def encoder_loss(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
-        """−log q(z1|x) − log q(z0|z1,x), mean over the batch."""
-        return _nats(self.z1_given_x(x), z1) + _nats(self.z0_given_z1_x(torch.cat([z1, x], 1)), z0)
+        """−log q(z0, z1|x), mean over the batch."""
+        return -self.log_encoder(z0, z1, x).mean()
 
 
 class _Perceptron(nn.Module):
@@ -217,20 +164,3 @@ class _Perceptron(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.deep(x)
         return logits if self.skip is None else logits + self.skip(x)
-
-
-def _bits(logits: Tensor, generator: torch.Generator) -> Tensor:
-    return (torch.rand(logits.shape, generator=generator) < torch.sigmoid(logits)).float()
-
-
-def _nats(logits: Tensor, bits: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, bits, reduction="sum") / len(bits)
-
-
-def _descend(optimiser: torch.optim.Adam, rate: float, loss: Tensor) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
-    return loss.item()

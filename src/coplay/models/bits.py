@@ -1,0 +1,47 @@
+"""Binary latents: drawing them, independently or each given those before it, and their probability."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def draw_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Independent bits with probability σ(logits), as float32 of 0 and 1."""
+    return (torch.rand(logits.shape, generator=generator) < torch.sigmoid(logits.float())).float()
+
+
+def draw_latents(logits: Tensor, chain: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Bits of which each depends linearly on the bits before it: p(z_k | z_<k) = σ(logits_k + C_k z_<k).
+
+    Args:
+        logits: Shape (n, K).
+        chain: C of shape (K, K), of which only the part below the diagonal counts; None for independent bits.
+        generator: Source of the draws.
+
+    Example:
+        >>> follow = torch.tensor([[0.0, 0.0], [80.0, 0.0]])  # the second bit is the first
+        >>> z = draw_latents(torch.tensor([[0.0, -40.0]]).expand(100, 2), follow, torch.Generator().manual_seed(1))
+        >>> bool((z[:, 0] == z[:, 1]).all()), 0 < z.mean() < 1
+        (True, tensor(True))
+    """
+    if chain is None:
+        return draw_bits(logits, generator)
+    uniform, weights = torch.rand(logits.shape, generator=generator), chain.float().tril(-1).T.contiguous()
+    logits = logits.float().clone()
+    bits = torch.empty_like(logits)
+    for k in range(logits.shape[1]):
+        bits[:, k] = (uniform[:, k] < torch.sigmoid(logits[:, k])).float()
+        logits.addr_(bits[:, k], weights[k])  # what bit k says about the bits after it
+    return bits
+
+
+def log_bits(logits: Tensor, bits: Tensor) -> Tensor:
+    """log Π_k σ(±logits_k), in nats; shape (n,).
+
+    Example:
+        >>> log_bits(torch.zeros(1, 3), torch.tensor([[0.0, 1.0, 1.0]])).exp()
+        tensor([0.1250])
+    """
+    return -F.binary_cross_entropy_with_logits(logits.float(), bits, reduction="none").flatten(1).sum(1)

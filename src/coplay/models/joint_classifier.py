@@ -1,0 +1,140 @@
+"""An image and its class, learned from both sides: p(c) p(x|c) by a hierarchical VAE and p(c|x) by a classifier (A5).
+
+Symmetric learning: each conditional also learns from what the other completes.
+
+    p(x|c):  from (x, c), and from x alone with c ~ p(c|x)
+    p(c|x):  from (x, c), and from (x, c) ~ p(c) p(x|c)
+    p(c):    from every c that somebody observed
+
+A row's last drawn variable teaches the conditional it was drawn from nothing, so that x ~ p(x|c) is no lesson for p(x|c).
+
+References:
+    Game-theoretic distributed learning of generative models for heterogeneous data collections
+    (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740, experiment IV-B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coplay.errors import ModelError
+from coplay.models.base import Mixture
+from coplay.models.conv_hvae import ConvHvae, Convolutions
+from coplay.space import Samples, Space, join
+
+
+class JointClassifier(ConvHvae):
+    """A conditional hierarchical VAE with a classifier beside it; learns from samples that lack the class or the image.
+
+    Args:
+        generated: Mass of the player's own samples (x, c) ~ p(c) p(x|c) in the classifier's lessons, in [0, 1); 0 trains the
+            classifier alone.
+        generated_after: Steps before own samples enter its lessons, since a young p(x|c) teaches rubbish.
+        classifier_channels: Of the classifier's first convolution; the second has twice as many.
+        smoothing: Label smoothing of the classifier's loss.
+
+    Example:
+        >>> from coplay import Variable
+        >>> space = Space({"image": Variable(kind="binary", shape=(8, 8)), "class": Variable(kind="categorical", classes=3)})
+        >>> model = JointClassifier.tiny()
+        >>> model.setup(space, seed=1)
+        >>> model.classify(model.sample(5, torch.Generator().manual_seed(1))).shape
+        torch.Size([5, 3])
+    """
+
+    learns_incomplete: ClassVar[bool] = True
+    citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game", "flach2024symmetric")
+
+    generated: float = Field(default=0.25, ge=0, lt=1)
+    generated_after: int = Field(default=1000, ge=0)
+    classifier_channels: int = Field(default=32, ge=1)
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+    def build(self, space: Space) -> Any:
+        """The VAE's conditionals, with the classifier beside them."""
+        net = super().build(space)
+        if not self._class:
+            raise ModelError(f"JointClassifier needs an image and its class; the variables are {', '.join(space)}")
+        seen = Convolutions(space[self._image].shape, self.classifier_channels, self.hidden)
+        net.classifier = nn.Sequential(seen, nn.Linear(self.hidden, net.classes))
+        return net
+
+    def sides(self) -> Mapping[str, list[nn.Parameter]]:
+        """Decoder, encoder and classifier."""
+        return {**super().sides(), "classifier": list(self._net.classifier.parameters())}
+
+    def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+        """One step of each side; the module's head says what teaches whom."""
+        parts = mixture.drawn(self.batch, generator)
+        seen = [part for part in parts if self._image in part.keys()]
+        labels_alone = [part for part in parts if self._image not in part.keys()]
+        labelled = [part for part in parts if self._label in part.keys()]
+        lessons = [self._tensors(self._completed(part, generator)) for part in labelled]
+        loss = torch.zeros(())
+        if seen:
+            x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
+            loss = loss - self._net.log_joint(*self._net.encode(x, c, generator), x, c).sum()
+        for part in labels_alone:
+            loss = loss - self._net.decoder.c_logits.log_softmax(0)[part[self._label]].sum()
+        yield "decoder", loss / sum(map(len, parts))
+        drawn = self._net.draw(self.batch, None, generator)
+        yield "encoder", -self._net.log_encoder(*drawn).mean()
+        own = self.generated if self._step > self.generated_after else 0.0
+        loss = torch.zeros(())
+        if lessons:
+            loss = (1 - own) * self._wrong(*_joined(lessons))
+        if own or not lessons:
+            loss = loss + (own or 1.0) * self._wrong(drawn[2], drawn[3])
+        yield "classifier", loss
+
+    @property
+    def _label(self) -> str:
+        """Name of the class variable."""
+        return self._class or ""
+
+    def _wrong(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """Mean −log p(c|x), classes one-hot."""
+        assert c is not None
+        return F.cross_entropy(self._net.classifier(x), c, label_smoothing=self.smoothing)
+
+    def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
+        """A sample set with the class from p(c|x) or the image from p(x|c), by the parameters that are learning."""
+        if self._image in part.keys() and self._label in part.keys():
+            return part
+        n = len(part)
+        with torch.no_grad():
+            if self._image in part.keys():
+                x = part[self._image].float()
+                logits = self._net.classifier(x if x.dim() == 4 else x[:, None]).float()
+                drawn = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+                return self._space.samples(**{self._image: part[self._image], self._label: drawn})
+            c = part[self._label]
+            images = self._images(n, self._net.one_hot(c), 0, generator)
+            return self._space.samples(**{self._image: images, self._label: c})
+
+    def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
+        """Draw what is missing: the class from p(c|x), the image from p(x|c); from the running mean of the parameters."""
+        with self.averaged():
+            return self._completed(partial, generator)
+
+    def classify(self, samples: Samples) -> Tensor:
+        """p(c|x) for each image, shape (n, C)."""
+        x = samples[self._image].float()
+        with self.averaged(), torch.no_grad():
+            parts = (x if x.dim() == 4 else x[:, None]).split(1000)
+            return torch.cat([self._net.classifier(part) for part in parts]).softmax(1)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A few latents and channels."""
+        return cls(latents=(3, 4), channels=2, hidden=8, batch=8, classifier_channels=2, generated_after=1)
+
+
+def _joined(lessons: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([x for x, _ in lessons]), torch.cat([c for _, c in lessons if c is not None])

@@ -1,0 +1,129 @@
+"""Importance-weighted log p against the exact value on a model small enough to enumerate; the gain of playing on."""
+
+import itertools
+
+import pytest
+import torch
+
+from coplay import Space, Variable
+from coplay.models.base import Mixture, Part
+from coplay.models.conv_hvae import ConvHvae
+from coplay.models.exponential_family import ExponentialFamily
+from coplay.models.likelihood import from_weights, gain, log_prob
+from coplay.models.symmetric_hvae import SymmetricHvae
+from coplay.streams import stream
+
+BITS = Space({"image": Variable(kind="binary", shape=(3, 3))})
+LABELLED = Space({"image": Variable(kind="binary", shape=(3, 3)), "class": Variable(kind="categorical", classes=2)})
+GREY = Space({"image": Variable(kind="real", shape=(3, 3))})
+
+
+def codes(n):
+    return torch.tensor(list(itertools.product((0.0, 1.0), repeat=n)))
+
+
+def learned(model, space, seed=1):
+    g = stream(seed, "data")
+    values = {"image": (torch.rand(40, 3, 3, generator=g) < 0.3).to(space["image"].dtypes[0])}
+    if "class" in space:
+        values["class"] = values["image"][:, 0, 0].long()
+    samples = space.samples(**values)
+    model.setup(space, 5)
+    model.learn(Mixture((Part("own", samples, 1.0),)), 150, stream(2))
+    return model, samples
+
+
+def exact(model, samples):
+    """log Σ_z p(x, z) over all codes."""
+    n0, n1 = model.latents
+    z = codes(n0 + n1)
+    found = []
+    with model.averaged(), torch.no_grad():
+        for k in range(len(samples)):
+            one = samples[k : k + 1]
+            if isinstance(model, ConvHvae):
+                x, c = (None if t is None else t.expand(len(z), *t.shape[1:]) for t in model._tensors(one))
+                joint = model._net.log_joint(z[:, :n0], z[:, n0:], x, c)
+            else:
+                joint = model._net.log_joint(z[:, :n0], z[:, n0:], model._space.flatten(one).expand(len(z), -1))
+            found.append(torch.logsumexp(joint.double(), 0))
+    return torch.stack(found)
+
+
+CASES = {
+    "perceptrons": (lambda: SymmetricHvae(latents=(3, 4), hidden=16, batch=50), BITS),
+    "convolutions": (lambda: ConvHvae(latents=(3, 4), channels=2, hidden=16, batch=50), BITS),
+    "class": (lambda: ConvHvae(latents=(3, 4), channels=2, hidden=16, batch=50), LABELLED),
+    "real pixels": (lambda: ConvHvae(latents=(3, 4), channels=2, hidden=16, batch=50), GREY),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+class TestAgainstEnumeration:
+    def test_estimate_agrees_and_its_interval_covers(self, case):
+        make, space = CASES[case]
+        model, samples = learned(make(), space)
+        truth, covered, z_scores = exact(model, samples), 0, []
+        for repeat in range(20):
+            found = log_prob(model, samples, 100, stream(repeat, "draws"))
+            middle, low, high = found.mean
+            covered += low <= truth.mean().item() <= high
+            z_scores.append(((found.value - truth) / found.error.clamp_min(1e-9)).mean().item())
+            assert middle == pytest.approx(truth.mean().item(), abs=0.1)
+        assert covered >= 16, "a 95 % interval should cover in about 19 of 20"
+        assert abs(sum(z_scores) / len(z_scores)) < 0.5, "biased"
+
+    def test_drawing_for_it_changes_nothing(self, case):
+        make, space = CASES[case]
+        model, samples = learned(make(), space)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        log_prob(model, samples, 3, stream(1))
+        assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_probabilities_of_all_images_sum_to_one():
+    model, _ = learned(SymmetricHvae(latents=(3, 4), hidden=16, batch=50), BITS)
+    everything = BITS.samples(image=codes(9).reshape(-1, 3, 3).to(torch.uint8))
+    assert exact(model, everything).exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_perfect_encoder_has_no_error():
+    found = from_weights(torch.full((5, 3), -7.0))
+    assert torch.allclose(found.value, torch.full((3,), -7.0, dtype=torch.float64))
+    assert not found.error.any()
+
+
+def test_correction_takes_back_the_bias_of_the_logarithm():
+    """Log-normal weights: E w = 1, so log p = 0; the plain estimate lies below by about v/2."""
+    g = stream(1)
+    lw = torch.randn(50, 20_000, generator=g, dtype=torch.float64) * 0.8 - 0.32
+    plain = (torch.logsumexp(lw, 0) - torch.tensor(50.0).log()).mean().item()
+    better = from_weights(lw).value.mean().item()
+    assert plain < -0.006
+    assert abs(better) < 0.3 * abs(plain)
+
+
+def test_gain_is_zero_at_a_best_response_and_what_is_missing_before_it():
+    space = Space({"x": Variable(kind="binary", shape=(2,))})
+    g = stream(3)
+    peer = space.samples(x=(torch.rand(200_000, 2, generator=g) < 0.8).to(torch.uint8))
+    own = space.samples(x=torch.tensor([[0, 0], [0, 0], [1, 0], [0, 1]], dtype=torch.uint8))
+    mixture = Mixture((Part("own", own, 0.5), Part("peer", peer, 0.5)))
+    moments = 0.5 * torch.tensor([0.25, 0.25], dtype=torch.float64) + 0.5 * 0.8
+    for at, expected in ((moments, 0.0), (torch.tensor([0.5, 0.5], dtype=torch.float64), None)):
+        model, twin = ExponentialFamily(), ExponentialFamily()
+        for m in (model, twin):
+            m.setup(space, 1)
+        model.best_response(at)
+        found = gain(model, twin, mixture, 1, 2, stream(4))
+        kl = (moments * (moments / at).log() + (1 - moments) * ((1 - moments) / (1 - at)).log()).sum().item()
+        assert found.value == pytest.approx(kl if expected is None else 0.0, abs=max(4 * found.error, 1e-4))
+        assert torch.equal(model.moments, at), "the player itself does not move"
+
+
+def test_no_log_p_no_gain():
+    from coplay.models.estimator import Estimator
+
+    model = Estimator.tiny()
+    model.setup(BITS, 1)
+    assert gain(model, model, Mixture(()), 1, 2, stream(1)) is None
