@@ -104,6 +104,13 @@ def run(tmp_path, monkeypatch, capsys):
             ['data.source={name="digits",grey=true}', "players.north.model=symmetric_hvae"],
             ["'north'", "binary", "'image' (real"],
         ),
+        (
+            [f'data.source={{name="{__name__}:ColourSource"}}', "model=symmetric_hvae"],
+            ["binary variables", "(real 3×6×6"],
+        ),
+        (["model=joint_classifier"], ["'north'", "needs an image and its class", "the variables are image"]),
+        (["data.variables=[image,ward]"], ["data.variables"]),
+        (['data.variables=["image","ward"]'], ["'north'", "no variable 'ward'", "image"]),
         (['players.north.model={name="sklearn.mixture:GaussianMixture",n_komponents=3}'], ["'north'", "n_komponents"]),
         (["measure.samples=5"], ["measure.samples", "greater than or equal to 100, got 5"]),
         (['model.name="sklearn.mixture.GaussianMixture"'], ["unknown model", "'sklearn.mixture:GaussianMixture'"]),
@@ -251,6 +258,19 @@ class NoLicence:
         raise RuntimeError("no licence")
 
     fit = sample = lambda *given: None
+
+
+class ColourSource(Source):
+    """Small colour images of four classes."""
+
+    def load(self):
+        variables = {
+            "image": Variable(kind="real", shape=(3, 6, 6), low=0, high=1),
+            "class": Variable(kind="categorical", classes=4),
+        }
+        space = Space(variables)
+        samples = space.samples(**{"image": torch.full((40, 3, 6, 6), 0.5), "class": torch.arange(40) % 4})
+        return Dataset("colour", space, samples, samples)
 
 
 class NanSource(Source):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from coplay import Federation, Result, storage
+from coplay import Federation, Result, load_player, storage
 from coplay.errors import CheckpointError, CoplayError, PlayerError
 from coplay.metrics.features import DomainClassifier
 from coplay.space import Space, Variable
@@ -198,3 +198,52 @@ Federation(config).run(pathlib.Path(sys.argv[1]))
         subprocess.run([sys.executable, "-c", program, str(tmp_path / threads)], env=environment, check=True)
         found.append((tmp_path / threads / "isolated/models/player0.safetensors").read_bytes())
     assert found[0] == found[1]
+
+
+def test_players_may_learn_different_variables(small_config, tmp_path):
+    """A5: one site has images and classes, the other classes only; what one lacks the other's samples supply."""
+    players = {"north": {"variables": ["image", "class"]}, "south": {"variables": ["class"]}}
+    game = {"name": "sample_exchange", "rounds": 12, "own_weight": 0.4, "samples_per_round": 4000}
+    result = Federation(small_config(players=players, game=game, compare=["pooled"])).run(tmp_path / "run")
+    assert result.record["data"]["learned"] == {"north": ["image", "class"], "south": ["class"]}
+    drawn = {name: load_player(tmp_path / "run", name).draw(4000, 0, "test") for name in players}
+    assert sorted(drawn["north"].keys()) == ["class", "image"]
+    assert list(drawn["south"].keys()) == ["class"]
+    predicted = result.predicted("sample_exchange")
+    for name, samples in drawn.items():
+        shares = torch.bincount(samples["class"], minlength=10) / 4000
+        assert (shares - torch.tensor(predicted[name])).abs().sum() / 2 < 0.06, name
+
+
+def test_unknown_or_unlearnable_variables_are_refused(small_config, tmp_path):
+    with pytest.raises(CoplayError, match=r"player 'north'.*no variable 'imago'.*image"):
+        Federation(small_config(players={"north": {"variables": ["imago"]}, "south": {}})).run(tmp_path / "run")
+    gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
+    players = {"north": {"variables": ["image", "class"], "model": gmm}, "south": {"variables": ["class"]}}
+    with pytest.raises(
+        PlayerError, match=r"needs every variable, and 'image' is missing in samples received from player 'south'"
+    ):
+        Federation(small_config(players=players)).run(tmp_path / "other")
+
+
+def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small_config, tmp_path):
+    gmm = {"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}
+    players = {"north": {}, "south": {}, "mute": {"model": gmm}}
+    classes = {"north": [0, 1, 2, 3], "south": [4, 5, 6], "mute": [7, 8, 9]}
+    game = {"name": "sample_exchange", "rounds": 8, "own_weight": 0.5, "samples_per_round": 5000}
+    measure = {"metrics": [], "samples": 5000, "nash_gap_steps": 3}
+    config = small_config(
+        players=players, game=game, measure=measure, data={"partition": {"name": "by_class", "classes": classes}}
+    )
+    gaps = Federation(config).run(tmp_path / "run").main.last
+    assert "nash_gap" not in gaps["mute"]
+    for name in ("north", "south"):
+        gap = gaps[name]["nash_gap"]
+        assert gap["low"] <= gap["value"] <= gap["high"]
+        assert abs(gap["value"]) < 0.05, "best responses to samples leave sampling noise only"
+    early = small_config(
+        players=players, game=game | {"rounds": 2, "own_rounds": 2}, measure=measure,
+        data={"partition": {"name": "by_class", "classes": classes}},
+    )  # fmt: skip
+    before = Federation(early).run(tmp_path / "early").main.last
+    assert before["north"]["nash_gap"]["low"] > 0.5, "who has not listened yet would gain by it"

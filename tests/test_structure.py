@@ -25,6 +25,8 @@ ALLOWED = {
     "metrics": BASICS,
     "config": BASICS | {"data", "models", "games", "engines", "metrics"},
     "result": BASICS | {"config", "models"},
+    "compare": {"errors", "storage", "result", "report"},
+    "sweep": {"errors", "compare", "config", "federation", "match", "result"},
     "match": BASICS | {"config", "data", "engines", "games", "metrics", "player", "result"},
     "report": {"result", "storage", "space", "errors"},
     "equilibrium": {"errors"},

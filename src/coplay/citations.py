@@ -33,6 +33,47 @@ ENTRIES = {
   year      = {2016},
   note      = {arXiv:1606.03498}
 }""",
+    "binkowski2018kid": """@inproceedings{binkowski2018kid,
+  title     = {Demystifying {MMD} {GAN}s},
+  author    = {Bi{\\'n}kowski, Miko{\\l}aj and Sutherland, Danica J. and Arbel, Michael and Gretton, Arthur},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2018},
+  note      = {arXiv:1801.01401}
+}""",
+    "kynkaanniemi2019precision": """@inproceedings{kynkaanniemi2019precision,
+  title     = {Improved Precision and Recall Metric for Assessing Generative Models},
+  author    = {Kynk{\\"a}{\\"a}nniemi, Tuomas and Karras, Tero and Laine, Samuli and Lehtinen, Jaakko and Aila, Timo},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2019},
+  note      = {arXiv:1904.06991}
+}""",
+    "ravuri2019classification": """@inproceedings{ravuri2019classification,
+  title     = {Classification Accuracy Score for Conditional Generative Models},
+  author    = {Ravuri, Suman and Vinyals, Oriol},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2019},
+  note      = {arXiv:1905.10887}
+}""",
+    "esteban2017rcgan": """@misc{esteban2017rcgan,
+  title     = {Real-valued (Medical) Time Series Generation with Recurrent Conditional {GAN}s},
+  author    = {Esteban, Crist{\\'o}bal and Hyland, Stephanie L. and R{\\"a}tsch, Gunnar},
+  year      = {2017},
+  note      = {arXiv:1706.02633}
+}""",
+    "metz2017unrolled": """@inproceedings{metz2017unrolled,
+  title     = {Unrolled Generative Adversarial Networks},
+  author    = {Metz, Luke and Poole, Ben and Pfau, David and Sohl-Dickstein, Jascha},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2017},
+  note      = {arXiv:1611.02163}
+}""",
+    "meehan2020copying": """@inproceedings{meehan2020copying,
+  title     = {A Non-Parametric Test to Detect Data-Copying in Generative Models},
+  author    = {Meehan, Casey and Chaudhuri, Kamalika and Dasgupta, Sanjoy},
+  booktitle = {International Conference on Artificial Intelligence and Statistics (AISTATS)},
+  year      = {2020},
+  note      = {arXiv:2004.05675}
+}""",
 }
 
 

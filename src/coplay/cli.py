@@ -1,4 +1,4 @@
-"""The command line: run, resume, list, show, report, sample, cite.
+"""The command line: run, resume, compare, list, show, report, sample, cite.
 
 Whatever the user can be at fault for ends in one message and exit code 2; nothing that was learned is lost.
 """
@@ -11,11 +11,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from coplay.errors import CheckpointError, CoplayError, RunFolderError
+from coplay.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from coplay.compare import Comparison
+    from coplay.config import Config
+    from coplay.report.parts import Table
     from coplay.result import Result
 
 
@@ -69,6 +74,21 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run", type=Path)
     resume.set_defaults(command=_resume)
 
+    compare = commands.add_parser("compare", help="runs side by side, or a config over settings and seeds")
+    compare.add_argument("what", type=Path, nargs="+", metavar="RUN", help="run folders, or one TOML file")
+    compare.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2",
+        help="values to play the config with; may be repeated",
+    )
+    compare.add_argument("--seeds", default="", metavar="1,2,3", help="seeds to play the config with")
+    compare.add_argument("--games", metavar="G1,G2", help="games to carry along: isolated,pooled")
+    compare.add_argument("--by-player", action="store_true", help="scores of every player too")
+    compare.add_argument("--out", type=Path, help="folder of the comparison; by default comparisons/NAME")
+    compare.set_defaults(command=_compare)
+
     listing = commands.add_parser("list", help="components and their settings")
     listing.add_argument("kind", nargs="?", help="source, partition, game, engine, model or metric")
     listing.set_defaults(command=_list)
@@ -79,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="write a run's page again")
     report.add_argument("run", type=Path)
+    report.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard events instead")
     report.set_defaults(command=_report)
 
     sample = commands.add_parser("sample", help="draw from a player's model")
@@ -103,6 +124,7 @@ def _run(given: argparse.Namespace) -> None:
 
     sys.path.insert(1, str(given.config.resolve().parent))  # a model may lie beside the config
     config = Config.from_file(given.config, given.set)
+    _keep_memory(config)
     folder = given.out or _free_folder(Path("runs") / config.name)
     try:
         with ProgressReport() as report:
@@ -116,7 +138,9 @@ def _run(given: argparse.Namespace) -> None:
 def _resume(given: argparse.Namespace) -> None:
     from coplay.federation import Federation
     from coplay.progress import ProgressReport
+    from coplay.result import Result
 
+    _keep_memory(Result.load(given.run).config)
     try:
         with ProgressReport() as report:
             result = Federation.resume(given.run, report)
@@ -131,7 +155,6 @@ def _list(given: argparse.Namespace) -> None:
     from rich.table import Table
 
     from coplay.components import FOLDERS, find, names, nearest
-    from coplay.errors import ConfigError
 
     if given.kind is not None and given.kind.removesuffix("s") not in FOLDERS:
         raise ConfigError([f"unknown kind {given.kind!r}; known, nearest first: {nearest(given.kind, FOLDERS)}"])
@@ -157,10 +180,60 @@ def _show(given: argparse.Namespace) -> None:
 
 
 def _report(given: argparse.Namespace) -> None:
-    from coplay.report.page import write
     from coplay.result import Result
 
-    print(write(Result.load(given.run)))
+    result = Result.load(given.run)
+    if given.tensorboard is not None:
+        from coplay.report.tensorboard import write_events
+
+        print(write_events(result, given.tensorboard))
+    else:
+        from coplay.report.page import write
+
+        print(write(result))
+
+
+def _compare(given: argparse.Namespace) -> None:
+    from coplay.compare import Comparison
+    from coplay.report.comparison import write
+
+    sweeping = any(path.suffix == ".toml" for path in given.what)
+    if sweeping:
+        folders, given.out, left = _sweep(given)
+    elif given.vary or given.seeds or given.games is not None:
+        raise ConfigError(["--vary, --seeds and --games go with a TOML file; run folders are compared as they are"])
+    else:
+        folders, left = given.what, []
+    comparison = Comparison.load(folders)
+    configs = [run.record["config"] for run in comparison.runs.values()]
+    names, titles = ({str(config[key]) for config in configs} for key in ("name", "title"))
+    out = given.out or _free_comparison(Path("comparisons") / (names.pop() if len(names) == 1 else "runs"), comparison)
+    data = comparison.data()
+    page = write(data, out, titles.pop() if len(titles) == 1 else "Runs side by side", by_player=given.by_player)
+    _print_comparison(data, given.by_player)
+    print(f"comparison: {page}")
+    if left:
+        raise RunFolderError(f"not finished: {', '.join(left)}; the same command goes on with them")
+
+
+def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
+    """Play what a config and --vary ask for: where the runs and the comparison lie, and what did not finish."""
+    from coplay.progress import ProgressReport
+    from coplay.sweep import Sweep
+
+    if len(given.what) > 1:
+        raise ConfigError(["compare one TOML file over --vary and --seeds, or any number of run folders, not both"])
+    path = given.what[0]
+    sys.path.insert(1, str(path.resolve().parent))  # a model may lie beside the config
+    sweep = Sweep.of(path, given.vary, given.seeds, given.games)
+    out: Path = given.out or Path("comparisons") / next(iter(sweep.configs.values())).name
+    try:
+        results = sweep.play(out, ProgressReport, lambda text: print(text, file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        print(f"what was played is kept in {out}; the same command goes on from there", file=sys.stderr)
+        raise
+    finished = {result.folder.name for result in results if result.record["status"] == "finished"}
+    return [result.folder for result in results], out, [name for name in sweep.configs if name not in finished]
 
 
 def _sample(given: argparse.Namespace) -> None:
@@ -181,10 +254,32 @@ def _cite(given: argparse.Namespace) -> None:
 # -------------------------------------------------------------------------------------------------- small helpers
 
 
+def _keep_memory(config: Config) -> None:
+    """Process-wide, hence here and nowhere else."""
+    if getattr(config.engine, "keep_memory", False):
+        from coplay.memory import keep_freed_memory
+
+        keep_freed_memory()
+
+
 def _free_folder(wanted: Path) -> Path:
     """``wanted``, or the first of wanted-2, wanted-3, … that does not exist."""
     folder, number = wanted, 1
     while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    return folder
+
+
+def _free_comparison(wanted: Path, comparison: Comparison) -> Path:
+    """``wanted``, or the first of wanted-2, wanted-3, … that does not hold the comparison of other runs."""
+    from coplay import storage
+
+    folder, number = wanted, 1
+    while folder.exists():
+        file = folder / "comparison.json"
+        if file.exists() and {run["folder"] for run in storage.read_json(file)["runs"]} == set(comparison.runs):
+            break
         number += 1
         folder = wanted.with_name(f"{wanted.name}-{number}")
     return folder
@@ -259,6 +354,46 @@ def _print_table(result: Result) -> None:
     if result.record["status"] != "finished":
         reason = f": {result.record['reason']}" if "reason" in result.record else ""
         console.print(f"the run is {result.record['status']}{reason}", highlight=False)
+
+
+def _print_comparison(data: dict[str, Any], by_player: bool) -> None:
+    """Tables of scores and costs and the notes, as narrow as the terminal."""
+    from rich.console import Console
+
+    from coplay.report.comparison import cost_tables, score_table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    scores = [score_table(data), *([score_table(data, by_player=True)] if by_player else [])] if data["metrics"] else []
+    if not scores:
+        console.print("nothing was measured", highlight=False)
+    for table in [*scores, *cost_tables(data)]:
+        _print_folded(console, table)
+        console.print(table.caption, style="dim", highlight=False, markup=False)
+    for note in data["notes"]:
+        console.print(f"{'* ' if note['metrics'] else ''}{note['text']}", highlight=False, markup=False)
+
+
+def _print_folded(console: Console, table: Table) -> None:
+    """A table as several, side by side columns that fit the width; no number is ever cut."""
+    from rich.markup import escape
+    from rich.table import Table as Rich
+
+    columns = [[str(row[place]) for row in table.rows] for place in range(len(table.header))]
+    first = min(max(map(len, [table.header[0], *columns[0]])), max(16, console.width // 3))
+    widths = [max(map(len, [*heading.split(), *column])) for heading, column in zip(table.header, columns, strict=True)]
+    parts: list[list[int]] = []
+    for place in range(1, len(columns)):
+        if not parts or first + 4 + sum(widths[p] + 3 for p in [*parts[-1], place]) > console.width:
+            parts.append([])
+        parts[-1].append(place)
+    for part in parts:
+        shown = Rich()
+        shown.add_column(table.header[0], overflow="fold", width=first)
+        for place in part:
+            shown.add_column(table.header[place], justify="right", width=widths[place])
+        for row in range(len(table.rows)):
+            shown.add_row(*(escape(columns[place][row]) for place in [0, *part]))
+        console.print(shown)
 
 
 def _cell(measured: dict[str, dict[str, object]], key: str) -> str:

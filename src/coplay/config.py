@@ -111,12 +111,17 @@ class MeasureSection(Section):
         every_rounds: Measure after so many rounds, and always after the last.
         samples: Samples per player and measurement.
         shown: Samples per player kept for the report's pictures.
+        nash_gap_steps: After the last round, learning steps by which each player's part of the Nash gap (A3) is estimated,
+            in a game that has one; 0 leaves it out. It costs as many steps as it says.
+        log_prob_draws: Encoder's draws per sample where log p takes importance weighting.
     """
 
     metrics: tuple[MetricField, ...] = Field(default=("class_shares", "domain_score", "fid"), validate_default=True)
     every_rounds: int = Field(default=5, ge=1)
     samples: int = Field(default=2000, ge=100)
     shown: int = Field(default=40, ge=1)
+    nash_gap_steps: int = Field(default=0, ge=0)
+    log_prob_draws: int = Field(default=32, ge=2)
 
 
 class CheckpointSection(Section):

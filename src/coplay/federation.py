@@ -25,7 +25,7 @@ from coplay.metrics.base import Reference
 from coplay.metrics.features import DomainClassifier
 from coplay.player import Player
 from coplay.result import Result, space_to_json, versions
-from coplay.space import Samples, Space, pick
+from coplay.space import Samples, Space, pick, tensors
 from coplay.streams import derive, stream
 
 
@@ -55,6 +55,11 @@ class Sites:
         return {} if self.shares is None else dict(zip(self.data, self.shares, strict=True))
 
 
+CLASSIFIER = "classifier.safetensors"
+"""File of a run's domain classifier."""
+
+_REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
+
 # What a run that was killed before it was one may leave.
 _UNBORN = {"lock", "run.json.partial"}
 
@@ -80,8 +85,14 @@ class Federation:
 
     # ------------------------------------------------------------------------------------------ the data flow
 
-    def run(self, folder: str | Path, report: Report | None = None) -> Result:
+    def run(self, folder: str | Path, report: Report | None = None, classifier: Path | None = None) -> Result:
         """Play from the start into a new folder.
+
+        Args:
+            folder: Where everything goes.
+            report: Told of progress.
+            classifier: The domain classifier's file of a run with the same seed and source, which would be trained to the
+                same bits again; None trains it.
 
         Raises:
             RunFolderError: The folder exists and holds something.
@@ -96,6 +107,8 @@ class Federation:
         prepared = self.prepare()
         with storage.locked(folder):
             storage.write_json(folder / "run.json", self._record(*prepared))  # from here on it is a run
+            if classifier is not None:
+                storage.write_atomically(folder / CLASSIFIER, classifier.read_bytes())
             return self._play_all(folder, *prepared, report or _silent)
 
     @classmethod
@@ -203,6 +216,7 @@ class Federation:
         storage.write_json(folder / "run.json", record)
         status = {"status": "failed"}
         try:
+            storage.save_tensors(folder / "real.safetensors", tensors(pick(data.test, slice(_REAL_SHOWN))))
             reference = self._reference(folder, data, report)
             if reference:
                 classifier = reference.classifier
@@ -241,7 +255,7 @@ class Federation:
             return None
         space = data.space.only(data.inputs)
         classifier = DomainClassifier(space, data.classes, derive(self.config.seed, "classifier"))
-        path = folder / "classifier.safetensors"
+        path = folder / CLASSIFIER
         if path.exists():
             classifier.load_state_dict(storage.load_tensors(path))
         else:

@@ -18,7 +18,7 @@ from coplay.engines.base import Engine
 from coplay.errors import CheckpointError, PlayerError
 from coplay.games.base import Game, Row, State
 from coplay.message import COORDINATOR, Ledger, Message, PlayerLost
-from coplay.metrics.base import Observed, Reference
+from coplay.metrics.base import Observed, Reference, Value
 from coplay.player import CLASSIFIED, Player
 from coplay.result import by_player
 from coplay.space import Samples, pick
@@ -68,9 +68,10 @@ class Match:
             written = 0.0
             for round in range(done + 1, self.game.rounds + 1):
                 report(self.name, round - 1, self.game.rounds)
-                begin = time.perf_counter()
+                begin, sent = time.perf_counter(), self.engine.ledger.total("exchange")
                 state, row = self.game.play(self.engine, state, round)
                 played = time.perf_counter()
+                row = row | {"bytes": self.engine.ledger.total("exchange") - sent}
                 self._predict_again(state, row)
                 if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
                     state, measured = self._measure(state, round)
@@ -102,10 +103,37 @@ class Match:
         storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
         state, row = self.game.lose(state, lost)
         self._predict_again(state, row)
+        if self.reference or self.config.measure.nash_gap_steps:
+            row["measured"] = {name: {} for name in received}
         if self.reference:
             row["measured"] = {name: self._values(name, parts) for name, parts in received.items()}
             row["predicted"] = self.predicted
+        if self.config.measure.nash_gap_steps and round == self.game.rounds:
+            for name, value in self._gains(state, drawn, round).items():
+                row["measured"].setdefault(name, {})["nash_gap"] = value.json()
         return state, row
+
+    def _gains(self, state: State, drawn: dict[str, Samples], round: int) -> dict[str, Value]:
+        """Each player's part of the Nash gap, against a frozen batch of everybody's samples (A3)."""
+        alpha = self.game.mixture_weights(state)
+        if alpha is None:
+            return {}
+        measure, asks = self.config.measure, []
+        for i, name in enumerate(state.players):
+            weights = {other: alpha[i, j].item() for j, other in enumerate(state.players) if j != i and alpha[i, j]}
+            numbers: dict[str, float] = {"steps": measure.nash_gap_steps, "draws": measure.log_prob_draws}
+            numbers |= {"weight/own": alpha[i, i].item()} | {f"weight/{other}": w for other, w in weights.items()}
+            heard = {other: drawn[other] for other in weights if other in drawn}
+            asks.append(Message("gain", COORDINATOR, name, round, numbers, heard))
+        answers, _ = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
+        unit, found = f"nats per sample in {measure.nash_gap_steps} steps, 0 at the equilibrium", {}
+        for answer in answers:
+            if answer.numbers:  # a player without log p has none
+                value, half = answer.numbers["value"], 1.96 * answer.numbers["error"]
+                found[answer.sender] = Value(
+                    value, unit, "lower", int(answer.numbers["n"]), low=value - half, high=value + half
+                )
+        return found
 
     def _predict_again(self, state: State, row: Row) -> None:
         """After a loss, the weights are others and so is the equilibrium of those who are left."""

@@ -118,6 +118,10 @@ class Ledger:
         old_bytes, old_samples = self._entries.get(key, (0, 0))
         self._entries[key] = (old_bytes + bytes, old_samples + samples)
 
+    def total(self, purpose: str) -> int:
+        """Bytes of one purpose over all links."""
+        return sum(b for (p, _, _), (b, _) in self._entries.items() if p == purpose)
+
     def rows(self) -> list[dict[str, str | int]]:
         """One row per purpose and link, in order of first use."""
         return [

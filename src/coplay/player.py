@@ -14,6 +14,7 @@ from coplay import storage
 from coplay.errors import ModelError
 from coplay.message import Message
 from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.likelihood import gain, has_log_prob
 from coplay.space import Samples, Space
 from coplay.streams import derive, stream
 
@@ -60,7 +61,10 @@ class Player:
     def __init__(
         self, name: str, space: Space, data: Samples, model: LocalModel, seed: int, home: Path | None = None
     ) -> None:
-        self.name, self.space, self.model, self.seed, self.home = name, space, model, seed, home
+        self.name, self.model, self.seed, self.home = name, model, seed, home
+        self._observed = space
+        self.space = space.extended(model.latent_variables())
+        """What this player's samples consist of: its variables, and latents that travel with them."""
         self._data = space.check(data, f"data of player '{name}'", complete=True)
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
@@ -91,11 +95,41 @@ class Player:
         Raises:
             SpaceError: A received sample does not lie in the space.
         """
+        parts = self._mixture(received, weights)
+        if not parts:
+            return {}
+        numbers = self.model.learn(Mixture(parts), steps, stream(self.seed, "learn", round, self.name))
+        self.learned = True
+        return {str(name): _finite(name, value) for name, value in numbers.items()}
+
+    def gain(
+        self, received: Mapping[str, Samples], weights: Mapping[str, float], steps: int, draws: int, round: int
+    ) -> dict[str, float]:
+        """What this player would gain by playing on alone (A3): value, error and n; empty for a model without log p.
+
+        Args:
+            received: Samples of the others by name.
+            weights: As in :meth:`learn`.
+            steps: Learning steps.
+            draws: Encoder's draws per sample.
+            round: Current round.
+        """
+        parts = self._mixture(received, weights)
+        if not parts or not self.learned or not has_log_prob(self.model):
+            return {}
+        twin = self.model.fresh()
+        twin.setup(self._observed, derive(self.seed, "setup", self.name))
+        generator = stream(self.seed, "gain", round, self.name)
+        found = gain(self.model, twin, Mixture(parts), steps, draws, generator)
+        return {} if found is None else {"value": found.value, "error": found.error, "n": float(found.n)}
+
+    def _mixture(self, received: Mapping[str, Samples], weights: Mapping[str, float]) -> tuple[Part, ...]:
+        """The sources that have samples and mass."""
         sources = {OWN: self._data}
         for sender, samples in received.items():
             known = self.space.restrict(samples)
             sources[sender] = self.space.check(known, f"samples received from player '{sender}'")
-            missing = [name for name in self.space if name not in known.keys()]
+            missing = [name for name in self._observed if name not in known.keys()]
             if missing and not self.model.learns_incomplete:
                 raise ModelError(
                     f"{self.model.title} needs every variable, and '{missing[0]}' is missing in samples received from player "
@@ -103,12 +137,7 @@ class Player:
                 )
         mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
         total = sum(mass.values())
-        parts = tuple(Part(name, sources[name], w / total) for name, w in mass.items() if w > 0)
-        if not parts:
-            return {}
-        numbers = self.model.learn(Mixture(parts), steps, stream(self.seed, "learn", round, self.name))
-        self.learned = True
-        return {str(name): _finite(name, value) for name, value in numbers.items()}
+        return tuple(Part(name, sources[name], w / total) for name, w in mass.items() if w > 0)
 
     def draw(self, n: int, round: int, receiver: str) -> Samples:
         """Draw n samples for a receiver.
@@ -122,12 +151,12 @@ class Player:
 
     def classify(self, given: Samples) -> Samples:
         """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C)."""
-        known = self.space.check(self.space.restrict(given), "samples to classify")
+        known = self._observed.check(self._observed.restrict(given), "samples to classify")
         found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
         return TensorDict({CLASS: found}, batch_size=[len(found)])
 
     def serve(self, message: Message) -> Message | None:
-        """Answer what every game needs: ``evaluate``, ``save`` and ``restore``; None for any other action."""
+        """Answer what every game needs: ``evaluate``, ``gain``, ``save`` and ``restore``; None for any other action."""
         if message.action == "evaluate":
             if not self.learned:
                 return message.reply()
@@ -136,6 +165,10 @@ class Player:
             for name, given in message.samples().items():  # real samples to classify, from who may have them
                 payload[name] = self.classify(given)
             return message.reply(payload=payload)
+        if message.action == "gain":
+            weights, told = message.group("weight"), message.numbers
+            found = self.gain(message.samples(), weights, int(told["steps"]), int(told["draws"]), message.round)
+            return message.reply(found)
         if message.action == "save":
             state = {"model": self.model.state_dict(), "player": {"learned": torch.tensor(self.learned)}}
             storage.save_tensors(self._checkpoint(message.round), storage.nest(state))

@@ -3,6 +3,7 @@
 RUN/config.toml                 the whole config, defaults included
 RUN/run.json                    status, config, versions, data summary, notes
 RUN/classifier.safetensors      the domain classifier that measured
+RUN/real.safetensors            some real test samples, to look at beside generated ones
 RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
 RUN/GAME/samples/*.safetensors  samples shown, per measured round
 RUN/GAME/models/*.safetensors   what the players learned
@@ -156,6 +157,11 @@ class Result:
     def main(self) -> Play:
         """The main game."""
         return next(iter(self.plays.values()))
+
+    def real_samples(self) -> dict[str, Tensor]:
+        """Some real test samples by variable; empty if the run has none."""
+        path = self.folder / "real.safetensors"
+        return storage.load_tensors(path) if path.exists() else {}
 
     def model_name(self, player: str) -> str:
         """What a config calls the player's model."""

@@ -181,6 +181,17 @@ class Space:
             raise SpaceError(f"unknown variable {unknown[0]!r}; the space has {', '.join(self)}")
         return Space({name: self._variables[name] for name in names})
 
+    def extended(self, more: Mapping[str, Variable]) -> Space:
+        """The space with more variables.
+
+        Raises:
+            SpaceError: One of them is there already.
+        """
+        doubled = [name for name in more if name in self._variables]
+        if doubled:
+            raise SpaceError(f"the space has a variable {doubled[0]!r} already; another of that name cannot be added")
+        return Space({**self._variables, **more})
+
     def samples(self, **values: Tensor) -> Samples:
         """Bind tensors of shape (n, …) to a sample set; the values are not checked."""
         n = len(next(iter(values.values())))

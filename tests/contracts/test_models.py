@@ -223,3 +223,35 @@ def test_samples_come_from_the_running_mean_of_parameters(name):
             torch.allclose(p.double(), e, atol=1e-6) for p, e in zip(model._net.parameters(), expected, strict=True)
         )
     assert all(torch.equal(p.double(), e) for p, e in zip(model._net.parameters(), trace[-1], strict=True))
+
+
+LATENT = [n for n in names("model") if "send_latents" in find("model", n).model_fields]
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_latents_travel_are_learned_from_and_may_be_ignored(name):
+    """The decoder takes the sender's latents as they are; a player of another kind drops them."""
+    from coplay import Player
+
+    space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
+    tiny = find("model", name).tiny().model_dump() | {"send_latents": True}
+
+    def player(model):
+        return Player("north", space, some_samples(space, 30, 1), model, seed=3)
+
+    sender, receiver = (player(find("model", name)(**tiny)) for _ in range(2))
+    sender.learn({}, {"own": 1.0}, 3, 1)
+    drawn = sender.draw(20, 1, "south")
+    assert set(drawn.keys()) == {*space, "z0", "z1"}
+    listener = player(find("model", name)(**(tiny | {"send_latents": False})))
+    other = player(find("model", "estimator").tiny())
+    for one in (receiver, listener, other):
+        one.learn({"south": drawn}, {"own": 0.5, "south": 0.5}, 3, 2)
+    opposite = drawn.clone()
+    opposite["z0"] = 1 - opposite["z0"]
+    again = player(find("model", name)(**tiny))
+    again.learn({"south": opposite}, {"own": 0.5, "south": 0.5}, 3, 2)
+    assert any(not torch.equal(a, b) for a, b in zip(receiver.model._mean, again.model._mean, strict=True))
+    deaf = player(find("model", name)(**(tiny | {"send_latents": False})))
+    deaf.learn({"south": opposite}, {"own": 0.5, "south": 0.5}, 3, 2)
+    assert all(torch.equal(a, b) for a, b in zip(listener.model._mean, deaf.model._mean, strict=True))

@@ -6,9 +6,17 @@ import torch
 from coplay import find, names
 from coplay.streams import stream
 
+# a source may need an extra to load what its tiny() wrote
+EXTRAS = {"hugging_face": "datasets"}
+
 
 @pytest.mark.parametrize("name", names("source"))
 class TestSource:
+    @pytest.fixture(autouse=True)
+    def _extra(self, name):
+        if name in EXTRAS:
+            pytest.importorskip(EXTRAS[name])
+
     def test_loads_into_its_space_and_repeats(self, name):
         source = find("source", name).tiny()
         one, two = source.load(), source.load()

@@ -181,3 +181,17 @@ def test_a_player_without_own_weight_learns_from_others_only():
         state, _ = game.play(engine, state, round)
     assert torch.equal(listener.model.moments, torch.ones(4, dtype=torch.float64))
     engine.close()
+
+
+def test_warm_up_admits_the_others_evenly_and_keeps_the_mass():
+    """In round r of a warm-up of w, the others have r/(w+1) of their mass; afterwards α is as it was."""
+    from coplay.games.sample_exchange import SampleExchange
+
+    game = SampleExchange(own_weight=0.2, own_rounds=3, warmup_rounds=3)
+    alpha = game.weights(["a", "b", "c"])
+    for round, share in ((3, 0.0), (4, 0.25), (5, 0.5), (6, 0.75), (7, 1.0), (8, 1.0)):
+        admitted = game.admitted(alpha, round)
+        assert torch.allclose(admitted.sum(1), torch.ones(3, dtype=torch.float64))
+        others = admitted - torch.diag(admitted.diag())
+        assert torch.allclose(others, share * (alpha - torch.diag(alpha.diag()))), round
+    assert torch.equal(SampleExchange(own_weight=0.2).admitted(alpha, 2), alpha)

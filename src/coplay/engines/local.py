@@ -21,13 +21,16 @@ class Local(Engine):
     Args:
         threads: Threads that torch and scikit-learn use. Sums of floats depend on it, so it is part of the config and not
             taken from the machine: the same config gives the same bits on 2 and on 64 cores.
+        keep_memory: Whether coplay's command line makes its process keep freed memory, which is faster; from Python call
+            :func:`coplay.memory.keep_freed_memory` yourself.
 
     Example:
         >>> Local(threads=2)
-        Local(threads=2)
+        Local(threads=2, keep_memory=True)
     """
 
     threads: int = Field(default=1, ge=1)
+    keep_memory: bool = True
 
     _players: dict[str, Player] = PrivateAttr(default_factory=dict)
     _game: Game | None = PrivateAttr(default=None)

@@ -98,6 +98,10 @@ class Game(Component):
         """Row i: the shares of each site's data that theory predicts in player i's model; None if there is no theory."""
         return None
 
+    def mixture_weights(self, state: State) -> Tensor | None:
+        """Row i: what player i's utility (A1) weighs its own data and the others' samples by; None if it has no such utility."""
+        return None
+
     def alive(self, replies: Sequence[Message | PlayerLost]) -> tuple[list[Message], list[PlayerLost]]:
         """Part the answers from the losses, or stop at the first loss if the settings say so.
 

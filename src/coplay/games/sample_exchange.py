@@ -13,7 +13,8 @@ References:
 
 Differs from the paper:
     The authors draw fresh samples for every gradient step; here players exchange once a round and take ``local_steps``
-    on what they received, because a message costs more than a sample. ``fresh_every_rounds`` and ``own_rounds`` are ours.
+    on what they received, because a message costs more than a sample. ``fresh_every_rounds``, ``own_rounds`` and
+    ``warmup_rounds`` are ours.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class SampleExchange(Game):
         fresh_every_rounds: Draw fresh samples every so many rounds and reuse them in between; 1 is always fresh.
         own_rounds: Rounds at the start in which everybody learns from own data alone, so that nobody learns from peers
             that know nothing yet. The equilibrium does not depend on it.
+        warmup_rounds: Rounds after these over which the others' mass grows evenly to its full value; 0 admits them at once.
 
     Example:
         >>> game = SampleExchange(own_weight=0.3)
@@ -72,6 +74,7 @@ class SampleExchange(Game):
     samples_per_round: int = Field(default=2000, ge=1)
     fresh_every_rounds: int = Field(default=1, ge=1)
     own_rounds: int = Field(default=1, ge=1)
+    warmup_rounds: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> Self:
@@ -152,7 +155,7 @@ class SampleExchange(Game):
             for to in state.players
         }
         # the counts are n·α_ij, own count included, and they are the weights: nothing is weighted again
-        counts = self._counts(alpha, state.players, seed, round) if drawing else {}
+        counts = self._counts(self.admitted(alpha, round + 1), state.players, seed, round) if drawing else {}
         asks = []
         for i, name in enumerate(state.players):
             own = state.numbers.get(f"own/{name}", 0.0) if listening and inbox[name] else alpha[i, i].item()
@@ -192,6 +195,10 @@ class SampleExchange(Game):
                 row["influence"] = equilibrium.influence_matrix(alpha).tolist()
         return after, row
 
+    def mixture_weights(self, state: State) -> Tensor:
+        """α of the living."""
+        return self._living_weights(state, int(state.numbers["seed"]))
+
     def _living_weights(self, state: State, seed: int) -> Tensor:
         """α of those who are left, rows re-normalised; a row of zeros is a player that lost its last source."""
         started = sorted((k for k in state.numbers if k.startswith("player/")), key=lambda k: state.numbers[k])
@@ -200,6 +207,14 @@ class SampleExchange(Game):
         kept = [names.index(name) for name in state.players]
         alpha = alpha[kept][:, kept]
         return torch.nan_to_num(alpha / alpha.sum(1, keepdim=True))
+
+    def admitted(self, alpha: Tensor, round: int) -> Tensor:
+        """α in a round of the warm-up: the others' mass is scaled down and goes to the player's own data."""
+        share = min(1.0, max(0, round - self.own_rounds) / (self.warmup_rounds + 1))
+        own = alpha.diag()
+        scaled = share * alpha
+        held_back = (1 - share) * (alpha.sum(1) - own)
+        return scaled - torch.diag(scaled.diag()) + torch.diag(own + held_back)
 
     def _counts(self, alpha: Tensor, players: Sequence[str], seed: int, round: int) -> dict[str, dict[str, int]]:
         """For each receiver i, how many of its n samples come from whom: n·α_ij, rounded without bias."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -11,7 +12,13 @@ from torch import Tensor
 
 from coplay.components import Component
 from coplay.metrics.features import DomainClassifier
-from coplay.space import Samples
+from coplay.space import Samples, Space
+
+LABEL = "class"
+"""Name of the variable that holds a generated sample's class."""
+
+_NORMAL_975 = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution: ± so many standard errors hold 95 %."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,8 @@ class Value:
         better: Which direction is better; None where neither is.
         n: Number of generated samples it was measured on.
         n_real: Number of real samples it was compared with; 0 for none.
+        low: Lower end of its 95 % interval; None where none is given.
+        high: Upper end of its 95 % interval; None where none is given.
     """
 
     value: float | list[float]
@@ -31,10 +40,58 @@ class Value:
     better: Literal["higher", "lower"] | None
     n: int
     n_real: int = 0
+    low: float | None = None
+    high: float | None = None
 
     def json(self) -> dict[str, Any]:
         """For the record."""
         return asdict(self)
+
+
+def normal_interval(estimate: float, standard_error: float) -> tuple[float, float]:
+    """The 95 % interval of an estimate whose error is about normal.
+
+    Example:
+        >>> [round(end, 2) for end in normal_interval(1.0, 0.5)]
+        [0.02, 1.98]
+    """
+    return estimate - _NORMAL_975 * standard_error, estimate + _NORMAL_975 * standard_error
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share that was counted as ``hits`` of ``n`` independent samples.
+
+    Unlike the normal interval it never leaves [0, 1], and it has a width where all or none are hits.
+
+    Args:
+        hits: How many samples have the property.
+        n: How many samples there are, at least one.
+
+    Example:
+        >>> [round(end, 4) for end in wilson(5, 10)], [round(end, 4) for end in wilson(0, 10)]
+        ([0.2366, 0.7634], [0.0, 0.2775])
+
+    References:
+        Probable Inference, the Law of Succession, and Statistical Inference (E. B. Wilson, Journal of the American
+        Statistical Association 22, 1927).
+    """
+    share, extra = hits / n, _NORMAL_975**2 / n
+    middle = (share + extra / 2) / (1 + extra)
+    half = math.sqrt(extra * (share * (1 - share) + extra / 4)) / (1 + extra)
+    # at 0 and at n hits one end is exactly 0 or 1, which rounding would miss
+    return (0.0 if hits == 0 else middle - half), (1.0 if hits == n else middle + half)
+
+
+def share_value(hits: int, of: int, unit: str, better: Literal["higher", "lower"], n: int, n_real: int) -> Value:
+    """The value ``hits / of`` with Wilson's interval.
+
+    Example:
+        >>> found = share_value(3, 4, "share", "higher", n=4, n_real=9)
+        >>> found.value, round(found.low, 3), round(found.high, 3), found.n, found.n_real
+        (0.75, 0.301, 0.954, 4, 9)
+    """
+    low, high = wilson(hits, of)
+    return Value(hits / of, unit, better, n, n_real, low, high)
 
 
 @dataclass(frozen=True)
@@ -86,6 +143,11 @@ class Observed:
         return self.reference.classifier.classify(self.features)
 
 
+def complete(samples: Samples, space: Space) -> bool:
+    """Whether the samples have every variable of the space."""
+    return all(name in samples.keys() for name in space)
+
+
 class Stat(ABC):
     """A mergeable statistic: ``observe(a).merge(observe(b))`` equals ``observe(a and b)``."""
 
@@ -103,7 +165,7 @@ class Metric(Component):
 
     def applies(self, observed: Observed) -> bool:
         """Whether there is what this metric needs: by default samples that the domain classifier can see."""
-        return all(name in observed.samples.keys() for name in observed.reference.classifier.space)
+        return complete(observed.samples, observed.reference.classifier.space)
 
     @abstractmethod
     def observe(self, observed: Observed) -> Stat:

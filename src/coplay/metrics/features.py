@@ -56,6 +56,7 @@ class DomainClassifier:
         test: Samples,
         test_labels: Tensor,
         report: Callable[[int, int], None] = lambda done, of: None,
+        steps: int | None = None,
     ) -> None:
         """Train on the training split, then measure accuracy and confusion on the test split.
 
@@ -65,10 +66,11 @@ class DomainClassifier:
             test: Other real samples.
             test_labels: Their classes.
             report: Called now and then with the steps done and the steps in all.
+            steps: Training steps; None chooses by the number of samples, between 1,200 and 4,000.
         """
         x, y = self._inputs(train), train_labels
         generator = stream(self._seed, "classifier order")
-        steps = min(max(_STEPS[0], 5 * len(x) // _BATCH), _STEPS[1])
+        steps = steps or min(max(_STEPS[0], 5 * len(x) // _BATCH), _STEPS[1])
         network = nn.Sequential(self._body, self._head).train()
         optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)

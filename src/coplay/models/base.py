@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from coplay.components import Component
-from coplay.space import Samples, Space, join, pick
+from coplay.space import Samples, Space, Variable, join, pick
 from coplay.streams import unbiased_counts
 
 
@@ -114,6 +114,10 @@ class LocalModel(Component):
 
     learns_incomplete: ClassVar[bool] = False
     """Whether the model learns from samples in which some of its variables are missing (A5)."""
+
+    def latent_variables(self) -> Mapping[str, Variable]:
+        """Latents that travel with this model's samples, by name; nobody observes them, who knows them may learn from them."""
+        return {}
 
     @property
     def title(self) -> str:

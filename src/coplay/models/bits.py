@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from coplay.space import Samples, Variable
 
 
 def draw_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
@@ -45,3 +49,25 @@ def log_bits(logits: Tensor, bits: Tensor) -> Tensor:
         tensor([0.1250])
     """
     return -F.binary_cross_entropy_with_logits(logits.float(), bits, reduction="none").flatten(1).sum(1)
+
+
+def two_layers(sizes: tuple[int, int]) -> dict[str, Variable]:
+    """Latents z0 and z1 as variables that samples can carry."""
+    return {f"z{layer}": Variable(kind="binary", shape=(size,)) for layer, size in enumerate(sizes)}
+
+
+def carried(parts: Sequence[Samples], *latents: Tensor) -> tuple[Tensor, ...]:
+    """Latents of the rows of ``parts``, one part after the other: those that came with a part, else the given ones.
+
+    Args:
+        parts: Sample sets, some with variables ``z0``, ``z1``.
+        latents: z0, z1 by the encoder, each of shape (n, size).
+    """
+    found = [z.clone() for z in latents]
+    start = 0
+    for part in parts:
+        for layer, z in enumerate(found):
+            if f"z{layer}" in part.keys():
+                z[start : start + len(part)] = part[f"z{layer}"].float()
+        start += len(part)
+    return tuple(found)

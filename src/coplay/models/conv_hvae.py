@@ -25,9 +25,9 @@ from torch.nn import functional as F
 
 from coplay.errors import ModelError
 from coplay.models.base import Mixture
-from coplay.models.bits import draw_bits, draw_latents, log_bits
+from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
 from coplay.models.neural import NeuralModel
-from coplay.space import Samples, Space, Variable
+from coplay.space import Samples, Space, Variable, join
 
 
 class ConvHvae(NeuralModel):
@@ -41,6 +41,8 @@ class ConvHvae(NeuralModel):
         hidden: Width of the fully connected layers.
         prior: ``"independent"`` as in the paper, or ``"chain"``, in which every bit also depends linearly on those before.
         draw: For real pixels: ``"sample"`` adds the Gaussian's noise to what is drawn, ``"mean"`` leaves it out.
+        send_latents: Whether (z0, z1) travel with what is drawn, for players with the same latents to learn from, as in the
+            authors' MNIST experiment; otherwise the encoder of each completes what it receives.
 
     Example:
         >>> space = Space({"image": Variable(kind="binary", shape=(8, 8)), "class": Variable(kind="categorical", classes=3)})
@@ -59,6 +61,7 @@ class ConvHvae(NeuralModel):
     hidden: int = Field(default=256, ge=1)
     prior: Literal["independent", "chain"] = "chain"
     draw: Literal["sample", "mean"] = "sample"
+    send_latents: bool = False
     learning_rate: float = Field(default=2e-3, gt=0)
 
     _net: Any = PrivateAttr()  # a _Conditionals; joint_classifier puts one more network beside them
@@ -77,8 +80,10 @@ class ConvHvae(NeuralModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
-        x, c = self._tensors(mixture.batch(self.batch, generator))
-        yield "decoder", -self._net.log_joint(*self._net.encode(x, c, generator), x, c).mean()
+        parts = mixture.drawn(self.batch, generator)
+        x, c = self._tensors(join([self._space.restrict(part) for part in parts]))
+        z0, z1 = carried(parts, *self._net.encode(x, c, generator))
+        yield "decoder", -self._net.log_joint(z0, z1, x, c).mean()
         drawn = self._net.draw(len(x), None, generator)
         yield "encoder", -self._net.log_encoder(*drawn).mean()
 
@@ -90,11 +95,17 @@ class ConvHvae(NeuralModel):
         """Draw images of given classes, shape (n,); None where there are no classes."""
         with self.averaged(), torch.no_grad(), self.autocast():
             c = self._net.one_hot(classes) if classes is not None else None
-            parts = [self._images(part, c, start, generator) for start, part in _slices(n, 1000)]
-        values = {self._image: torch.cat(parts)}
+            parts = [self._drawn(part, c, start, generator) for start, part in _slices(n, 1000)]
+        z0, z1, images = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        values = {self._image: images}
         if self._class and classes is not None:
             values[self._class] = classes
-        return self._space.samples(**{name: values[name] for name in self._space})
+        latents = {"z0": z0.byte(), "z1": z1.byte()} if self.send_latents else {}
+        return self._space.samples(**{name: values[name] for name in self._space}, **latents)
+
+    def latent_variables(self) -> Mapping[str, Variable]:
+        """z0 and z1, if they travel."""
+        return two_layers(self.latents) if self.send_latents else {}
 
     def _classes(self, n: int, generator: torch.Generator) -> Tensor | None:
         if not self._class:
@@ -102,11 +113,11 @@ class ConvHvae(NeuralModel):
         with self.averaged(), torch.no_grad():
             return torch.multinomial(self._net.decoder.c_logits.softmax(0), n, replacement=True, generator=generator)
 
-    def _images(self, n: int, c: Tensor | None, start: int, generator: torch.Generator) -> Tensor:
+    def _drawn(self, n: int, c: Tensor | None, start: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         part = None if c is None else c[start : start + n]
-        _, _, x, _ = self._net.draw(n, part, generator, mean=self.draw == "mean")
+        z0, z1, x, _ = self._net.draw(n, part, generator, mean=self.draw == "mean")
         v = self._space[self._image]
-        return x.reshape(n, *v.shape).clamp(*v.range).to(v.dtypes[0])
+        return z0, z1, x.reshape(n, *v.shape).clamp(*v.range).to(v.dtypes[0])
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n). With a class, p(x, c, z) and q(z|x, c)."""

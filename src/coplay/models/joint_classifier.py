@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from coplay.errors import ModelError
 from coplay.models.base import Mixture
+from coplay.models.bits import carried
 from coplay.models.conv_hvae import ConvHvae, Convolutions
 from coplay.space import Samples, Space, join
 
@@ -79,7 +80,8 @@ class JointClassifier(ConvHvae):
         loss = torch.zeros(())
         if seen:
             x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
-            loss = loss - self._net.log_joint(*self._net.encode(x, c, generator), x, c).sum()
+            z0, z1 = carried(seen, *self._net.encode(x, c, generator))
+            loss = loss - self._net.log_joint(z0, z1, x, c).sum()
         for part in labels_alone:
             loss = loss - self._net.decoder.c_logits.log_softmax(0)[part[self._label]].sum()
         yield "decoder", loss / sum(map(len, parts))
@@ -106,7 +108,7 @@ class JointClassifier(ConvHvae):
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
         """A sample set with the class from p(c|x) or the image from p(x|c), by the parameters that are learning."""
         if self._image in part.keys() and self._label in part.keys():
-            return part
+            return self._space.restrict(part)
         n = len(part)
         with torch.no_grad():
             if self._image in part.keys():
@@ -115,7 +117,7 @@ class JointClassifier(ConvHvae):
                 drawn = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
                 return self._space.samples(**{self._image: part[self._image], self._label: drawn})
             c = part[self._label]
-            images = self._images(n, self._net.one_hot(c), 0, generator)
+            _, _, images = self._drawn(n, self._net.one_hot(c), 0, generator)
             return self._space.samples(**{self._image: images, self._label: c})
 
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:

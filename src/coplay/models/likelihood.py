@@ -84,7 +84,7 @@ class Gain:
     """What one player would still gain by playing on alone: its part of the Nash gap (A3).
 
     Args:
-        value: Utility gained on held-out samples, in nats per sample.
+        value: Utility gained on held-out samples, in nats per sample; infinite where some were impossible before.
         error: Its standard error.
         n: Held-out samples.
     """
@@ -132,9 +132,10 @@ def gain(
         before, after = (log_prob(m, part.samples, draws, generator) for m in (model, twin))
         assert before is not None
         assert after is not None
-        difference = after.value - before.value  # of the same samples, so that what is alike in both cancels
+        # of the same samples, so that what is alike in both cancels; what stays impossible gains nothing
+        difference = torch.where(after.value == before.value, 0.0, after.value - before.value)
         value += part.weight * difference.mean().item()
-        spread = difference.var().item() if len(difference) > 1 else 0.0
+        spread = difference.var().item() if len(difference) > 1 and difference.isfinite().all() else 0.0
         if part.name == "own":  # all of π_i is there: only importance weighting errs
             spread = (after.error.square() + before.error.square()).mean().item()
         variance += part.weight**2 * spread / len(difference)

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from coplay.errors import ModelError
 from coplay.models.base import Mixture
-from coplay.models.bits import draw_bits, draw_latents, log_bits
+from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
 from coplay.models.neural import NeuralModel
-from coplay.space import Samples, Space
+from coplay.space import Samples, Space, Variable
 
 
 class SymmetricHvae(NeuralModel):
@@ -38,6 +38,8 @@ class SymmetricHvae(NeuralModel):
         hidden: Width of the two hidden layers of each conditional.
         prior: ``"independent"`` as in the paper: p(z0) uniform, bits of z1 independent given z0; or ``"chain"``: in both,
             every bit also depends linearly on the bits before it, and p(z0) is learned.
+        send_latents: Whether (z0, z1) travel with what is drawn, for players with the same latents to learn from, as in the
+            authors' MNIST experiment; otherwise the encoder of each completes what it receives.
 
     Example:
         >>> from coplay import Variable
@@ -54,6 +56,7 @@ class SymmetricHvae(NeuralModel):
     latents: tuple[PositiveInt, PositiveInt] = (8, 16)
     hidden: int = Field(default=128, ge=1)
     prior: Literal["independent", "chain"] = "chain"
+    send_latents: bool = False
     batch: int = Field(default=200, ge=2)
     learning_rate: float = Field(default=5e-3, gt=0)
 
@@ -72,15 +75,22 @@ class SymmetricHvae(NeuralModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
-        x = self._space.flatten(mixture.batch(self.batch, generator))
-        yield "decoder", self._net.decoder_loss(*self._net.encode(x, generator), x)
+        parts = mixture.drawn(self.batch, generator)
+        x = torch.cat([self._space.flatten(part) for part in parts])
+        z0, z1 = carried(parts, *self._net.encode(x, generator))
+        yield "decoder", self._net.decoder_loss(z0, z1, x)
         yield "encoder", self._net.encoder_loss(*self._net.draw(self.batch, generator))
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw z0, z1 and x in turn, from the running mean of the parameters."""
         with self.averaged(), torch.no_grad():
-            _, _, x = self._net.draw(n, generator)
-        return self._space.unflatten(x)
+            z0, z1, x = self._net.draw(n, generator)
+        drawn = self._space.unflatten(x)
+        return drawn.update({"z0": z0.byte(), "z1": z1.byte()}) if self.send_latents else drawn
+
+    def latent_variables(self) -> Mapping[str, Variable]:
+        """z0 and z1, if they travel."""
+        return two_layers(self.latents) if self.send_latents else {}
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n)."""

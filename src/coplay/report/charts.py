@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from coplay.report.figures import INK, MUTED, PALE, canvas, png
 from coplay.report.parts import number, words
@@ -125,7 +125,11 @@ def curves(
             }
             axes.plot(line.rounds, values, dash, linewidth=wide, markersize=size, **style)
         axes.set_title(titles[quantity], loc="left", fontsize=9.5, color=INK, parse_math=False)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        rounds = sorted({round for line in lines for round in line.rounds})
+        if len(rounds) <= 8:
+            axes.set_xticks(rounds)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_xlabel("round", fontsize=8.5, color=MUTED)
         _tidy(axes)
     figure.legend(handles=keys, loc="outside upper center", ncols=min(len(keys), across), frameon=False, fontsize=9)
@@ -153,6 +157,91 @@ def _keys(lines: Sequence[Line], players: Sequence[str], games: Sequence[str]) -
         said, dash = f"{words(game)}{', mean' if means else ''}", _DASHES[min(games.index(game), 2)]
         keys.append(Line2D([], [], color=INK if means else MUTED, linestyle=dash, label=said))
     return keys
+
+
+@dataclass(frozen=True)
+class Band:
+    """One arm's values with their spread over the seeds, lists of one length; ``level`` draws the last value across."""
+
+    arm: str
+    x: Sequence[float]
+    mean: Sequence[float]
+    std: Sequence[float | None]
+    level: bool = False
+
+
+def bands(
+    panels: Mapping[str, Sequence[Band]], titles: Mapping[str, str], styles: Mapping[str, tuple[int, int]], x_label: str,
+    *, rounds: bool = False,
+) -> bytes:  # fmt: skip
+    """One panel per quantity, one line per arm, a band of one standard deviation about it.
+
+    Positive values that span more than a factor of thirty are drawn on a logarithmic scale.
+
+    Args:
+        panels: Arms by quantity.
+        titles: Title by quantity.
+        styles: Number of the colour and of the dashes, by arm, in the order of the legend.
+        x_label: What the horizontal axis shows.
+        rounds: Whether x are rounds, so that ticks stand at those that were measured.
+    """
+    width, columns = (_WIDE, 2 if len(panels) in (2, 4) else 3) if len(panels) > 1 else (0.6 * _WIDE, 1)
+    keys = [_band_key(arm, *style) for arm, style in styles.items()]
+    across = max(1, min(len(keys), int(width / (0.75 + 0.072 * max(map(len, styles))))))
+    height = 2.7 + 0.2 * math.ceil(len(keys) / across) / math.ceil(len(panels) / columns)
+    figure, grid = _panels(len(panels), columns, height, width)
+    for axes, (quantity, arms) in zip(grid, panels.items(), strict=True):
+        for band in arms:
+            _band(axes, band, *styles[band.arm])
+        values = [v for band in arms for v in band.mean if math.isfinite(v)]
+        log = bool(values) and min(values) > 0 and max(values) > 30 * min(values)
+        if log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(lambda value, _: number(value))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_title(
+            titles[quantity] + (", log scale" if log else ""), loc="left", fontsize=9.5, color=INK, parse_math=False
+        )
+        axes.set_xlabel(x_label, fontsize=8.5, color=MUTED)
+        if rounds:
+            axes.set_xticks(_ticks(sorted({int(x) for band in arms for x in band.x})))
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+        _tidy(axes)
+    figure.legend(handles=keys, loc="outside upper center", ncols=across, frameon=False, fontsize=9)
+    return png(figure)
+
+
+def _band(axes: Axes, band: Band, colour: int, dash: int) -> None:
+    shade, face = COLOURS[colour % len(COLOURS)], "white" if colour >= len(COLOURS) else COLOURS[colour % len(COLOURS)]
+    mean = np.array([v if math.isfinite(v) else math.nan for v in band.mean])
+    std = np.array([0.0 if s is None or not math.isfinite(s) else s for s in band.std])
+    if band.level:
+        axes.axhline(mean[-1], color=shade, linestyle=_DASHES[dash], linewidth=1.3, alpha=0.8)
+        if std[-1]:
+            axes.axhspan(mean[-1] - std[-1], mean[-1] + std[-1], color=shade, alpha=0.1, linewidth=0)
+        return
+    mark = "o" if len(mean) <= 20 else None
+    axes.plot(
+        band.x, mean, _DASHES[dash], color=shade, linewidth=1.6, marker=mark, markersize=3.4, markerfacecolor=face
+    )
+    if std.any():
+        axes.fill_between(band.x, mean - std, mean + std, color=shade, alpha=0.15, linewidth=0)
+
+
+def _band_key(arm: str, colour: int, dash: int) -> Line2D:
+    shade = COLOURS[colour % len(COLOURS)]
+    face = "white" if colour >= len(COLOURS) else shade
+    return Line2D(
+        [], [], color=shade, linestyle=_DASHES[dash], marker="o", markersize=4, markerfacecolor=face, label=arm
+    )
+
+
+def _ticks(rounds: Sequence[int], most: int = 7) -> list[int]:
+    """Measured rounds to write on an axis: all, or some at about equal steps, the last among them."""
+    step = math.ceil(len(rounds) / most) if rounds else 1
+    return list(rounds[::-1][::step][::-1])
 
 
 def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:

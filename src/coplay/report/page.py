@@ -51,7 +51,7 @@ def write(result: Result) -> Path:
     for figure in (figure for part in sections for figure in part.figures):
         storage.write_atomically(result.folder / "figures" / f"{figure.name}.png", figure.png)
     storage.write_json(result.folder / "report.json", plain(data))
-    html = _template().render(
+    html = template().render(
         title=title,
         sentence=sentence,
         status=status,
@@ -64,7 +64,8 @@ def write(result: Result) -> Path:
     return page
 
 
-def _template() -> Template:
+def template() -> Template:
+    """The page's template, which a comparison shares."""
     text = resources.files("coplay.report").joinpath("template.html").read_text(encoding="utf-8")
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         text

@@ -34,7 +34,8 @@ def section(result: Result) -> Section:
     images = [name for name in names if is_image(space[name])]
     others = [name for name in names if name not in images]
     players, notes = first_players(player_names(result))
-    pictures = [_grid(shown, name, space[name], players, result.main.name) for name in images]
+    real = result.real_samples()
+    pictures = [_grid(shown, name, space[name], players, result.main.name, real.get(name)) for name in images]
     data = {
         "variables": {name: str(space[name]) for name in names},
         "columns": [
@@ -77,7 +78,7 @@ def _evenly(items: list[int], count: int) -> list[int]:
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
 
 
-def _grid(shown: Shown, name: str, variable: Variable, players: list[str], main: str) -> Figure:
+def _grid(shown: Shown, name: str, variable: Variable, players: list[str], main: str, real: Tensor | None) -> Figure:
     headings = {
         column: f"round {column[1]}" if column[0] == main else f"{words(column[0])},\nround {column[1]}"
         for column in shown
@@ -89,17 +90,23 @@ def _grid(shown: Shown, name: str, variable: Variable, players: list[str], main:
         if name in there.get(player, {})
     }
     side = max(1, min(5, 200 // max(variable.shape[-2:]), math.isqrt(min(len(values) for values in present.values()))))
+    first = sum(game == main for game, _ in shown)
+    columns, note = list(headings.values()), ""
+    if real is not None and len(real) >= side * side:
+        columns, note = [*columns, "real,\ntest split"], " Last: real samples that nobody learned from."
+        for k, player in enumerate(players):  # other ones in every row, as far as they last
+            start = k * side * side % (len(real) - side * side + 1)
+            present[player, columns[-1]] = real[start : start + side * side].float().numpy()
     low, high, said = _range(variable, list(present.values()))
     cells = {
         key: figures.mosaic(values[: side * side], side, low, high, dark_ink=variable.kind == "binary")
         for key, values in present.items()
     }
-    first = sum(game == main for game, _ in shown)
-    png = figures.mosaics(cells, players, list(headings.values()), first)
+    png = figures.mosaics(cells, players, columns, first)
     beside = " Beside: the same player's models in the games carried along." if first < len(headings) else ""
     caption = (
         f"{words(name)} ({variable}): the first {side * side} samples drawn after a round of {words(main)}, one row "
-        f"per player.{beside} {said}"
+        f"per player.{beside}{note} {said}"
     )
     return Figure(f"samples-{name}", png, f"Grids of generated samples of {name} per player and round", caption)
 

@@ -1,0 +1,125 @@
+"""What the settings that make small budgets count do to samples: each lever on and off, everything else alike.
+
+python benchmarks/levers.py          # 3 seeds; writes benchmarks/results/levers.json
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import common
+import torch
+
+from coplay import Config, Federation, find, load_player
+from coplay.data.sources.base import LABEL
+from coplay.metrics.base import Observed, Reference
+from coplay.metrics.features import DomainClassifier
+from coplay.models.base import Mixture, Part
+from coplay.models.likelihood import log_prob
+from coplay.space import pick
+from coplay.streams import stream
+
+SEEDS = (1, 2, 3)
+ALONE = {"players": {"alone": {}}, "game": {"name": "isolated", "rounds": 10, "local_steps": 200}}
+DISJOINT = {"partition": {"name": "by_class", "classes": {"low": [0, 1, 2, 3, 4], "high": [5, 6, 7, 8, 9]}}}
+
+
+@cache
+def reference() -> Reference:
+    """One classifier for all runs."""
+    data = find("source", "digits")().load()
+    space = data.space.only(["image"])
+    classifier = DomainClassifier(space, data.classes, seed=1)
+    train, test = space.restrict(data.train), space.restrict(data.test)
+    classifier.fit(train, data.train[LABEL], test, data.test[LABEL])
+    return Reference(test, classifier, data.test[LABEL])
+
+
+def played(seed: int, model: Mapping[str, Any], **sections: Any) -> dict[str, float]:
+    """Measured at the end of a run, mean over players."""
+    measure = {"metrics": [], "every_rounds": 1000, "samples": 100}
+    config = Config.from_dict({"seed": seed, "model": model, "measure": measure, **(sections or ALONE)})
+    values: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        result = Federation(config).run(Path(folder) / "run")
+        predicted = result.predicted(result.main.name)
+        for name in config.player_names:
+            samples = load_player(result.folder, name).draw(5000, 0, "benchmark")
+            observed = Observed(samples, reference(), torch.tensor(predicted[name]))
+            for metric in ("class_shares", "domain_score", "fid"):
+                for key, value in find("metric", metric)().observe(observed).result().items():
+                    values.setdefault(key, []).append(value.value)
+    return {key: statistics.fmean(values[key]) for key in ("fid", "domain_score", "distance_to_prediction")}
+
+
+def averaging(seed: int, on: bool) -> dict[str, float]:
+    return played(seed, {"name": "symmetric_hvae", "average": 0.999 if on else 0.0})
+
+
+def schedule(seed: int, on: bool) -> dict[str, float]:
+    # without the running mean, which hides what the falling rate does
+    return played(
+        seed, {"name": "symmetric_hvae", "average": 0.0, "hold_steps": 1000, "decay_steps": 1000 if on else 0}
+    )
+
+
+def warm_up(seed: int, on: bool) -> dict[str, float]:
+    game = {"name": "sample_exchange", "own_weight": 0.2, "rounds": 40, "local_steps": 50, "samples_per_round": 5000}
+    game |= {"own_rounds": 10, "warmup_rounds": 10} if on else {}
+    model = {"name": "symmetric_hvae", "hold_steps": 1000, "decay_steps": 1000}
+    return played(seed, model, players={"low": {}, "high": {}}, data=DISJOINT, game=game)
+
+
+def early_stopping(seed: int, on: bool) -> dict[str, float]:
+    """100 digits: log p of test digits under what is sampled from in the end."""
+    data = find("source", "digits")().load()
+    space = data.space.only(["image"])
+    few = space.restrict(pick(data.train, torch.randperm(len(data.train), generator=stream(seed, "few"))[:100]))
+    model = find("model", "symmetric_hvae")(validation=0.2 if on else 0.0, patience=5)
+    model.setup(space, seed)
+    for turn in range(40):
+        model.learn(Mixture((Part("own", few, 1.0),)), 50, stream(seed, "learn", turn))
+    found = log_prob(model, space.restrict(data.test), 50, stream(seed, "draws"))
+    assert found is not None
+    return {"test_log_p": found.mean[0]}
+
+
+def bfloat16(seed: int, on: bool) -> dict[str, float]:
+    model = {"name": "conv_hvae", "precision": "bfloat16" if on else "float32", "hold_steps": 1000, "decay_steps": 1000}
+    return played(seed, model)
+
+
+LEVERS: dict[str, Callable[[int, bool], dict[str, float]]] = {
+    "running mean of parameters (average)": averaging,
+    "falling learning rate (decay_steps)": schedule,
+    "own data first, others admitted gradually (own_rounds, warmup_rounds)": warm_up,
+    "early stopping (validation), 100 digits": early_stopping,
+    "bfloat16 (precision)": bfloat16,
+}
+
+
+def main() -> None:
+    rows: dict[str, Any] = {}
+    for name, lever in LEVERS.items():
+        cells = {on: [lever(seed, on) for seed in SEEDS] for on in (False, True)}
+        rows[name] = {
+            key: {
+                state: {"mean": statistics.fmean(v), "std": statistics.stdev(v), "values": v}
+                for state, v in (("off", [c[key] for c in cells[False]]), ("on", [c[key] for c in cells[True]]))
+            }
+            for key in cells[True][0]
+        }
+        for key, row in rows[name].items():
+            said = ", ".join(f"{state} {row[state]['mean']:.3f} ± {row[state]['std']:.3f}" for state in ("off", "on"))
+            print(f"{name}: {key}: {said}", flush=True)
+    data = "8×8 digits of scikit-learn, 497 test samples"
+    common.save("levers", {"seeds": list(SEEDS), "data": data, "samples": 5000, "levers": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,440 @@
+"""Comparisons: arms and numbers of written records, sweeps of real runs, and the files that come of them."""
+
+import csv
+import json
+import math
+import re
+import statistics
+
+import pytest
+import torch
+
+from coplay import cli
+from coplay.compare import Comparison
+from coplay.config import Config
+from coplay.errors import ConfigError, CoplayError, RunFolderError
+from coplay.federation import Federation
+from coplay.report.comparison import cost_tables, score_table, write
+from coplay.report.tensorboard import write_events
+from coplay.result import Result
+from coplay.sweep import Sweep
+
+MEASURED = ("fid", "lower"), ("domain_score", "higher")
+SMALL = """
+title = "Small"
+players = 2
+model = "exponential_family"
+[game]
+name = "sample_exchange"
+rounds = 3
+samples_per_round = 50
+[measure]
+metrics = []
+samples = 100
+every_rounds = 1
+shown = 9
+[checkpoint]
+every_rounds = 1
+"""
+
+
+@pytest.fixture
+def record(tmp_path, small_config):
+    """Writes the record of a run that was never played; returns its folder."""
+
+    def build(name, scores, *, seed=1, n=100, games=("sample_exchange",), status="finished", changes=None, **sections):
+        config = small_config(seed=seed, compare=list(games[1:]), **sections).to_dict()
+        folder = tmp_path / name
+        test = {"name": "digits", "train": 1300, "test": 497, "space": {}, "counts": {}}
+        classifier = {"accuracy": 0.9 + seed / 100, "n_test": 497}
+        versions = {"python": "3.11", "machine": "x86_64", "coplay": "0.1.0"}
+        told = {
+            "status": status,
+            "config": config,
+            "versions": versions,
+            "data": test,
+            "notes": [],
+            "classifier": classifier,
+        }
+        told |= {"games": {game: {} for game in games}} | (changes or {})
+        for game in games:
+            (folder / game).mkdir(parents=True)
+            rows = []
+            for round, by_player in enumerate(scores, 1):
+                measured = {
+                    player: {
+                        q: {"value": value + i, "unit": "u", "better": better, "n": n, "n_real": 497, "low": value - 1}
+                        for i, (q, better) in enumerate(MEASURED)
+                    }
+                    for player, value in by_player.items()
+                }
+                seconds = {"learning": 2.0, "sampling": 1.0, "exchange": 0.5, "evaluation": 9.0, "bookkeeping": 0.1}
+                rows.append({"round": round, "players": {}, "measured": measured, "seconds": seconds})
+            (folder / game / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            link = {"sender": "north", "receiver": "south", "samples": 5}
+            traffic = [link | {"purpose": "exchange", "bytes": 2048}, link | {"purpose": "evaluation", "bytes": 512}]
+            (folder / game / "checkpoint.json").write_text(json.dumps({"round": len(rows), "traffic": traffic}))
+        (folder / "run.json").write_text(json.dumps(told))
+        return folder
+
+    return build
+
+
+def game(**settings):
+    return {"name": "sample_exchange", "rounds": 3, "local_steps": 2, "samples_per_round": 50, **settings}
+
+
+def texts(comparison):
+    return [note["text"] for note in comparison.notes()]
+
+
+def test_runs_that_differ_in_the_seed_are_one_arm_and_its_numbers_are_right(record):
+    scores = {1: (10.0, 20.0), 2: (12.0, 24.0), 3: (16.0, 20.0)}
+    folders = [
+        record(f"s{seed}", [{"north": 99.0, "south": 99.0}, {"north": a, "south": b}], seed=seed)
+        for seed, (a, b) in scores.items()
+    ]
+    (arm,) = Comparison.load([*folders, folders[0]]).arms
+    means = [15.0, 18.0, 18.0]
+    assert arm.label == "sample exchange"
+    assert dict(arm.score("fid").values) == dict(zip((1, 2, 3), means, strict=True))
+    assert arm.score("fid").mean == 17.0
+    assert arm.score("fid").std == pytest.approx(math.sqrt(3.0))  # ((-2)² + 1² + 1²) / 2
+    assert arm.score("domain_score").mean == 18.0
+    assert arm.player_score("south", "fid").mean == pytest.approx(64 / 3)
+    costs = arm.costs()
+    assert costs["bytes_exchange"].mean == 2048
+    assert costs["bytes_evaluation"].mean == 512
+    assert costs["bytes_checkpoint"].mean == 0
+    assert costs["seconds_learning"].mean == 4.0
+    assert costs["rounds"].mean == 2
+    assert costs["steps"].mean == 4
+    assert costs["flops"] is None
+    curve = arm.curve("fid")
+    assert curve["round"] == [1, 2]
+    assert curve["mean"] == [99.0, 17.0]
+    assert curve["std"] == [0.0, pytest.approx(math.sqrt(3.0))]
+    assert curve["bytes"] == [0.0, 2048.0]  # in the first round everybody is alone
+    assert curve["seconds"] == [3.5, 7.0]
+
+
+def test_arms_are_labelled_by_what_differs(record):
+    last = [{"north": 1.0, "south": 3.0}]
+    folders = [
+        record(f"{weight}-{seed}", last, seed=seed, game=game(own_weight=weight), games=("sample_exchange", "isolated"))
+        for weight in (0.1, 0.3)
+        for seed in (1, 2)
+    ]
+    found = Comparison.load(folders)
+    assert [arm.label for arm in found.arms] == [
+        "own_weight=0.1, sample exchange", "own_weight=0.1, isolated",
+        "own_weight=0.3, sample exchange", "own_weight=0.3, isolated",
+    ]  # fmt: skip
+    assert found.differences == {"game.own_weight": {"own_weight=0.1": 0.1, "own_weight=0.3": 0.3}}
+    assert all(list(arm.runs) == [1, 2] for arm in found.arms)
+
+
+def test_a_component_is_called_by_its_kind_and_implies_its_defaults(record):
+    last = [{"north": 1.0, "south": 3.0}]
+    plain = record("plain", last)
+    other = record("other", last, game={"name": "isolated", "rounds": 3, "local_steps": 2}, games=("isolated",))
+    third = record("third", last, model={"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2})
+    assert [arm.label for arm in Comparison.load([plain, other]).arms] == ["game=sample_exchange", "game=isolated"]
+    assert [arm.label for arm in Comparison.load([plain, third]).arms] == [
+        "model=exponential_family",
+        "model=KernelDensity",
+    ]
+
+
+def test_labels_that_would_be_too_long_are_letters(record):
+    last = [{"north": 1.0, "south": 3.0}]
+    matrices = [[[0.5, 0.5], [0.25, 0.75]], [[0.5, 0.5], [0.125, 0.875]]]
+    folders = [
+        record(f"m{i}", last, game={"name": "sample_exchange", "alpha": alpha}) for i, alpha in enumerate(matrices)
+    ]
+    assert [arm.label for arm in Comparison.load(folders).arms] == [
+        "alpha=[[0.5,0.5],[0.25,0.75]]", "alpha=[[0.5,0.5],[0.125,0.875]]"
+    ]  # fmt: skip
+    wide = record(
+        "wide", last, title="x", data={"partition": {"name": "by_count", "counts": {"north": [40] * 10, "south": 9}}}
+    )
+    assert [arm.label for arm in Comparison.load([folders[0], wide]).arms] == ["A", "B"]
+
+
+def test_different_sample_counts_are_told_beside_the_numbers(record):
+    few = record("few", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 2000}, n=2000)
+    many = record("many", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 5000}, n=5000)
+    found = Comparison.load([few, many])
+    assert "FID: 2,000 and 5,000 samples, not comparable" in texts(found)
+    assert {"fid", "domain_score"} == {q for note in found.notes() for q in note["metrics"]}
+    assert "FID ↓ *" in score_table(found.data()).header
+    assert [arm.label for arm in found.arms] == ["samples=2000", "samples=5000"]
+
+
+def test_different_data_references_players_and_versions_are_told(record):
+    last = [{"north": 1.0, "south": 3.0}]
+    here = record("here", last)
+    other = {"name": "faces", "train": 10, "test": 5, "space": {}, "counts": {}}
+    there = record("there", last, game=game(own_weight=0.5), changes={"data": other})
+    assert any("different data: digits" in text and "faces" in text for text in texts(Comparison.load([here, there])))
+    odd = {"accuracy": 0.5, "n_test": 497}
+    third = record("third", last, game=game(own_weight=0.5), changes={"classifier": odd})
+    assert any("seed 1: arms were measured with different domain" in t for t in texts(Comparison.load([here, third])))
+    second = record("second", last, seed=2, game=game(own_weight=0.5))
+    assert any("arms have different seeds" in text for text in texts(Comparison.load([here, second])))
+    alone = record("alone", [{"north": 1.0}], game=game(own_weight=0.5))
+    assert any("means over different players" in text for text in texts(Comparison.load([here, alone])))
+    newer = record(
+        "newer", last, seed=2, changes={"versions": {"python": "3.12", "machine": "x86_64", "coplay": "0.1.0"}}
+    )
+    assert "runs were made with different python: 3.11 and 3.12" in texts(Comparison.load([here, newer]))
+
+
+def test_an_unfinished_run_counts_with_a_note_and_a_doubled_seed_does_not_count_twice(record):
+    whole = record("whole", [{"north": 1.0}, {"north": 3.0}])
+    cut = record("cut", [{"north": 7.0}], seed=2, status="stopped", changes={"reason": "interrupted"})
+    again = record("again", [{"north": 5.0}], status="running")
+    found = Comparison.load([again, cut, whole])
+    (arm,) = found.arms
+    assert dict(arm.score("fid").values) == {1: 3.0, 2: 7.0}
+    told = " | ".join(texts(found))
+    assert "cut is not finished (stopped: interrupted); it counts as far as it got: 1 rounds" in told
+    assert "seed 1 was run twice" in told
+    assert "last measured after different rounds (sample exchange: 1 and 2)" in told
+
+
+def test_a_run_that_measured_nothing_is_compared_by_its_costs(record, tmp_path):
+    found = Comparison.load([record("empty", [])])
+    assert found.arms[0].score("fid") is None
+    page = write(found.data(), tmp_path / "out", "Nothing")
+    assert "Nothing was measured." in page.read_text()
+    assert cost_tables(found.data())[0].rows[0][0] == "sample exchange"
+
+
+def test_a_run_from_before_a_setting_existed_is_of_the_same_arm(record):
+    old, new = record("old", []), record("new", [], seed=2)
+    told = json.loads((old / "run.json").read_text())
+    del told["config"]["game"]["fresh_every_rounds"]
+    (old / "run.json").write_text(json.dumps(told))
+    assert len(Comparison.load([old, new]).arms) == 1
+    told["config"]["model"] = {"name": "my_models:Gone"}
+    (old / "run.json").write_text(json.dumps(told))
+    assert [arm.settings for arm in Comparison.load([old, new]).arms] != ["", ""]
+
+
+def test_unknown_folders_are_named(tmp_path, record):
+    with pytest.raises(RunFolderError, match="nowhere is no run of coplay"):
+        Comparison.load([record("here", []), tmp_path / "nowhere"])
+    with pytest.raises(RunFolderError, match="at least one run"):
+        Comparison.load([])
+
+
+def test_files_say_the_same_as_the_records(record, tmp_path):
+    folders = [record(f"s{s}", [{"north": 10.0 * s, "south": 20.0 * s}], seed=s) for s in (1, 2)]
+    page = write(Comparison.load(folders).data(), tmp_path / "out", 'A <script>alert("x")</script>', by_player=True)
+    rows = list(csv.DictReader((tmp_path / "out" / "comparison.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 1 * 2 * 2  # runs, games, players, metrics
+    first = rows[0]
+    assert (first["arm"], first["seed"], first["game"], first["player"]) == (
+        "sample exchange",
+        "1",
+        "sample_exchange",
+        "north",
+    )
+    assert (first["metric"], first["value"], first["low"], first["high"], first["n"]) == (
+        "fid",
+        "10.0",
+        "9.0",
+        "",
+        "100",
+    )
+    data = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    score = data["arms"][0]["scores"]["fid"]
+    assert score["values"] == {"1": 15.0, "2": 30.0}
+    assert score["mean"] == 22.5
+    assert score["std"] == pytest.approx(statistics.stdev([15.0, 30.0]))
+    assert score["players"]["south"]["values"] == {"1": 20.0, "2": 40.0}
+    assert data["values"][0]["low"] == 9.0
+    text = page.read_text()
+    assert "22.5 ± 10.6" in text
+    assert "sample exchange: south" in text
+    assert "<script" not in text
+    assert {p.name for p in (tmp_path / "out" / "figures").iterdir()} == {
+        "curves-round.png", "curves-bytes.png", "curves-seconds.png"
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ sweeps
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(small, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    vary = ["--vary", "game.own_weight=0.2,0.4", "--seeds", "1,2", "--games", "isolated", "--out", str(out)]
+    names = [f"own_weight={weight}_seed={seed}" for weight in (0.2, 0.4) for seed in (1, 2)]
+    first = Sweep.of(small, ["game.own_weight=0.2"], "1", "isolated")
+    seen = []
+
+    def cut(what, done, of):
+        seen.append((what, done))
+        if len(seen) > 2:
+            raise KeyboardInterrupt
+
+    class Cut:
+        __enter__ = staticmethod(lambda: cut)
+        __exit__ = staticmethod(lambda *why: None)
+
+    with pytest.raises(KeyboardInterrupt):
+        first.play(out, Cut, lambda text: None)
+    assert Result.load(out / names[0]).record["status"] == "stopped"
+
+    assert cli.main(["compare", str(small), *vary]) == 0
+    said = capsys.readouterr()
+    assert f"going on with {out / names[0]} (1 of 4)" in said.err
+    assert f"playing {out / names[3]} (4 of 4)" in said.err
+    assert "own_weight=0.4, isolated" in said.out
+    assert all(Result.load(out / name).record["status"] == "finished" for name in names)
+    whole = Federation(Config.from_file(small, ["game.own_weight=0.2", "seed=1", 'compare=["isolated"]'])).run(
+        tmp_path / "one"
+    )
+    models = "sample_exchange/models"
+    for path in (out / names[0] / models).iterdir():
+        assert path.read_bytes() == (whole.folder / models / path.name).read_bytes()
+
+    before = {p: p.stat().st_mtime_ns for name in names for p in (out / name).rglob("*") if p.is_file()}
+    assert cli.main(["compare", str(small), *vary]) == 0
+    assert capsys.readouterr().err == ""
+    assert {p: p.stat().st_mtime_ns for name in names for p in (out / name).rglob("*") if p.is_file()} == before
+
+    page = (out / "comparison.html").read_text()
+    text = re.sub(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', 'src="embedded"', page)
+    assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
+    assert text.count('<img src="embedded"') == text.count("src=") == 1  # nothing was scored; samples were shown
+    assert (out / "figures" / "samples-image.png").exists()
+
+    # as folders, and with another config in a folder's place
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["compare", *(str(out / name) for name in names)]) == 0
+    assert "comparison: comparisons/small/comparison.html" in capsys.readouterr().out
+    assert cli.main(["compare", str(out / names[0])]) == 0
+    assert "comparison: comparisons/small-2/comparison.html" in capsys.readouterr().out
+    assert cli.main(["compare", str(small), *vary[:-4], "--out", str(out)]) == 2
+    assert "compare: was ['isolated'], is []" in capsys.readouterr().err
+
+
+def test_all_faults_of_all_combinations_are_told_before_anything_is_played(small, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        Sweep.of(small, ["game.own_weight=0.2,2", "game.rounds=0,3"], "1")
+    told = str(error.value)
+    assert "game.own_weight" in told
+    assert "in own_weight=2_rounds=0_seed=1, own_weight=2_rounds=3_seed=1" in told
+    assert "game.rounds" in told
+    # faults that only the data show
+    sweep = Sweep.of(small, ['data.variables=["image"],["imge"],["other"]'], "1")
+    with pytest.raises(ConfigError) as error:
+        sweep.play(tmp_path / "out")
+    assert "'imge'" in str(error.value)
+    assert "'other'" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("vary", "seeds", "why"),
+    [
+        (["game.rounds"], "", "expected key.path=value"),
+        (["game.rounds=1,"], "", "expected key.path=value"),
+        (["game.rounds=1", "game.rounds=2"], "", "varied already"),
+        (["seed=1,2"], "3", "the seed is varied already"),
+        ([], "1,x", "expected whole numbers"),
+        (["compare=1"], "", "--games"),
+    ],
+)
+def test_faulty_arguments_are_told(small, vary, seeds, why):
+    with pytest.raises(ConfigError, match=why):
+        Sweep.of(small, vary, seeds)
+
+
+def test_values_may_hold_commas_and_names_stay_apart(small):
+    models = [f'{{ name = "sklearn.mixture:GaussianMixture", n_components = {n} }}' for n in (2, 3)]
+    sweep = Sweep.of(small, [f"model={','.join(models)}"])
+    assert [config.model.arguments["n_components"] for config in sweep.configs.values()] == [2, 3]
+    assert len(sweep.configs) == 2
+    assert all(re.fullmatch(r"[\w.,=+-]+", name) for name in sweep.configs)
+
+
+def test_a_failing_run_does_not_stop_the_others(small, tmp_path, capsys):
+    broken = 'model="exponential_family",{name="sklearn.mixture:GaussianMixture",n_components=5000}'
+    assert cli.main(["compare", str(small), "--vary", broken, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "failed: player" in said.err
+    assert "not finished: model=" in said.err
+    assert "is not finished (failed" in said.out
+    assert (tmp_path / "out" / "comparison.html").exists()
+
+
+def test_tables_are_never_cut(record, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    folders = [record(f"s{s}", [{"north": 123456.5 * s, "south": 0.0}], seed=s) for s in (1, 3)]
+    cli._print_comparison(Comparison.load(folders).data(), by_player=True)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert "123,456.5 ± 87,296.9" in "".join(lines)  # 61728.25 and 185184.75
+    assert "246,913.0 ± 174,593.9" in "".join(lines)
+    assert not any("…" in line for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
+# --------------------------------------------------------------------------------------------------------- TensorBoard
+
+
+def test_events_say_the_same_as_the_rows(small, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    result = Federation(Config.from_file(small)).run(tmp_path / "run")
+    rows = result.main.rows
+    for row in rows:
+        row["measured"] = {"player0": {"fid": {"value": 2.5 * row["round"]}, "class_shares": {"value": [0.5, 0.5]}}}
+    folder = write_events(result, tmp_path / "events")
+    found = accumulator.EventAccumulator(str(folder / "sample_exchange"))
+    found.Reload()
+    assert [(e.step, e.value) for e in found.Scalars("score/fid/player0")] == [(1, 2.5), (2, 5.0), (3, 7.5)]
+    assert not any("class_shares" in tag for tag in found.Tags()["scalars"])
+    for number in rows[0]["players"]["player0"]:
+        values = [e.value for e in found.Scalars(f"learning/{number}/player0")]
+        assert values == pytest.approx([row["players"]["player0"][number] for row in rows], rel=1e-6)
+    images = found.Images("samples/image/player1")
+    assert [image.step for image in images] == [1, 2, 3]
+    assert images[0].encoded_image_string.startswith(b"\x89PNG")
+    times = [e.wall_time for e in found.Scalars("score/fid/player0")]
+    spent = sum(sum(row["seconds"].values()) for row in rows[1:])
+    assert times[-1] - times[0] == pytest.approx(spent, abs=1e-3)
+    with pytest.raises(RunFolderError, match="holds events already"):
+        write_events(result, folder)
+
+
+def test_without_tensorboard_the_extra_is_named(record, tmp_path, monkeypatch):
+    import importlib
+
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named '{name.partition('.')[0]}'")
+
+    folder = record("run", [])
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(CoplayError, match=re.escape("pip install 'coplay[tensorboard]'")):
+        write_events(Result.load(folder), tmp_path / "events")
+
+
+def test_the_page_draws_many_arms_without_touching_torch(record, tmp_path):
+    before = torch.random.get_rng_state()
+    weights = [0.1 * k for k in range(1, 10)]
+    folders = [
+        record(f"w{i}", [{"north": w, "south": 50 * w}, {"north": w / 2, "south": w}], game=game(own_weight=w))
+        for i, w in enumerate(weights)
+    ]
+    write(Comparison.load(folders).data(), tmp_path / "out", "Many")
+    assert torch.equal(before, torch.random.get_rng_state())
