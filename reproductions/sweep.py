@@ -24,7 +24,9 @@ def run(config: Path, overrides: Mapping[str, Any]) -> Result:
     """The run of one config with some values changed."""
     settings = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
     wanted = Config.from_file(config, settings)
-    label = "-".join(f"{key.rpartition('.')[2]}{value}" for key, value in overrides.items())
+    label = "-".join(
+        f"{key.rpartition('.')[2]}{value}" for key, value in overrides.items() if key.rpartition(".")[2] != "folder"
+    )
     folder = Path("runs") / f"{wanted.name}-{label}"
     if (folder / "run.json").exists():
         result = Result.load(folder)

@@ -247,3 +247,17 @@ def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small
     )  # fmt: skip
     before = Federation(early).run(tmp_path / "early").main.last
     assert before["north"]["nash_gap"]["low"] > 0.5, "who has not listened yet would gain by it"
+
+
+def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
+    gmm = {"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}
+    hvae = {"name": "symmetric_hvae", "latents": [2, 3], "hidden": 8}
+    players = {"north": {"model": hvae}, "south": {"model": gmm}}
+    game = {"name": "sample_exchange", "rounds": 2, "local_steps": 20, "samples_per_round": 50}
+    measure = MEASURED | {"log_prob": True, "log_prob_draws": 20}
+    last = Federation(small_config(players=players, game=game, measure=measure)).run(tmp_path / "run").main.last
+    told = last["north"]["log_prob"]
+    assert told["low"] < told["value"] < told["high"] < 0
+    assert told["n_real"] == 497
+    assert -64 * 2 < told["value"] < -10, "64 pixels, less than two nats each"
+    assert "log_prob" not in last["south"]

@@ -113,6 +113,7 @@ class MeasureSection(Section):
         shown: Samples per player kept for the report's pictures.
         nash_gap_steps: After the last round, learning steps by which each player's part of the Nash gap (A3) is estimated,
             in a game that has one; 0 leaves it out. It costs as many steps as it says.
+        log_prob: Whether players that have log p are asked for that of the real test split, exactly or by importance weighting.
         log_prob_draws: Encoder's draws per sample where log p takes importance weighting.
     """
 
@@ -121,6 +122,7 @@ class MeasureSection(Section):
     samples: int = Field(default=2000, ge=100)
     shown: int = Field(default=40, ge=1)
     nash_gap_steps: int = Field(default=0, ge=0)
+    log_prob: bool = False
     log_prob_draws: int = Field(default=32, ge=2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from coplay.errors import CheckpointError, PlayerError
 from coplay.games.base import Game, Row, State
 from coplay.message import COORDINATOR, Ledger, Message, PlayerLost
 from coplay.metrics.base import Observed, Reference, Value
-from coplay.player import CLASSIFIED, Player
+from coplay.player import CLASSIFIED, JUDGED, Player
 from coplay.result import by_player
 from coplay.space import Samples, pick
 
@@ -91,10 +91,8 @@ class Match:
 
     def _measure(self, state: State, round: int) -> tuple[State, Row]:
         """Draw fresh samples from everybody, keep some to show, reduce them to values."""
-        numbers = {"n": self.config.measure.samples}
-        asks = [
-            Message("evaluate", COORDINATOR, name, round, numbers, self._to_classify(name)) for name in state.players
-        ]
+        numbers = {"n": self.config.measure.samples, "draws": self.config.measure.log_prob_draws}
+        asks = [Message("evaluate", COORDINATOR, name, round, numbers, self._real(name)) for name in state.players]
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
         # a player that has heard nothing yet, and has no data, sends nothing
         received = {answer.sender: answer.samples() for answer in answers if answer.payload}
@@ -108,6 +106,9 @@ class Match:
         if self.reference:
             row["measured"] = {name: self._values(name, parts) for name, parts in received.items()}
             row["predicted"] = self.predicted
+            for answer in answers:
+                if answer.numbers:  # who has log p tells that of the real test samples
+                    row["measured"][answer.sender]["log_prob"] = self._log_prob(answer.numbers).json()
         if self.config.measure.nash_gap_steps and round == self.game.rounds:
             for name, value in self._gains(state, drawn, round).items():
                 row["measured"].setdefault(name, {})["nash_gap"] = value.json()
@@ -142,10 +143,21 @@ class Match:
             shares = influence @ torch.stack([self.shares[name] for name in state.players])
             self.predicted = row["predicted"] = dict(zip(state.players, shares.tolist(), strict=True))
 
-    def _to_classify(self, name: str) -> dict[str, Samples]:
-        """The real test inputs, for a player that can classify them."""
-        able = self.reference is not None and hasattr(self.config.player_model(name), "classify")
-        return {CLASSIFIED: self.reference.test} if able and self.reference else {}
+    def _real(self, name: str) -> dict[str, Samples]:
+        """Real test samples: for a player that can classify, and for one that is asked for their log p."""
+        if self.reference is None:
+            return {}
+        found = {CLASSIFIED: self.reference.test} if hasattr(self.config.player_model(name), "classify") else {}
+        if self.config.measure.log_prob:
+            with_class = self.reference.test.copy()
+            if self.reference.labels is not None:
+                with_class[LABEL] = self.reference.labels
+            found[JUDGED] = with_class
+        return found
+
+    def _log_prob(self, told: Mapping[str, float]) -> Value:
+        real = len(self.reference.test) if self.reference else 0
+        return Value(told["log_p"], "nats per real test sample", "higher", 0, real, told["low"], told["high"])
 
     def _values(self, name: str, parts: dict[str, Samples]) -> dict[str, Any]:
         assert self.reference is not None

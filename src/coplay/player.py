@@ -14,7 +14,7 @@ from coplay import storage
 from coplay.errors import ModelError
 from coplay.message import Message
 from coplay.models.base import LocalModel, Mixture, Part
-from coplay.models.likelihood import gain, has_log_prob
+from coplay.models.likelihood import gain, has_log_prob, log_prob
 from coplay.space import Samples, Space
 from coplay.streams import derive, stream
 
@@ -23,6 +23,9 @@ OWN = "own"
 
 CLASSIFIED = "classified"
 """Name of the part of an evaluation that a player classifies."""
+
+JUDGED = "judged"
+"""Name of the part of an evaluation whose log p is asked for."""
 
 CLASS = "class"
 """Name of the variable that holds a sample's class (``LABEL`` of a source)."""
@@ -155,6 +158,12 @@ class Player:
         found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
         return TensorDict({CLASS: found}, batch_size=[len(found)])
 
+    def log_prob(self, given: Samples, draws: int, round: int) -> dict[str, float]:
+        """Mean log p of samples in nats with its 95 % interval; empty for a model without log p."""
+        known = self._observed.check(self._observed.restrict(given), "samples to judge", complete=True)
+        found = log_prob(self.model, known, draws, stream(self.seed, "log p", round, self.name))
+        return {} if found is None else dict(zip(("log_p", "low", "high"), found.mean, strict=True))
+
     def serve(self, message: Message) -> Message | None:
         """Answer what every game needs: ``evaluate``, ``gain``, ``save`` and ``restore``; None for any other action."""
         if message.action == "evaluate":
@@ -162,9 +171,13 @@ class Player:
                 return message.reply()
             n, receiver = int(message.numbers["n"]), message.sender
             payload = {receiver: self.draw(n, message.round, f"evaluation {message.round}")}
-            for name, given in message.samples().items():  # real samples to classify, from who may have them
-                payload[name] = self.classify(given)
-            return message.reply(payload=payload)
+            given = message.samples()  # real samples, from who may have them
+            if CLASSIFIED in given:
+                payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
+            numbers = (
+                self.log_prob(given[JUDGED], int(message.numbers["draws"]), message.round) if JUDGED in given else {}
+            )
+            return message.reply(numbers, payload)
         if message.action == "gain":
             weights, told = message.group("weight"), message.numbers
             found = self.gain(message.samples(), weights, int(told["steps"]), int(told["draws"]), message.round)

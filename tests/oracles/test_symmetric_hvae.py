@@ -82,3 +82,28 @@ def test_the_mixture_is_learned_in_proportion_to_the_weights():
     found = frequencies(model.sample(20_000, stream(2))["x"])
     assert found[0].item() == pytest.approx(0.3, abs=0.04)
     assert found[7].item() == pytest.approx(0.7, abs=0.04)
+
+
+def test_floating_point_operations_are_those_counted_by_hand():
+    """A product of (B, i) and (i, o) is 2·B·i·o; backwards it comes twice, or once where the input needs no gradient."""
+    space = Space({"image": Variable(kind="binary", shape=(3, 4))})
+    size, n0, n1, hidden, batch = 12, 3, 5, 7, 10
+    model = SymmetricHvae(latents=(n0, n1), hidden=hidden, batch=batch, prior="independent")
+    model.setup(space, 1)
+    data = space.samples(image=torch.ones(20, 3, 4, dtype=torch.uint8))
+    told = model.learn(Mixture((Part("own", data, 1.0),)), 4, stream(1))["flops"]
+
+    def perceptron(i, o, skip):
+        products, first = [(i, hidden), (hidden, hidden), (hidden, o)], [(i, hidden)]
+        if skip:
+            products, first = [*products, (i, o)], [*first, (i, o)]
+        forwards = sum(2 * batch * a * b for a, b in products)
+        return forwards, 2 * forwards - sum(2 * batch * a * b for a, b in first)
+
+    p = [perceptron(n0, n1, True), perceptron(n0 + n1, size, True)]
+    q = [perceptron(size, n1, False), perceptron(n1 + size, n0, False)]
+    step = sum(2 * f + b for f, b in p + q)  # each conditional draws once, and learns once
+    assert told >= 4 * step
+    # what is beyond: products with the chains, which are there with the independent prior too, as zeros
+    chains = 2 * batch * (n0 * n0 + n1 * n1)
+    assert told == 4 * (step + chains)

@@ -11,10 +11,14 @@ from typing import Literal
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from coplay.models.base import LocalModel, Mixture, Part
 from coplay.space import Space, pick
 from coplay.streams import isolated_seed, stream
+
+FLOPS = "flops"
+"""Number of a turn's floating-point operations in matrix products and convolutions, forwards and backwards (torch's counter)."""
 
 
 class NeuralModel(LocalModel):
@@ -53,6 +57,7 @@ class NeuralModel(LocalModel):
     _best_loss: float = PrivateAttr(default=math.inf)
     _worse: int = PrivateAttr(default=0)
     _step: int = PrivateAttr(default=0)
+    _flops: float | None = PrivateAttr(default=None)
 
     @abstractmethod
     def build(self, space: Space) -> nn.Module:
@@ -89,20 +94,31 @@ class NeuralModel(LocalModel):
             return {"validation_loss": self._best_loss, "stopped": 1.0}
         sums = dict.fromkeys(self._optimisers, 0.0)
         for _ in range(steps):
-            self._step += 1
-            rate = self._rate()
-            losses = self.losses(mixture, generator)
-            while True:
-                with self.autocast():
-                    side, loss = next(losses, ("", None))
-                if loss is None:
-                    break
-                sums[side] += self._descend(self._optimisers[side], rate, loss)
-            # the running mean starts as a plain mean, so that early samples do not show the random start
-            keep = min(self.average, self._step / (self._step + 10))
-            torch._foreach_lerp_(self._mean, [p.detach() for p in self._net.parameters()], 1 - keep)
+            counter = FlopCounterMode(display=False) if self._flops is None else None
+            with counter or nullcontext():
+                for side, loss in self._take_step(mixture, generator):
+                    sums[side] += loss
+            if counter:
+                self._flops = float(counter.get_total_flops())  # every step is alike
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
+        numbers[FLOPS] = steps * (self._flops or 0.0)
         return numbers | (self._judge(aside, generator) if aside else {})
+
+    def _take_step(self, mixture: Mixture, generator: torch.Generator) -> list[tuple[str, float]]:
+        """One step of every side; their losses."""
+        self._step += 1
+        rate, found = self._rate(), []
+        losses = self.losses(mixture, generator)
+        while True:
+            with self.autocast():
+                side, loss = next(losses, ("", None))
+            if loss is None:
+                break
+            found.append((side, self._descend(self._optimisers[side], rate, loss)))
+        # the running mean starts as a plain mean, so that early samples do not show the random start
+        keep = min(self.average, self._step / (self._step + 10))
+        torch._foreach_lerp_(self._mean, [p.detach() for p in self._net.parameters()], 1 - keep)
+        return found
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision that the settings ask for."""

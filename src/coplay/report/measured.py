@@ -149,7 +149,7 @@ def _quantities(result: Result) -> list[str]:
 
 def _learning_numbers(play: Play) -> list[str]:
     rows = (numbers for row in play.rows for numbers in row.get("players", {}).values())
-    return list(dict.fromkeys(name for numbers in rows for name in numbers))
+    return [name for name in dict.fromkeys(name for numbers in rows for name in numbers) if name != "flops"]
 
 
 def _measured(play: Play, names: list[str], quantity: str) -> list[Line]:
