@@ -86,8 +86,68 @@ def benchmarks() -> str:
     )
 
 
+def joint_classifier() -> str:
+    found = load("reproductions/joint_classifier/results/joint_classifier.json")
+    lines = [
+        "| data | test accuracy, joint | classifier alone | points lost | seconds, joint |",
+        "|---|---|---|---|---|",
+    ]
+    for name, d in found["data"].items():
+        accuracy = [f"{100 * d[k]['mean']:.2f} ± {100 * d[k]['std']:.2f} %" for k in ("joint", "alone")]
+        lines.append(
+            f"| {name} ({d['train']:,} / {d['test']:,}) | {' | '.join(accuracy)} | {spread(d['points_lost'], 2)} "
+            f"| {d['seconds']['mean']:.0f} |"
+        )
+    first = next(iter(found["data"].values()))
+    seeds = ", ".join(map(str, found["seeds"]))
+    lines.append(f"\n{first['steps']:,} steps, seeds {seeds}; mean ± standard deviation. `{found['command']}`.")
+    return "\n".join(lines)
+
+
+def conv_two_sites() -> str:
+    found = load("reproductions/conv_two_sites/results/conv_two_sites.json")
+    lines = [
+        "| site | predicted share of the other's digits | measured | raw | distance to prediction | FID |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, p in found["players"].items():
+        both = [spread(p[k]) for k in ("other_sites_digits", "other_sites_digits_raw", "distance_to_prediction")]
+        lines.append(f"| {name} | {found['predicted']:.3f} | {' | '.join(both)} | {p['fid']['mean']:.0f} |")
+    seeds = ", ".join(map(str, found["seeds"]))
+    lines.append(
+        f"\n{found['data']}; {found['samples']:,} samples a player, seeds {seeds}; domain classifier right on "
+        f"{found['classifier_accuracy']['mean']:.1%}; {found['seconds']['mean'] / 60:.0f} minutes a run. `{found['command']}`."
+    )
+    return "\n".join(lines)
+
+
+def levers() -> str:
+    found, times = (load(f"benchmarks/results/{name}.json") for name in ("levers", "step_time"))
+    lines = ["| lever | measured | off | on |", "|---|---|---|---|"]
+    for name, quantities in found["levers"].items():
+        for key, row in quantities.items():
+            lines.append(f"| {name} | {key.replace('_', ' ')} | {spread(row['off'], 2)} | {spread(row['on'], 2)} |")
+    lines.append(
+        f"\n{found['data']}, {found['samples']:,} samples, {len(found['seeds'])} seeds. `{found['command']}`.\n"
+    )
+    variants = list(next(iter(times["models"].values())))
+    lines += [f"| one step, batch 100, 28×28 | {' | '.join(variants)} |", "|---" * (len(variants) + 1) + "|"]
+    for name, rows in times["models"].items():
+        cells = [f"{1000 * r['median_seconds']:.0f} ms, {r['ratio']:.2f} ×" for r in rows.values()]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    lines.append(f"\nMedians of {times['turns']} alternating turns, one thread. `{times['command']}`.")
+    return "\n".join(lines)
+
+
+BLOCKS = (
+    digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks, joint_classifier, conv_two_sites, levers,
+)  # fmt: skip
+
+
 def filled(text: str) -> str:
-    for block in (digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks):
+    for block in BLOCKS:
+        if f"<!-- {block.__name__} -->" not in text:
+            continue
         marker = f"<!-- {block.__name__} -->"
         end = f"<!-- end of {block.__name__} -->"
         text = re.sub(rf"{marker}.*?{end}", marker, text, flags=re.S)

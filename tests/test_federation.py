@@ -256,8 +256,8 @@ def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
     game = {"name": "sample_exchange", "rounds": 2, "local_steps": 20, "samples_per_round": 50}
     measure = MEASURED | {"log_prob": True, "log_prob_draws": 20}
     last = Federation(small_config(players=players, game=game, measure=measure)).run(tmp_path / "run").main.last
-    told = last["north"]["log_prob"]
+    told = last["north"]["log_p"]
     assert told["low"] < told["value"] < told["high"] < 0
     assert told["n_real"] == 497
     assert -64 * 2 < told["value"] < -10, "64 pixels, less than two nats each"
-    assert "log_prob" not in last["south"]
+    assert "log_p" not in last["south"]

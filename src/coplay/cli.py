@@ -160,8 +160,9 @@ def _list(given: argparse.Namespace) -> None:
         raise ConfigError([f"unknown kind {given.kind!r}; known, nearest first: {nearest(given.kind, FOLDERS)}"])
     for kind in [given.kind.removesuffix("s")] if given.kind else FOLDERS:
         table = Table(title=f"{kind}s", title_justify="left", title_style="bold", expand=True)
-        for heading, ratio in (("name", 2), ("what it is", 5), ("settings", 5)):
-            table.add_column(heading, ratio=ratio, overflow="fold", min_width=20 if heading == "name" else None)
+        table.add_column("name", no_wrap=True, width=max(map(len, names(kind))))
+        for heading in ("what it is", "settings"):
+            table.add_column(heading, ratio=1, overflow="fold")
         for name in names(kind):
             cls = find(kind, name)
             fields = getattr(cls, "model_fields", {})

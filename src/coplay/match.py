@@ -108,7 +108,7 @@ class Match:
             row["predicted"] = self.predicted
             for answer in answers:
                 if answer.numbers:  # who has log p tells that of the real test samples
-                    row["measured"][answer.sender]["log_prob"] = self._log_prob(answer.numbers).json()
+                    row["measured"][answer.sender]["log_p"] = self._log_prob(answer.numbers).json()
         if self.config.measure.nash_gap_steps and round == self.game.rounds:
             for name, value in self._gains(state, drawn, round).items():
                 row["measured"].setdefault(name, {})["nash_gap"] = value.json()

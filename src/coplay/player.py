@@ -108,7 +108,7 @@ class Player:
     def gain(
         self, received: Mapping[str, Samples], weights: Mapping[str, float], steps: int, draws: int, round: int
     ) -> dict[str, float]:
-        """What this player would gain by playing on alone (A3): value, error and n; empty for a model without log p.
+        """What this player would gain by playing on alone (A3): value, error and n; empty without log p of what it heard.
 
         Args:
             received: Samples of the others by name.
@@ -120,6 +120,8 @@ class Player:
         parts = self._mixture(received, weights)
         if not parts or not self.learned or not has_log_prob(self.model):
             return {}
+        if any(name not in part.samples.keys() for part in parts for name in self._observed):
+            return {}  # log p of incomplete samples is a marginal's, which nobody here can give
         twin = self.model.fresh()
         twin.setup(self._observed, derive(self.seed, "setup", self.name))
         generator = stream(self.seed, "gain", round, self.name)

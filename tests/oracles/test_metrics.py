@@ -502,3 +502,19 @@ def test_metrics_apply_where_there_is_what_they_need():
     assert missing(samples=only_classes) == {type(metric) for metric in every} - {ClassAccuracy}
     assert missing(samples=pick(everything.samples, slice(3))) == {PrecisionRecall}
     assert missing(samples=pick(everything.samples, slice(2))) == {PrecisionRecall, Kid}
+
+
+def test_class_shares_of_a_player_without_images_are_those_it_draws():
+    from tensordict import TensorDict
+
+    from coplay import Space, Variable
+    from coplay.metrics.base import Observed, Reference
+    from coplay.metrics.class_shares import ClassShares
+    from coplay.metrics.features import DomainClassifier
+
+    space = Space({"image": Variable(kind="real", shape=(3,))})
+    reference = Reference(space.samples(image=torch.zeros(4, 3)), DomainClassifier(space, 3, seed=1))
+    drawn = TensorDict({"class": torch.tensor([0, 0, 0, 2])}, batch_size=[4])
+    found = ClassShares().observe(Observed(drawn, reference, torch.tensor([0.5, 0.25, 0.25]))).result()
+    assert found["class_shares"].value == pytest.approx([0.75, 0.0, 0.25])
+    assert found["distance_to_prediction"].value == pytest.approx(0.25)

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from coplay.metrics.base import Metric, Observed, Stat, Value
+from coplay.metrics.base import LABEL, Metric, Observed, Stat, Value
 
 
 def total_variation(p: Tensor, q: Tensor) -> float:
@@ -65,14 +65,21 @@ class _Counts(Stat):
 
 
 class ClassShares(Metric):
-    """Class shares by the domain classifier.
+    """Class shares by the domain classifier, or as drawn by a player that learns classes and nothing to classify.
 
     ``class_shares`` are corrected for the classifier's confusions on real test samples; on samples unlike anything real no
     such correction can be right, so the raw shares stand beside them.
     """
 
+    def applies(self, observed: Observed) -> bool:
+        """Whether there is something to classify, or a class."""
+        return super().applies(observed) or LABEL in observed.samples.keys()
+
     def observe(self, observed: Observed) -> Stat:
         """Count recognised classes."""
         classifier = observed.reference.classifier
+        if not super().applies(observed):
+            counts = torch.bincount(observed.samples[LABEL], minlength=classifier.classes)
+            return _Counts(counts, torch.eye(classifier.classes), observed.predicted, 0)
         counts = torch.bincount(observed.probabilities.argmax(1), minlength=classifier.classes)
         return _Counts(counts, classifier.confusion, observed.predicted, classifier.n_test)

@@ -96,7 +96,7 @@ def words(name: str) -> str:
         >>> words("distance_to_prediction")
         'distance to prediction'
     """
-    return {"fid": "FID", "kid": "KID"}.get(name, name.replace("_", " "))
+    return {"fid": "FID", "kid": "KID", "log_p": "log p", "nash_gap": "Nash gap"}.get(name, name.replace("_", " "))
 
 
 def number(value: float | None, digits: int = 4) -> str:
