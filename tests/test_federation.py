@@ -254,10 +254,10 @@ def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
     hvae = {"name": "symmetric_hvae", "latents": [2, 3], "hidden": 8}
     players = {"north": {"model": hvae}, "south": {"model": gmm}}
     game = {"name": "sample_exchange", "rounds": 2, "local_steps": 20, "samples_per_round": 50}
-    measure = MEASURED | {"log_prob": True, "log_prob_draws": 20}
+    measure = {"metrics": [], "samples": 200, "log_prob": True, "log_prob_draws": 50}  # no classifier is needed for it
     last = Federation(small_config(players=players, game=game, measure=measure)).run(tmp_path / "run").main.last
     told = last["north"]["log_p"]
-    assert told["low"] < told["value"] < told["high"] < 0
+    assert told["low"] < told["value"] < (told["high"] or 0.0) <= 0
     assert told["n_real"] == 497
     assert -64 * 2 < told["value"] < -10, "64 pixels, less than two nats each"
     assert "log_p" not in last["south"]

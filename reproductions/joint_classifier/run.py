@@ -2,7 +2,7 @@
 
 python reproductions/joint_classifier/run.py --data mnist-10k=FOLDER --data fashion-mnist=FOLDER   # IDX folders
 
-Both learn from the same batches for the same steps at the same rates; the joint model has ten minutes on 2 cores.
+Both learn from batches drawn alike, for the same steps at the same rates; the joint model has ten minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEEDS = (1, 2, 3)
 
 
 class ClassifierAlone(JointClassifier):
-    """The same network p(c|x) from the same batches, and nothing else."""
+    """The same network p(c|x) and nothing else."""
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """The classifier's."""
@@ -60,8 +60,10 @@ def train(model: JointClassifier, data: Dataset, seed: int, steps: int) -> tuple
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", action="append", required=True, metavar="NAME=FOLDER")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"a multiple of {TURNS}")
     given = parser.parse_args()
+    if given.steps < TURNS or given.steps % TURNS:
+        parser.error(f"--steps: expected a multiple of {TURNS}, got {given.steps}")
     found = {}
     for item in given.data:
         name, _, folder = item.partition("=")

@@ -235,6 +235,7 @@ class Federation:
                     sites.shares_by_player,
                     self.prediction(self.config.game, sites).get("predicted", {}),
                     reference,
+                    data.test,
                 ).run(report)
             status = {"status": "finished"}
         except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class Match:
         shares: Class shares of each player's site, shape (C,); empty without classes.
         predicted: Class shares by player that every game of the run is measured against; empty without theory.
         reference: What samples are measured against; None for nothing.
+        real: Real test samples with all variables, for log p.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class Match:
         shares: dict[str, Tensor],
         predicted: dict[str, list[float]],
         reference: Reference | None,
+        real: Samples,
     ) -> None:
         self.config, self.name, self.game, self.home = config, name, game, home
         self.players, self.held, self.shares = players, held, shares
-        self.predicted, self.reference = predicted, reference
+        self.predicted, self.reference, self.real = predicted, reference, real
         self.engine: Engine = self.config.engine.fresh()
         self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
 
@@ -101,24 +104,29 @@ class Match:
         storage.save_tensors(self.home / "samples" / f"round-{round:06d}.safetensors", by_player(shown))
         state, row = self.game.lose(state, lost)
         self._predict_again(state, row)
-        if self.reference or self.config.measure.nash_gap_steps:
+        if self.reference or self.config.measure.nash_gap_steps or self.config.measure.log_prob:
             row["measured"] = {name: {} for name in received}
         if self.reference:
             row["measured"] = {name: self._values(name, parts) for name, parts in received.items()}
             row["predicted"] = self.predicted
-            for answer in answers:
-                if answer.numbers:  # who has log p tells that of the real test samples
-                    row["measured"][answer.sender]["log_p"] = self._log_prob(answer.numbers).json()
+        for answer in answers:
+            if answer.numbers:  # who has log p tells that of the real test samples
+                row["measured"][answer.sender]["log_p"] = self._log_prob(answer.numbers).json()
         if self.config.measure.nash_gap_steps and round == self.game.rounds:
-            for name, value in self._gains(state, drawn, round).items():
+            gains, more = self._gains(state, drawn, round)
+            for name, value in gains.items():
                 row["measured"].setdefault(name, {})["nash_gap"] = value.json()
+            if more:
+                state, told = self.game.lose(state, more)
+                self._predict_again(state, told)
+                row = row | told | {"lost": row.get("lost", {}) | told["lost"]}
         return state, row
 
-    def _gains(self, state: State, drawn: dict[str, Samples], round: int) -> dict[str, Value]:
+    def _gains(self, state: State, drawn: dict[str, Samples], round: int) -> tuple[dict[str, Value], list[PlayerLost]]:
         """Each player's part of the Nash gap, against a frozen batch of everybody's samples (A3)."""
         alpha = self.game.mixture_weights(state)
         if alpha is None:
-            return {}
+            return {}, []
         measure, asks = self.config.measure, []
         for i, name in enumerate(state.players):
             weights = {other: alpha[i, j].item() for j, other in enumerate(state.players) if j != i and alpha[i, j]}
@@ -126,7 +134,7 @@ class Match:
             numbers |= {"weight/own": alpha[i, i].item()} | {f"weight/{other}": w for other, w in weights.items()}
             heard = {other: drawn[other] for other in weights if other in drawn}
             asks.append(Message("gain", COORDINATOR, name, round, numbers, heard))
-        answers, _ = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
+        answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
         unit, found = f"nats per sample in {measure.nash_gap_steps} steps, 0 at the equilibrium", {}
         for answer in answers:
             if answer.numbers:  # a player without log p has none
@@ -134,7 +142,7 @@ class Match:
                 found[answer.sender] = Value(
                     value, unit, "lower", int(answer.numbers["n"]), low=value - half, high=value + half
                 )
-        return found
+        return found, lost
 
     def _predict_again(self, state: State, row: Row) -> None:
         """After a loss, the weights are others and so is the equilibrium of those who are left."""
@@ -145,19 +153,17 @@ class Match:
 
     def _real(self, name: str) -> dict[str, Samples]:
         """Real test samples: for a player that can classify, and for one that is asked for their log p."""
-        if self.reference is None:
-            return {}
-        found = {CLASSIFIED: self.reference.test} if hasattr(self.config.player_model(name), "classify") else {}
-        if self.config.measure.log_prob:
-            with_class = self.reference.test.copy()
-            if self.reference.labels is not None:
-                with_class[LABEL] = self.reference.labels
-            found[JUDGED] = with_class
-        return found
+        able = self.reference is not None and hasattr(self.config.player_model(name), "classify")
+        found = {CLASSIFIED: self.reference.test} if self.reference and able else {}
+        return found | ({JUDGED: self.real} if self.config.measure.log_prob and len(self.real) else {})
 
     def _log_prob(self, told: Mapping[str, float]) -> Value:
-        real = len(self.reference.test) if self.reference else 0
-        return Value(told["log_p"], "nats per real test sample", "higher", 0, real, told["low"], told["high"])
+        unit, high = "nats per real test sample", told["high"]
+        if not math.isfinite(high):
+            unit += f", a lower bound: {self.config.measure.log_prob_draws} draws are too few for an interval"
+        return Value(
+            told["log_p"], unit, "higher", 0, len(self.real), told["low"], high if math.isfinite(high) else None
+        )
 
     def _values(self, name: str, parts: dict[str, Samples]) -> dict[str, Any]:
         assert self.reference is not None

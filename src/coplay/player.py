@@ -128,11 +128,22 @@ class Player:
         found = gain(self.model, twin, Mixture(parts), steps, draws, generator)
         return {} if found is None else {"value": found.value, "error": found.error, "n": float(found.n)}
 
+    def _known(self, samples: Samples) -> Samples:
+        """The variables that this player knows; latents only if they are like its own."""
+        foreign = [
+            name
+            for name in self.space
+            if name not in self._observed
+            and name in samples.keys()
+            and samples[name].shape[1:] != self.space[name].shape
+        ]
+        return self.space.restrict(samples.exclude(*foreign))
+
     def _mixture(self, received: Mapping[str, Samples], weights: Mapping[str, float]) -> tuple[Part, ...]:
         """The sources that have samples and mass."""
         sources = {OWN: self._data}
         for sender, samples in received.items():
-            known = self.space.restrict(samples)
+            known = self._known(samples)
             sources[sender] = self.space.check(known, f"samples received from player '{sender}'")
             missing = [name for name in self._observed if name not in known.keys()]
             if missing and not self.model.learns_incomplete:
@@ -174,7 +185,7 @@ class Player:
             n, receiver = int(message.numbers["n"]), message.sender
             payload = {receiver: self.draw(n, message.round, f"evaluation {message.round}")}
             given = message.samples()  # real samples, from who may have them
-            if CLASSIFIED in given:
+            if CLASSIFIED in given and CLASS in self._observed:
                 payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
             numbers = (
                 self.log_prob(given[JUDGED], int(message.numbers["draws"]), message.round) if JUDGED in given else {}

@@ -118,8 +118,8 @@ class Sweep:
                             places[name], told, known if known and known.exists() else None
                         )
                 trained[_judge(self.configs[name])] = places[name] / CLASSIFIER
-            except CoplayError as error:
-                say(f"{places[name]} failed: {error}")
+            except Exception as error:  # whatever it is, the others go on; the run's own record has it
+                say(f"{places[name]} failed: {error or type(error).__name__}")
         return [Result.load(place) for place in places.values() if (place / "run.json").exists()]
 
     def _finished(self, name: str, place: Path) -> bool:

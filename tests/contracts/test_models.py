@@ -176,6 +176,12 @@ def test_a_model_that_learns_from_incomplete_samples_does(name):
 NEURAL = [n for n in names("model") if "patience" in find("model", n).model_fields]
 
 
+def drawn_from(model):
+    """Copies of the parameters that samples are drawn from."""
+    with model.averaged():
+        return [p.detach().clone() for p in model._net.parameters()]
+
+
 @pytest.mark.parametrize("name", NEURAL)
 def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
     from coplay import storage
@@ -183,27 +189,52 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
     space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
     tiny = find("model", name).tiny().model_dump()
     settings = tiny | {"validation": 0.3, "patience": 2, "learning_rate": 0.5, "average": 0.0}
-    model = find("model", name)(**settings)
-    model.setup(space, 5)
-    losses, turn = [], 0
-    while turn < 60:  # a rate of 0.5 makes it worse sooner or later
-        numbers = model.learn(mixture(space), 2, stream(1, "turn", turn))
-        if numbers.get("stopped"):
+
+    def fresh(seed):
+        model = find("model", name)(**settings)
+        model.setup(space, seed)
+        return model
+
+    model, losses, kept = fresh(5), [], []
+    for turn in range(60):  # a rate of 0.5 makes it worse sooner or later
+        resumed = fresh(99)  # as if the run had been killed before every turn
+        storage.save_tensors(tmp_path / "state.safetensors", model.state_dict())
+        resumed.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
+        before = model.state_dict()
+        told = [m.learn(mixture(space), 2, stream(1, "turn", turn)) for m in (model, resumed)]
+        assert told[0] == told[1]
+        same(model.state_dict(), resumed.state_dict())
+        if model.stopped and told[0].get("stopped"):
+            same(before, model.state_dict())
             break
-        losses.append(numbers["validation_loss"])
-        turn += 1
-    assert numbers["stopped"] == 1.0
-    assert numbers["validation_loss"] == min(losses)
+        losses.append(told[0]["validation_loss"])
+        kept.append([p.detach().clone() for p in model._net.parameters()])  # without a running mean, what is drawn from
+    assert told[0]["stopped"] == 1.0
+    assert told[0]["validation_loss"] == min(losses)
     assert min(losses) not in losses[-2:], "patience is two turns"
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    model.learn(mixture(space), 2, stream(1, "turn", turn))
-    same(before, model.state_dict())
-    storage.save_tensors(tmp_path / "state.safetensors", before)
-    restored = find("model", name)(**settings)
-    restored.setup(space, 6)
-    restored.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
-    same(model.sample(9, stream(4)), restored.sample(9, stream(4)))
-    assert restored.learn(mixture(space), 2, stream(7))["stopped"] == 1.0
+    best = kept[losses.index(min(losses))]
+    assert all(torch.equal(a, b) for a, b in zip(drawn_from(model), best, strict=True))
+    same(model.sample(9, stream(4)), resumed.sample(9, stream(4)))
+    alone = Mixture((Part("own", mixture(space).parts[0].samples, 1.0),))
+    assert "stopped" not in model.learn(alone, 2, stream(8)), "with other sources it begins anew"
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_early_stopping_judges_by_all_sources(name):
+    """Judging by own samples alone would undo the exchange: what is learned from others makes those less probable."""
+    space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
+    model = find("model", name)(**(find("model", name).tiny().model_dump() | {"validation": 0.5}))
+    model.setup(space, 5)
+    given = mixture(space)
+    teach, judge = model._set_aside(given)
+    assert [part.name for part in judge.parts] == ["own", "peer"]
+    assert [part.weight for part in judge.parts] == [part.weight for part in given.parts]
+    for whole, a, b in zip(given.parts, teach.parts, judge.parts, strict=True):
+        rows = [tuple(row) for row in space.flatten(whole.samples).tolist()]
+        assert sorted(rows) == sorted(tuple(r) for p in (a, b) for r in space.flatten(p.samples).tolist())
+    again = model._set_aside(given)[1]
+    for a, b in zip(judge.parts, again.parts, strict=True):
+        same(a.samples, b.samples)
 
 
 @pytest.mark.parametrize("name", NEURAL)
@@ -255,3 +286,62 @@ def test_latents_travel_are_learned_from_and_may_be_ignored(name):
     deaf = player(find("model", name)(**(tiny | {"send_latents": False})))
     deaf.learn({"south": opposite}, {"own": 0.5, "south": 0.5}, 3, 2)
     assert all(torch.equal(a, b) for a, b in zip(listener.model._mean, deaf.model._mean, strict=True))
+
+
+def test_carried_latents_stand_at_their_rows():
+    from coplay.models.bits import carried
+
+    space = SPACES["binary"]
+    zeros = [torch.zeros(5, 2), torch.zeros(5, 3)]
+    with_latents = some_samples(space, 2, 1)
+    with_latents["z0"], with_latents["z1"] = (torch.ones(2, k, dtype=torch.uint8) for k in (2, 3))
+    for parts, rows in (
+        ([some_samples(space, 3, 1), with_latents], [3, 4]),
+        ([with_latents, some_samples(space, 3, 1)], [0, 1]),
+    ):
+        for z in carried(parts, *zeros):
+            assert z.any(1).nonzero()[:, 0].tolist() == rows
+    assert not any(z.any() for z in zeros), "what the encoder drew stays as it was"
+
+
+def test_latents_of_other_sizes_are_dropped():
+    from coplay import Player
+
+    tiny = find("model", "symmetric_hvae").tiny().model_dump() | {"send_latents": True}
+    players = [
+        Player("one", SPACES["binary"], some_samples(SPACES["binary"], 30, 1), find("model", "symmetric_hvae")(**s), 3)
+        for s in (tiny, tiny | {"latents": (2, 5)})
+    ]
+    players[0].learn({}, {"own": 1.0}, 1, 1)
+    players[1].learn({"other": players[0].draw(10, 1, "x")}, {"own": 0.5, "other": 0.5}, 2, 2)
+
+
+@pytest.mark.parametrize(("missing", "expected"), [("image", 0.3), ("class", 0.3)])
+def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
+    """A source that lacks the image, or the class, has the only 2s, or the only black images; both come with its mass."""
+    space = SPACES["labelled"]
+    settings = {"latents": (2, 2), "channels": 4, "hidden": 16, "batch": 100, "learning_rate": 1e-2, "decay_steps": 300}
+    model = find("model", "joint_classifier")(**settings, classifier_channels=4, generated_after=150)
+    model.setup(space, 5)
+    white = {"image": torch.zeros(40, 5, 6, dtype=torch.uint8), "class": torch.zeros(40, dtype=torch.long)}
+    other = {"image": torch.ones(10, 5, 6, dtype=torch.uint8), "class": torch.full((10,), 2)}
+    rest = {name: value for name, value in other.items() if name != missing}
+    parts = (Part("own", space.samples(**white), 1 - expected), Part("other", space.samples(**rest), expected))
+    model.learn(Mixture(parts), 300, stream(1))
+    drawn = model.sample(4000, stream(2))
+    found = (drawn["class"] == 2).double().mean() if missing == "image" else drawn["image"].double().mean()
+    assert found.item() == pytest.approx(expected, abs=0.06)
+
+
+def test_a_joint_model_learns_to_classify():
+    space = SPACES["labelled"]
+    model = find("model", "joint_classifier")(latents=(2, 2), channels=4, hidden=16, batch=60, learning_rate=1e-2)
+    model.setup(space, 5)
+    classes = torch.arange(60) % 3
+    images = torch.zeros(60, 5, 6, dtype=torch.uint8)
+    images[torch.arange(60), classes] = 1  # row c of the picture is black
+    samples = space.samples(**{"image": images, "class": classes})
+    model.learn(Mixture((Part("own", samples, 1.0),)), 100, stream(1))
+    assert (model.classify(samples).argmax(1) == classes).float().mean() > 0.95
+    completed = model.complete(samples.select("image"), stream(2))["class"]
+    assert (completed == classes).float().mean() > 0.8

@@ -127,3 +127,53 @@ def test_no_log_p_no_gain():
     model = Estimator.tiny()
     model.setup(BITS, 1)
     assert gain(model, model, Mixture(()), 1, 2, stream(1)) is None
+
+
+def test_few_draws_under_a_poor_encoder_give_a_bound_and_no_upper_limit():
+    """One draw dominates: the correction saturates at a half, so neither it nor an interval is given."""
+    g = stream(2)
+    lw = torch.randn(32, 500, generator=g, dtype=torch.float64) * 12
+    found = from_weights(lw)
+    assert found.is_bound
+    assert found.mean[2] == float("inf")
+    assert found.value.mean().item() < 72, "E w = exp(72) for log-normal weights of deviation 12"
+    assert torch.allclose(found.value, torch.logsumexp(lw, 0) - torch.tensor(32.0).double().log())
+
+
+@pytest.mark.parametrize("case", ["convolutions", "class"])
+def test_convolutional_probabilities_sum_to_one_and_draws_follow_them(case):
+    make, space = CASES[case]
+    model, _ = learned(make(), space)
+    images = codes(9).reshape(-1, 3, 3).to(torch.uint8)
+    classes = [0, 1] if "class" in space else [None]
+    total, dark = 0.0, 0.0
+    for c in classes:
+        values = {"image": images} if c is None else {"image": images, "class": torch.full((512,), c)}
+        p = exact(model, space.samples(**values)).exp()
+        total += p.sum().item()
+        dark += (p * images.double().flatten(1).mean(1)).sum().item()
+    assert total == pytest.approx(1, abs=1e-4)
+    drawn = model.sample(40_000, stream(9))
+    assert drawn["image"].double().mean().item() == pytest.approx(dark, abs=0.01)
+
+
+def test_gaussian_pixels_have_the_density_that_torch_gives_them():
+    model, samples = learned(CASES["real pixels"][0](), GREY)
+    with model.averaged(), torch.no_grad():
+        x, c = model._tensors(samples)
+        z0, z1 = model._net.encode(x, c, stream(1))
+        d = model._net.decoder
+        pixels = torch.distributions.Normal(d.x_mean(z0, z1, c), d.log_deviation.exp()).log_prob(x).flatten(1).sum(1)
+        with_pixels = model._net.log_joint(z0, z1, x, c)
+        other = model._net.log_joint(z0, z1, x + 1, c)
+        others = (
+            torch.distributions.Normal(d.x_mean(z0, z1, c), d.log_deviation.exp()).log_prob(x + 1).flatten(1).sum(1)
+        )
+        prior = (
+            torch.distributions.Bernoulli(logits=d.z0_logits(c, len(x)) + z0 @ d.z0_chain.tril(-1).T)
+            .log_prob(z0)
+            .sum(1)
+        )
+        given = torch.distributions.Bernoulli(logits=d.z1_logits(z0, c) + z1 @ d.z1_chain.tril(-1).T)
+    assert torch.allclose(with_pixels - other, pixels - others, rtol=1e-4, atol=1e-3)
+    assert torch.allclose(with_pixels, pixels + prior + given.log_prob(z1).sum(1), rtol=1e-4, atol=1e-3)

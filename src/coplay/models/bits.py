@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -49,6 +50,12 @@ def log_bits(logits: Tensor, bits: Tensor) -> Tensor:
         tensor([0.1250])
     """
     return -F.binary_cross_entropy_with_logits(logits.float(), bits, reduction="none").flatten(1).sum(1)
+
+
+def bound(log_weights: Tensor) -> Tensor:
+    """log (1/K) Σ_k w_k from log importance weights of shape (K, n): on average a lower bound of log p; shape (n,), float64."""
+    lw = log_weights.double()
+    return torch.logsumexp(lw, 0) - math.log(len(lw))
 
 
 def two_layers(sizes: tuple[int, int]) -> dict[str, Variable]:

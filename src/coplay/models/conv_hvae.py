@@ -9,7 +9,8 @@ References:
 
 Differs from the paper:
     Both encoders share their convolutions, and activations are SiLU instead of tanh: fewer operations a step. The prior over
-    latents may be a chain, as in ``symmetric_hvae``.
+    latents may be a chain, as in ``symmetric_hvae``. What a Gaussian draws is clamped to the variable's range before it is
+    sent, which moves the mean of pixels near a limit; ``draw = "mean"`` leaves the noise out altogether.
 """
 
 from __future__ import annotations

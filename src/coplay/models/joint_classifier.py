@@ -4,9 +4,10 @@ Symmetric learning: each conditional also learns from what the other completes.
 
     p(x|c):  from (x, c), and from x alone with c ~ p(c|x)
     p(c|x):  from (x, c), and from (x, c) ~ p(c) p(x|c)
-    p(c):    from every c that somebody observed
+    p(c):    from every c, observed or from p(c|x)
 
-A row's last drawn variable teaches the conditional it was drawn from nothing, so that x ~ p(x|c) is no lesson for p(x|c).
+A row's last drawn variable teaches the conditional it was drawn from nothing, so x ~ p(x|c) is no lesson for p(x|c), nor
+c ~ p(c|x) for p(c|x).
 
 References:
     Game-theoretic distributed learning of generative models for heterogeneous data collections
@@ -36,7 +37,7 @@ class JointClassifier(ConvHvae):
     Args:
         generated: Mass of the player's own samples (x, c) ~ p(c) p(x|c) in the classifier's lessons, in [0, 1); 0 trains the
             classifier alone.
-        generated_after: Steps before own samples enter its lessons, since a young p(x|c) teaches rubbish.
+        generated_after: Steps before anything drawn from p(x|c) enters its lessons, since a young one teaches rubbish.
         classifier_channels: Of the classifier's first convolution; the second has twice as many.
         smoothing: Label smoothing of the classifier's loss.
 
@@ -76,7 +77,9 @@ class JointClassifier(ConvHvae):
         seen = [part for part in parts if self._image in part.keys()]
         labels_alone = [part for part in parts if self._image not in part.keys()]
         labelled = [part for part in parts if self._label in part.keys()]
-        lessons = [self._tensors(self._completed(part, generator)) for part in labelled]
+        grown = self._step > self.generated_after
+        full = [part for part in labelled if grown or self._image in part.keys()]
+        lessons = [self._tensors(self._completed(part, generator)) for part in full]
         loss = torch.zeros(())
         if seen:
             x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
@@ -87,13 +90,17 @@ class JointClassifier(ConvHvae):
         yield "decoder", loss / sum(map(len, parts))
         drawn = self._net.draw(self.batch, None, generator)
         yield "encoder", -self._net.log_encoder(*drawn).mean()
-        own = self.generated if self._step > self.generated_after else 0.0
-        loss = torch.zeros(())
+        own = self.generated if grown else 0.0
         if lessons:
             loss = (1 - own) * self._wrong(*_joined(lessons))
-        if own or not lessons:
-            loss = loss + (own or 1.0) * self._wrong(drawn[2], drawn[3])
-        yield "classifier", loss
+            yield "classifier", loss + own * self._wrong(drawn[2], drawn[3]) if own else loss
+        elif own:
+            yield "classifier", self._wrong(drawn[2], drawn[3])
+
+    def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
+        """−log p(x, c) − log p(c|x)."""
+        right = self.classify(samples).gather(1, samples[self._label][:, None])[:, 0]
+        return super().validation_loss(samples, generator) - right.double().clamp_min(1e-12).log()
 
     @property
     def _label(self) -> str:
@@ -110,7 +117,8 @@ class JointClassifier(ConvHvae):
         if self._image in part.keys() and self._label in part.keys():
             return self._space.restrict(part)
         n = len(part)
-        with torch.no_grad():
+        # without autocast: it would keep casts of weights that have no gradient for the losses that follow
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             if self._image in part.keys():
                 x = part[self._image].float()
                 logits = self._net.classifier(x if x.dim() == 4 else x[:, None]).float()

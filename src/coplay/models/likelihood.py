@@ -4,7 +4,9 @@ For a model with latents z and an encoder q,
 
     p(x) = E_{z~q(.|x)} w,   w = p(x, z) / q(z|x),        log p(x) ≈ log (1/K) Σ_k w_k + v/2,   v = var(w) / (K mean(w)²)
 
-The second term takes back, to first order in 1/K, what the logarithm of a mean loses; √v is the standard error.
+The second term takes back, to first order in 1/K, what the logarithm of a mean loses; √v is the standard error. Where single
+draws dominate (v above a tenth on average), both break down: then the first term alone is given, a lower bound without an upper
+limit.
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ import torch
 from torch import Tensor
 
 from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.bits import bound
 from coplay.space import Samples, pick
+
+_ROWS = 500  # samples at a time, for memory
+_MOST_VARIANCE = 0.1  # mean v up to which the correction and the interval hold
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,18 @@ class LogProb:
     error: Tensor
 
     @property
+    def is_bound(self) -> bool:
+        """Whether the values are lower bounds only, because single draws dominate."""
+        return self.error.square().mean().item() > _MOST_VARIANCE
+
+    @property
     def mean(self) -> tuple[float, float, float]:
-        """Mean over the samples, with the limits of its 95 % interval as far as importance weighting is to blame."""
+        """Mean over the samples, with the limits of its 95 % interval as far as importance weighting is to blame.
+
+        The upper limit of a lower bound is infinite.
+        """
         middle, half = self.value.mean().item(), 1.96 * self.error.square().sum().sqrt().item() / len(self.value)
-        return middle, middle - half, middle + half
+        return middle, middle - half, math.inf if self.is_bound else middle + half
 
 
 def has_log_prob(model: LocalModel) -> bool:
@@ -67,16 +81,17 @@ def log_prob(model: LocalModel, samples: Samples, draws: int, generator: torch.G
         return LogProb(exact, torch.zeros_like(exact))
     if not hasattr(model, "log_weights"):
         return None
-    return from_weights(model.log_weights(samples, draws, generator))
+    parts = [model.log_weights(part, draws, generator) for part in samples.split(_ROWS)]
+    return from_weights(torch.cat(parts, 1))
 
 
 def from_weights(log_weights: Tensor) -> LogProb:
     """The estimate from log importance weights of shape (K, n)."""
-    lw = log_weights.double()
-    log_mean = torch.logsumexp(lw, 0) - math.log(len(lw))
-    relative = (lw - log_mean).exp()  # w / mean(w)
-    variance = relative.var(0) / len(lw)
-    return LogProb(log_mean + variance / 2, variance.sqrt())
+    log_mean = bound(log_weights)
+    relative = (log_weights.double() - log_mean).exp()  # w / mean(w)
+    variance = relative.var(0) / len(log_weights)
+    corrected = variance.mean().item() <= _MOST_VARIANCE
+    return LogProb(log_mean + variance / 2 if corrected else log_mean, variance.sqrt())
 
 
 @dataclass(frozen=True)
@@ -122,10 +137,12 @@ def gain(
             judge.append(part)
             continue
         order = torch.randperm(len(part.samples), generator=generator)
-        half = len(order) // 2
+        half = (len(order) + 1) // 2
         teach.append(Part(part.name, pick(part.samples, order[:half]), part.weight))
-        judge.append(Part(part.name, pick(part.samples, order[half:]), part.weight))
+        judge.append(Part(part.name, pick(part.samples, order[half:] if len(order) > 1 else order), part.weight))
     twin.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    if hasattr(twin, "go_on"):  # one that stopped early is asked what it would gain by not stopping
+        twin.go_on()
     twin.learn(Mixture(tuple(teach)), steps, generator)
     value = variance = 0.0
     for part in judge:

@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from coplay.models.base import LocalModel, Mixture, Part
-from coplay.space import Space, pick
+from coplay.models.bits import bound
+from coplay.space import Samples, Space, pick
 from coplay.streams import isolated_seed, stream
+
+_VALIDATION_DRAWS = 8  # encoder's draws per sample that early stopping judges by
 
 FLOPS = "flops"
 """Number of a turn's floating-point operations in matrix products and convolutions, forwards and backwards (torch's counter)."""
@@ -33,8 +36,9 @@ class NeuralModel(LocalModel):
         decay_steps: It then falls along a half cosine over so many steps to a twentieth and stays there; 0 for never.
         average: Decay per step of the running mean of parameters that samples are drawn from; 0 draws from the last.
         precision: ``"bfloat16"`` computes matrix products and convolutions in 16 bits where torch's autocast says so.
-        validation: Share of the own samples that is set aside to stop early by; 0 for none.
-        patience: Turns without a better validation loss after which the model learns no more and goes back to its best.
+        validation: Share of every source's samples that is set aside to stop early by; 0 for none.
+        patience: Turns without a better validation loss after which the model learns no more and goes back to its best. It
+            begins anew when the sources or their weights change.
         fused: Whether Adam updates all parameters in one pass; off only to measure what it saves.
     """
 
@@ -57,7 +61,7 @@ class NeuralModel(LocalModel):
     _best_loss: float = PrivateAttr(default=math.inf)
     _worse: int = PrivateAttr(default=0)
     _step: int = PrivateAttr(default=0)
-    _flops: float | None = PrivateAttr(default=None)
+    _sources: dict[str, float] = PrivateAttr(default_factory=dict)
 
     @abstractmethod
     def build(self, space: Space) -> nn.Module:
@@ -85,24 +89,25 @@ class NeuralModel(LocalModel):
             for side, parameters in self.sides().items()
         }
         self._mean = [p.detach().clone() for p in self._net.parameters()]
-        self._best, self._best_loss, self._worse, self._step = [], math.inf, 0, 0
+        self._best, self._best_loss, self._worse, self._step, self._sources = [], math.inf, 0, 0, {}
 
     def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
         """Take so many steps, or none if learning has stopped early."""
         mixture, aside = self._set_aside(mixture)
-        if self._worse >= self.patience:
-            return {"validation_loss": self._best_loss, "stopped": 1.0}
+        if self.stopped:
+            return {"validation_loss": self._best_loss, "stopped": 1.0, FLOPS: 0.0}
         sums = dict.fromkeys(self._optimisers, 0.0)
-        for _ in range(steps):
-            counter = FlopCounterMode(display=False) if self._flops is None else None
+        operations = 0.0
+        for step in range(steps):
+            counter = None if step else FlopCounterMode(display=False)  # the other steps of a turn are like its first
             with counter or nullcontext():
                 for side, loss in self._take_step(mixture, generator):
                     sums[side] += loss
             if counter:
-                self._flops = float(counter.get_total_flops())  # every step is alike
+                operations = float(steps * counter.get_total_flops())
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
-        numbers[FLOPS] = steps * (self._flops or 0.0)
-        return numbers | (self._judge(aside, generator) if aside else {})
+        numbers[FLOPS] = operations
+        return numbers | (self._judge(aside) if aside else {})
 
     def _take_step(self, mixture: Mixture, generator: torch.Generator) -> list[tuple[str, float]]:
         """One step of every side; their losses."""
@@ -140,29 +145,63 @@ class NeuralModel(LocalModel):
 
     # ------------------------------------------------------------------------------------------- early stopping
 
-    def _set_aside(self, mixture: Mixture) -> tuple[Mixture, Mixture | None]:
-        """Part own samples that validate from those that teach; the same ones in every turn."""
-        own = mixture.parts[0]
-        count = round(self.validation * len(own.samples)) if own.name == "own" else 0
-        if not count:
-            return mixture, None
-        order = torch.randperm(len(own.samples), generator=stream(self._seed, "validation"))
-        teaching = Part(own.name, pick(own.samples, order[count:].sort().values), own.weight)
-        aside = Part(own.name, pick(own.samples, order[:count].sort().values), 1.0)
-        return Mixture((teaching, *mixture.parts[1:])), Mixture((aside,))
+    def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
+        """What early stopping judges by, per sample; shape (n,). Here −log p, by importance weighting."""
+        return -bound(self.log_weights(samples, _VALIDATION_DRAWS, generator))
 
-    def _judge(self, aside: Mixture, generator: torch.Generator) -> dict[str, float]:
+    @abstractmethod
+    def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
+        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats, by the parameters that samples are drawn from; shape (draws, n)."""
+
+    def _set_aside(self, mixture: Mixture) -> tuple[Mixture, Mixture | None]:
+        """Part the same share of every source that judges from what teaches; of own samples the same ones in every turn."""
+        if not self.validation:
+            return mixture, None
+        teach, judge = [], []
+        for part in mixture.parts:
+            count = round(self.validation * len(part.samples))
+            order = torch.randperm(len(part.samples), generator=stream(self._seed, "validation", part.name))
+            whole = all(name in part.samples.keys() for name in self._space)
+            if count and whole and count < len(part.samples):
+                judge.append(Part(part.name, pick(part.samples, order[:count].sort().values), part.weight))
+                part = Part(part.name, pick(part.samples, order[count:].sort().values), part.weight)
+            teach.append(part)
+        sources = {part.name: part.weight for part in mixture.parts}
+        known = self._sources.keys() == sources.keys()
+        if not known or any(abs(self._sources[name] - weight) > 0.01 for name, weight in sources.items()):
+            self._best, self._best_loss, self._worse = [], math.inf, 0  # another mixture is another aim
+        self._sources = sources
+        return Mixture(tuple(teach)), Mixture(tuple(judge)) if judge else None
+
+    def _judge(self, aside: Mixture) -> dict[str, float]:
         """Loss of the running mean on the samples set aside; keep the best parameters."""
-        with torch.no_grad(), self.averaged():
-            passes = max(1, round(len(aside.parts[0].samples) / self.batch))
-            losses = [loss.item() for _ in range(passes) for _, loss in self.losses(aside, generator)]
-            loss = math.fsum(losses) / passes
-            if loss < self._best_loss:
-                self._best_loss, self._worse = loss, 0
+        generator = stream(self._seed, "validation draws")  # the same in every turn
+        loss = sum(
+            part.weight * self.validation_loss(self._space.restrict(part.samples), generator).mean().item()
+            for part in aside.parts
+        ) / sum(part.weight for part in aside.parts)
+        if loss < self._best_loss:
+            with self.averaged():
                 self._best = [p.detach().clone() for p in self._net.parameters()]
-            else:
-                self._worse += 1
+            self._best_loss, self._worse = loss, 0
+        else:
+            self._worse += 1
         return {"validation_loss": loss}
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it learns no more and draws from its best parameters."""
+        return bool(self.validation) and self._worse >= self.patience
+
+    def go_on(self) -> None:
+        """Forget that learning stopped; it goes on from the parameters that samples are drawn from."""
+        with self.averaged():
+            drawn_from = [p.detach().clone() for p in self._net.parameters()]
+        if self.stopped:
+            with torch.no_grad():
+                torch._foreach_copy_(list(self._net.parameters()), drawn_from)
+            self._mean = drawn_from
+        self._best, self._best_loss, self._worse = [], math.inf, 0
 
     # ---------------------------------------------------------------------------------------------------- state
 
@@ -171,7 +210,7 @@ class NeuralModel(LocalModel):
         """Inside the block the network has the parameters that samples are drawn from; afterwards those that learn."""
         parameters: list[Tensor] = list(self._net.parameters())
         last = [p.detach().clone() for p in parameters]
-        drawn_from = self._best if self._worse >= self.patience else self._mean if self.average else last
+        drawn_from = self._best if self.stopped else self._mean if self.average else last
         with torch.no_grad():
             torch._foreach_copy_(parameters, drawn_from)
         try:
@@ -190,6 +229,8 @@ class NeuralModel(LocalModel):
                 state |= {f"{side}/{i}/{key}": value for key, value in values.items()}
         if self.validation:
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
+            state["seed"] = torch.tensor(self._seed)  # who is set aside follows from it
+            state |= {f"source/{name}": torch.tensor(w, dtype=torch.float64) for name, w in self._sources.items()}
         return state | {"step": torch.tensor(self._step)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -201,6 +242,8 @@ class NeuralModel(LocalModel):
         self._step = int(state["step"])
         if "validation" in state:
             self._best_loss, self._worse = state["validation"][0].item(), int(state["validation"][1])
+            self._seed = int(state["seed"])
+            self._sources = {k.removeprefix("source/"): v.item() for k, v in state.items() if k.startswith("source/")}
         for side, optimiser in self._optimisers.items():
             kept: dict[int, dict[str, Tensor]] = {}
             for name, tensor in state.items():
