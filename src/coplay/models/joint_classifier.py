@@ -107,6 +107,10 @@ class JointClassifier(ConvHvae):
         """Name of the class variable."""
         return self._class or ""
 
+    def kind_of_step(self, mixture: Mixture) -> str:
+        """Young or grown, and the sources."""
+        return f"{'grown' if self._step >= self.generated_after else 'young'} {super().kind_of_step(mixture)}"
+
     def _wrong(self, x: Tensor, c: Tensor | None) -> Tensor:
         """Mean −log p(c|x), classes one-hot."""
         assert c is not None

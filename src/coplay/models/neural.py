@@ -62,6 +62,7 @@ class NeuralModel(LocalModel):
     _worse: int = PrivateAttr(default=0)
     _step: int = PrivateAttr(default=0)
     _sources: dict[str, float] = PrivateAttr(default_factory=dict)
+    _flops: dict[str, float] = PrivateAttr(default_factory=dict)
 
     @abstractmethod
     def build(self, space: Space) -> nn.Module:
@@ -89,7 +90,8 @@ class NeuralModel(LocalModel):
             for side, parameters in self.sides().items()
         }
         self._mean = [p.detach().clone() for p in self._net.parameters()]
-        self._best, self._best_loss, self._worse, self._step, self._sources = [], math.inf, 0, 0, {}
+        self._best, self._best_loss, self._worse, self._step = [], math.inf, 0, 0
+        self._sources, self._flops = {}, {}
 
     def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
         """Take so many steps, or none if learning has stopped early."""
@@ -97,17 +99,21 @@ class NeuralModel(LocalModel):
         if self.stopped:
             return {"validation_loss": self._best_loss, "stopped": 1.0, FLOPS: 0.0}
         sums = dict.fromkeys(self._optimisers, 0.0)
-        operations = 0.0
-        for step in range(steps):
-            counter = None if step else FlopCounterMode(display=False)  # the other steps of a turn are like its first
+        kind = self.kind_of_step(mixture)
+        for _ in range(steps):
+            counter = FlopCounterMode(display=False) if kind not in self._flops else None  # steps of a kind cost alike
             with counter or nullcontext():
                 for side, loss in self._take_step(mixture, generator):
                     sums[side] += loss
             if counter:
-                operations = float(steps * counter.get_total_flops())
+                self._flops[kind] = float(counter.get_total_flops())
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
-        numbers[FLOPS] = operations
+        numbers[FLOPS] = steps * self._flops.get(kind, 0.0)
         return numbers | (self._judge(aside) if aside else {})
+
+    def kind_of_step(self, mixture: Mixture) -> str:
+        """What decides how many operations a step takes; counting them slows a step down, so it is done once a kind."""
+        return " ".join(f"{part.name}:{','.join(map(str, part.samples.keys()))}" for part in mixture.parts)
 
     def _take_step(self, mixture: Mixture, generator: torch.Generator) -> list[tuple[str, float]]:
         """One step of every side; their losses."""
@@ -227,6 +233,7 @@ class NeuralModel(LocalModel):
         for side, optimiser in self._optimisers.items():
             for i, values in optimiser.state_dict()["state"].items():
                 state |= {f"{side}/{i}/{key}": value for key, value in values.items()}
+        state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
         if self.validation:
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
             state["seed"] = torch.tensor(self._seed)  # who is set aside follows from it
@@ -240,6 +247,7 @@ class NeuralModel(LocalModel):
             [state[name].clone() for name in sorted(state) if name.startswith(kind)] for kind in ("mean/", "best/")
         )
         self._step = int(state["step"])
+        self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
         if "validation" in state:
             self._best_loss, self._worse = state["validation"][0].item(), int(state["validation"][1])
             self._seed = int(state["seed"])
