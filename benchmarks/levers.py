@@ -90,8 +90,9 @@ def early_stopping(seed: int, on: bool) -> dict[str, float]:
 
 
 def bfloat16(seed: int, on: bool) -> dict[str, float]:
-    model = {"name": "conv_hvae", "precision": "bfloat16" if on else "float32", "hold_steps": 1000, "decay_steps": 1000}
-    return played(seed, model)
+    model = {"name": "conv_hvae", "latents": [8, 16], "learning_rate": 4e-3, "hold_steps": 500, "decay_steps": 500}
+    model["precision"] = "bfloat16" if on else "float32"
+    return played(seed, model, players={"alone": {}}, game={"name": "isolated", "rounds": 5, "local_steps": 200})
 
 
 LEVERS: dict[str, Callable[[int, bool], dict[str, float]]] = {
