@@ -17,10 +17,11 @@ import common
 
 STEPS, TURNS = 8, 9
 VARIANTS = {
-    "default": {"kept": False, "fused": False, "precision": "float32"},
-    "fused Adam": {"kept": False, "fused": True, "precision": "float32"},
-    "freed memory kept": {"kept": True, "fused": False, "precision": "float32"},
-    "both (coplay's command line)": {"kept": True, "fused": True, "precision": "float32"},
+    "default": {"kept": False, "fused": False},
+    "fused Adam": {"kept": False, "fused": True},
+    "freed memory kept": {"kept": True, "fused": False},
+    "both (coplay's command line)": {"kept": True, "fused": True},
+    "both, channels last": {"kept": True, "fused": True, "layout": "channels_last"},
     "both, bfloat16": {"kept": True, "fused": True, "precision": "bfloat16"},
 }
 MODELS = {"conv_hvae": {}, "joint_classifier": {}, "conv_hvae, 64 channels": {"channels": 64}}
@@ -31,7 +32,7 @@ from coplay import Space, Variable, find
 from coplay.memory import keep_freed_memory
 from coplay.models.base import Mixture, Part
 from coplay.streams import stream
-kept, fused, precision, name, settings = eval(sys.argv[1])
+kept, name, settings = eval(sys.argv[1])
 torch.set_num_threads(1)
 if kept:
     keep_freed_memory()
@@ -39,7 +40,7 @@ space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1),
                "class": Variable(kind="categorical", classes=10)})
 images = torch.rand(1000, 28, 28, generator=stream(1))
 mixture = Mixture((Part("own", space.samples(**{"image": images, "class": torch.arange(1000) % 10}), 1.0),))
-model = find("model", name)(batch=100, fused=fused, precision=precision, **settings)
+model = find("model", name)(batch=100, **settings)
 model.setup(space, 1)
 model.learn(mixture, 2, stream(2))
 for line in sys.stdin:
@@ -54,7 +55,7 @@ def main() -> None:
     for label, settings in MODELS.items():
         workers = {}
         for variant, v in VARIANTS.items():
-            told = repr((v["kept"], v["fused"], v["precision"], label.partition(",")[0], settings))
+            told = repr((v["kept"], label.partition(",")[0], settings | {k: x for k, x in v.items() if k != "kept"}))
             workers[variant] = subprocess.Popen(
                 [sys.executable, "-c", WORKER, told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )

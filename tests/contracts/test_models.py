@@ -30,6 +30,7 @@ def refusal(name, kind):
     return None
 
 
+TINY = {"latents": (3, 4), "channels": 2, "hidden": 8, "batch": 8, "classifier_channels": 2, "generated_after": 1}
 CASES = [(name, kind) for name in names("model") for kind in SPACES if refusal(name, kind) is None]
 
 
@@ -345,3 +346,17 @@ def test_a_joint_model_learns_to_classify():
     assert (model.classify(samples).argmax(1) == classes).float().mean() > 0.95
     completed = model.complete(samples.select("image"), stream(2))["class"]
     assert (completed == classes).float().mean() > 0.8
+
+
+def test_the_layout_in_memory_does_not_change_what_is_learned():
+    space = SPACES["labelled"]
+    models = [
+        find("model", "joint_classifier")(**TINY | {"layout": layout}) for layout in ("channels_first", "channels_last")
+    ]
+    for model in models:
+        model.setup(space, 5)
+        model.learn(mixture(space), 3, stream(1))
+    one, two = (model.state_dict() for model in models)
+    for key in one:
+        if key.startswith("net/"):
+            assert torch.allclose(one[key], two[key], atol=2e-3), key
