@@ -65,7 +65,7 @@ class JointClassifier(ConvHvae):
             raise ModelError(f"JointClassifier needs an image and its class; the variables are {', '.join(space)}")
         seen = Convolutions(space[self._image].shape, self.classifier_channels, self.hidden)
         net.classifier = nn.Sequential(seen, nn.Linear(self.hidden, net.classes))
-        return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net  # type: ignore[call-overload]
+        return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder, encoder and classifier."""
