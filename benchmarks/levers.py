@@ -90,9 +90,9 @@ def early_stopping(seed: int, on: bool) -> dict[str, float]:
 
 
 def bfloat16(seed: int, on: bool) -> dict[str, float]:
-    model = {"name": "conv_hvae", "latents": [8, 16], "learning_rate": 4e-3, "hold_steps": 500, "decay_steps": 500}
+    model = {"name": "conv_hvae", "latents": [8, 16], "learning_rate": 4e-3, "hold_steps": 150, "decay_steps": 150}
     model["precision"] = "bfloat16" if on else "float32"
-    return played(seed, model, players={"alone": {}}, game={"name": "isolated", "rounds": 5, "local_steps": 200})
+    return played(seed, model, players={"alone": {}}, game={"name": "isolated", "rounds": 5, "local_steps": 60})
 
 
 LEVERS: dict[str, Callable[[int, bool], dict[str, float]]] = {

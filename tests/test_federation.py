@@ -220,10 +220,12 @@ def test_unknown_or_unlearnable_variables_are_refused(small_config, tmp_path):
         Federation(small_config(players={"north": {"variables": ["imago"]}, "south": {}})).run(tmp_path / "run")
     gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
     players = {"north": {"variables": ["image", "class"], "model": gmm}, "south": {"variables": ["class"]}}
-    with pytest.raises(
-        PlayerError, match=r"needs every variable, and 'image' is missing in samples received from player 'south'"
-    ):
+    with pytest.raises(CoplayError, match=r"every variable, and 'image' is missing in the samples of player 'south'"):
         Federation(small_config(players=players)).run(tmp_path / "other")
+    players = {"north": {"variables": ["image"]}, "south": {"variables": ["class"]}}
+    with pytest.raises(CoplayError, match=r"'north' listens to 'south' and has no variable in common"):
+        Federation(small_config(players=players)).run(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small_config, tmp_path):

@@ -300,7 +300,9 @@ def _say_what_is_kept(folder: Path, error: BaseException) -> None:
         if last:
             kept.append(f"{name} up to round {last['round']}")
     how = "goes on from there" if isinstance(error, KeyboardInterrupt) else "goes on once the cause is mended"
-    print(f"kept in {folder}: {', '.join(kept) or 'no round yet'}; 'coplay resume {folder}' {how}", file=sys.stderr)
+    print(
+        f"kept in {folder}: {', '.join(kept) or 'no checkpoint yet'}; 'coplay resume {folder}' {how}", file=sys.stderr
+    )
     if kept:
         with contextlib.suppress(CoplayError):
             print(f"report so far: {write(result)}", file=sys.stderr)
@@ -347,7 +349,9 @@ def _print_table(result: Result) -> None:
             "test samples",
             highlight=False,
         )
-    if len(result.plays) > 1 and result.predicted(result.main.name):
+    elif result.record.get("unmeasured"):
+        console.print(f"nothing was scored: {result.record['unmeasured']}", highlight=False)
+    if classifier and len(result.plays) > 1 and result.predicted(result.main.name):
         console.print(
             f"every game's distance is to what {result.main.name} predicts: total variation of class shares, 0 to 1",
             highlight=False,

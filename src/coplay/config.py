@@ -249,6 +249,8 @@ class Config(Section):
         """Read a TOML file; the run is named after it unless it says otherwise."""
         try:
             text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ConfigError([f"{path} does not exist (looked for from {Path.cwd()})"]) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError([f"cannot read {path}: {error}"]) from None
         config = cls.from_toml(text, overrides, str(path))

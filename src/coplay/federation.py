@@ -142,7 +142,32 @@ class Federation:
             )
         for name in self.config.player_names:  # a model that cannot live on the data says so before anything is written
             self._player(name, sites.spaces[name], sites.spaces[name].empty(), None)
+        self._check_common_variables(sites)
         return data, sites, games
+
+    def _check_common_variables(self, sites: Sites) -> None:
+        """Whoever listens to somebody must be able to learn from that one's variables.
+
+        Raises:
+            DataError: A player's model needs variables that a player it listens to does not have.
+        """
+        game, names = self.config.game, self.config.player_names
+        alpha = game.mixture_weights(game.start(names, self.config.seed))
+        for i, listener in enumerate(names if alpha is not None else []):
+            model = self.config.player_model(listener)
+            for j, speaker in enumerate(names):
+                own, theirs = sites.spaces[listener], sites.spaces[speaker]
+                missing = [name for name in own if name not in theirs]
+                if i == j or alpha is None or not alpha[i, j] or not missing:
+                    continue
+                if len(missing) == len(own):
+                    raise DataError(f"player '{listener}' listens to '{speaker}' and has no variable in common with it")
+                if not model.learns_incomplete:
+                    raise DataError(
+                        f"player '{listener}': {model.title} needs every variable, and '{missing[0]}' is missing in the samples "
+                        f"of player '{speaker}'; choose a model that learns from incomplete samples (exponential_family, "
+                        f"joint_classifier), or give both the same variables"
+                    )
 
     def _deal(self, data: Dataset) -> Sites:
         names, labels = self.config.player_names, data.train[LABEL] if data.classes else None
@@ -206,6 +231,7 @@ class Federation:
                 "counts": sites.counts,
             },
             "notes": list(sites.notes),
+            "unmeasured": self._unmeasured(data),
             "games": {name: self.prediction(game, sites) for name, game in games.items()},
         }
 
@@ -250,9 +276,17 @@ class Federation:
                 storage.write_json(folder / "summary.json", Result.load(folder).summary())
         return Result.load(folder)
 
+    def _unmeasured(self, data: Dataset) -> str:
+        """Why nothing is scored; empty if it is."""
+        if not self.config.measure.metrics:
+            return "measure.metrics is empty"
+        if not data.classes:
+            return f"scores need classes for the domain classifier, and {data.name} has none"
+        return "" if len(data.test) else f"{data.name} has no test samples"
+
     def _reference(self, folder: Path, data: Dataset, report: Report) -> Reference | None:
-        """The domain classifier, trained once per run; None where the source has no classes or nothing is measured."""
-        if not data.classes or not self.config.measure.metrics or not len(data.test):
+        """The domain classifier, trained once per run; None where there is nothing to train it on or to measure."""
+        if self._unmeasured(data):
             return None
         space = data.space.only(data.inputs)
         classifier = DomainClassifier(space, data.classes, derive(self.config.seed, "classifier"))

@@ -62,7 +62,10 @@ class JointClassifier(ConvHvae):
         """The VAE's conditionals, with the classifier beside them."""
         net = super().build(space)
         if not self._class:
-            raise ModelError(f"JointClassifier needs an image and its class; the variables are {', '.join(space)}")
+            raise ModelError(
+                f"joint_classifier needs an image and its class; the variables are {', '.join(space)}. Set data.variables, or "
+                "the player's variables, to the image and the class"
+            )
         seen = Convolutions(space[self._image].shape, self.classifier_channels, self.hidden)
         net.classifier = nn.Sequential(seen, nn.Linear(self.hidden, net.classes))
         return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net

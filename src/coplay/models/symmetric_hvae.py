@@ -66,7 +66,10 @@ class SymmetricHvae(NeuralModel):
         """The four conditionals."""
         foreign = [f"'{name}' ({space[name]})" for name in space if space[name].kind != "binary"]
         if foreign:
-            raise ModelError(f"symmetric_hvae lives on binary variables; {', '.join(foreign)} is not")
+            raise ModelError(
+                f"symmetric_hvae lives on binary variables, got {', '.join(foreign)}; use conv_hvae for grey or colour images, "
+                "exponential_family or a scikit-learn estimator for other variables"
+            )
         return _Conditionals(sum(space[name].size for name in space), *self.latents, self.hidden, self.prior)
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:

@@ -152,6 +152,8 @@ def score_table(data: Data, by_player: bool = False) -> Table:
         f"{words(q)}: {value['unit']}" + (f", {_BETTER[value['better']]}" if value["better"] else "")
         for q, value in ((q, data["metrics"][q]) for q in chosen)
     ]
+    if "distance_to_prediction" in chosen:
+        units.append("games carried along are measured against what the run's main game predicts, too")
     what = "Scores of single players" if by_player else "Means over players"
     caption = f"{what} after the last measured round: mean ± standard deviation over seeds. {'; '.join(units)}."
     return Table(["player" if by_player else "arm", "seeds", *header], rows, caption)

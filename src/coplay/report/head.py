@@ -32,8 +32,8 @@ def model_name(result: Result, player: str) -> str:
 
 def held(result: Result, player: str) -> int | None:
     """Number of a player's private samples; None where the run did not record it."""
-    counts = result.record["data"]["counts"].get(player)
-    return None if counts is None else sum(counts)
+    size = result.record["data"]["sizes"].get(player)
+    return None if size is None else int(size)
 
 
 def lost(play: Play) -> dict[str, dict[str, Any]]:
@@ -141,8 +141,10 @@ def _who(result: Result, player: str, gone: dict[str, dict[str, Any]]) -> Cell:
 
 def _holds(result: Result, player: str) -> Cell:
     n, classes = held(result, player), _classes(result, player)
-    if n is None or classes is None:
+    if n is None:
         return "not recorded"
+    if classes is None:
+        return (number(n), "without classes")
     if not classes:
         return ("0", "none")
     return (number(n), ranges(classes))
@@ -196,7 +198,8 @@ def _caption(result: Result, games: dict[str, Play], units: dict[str, dict[str, 
 def _classifier(result: Result) -> list[str]:
     found = result.record.get("classifier")
     if not found:
-        return ["No domain classifier was trained (no classes, no test data or no metrics), so nothing was scored."]
+        why = result.record.get("unmeasured") or "the run has not come that far"
+        return [f"No domain classifier was trained, so nothing was scored: {why}."]
     return [
         f"The domain classifier behind all scores recognises {found['accuracy']:.1%} of n = {found['n_test']:,} real "
         "test samples; it is trained on real training data and never enters learning."

@@ -36,7 +36,10 @@ class Partition(Component):
 def need_labels(labels: Tensor | None, partition: str) -> Tensor:
     """The labels, or an error that says who needs them."""
     if labels is None:
-        raise DataError(f"the partition '{partition}' needs classes, and this source has none; use 'iid'")
+        raise DataError(
+            f"the partition '{partition}' needs classes, and this source has none; name its label column, "
+            "sort its pictures into one sub-folder per class, or use 'iid'"
+        )
     return labels
 
 

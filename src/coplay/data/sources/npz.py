@@ -76,7 +76,11 @@ class Npz(Source):
         try:
             content = np.load(path, allow_pickle=False)
         except Exception as error:  # numpy and zipfile fail in many ways
-            raise DataError(f"{path} is no .npz file, or is damaged ({error}); write it with numpy.savez") from error
+            if path.suffix.lower() in (".csv", ".parquet", ".json", ".jsonl"):
+                raise DataError(f'{path} is a table; load it with name = "hugging_face", dataset = "{path}"') from error
+            raise DataError(
+                f"{path} is no .npz file, or is damaged ({type(error).__name__}); write it with numpy.savez"
+            ) from error
         if isinstance(content, np.ndarray):
             raise DataError(f"{path} holds a single array; expected an .npz file with names, written by numpy.savez")
         with content:
