@@ -16,7 +16,7 @@ import sweep  # noqa: E402
 
 from coplay.drawing import sample_file  # noqa: E402
 
-SEEDS = (1, 2)
+SEEDS = (1, 2, 3)
 CLASSES = {"low": range(5), "high": range(5, 10)}
 
 
