@@ -375,7 +375,8 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
     (tmp_path / "bad.toml").write_text(CONFIG)
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        # room for what a run writes before its first exchange, not for samples in flight
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
     big = ["--set", "game.samples_per_round=4000", "--set", "game.fresh_every_rounds=1", "--set", "game.own_rounds=2"]
     process = subprocess.run(

@@ -63,7 +63,11 @@ def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
     for number, code, word in ((signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")):
         out = f"run-{word}"
-        process = coplay("run", "killed.toml", "--out", out, cwd=tmp_path, start_new_session=True)
+        process = coplay(
+            "run", "killed.toml", "--out", out, cwd=tmp_path, start_new_session=True,
+            # a shell that runs the tests in the background may have told its children to ignore Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
         deadline = time.monotonic() + 120
         while not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
