@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,7 +18,6 @@ from coplay.errors import CheckpointError, ConfigError, CoplayError, RunFolderEr
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from coplay.compare import Comparison
     from coplay.config import Config
     from coplay.report.parts import Table
     from coplay.result import Result
@@ -208,7 +207,8 @@ def _compare(given: argparse.Namespace) -> None:
     comparison = Comparison.load(folders)
     configs = [run.record["config"] for run in comparison.runs.values()]
     names, titles = ({str(config[key]) for config in configs} for key in ("name", "title"))
-    out = given.out or _free_comparison(Path("comparisons") / (names.pop() if len(names) == 1 else "runs"), comparison)
+    wanted = Path("comparisons") / (names.pop() if len(names) == 1 else "runs")
+    out = given.out or _free_folder(wanted, lambda folder: _holds_comparison(folder, comparison.runs))
     data = comparison.data()
     page = write(data, out, titles.pop() if len(titles) == 1 else "Runs side by side", by_player=given.by_player)
     _print_comparison(data, given.by_player)
@@ -263,27 +263,21 @@ def _keep_memory(config: Config) -> None:
         keep_freed_memory()
 
 
-def _free_folder(wanted: Path) -> Path:
-    """``wanted``, or the first of wanted-2, wanted-3, … that does not exist."""
+def _free_folder(wanted: Path, fits: Callable[[Path], bool] = lambda folder: False) -> Path:
+    """``wanted``, or the first of wanted-2, wanted-3, … that does not exist or fits although it does."""
     folder, number = wanted, 1
-    while folder.exists():
+    while folder.exists() and not fits(folder):
         number += 1
         folder = wanted.with_name(f"{wanted.name}-{number}")
     return folder
 
 
-def _free_comparison(wanted: Path, comparison: Comparison) -> Path:
-    """``wanted``, or the first of wanted-2, wanted-3, … that does not hold the comparison of other runs."""
+def _holds_comparison(folder: Path, runs: Iterable[str]) -> bool:
+    """Whether a folder holds the comparison of just these runs."""
     from coplay import storage
 
-    folder, number = wanted, 1
-    while folder.exists():
-        file = folder / "comparison.json"
-        if file.exists() and {run["folder"] for run in storage.read_json(file)["runs"]} == set(comparison.runs):
-            break
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    return folder
+    file = folder / "comparison.json"
+    return file.exists() and {run["folder"] for run in storage.read_json(file)["runs"]} == set(runs)
 
 
 def _say_what_is_kept(folder: Path, error: BaseException) -> None:

@@ -36,7 +36,8 @@ class Sites:
     Args:
         spaces: The variables that each player learns.
         data: Private samples by player.
-        union: All samples dealt out, with all variables.
+        train: The training split, with all variables.
+        dealt: Positions in it of all samples dealt out, player after player.
         shares: Class shares by player, each of shape (C,); None without classes.
         counts: Number of samples per class, by player.
         notes: What a reader of the report should know.
@@ -44,7 +45,8 @@ class Sites:
 
     spaces: dict[str, Space]
     data: dict[str, Samples]
-    union: Samples
+    train: Samples
+    dealt: Tensor
     shares: Tensor | None
     counts: dict[str, list[int]]
     notes: tuple[str, ...]
@@ -175,9 +177,9 @@ class Federation:
         deal = self.config.data.partition.deal(labels, len(data.train), names, generator)
         spaces = {name: self._space(name, data) for name in names}
         held = {name: spaces[name].restrict(pick(data.train, deal[name])) for name in names}
-        union = pick(data.train, torch.cat([deal[name] for name in names]))
+        dealt = torch.cat([deal[name] for name in names])
         if labels is None:
-            return Sites(spaces, held, union, None, {}, ())
+            return Sites(spaces, held, data.train, dealt, None, {}, ())
         counts = torch.stack([torch.bincount(labels[deal[name]], minlength=data.classes) for name in names])
         notes = [
             f"{name} holds a single class ({int(row.argmax())}); allowed, but alone it can learn nothing else"
@@ -185,7 +187,9 @@ class Federation:
             if (row > 0).sum() == 1
         ]
         shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
-        return Sites(spaces, held, union, shares, dict(zip(names, counts.tolist(), strict=True)), tuple(notes))
+        return Sites(
+            spaces, held, data.train, dealt, shares, dict(zip(names, counts.tolist(), strict=True)), tuple(notes)
+        )
 
     def _space(self, player: str, data: Dataset) -> Space:
         """The variables that a player learns: its own choice, or the config's, or all inputs."""
@@ -256,7 +260,7 @@ class Federation:
                     name,
                     game,
                     folder / name,
-                    self.seat(game, sites, folder / name),
+                    self.seat(game, sites, held, folder / name),
                     held,
                     sites.shares_by_player,
                     self.prediction(self.config.game, sites).get("predicted", {}),
@@ -307,9 +311,8 @@ class Federation:
     def _player(self, name: str, space: Space, data: Samples, home: Path | None) -> Player:
         return Player(name, space, data, self.config.player_model(name), self.config.seed, home)
 
-    def seat(self, game: Game, sites: Sites, home: Path) -> list[Player]:
-        """The players of one game, each with the data that the game gives it; who has none and needs some stays out."""
-        held = self.given(game, sites)
+    def seat(self, game: Game, sites: Sites, held: Mapping[str, Samples], home: Path) -> list[Player]:
+        """The players of one game, each with what it was given; who has none and needs some stays out."""
         needy = game.needs_data(list(held), self.config.seed)
         return [
             self._player(name, sites.spaces[name], data, home)
@@ -319,11 +322,10 @@ class Federation:
 
     def given(self, game: Game, sites: Sites) -> dict[str, Samples]:
         """What each player learns from in this game: its own data, or everybody's."""
-        return (
-            {name: space.restrict(sites.union) for name, space in sites.spaces.items()}
-            if game.pools_data
-            else sites.data
-        )
+        if not game.pools_data:
+            return sites.data
+        union = pick(sites.train, sites.dealt)
+        return {name: space.restrict(union) for name, space in sites.spaces.items()}
 
 
 def _silent(what: str, done: int, of: int) -> None:

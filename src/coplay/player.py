@@ -15,7 +15,7 @@ from coplay.errors import ModelError
 from coplay.message import Message
 from coplay.models.base import LocalModel, Mixture, Part
 from coplay.models.likelihood import gain, has_log_prob, log_prob
-from coplay.space import Samples, Space
+from coplay.space import LABEL, Samples, Space
 from coplay.streams import derive, stream
 
 OWN = "own"
@@ -26,9 +26,6 @@ CLASSIFIED = "classified"
 
 JUDGED = "judged"
 """Name of the part of an evaluation whose log p is asked for."""
-
-CLASS = "class"
-"""Name of the variable that holds a sample's class (``LABEL`` of a source)."""
 
 
 class Player:
@@ -169,7 +166,7 @@ class Player:
         """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C)."""
         known = self._observed.check(self._observed.restrict(given), "samples to classify")
         found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
-        return TensorDict({CLASS: found}, batch_size=[len(found)])
+        return TensorDict({LABEL: found}, batch_size=[len(found)])
 
     def log_prob(self, given: Samples, draws: int, round: int) -> dict[str, float]:
         """Mean log p of samples in nats with its 95 % interval; empty for a model without log p."""
@@ -185,7 +182,7 @@ class Player:
             n, receiver = int(message.numbers["n"]), message.sender
             payload = {receiver: self.draw(n, message.round, f"evaluation {message.round}")}
             given = message.samples()  # real samples, from who may have them
-            if CLASSIFIED in given and CLASS in self._observed:
+            if CLASSIFIED in given and LABEL in self._observed:
                 payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
             numbers = (
                 self.log_prob(given[JUDGED], int(message.numbers["draws"]), message.round) if JUDGED in given else {}

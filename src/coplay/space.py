@@ -21,6 +21,9 @@ from coplay.errors import SpaceError
 Samples = TensorDict
 """A set of n samples: a TensorDict of named variables with batch size ``[n]``."""
 
+LABEL = "class"
+"""Name of the variable that holds a sample's class, where there is one."""
+
 Kind = Literal["binary", "categorical", "count", "real"]
 
 # What a variable of each kind is stored as. One byte per bit or class keeps messages small and is exact.

@@ -30,7 +30,6 @@ def refusal(name, kind):
     return None
 
 
-TINY = {"latents": (3, 4), "channels": 2, "hidden": 8, "batch": 8, "classifier_channels": 2, "generated_after": 1}
 CASES = [(name, kind) for name in names("model") for kind in SPACES if refusal(name, kind) is None]
 
 
@@ -350,9 +349,8 @@ def test_a_joint_model_learns_to_classify():
 
 def test_the_layout_in_memory_does_not_change_what_is_learned():
     space = SPACES["labelled"]
-    models = [
-        find("model", "joint_classifier")(**TINY | {"layout": layout}) for layout in ("channels_first", "channels_last")
-    ]
+    cls = find("model", "joint_classifier")
+    models = [cls(**cls.tiny().model_dump() | {"layout": layout}) for layout in ("channels_first", "channels_last")]
     for model in models:
         model.setup(space, 5)
         model.learn(mixture(space), 3, stream(1))

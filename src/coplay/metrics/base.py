@@ -12,10 +12,8 @@ from torch import Tensor
 
 from coplay.components import Component
 from coplay.metrics.features import DomainClassifier
+from coplay.space import LABEL as LABEL  # the name that callers of this contract use
 from coplay.space import Samples, Space
-
-LABEL = "class"
-"""Name of the variable that holds a generated sample's class."""
 
 _NORMAL_975 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution: ± so many standard errors hold 95 %."""

@@ -135,8 +135,12 @@ class ConvHvae(NeuralModel):
 
     def _tensors(self, samples: Samples) -> tuple[Tensor, Tensor | None]:
         """Images of shape (n, channels, H, W) and classes one-hot."""
+        return self._pixels(samples), self._net.one_hot(samples[self._class]) if self._class else None
+
+    def _pixels(self, samples: Samples) -> Tensor:
+        """Images of shape (n, channels, H, W)."""
         x = samples[self._image].float()
-        return x if x.dim() == 4 else x[:, None], self._net.one_hot(samples[self._class]) if self._class else None
+        return x if x.dim() == 4 else x[:, None]
 
     @classmethod
     def tiny(cls) -> Self:

@@ -127,8 +127,7 @@ class JointClassifier(ConvHvae):
         # without autocast: it would keep casts of weights that have no gradient for the losses that follow
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             if self._image in part.keys():
-                x = part[self._image].float()
-                logits = self._net.classifier(x if x.dim() == 4 else x[:, None]).float()
+                logits = self._net.classifier(self._pixels(part)).float()
                 drawn = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
                 return self._space.samples(**{self._image: part[self._image], self._label: drawn})
             c = part[self._label]
@@ -142,9 +141,8 @@ class JointClassifier(ConvHvae):
 
     def classify(self, samples: Samples) -> Tensor:
         """p(c|x) for each image, shape (n, C)."""
-        x = samples[self._image].float()
         with self.averaged(), torch.no_grad():
-            parts = (x if x.dim() == 4 else x[:, None]).split(1000)
+            parts = self._pixels(samples).split(1000)
             return torch.cat([self._net.classifier(part) for part in parts]).softmax(1)
 
     @classmethod

@@ -14,14 +14,12 @@ from torch import Tensor
 
 from coplay.components import Component
 from coplay.errors import DataError
+from coplay.space import LABEL as LABEL  # the name that callers of this contract use
 from coplay.space import Samples, Space, Variable
 from coplay.streams import stream
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-LABEL = "class"
-"""Name of the variable that holds the class, where a source has one."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coplay.data.sources.base import Dataset, Source, labelled_images
+from coplay.data.sources.base import Dataset, Source, labelled_images, missing
 from coplay.errors import DataError
 
 _FILES = {"train": "train", "test": "t10k"}
@@ -56,7 +56,7 @@ class Idx(Source):
         folder = Path(self.folder).expanduser()
         path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
         if not folder.is_dir():
-            raise DataError(f"the folder {folder} does not exist (looked for from {Path.cwd()})")
+            raise missing("folder", folder)
         if path is None:
             raise DataError(
                 f"no file {name} or {name}.gz in {folder}; an IDX folder has images and labels of the splits train and t10k"
