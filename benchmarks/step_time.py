@@ -1,4 +1,4 @@
-"""Time of one learning step of the convolutional models: default allocator and unfused Adam against what coplay runs with.
+"""Time of one learning step of convolutional players: default allocator and unfused Adam against what coplay runs with.
 
 python benchmarks/step_time.py          # worker processes that alternate; writes benchmarks/results/step_time.json
 
@@ -24,7 +24,16 @@ VARIANTS = {
     "both, channels last": {"kept": True, "fused": True, "layout": "channels_last"},
     "both, bfloat16": {"kept": True, "fused": True, "precision": "bfloat16"},
 }
-MODELS = {"conv_hvae": {}, "joint_classifier": {}}
+# the four players of the authors' Fashion-MNIST experiment (arXiv:2511.01740, IV-B), by latents and channels
+_FOUR = (((4, 8), 2), ((8, 16), 4), ((12, 24), 8), ((16, 32), 16))
+_COMMON = {"convolutions": "reference", "prior": "independent", "generated": 0.5, "generated_after": 0}
+_REFERENCE = [{**_COMMON, "latents": z, "channels": c, "classifier_channels": c} for z, c in _FOUR]
+PLAYERS = {
+    "conv_hvae": ("conv_hvae", 100, [{}]),
+    "joint_classifier": ("joint_classifier", 100, [{}]),
+    "reference players, batch 100": ("joint_classifier", 100, _REFERENCE),
+    "reference players, 100 own + 300 received": ("joint_classifier", 400, _REFERENCE),
+}
 
 WORKER = """
 import sys, time, torch
@@ -32,36 +41,42 @@ from coplay import Space, Variable, find
 from coplay.memory import keep_freed_memory
 from coplay.models.base import Mixture, Part
 from coplay.streams import stream
-kept, name, settings = eval(sys.argv[1])
-torch.set_num_threads(1)
+kept, name, players = eval(sys.argv[1])
+torch.set_num_threads(2)
 if kept:
     keep_freed_memory()
 space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1),
                "class": Variable(kind="categorical", classes=10)})
 images = torch.rand(1000, 28, 28, generator=stream(1))
 mixture = Mixture((Part("own", space.samples(**{"image": images, "class": torch.arange(1000) % 10}), 1.0),))
-model = find("model", name)(batch=100, **settings)
-model.setup(space, 1)
-model.learn(mixture, 2, stream(2))
+models = [find("model", name)(**settings) for settings in players]
+for seed, model in enumerate(models):
+    model.setup(space, seed)
+    model.learn(mixture, 2, stream(2))
 for line in sys.stdin:
-    begin = time.perf_counter()
-    model.learn(mixture, int(line), stream(3))
-    print((time.perf_counter() - begin) / int(line), flush=True)
+    begin, steps = time.perf_counter(), int(line)
+    for _ in range(steps):
+        for model in models:
+            model.learn(mixture, 1, stream(3))
+    print((time.perf_counter() - begin) / steps, flush=True)
 """
 
 
 def main() -> None:
     rows = {}
-    for label, settings in MODELS.items():
+    for label, (name, batch, players) in PLAYERS.items():
         workers = {}
         for variant, v in VARIANTS.items():
-            told = repr((v["kept"], label.partition(",")[0], settings | {k: x for k, x in v.items() if k != "kept"}))
+            if "precision" in v and len(players) > 1:
+                continue  # where the processor has no bfloat16 that would take an hour
+            varied = {"batch": batch} | {key: value for key, value in v.items() if key != "kept"}
+            told = repr((v["kept"], name, [player | varied for player in players]))
             workers[variant] = subprocess.Popen(
                 [sys.executable, "-c", WORKER, told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
         seconds: dict[str, list[float]] = {variant: [] for variant in workers}
         for turn, (variant, worker) in product(range(TURNS), workers.items()):
-            worker.stdin.write(f"{STEPS}\n")
+            worker.stdin.write(f"{STEPS if len(players) == 1 else 1}\n")
             worker.stdin.flush()
             value = float(worker.stdout.readline())
             if turn:  # the first warms up
@@ -78,8 +93,8 @@ def main() -> None:
             for variant, values in seconds.items()
         }
         for variant, row in rows[label].items():
-            print(f"{label:24} {variant:30} {1000 * row['median_seconds']:7.1f} ms  {row['ratio']:5.2f} x", flush=True)
-    common.save("step_time", {"batch": 100, "image": "28×28", "turns": TURNS - 1, "models": rows})
+            print(f"{label:42} {variant:30} {1000 * row['median_seconds']:7.1f} ms  {row['ratio']:5.2f} x", flush=True)
+    common.save("step_time", {"image": "28×28", "turns": TURNS - 1, "models": rows})
 
 
 if __name__ == "__main__":

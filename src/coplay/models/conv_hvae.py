@@ -30,6 +30,11 @@ from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_l
 from coplay.models.neural import NeuralModel
 from coplay.space import Samples, Space, Variable, join
 
+Stack = Literal["strided", "reference"]
+
+# width in multiples of the first, kernel, stride of the authors' five convolutions
+_REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
+
 
 class ConvHvae(NeuralModel):
     """Two layers of binary latents over an image, and over its class where the player learns one.
@@ -38,7 +43,9 @@ class ConvHvae(NeuralModel):
 
     Args:
         latents: Sizes of z0 and z1, in bits.
-        channels: Of the first convolution; the second has twice as many.
+        channels: Of the first convolution; the later ones have twice, or four times, as many.
+        convolutions: ``"strided"``: two of 5×5 that halve the image at once. ``"reference"``: the five and tanh of the authors'
+            Fashion-MNIST experiment, which work at full resolution and cost a step several times as much.
         hidden: Width of the fully connected layers.
         prior: ``"independent"`` as in the paper, or ``"chain"``, in which every bit also depends linearly on those before.
         draw: For real pixels: ``"sample"`` adds the Gaussian's noise to what is drawn, ``"mean"`` leaves it out.
@@ -60,6 +67,7 @@ class ConvHvae(NeuralModel):
 
     latents: tuple[PositiveInt, PositiveInt] = (16, 48)
     channels: int = Field(default=24, ge=1)
+    convolutions: Stack = "strided"
     hidden: int = Field(default=256, ge=1)
     prior: Literal["independent", "chain"] = "chain"
     draw: Literal["sample", "mean"] = "sample"
@@ -75,7 +83,8 @@ class ConvHvae(NeuralModel):
         """The conditionals for the space's one image and, where there is one, its class."""
         self._image, self._class = image_and_class(space, type(self).__name__)
         classes = (space[self._class].classes or 0) if self._class else 0
-        net = _Conditionals(space[self._image], classes, *self.latents, self.channels, self.hidden, self.prior)
+        sizes = (*self.latents, self.channels, self.hidden)
+        net = _Conditionals(space[self._image], classes, *sizes, self.prior, self.convolutions)
         return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net  # type: ignore[call-overload]
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
@@ -171,26 +180,71 @@ def _slices(n: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 class Convolutions(nn.Sequential):
-    """Two strided convolutions and a layer: (n, channels, H, W) to (n, hidden)."""
+    """Convolutions and a layer: (n, channels, H, W) to (n, hidden)."""
 
-    def __init__(self, shape: tuple[int, ...], channels: int, hidden: int) -> None:
+    def __init__(self, shape: tuple[int, ...], channels: int, hidden: int, stack: Stack) -> None:
+        shape = shape if len(shape) == 3 else (1, *shape)
+        if stack == "reference":
+            sizes = _reference_sizes(shape)
+            widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
+            layers: list[nn.Module] = []
+            for before, after, (_, kernel, stride) in zip(widths, widths[1:], _REFERENCE, strict=False):
+                layers += [nn.Conv2d(before, after, kernel, stride), nn.Tanh()]
+            last = sizes[-1]
+            super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * last[0] * last[1], hidden), nn.Tanh())
+            return
         side = [math.ceil(s / 4) for s in shape[-2:]]
         super().__init__(
-            nn.Conv2d(shape[0] if len(shape) == 3 else 1, channels, 5, stride=2, padding=2), nn.SiLU(),
+            nn.Conv2d(shape[0], channels, 5, stride=2, padding=2), nn.SiLU(),
             nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2), nn.SiLU(),
             nn.Flatten(), nn.Linear(2 * channels * side[0] * side[1], hidden), nn.SiLU(),
         )  # fmt: skip
+
+
+def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Height and width before, between and after the reference convolutions."""
+    sizes = [(shape[-2], shape[-1])]
+    for _, kernel, stride in _REFERENCE:
+        high, wide = sizes[-1]
+        sizes.append(((high - kernel) // stride + 1, (wide - kernel) // stride + 1))
+    if min(sizes[-1]) < 1:
+        raise ModelError(
+            f'convolutions = "reference" needs images of 16×16 or more, got {"×".join(map(str, shape[-2:]))}'
+        )
+    return sizes
+
+
+def _towards_image(shape: tuple[int, ...], given: int, channels: int, hidden: int, stack: Stack) -> nn.Sequential:
+    """The mirror image of :class:`Convolutions`: (n, given) to (n, channels, H, W), or a little larger."""
+    if stack == "reference":
+        sizes = _reference_sizes(shape)
+        widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
+        layers: list[nn.Module] = [
+            nn.Linear(given, widths[-1] * math.prod(sizes[-1])), nn.Tanh(), nn.Unflatten(1, (widths[-1], *sizes[-1])),
+        ]  # fmt: skip
+        for i in reversed(range(len(_REFERENCE))):
+            _, kernel, stride = _REFERENCE[i]
+            rest = tuple(want - (have - 1) * stride - kernel for want, have in zip(sizes[i], sizes[i + 1], strict=True))
+            layers += [nn.ConvTranspose2d(widths[i + 1], widths[i], kernel, stride, output_padding=rest), nn.Tanh()]
+        return nn.Sequential(*layers[:-1])
+    side = [math.ceil(s / 4) for s in shape[-2:]]
+    return nn.Sequential(
+        nn.Linear(given, hidden), nn.SiLU(),
+        nn.Linear(hidden, 2 * channels * side[0] * side[1]), nn.SiLU(),
+        nn.Unflatten(1, (2 * channels, *side)),
+        nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1), nn.SiLU(),
+        nn.ConvTranspose2d(channels, shape[0], 4, stride=2, padding=1),
+    )  # fmt: skip
 
 
 class _Decoder(nn.Module):
     """p(c), p(z0|c), p(z1|z0,c), p(x|z0,z1,c)."""
 
     def __init__(
-        self, image: Variable, classes: int, n0: int, n1: int, channels: int, hidden: int, chained: bool
+        self, image: Variable, classes: int, n0: int, n1: int, channels: int, hidden: int, chained: bool, stack: Stack
     ) -> None:
         super().__init__()
         self.shape = image.shape if len(image.shape) == 3 else (1, *image.shape)
-        self.side = [math.ceil(s / 4) for s in self.shape[-2:]]
         self.c_logits = nn.Parameter(torch.zeros(classes), requires_grad=classes > 0)
         self.z0_bias = nn.Parameter(torch.zeros(n0), requires_grad=chained)
         self.z0_given_c = nn.Parameter(torch.zeros(classes, n0), requires_grad=chained)
@@ -198,13 +252,7 @@ class _Decoder(nn.Module):
         self.z1_chain = nn.Parameter(torch.zeros(n1, n1), requires_grad=chained)
         self.z1_deep = nn.Sequential(nn.Linear(n0 + classes, hidden), nn.SiLU(), nn.Linear(hidden, n1))
         self.z1_skip = nn.Linear(n0 + classes, n1, bias=False)
-        self.x_deep = nn.Sequential(
-            nn.Linear(n0 + n1 + classes, hidden), nn.SiLU(),
-            nn.Linear(hidden, 2 * channels * self.side[0] * self.side[1]), nn.SiLU(),
-            nn.Unflatten(1, (2 * channels, *self.side)),
-            nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1), nn.SiLU(),
-            nn.ConvTranspose2d(channels, self.shape[0], 4, stride=2, padding=1),
-        )  # fmt: skip
+        self.x_deep = _towards_image(self.shape, n0 + n1 + classes, channels, hidden, stack)
         self.log_deviation = nn.Parameter(torch.tensor(-1.0), requires_grad=image.kind == "real")
 
     def z0_logits(self, c: Tensor | None, n: int) -> Tensor:
@@ -224,9 +272,11 @@ class _Decoder(nn.Module):
 class _Encoder(nn.Module):
     """q(z1|x,c) and q(z0|z1,x,c) on common convolutions."""
 
-    def __init__(self, shape: tuple[int, ...], classes: int, n0: int, n1: int, channels: int, hidden: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], classes: int, n0: int, n1: int, channels: int, hidden: int, stack: Stack
+    ) -> None:
         super().__init__()
-        self.seen = Convolutions(shape, channels, hidden)
+        self.seen = Convolutions(shape, channels, hidden, stack)
         self.z1 = nn.Sequential(nn.Linear(hidden + classes, hidden), nn.SiLU(), nn.Linear(hidden, n1))
         self.z0 = nn.Sequential(nn.Linear(hidden + n1 + classes, hidden), nn.SiLU(), nn.Linear(hidden, n0))
 
@@ -234,11 +284,13 @@ class _Encoder(nn.Module):
 class _Conditionals(nn.Module):
     """Decoder and encoder; bits and one-hot classes are float32, losses are in nats per sample."""
 
-    def __init__(self, image: Variable, classes: int, n0: int, n1: int, channels: int, hidden: int, prior: str) -> None:
+    def __init__(
+        self, image: Variable, classes: int, n0: int, n1: int, channels: int, hidden: int, prior: str, stack: Stack
+    ) -> None:
         super().__init__()
         self.classes, self.binary, self.chained = classes, image.kind == "binary", prior == "chain"
-        self.decoder = _Decoder(image, classes, n0, n1, channels, hidden, self.chained)
-        self.encoder = _Encoder(image.shape, classes, n0, n1, channels, hidden)
+        self.decoder = _Decoder(image, classes, n0, n1, channels, hidden, self.chained, stack)
+        self.encoder = _Encoder(image.shape, classes, n0, n1, channels, hidden, stack)
 
     def one_hot(self, classes: Tensor) -> Tensor:
         """Shape (n,) to (n, C)."""

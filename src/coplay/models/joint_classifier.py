@@ -66,7 +66,7 @@ class JointClassifier(ConvHvae):
                 f"joint_classifier needs an image and its class; the variables are {', '.join(space)}. Set data.variables, or "
                 "the player's variables, to the image and the class"
             )
-        seen = Convolutions(space[self._image].shape, self.classifier_channels, self.hidden)
+        seen = Convolutions(space[self._image].shape, self.classifier_channels, self.hidden, self.convolutions)
         net.classifier = nn.Sequential(seen, nn.Linear(self.hidden, net.classes))
         return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net
 
