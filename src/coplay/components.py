@@ -132,16 +132,7 @@ def find(kind: str, name: str) -> type:
         'SampleExchange'
     """
     if ":" in name:
-        module_name, _, attribute = name.partition(":")
-        try:
-            found = getattr(importlib.import_module(module_name), attribute)
-        except Exception as error:  # a user's module may fail in any way
-            why = f"{type(error).__name__}: {error}"
-            if module_name == "__main__":
-                why += "; a class of a script is known to that script only, put it in a module of its own"
-            elif isinstance(error, ModuleNotFoundError) and error.name and module_name.startswith(error.name):
-                why += f"; looked among the installed packages and in {_looked_in()}, PYTHONPATH=FOLDER adds one"
-            raise ValueError(f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'") from None
+        found = imported(name, kind)
         if not inspect.isclass(found):
             raise ValueError(f"the {kind} {name!r} is no class but {type(found).__name__}")
         return found
@@ -156,6 +147,32 @@ def find(kind: str, name: str) -> type:
             f"unknown {kind} {name!r}; known, nearest first: {nearest(name, names(kind))} (a class of your own: {instead!r})"
         )
     return own
+
+
+def imported(name: str, kind: str = "class") -> Any:
+    """What ``"package.module:Name"`` names.
+
+    Args:
+        name: Where it is.
+        kind: What it is to be, for the error.
+
+    Raises:
+        ValueError: It cannot be imported; the message says why and where was looked.
+
+    Example:
+        >>> imported("math:pi")
+        3.141592653589793
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # a user's module may fail in any way
+        why = f"{type(error).__name__}: {error}"
+        if module_name == "__main__":
+            why += "; a class of a script is known to that script only, put it in a module of its own"
+        elif isinstance(error, ModuleNotFoundError) and error.name and module_name.startswith(error.name):
+            why += f"; looked among the installed packages and in {_looked_in()}, PYTHONPATH=FOLDER adds one"
+        raise ValueError(f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'") from None
 
 
 def _looked_in() -> str:

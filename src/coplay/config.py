@@ -5,6 +5,7 @@ Every component is its own section; ``name`` chooses the class. All faults are r
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -147,7 +148,8 @@ class Config(Section):
         model: The model of every player that names none.
         players: Players by name, or just how many.
         game: What is played.
-        compare: Further games carried along on the same data and models: ``"isolated"``, ``"pooled"``.
+        compare: Further games carried along on the same data and models, by name, such as ``"isolated"`` and ``"pooled"``, or as
+            sections with a name; what they leave unsaid of rounds, steps and losses is the main game's.
         engine: Where it runs.
         measure: What is measured.
         checkpoint: How often it is written down.
@@ -172,7 +174,7 @@ class Config(Section):
     model: ModelField = Field(default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True)
     players: Annotated[dict[str, PlayerSection], BeforeValidator(_named)] = Field(default=2, validate_default=True)
     game: GameField = Field(default_factory=lambda: find("game", "sample_exchange")(), validate_default=True)
-    compare: tuple[str, ...] = ()
+    compare: tuple[str | dict[str, Any], ...] = ()
     engine: EngineField = Field(default_factory=lambda: find("engine", "local")(), validate_default=True)
     measure: MeasureSection = Field(default_factory=MeasureSection)
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
@@ -188,20 +190,47 @@ class Config(Section):
                     f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than "
                     f"'{COORDINATOR}' and 'own'"
                 )
+            elif any(name in game.seats for game in self._games()):
+                problems.append(f"players.{name}: the game has a seat of this name; call the player otherwise")
         if not _NAME.fullmatch(self.name):
             problems.append(f"name: expected letters, digits, '_', '.' and '-', got {self.name!r}")
-        for game in self.compare:
+        for entry in self.compare:
             try:
-                cls = find("game", game)
-                if cls is type(self.game):
-                    problems.append(f"compare: {game!r} is the game itself")
-                elif not issubclass(cls, Game):
-                    problems.append(f"compare: {game!r} is no game")
+                game = self._carried(entry)
+                if type(game) is type(self.game):
+                    problems.append(f"compare: {name_of('game', game)!r} is the game itself")
+            except ValidationError as error:
+                problems += [f"compare.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
             except ValueError as error:
                 problems.append(f"compare: {error}")
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _games(self) -> list[Game]:
+        """The main game and those carried along that can be built."""
+        found = [self.game]
+        for entry in self.compare:
+            with contextlib.suppress(ValueError):
+                found.append(self._carried(entry))
+        return found
+
+    def _carried(self, entry: str | Mapping[str, Any]) -> Game:
+        section = {"name": entry} if isinstance(entry, str) else dict(entry)
+        name = section.pop("name", None)
+        if not isinstance(name, str):
+            raise ValueError(f"expected a game's name, or a section with one, got {entry!r}")
+        cls = find("game", name)
+        if not issubclass(cls, Game):
+            raise ValueError(f"{name!r} is no game")
+        main = self.game
+        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
+        return cls.model_validate(amount | section)
+
+    @property
+    def carried(self) -> list[Game]:
+        """The games that are carried along."""
+        return [self._carried(entry) for entry in self.compare]
 
     @property
     def player_names(self) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from coplay import storage
-from coplay.components import find, name_of, nearest
+from coplay.components import name_of, nearest
 from coplay.config import Config
 from coplay.data.sources.base import LABEL, Dataset
 from coplay.errors import CheckpointError, DataError, RunFolderError
@@ -133,7 +133,7 @@ class Federation:
         data = self.config.data.source.load()
         sites = self._deal(data)
         main = name_of("game", self.config.game).rpartition(":")[2]
-        games = {main: self.config.game} | {name: self._carried(name) for name in self.config.compare}
+        games = {main: self.config.game} | {name_of("game", g).rpartition(":")[2]: g for g in self.config.carried}
         self.config.game.start(self.config.player_names, self.config.seed)
         needy = self.config.game.needs_data(self.config.player_names, self.config.seed)
         empty = [name for name in needy if not len(sites.data[name])]
@@ -142,8 +142,8 @@ class Federation:
                 f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. "
                 "Give it samples; in sample_exchange, own weight 0 would let it learn from others only"
             )
-        for name in self.config.player_names:  # a model that cannot live on the data says so before anything is written
-            self._player(name, sites.spaces[name], sites.spaces[name].empty(), None)
+        for game in games.values():  # who cannot play says so before anything is written
+            game.check(self.seat(game, sites, self.given(game, sites), None))
         self._check_common_variables(sites)
         return data, sites, games
 
@@ -201,12 +201,6 @@ class Federation:
                 f"known, nearest first: {nearest(unknown[0], data.space)}"
             )
         return data.space.only(wanted)
-
-    def _carried(self, name: str) -> Game:
-        """A game carried along, with the main game's amount of learning."""
-        main = self.config.game
-        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
-        return find("game", name).model_validate(amount)  # type: ignore[attr-defined]
 
     def prediction(self, game: Game, sites: Sites) -> dict[str, Any]:
         """The influence matrix and the class shares it predicts; empty where there is no theory."""
@@ -311,13 +305,17 @@ class Federation:
     def _player(self, name: str, space: Space, data: Samples, home: Path | None) -> Player:
         return Player(name, space, data, self.config.player_model(name), self.config.seed, home)
 
-    def seat(self, game: Game, sites: Sites, held: Mapping[str, Samples], home: Path) -> list[Player]:
-        """The players of one game, each with what it was given; who has none and needs some stays out."""
+    def seat(self, game: Game, sites: Sites, held: Mapping[str, Samples], home: Path | None) -> list[Player]:
+        """The players of one game, each with what it was given; who has none and needs some stays out. Then its own seats."""
         needy = game.needs_data(list(held), self.config.seed)
-        return [
+        players = [
             self._player(name, sites.spaces[name], data, home)
             for name, data in held.items()
             if len(data) or name not in needy
+        ]
+        space = next(iter(sites.spaces.values()))
+        return players + [
+            Player(name, space, space.empty(), self.config.model.fresh(), self.config.seed, home) for name in game.seats
         ]
 
     def given(self, game: Game, sites: Sites) -> dict[str, Samples]:
@@ -325,7 +323,8 @@ class Federation:
         if not game.pools_data:
             return sites.data
         union = pick(sites.train, sites.dealt)
-        return {name: space.restrict(union) for name, space in sites.spaces.items()}
+        names = game.players_of(list(sites.spaces))
+        return {name: sites.spaces[name].restrict(union) for name in names}
 
 
 def _silent(what: str, done: int, of: int) -> None:

@@ -95,7 +95,8 @@ class Match:
     def _measure(self, state: State, round: int) -> tuple[State, Row]:
         """Draw fresh samples from everybody, keep some to show, reduce them to values."""
         numbers = {"n": self.config.measure.samples, "draws": self.config.measure.log_prob_draws}
-        asks = [Message("evaluate", COORDINATOR, name, round, numbers, self._real(name)) for name in state.players]
+        names = self.game.measured(state)
+        asks = [Message("evaluate", COORDINATOR, name, round, numbers, self._real(name)) for name in names]
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
         # a player that has heard nothing yet, and has no data, sends nothing
         received = {answer.sender: answer.samples() for answer in answers if answer.payload}
@@ -153,9 +154,13 @@ class Match:
 
     def _real(self, name: str) -> dict[str, Samples]:
         """Real test samples: for a player that can classify, and for one that is asked for their log p."""
-        able = self.reference is not None and hasattr(self.config.player_model(name), "classify")
+        able = self.reference is not None and hasattr(self._model(name), "classify")
         found = {CLASSIFIED: self.reference.test} if self.reference and able else {}
         return found | ({JUDGED: self.real} if self.config.measure.log_prob and len(self.real) else {})
+
+    def _model(self, name: str) -> object:
+        """The settings of a player's model, or of a seat's."""
+        return next((player.model for player in self.players if player.name == name), None)
 
     def _log_prob(self, told: Mapping[str, float]) -> Value:
         unit, high = "nats per real test sample", told["high"]
@@ -207,10 +212,16 @@ class Match:
 
     def _ask_all(self, action: str, state: State, round: int) -> None:
         """Save or restore everybody; whatever the game does about losses, a checkpoint is complete or does not count."""
-        replies = self.engine.ask([Message(action, COORDINATOR, name, round) for name in state.players], "checkpoint")
+        replies = self.engine.ask(
+            [Message(action, COORDINATOR, name, round) for name in self._everybody(state)], "checkpoint"
+        )
         for reply in replies:
             if isinstance(reply, PlayerLost):
                 raise PlayerError(reply.player, action, round, reply.reason)
+
+    def _everybody(self, state: State) -> tuple[str, ...]:
+        """Who has a state: the living players and the game's own seats."""
+        return (*state.players, *self.game.seats)
 
     def _restore(self) -> tuple[State, int]:
         """State and round of the checkpoint that counts; the start if there is none."""
@@ -219,7 +230,7 @@ class Match:
         self._forget_after(done)
         storage.drop_other_checkpoints(self.home, done)
         if record is None:
-            return self.game.start([player.name for player in self.players], self.config.seed), 0
+            return self.game.start(self._started(), self.config.seed), 0
         tensors = storage.unnest(storage.load_tensors(storage.checkpoint_folder(self.home, done) / "state.safetensors"))
         payload = {
             link: Samples(dict(values), batch_size=[len(next(iter(values.values())))])
@@ -229,6 +240,10 @@ class Match:
         self._ask_all("restore", state, done)
         self.engine.start_ledger(Ledger.from_rows(record["traffic"]))
         return state, done
+
+    def _started(self) -> list[str]:
+        """The players, without the game's own seats."""
+        return [player.name for player in self.players if player.name not in self.game.seats]
 
     def _forget_after(self, round: int) -> None:
         """Rows of rounds after the checkpoint will be written again."""
@@ -242,7 +257,7 @@ class Match:
     def _export(self, state: State) -> None:
         """What the players learned, where a reader looks for it."""
         last = storage.checkpoint_folder(self.home, self.game.rounds) / "players"
-        for name in state.players:
+        for name in self._everybody(state):
             file = f"{name}.safetensors"
             storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
         if self.bookkeeping:  # a run that was only resumed at its end keeps what it had

@@ -119,8 +119,8 @@ class Ledger:
         self._entries[key] = (old_bytes + bytes, old_samples + samples)
 
     def total(self, purpose: str) -> int:
-        """Bytes of one purpose over all links."""
-        return sum(b for (p, _, _), (b, _) in self._entries.items() if p == purpose)
+        """Bytes of one purpose over all links; parts of it, named ``purpose/part``, count too."""
+        return sum(b for (p, _, _), (b, _) in self._entries.items() if p.partition("/")[0] == purpose)
 
     def rows(self) -> list[dict[str, str | int]]:
         """One row per purpose and link, in order of first use."""

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -15,7 +16,7 @@ from coplay.errors import ModelError
 from coplay.message import Message
 from coplay.models.base import LocalModel, Mixture, Part
 from coplay.models.likelihood import gain, has_log_prob, log_prob
-from coplay.space import LABEL, Samples, Space
+from coplay.space import LABEL, Samples, Space, pick
 from coplay.streams import derive, stream
 
 OWN = "own"
@@ -68,6 +69,8 @@ class Player:
         self._data = space.check(data, f"data of player '{name}'", complete=True)
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
+        self.pending: Any = None
+        """What the player's side of a game keeps from one request to the next inside a round; not part of a checkpoint."""
         try:
             model.setup(space, derive(seed, "setup", name))
         except Exception as error:  # a model is foreign code
@@ -76,6 +79,22 @@ class Player:
 
     def __repr__(self) -> str:
         return f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"
+
+    @property
+    def count(self) -> int:
+        """Number of private samples."""
+        return len(self._data)
+
+    def own_batch(self, n: int, purpose: str, index: int) -> Samples:
+        """n private samples drawn with replacement, for the player's side of a game; they never leave it.
+
+        Args:
+            n: How many.
+            purpose: Names the random stream, together with ``index``.
+            index: Of the step, say.
+        """
+        generator = stream(self.seed, purpose, index, self.name)
+        return pick(self._data, torch.randint(len(self._data), (n,), generator=generator))
 
     def learn(
         self, received: Mapping[str, Samples], weights: Mapping[str, float], steps: int, round: int

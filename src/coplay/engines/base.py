@@ -22,13 +22,32 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     try:
         return player.serve(message) or game.serve(player, message)
     except Exception as error:
-        player.note_error(f"{message.action}, round {message.round}", traceback.format_exc())
-        reason = str(error) if str(error) else type(error).__name__
-        if not type(error).__module__.startswith("coplay."):
-            reason = f"{type(error).__name__}: {reason}"
-            if player.home is not None:
-                reason += f" (traceback in {player.home / 'errors.txt'})"
-        return PlayerLost(player.name, message.action, message.round, reason)
+        return _lost(player, message, error)
+
+
+def answer_all(game: Game, players: Sequence[Player], messages: Sequence[Message]) -> list[Message | PlayerLost]:
+    """The answers of players that sit side by side, together where the game knows how, else one after the other."""
+    try:
+        together = game.serve_together(players, messages)
+    except Exception as error:
+        return [_lost(player, message, error) for player, message in zip(players, messages, strict=True)]
+    if together is None:
+        return [answer(game, player, message) for player, message in zip(players, messages, strict=True)]
+    return [
+        _lost(player, message, found) if isinstance(found, Exception) else found
+        for player, message, found in zip(players, messages, together, strict=True)
+    ]
+
+
+def _lost(player: Player, message: Message, error: Exception) -> PlayerLost:
+    where = f"{message.action}, round {message.round}"
+    player.note_error(where, "".join(traceback.format_exception(error)))
+    reason = str(error) if str(error) else type(error).__name__
+    if not type(error).__module__.startswith("coplay."):
+        reason = f"{type(error).__name__}: {reason}"
+        if player.home is not None:
+            reason += f" (traceback in {player.home / 'errors.txt'})"
+    return PlayerLost(player.name, message.action, message.round, reason)
 
 
 class Engine(Component):

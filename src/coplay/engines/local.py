@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, PrivateAttr
 from threadpoolctl import threadpool_limits
 
-from coplay.engines.base import Engine, answer
+from coplay.engines.base import Engine, answer_all
 from coplay.games.base import Game
 from coplay.message import Message, PlayerLost
 from coplay.player import Player
@@ -48,7 +48,7 @@ class Local(Engine):
         if self._game is None:
             raise RuntimeError("seat the players before asking them")
         with threadpool_limits(self.threads):  # scikit-learn's OpenMP and BLAS have pools of their own
-            return [answer(self._game, self._players[message.receiver], message) for message in messages]
+            return answer_all(self._game, [self._players[message.receiver] for message in messages], messages)
 
     def close(self) -> None:
         """Let the players go and give torch its threads back."""

@@ -65,6 +65,9 @@ class Game(Component):
     pools_data: ClassVar[bool] = False
     """Whether every player is given everybody's data: a ceiling that only a simulation has."""
 
+    seats: ClassVar[tuple[str, ...]] = ()
+    """Names of further players, without data, that the game needs, such as a server; they have the config's ``model``."""
+
     rounds: int = Field(default=40, ge=1)
     local_steps: int = Field(default=100, ge=1)
     on_lost: Literal["stop", "continue"] = "stop"
@@ -89,6 +92,31 @@ class Game(Component):
     @abstractmethod
     def serve(self, player: Player, message: Message) -> Message:
         """The player's side: answer one request. Only what is in the answer leaves the player."""
+
+    def serve_together(
+        self, players: Sequence[Player], messages: Sequence[Message]
+    ) -> Sequence[Message | Exception] | None:
+        """The same for players that sit side by side and were asked at the same time, where that is faster.
+
+        Returns:
+            One answer, or what went wrong, per player; None to be asked one by one.
+        """
+        return None
+
+    def check(self, players: Sequence[Player]) -> None:
+        """Refuse players with whom the game cannot be played, before it begins; seats included.
+
+        Raises:
+            ConfigError: With all faults.
+        """
+
+    def players_of(self, players: Sequence[str]) -> Sequence[str]:
+        """Which of a config's players play."""
+        return players
+
+    def measured(self, state: State) -> tuple[str, ...]:
+        """Names of those whose samples are measured."""
+        return state.players
 
     def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
         """Names of the players that cannot play without private data."""

@@ -15,7 +15,6 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 
@@ -92,17 +91,17 @@ def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
     elif side == 32:
         start, widths = (384, 4, 4), (192, 96, channels)
     else:
-        raise ModelError(f"the CNN pair is for images of 28×28 or 32×32, got {'×'.join(map(str, shape))}; use \"mlp\"")
+        raise ModelError(f'the CNN pair is for images of 28×28 or 32×32, got {"×".join(map(str, shape))}; use "mlp"')
     layers: list[nn.Module] = [nn.Linear(latent, math.prod(start)), nn.ReLU(), nn.Unflatten(-1, start)]
     for before, after in zip((start[0], *widths), widths, strict=False):
         layers += [nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
-    return Conditioned(latent, classes, nn.Sequential(*layers[:-1], nn.Tanh(), nn.Unflatten(-3, (-1,)) if False else _Shaped(shape)))
+    return Conditioned(latent, classes, nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape)))
 
 
 def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
     """Six 3×3 convolutions of 16 … 512, mini-batch discrimination, dense (B5)."""
     channels, side = _image(shape)
-    layers: list[nn.Module] = [_Shaped((channels, *shape[-2:]))]
+    layers: list[nn.Module] = [Shaped((channels, *shape[-2:]))]
     before = channels
     for i, after in enumerate((16, 32, 64, 128, 256, 512)):
         stride = 2 - i % 2
@@ -113,7 +112,7 @@ def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(-3), minibatch, nn.Linear(features + minibatch.kernels, 1 + classes))
 
 
-class _Shaped(nn.Module):
+class Shaped(nn.Module):
     """The same numbers in another shape."""
 
     def __init__(self, shape: Shape) -> None:
@@ -128,7 +127,7 @@ class _Shaped(nn.Module):
 def _image(shape: Shape) -> tuple[int, int]:
     """Channels and side of a square image."""
     if len(shape) not in (2, 3) or shape[-1] != shape[-2]:
-        raise ModelError(f"the CNN pair needs square images, got shape {shape}; use \"mlp\"")
+        raise ModelError(f'the CNN pair needs square images, got shape {shape}; use "mlp"')
     return shape[0] if len(shape) == 3 else 1, shape[-1]
 
 

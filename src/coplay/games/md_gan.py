@@ -1,0 +1,473 @@
+"""MD-GAN: one generator on a server, a discriminator at every worker, Algorithm 1 of the paper.
+
+One global iteration, with k batches of b samples, N living workers and L steps (numbers as in the paper's Algorithm 1):
+
+    server   generates X^(1) … X^(k); worker n gets X^(g) = X^((n mod k)+1) and X^(d) = X^(((n+1) mod k)+1)        (B2.1)
+    worker   takes L discriminator steps on a real batch and X^(d)                                                 (B2.2)
+    worker   returns F_n = {∂B̃(X^(g))/∂x_i}, B̃ the generator's loss summed over the batch                          (B2.3)
+    server   Δw = 1/(N b) Σ_n Σ_i e_ni ∂x_i/∂w, then one Adam step                                                 (B2.4)
+
+Every m E / b iterations each worker sends its discriminator to another: a derangement, so that nobody ends with two or
+none (B2.5). Fewer than two living workers do not swap.
+
+References:
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
+    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+
+Differs from the paper:
+    The paper leaves open what happens to Adam's state at a swap and whether two workers may swap to the same third: here the
+    first is ``optimiser_on_swap`` and the second cannot be. Nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from coplay.errors import ConfigError, ModelError
+from coplay.games.base import Asker, Game, Row, State
+from coplay.games.gans import SERVER, Told, ask_seat, gan, gan_faults, trial
+from coplay.message import COORDINATOR, Message, Part, PlayerLost
+from coplay.models.acgan import counted
+from coplay.models.neural import FLOPS
+from coplay.models.stack import Stack, stackable
+from coplay.player import Player
+from coplay.space import Samples, Space, Variable
+from coplay.streams import stream
+
+
+class MdGan(Game):
+    """One generator learns from the feedback of discriminators that never leave their data, except to swap places.
+
+    A round is ``local_steps`` global iterations; all players have the same ``acgan`` model, whose ``batch`` is b,
+    ``discriminator_steps`` is L and ``loss`` is B̃.
+
+    Args:
+        batches: k, at most the number of workers; ``"log"`` is max(1, ⌈ln N⌉).
+        swap_every_epochs: E; 0 for never.
+        optimiser_on_swap: Adam's state of a discriminator that moves: ``"keep"`` leaves it with the worker, ``"travel"`` sends
+            it along (three times the bytes), ``"reset"`` starts it anew.
+        side_by_side: How workers that share a process take their steps: ``"loop"``, one after the other; ``"stacked"``, as
+            one product over all; ``"by_network"``, stacked where the network allows it; ``"measured"`` tries both at the start
+            and keeps the faster, which changes sums of floats, so two runs need not agree to the last bit.
+        leaves: Iteration before which a worker leaves with its data, by name.
+        leave_evenly: One worker leaves every I/N iterations, the last of the config first, as in the paper's crash experiment.
+        joins: Iteration before which a worker joins with a copy of another's discriminator, by name.
+
+    Example:
+        >>> MdGan(batches=1).count_of_batches(10), MdGan().count_of_batches(10), MdGan().count_of_batches(1)
+        (1, 3, 1)
+    """
+
+    citation: ClassVar[tuple[str, ...]] = ("hardy2019mdgan",)
+    seats: ClassVar[tuple[str, ...]] = (SERVER,)
+
+    batches: int | Literal["log"] = "log"
+    swap_every_epochs: float = Field(default=1.0, ge=0)
+    optimiser_on_swap: Literal["keep", "travel", "reset"] = "keep"
+    side_by_side: Literal["by_network", "loop", "stacked", "measured"] = "by_network"
+    leaves: dict[str, int] = Field(default_factory=dict)
+    leave_evenly: bool = False
+    joins: dict[str, int] = Field(default_factory=dict)
+
+    def count_of_batches(self, workers: int) -> int:
+        """k for so many living workers; never more than there are."""
+        k = max(1, math.ceil(math.log(max(workers, 1)))) if self.batches == "log" else self.batches
+        return max(1, min(k, workers))
+
+    # ------------------------------------------------------------------------------------------- before it begins
+
+    def check(self, players: Sequence[Player]) -> None:
+        """All players need the same GAN on the same variables, and a full batch of data."""
+        workers = [player for player in players if player.name not in self.seats]
+        faults = gan_faults(players, self.seats)
+        if self.batches != "log" and not 1 <= self.batches <= len(workers):
+            faults.append(f"game.batches: k is at most the number of workers, {len(workers)}; got {self.batches}")
+        names = {player.name for player in workers}
+        for field in ("leaves", "joins"):
+            faults += [
+                f"game.{field}: there is no player '{name}'; the players are {', '.join(sorted(names))}"
+                for name in getattr(self, field)
+                if name not in names
+            ]
+        if names and names == set(self.joins):
+            faults.append("game.joins: somebody must be there from the beginning")
+        if faults:
+            raise ConfigError(faults)
+
+    def start(self, players: Sequence[str], seed: int) -> State:
+        """All but those who join later."""
+        numbers = {"seed": float(seed), **{f"player/{name}": float(i) for i, name in enumerate(players)}}
+        return State(tuple(name for name in players if name not in self.joins), numbers=numbers)
+
+    def measured(self, state: State) -> tuple[str, ...]:
+        """The generator's."""
+        return self.seats
+
+    # ------------------------------------------------------------------------------------------ the coordinator's side
+
+    def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+        """``local_steps`` global iterations."""
+        told, rows = Told(), []
+        if round == 1:
+            state, row = self._meet(engine, state, round)
+            rows.append(row)
+        feedback: dict[str, Part] = {}
+        first = (round - 1) * self.local_steps + 1
+        for iteration in range(first, first + self.local_steps):
+            state, row = self._come_and_go(engine, state, round, iteration)
+            rows.append(row)
+            feedback = {name: part for name, part in feedback.items() if name in state.players}
+            if not state.players:
+                continue
+            batches = self._generate(engine, state, round, iteration, feedback, told)
+            state, feedback, row = self._feedback(engine, state, round, iteration, batches, told)
+            rows.append(row)
+            if self._swaps(state, iteration):
+                state, row = self._swap(engine, state, round, iteration)
+                rows.append(row)
+        if feedback:
+            answers, _ = ask_seat(
+                self, engine, [Message("update", COORDINATOR, SERVER, round, {}, feedback)], "exchange/feedback"
+            )
+            told.add(answers)
+        lost: Row = {}
+        for row in rows:
+            lost = lost | row.pop("lost", {})
+        merged: Row = {key: value for row in rows for key, value in row.items() if key not in ("swaps", "joined")}
+        merged |= {"swaps": sum(row.get("swaps", 0) for row in rows)}
+        joined = [name for row in rows for name in row.get("joined", [])]
+        return state, {
+            "players": told.row(),
+            **merged,
+            **({"joined": joined} if joined else {}),
+            **({"lost": lost} if lost else {}),
+        }
+
+    def _meet(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+        """Ask everybody's number of samples, and how they take their steps, once."""
+        choice = {"by_network": 0.0, "loop": 1.0, "stacked": 2.0, "measured": 3.0}[self.side_by_side]
+        asks = [Message("meet", COORDINATOR, name, round, {"side_by_side": choice}) for name in state.players]
+        answers, lost = self.alive(engine.ask(asks))
+        known = {f"samples/{answer.sender}": answer.numbers["samples"] for answer in answers}
+        stacked = {f"stacked/{answer.sender}": answer.numbers["stacked"] for answer in answers}
+        b = {"batch": answers[0].numbers["batch"]}
+        state, row = self.lose(State(state.players, state.payload, {**state.numbers, **known, **stacked, **b}), lost)
+        tried = {
+            answer.sender: {key: answer.numbers[key] for key in ("loop_seconds", "stacked_seconds")}
+            for answer in answers
+            if "loop_seconds" in answer.numbers
+        }
+        return state, row | {"stacked": [name for name in state.players if stacked[f"stacked/{name}"]]} | (
+            {"tried": tried} if tried else {}
+        )
+
+    def _come_and_go(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, Row]:
+        """Injected losses, by the code path of real ones, and late joiners."""
+        gone = [name for name in state.players if self._leaving(state).get(name) == iteration]
+        reason = f"left before iteration {iteration}, as configured"
+        state, row = self.lose(state, [PlayerLost(name, "feedback", round, reason) for name in gone])
+        for name, when in self.joins.items():
+            if when == iteration and name not in state.players and state.players:
+                state, more = self._join(engine, state, round, name)
+                row = row | more
+        return state, row
+
+    def _leaving(self, state: State) -> dict[str, int]:
+        if not self.leave_evenly:
+            return dict(self.leaves)
+        names = sorted((k.removeprefix("player/") for k in state.numbers if k.startswith("player/")),
+                       key=lambda name: state.numbers[f"player/{name}"])  # fmt: skip
+        every = self.rounds * self.local_steps / len(names)
+        evenly = {name: round(every * (i + 1)) for i, name in enumerate(reversed(names))}
+        return evenly | dict(self.leaves)
+
+    def _generate(
+        self, engine: Asker, state: State, round: int, iteration: int, feedback: Mapping[str, Part], told: Told
+    ) -> Mapping[str, Part]:
+        """The server's side of an iteration: an update by what came back, then new batches for everybody."""
+        k = self.count_of_batches(len(state.players))
+        numbers = {"iteration": float(iteration), "batches": float(k)}
+        for n, name in enumerate(state.players):
+            numbers |= {f"g/{name}": float(n % k), f"d/{name}": float((n + 1) % k)}
+        ask = Message("generate", COORDINATOR, SERVER, round, numbers, feedback)
+        answers, _ = ask_seat(self, engine, [ask], "exchange/feedback")
+        told.add(answers)
+        return answers[0].payload
+
+    def _feedback(
+        self, engine: Asker, state: State, round: int, iteration: int, batches: Mapping[str, Part], told: Told
+    ) -> tuple[State, dict[str, Part], Row]:
+        numbers = {"iteration": float(iteration), "batches": float(self.count_of_batches(len(state.players)))}
+        asks = []
+        for name in state.players:
+            how = {"stacked": state.numbers.get(f"stacked/{name}", 0.0)}
+            asks.append(Message("feedback", COORDINATOR, name, round, numbers | how, {SERVER: batches[name]}))
+        answers, lost = self.alive(engine.ask(asks, "exchange/generated"))
+        told.add(answers)
+        state, row = self.lose(state, lost)
+        return state, {answer.sender: answer.payload[SERVER] for answer in answers}, row
+
+    def _swaps(self, state: State, iteration: int) -> bool:
+        """Whether an m E / b-th iteration just ended, m the mean number of samples of the living."""
+        if not self.swap_every_epochs or len(state.players) < 2:
+            return False
+        m = sum(state.numbers[f"samples/{name}"] for name in state.players) / len(state.players)
+        return iteration % max(1, round(m * self.swap_every_epochs / state.numbers["batch"])) == 0
+
+    def _swap(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, Row]:
+        """Everybody sends its discriminator to another, worker to worker."""
+        to = derangement(state.players, stream(int(state.numbers["seed"]), "swap", iteration))
+        moments = float(self.optimiser_on_swap == "travel")
+        asks = [
+            Message("give", COORDINATOR, name, round, {f"to/{to[name]}": 1.0, "moments": moments})
+            for name in state.players
+        ]
+        given, lost = self.alive(engine.ask(asks))
+        state, row = self.lose(state, lost)
+        state, more = self._take(
+            engine, state, round, {to[g.sender]: {g.sender: g.payload[to[g.sender]]} for g in given}
+        )
+        row["lost"] = row.get("lost", {}) | more.get("lost", {})
+        return state, ({k: v for k, v in row.items() if v}) | {"swaps": 1}
+
+    def _take(
+        self, engine: Asker, state: State, round: int, parts: Mapping[str, Mapping[str, Part]]
+    ) -> tuple[State, Row]:
+        how = {"keep": 0.0, "travel": 1.0, "reset": 2.0}[self.optimiser_on_swap]
+        asks = [
+            Message("take", COORDINATOR, name, round, {"moments": how}, part)
+            for name, part in parts.items()
+            if name in state.players
+        ]
+        return self.lose(state, self.alive(engine.ask(asks, "exchange/swap"))[1])
+
+    def _join(self, engine: Asker, state: State, round: int, name: str) -> tuple[State, Row]:
+        """A late worker begins with a copy of a living one's discriminator, drawn by lot."""
+        lot = stream(int(state.numbers["seed"]), "join", name)
+        donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]
+        order = sorted((*state.players, name), key=lambda n: state.numbers[f"player/{n}"])
+        moments = float(self.optimiser_on_swap == "travel")
+        given, lost = self.alive(
+            engine.ask([Message("give", COORDINATOR, donor, round, {f"to/{name}": 1.0, "moments": moments})])
+        )
+        if lost:
+            return self.lose(state, lost)
+        met = self._meet(engine, State((name,), {}, state.numbers), round)[0]
+        state = State(tuple(order), state.payload, met.numbers)
+        state, more = self._take(engine, state, round, {name: {donor: given[0].payload[name]}})
+        return state, more | {"joined": [name]}
+
+    # --------------------------------------------------------------------------------------------- the players' side
+
+    def serve(self, player: Player, message: Message) -> Message:
+        """Answer one request."""
+        model = gan(player)
+        begin = time.perf_counter()
+        if message.action == "meet":
+            return message.reply(self._met([player], message)[0])
+        if message.action == "give":
+            moments = bool(message.numbers["moments"])
+            return message.reply(
+                {}, {to: model.export(["discriminator"], moments=moments) for to in message.group("to")}
+            )
+        if message.action == "take":
+            for sender, part in message.samples().items():
+                how: Any = ("keep", "travel", "reset")[int(message.numbers["moments"])]
+                model.take(part, f"player '{sender}'", how)
+            return message.reply()
+        if message.action in ("generate", "update"):
+            numbers = self._update(player, message)
+            payload = self._batches(player, message) if message.action == "generate" else {}
+            return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin}, payload)
+        if message.action != "feedback":
+            raise ModelError(f"MD-GAN has no action {message.action!r}")
+        lesson = self._lesson(player, message)
+        with counted(model, "feedback") as flops:
+            for _ in range(model.discriminator_steps):
+                loss = model.learn_to_judge(lesson.real, lesson.real_classes, lesson.fake, lesson.fake_classes)
+            found, own = model.feedback(lesson.images, lesson.classes)
+        return self._answer(
+            player, message, found, {"discriminator_loss": loss, "generator_loss": own, FLOPS: flops[0]}, begin
+        )
+
+    def serve_together(
+        self, players: Sequence[Player], messages: Sequence[Message]
+    ) -> list[Message | Exception] | None:
+        """Feedback of workers that sit side by side: one product over all of them."""
+        actions = {message.action for message in messages}
+        if actions == {"meet"}:
+            return [m.reply(n) for m, n in zip(messages, self._met(players, messages[0]), strict=True)]
+        if actions != {"feedback"} or not all(message.numbers["stacked"] for message in messages):
+            return None
+        begin = time.perf_counter()
+        found: dict[int, Message | Exception] = {}
+        lessons: dict[int, _Lesson] = {}
+        for i, (player, message) in enumerate(zip(players, messages, strict=True)):
+            try:
+                lessons[i] = self._lesson(player, message)
+            except Exception as error:
+                found[i] = error
+        if lessons:
+            models = [gan(players[i]) for i in lessons]
+            stack, many = Stack.of(models), list(lessons.values())
+            real, fake, images = (torch.stack([getattr(x, f) for x in many]) for f in ("real", "fake", "images"))
+            rc, fc, c = (_stacked([getattr(x, f) for x in many]) for f in ("real_classes", "fake_classes", "classes"))
+            with counted(models[0], f"feedback of {len(models)}") as flops:
+                for _ in range(models[0].discriminator_steps):
+                    losses = stack.learn_to_judge(real, rc, fake, fc)
+                slopes, own = stack.feedback(images, c)
+            each = flops[0] / len(models)
+            for i, slope, d, g in zip(lessons, slopes, losses.tolist(), own.tolist(), strict=True):
+                try:
+                    numbers = {"discriminator_loss": d, "generator_loss": g, FLOPS: each}
+                    found[i] = self._answer(players[i], messages[i], slope, numbers, begin, len(models))
+                except Exception as error:
+                    found[i] = error
+        return [found[i] for i in range(len(players))]
+
+    def _met(self, players: Sequence[Player], message: Message) -> list[dict[str, float]]:
+        """Numbers of samples, and how steps are taken here: by rule, or by a short trial on twins that changes nobody."""
+        model = gan(players[0])
+        choice = int(message.numbers["side_by_side"])
+        able = stackable(model.half("discriminator"))
+        if choice == 2 and not able:
+            raise ModelError('this discriminator cannot be stacked; set game.side_by_side = "loop"')
+        tried: dict[str, float] = {}
+        stacked = able and choice != 1
+        if choice == 3 and able:
+            tried = trial(model, players[0].space, min(len(players), 10))
+            stacked = tried["stacked_seconds"] < tried["loop_seconds"]
+        return [
+            {"samples": float(player.count), "batch": float(model.batch), "stacked": float(stacked), **tried}
+            for player in players
+        ]
+
+    def _lesson(self, player: Player, message: Message) -> _Lesson:
+        """What one worker learns from in one iteration: its own real batch and what the server sent, checked."""
+        model, iteration = gan(player), int(message.numbers["iteration"])
+        sent = model.wire.check(message.samples()[SERVER], "batches of the server", complete=True)
+        b = model.batch
+        if len(sent) != b * min(2, int(message.numbers["batches"])):
+            raise ModelError(
+                f"the server sent {len(sent)} samples, expected {b} for feedback and as many to learn from"
+            )
+        images, classes = model.pixels(sent), model.labels(sent)
+        own = player.own_batch(b, "real", iteration)
+        return _Lesson(
+            model.pixels(own), model.labels(own), images[-b:], None if classes is None else classes[-b:], images[:b],
+            None if classes is None else classes[:b],
+        )  # fmt: skip
+
+    def _answer(
+        self, player: Player, message: Message, found: Tensor, numbers: dict[str, float], begin: float, among: int = 1
+    ) -> Message:
+        if not torch.isfinite(found).all():
+            raise ModelError(
+                f"feedback at iteration {int(message.numbers['iteration'])} is not finite: the discriminator has diverged; it is "
+                "left out. Try a smaller learning rate"
+            )
+        player.learned = True
+        seconds = {"seconds_learning": (time.perf_counter() - begin) / among}
+        return message.reply(numbers | seconds, {SERVER: feedback_part(found)})
+
+    def _batches(self, player: Player, message: Message) -> dict[str, Samples]:
+        """X^(1) … X^(k), kept here with their graph, and for every worker X^(g) and, if there is another, X^(d)."""
+        model, k, iteration = gan(player), int(message.numbers["batches"]), int(message.numbers["iteration"])
+        with counted(model, f"generate {k}") as flops:
+            made = [model.generate(model.batch, stream(player.seed, "noise", iteration, j)) for j in range(k)]
+        g, d = message.group("g"), message.group("d")
+        player.pending = ([images for images, _ in made], {name: int(j) for name, j in g.items()}, flops[0])
+        whole = [model.bundle(images.detach(), classes) for images, classes in made]
+        if k == 1:
+            return dict.fromkeys(g, whole[0])
+        pairs = {(int(g[name]), int(d[name])) for name in g}
+        joined = {pair: torch.cat([whole[pair[0]], whole[pair[1]]]) for pair in pairs}
+        return {name: joined[int(g[name]), int(d[name])] for name in g}  # type: ignore[misc]
+
+    def _update(self, player: Player, message: Message) -> dict[str, float]:
+        """Δw by the mean of the living workers' feedback; nothing where none came."""
+        if not message.payload:
+            return {}
+        model, came = gan(player), message.samples()
+        images, shown, flops = player.pending
+        player.pending = None
+        slopes = self.slopes(came, shown, images)
+        with counted(model, f"update {len(images)}") as more:
+            chosen = [j for j, slope in enumerate(slopes) if slope is not None]
+            model.follow([images[j] for j in chosen], [slopes[j] for j in chosen])  # type: ignore[misc]
+        player.learned = True
+        return {FLOPS: flops + more[0]}
+
+    def slopes(
+        self, came: Mapping[str, Samples], shown: Mapping[str, int], images: Sequence[Tensor]
+    ) -> list[Tensor | None]:
+        """Derivatives by each batch: 1/(N b) Σ_n F_n over the workers that were shown it (B2.4); N of those that answered.
+
+        Raises:
+            ModelError: A feedback has another shape than its batch, or is not finite; the worker is named.
+        """
+        total: list[Tensor | None] = [None] * len(images)
+        for name, part in came.items():  # in player order
+            slope, j = part[_FEEDBACK], shown[name]
+            if slope.shape != images[j].shape or slope.dtype != images[j].dtype or not torch.isfinite(slope).all():
+                raise ModelError(
+                    f"feedback of player '{name}' is {tuple(slope.shape)} of {slope.dtype}, "
+                    f"expected finite {tuple(images[j].shape)}"
+                )
+            total[j] = slope if total[j] is None else total[j] + slope  # type: ignore[operator]
+        n = len(came)
+        return [None if t is None else t / (n * len(t)) for t in total]
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Two rounds of two iterations."""
+        return cls(rounds=2, local_steps=2)
+
+
+_FEEDBACK = "feedback"
+
+
+class _Lesson:
+    """One worker's batches in one iteration: real, X^(d) to learn from, X^(g) for feedback."""
+
+    __slots__ = ("classes", "fake", "fake_classes", "images", "real", "real_classes")
+
+    def __init__(
+        self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None, images: Tensor,
+        classes: Tensor | None,
+    ) -> None:  # fmt: skip
+        self.real, self.real_classes, self.fake = real, real_classes, fake
+        self.fake_classes, self.images, self.classes = fake_classes, images, classes
+
+
+def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, str]:
+    """A uniformly drawn permutation without fixed points: to whom each sends.
+
+    Args:
+        names: At least two.
+        generator: Source of the draw.
+
+    Example:
+        >>> derangement(["a", "b"], stream(1))
+        {'a': 'b', 'b': 'a'}
+    """
+    while True:
+        order = torch.randperm(len(names), generator=generator).tolist()
+        if all(i != j for i, j in enumerate(order)):
+            return {name: names[j] for name, j in zip(names, order, strict=True)}
+
+
+def feedback_part(found: Tensor) -> Samples:
+    """Feedback as a part of a message: one number per entry of the batch."""
+    return Space({_FEEDBACK: Variable(kind="real", shape=tuple(found.shape[1:]))}).samples(**{_FEEDBACK: found})
+
+
+def _stacked(classes: Sequence[Tensor | None]) -> Tensor | None:
+    return None if classes[0] is None else torch.stack([c for c in classes if c is not None])

@@ -1,0 +1,482 @@
+"""A generator and a discriminator that also tells classes: the GAN whose halves MD-GAN puts on different machines.
+
+    D:  min  E_real[−log σ(D(x))] + E_fake[−log(1 − σ(D(x)))]  +  E_real[−log D_c(x)] + E_fake[−log D_c(x)]
+    G:  min  E_fake[−log σ(D(x))]  (or E_fake[log(1 − σ(D(x)))], saturating)  +  E_fake[−log D_c(x)]
+
+Without a class among its variables, the class terms drop out and this is the plain GAN.
+
+Each half is built when it is first used, so a worker that only ever judges holds no generator.
+
+References:
+    Conditional Image Synthesis with Auxiliary Classifier GANs (A. Odena, C. Olah, J. Shlens, ICML 2017), arXiv:1610.09585.
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
+    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, PrivateAttr
+from tensordict import TensorDict
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from coplay.components import imported
+from coplay.errors import ModelError
+from coplay.models.base import LocalModel, Mixture
+from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS
+from coplay.models.neural import FLOPS
+from coplay.space import Samples, Space, Variable
+from coplay.streams import derive, isolated_seed
+
+Half = Literal["generator", "discriminator"]
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's state of one parameter
+
+
+class Acgan(LocalModel):
+    """A pair of networks over one image (binary, or real with a finite range), and its class where the player learns one.
+
+    Args:
+        network: ``"mlp"`` or ``"cnn"``, the pairs of the MD-GAN paper; ignored by a half that is given by name.
+        generator: A network of your own, ``"package.module:Class"``, called with (latent, classes, shape).
+        discriminator: The same, called with (classes, shape). ``models/gan_networks.py`` says what they map to what.
+        latent: Size of the noise.
+        batch: Samples per step, b of the paper.
+        discriminator_steps: Steps of the discriminator per step of the generator, L of the paper.
+        loss: The generator's: ``"non_saturating"`` −log D, or ``"saturating"`` log(1 − D).
+        class_term: Whether the losses have their class terms; without them the class is still the generator's input.
+        learning_rate: Adam's, for both.
+        momentum: Adam's β1.
+        average: Decay per step of the running mean of the generator's parameters that samples are drawn from; 0 draws from
+            the last. It costs memory where the generator learns, and changes nothing in learning.
+
+    Example:
+        >>> space = Space({"image": Variable(kind="real", shape=(4, 4), low=0, high=1),
+        ...                "class": Variable(kind="categorical", classes=3)})
+        >>> model = Acgan.tiny()
+        >>> model.setup(space, seed=1)
+        >>> drawn = model.sample(5, torch.Generator().manual_seed(1))
+        >>> drawn["image"].shape, drawn["class"].shape
+        (torch.Size([5, 4, 4]), torch.Size([5]))
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("binary", "real")
+    citation: ClassVar[tuple[str, ...]] = ("odena2017acgan", "hardy2019mdgan")
+
+    network: Literal["mlp", "cnn"] = "mlp"
+    generator: str | None = None
+    discriminator: str | None = None
+    latent: int = Field(default=100, ge=1)
+    batch: int = Field(default=10, ge=1)
+    discriminator_steps: int = Field(default=1, ge=1)
+    loss: Literal["non_saturating", "saturating"] = "non_saturating"
+    class_term: bool = True
+    learning_rate: float = Field(default=2e-4, gt=0)
+    momentum: float = Field(default=0.5, ge=0, lt=1)
+    average: float = Field(default=0.999, ge=0, lt=1)
+
+    _space: Space = PrivateAttr()
+    _seed: int = PrivateAttr(default=0)
+    _image: str = PrivateAttr(default="")
+    _class: str | None = PrivateAttr(default=None)
+    _halves: dict[str, nn.Module] = PrivateAttr(default_factory=dict)
+    _optimisers: dict[str, torch.optim.Adam] = PrivateAttr(default_factory=dict)
+    _mean: list[Tensor] = PrivateAttr(default_factory=list)
+    _step: int = PrivateAttr(default=0)
+    _seen: Tensor = PrivateAttr(default_factory=lambda: torch.zeros(0))
+    _stack: Any = PrivateAttr(default=None)
+    _flops: dict[str, float] = PrivateAttr(default_factory=dict)
+
+    # ----------------------------------------------------------------------------------------------- the networks
+
+    def setup(self, space: Space, seed: int) -> None:
+        """Note the variables; a half is built when it is first used."""
+        self._space, self._seed = space, seed
+        self._image, self._class = _image_and_class(space)
+        self._halves, self._optimisers, self._mean, self._step, self._stack = {}, {}, [], 0, None
+        self._flops = {}
+        self._seen = torch.zeros(self.classes, dtype=torch.float64)
+        self._check_networks()
+
+    @property
+    def flops(self) -> dict[str, float]:
+        """Floating-point operations of a step of each kind that was counted; filled by who counts."""
+        return self._flops
+
+    @property
+    def stack(self) -> Any:
+        """The stack that the discriminator's parameters lie in, if any."""
+        return self._stack
+
+    def lie_in(self, stack: Any) -> None:
+        """Note that the discriminator's parameters are views into a stack."""
+        self._stack = stack
+
+    def _check_networks(self) -> None:
+        """Both halves must fit the image and each other; tried without memory on torch's meta device."""
+        try:
+            with torch.device("meta"):
+                images = self._build("generator")(torch.empty(2, self.latent), self._some_classes(2))
+                found = tuple(images.shape)
+                logits = self._build("discriminator")(torch.empty(2, *self.shape))
+        except ModelError:
+            raise
+        except Exception as error:  # networks may be foreign code
+            raise ModelError(f"the networks do not fit an image of shape {self.shape}: {error}") from error
+        if found != (2, *self.shape):
+            raise ModelError(f"the generator gives {found[1:]} for an image of shape {self.shape}")
+        if tuple(logits.shape) != (2, 1 + self.classes):
+            raise ModelError(
+                f"the discriminator gives {tuple(logits.shape[1:])} logits; expected 1 for real or generated and "
+                f"{self.classes} for the classes"
+            )
+
+    def _some_classes(self, n: int) -> Tensor | None:
+        return torch.zeros(n, dtype=torch.int64) if self._class else None
+
+    def _build(self, half: str) -> nn.Module:
+        if half == "generator":
+            make: Callable[..., Any] = imported(self.generator) if self.generator else GENERATORS[self.network]
+            net: nn.Module = make(self.latent, self.classes, self.shape)
+        else:
+            make = imported(self.discriminator) if self.discriminator else DISCRIMINATORS[self.network]
+            net = make(self.classes, self.shape)
+        if not isinstance(net, nn.Module):
+            raise ModelError(f"the {half} is no torch.nn.Module but {type(net).__name__}")
+        return net
+
+    def half(self, name: Half) -> nn.Module:
+        """The generator or the discriminator, built at first use."""
+        if name not in self._halves:
+            with isolated_seed(derive(self._seed, name)):
+                net = self._halves[name] = self._build(name)
+            self._optimisers[name] = torch.optim.Adam(
+                net.parameters(), lr=self.learning_rate, betas=(self.momentum, 0.999), fused=True
+            )
+            if name == "generator" and self.average:
+                self._mean = [p.detach().clone() for p in net.parameters()]
+        return self._halves[name]
+
+    def optimiser(self, name: Half) -> torch.optim.Adam:
+        """Adam of one half."""
+        self.half(name)
+        return self._optimisers[name]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0 without."""
+        return (self._space[self._class].classes or 0) if self._class else 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image."""
+        return self._space[self._image].shape
+
+    @property
+    def wire(self) -> Space:
+        """The space of generated batches on their way to a discriminator: as the samples', but a bit is a number in [0, 1]."""
+        low, high = self._space[self._image].range
+        image = Variable(kind="real", shape=self.shape, low=low, high=high)
+        return Space({name: image if name == self._image else self._space[name] for name in self._space})
+
+    # ------------------------------------------------------------------------------------ one step of either side
+
+    def pixels(self, samples: Samples) -> Tensor:
+        """Images as float32, shape (n, *shape), in the variable's range."""
+        return samples[self._image].float()
+
+    def labels(self, samples: Samples) -> Tensor | None:
+        """Classes of shape (n,); None without."""
+        return samples[self._class] if self._class else None
+
+    def bundle(self, images: Tensor, classes: Tensor | None) -> Samples:
+        """A sample set of images and classes."""
+        values = {self._image: images} | ({self._class: classes} if self._class and classes is not None else {})
+        return TensorDict({name: values[name] for name in self._space}, batch_size=[len(images)])
+
+    def generate(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Images in the variable's range, with their graph, and the classes they were asked to have.
+
+        Classes are drawn as often as they were seen in real batches, evenly by who has seen none.
+        """
+        classes = None
+        if self._class:
+            shares = self._seen if self._seen.sum() > 0 else torch.ones_like(self._seen)
+            classes = torch.multinomial(shares, n, replacement=True, generator=generator)
+        noise = torch.randn(n, self.latent, generator=generator)
+        images: Tensor = self.half("generator")(noise, classes)
+        low, high = self._space[self._image].range
+        return low + (high - low) * 0.5 * (images + 1), classes
+
+    def centred(self, images: Tensor) -> Tensor:
+        """From the variable's range to the networks' [-1, 1]."""
+        low, high = self._space[self._image].range
+        return (images - low) * (2 / (high - low)) - 1
+
+    def judge(self, images: Tensor) -> Tensor:
+        """The discriminator's logits, shape (n, 1 + C)."""
+        logits: Tensor = self.half("discriminator")(self.centred(images))
+        return logits
+
+    def discriminator_loss(
+        self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
+    ) -> Tensor:
+        """Mean loss over a batch from logits of shape (..., b, 1 + C); shape (...)."""
+        loss = F.softplus(-real[..., 0]).mean(-1) + F.softplus(fake[..., 0]).mean(-1)
+        return loss + self._wrong_class(real, real_classes).mean(-1) + self._wrong_class(fake, fake_classes).mean(-1)
+
+    def generator_loss(self, logits: Tensor, classes: Tensor | None) -> Tensor:
+        """The generator's loss B̃ per sample, from logits of shape (..., b, 1 + C); shape (..., b)."""
+        real = logits[..., 0]
+        adversarial = F.softplus(-real) if self.loss == "non_saturating" else -F.softplus(real)
+        return adversarial + self._wrong_class(logits, classes)
+
+    def _wrong_class(self, logits: Tensor, classes: Tensor | None) -> Tensor:
+        if classes is None or not self.class_term:
+            return torch.zeros(())
+        return -logits[..., 1:].log_softmax(-1).gather(-1, classes[..., None])[..., 0]
+
+    def learn_to_judge(
+        self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
+    ) -> float:
+        """One step of the discriminator; its loss before the step."""
+        loss = self.discriminator_loss(self.judge(real), real_classes, self.judge(fake), fake_classes)
+        optimiser = self.optimiser("discriminator")
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, float]:
+        """F = ∂ΣB̃/∂x for a batch, one number per entry, and the mean of B̃; the discriminator does not change."""
+        images = images.detach().requires_grad_()
+        with frozen(self.half("discriminator")):
+            loss = self.generator_loss(self.judge(images), classes).sum()
+            (found,) = torch.autograd.grad(loss, images)
+        return found, loss.item() / len(images)
+
+    def follow(self, images: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
+        """One step of the generator along given derivatives of its loss by its images."""
+        optimiser = self.optimiser("generator")
+        optimiser.zero_grad()
+        torch.autograd.backward(list(images), list(slopes))
+        optimiser.step()
+        self._step += 1
+        if self.average:
+            # the running mean starts as a plain mean, so that early samples do not show the random start
+            keep = min(self.average, self._step / (self._step + 10))
+            torch._foreach_lerp_(self._mean, [p.detach() for p in self.half("generator").parameters()], 1 - keep)
+
+    # ------------------------------------------------------------------------------------------------ the black box
+
+    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+        """The GAN at a single site: L steps of the discriminator, then one of the generator on fresh noise."""
+        sums = {"discriminator_loss": 0.0, "generator_loss": 0.0}
+        for _ in range(steps):
+            with counted(self, "step") as flops:
+                for name, loss in self._take_step(mixture, generator).items():
+                    sums[name] += loss
+        return {name: total / steps for name, total in sums.items()} | {FLOPS: steps * flops[0]}
+
+    def _take_step(self, mixture: Mixture, generator: torch.Generator) -> dict[str, float]:
+        loss = 0.0
+        for _ in range(self.discriminator_steps):
+            batch = self._space.restrict(mixture.batch(self.batch, generator))
+            real, classes = self.pixels(batch), self.labels(batch)
+            if classes is not None:
+                self._seen += torch.bincount(classes, minlength=self.classes)
+            with torch.no_grad():
+                fake, asked = self.generate(self.batch, generator)
+            loss += self.learn_to_judge(real, classes, fake, asked) / self.discriminator_steps
+        images, asked = self.generate(self.batch, generator)
+        slope, own = self.feedback(images, asked)
+        self.follow([images], [slope / self.batch])
+        return {"discriminator_loss": loss, "generator_loss": own}
+
+    def sample(self, n: int, generator: torch.Generator) -> Samples:
+        """Draw from the running mean of the generator's parameters; binary images are drawn pixel by pixel."""
+        with self._averaged(), torch.no_grad():
+            parts = [self.generate(min(1000, n - start), generator) for start in range(0, n, 1000)]
+        images = torch.cat([image for image, _ in parts])
+        v = self._space[self._image]
+        images = images.clamp(*v.range)
+        if v.kind == "binary":
+            images = torch.rand(images.shape, generator=generator) < images
+        return self.bundle(images.to(v.dtypes[0]), torch.cat([c for _, c in parts]) if self._class else None)  # type: ignore[misc]
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Inside the block the generator has the parameters that samples are drawn from."""
+        parameters: list[Tensor] = list(self.half("generator").parameters())
+        if not self.average:
+            yield
+            return
+        last = [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, self._mean)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, last)
+
+    # ------------------------------------------------------------------------------------------- what travels, state
+
+    def export(self, halves: Sequence[Half], buffers: bool = True, moments: bool = False) -> Samples:
+        """Parameters of one half or both as one part of a message: a TensorDict of batch size [1].
+
+        Args:
+            halves: Which.
+            buffers: Whether buffers, such as those of batch normalisation, go along.
+            moments: Whether Adam's state goes along.
+        """
+        values: dict[str, Tensor] = {}
+        for half in halves:
+            net = self.half(half)
+            named = dict(net.named_parameters()) | (dict(net.named_buffers()) if buffers else {})
+            values |= {f"{half}:{name}": tensor.detach().clone()[None] for name, tensor in named.items()}
+            if moments:
+                values |= {name: tensor[None] for name, tensor in self._moments(half).items()}
+        return TensorDict(values, batch_size=[1])
+
+    def take(self, part: Samples, origin: str, moments: Literal["keep", "travel", "reset"] = "keep") -> None:
+        """Take over what :meth:`export` gave, in place.
+
+        Args:
+            part: Parameters of one half or both.
+            origin: Who sent them, for the error.
+            moments: ``"keep"`` the optimiser's state as it is here, take over the one that came, or start it anew.
+
+        Raises:
+            ModelError: Names, shapes or types differ from this model's, or a number is not finite.
+        """
+        halves: dict[Half, nn.Module] = {
+            half: self.half(half) for half in ("generator", "discriminator") if any(str(k).startswith(half) for k in part.keys())
+        }  # fmt: skip
+        own = {f"{half}:{k}": p for half, net in halves.items() for k, p in net.state_dict(keep_vars=True).items()}
+        came = {str(name): tensor[0] for name, tensor in part.items() if "|" not in str(name)}
+        for name, tensor in came.items():
+            if name not in own or own[name].shape != tensor.shape or own[name].dtype != tensor.dtype:
+                fits = f"{tuple(own[name].shape)} of {own[name].dtype}" if name in own else "no such parameter"
+                raise ModelError(f"{name} from {origin} is {tuple(tensor.shape)} of {tensor.dtype}, expected {fits}")
+            if not torch.isfinite(tensor).all():
+                raise ModelError(f"{name} from {origin} has values that are not finite; that model has diverged")
+        with torch.no_grad():
+            for name, tensor in came.items():
+                own[name].copy_(tensor)
+            if "generator" in halves and self._mean:  # what is drawn from is what came
+                torch._foreach_copy_(self._mean, [p.detach() for p in self.half("generator").parameters()])
+        for half in halves:
+            if moments == "reset":
+                self._optimisers[half].state.clear()
+            elif moments == "travel":
+                self._set_moments(half, {str(k): v[0] for k, v in part.items() if str(k).startswith(half + "|")})
+
+    def average_of(self, parts: Sequence[Samples], weights: Tensor) -> None:
+        """Become the weighted mean of exported pairs; weights of shape (N,) sum to 1. The operands do not change."""
+        names = [str(name) for name in parts[0].keys()]
+        mean = {}
+        for name in names:
+            stacked = torch.stack([part[name][0] for part in parts])
+            whole = not stacked.is_floating_point()  # counters of batches seen
+            mixed = torch.tensordot(weights, stacked.double(), 1)
+            mean[name] = (mixed.round() if whole else mixed).to(stacked.dtype)[None]
+        self.take(TensorDict(mean, batch_size=[1]), "the average")
+
+    def _moments(self, half: Half) -> dict[str, Tensor]:
+        """Adam's state of one half by ``half|parameter|moment``; empty before the first step."""
+        state = self.optimiser(half).state
+        return {
+            f"{half}|{name}|{moment}": state[p][moment].detach().clone()
+            for name, p in self.half(half).named_parameters()
+            for moment in _MOMENTS
+            if p in state
+        }
+
+    def _set_moments(self, half: Half, moments: Mapping[str, Tensor]) -> None:
+        state = self.optimiser(half).state
+        state.clear()
+        for name, p in self.half(half).named_parameters():
+            if f"{half}|{name}|step" in moments:
+                state[p] = {moment: moments[f"{half}|{name}|{moment}"].clone() for moment in _MOMENTS}
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Weights, optimisers, the generator's running mean, the counters; of the halves that were ever used."""
+        state = {"step": torch.tensor(self._step), "seen": self._seen.clone()}
+        for half, net in self._halves.items():
+            state |= {f"{half}/{name}": tensor.detach().clone() for name, tensor in net.state_dict().items()}
+            state |= self._moments(half)  # type: ignore[arg-type]
+        state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
+        return state | {f"mean/{i:03d}": tensor.clone() for i, tensor in enumerate(self._mean)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take a state back."""
+        for half in ("generator", "discriminator"):
+            kept = {k.removeprefix(half + "/"): v for k, v in state.items() if k.startswith(half + "/")}
+            if kept:
+                self.half(half).load_state_dict(kept)  # type: ignore[arg-type]
+                self._set_moments(half, {k: v for k, v in state.items() if k.startswith(half + "|")})  # type: ignore[arg-type]
+        self._step, self._seen = int(state["step"]), state["seen"].clone()
+        self._mean = [state[name].clone() for name in sorted(state) if name.startswith("mean/")]
+        self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A few noise numbers, batches of 4."""
+        return cls(latent=4, batch=4)
+
+
+class counted:
+    """Floating-point operations inside the block, as a list of one number; counted once per kind and model."""
+
+    def __init__(self, model: Acgan, kind: str) -> None:
+        self.model, self.kind, self.found = model, kind, [0.0]
+
+    def __enter__(self) -> list[float]:
+        self._counter = None if self.kind in self.model.flops else FlopCounterMode(display=False)
+        if self._counter is None:
+            self.found[0] = self.model.flops[self.kind]
+        else:
+            self._counter.__enter__()
+        return self.found
+
+    def __exit__(self, *error: Any) -> None:
+        if self._counter is not None:
+            self._counter.__exit__(*error)
+            self.found[0] = self.model.flops[self.kind] = float(self._counter.get_total_flops())
+
+
+@contextmanager
+def frozen(net: nn.Module) -> Iterator[None]:
+    """Inside the block no parameter of the network asks for a gradient."""
+    asked = [p for p in net.parameters() if p.requires_grad]
+    for p in asked:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in asked:
+            p.requires_grad_(True)
+
+
+def _image_and_class(space: Space) -> tuple[str, str | None]:
+    """The names of a space's one image and of its class, if it has one."""
+    classes = [name for name in space if space[name].kind == "categorical" and not space[name].shape]
+    images = [name for name in space if name not in classes]
+    has = ", ".join(f"'{name}' ({space[name]})" for name in space)
+    if len(images) != 1 or len(classes) > 1:
+        raise ModelError(f"acgan needs one image and at most one class; the variables are {has}")
+    v = space[images[0]]
+    if v.kind not in ("binary", "real") or not all(map(math.isfinite, v.range)) or not v.shape:
+        raise ModelError(
+            f"acgan needs an image, binary or real with a finite range; '{images[0]}' is {v}. Its generator ends in tanh, "
+            "so scale the values to a known range"
+        )
+    return images[0], classes[0] if classes else None

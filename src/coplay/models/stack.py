@@ -1,0 +1,114 @@
+"""Several discriminators of one shape, side by side in memory, so that one matrix product serves them all.
+
+The parameters of the models become views into the stack: whatever reads or changes a model, a swap, a checkpoint, another
+step, reads or changes the stack, and nothing is kept twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coplay.models.acgan import Acgan
+
+_ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid)
+
+
+class _Linear(torch.autograd.Function):
+    """x Wᵀ + β for N layers at once: (N, b, in), (N, out, in), (N, out) to (N, b, out).
+
+    Autograd's own gives ∂W as a transposed view, which the optimiser would copy; this one is laid out as W is.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        (slope,), (x, weight) = slopes, ctx.saved_tensors
+        by_x = torch.bmm(slope, weight) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return by_x, None, None
+        return by_x, torch.bmm(slope.transpose(1, 2), x), slope.sum(1)
+
+
+def stackable(net: nn.Module) -> bool:
+    """Whether a network is a chain of layers that a stack knows.
+
+    Example:
+        >>> stackable(nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())), stackable(nn.Conv2d(1, 1, 3))
+        (True, False)
+    """
+    return isinstance(net, nn.Sequential) and all(
+        isinstance(layer, _ELEMENTWISE)
+        or (isinstance(layer, nn.Linear) and layer.bias is not None)
+        or (isinstance(layer, nn.Flatten) and layer.start_dim < 0 and layer.end_dim == -1)
+        for layer in net
+    )
+
+
+class Stack:
+    """The discriminators of N models with equal settings.
+
+    Args:
+        models: At least one; their discriminators must be :func:`stackable`.
+    """
+
+    def __init__(self, models: Sequence[Acgan]) -> None:
+        self.models = list(models)
+        self.nets = [model.half("discriminator") for model in models]
+        self.names = [name for name, _ in self.nets[0].named_parameters()]
+        own = [dict(net.named_parameters()) for net in self.nets]
+        self.parameters = {name: torch.stack([p[name].detach() for p in own]).requires_grad_() for name in self.names}
+        for i, (model, named) in enumerate(zip(models, own, strict=True)):
+            for name, p in named.items():
+                p.data = self.parameters[name].detach()[i]
+            model.lie_in(self)
+
+    @classmethod
+    def of(cls, models: Sequence[Acgan]) -> Stack:
+        """The stack of these models: the one they are in, or a new one."""
+        found = models[0].stack
+        same = isinstance(found, cls) and len(found.models) == len(models)
+        if same and all(a is b and a.stack is found for a, b in zip(found.models, models, strict=True)):
+            return found
+        return cls(models)
+
+    def judge(self, images: Tensor, frozen: bool = False) -> Tensor:
+        """Logits of shape (N, b, 1 + C) for images of shape (N, b, *shape) in the variable's range."""
+        x = self.models[0].centred(images)
+        for i, layer in enumerate(self.nets[0]):  # type: ignore[arg-type]
+            if isinstance(layer, nn.Linear):
+                weight, bias = self.parameters[f"{i}.weight"], self.parameters[f"{i}.bias"]
+                x = _Linear.apply(x, weight.detach() if frozen else weight, bias.detach() if frozen else bias)
+            else:
+                x = layer(x)
+        return x
+
+    def learn_to_judge(
+        self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
+    ) -> Tensor:
+        """One step of every discriminator; images (N, b, *shape), classes (N, b). Losses before the step, shape (N,)."""
+        b = real.shape[1]
+        logits = self.judge(torch.cat([real, fake], 1))
+        losses = self.models[0].discriminator_loss(logits[:, :b], real_classes, logits[:, b:], fake_classes)
+        slopes = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
+        for i, (model, net) in enumerate(zip(self.models, self.nets, strict=True)):
+            for p, slope in zip(net.parameters(), slopes, strict=True):
+                p.grad = slope[i]
+            model.optimiser("discriminator").step()
+            for p in net.parameters():
+                p.grad = None
+        return losses.detach()
+
+    def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Every worker's F = ∂ΣB̃/∂x, shape (N, b, *shape), and its mean B̃, shape (N,)."""
+        images = images.detach().requires_grad_()
+        losses = self.models[0].generator_loss(self.judge(images, frozen=True), classes)
+        (found,) = torch.autograd.grad(losses.sum(), images)
+        return found, losses.detach().mean(-1)
