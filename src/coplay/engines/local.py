@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Self
 
 import torch
 from pydantic import Field, PrivateAttr
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from coplay.engines.base import Engine, answer_all
 from coplay.games.base import Game
@@ -34,6 +35,8 @@ class Local(Engine):
 
     _players: dict[str, Player] = PrivateAttr(default_factory=dict)
     _game: Game | None = PrivateAttr(default=None)
+    _controller: ThreadpoolController | None = PrivateAttr(default=None)
+    _modules: int = PrivateAttr(default=0)
     _threads_before: int | None = PrivateAttr(default=None)
 
     def seat(self, players: Sequence[Player], game: Game) -> None:
@@ -47,8 +50,14 @@ class Local(Engine):
         """Answer message after message."""
         if self._game is None:
             raise RuntimeError("seat the players before asking them")
-        with threadpool_limits(self.threads):  # scikit-learn's OpenMP and BLAS have pools of their own
+        with self._pools().limit(limits=self.threads):  # scikit-learn's OpenMP and BLAS have pools of their own
             return answer_all(self._game, [self._players[message.receiver] for message in messages], messages)
+
+    def _pools(self) -> ThreadpoolController:
+        """The thread pools of this process; looked for anew when a library may have come."""
+        if self._controller is None or self._modules != len(sys.modules):
+            self._controller, self._modules = ThreadpoolController(), len(sys.modules)
+        return self._controller
 
     def close(self) -> None:
         """Let the players go and give torch its threads back."""

@@ -73,7 +73,8 @@ class FlGan(Game):
 
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """``local_steps`` steps of everybody, cut where it is time to average."""
-        told, lost, averages = Told(), {}, 0
+        told, averages = Told(), 0
+        lost: Row = {}
         if round == 1:
             answers, gone = self.alive(
                 engine.ask([Message("meet", COORDINATOR, name, round) for name in state.players])

@@ -32,7 +32,7 @@ from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
 from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS
 from coplay.models.neural import FLOPS
-from coplay.space import Samples, Space, Variable
+from coplay.space import Samples, Space, Variable, tensors
 from coplay.streams import derive, isolated_seed
 
 Half = Literal["generator", "discriminator"]
@@ -361,7 +361,7 @@ class Acgan(LocalModel):
             half: self.half(half) for half in ("generator", "discriminator") if any(str(k).startswith(half) for k in part.keys())
         }  # fmt: skip
         own = {f"{half}:{k}": p for half, net in halves.items() for k, p in net.state_dict(keep_vars=True).items()}
-        came = {str(name): tensor[0] for name, tensor in part.items() if "|" not in str(name)}
+        came = {name: tensor[0] for name, tensor in tensors(part).items() if "|" not in name}
         for name, tensor in came.items():
             if name not in own or own[name].shape != tensor.shape or own[name].dtype != tensor.dtype:
                 fits = f"{tuple(own[name].shape)} of {own[name].dtype}" if name in own else "no such parameter"
@@ -377,7 +377,7 @@ class Acgan(LocalModel):
             if moments == "reset":
                 self._optimisers[half].state.clear()
             elif moments == "travel":
-                self._set_moments(half, {str(k): v[0] for k, v in part.items() if str(k).startswith(half + "|")})
+                self._set_moments(half, {k: v[0] for k, v in tensors(part).items() if k.startswith(half + "|")})
 
     def average_of(self, parts: Sequence[Samples], weights: Tensor) -> None:
         """Become the weighted mean of exported pairs; weights of shape (N,) sum to 1. The operands do not change."""
@@ -421,8 +421,8 @@ class Acgan(LocalModel):
         for half in ("generator", "discriminator"):
             kept = {k.removeprefix(half + "/"): v for k, v in state.items() if k.startswith(half + "/")}
             if kept:
-                self.half(half).load_state_dict(kept)  # type: ignore[arg-type]
-                self._set_moments(half, {k: v for k, v in state.items() if k.startswith(half + "|")})  # type: ignore[arg-type]
+                self.half(half).load_state_dict(kept)
+                self._set_moments(half, {k: v for k, v in state.items() if k.startswith(half + "|")})
         self._step, self._seen = int(state["step"]), state["seen"].clone()
         self._mean = [state[name].clone() for name in sorted(state) if name.startswith("mean/")]
         self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}

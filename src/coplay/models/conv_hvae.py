@@ -224,8 +224,11 @@ def _towards_image(shape: tuple[int, ...], given: int, channels: int, hidden: in
         ]  # fmt: skip
         for i in reversed(range(len(_REFERENCE))):
             _, kernel, stride = _REFERENCE[i]
-            rest = tuple(want - (have - 1) * stride - kernel for want, have in zip(sizes[i], sizes[i + 1], strict=True))
-            layers += [nn.ConvTranspose2d(widths[i + 1], widths[i], kernel, stride, output_padding=rest), nn.Tanh()]
+            high, wide = (w - (h - 1) * stride - kernel for w, h in zip(sizes[i], sizes[i + 1], strict=True))
+            layers += [
+                nn.ConvTranspose2d(widths[i + 1], widths[i], kernel, stride, output_padding=(high, wide)),
+                nn.Tanh(),
+            ]
         return nn.Sequential(*layers[:-1])
     side = [math.ceil(s / 4) for s in shape[-2:]]
     return nn.Sequential(

@@ -86,6 +86,8 @@ def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
 def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
     """28×28: dense 6272 and 5×5 transposed convolutions (32, 1); 32×32: dense 6144 and (192, 96, 3) (B5)."""
     channels, side = _image(shape)
+    start: tuple[int, int, int]
+    widths: tuple[int, ...]
     if side == 28:
         start, widths = (128, 7, 7), (32, channels)
     elif side == 32:

@@ -64,6 +64,7 @@ class Stack:
         self.nets = [model.half("discriminator") for model in models]
         self.names = [name for name, _ in self.nets[0].named_parameters()]
         own = [dict(net.named_parameters()) for net in self.nets]
+        self.own = [list(named.values()) for named in own]
         self.parameters = {name: torch.stack([p[name].detach() for p in own]).requires_grad_() for name in self.names}
         for i, (model, named) in enumerate(zip(models, own, strict=True)):
             for name, p in named.items():
@@ -82,7 +83,7 @@ class Stack:
     def judge(self, images: Tensor, frozen: bool = False) -> Tensor:
         """Logits of shape (N, b, 1 + C) for images of shape (N, b, *shape) in the variable's range."""
         x = self.models[0].centred(images)
-        for i, layer in enumerate(self.nets[0]):  # type: ignore[arg-type]
+        for i, layer in enumerate(self.nets[0].children()):
             if isinstance(layer, nn.Linear):
                 weight, bias = self.parameters[f"{i}.weight"], self.parameters[f"{i}.bias"]
                 x = _Linear.apply(x, weight.detach() if frozen else weight, bias.detach() if frozen else bias)
@@ -98,11 +99,12 @@ class Stack:
         logits = self.judge(torch.cat([real, fake], 1))
         losses = self.models[0].discriminator_loss(logits[:, :b], real_classes, logits[:, b:], fake_classes)
         slopes = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
-        for i, (model, net) in enumerate(zip(self.models, self.nets, strict=True)):
-            for p, slope in zip(net.parameters(), slopes, strict=True):
-                p.grad = slope[i]
+        parts = [slope.unbind() for slope in slopes]
+        for i, (model, own) in enumerate(zip(self.models, self.own, strict=True)):
+            for p, part in zip(own, parts, strict=True):
+                p.grad = part[i]
             model.optimiser("discriminator").step()
-            for p in net.parameters():
+            for p in own:
                 p.grad = None
         return losses.detach()
 
