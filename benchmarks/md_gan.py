@@ -1,0 +1,275 @@
+"""Time of one global iteration of MD-GAN: coplay against a straightforward loop, alternating; growth with N; memory per role.
+
+python benchmarks/md_gan.py               # writes benchmarks/results/md_gan.json
+python benchmarks/md_gan.py --quick       # the ratio for the MLP pair alone, nothing written
+
+The straightforward loop is what one writes first: one worker after the other, autograd per worker, Adam as it comes
+(not fused), the allocator as it comes. Every variant has a process of its own and only one computes at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+
+import common
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from coplay import Player, Space, Variable
+from coplay.engines.local import Local
+from coplay.games.fl_gan import FlGan
+from coplay.games.gans import SERVER
+from coplay.games.md_gan import MdGan
+from coplay.memory import keep_freed_memory
+from coplay.models.acgan import Acgan
+from coplay.models.base import Mixture, Part
+from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS
+from coplay.streams import stream
+
+TURNS, THREADS, CLASSES = 6, 2, 10
+SPACE = Space(
+    {
+        "image": Variable(kind="real", shape=(28, 28), low=0, high=1),
+        "class": Variable(kind="categorical", classes=CLASSES),
+    }
+)
+CASES = {"mlp, b = 10": ("mlp", 10, 10, 10), "mlp, b = 100": ("mlp", 10, 100, 5), "cnn, b = 10": ("cnn", 10, 10, 2)}
+"""Network, N, b, iterations a turn."""
+
+
+def images(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = stream(1, "images")
+    return torch.rand(n, 28, 28, generator=generator), torch.randint(CLASSES, (n,), generator=generator)
+
+
+def straightforward(network: str, workers: int, b: int) -> Callable[[int], None]:
+    """The loop that one writes first; k = max(1, ⌈ln N⌉), L = 1, class terms, non-saturating."""
+    g: nn.Module = GENERATORS[network](100, CLASSES, (28, 28))
+    ds = [DISCRIMINATORS[network](CLASSES, (28, 28)) for _ in range(workers)]
+    adam_g = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    adams = [torch.optim.Adam(d.parameters(), lr=2e-4, betas=(0.5, 0.999)) for d in ds]
+    x, y = images(1000)
+    k = max(1, math.ceil(math.log(workers)))
+
+    def iterate(count: int) -> None:
+        for _ in range(count):
+            made = []
+            for _ in range(k):
+                c = torch.randint(CLASSES, (b,))
+                made.append((g(torch.randn(b, 100), c), c))
+            feedback: list[list[torch.Tensor]] = [[] for _ in range(k)]
+            for n, (d, adam) in enumerate(zip(ds, adams, strict=True)):
+                pick = torch.randint(len(x), (b,))
+                fake, c = made[(n + 1) % k]
+                real_logits, fake_logits = d(2 * x[pick] - 1), d(fake.detach())
+                loss = F.softplus(-real_logits[:, 0]).mean() + F.softplus(fake_logits[:, 0]).mean()
+                loss = loss + F.cross_entropy(real_logits[:, 1:], y[pick]) + F.cross_entropy(fake_logits[:, 1:], c)
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+                shown, c = made[n % k]
+                shown = shown.detach().requires_grad_()
+                logits = d(shown)
+                loss = F.softplus(-logits[:, 0]).sum() + F.cross_entropy(logits[:, 1:], c, reduction="sum")
+                feedback[n % k].append(torch.autograd.grad(loss, shown)[0])
+            adam_g.zero_grad()
+            for (batch, _), came in zip(made, feedback, strict=True):
+                batch.backward(torch.stack(came).sum(0) / (workers * b))
+            adam_g.step()
+
+    return iterate
+
+
+def coplays(network: str, workers: int, b: int) -> Callable[[int], None]:
+    """The same by coplay's game on its local engine, messages, checks and ledger included."""
+    keep_freed_memory()
+    x, y = images(1000)
+    model = Acgan(network=network, batch=b)
+    data = SPACE.samples(**{"image": x, "class": y})
+    players = [Player(f"p{i:03}", SPACE, data, model.fresh(), 1) for i in range(workers)]
+    players.append(Player(SERVER, SPACE, SPACE.empty(), model.fresh(), 1))
+    played = {"round": 0, "state": None}
+    engine = Local(threads=THREADS)
+
+    def iterate(count: int) -> None:
+        game = MdGan(local_steps=count, rounds=10**6, swap_every_epochs=0)
+        if played["state"] is None:
+            engine.seat(players, game)
+            played["state"] = game.start([player.name for player in players[:-1]], 1)
+        played["round"] += 1
+        played["state"], _ = game.play(engine, played["state"], played["round"])
+
+    return iterate
+
+
+def worker_of(kind: str, network: str, b: int) -> None:
+    """Peak memory of one worker alone, in bytes above what the imports take."""
+    x, y = images(b)
+    before = common.peak_bytes()
+    model = Acgan(network=network, batch=b, average=0.0)
+    model.setup(SPACE, 1)
+    if kind == "md_gan":
+        for _ in range(5):
+            model.learn_to_judge(x, y, x, y)
+            model.feedback(x, y)
+    else:
+        model.learn(Mixture((Part("own", SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1))
+    print(common.peak_bytes() - before)
+
+
+def worker(kind: str, network: str, workers: int, b: int) -> None:
+    """Answers every line with the seconds of one iteration."""
+    torch.set_num_threads(THREADS)
+    iterate = (straightforward if kind == "straightforward" else coplays)(network, workers, b)
+    iterate(2)
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        iterate(int(line))
+        print((time.perf_counter() - begin) / int(line), flush=True)
+
+
+def started(*words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--worker", *map(str, words)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def asked(process: subprocess.Popen[str], iterations: int) -> float:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(f"{iterations}\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def paired(network: str, workers: int, b: int, iterations: int) -> dict[str, object]:
+    processes = {kind: started(kind, network, workers, b) for kind in ("straightforward", "coplay")}
+    seconds: dict[str, list[float]] = {kind: [] for kind in processes}
+    for turn, (kind, process) in product(range(TURNS), processes.items()):
+        value = asked(process, iterations)
+        if turn:  # the first warms up
+            seconds[kind].append(value)
+    for process in processes.values():
+        process.stdin.close()  # type: ignore[union-attr]
+        process.wait()
+    ratios = [c / s for c, s in zip(seconds["coplay"], seconds["straightforward"], strict=True)]
+    return {
+        "ratio": statistics.median(ratios),
+        "ratios": ratios,
+        **{f"{kind}_seconds": statistics.median(values) for kind, values in seconds.items()},
+    }
+
+
+def growth(b: int) -> dict[str, object]:
+    """Seconds over N for the MLP pair, and the exponent of a power law fitted to them from N = 10 on."""
+    counts, found = (1, 2, 5, 10, 20, 50, 100, 200), {}
+    for n in counts:
+        process = started("coplay", "mlp", n, b)
+        iterations = max(2, 40 // n)
+        asked(process, iterations)
+        found[n] = statistics.median(asked(process, iterations) for _ in range(3))
+        process.stdin.close()  # type: ignore[union-attr]
+        process.wait()
+        print(f"N = {n:3}: {1000 * found[n]:7.1f} ms", flush=True)
+    logs = [(math.log(n), math.log(s)) for n, s in found.items() if n >= 10]
+    mean_x, mean_y = (statistics.fmean(column) for column in zip(*logs, strict=True))
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    return {"seconds": found, "exponent": slope}
+
+
+def gemm_rate() -> float:
+    """Floating-point operations a second of a large matrix product here."""
+    torch.set_num_threads(THREADS)
+    a = torch.rand(1024, 1024)
+    a @ a
+    begin = time.perf_counter()
+    for _ in range(10):
+        a @ a
+    return 10 * 2 * 1024**3 / (time.perf_counter() - begin)
+
+
+def flops(network: str, b: int) -> dict[str, float]:
+    """Per generator update: of an MD-GAN worker, of its server at N = 10, of an FL-GAN worker."""
+    found = {}
+    for name, game in (("md_gan", MdGan(local_steps=1)), ("fl_gan", FlGan(local_steps=1))):
+        x, y = images(b)
+        players = [
+            Player(f"p{i}", SPACE, SPACE.samples(**{"image": x, "class": y}), Acgan(network=network, batch=b), 1)
+            for i in range(10)
+        ]
+        players.append(Player(SERVER, SPACE, SPACE.empty(), Acgan(network=network, batch=b), 1))
+        engine = Local(threads=THREADS)
+        engine.seat(players, game)
+        _, row = game.play(engine, game.start([p.name for p in players[:-1]], 1), 1)
+        engine.close()
+        found[f"{name} worker"] = row["players"]["p0"]["flops"]
+        if name == "md_gan":
+            found["md_gan server"] = row["players"][SERVER]["flops"]
+    return found | {"worker, md_gan / fl_gan": found["md_gan worker"] / found["fl_gan worker"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    cases = {}
+    for label, case in CASES.items():
+        if given.quick and label != "mlp, b = 10":
+            continue
+        cases[label] = paired(*case)
+        print(
+            f"{label:14} {cases[label]['ratio']:.2f} x  ({1000 * cases[label]['coplay_seconds']:.1f} ms "
+            f"against {1000 * cases[label]['straightforward_seconds']:.1f} ms)",
+            flush=True,
+        )
+    if given.quick:
+        return
+    work = {f"{network}, b = {b}": flops(network, b) for network, b in (("mlp", 10), ("mlp", 100), ("cnn", 10))}
+    rate, over_n = gemm_rate(), growth(10)
+    mlp = work["mlp, b = 10"]
+    share = (10 * mlp["md_gan worker"] + mlp["md_gan server"]) / cases["mlp, b = 10"]["coplay_seconds"] / rate
+    mlp100 = work["mlp, b = 100"]
+    share100 = (10 * mlp100["md_gan worker"] + mlp100["md_gan server"]) / cases["mlp, b = 100"]["coplay_seconds"] / rate
+    memory = {}
+    for kind, network in product(("md_gan", "fl_gan"), ("mlp", "cnn")):
+        done = subprocess.run(
+            [sys.executable, __file__, "--memory", kind, network, "10"], capture_output=True, text=True, check=True
+        )
+        memory[f"{kind}, {network}"] = int(done.stdout)
+    print(
+        f"worker's operations, MD-GAN / FL-GAN: { {k: round(v['worker, md_gan / fl_gan'], 3) for k, v in work.items()} }"
+    )
+    print(
+        f"exponent of N: {over_n['exponent']:.3f}; share of the GEMM rate: {share:.2f} (b = 10), {share100:.2f} (b = 100)"
+    )
+    print(f"peak memory of a worker, MiB: { {k: round(v / 2**20, 1) for k, v in memory.items()} }")
+    common.save(
+        "md_gan",
+        {
+            "threads": THREADS,
+            "workers": 10,
+            "turns": TURNS - 1,
+            "iteration": cases,
+            "over_workers": over_n,
+            "gemm_flops_per_second": rate,
+            "share_of_gemm_rate": {"b = 10": share, "b = 100": share100},
+            "flops_per_generator_update": work,
+            "peak_bytes_of_a_worker": memory,
+        },
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        worker(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    elif sys.argv[1:2] == ["--memory"]:
+        worker_of(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    else:
+        main()
