@@ -62,6 +62,10 @@ class PlayerError(CoplayError):
         super().__init__(f"player '{player}' failed at '{action}' in round {round}: {reason}")
 
 
+class EngineError(CoplayError):
+    """Players cannot be seated: a cluster is out of reach, or a package is missing."""
+
+
 class RunFolderError(CoplayError):
     """A run folder that exists already, is missing, or is no run."""
 

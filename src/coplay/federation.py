@@ -269,6 +269,7 @@ class Federation:
             status["reason"] = str(error) or type(error).__name__
             raise
         finally:
+            self.config.engine.finish()
             with contextlib.suppress(CheckpointError):  # a full disk must not hide the error that is on its way
                 storage.write_json(folder / "run.json", record | status)
                 storage.write_json(folder / "summary.json", Result.load(folder).summary())
@@ -320,10 +321,10 @@ class Federation:
 
     def given(self, game: Game, sites: Sites) -> dict[str, Samples]:
         """What each player learns from in this game: its own data, or everybody's."""
-        if not game.pools_data:
-            return sites.data
-        union = pick(sites.train, sites.dealt)
         names = game.players_of(list(sites.spaces))
+        if not game.pools_data:
+            return {name: sites.data[name] for name in names}
+        union = pick(sites.train, sites.dealt)
         return {name: sites.spaces[name].restrict(union) for name in names}
 
 

@@ -75,6 +75,9 @@ class Match:
                 state, row = self.game.play(self.engine, state, round)
                 played = time.perf_counter()
                 row = row | {"bytes": self.engine.ledger.total("exchange") - sent}
+                late = self.engine.take_late()
+                if late:
+                    row["late"] = {reply.player: {"action": reply.action, "reason": reply.reason} for reply in late}
                 self._predict_again(state, row)
                 if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
                     state, measured = self._measure(state, round)

@@ -89,6 +89,11 @@ class PlayerLost:
     reason: str
 
 
+@dataclass(frozen=True)
+class PlayerLate(PlayerLost):
+    """In place of a reply that did not come in time: the player is left out of this round and stays in the game."""
+
+
 def part_bytes(part: Part) -> int:
     """Bytes of the numbers in a payload part."""
     return payload_bytes(part) if isinstance(part, Samples) else part.size_bytes

@@ -81,6 +81,16 @@ class Player:
         return f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"
 
     @property
+    def variables(self) -> Space:
+        """The variables this player observes."""
+        return self._observed
+
+    @property
+    def private_data(self) -> Samples:
+        """For the engine that seats this player in another process: they go there and nowhere else."""
+        return self._data
+
+    @property
     def count(self) -> int:
         """Number of private samples."""
         return len(self._data)

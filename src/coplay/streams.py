@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 
@@ -80,6 +83,19 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def single_pools(threads: int) -> Iterator[None]:
+    """Let the thread pools of scikit-learn and BLAS use so many threads inside the block; torch's is set for itself."""
+    with _pools(len(sys.modules)).limit(limits=threads):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _pools(modules: int) -> ThreadpoolController:
+    """The thread pools of this process; looked for anew, which is slow, only when a library may have come."""
+    return ThreadpoolController()
 
 
 @contextmanager

@@ -5,13 +5,16 @@ from __future__ import annotations
 import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TypeVar
 
 from pydantic import PrivateAttr
 
 from coplay.components import Component
 from coplay.games.base import Game
-from coplay.message import Ledger, Message, Part, PlayerLost, part_bytes, part_count
+from coplay.message import Ledger, Message, Part, PlayerLate, PlayerLost, part_bytes, part_count
 from coplay.player import Player
+
+T = TypeVar("T")
 
 
 def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost:
@@ -39,6 +42,19 @@ def answer_all(game: Game, players: Sequence[Player], messages: Sequence[Message
     ]
 
 
+def grouped(players: Sequence[T], groups: int) -> list[list[T]]:
+    """Deal players out in order, in at most so many groups of about equal size.
+
+    Example:
+        >>> grouped(["a", "b", "c"], 2), grouped(["a"], 2)
+        ([['a', 'b'], ['c']], [['a']])
+    """
+    count = min(groups, len(players))
+    sizes = [len(players) // count + (g < len(players) % count) for g in range(count)]
+    starts = [sum(sizes[:g]) for g in range(count)]
+    return [list(players[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
+
+
 def _lost(player: Player, message: Message, error: Exception) -> PlayerLost:
     where = f"{message.action}, round {message.round}"
     player.note_error(where, "".join(traceback.format_exception(error)))
@@ -56,6 +72,7 @@ class Engine(Component):
     Subclasses give ``seat``, ``deliver`` and ``close``; counting what travels is common to all.
     """
 
+    _late: list[PlayerLate] = PrivateAttr(default_factory=list)
     _ledger: Ledger = PrivateAttr(default_factory=Ledger)
 
     @property
@@ -78,7 +95,8 @@ class Engine(Component):
             messages: At most one per player.
             purpose: Heading under which the ledger counts: ``"exchange"`` or ``"evaluation"``.
         """
-        replies = self.deliver(messages)
+        replies = self.deliver(messages, purpose)
+        self._late += [reply for reply in replies if isinstance(reply, PlayerLate)]
         for message, reply in zip(messages, replies, strict=True):
             for sender, part in message.payload.items():
                 self._count(purpose, sender, message.receiver, part)
@@ -96,8 +114,16 @@ class Engine(Component):
         """Take the players and the game whose ``serve`` answers for them."""
 
     @abstractmethod
-    def deliver(self, messages: Sequence[Message]) -> list[Message | PlayerLost]:
+    def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
         """Carry each message to its receiver; answers come in the order of the messages, whoever is first."""
+
+    def take_late(self) -> list[PlayerLate]:
+        """Who was late since this was last asked."""
+        late, self._late = self._late, []
+        return late
+
+    def finish(self) -> None:
+        """Let go of what outlives a game, such as a cluster; after the last game of a run."""
 
     @abstractmethod
     def close(self) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Self
 
 import torch
 from pydantic import Field, PrivateAttr
-from threadpoolctl import ThreadpoolController
 
-from coplay.engines.base import Engine, answer_all
+from coplay.engines.base import Engine, answer_all, grouped
 from coplay.games.base import Game
 from coplay.message import Message, PlayerLost
 from coplay.player import Player
+from coplay.streams import single_pools
 
 
 class Local(Engine):
@@ -24,40 +23,46 @@ class Local(Engine):
             taken from the machine: the same config gives the same bits on 2 and on 64 cores.
         keep_memory: Whether coplay's command line makes its process keep freed memory, which is faster; from Python call
             :func:`coplay.memory.keep_freed_memory` yourself.
+        groups: In how many groups players sit; those of one group may be served together, and sums of floats depend on it. As
+            many as another engine's processes give that engine's bits.
 
     Example:
         >>> Local(threads=2)
-        Local(threads=2, keep_memory=True)
+        Local(threads=2, keep_memory=True, groups=1)
     """
 
     threads: int = Field(default=1, ge=1)
     keep_memory: bool = True
+    groups: int = Field(default=1, ge=1)
 
     _players: dict[str, Player] = PrivateAttr(default_factory=dict)
     _game: Game | None = PrivateAttr(default=None)
-    _controller: ThreadpoolController | None = PrivateAttr(default=None)
-    _modules: int = PrivateAttr(default=0)
+    _groups: list[set[str]] = PrivateAttr(default_factory=list)
     _threads_before: int | None = PrivateAttr(default=None)
 
     def seat(self, players: Sequence[Player], game: Game) -> None:
         """Take the players; torch is set to ``threads`` until :meth:`close`."""
         self._players, self._game = {player.name: player for player in players}, game
+        self._groups = (
+            [{player.name for player in group} for group in grouped(list(players), self.groups)] if players else []
+        )
         if self._threads_before is None:
             self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
 
-    def deliver(self, messages: Sequence[Message]) -> list[Message | PlayerLost]:
-        """Answer message after message."""
+    def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
+        """Answer group after group."""
         if self._game is None:
             raise RuntimeError("seat the players before asking them")
-        with self._pools().limit(limits=self.threads):  # scikit-learn's OpenMP and BLAS have pools of their own
-            return answer_all(self._game, [self._players[message.receiver] for message in messages], messages)
-
-    def _pools(self) -> ThreadpoolController:
-        """The thread pools of this process; looked for anew when a library may have come."""
-        if self._controller is None or self._modules != len(sys.modules):
-            self._controller, self._modules = ThreadpoolController(), len(sys.modules)
-        return self._controller
+        found: dict[int, Message | PlayerLost] = {}
+        with single_pools(self.threads):
+            for group in self._groups:
+                places = [i for i, message in enumerate(messages) if message.receiver in group]
+                if places:
+                    asked = [messages[i] for i in places]
+                    answers = answer_all(self._game, [self._players[m.receiver] for m in asked], asked)
+                    found |= dict(zip(places, answers, strict=True))
+        return [found[i] for i in range(len(messages))]
 
     def close(self) -> None:
         """Let the players go and give torch its threads back."""

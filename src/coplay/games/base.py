@@ -12,7 +12,7 @@ from torch import Tensor
 
 from coplay.components import Component
 from coplay.errors import PlayerError
-from coplay.message import Message, Part, PlayerLost
+from coplay.message import Message, Part, PlayerLate, PlayerLost
 from coplay.player import Player
 
 
@@ -131,14 +131,15 @@ class Game(Component):
         return None
 
     def alive(self, replies: Sequence[Message | PlayerLost]) -> tuple[list[Message], list[PlayerLost]]:
-        """Part the answers from the losses, or stop at the first loss if the settings say so.
+        """Part the answers from the losses, or stop at the first loss if the settings say so; who is late is in neither.
 
         Raises:
             PlayerError: A player was lost and ``on_lost`` is ``"stop"``, or nobody is left.
         """
-        lost = [reply for reply in replies if isinstance(reply, PlayerLost)]
+        late = [reply for reply in replies if isinstance(reply, PlayerLate)]
+        lost = [reply for reply in replies if isinstance(reply, PlayerLost) and reply not in late]
         answers = [reply for reply in replies if isinstance(reply, Message)]
-        if lost and (self.on_lost == "stop" or not answers):
+        if lost and (self.on_lost == "stop" or not (answers or late)):
             first = lost[0]
             raise PlayerError(first.player, first.action, first.round, first.reason)
         return answers, lost

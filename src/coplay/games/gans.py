@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
+from coplay.errors import PlayerError
 from coplay.games.base import Asker, Game
-from coplay.message import Message, PlayerLost
+from coplay.message import Message, PlayerLate, PlayerLost
 from coplay.models.acgan import Acgan
 from coplay.models.neural import FLOPS
 from coplay.models.stack import Stack
@@ -90,8 +91,11 @@ def ask_seat(
     game: Game, engine: Asker, asks: Sequence[Message], purpose: str
 ) -> tuple[list[Message], list[PlayerLost]]:
     """Ask a seat: without it nothing goes on, so its loss ends the game whatever ``on_lost`` says."""
-    replies = engine.ask(asks, purpose)
-    return Game.alive(game.model_copy(update={"on_lost": "stop"}), replies)
+    answers, lost = Game.alive(game.model_copy(update={"on_lost": "stop"}), replies := engine.ask(asks, purpose))
+    for reply in replies:
+        if isinstance(reply, PlayerLate):  # nor can a round go on while the seat is late
+            raise PlayerError(reply.player, reply.action, reply.round, reply.reason)
+    return answers, lost
 
 
 def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from coplay.games.base import Asker, Game, Row, State
@@ -17,11 +18,20 @@ from coplay.player import OWN, Player
 class Isolated(Game):
     """No exchange: α is the identity, and so is the prediction.
 
+    Args:
+        once: Train the first player's model alone: enough where all players are alike.
+
     Example:
         >>> Isolated(rounds=10).predict(["north", "south"])
         tensor([[1., 0.],
                 [0., 1.]], dtype=torch.float64)
     """
+
+    once: bool = Field(default=False)
+
+    def players_of(self, players: Sequence[str]) -> Sequence[str]:
+        """All of them, or the first."""
+        return players[:1] if self.once else players
 
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor | None:
         """Every site keeps to itself."""

@@ -27,10 +27,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from coplay.errors import ConfigError, ModelError
+from coplay.errors import ConfigError, ModelError, PlayerError
 from coplay.games.base import Asker, Game, Row, State
 from coplay.games.gans import SERVER, Told, ask_seat, gan, gan_faults, trial
 from coplay.message import COORDINATOR, Message, Part, PlayerLost
@@ -72,9 +72,9 @@ class MdGan(Game):
     swap_every_epochs: float = Field(default=1.0, ge=0)
     optimiser_on_swap: Literal["keep", "travel", "reset"] = "keep"
     side_by_side: Literal["by_network", "loop", "stacked", "measured"] = "by_network"
-    leaves: dict[str, int] = Field(default_factory=dict)
+    leaves: dict[str, PositiveInt] = Field(default_factory=dict)
     leave_evenly: bool = False
-    joins: dict[str, int] = Field(default_factory=dict)
+    joins: dict[str, PositiveInt] = Field(default_factory=dict)
 
     def count_of_batches(self, workers: int) -> int:
         """k for so many living workers; never more than there are."""
@@ -121,10 +121,9 @@ class MdGan(Game):
         feedback: dict[str, Part] = {}
         first = (round - 1) * self.local_steps + 1
         for iteration in range(first, first + self.local_steps):
-            state, row = self._come_and_go(engine, state, round, iteration)
-            rows.append(row)
-            feedback = {name: part for name, part in feedback.items() if name in state.players}
-            if not state.players:
+            state, more = self._come_and_go(engine, state, round, iteration)
+            rows += more
+            if not state.players:  # what the last ones sent before they left still counts, below
                 continue
             batches = self._generate(engine, state, round, iteration, feedback, told)
             state, feedback, row = self._feedback(engine, state, round, iteration, batches, told)
@@ -168,16 +167,17 @@ class MdGan(Game):
             {"tried": tried} if tried else {}
         )
 
-    def _come_and_go(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, Row]:
-        """Injected losses, by the code path of real ones, and late joiners."""
+    def _come_and_go(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, list[Row]]:
+        """Injected losses, by the code path of real ones, and late joiners; a row for each."""
         gone = [name for name in state.players if self._leaving(state).get(name) == iteration]
         reason = f"left before iteration {iteration}, as configured"
         state, row = self.lose(state, [PlayerLost(name, "feedback", round, reason) for name in gone])
+        rows = [row]
         for name, when in self.joins.items():
             if when == iteration and name not in state.players and state.players:
                 state, more = self._join(engine, state, round, name)
-                row = row | more
-        return state, row
+                rows += more
+        return state, rows
 
     def _leaving(self, state: State) -> dict[str, int]:
         if not self.leave_evenly:
@@ -248,21 +248,30 @@ class MdGan(Game):
         ]
         return self.lose(state, self.alive(engine.ask(asks, "exchange/swap"))[1])
 
-    def _join(self, engine: Asker, state: State, round: int, name: str) -> tuple[State, Row]:
+    def _join(self, engine: Asker, state: State, round: int, name: str) -> tuple[State, list[Row]]:
         """A late worker begins with a copy of a living one's discriminator, drawn by lot."""
         lot = stream(int(state.numbers["seed"]), "join", name)
         donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]
-        order = sorted((*state.players, name), key=lambda n: state.numbers[f"player/{n}"])
         moments = float(self.optimiser_on_swap == "travel")
-        given, lost = self.alive(
-            engine.ask([Message("give", COORDINATOR, donor, round, {f"to/{name}": 1.0, "moments": moments})])
-        )
-        if lost:
-            return self.lose(state, lost)
-        met = self._meet(engine, State((name,), {}, state.numbers), round)[0]
-        state = State(tuple(order), state.payload, met.numbers)
-        state, more = self._take(engine, state, round, {name: {donor: given[0].payload[name]}})
-        return state, more | {"joined": [name]}
+        ask = Message("give", COORDINATOR, donor, round, {f"to/{name}": 1.0, "moments": moments})
+        try:
+            given = self.alive(engine.ask([ask]))[0][0]
+            known = self._meet(engine, State((name,), {}, state.numbers), round)[0].numbers
+            # it takes its steps as the others do, whatever a trial of its own would find
+            known = {**known, f"stacked/{name}": known[f"stacked/{donor}"]}
+            order = sorted((*state.players, name), key=lambda n: known[f"player/{n}"])
+            joined, _ = self._take(
+                engine, State(tuple(order), state.payload, known), round, {name: {donor: given.payload[name]}}
+            )
+            return joined, [{"joined": [name]}]
+        except PlayerError as error:  # who is asked alone need not be all that is left
+            if self.on_lost == "stop" or state.players == (error.player,):
+                raise
+            state, row = self.lose(state, [PlayerLost(error.player, error.action, error.round, error.reason)])
+            if error.player == name:
+                return state, [row]
+            state, more = self._join(engine, state, round, name)  # a copy of somebody else's
+            return state, [row, *more]
 
     # --------------------------------------------------------------------------------------------- the players' side
 
@@ -389,7 +398,7 @@ class MdGan(Game):
             return dict.fromkeys(g, whole[0])
         pairs = {(int(g[name]), int(d[name])) for name in g}
         joined = {pair: torch.cat([whole[pair[0]], whole[pair[1]]]) for pair in pairs}
-        return {name: joined[int(g[name]), int(d[name])] for name in g}  # type: ignore[misc]
+        return {name: joined[int(g[name]), int(d[name])] for name in g} 
 
     def _update(self, player: Player, message: Message) -> dict[str, float]:
         """Δw by the mean of the living workers' feedback; nothing where none came."""
@@ -401,7 +410,7 @@ class MdGan(Game):
         slopes = self.slopes(came, shown, images)
         with counted(model, f"update {len(images)}") as more:
             chosen = [j for j, slope in enumerate(slopes) if slope is not None]
-            model.follow([images[j] for j in chosen], [slopes[j] for j in chosen])  # type: ignore[misc]
+            model.follow([images[j] for j in chosen], [slopes[j] for j in chosen]) 
         player.learned = True
         return {FLOPS: flops + more[0]}
 

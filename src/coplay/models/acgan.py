@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, PrivateAttr
@@ -36,6 +36,21 @@ from coplay.space import Samples, Space, Variable, tensors
 from coplay.streams import derive, isolated_seed
 
 Half = Literal["generator", "discriminator"]
+
+
+class Size(NamedTuple):
+    """How large a network is.
+
+    Args:
+        parameters: Numbers, |w| or |θ| of the paper.
+        tensors: Of how many tensors.
+        buffer_bytes: Bytes of what is no parameter, such as the statistics of batch normalisation.
+    """
+
+    parameters: int
+    tensors: int
+    buffer_bytes: int
+
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's state of one parameter
 
@@ -143,10 +158,10 @@ class Acgan(LocalModel):
 
     def _build(self, half: str) -> nn.Module:
         if half == "generator":
-            make: Callable[..., Any] = imported(self.generator) if self.generator else GENERATORS[self.network]
+            make: Callable[..., Any] = _named(self.generator) if self.generator else GENERATORS[self.network]
             net: nn.Module = make(self.latent, self.classes, self.shape)
         else:
-            make = imported(self.discriminator) if self.discriminator else DISCRIMINATORS[self.network]
+            make = _named(self.discriminator) if self.discriminator else DISCRIMINATORS[self.network]
             net = make(self.classes, self.shape)
         if not isinstance(net, nn.Module):
             raise ModelError(f"the {half} is no torch.nn.Module but {type(net).__name__}")
@@ -163,6 +178,19 @@ class Acgan(LocalModel):
             if name == "generator" and self.average:
                 self._mean = [p.detach().clone() for p in net.parameters()]
         return self._halves[name]
+
+    @property
+    def generates(self) -> bool:
+        """Whether there is a generator here; who only ever judged has none."""
+        return "generator" in self._halves
+
+    def size(self, name: Half) -> Size:
+        """How large a half is; nothing is allocated for it."""
+        with isolated_seed(self._seed), torch.device("meta"):
+            net = self._build(name)
+        parameters = list(net.parameters())
+        buffers = sum(b.numel() * b.element_size() for b in net.buffers())
+        return Size(sum(p.numel() for p in parameters), len(parameters), buffers)
 
     def optimiser(self, name: Half) -> torch.optim.Adam:
         """Adam of one half."""
@@ -301,7 +329,10 @@ class Acgan(LocalModel):
         return {"discriminator_loss": loss, "generator_loss": own}
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
-        """Draw from the running mean of the generator's parameters; binary images are drawn pixel by pixel."""
+        """Draw from the running mean of the generator's parameters; binary images are drawn pixel by pixel.
+
+        Layers that normalise by their batch, of a network of your own, go by what they have seen in learning.
+        """
         with self._averaged(), torch.no_grad():
             parts = [self.generate(min(1000, n - start), generator) for start in range(0, n, 1000)]
         images = torch.cat([image for image, _ in parts])
@@ -313,19 +344,21 @@ class Acgan(LocalModel):
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Inside the block the generator has the parameters that samples are drawn from."""
-        parameters: list[Tensor] = list(self.half("generator").parameters())
-        if not self.average:
-            yield
-            return
-        last = [p.detach().clone() for p in parameters]
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, self._mean)
+        """Inside the block the generator has the parameters that samples are drawn from, and drawing changes no buffer."""
+        net = self.half("generator")
+        parameters: list[Tensor] = list(net.parameters())
+        last = [p.detach().clone() for p in parameters] if self.average else []
+        net.eval()
         try:
+            with torch.no_grad():
+                if self.average:
+                    torch._foreach_copy_(parameters, self._mean)
             yield
         finally:
+            net.train()
             with torch.no_grad():
-                torch._foreach_copy_(parameters, last)
+                if self.average:
+                    torch._foreach_copy_(parameters, last)
 
     # ------------------------------------------------------------------------------------------- what travels, state
 
@@ -336,6 +369,9 @@ class Acgan(LocalModel):
             halves: Which.
             buffers: Whether buffers, such as those of batch normalisation, go along.
             moments: Whether Adam's state goes along.
+
+        Raises:
+            ModelError: A number is not finite; said here, so that who diverged is named and not who it is sent to.
         """
         values: dict[str, Tensor] = {}
         for half in halves:
@@ -344,6 +380,9 @@ class Acgan(LocalModel):
             values |= {f"{half}:{name}": tensor.detach().clone()[None] for name, tensor in named.items()}
             if moments:
                 values |= {name: tensor[None] for name, tensor in self._moments(half).items()}
+        for name, tensor in values.items():
+            if not torch.isfinite(tensor).all():
+                raise ModelError(f"{name} has values that are not finite; the network has diverged, try smaller steps")
         return TensorDict(values, batch_size=[1])
 
     def take(self, part: Samples, origin: str, moments: Literal["keep", "travel", "reset"] = "keep") -> None:
@@ -455,8 +494,9 @@ class counted:
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
-    """Inside the block no parameter of the network asks for a gradient."""
+    """Inside the block no parameter of the network asks for a gradient; after it, its buffers are what they were."""
     asked = [p for p in net.parameters() if p.requires_grad]
+    kept = [(buffer, buffer.clone()) for buffer in net.buffers()]
     for p in asked:
         p.requires_grad_(False)
     try:
@@ -464,6 +504,18 @@ def frozen(net: nn.Module) -> Iterator[None]:
     finally:
         for p in asked:
             p.requires_grad_(True)
+        with torch.no_grad():
+            for buffer, before in kept:
+                buffer.copy_(before)
+
+
+def _named(network: str) -> Callable[..., Any]:
+    """A network of the user's own."""
+    try:
+        make: Callable[..., Any] = imported(network, "network")
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    return make
 
 
 def _image_and_class(space: Space) -> tuple[str, str | None]:
