@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +122,60 @@ def conv_two_sites() -> str:
     return "\n".join(lines)
 
 
+def md_gan(part: str) -> str:
+    path = f"reproductions/md_gan/results/{part}.json"
+    if not (ROOT / path).exists():
+        return "Not played yet."
+    found = load(path)
+    lines = [
+        "| method | generator updates | seeds | accuracy, trained on synthetic | of the running mean | FID | domain score |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, m in found["methods"].items():
+        accuracy = "trained_on_synthetic_accuracy"
+        cells = [
+            spread(m[accuracy]),
+            spread(m[f"{accuracy}_of_running_mean"]),
+            spread(m["fid"], 1),
+            spread(m["domain_score"], 2),
+        ]
+        seeds = ", ".join(map(str, m["seeds"]))
+        lines.append(f"| {name} | {m['iterations']:,} | {seeds} | {' | '.join(cells)} |")
+    counts = found["samples"]
+    lines.append(
+        f"\n{found['data']}. Accuracy on all real test images of a classifier trained on "
+        f"{counts['trained_on_synthetic_accuracy']:,} generated ones; FID and score on {counts['fid']:,}, drawn from the running "
+        f"mean. Mean ± standard deviation over seeds. `{found['command']}`."
+    )
+    return "\n".join(lines)
+
+
+def md_gan_costs() -> str:
+    path = "benchmarks/results/md_gan.json"
+    if not (ROOT / path).exists():
+        return "Not measured yet."
+    found = load(path)
+    lines = ["| one iteration, N = 10 | coplay | straightforward loop | ratio |", "|---|---|---|---|"]
+    for name, c in found["iteration"].items():
+        lines.append(
+            f"| {name} | {1000 * c['coplay_seconds']:.0f} ms | {1000 * c['straightforward_seconds']:.0f} ms | {c['ratio']:.2f} |"
+        )
+    work = ", ".join(f"{k}: {v['worker, md_gan / fl_gan']:.3f}" for k, v in found["flops_per_generator_update"].items())
+    memory = found["peak_bytes_of_a_worker"]
+    shares = ", ".join(f"{v:.0%} ({k})" for k, v in found["share_of_gemm_rate"].items())
+    lines += [
+        "",
+        f"- A worker's operations per generator update, MD-GAN over FL-GAN: {work}.",
+        "- Peak memory of a worker, MD-GAN over FL-GAN: "
+        + ", ".join(f"{n} {memory[f'md_gan, {n}'] / memory[f'fl_gan, {n}']:.2f}" for n in ("mlp", "cnn"))
+        + ".",
+        f"- Time over N = 10 … 200 grows as N^{found['over_workers']['exponent']:.2f}.",
+        f"- Share of this machine's matrix-product rate: {shares}.",
+        f"\n{found['threads']} threads, medians of {found['turns']} alternating turns. `{found['command']}`.",
+    ]
+    return "\n".join(lines)
+
+
 def levers() -> str:
     found, times = (load(f"benchmarks/results/{name}.json") for name in ("levers", "step_time"))
     lines = ["| lever | measured | off | on |", "|---|---|---|---|"]
@@ -131,25 +186,32 @@ def levers() -> str:
         f"\n{found['data']}, {found['samples']:,} samples, {len(found['seeds'])} seeds. `{found['command']}`.\n"
     )
     variants = list(next(iter(times["models"].values())))
-    lines += [f"| one step, batch 100, 28×28 | {' | '.join(variants)} |", "|---" * (len(variants) + 1) + "|"]
+    lines += [f"| one step, 28×28 | {' | '.join(variants)} |", "|---" * (len(variants) + 1) + "|"]
     for name, rows in times["models"].items():
-        cells = [f"{1000 * r['median_seconds']:.0f} ms, {r['ratio']:.2f} ×" for r in rows.values()]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    lines.append(f"\nMedians of {times['turns']} alternating turns, one thread. `{times['command']}`.")
+        cells = [
+            f"{1000 * rows[v]['median_seconds']:.0f} ms, {rows[v]['ratio']:.2f} ×" if v in rows else "–"
+            for v in variants
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines.append(
+        f"\nMedians of {times['turns']} alternating turns, two threads, batch 100 where not said. `{times['command']}`."
+    )
     return "\n".join(lines)
 
 
-BLOCKS = (
+_PLAIN = (
     digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks, joint_classifier, conv_two_sites, levers,
+    md_gan_costs,
 )  # fmt: skip
+_SETS = ("iid", "two_classes", "crashes", "paper_length", "batch_100", "workers")
+BLOCKS = {block.__name__: block for block in _PLAIN} | {f"md_gan_{part}": partial(md_gan, part) for part in _SETS}
 
 
 def filled(text: str) -> str:
-    for block in BLOCKS:
-        if f"<!-- {block.__name__} -->" not in text:
+    for name, block in BLOCKS.items():
+        marker, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        if marker not in text:
             continue
-        marker = f"<!-- {block.__name__} -->"
-        end = f"<!-- end of {block.__name__} -->"
         text = re.sub(rf"{marker}.*?{end}", marker, text, flags=re.S)
         text = text.replace(marker, f"{marker}\n{block()}\n{end}")
     return text
