@@ -35,10 +35,11 @@ from coplay.games.base import Asker, Game, Row, State
 from coplay.games.gans import SERVER, Told, ask_seat, gan, gan_faults, trial
 from coplay.message import COORDINATOR, Message, Part, PlayerLost
 from coplay.models.acgan import counted
+from coplay.models.gan_networks import stackable
 from coplay.models.neural import FLOPS
-from coplay.models.stack import Stack, stackable
+from coplay.models.stack import Stack
 from coplay.player import Player
-from coplay.space import Samples, Space, Variable
+from coplay.space import Samples, Space, Variable, join
 from coplay.streams import stream
 
 
@@ -98,6 +99,8 @@ class MdGan(Game):
             ]
         if names and names == set(self.joins):
             faults.append("game.joins: somebody must be there from the beginning")
+        if not faults and self.side_by_side == "stacked" and not stackable(gan(players[0]).half("discriminator")):
+            faults.append('game.side_by_side: this discriminator cannot be stacked; choose "by_network" or "loop"')
         if faults:
             raise ConfigError(faults)
 
@@ -347,7 +350,7 @@ class MdGan(Game):
         choice = int(message.numbers["side_by_side"])
         able = stackable(model.half("discriminator"))
         if choice == 2 and not able:
-            raise ModelError('this discriminator cannot be stacked; set game.side_by_side = "loop"')
+            raise ModelError('this discriminator cannot be stacked; set game.side_by_side to "loop"')
         tried: dict[str, float] = {}
         stacked = able and choice != 1
         if choice == 3 and able:
@@ -379,8 +382,8 @@ class MdGan(Game):
     ) -> Message:
         if not torch.isfinite(found).all():
             raise ModelError(
-                f"feedback at iteration {int(message.numbers['iteration'])} is not finite: the discriminator has diverged; it is "
-                "left out. Try a smaller learning rate"
+                f"feedback at iteration {int(message.numbers['iteration'])} is not finite: the discriminator has diverged; "
+                "try a smaller learning rate"
             )
         player.learned = True
         seconds = {"seconds_learning": (time.perf_counter() - begin) / among}
@@ -397,8 +400,8 @@ class MdGan(Game):
         if k == 1:
             return dict.fromkeys(g, whole[0])
         pairs = {(int(g[name]), int(d[name])) for name in g}
-        joined = {pair: torch.cat([whole[pair[0]], whole[pair[1]]]) for pair in pairs}
-        return {name: joined[int(g[name]), int(d[name])] for name in g} 
+        joined = {pair: join([whole[pair[0]], whole[pair[1]]]) for pair in pairs}
+        return {name: joined[int(g[name]), int(d[name])] for name in g}
 
     def _update(self, player: Player, message: Message) -> dict[str, float]:
         """Δw by the mean of the living workers' feedback; nothing where none came."""
@@ -409,8 +412,8 @@ class MdGan(Game):
         player.pending = None
         slopes = self.slopes(came, shown, images)
         with counted(model, f"update {len(images)}") as more:
-            chosen = [j for j, slope in enumerate(slopes) if slope is not None]
-            model.follow([images[j] for j in chosen], [slopes[j] for j in chosen]) 
+            seen = [(images[j], slope) for j, slope in enumerate(slopes) if slope is not None]
+            model.follow([batch for batch, _ in seen], [slope for _, slope in seen])
         player.learned = True
         return {FLOPS: flops + more[0]}
 

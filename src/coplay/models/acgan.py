@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from coplay.components import imported
 from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
-from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS
+from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, stackable
 from coplay.models.neural import FLOPS
 from coplay.space import Samples, Space, Variable, tensors
 from coplay.streams import derive, isolated_seed
@@ -275,7 +275,11 @@ class Acgan(LocalModel):
         self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
     ) -> float:
         """One step of the discriminator; its loss before the step."""
-        loss = self.discriminator_loss(self.judge(real), real_classes, self.judge(fake), fake_classes)
+        if stackable(self.half("discriminator")):  # samples do not see each other, so one pass serves both batches
+            seen, made = self.judge(torch.cat([real, fake])).split([len(real), len(fake)])
+        else:
+            seen, made = self.judge(real), self.judge(fake)
+        loss = self.discriminator_loss(seen, real_classes, made, fake_classes)
         optimiser = self.optimiser("discriminator")
         optimiser.zero_grad()
         loss.backward()

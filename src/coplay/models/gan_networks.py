@@ -114,6 +114,24 @@ def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(-3), minibatch, nn.Linear(features + minibatch.kernels, 1 + classes))
 
 
+_ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid)
+
+
+def stackable(net: nn.Module) -> bool:
+    """Whether a network is a chain of layers that treat each sample by itself and that a stack knows.
+
+    Example:
+        >>> stackable(nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())), stackable(nn.Conv2d(1, 1, 3))
+        (True, False)
+    """
+    return isinstance(net, nn.Sequential) and all(
+        isinstance(layer, _ELEMENTWISE)
+        or (isinstance(layer, nn.Linear) and layer.bias is not None)
+        or (isinstance(layer, nn.Flatten) and layer.start_dim < 0 and layer.end_dim == -1)
+        for layer in net
+    )
+
+
 class Shaped(nn.Module):
     """The same numbers in another shape."""
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from coplay.models.acgan import Acgan
 
-_ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid)
-
 
 class _Linear(torch.autograd.Function):
     """x Wᵀ + β for N layers at once: (N, b, in), (N, out, in), (N, out) to (N, b, out).
@@ -37,26 +35,11 @@ class _Linear(torch.autograd.Function):
         return by_x, torch.bmm(slope.transpose(1, 2), x), slope.sum(1)
 
 
-def stackable(net: nn.Module) -> bool:
-    """Whether a network is a chain of layers that a stack knows.
-
-    Example:
-        >>> stackable(nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())), stackable(nn.Conv2d(1, 1, 3))
-        (True, False)
-    """
-    return isinstance(net, nn.Sequential) and all(
-        isinstance(layer, _ELEMENTWISE)
-        or (isinstance(layer, nn.Linear) and layer.bias is not None)
-        or (isinstance(layer, nn.Flatten) and layer.start_dim < 0 and layer.end_dim == -1)
-        for layer in net
-    )
-
-
 class Stack:
     """The discriminators of N models with equal settings.
 
     Args:
-        models: At least one; their discriminators must be :func:`stackable`.
+        models: At least one; their discriminators must be :func:`~coplay.models.gan_networks.stackable`.
     """
 
     def __init__(self, models: Sequence[Acgan]) -> None:
