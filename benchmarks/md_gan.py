@@ -43,6 +43,7 @@ SPACE = Space(
 )
 CASES = {"mlp, b = 10": ("mlp", 10, 10, 10), "mlp, b = 100": ("mlp", 10, 100, 5), "cnn, b = 10": ("cnn", 10, 10, 2)}
 """Network, N, b, iterations a turn."""
+ROLES = ("md_gan worker", "fl_gan worker", "md_gan server", "fl_gan server")
 
 
 def images(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,16 +111,23 @@ def coplays(network: str, workers: int, b: int) -> Callable[[int], None]:
     return iterate
 
 
-def worker_of(kind: str, network: str, b: int) -> None:
-    """Peak memory of one worker alone, in bytes above what the imports take."""
+def role(kind: str, network: str, b: int) -> None:
+    """Peak memory of one role alone at N = 10, in bytes above what the imports take."""
     x, y = images(b)
     before = common.peak_bytes()
     model = Acgan(network=network, batch=b, average=0.0)
     model.setup(SPACE, 1)
-    if kind == "md_gan":
+    if kind == "md_gan worker":
         for _ in range(5):
             model.learn_to_judge(x, y, x, y)
             model.feedback(x, y)
+    elif kind == "md_gan server":
+        for step in range(5):
+            made = [model.generate(b, stream(1, step, j))[0] for j in range(3)]
+            model.follow(made, [torch.zeros_like(images) for images in made])
+    elif kind == "fl_gan server":
+        pairs = [model.export(("generator", "discriminator")) for _ in range(10)]
+        model.average_of(pairs, torch.full((10,), 0.1, dtype=torch.float64))
     else:
         model.learn(Mixture((Part("own", SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1))
     print(common.peak_bytes() - before)
@@ -238,7 +246,7 @@ def main() -> None:
     mlp100 = work["mlp, b = 100"]
     share100 = (10 * mlp100["md_gan worker"] + mlp100["md_gan server"]) / cases["mlp, b = 100"]["coplay_seconds"] / rate
     memory = {}
-    for kind, network in product(("md_gan", "fl_gan"), ("mlp", "cnn")):
+    for kind, network in product(ROLES, ("mlp", "cnn")):
         done = subprocess.run(
             [sys.executable, __file__, "--memory", kind, network, "10"], capture_output=True, text=True, check=True
         )
@@ -249,7 +257,7 @@ def main() -> None:
     print(
         f"exponent of N: {over_n['exponent']:.3f}; share of the GEMM rate: {share:.2f} (b = 10), {share100:.2f} (b = 100)"
     )
-    print(f"peak memory of a worker, MiB: { {k: round(v / 2**20, 1) for k, v in memory.items()} }")
+    print(f"peak memory, MiB: { {k: round(v / 2**20, 1) for k, v in memory.items()} }")
     common.save(
         "md_gan",
         {
@@ -261,7 +269,7 @@ def main() -> None:
             "gemm_flops_per_second": rate,
             "share_of_gemm_rate": {"b = 10": share, "b = 100": share100},
             "flops_per_generator_update": work,
-            "peak_bytes_of_a_worker": memory,
+            "peak_bytes": memory,
         },
     )
 
@@ -270,6 +278,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         worker(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     elif sys.argv[1:2] == ["--memory"]:
-        worker_of(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        role(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     else:
         main()

@@ -161,13 +161,17 @@ def md_gan_costs() -> str:
             f"| {name} | {1000 * c['coplay_seconds']:.0f} ms | {1000 * c['straightforward_seconds']:.0f} ms | {c['ratio']:.2f} |"
         )
     work = ", ".join(f"{k}: {v['worker, md_gan / fl_gan']:.3f}" for k, v in found["flops_per_generator_update"].items())
-    memory = found["peak_bytes_of_a_worker"]
+    memory = found["peak_bytes"]
     shares = ", ".join(f"{v:.0%} ({k})" for k, v in found["share_of_gemm_rate"].items())
     lines += [
         "",
         f"- A worker's operations per generator update, MD-GAN over FL-GAN: {work}.",
-        "- Peak memory of a worker, MD-GAN over FL-GAN: "
-        + ", ".join(f"{n} {memory[f'md_gan, {n}'] / memory[f'fl_gan, {n}']:.2f}" for n in ("mlp", "cnn"))
+        "- Peak memory, MD-GAN over FL-GAN: "
+        + ", ".join(
+            f"{role} {n} {memory[f'md_gan {role}, {n}'] / memory[f'fl_gan {role}, {n}']:.2f}"
+            for role in ("worker", "server")
+            for n in ("mlp", "cnn")
+        )
         + ".",
         f"- Time over N = 10 … 200 grows as N^{found['over_workers']['exponent']:.2f}.",
         f"- Share of this machine's matrix-product rate: {shares}.",

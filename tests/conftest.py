@@ -1,9 +1,13 @@
 """What all tests share: small real data, no network, one thread."""
 
+import os
+
 import pytest
 import torch
 
 from coplay import Config, Space, Variable
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
 
 
 @pytest.fixture(autouse=True)

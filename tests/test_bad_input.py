@@ -1,6 +1,8 @@
 """Bad input gets one clear message and exit code 2, and nothing is lost."""
 
 import gzip
+import math
+import re
 import resource
 import subprocess
 import sys
@@ -13,6 +15,8 @@ import torch
 from coplay import Config, Dataset, Federation, LocalModel, Result, Source, Space, Variable, storage
 from coplay.cli import main
 from coplay.data.sources.idx import Idx, write_idx
+from coplay.models.acgan import Acgan
+from coplay.streams import derive
 
 CONFIG = """
 name = "bad"
@@ -394,3 +398,171 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
     for name in ("north", "south"):
         path = f"sample_exchange/models/{name}.safetensors"
         assert (result.folder / path).read_bytes() == (fresh.folder / path).read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------ games between GANs
+
+GAN = ['model={name="acgan",latent=4,batch=8}', 'game={name="md_gan",rounds=3,local_steps=2}']
+
+
+def scaled(factor):
+    def generator(latent, classes, shape):
+        wide = tuple(factor * side for side in shape)
+        net = torch.nn.Sequential(torch.nn.Linear(latent, math.prod(wide)), torch.nn.Unflatten(-1, wide))
+        net.forward = lambda noise, classes: torch.nn.Sequential.forward(net, noise)
+        return net
+
+    return generator
+
+
+wide_generator = scaled(2)
+
+
+def narrow_discriminator(classes, shape):
+    """Has no logits for the classes."""
+    return torch.nn.Sequential(torch.nn.Flatten(-len(shape)), torch.nn.Linear(math.prod(shape), 1))
+
+
+def flat_discriminator(classes, shape):
+    """Takes vectors and not images."""
+    return torch.nn.Sequential(torch.nn.Linear(math.prod(shape), 1 + classes))
+
+
+def unstackable_discriminator(classes, shape):
+    n = math.prod(shape)
+    return torch.nn.Sequential(
+        torch.nn.Flatten(-len(shape)), torch.nn.LayerNorm(n), torch.nn.Linear(n, 1 + classes)
+    )  # fmt: skip
+
+
+class Diverged(Acgan):
+    """One player's discriminator breaks at the first batch."""
+
+    def setup(self, space, seed):
+        super().setup(space, seed)
+        self._sick = seed == derive(1, "setup", "south")
+
+    def pixels(self, samples):
+        return super().pixels(samples) * (float("nan") if self._sick else 1)
+
+
+class BoundlessSource(Source):
+    """Real images without limits."""
+
+    def load(self):
+        space = Space({"scan": Variable(kind="real", shape=(4, 4)), "class": Variable(kind="categorical", classes=4)})
+        samples = space.samples(**{"scan": torch.zeros(40, 4, 4), "class": torch.arange(40) % 4})
+        return Dataset("boundless", space, samples, samples)
+
+
+def network(half, function):
+    return f'model={{name="acgan",latent=4,batch=8,{half}="{__name__}:{function}"}}'
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["game.batches=3"], ["game.batches: k is at most the number of workers, 2; got 3"]),
+        (["game.batches=0"], ["game.batches", "got 0"]),
+        (["game.batches=some"], ["game.batches", "'log'", "got 'some'"]),
+        (["players=2000", "data.partition=iid"], ["no private data for", "'player1999'"]),
+        (
+            ["model.batch=255"],
+            ["'south' holds 254 samples, fewer than a batch of 255", "set model.batch lower"],
+        ),
+        (["model.batch=0"], ["model.batch", "greater than or equal to 1, got 0"]),
+        ([network("generator", "wide_generator")], ["'north'", "the generator gives (16, 16)", "of shape (8, 8)"]),
+        (
+            [network("discriminator", "narrow_discriminator"), 'data.variables=["image","class"]'],
+            ["'north'", "the discriminator gives (1,) logits", "1 for real or generated and 10 for the classes"],
+        ),
+        ([network("discriminator", "flat_discriminator")], ["'north'", "networks do not fit an image of shape (8, 8)"]),
+        ([network("discriminator", "none_such")], ["'north'", "cannot import the network", "none_such"]),
+        ([network("generator", "network")], ["'north'", "do not fit an image of shape (8, 8)", "positional argument"]),
+        (
+            [network("discriminator", "unstackable_discriminator"), "game.side_by_side=stacked"],
+            ["game.side_by_side", "cannot be stacked", '"loop"'],
+        ),
+        (["model.network=cnn"], ["28×28 or 32×32, got 8×8", '"mlp"']),
+        (["model.loss=hinge"], ["model.loss", "'non_saturating' or 'saturating', got 'hinge'"]),
+        (
+            ["players={server={},north={}}", "data.partition=iid"],
+            ["players.server: the game has a seat of this name; call the player otherwise"],
+        ),
+        (
+            ["players={server={},north={}}", "data.partition=iid", "game=isolated", 'compare=["md_gan"]'],
+            ["players.server: the game has a seat of this name"],
+        ),
+        (["model=symmetric_hvae"], ["'north'", "'south'", "the seat 'server'", 'set model = { name = "acgan" }']),
+        (
+            ["model=symmetric_hvae", "game=isolated", 'compare=["fl_gan"]'],
+            ["'north'", "'south'", "the seat 'server'", 'set model = { name = "acgan" }'],
+        ),
+        (
+            ['players.south.model={name="acgan",latent=5,batch=8}'],
+            ["players.south.model", "settings of the config's model", "networks travel"],
+        ),
+        (['players.south.variables=["image","class"]'], ["players.south.variables", "same variables"]),
+        (["game.leaves={west=1}"], ["game.leaves: there is no player 'west'; the players are north, south"]),
+        (
+            ["game.joins={west=1}", "game.leaves={east=1}"],
+            ["2 problems", "game.joins: there is no player 'west'", "game.leaves: there is no player 'east'"],
+        ),
+        (["game.leaves={south=0}"], ["game.leaves.south", "greater than 0, got 0"]),
+        (["game.joins={north=1,south=2}"], ["game.joins: somebody must be there from the beginning"]),
+        (['game={name="fl_gan",average_every_epochs=0}'], ["game.average_every_epochs", "greater than 0, got 0"]),
+        (['data.variables=["class"]'], ["'north'", "one image and at most one class", "'class' (categorical"]),
+        (
+            [f'data.source={{name="{__name__}:BoundlessSource"}}'],
+            ["'north'", "a finite range", "'scan' is real 4×4", "tanh"],
+        ),
+    ],
+)
+def test_faults_of_a_game_between_gans(run, tmp_path, overrides, expected):
+    code, error = run(*GAN, *overrides)
+    assert code == 2
+    for words in expected:
+        assert words in error, error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists(), "a run that cannot begin leaves nothing behind"
+
+
+def test_two_players_of_one_name(tmp_path, capsys):
+    (tmp_path / "twice.toml").write_text(CONFIG.replace("[players.south]", "[players.north]"))
+    assert main(["run", str(tmp_path / "twice.toml")]) == 2
+    error = capsys.readouterr().err
+    assert "twice.toml is no valid TOML" in error
+    assert "('players', 'north') twice" in error
+
+
+@pytest.mark.parametrize("game", ["md_gan", "fl_gan"])
+def test_networks_that_diverge_are_named_and_the_last_checkpoint_is_intact(run, tmp_path, game):
+    code, error = run(*GAN, f'game={{name="{game}",rounds=3}}', "model.learning_rate=1e30")
+    assert code == 2
+    assert re.search(r"player 'north' failed at '(feedback|learn)' in round 1: .*diverged.*try", error)
+    assert "Traceback" not in error
+    assert Result.load(tmp_path / "out").record["status"] == "failed"
+
+
+@pytest.mark.parametrize("game", ["md_gan", "fl_gan"])
+def test_a_single_worker_that_diverges_is_named_or_left_out(run, tmp_path, game):
+    model = f'model={{name="{__name__}:Diverged",latent=4,batch=8}}'
+    section = f'game={{name="{game}",rounds=2,local_steps=2'
+    code, error = run(model, section + "}", out="stopped")
+    assert code == 2
+    assert re.search(r"player 'south' failed at '(feedback|learn)' in round 1: .*diverged", error)
+    code, error = run(model, section + ',on_lost="continue"}')
+    assert code == 0, error
+    rows = Result.load(tmp_path / "out").main.rows
+    assert set(rows[0]["lost"]) == {"south"}
+    assert set(rows[1]["players"]) - {"server"} == {"north"}
+    assert main(["report", str(tmp_path / "out")]) == 0
+
+
+def test_a_run_whose_players_have_all_left_ends_well(run, tmp_path):
+    code, error = run(*GAN, "game.rounds=4", "game.leave_evenly=true", "game.on_lost=stop")
+    assert code == 0, error
+    rows = Result.load(tmp_path / "out").main.rows
+    assert [set(row.get("lost", {})) for row in rows] == [set(), {"south"}, set(), {"north"}]
+    assert main(["resume", str(tmp_path / "out")]) == 0
+    assert main(["report", str(tmp_path / "out")]) == 0

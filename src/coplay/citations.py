@@ -108,6 +108,7 @@ def cite(config: Config) -> str:
         >>> print(cite(Config.from_dict({"measure": {"metrics": []}, "model": "exponential_family"})).split(",")[0])
         @inproceedings{schlesinger2025game
     """
-    used = [config.game, *config.measure.metrics, *(config.player_model(name) for name in config.player_names)]
+    models = [config.player_model(name) for name in config.player_names]
+    used = [config.game, *config.carried, *config.measure.metrics, *models]
     keys = dict.fromkeys(key for component in used for key in component.citation)
     return "\n\n".join(ENTRIES[key] for key in keys)

@@ -83,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         help="values to play the config with; may be repeated",
     )
     compare.add_argument("--seeds", default="", metavar="1,2,3", help="seeds to play the config with")
-    compare.add_argument("--games", metavar="G1,G2", help="games to carry along: isolated,pooled")
+    compare.add_argument(
+        "--games",
+        metavar="G1,G2",
+        help="games to carry along: isolated,pooled; with the settings that the TOML file has for them",
+    )
     compare.add_argument("--by-player", action="store_true", help="scores of every player too")
     compare.add_argument("--out", type=Path, help="folder of the comparison; by default comparisons/NAME")
     compare.set_defaults(command=_compare)
@@ -101,13 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard events instead")
     report.set_defaults(command=_report)
 
-    sample = commands.add_parser("sample", help="draw from a player's model")
+    sample = commands.add_parser("sample", help="draw from the model of a player, or of a server")
     sample.add_argument("run", type=Path)
     sample.add_argument("--player", required=True)
     sample.add_argument("--game", help="by default the run's main game")
     sample.add_argument("-n", type=int, default=100, help="how many samples (100)")
     sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument("--out", type=Path, required=True, help="a file .npz, or .png for images")
+    sample.add_argument("--out", type=Path, required=True, help="a file .npz or .csv, or .png for images")
     sample.set_defaults(command=_sample)
 
     cite = commands.add_parser("cite", help="BibTeX of the methods a config or run uses")
@@ -320,39 +324,23 @@ def _finish(result: Result) -> None:
 
 def _print_table(result: Result) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=result.config.title, title_justify="left", title_style="bold")
-    for column in ("player", "model", "own samples", "game", "FID ↓", "domain score ↑", "distance to prediction ↓"):
-        table.add_column(column, justify="left" if column in ("player", "model", "game") else "right")
-    for name in result.config.player_names:
-        for game, play in result.plays.items():
-            measured = play.last.get(name, {})
-            first = game == next(iter(result.plays))
-            held = str(result.record["data"]["sizes"].get(name, "")) if first else ""
-            model = result.model_name(name) if first else ""
-            numbers = [_cell(measured, key) for key in ("fid", "domain_score", "distance_to_prediction")]
-            table.add_row(name if first else "", model, held, game, *numbers, end_section=False)
+    from coplay.report import gan_costs, summary
+
     console = Console(width=None if sys.stdout.isatty() else 120)
+    found, left = summary.fitted(summary.table(result), console.width)
+    table = Table(title=result.config.title, title_justify="left", title_style="bold")
+    for place, heading in enumerate(found.header):
+        words = place in (0, 1, 3)
+        table.add_column(heading, justify="left" if words else "right", overflow="fold")
+    for row in found.rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
-    classifier = result.record.get("classifier")
-    n = result.config.measure.samples
-    if classifier:
-        console.print(
-            f"{n} samples a player; domain classifier right on {classifier['accuracy']:.1%} of {classifier['n_test']} real "
-            "test samples",
-            highlight=False,
-        )
-    elif result.record.get("unmeasured"):
-        console.print(f"nothing was scored: {result.record['unmeasured']}", highlight=False)
-    if classifier and len(result.plays) > 1 and result.predicted(result.main.name):
-        console.print(
-            f"every game's distance is to what {result.main.name} predicts: total variation of class shares, 0 to 1",
-            highlight=False,
-        )
-    if result.record["status"] != "finished":
-        reason = f": {result.record['reason']}" if "reason" in result.record else ""
-        console.print(f"the run is {result.record['status']}{reason}", highlight=False)
+    more = [f"measured too, and in the report: {', '.join(left)}"] if left else []
+    for note in [*more, *summary.notes(result), *gan_costs.sentences(result)]:
+        console.print(note, highlight=False, markup=False)
 
 
 def _print_comparison(data: dict[str, Any], by_player: bool) -> None:
@@ -393,10 +381,6 @@ def _print_folded(console: Console, table: Table) -> None:
         for row in range(len(table.rows)):
             shown.add_row(*(escape(columns[place][row]) for place in [0, *part]))
         console.print(shown)
-
-
-def _cell(measured: dict[str, dict[str, object]], key: str) -> str:
-    return f"{measured[key]['value']:.3f}" if key in measured else "n/a"
 
 
 if __name__ == "__main__":

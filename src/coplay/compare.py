@@ -113,17 +113,18 @@ class Arm:
         return list(dict.fromkeys(player for play in self.plays.values() for player in play.last))
 
     def costs(self) -> dict[str, Spread | None]:
-        """What a run of this game cost: payload in bytes by purpose, seconds by kind, rounds, steps, FLOPs."""
+        """What a run of this game cost: payload in bytes by purpose and its parts, seconds by kind, rounds, steps, FLOPs."""
         purposes = dict.fromkeys(["exchange", "evaluation", "checkpoint"])
-        purposes |= dict.fromkeys(entry["purpose"] for play in self.plays.values() for entry in play.traffic)
+        told = dict.fromkeys(str(entry["purpose"]) for play in self.plays.values() for entry in play.traffic)
+        purposes |= dict.fromkeys(purpose.partition("/")[0] for purpose in told) | told
         kinds = dict.fromkeys(SECONDS)
         kinds |= dict.fromkeys(kind for play in self.plays.values() for row in play.rows for kind in _seconds(row))
         found = {f"bytes_{purpose}": self._spread(partial(_bytes, purpose=purpose)) for purpose in purposes}
         found |= {f"seconds_{kind}": self._spread(partial(_booked, kind=kind)) for kind in kinds}
         found["rounds"] = self._spread(lambda play: len(play.rows))
-        steps = {seed: self.runs[seed].record["config"]["game"].get("local_steps") for seed in self.plays}
-        known = all(step is not None for step in steps.values())
-        found["steps"] = Spread({s: float(steps[s] * len(p.rows)) for s, p in self.plays.items()}) if known else None
+        steps = {seed: run.section(self.game).get("local_steps") for seed, run in self.runs.items()}
+        taken = {s: float(each * len(self.plays[s].rows)) for s, each in steps.items() if each is not None}
+        found["steps"] = Spread(taken) if len(taken) == len(steps) else None
         found["flops"] = self._spread(_flops)
         return found
 
@@ -210,7 +211,7 @@ class Comparison:
         runs = [Result.load(folder) for folder in {Path(f).resolve(): Path(f) for f in folders}.values()]
         if not runs:
             raise RunFolderError("nothing to compare: expected the folder of at least one run")
-        flats = [flat(config) for config in _configs(runs)]
+        flats = _without_common_games([flat(config) for config in _configs(runs)], runs)
         groups: dict[str, list[int]] = {}
         for place, values in enumerate(flats):
             groups.setdefault(json.dumps(values, sort_keys=True), []).append(place)
@@ -270,7 +271,7 @@ class Comparison:
     def notes(self) -> list[dict[str, Any]]:
         """What a reader must know before comparing: sentences, each with the quantities it concerns."""
         found = [{"text": text, "metrics": []} for text in self.left_out]
-        for build in (_unfinished, _rounds, _counts, _data, _reference, _players, _versions):
+        for build in (_unfinished, _rounds, _counts, _data, _reference, _measured, _players, _versions):
             found += [{"text": text, "metrics": metrics} for text, metrics in build(self)]
         return found
 
@@ -302,7 +303,7 @@ class Comparison:
 
 
 def mean_over_players(measured: Mapping[str, Mapping[str, Any]], quantity: str) -> float | None:
-    """The mean over the players that measured a quantity; None if nobody did.
+    """The mean over those, players or seats, of whom a quantity was measured; None if nobody.
 
     Example:
         >>> mean_over_players({"a": {"fid": {"value": 2.0}}, "b": {"fid": {"value": 4.0}}}, "fid")
@@ -317,7 +318,8 @@ def _seconds(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _bytes(play: Play, purpose: str) -> float:
-    return sum(entry["bytes"] for entry in play.traffic if entry["purpose"] == purpose)
+    """Payload of a purpose and of its parts, ``purpose/part``."""
+    return sum(e["bytes"] for e in play.traffic if e["purpose"] == purpose or e["purpose"].startswith(purpose + "/"))
 
 
 def _booked(play: Play, kind: str) -> float:
@@ -364,14 +366,34 @@ def _configs(runs: Sequence[Result]) -> list[Mapping[str, Any]]:
         return [run.record["config"] for run in runs]
 
 
+def _without_common_games(flats: Sequence[dict[str, Any]], runs: Sequence[Result]) -> list[dict[str, Any]]:
+    """Without the settings of games carried along in which all runs that carry them agree; others may not carry them."""
+    keys = dict.fromkeys(key for values in flats for key in values if key.startswith("compare."))
+    common = {
+        key
+        for key in keys
+        if len({json.dumps(f.get(key)) for f, run in zip(flats, runs, strict=True) if key.split(".")[1] in run.plays})
+        < 2
+    }
+    return [{key: value for key, value in values.items() if key not in common} for values in flats]
+
+
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides an arm: dotted keys of a config and their values, without seed, title, name and games carried along.
+    """What decides an arm: dotted keys of a config and their values, without seed, title and name.
+
+    Of games carried along the settings count, not which are.
 
     Example:
         >>> flat({"seed": 1, "players": {"a": {}}, "measure": {"metrics": [{"name": "fid"}]}})
         {'players': ['a'], 'measure.metrics': ['fid']}
+        >>> flat({"compare": ["isolated", {"name": "fl_gan", "average_every_epochs": 2}]})
+        {'compare.fl_gan.average_every_epochs': 2}
     """
     found: dict[str, Any] = {}
+    for entry in config.get("compare", ()):
+        if isinstance(entry, Mapping):
+            game = entry["name"].rpartition(":")[2]
+            found |= {f"compare.{game}.{key}": value for key, value in entry.items() if key != "name"}
     for key, value in config.items():
         if key == "players" and isinstance(value, Mapping):
             found[key] = list(value)
@@ -611,15 +633,35 @@ def _fingerprint(run: Result) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else json.dumps(run.record["classifier"])
 
 
+def _single(run: Result, game: str) -> str | None:
+    """Whose model a game measures, if it measures but one where there are several players: a server's, say."""
+    who = run.measured[game]
+    return who[0] if len(who) == 1 and len(run.players) > 1 else None
+
+
+def _measured(comparison: Comparison) -> Notes:
+    """Single models beside means over players; both say how good a model is, so their scores compare."""
+    single = {
+        arm.label: listed(dict.fromkeys(who for run in arm.runs.values() if (who := _single(run, arm.game))))
+        for arm in comparison.arms
+        if all(_single(run, arm.game) for run in arm.runs.values())
+    }
+    if not single:
+        return []
+    told = "; ".join(f"{label}: {who}" for label, who in single.items())
+    rest = "; the others are means over players" if len(single) < len(comparison.arms) else ""
+    return [(f"scores of a single model ({told}){rest}", [])]
+
+
 def _players(comparison: Comparison) -> Notes:
     """Means over different players."""
     found: dict[str, list[str]] = {}
     for q in comparison.quantities:
         groups: dict[tuple[str, ...], str] = {}
         for arm in comparison.arms:
-            for play in arm.plays.values():
+            for seed, play in arm.plays.items():
                 who = tuple(sorted(player for player, values in play.last.items() if q in values))
-                if who:
+                if who and not _single(arm.runs[seed], arm.game):
                     groups.setdefault(who, arm.label)
         if len(groups) > 1:
             told = "; ".join(f"{label}: {', '.join(who)}" for who, label in groups.items())

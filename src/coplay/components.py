@@ -84,10 +84,14 @@ class Component(Section):
 
     def __eq__(self, other: object) -> bool:
         """Same class, same settings; what an instance has learned or counted does not matter."""
-        return type(self) is type(other) and self.__dict__ == other.__dict__
+        return isinstance(other, Component) and type(self) is type(other) and self._settings() == other._settings()
 
     def __hash__(self) -> int:
-        return hash((type(self), repr(self.__dict__)))
+        return hash((type(self), repr(self._settings())))
+
+    def _settings(self) -> dict[str, Any]:
+        """The fields; attributes that an instance gave itself, whose names begin with an underscore, are none."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
 
     @classmethod
     def tiny(cls) -> Self:

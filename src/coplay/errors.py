@@ -66,6 +66,10 @@ class EngineError(CoplayError):
     """Players cannot be seated: a cluster is out of reach, or a package is missing."""
 
 
+class PartLostError(EngineError):
+    """A payload part that travels by reference went down with the machine that held it."""
+
+
 class RunFolderError(CoplayError):
     """A run folder that exists already, is missing, or is no run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -16,9 +17,9 @@ from coplay import storage
 from coplay.config import Config
 from coplay.data.sources.base import LABEL
 from coplay.engines.base import Engine
-from coplay.errors import CheckpointError, PlayerError
+from coplay.errors import CheckpointError, PartLostError, PlayerError
 from coplay.games.base import Game, Row, State
-from coplay.message import COORDINATOR, Ledger, Message, PlayerLost
+from coplay.message import COORDINATOR, Ledger, Message, PlayerDied, PlayerLate, PlayerLost
 from coplay.metrics.base import Observed, Reference, Value
 from coplay.player import CLASSIFIED, JUDGED, Player
 from coplay.result import by_player
@@ -75,18 +76,21 @@ class Match:
                 state, row = self.game.play(self.engine, state, round)
                 played = time.perf_counter()
                 row = row | {"bytes": self.engine.ledger.total("exchange") - sent}
-                late = self.engine.take_late()
-                if late:
-                    row["late"] = {reply.player: {"action": reply.action, "reason": reply.reason} for reply in late}
                 self._predict_again(state, row)
-                if round % self.config.measure.every_rounds == 0 or round == self.game.rounds:
+                if self._due(round, self.config.measure.every_rounds):
                     state, measured = self._measure(state, round)
-                    lost = {"lost": row["lost"] | measured["lost"]} if "lost" in row and "lost" in measured else {}
-                    row = row | measured | lost
+                    row = _with(row, measured)
                 end = time.perf_counter()
+                saving = self._due(round, self.config.checkpoint.every_rounds)
+                if saving:  # before the row is written, since somebody may be lost with it
+                    state, told = self._save(state, round)
+                    row = _with(row, told)
+                late = self.engine.take_late()
+                if late:  # what is told of each is why it was late first
+                    row["late"] = {r.player: {"action": r.action, "reason": r.reason} for r in reversed(late)}
                 seconds = _seconds(row, played - begin) | {"evaluation": end - played, "bookkeeping": written}
                 self._append({"round": round, **row, "seconds": seconds})
-                if round % self.config.checkpoint.every_rounds == 0 or round == self.game.rounds:
+                if saving:
                     self._checkpoint(state, round)
                 written = time.perf_counter() - end  # told in the next round's row, and in the total
                 self.bookkeeping += written
@@ -94,6 +98,9 @@ class Match:
             self._export(state)
         finally:
             self.engine.close()
+
+    def _due(self, round: int, every: int) -> bool:
+        return round % every == 0 or round == self.game.rounds
 
     def _measure(self, state: State, round: int) -> tuple[State, Row]:
         """Draw fresh samples from everybody, keep some to show, reduce them to values."""
@@ -123,7 +130,7 @@ class Match:
             if more:
                 state, told = self.game.lose(state, more)
                 self._predict_again(state, told)
-                row = row | told | {"lost": row.get("lost", {}) | told["lost"]}
+                row = _with(row, told)
         return state, row
 
     def _gains(self, state: State, drawn: dict[str, Samples], round: int) -> tuple[dict[str, Value], list[PlayerLost]]:
@@ -200,11 +207,27 @@ class Match:
         except OSError as error:
             raise CheckpointError(f"cannot write {path}: {error.strerror}; the last checkpoint is intact") from error
 
+    def _save(self, state: State, round: int) -> tuple[State, Row]:
+        """Everybody saves its model; whose process died is lost by the game's rule, and any other failure stops the run."""
+        replies = self._ask("save", self._everybody(state), round)
+        again = [reply.player for reply in replies if isinstance(reply, PlayerLate)]
+        if again:  # its process died and came back with its last checkpoint: that is what it has to save
+            replies += self._ask("save", again, round)
+        lost = [reply for reply in replies if isinstance(reply, PlayerLost) and not isinstance(reply, PlayerLate)]
+        for loss in lost:
+            if not isinstance(loss, PlayerDied) or loss.player in self.game.seats:
+                raise PlayerError(loss.player, loss.action, round, loss.reason)
+        self.game.alive(replies)
+        state, row = self.game.lose(state, lost)
+        self._predict_again(state, row)
+        return state, row
+
     def _checkpoint(self, state: State, round: int) -> None:
-        """Everybody saves its model, then the coordinator its state; only then the new checkpoint counts."""
-        folder = storage.checkpoint_folder(self.home, round)
-        self._ask_all("save", state, round)
-        in_flight = {link: part if isinstance(part, Samples) else part.fetch() for link, part in state.payload.items()}
+        """Everybody has saved its model, now the coordinator its state; only then the new checkpoint counts."""
+        folder, in_flight = storage.checkpoint_folder(self.home, round), {}
+        for link, part in state.payload.items():
+            with contextlib.suppress(PartLostError):  # who sent it went down with its machine
+                in_flight[link] = part if isinstance(part, Samples) else part.fetch()
         storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
         record = {
             "players": list(state.players),
@@ -213,14 +236,8 @@ class Match:
         }
         storage.commit_checkpoint(self.home, round, record)
 
-    def _ask_all(self, action: str, state: State, round: int) -> None:
-        """Save or restore everybody; whatever the game does about losses, a checkpoint is complete or does not count."""
-        replies = self.engine.ask(
-            [Message(action, COORDINATOR, name, round) for name in self._everybody(state)], "checkpoint"
-        )
-        for reply in replies:
-            if isinstance(reply, PlayerLost):
-                raise PlayerError(reply.player, action, round, reply.reason)
+    def _ask(self, action: str, names: Sequence[str], round: int) -> list[Message | PlayerLost]:
+        return self.engine.ask([Message(action, COORDINATOR, name, round) for name in names], "checkpoint")
 
     def _everybody(self, state: State) -> tuple[str, ...]:
         """Who has a state: the living players and the game's own seats."""
@@ -240,7 +257,9 @@ class Match:
             for link, values in tensors.items()
         }
         state = State(tuple(record["players"]), payload, record["numbers"])
-        self._ask_all("restore", state, done)
+        for reply in self._ask("restore", self._everybody(state), done):
+            if isinstance(reply, PlayerLost):  # whatever the game does about losses, all begin where the others do
+                raise PlayerError(reply.player, reply.action, done, reply.reason)
         self.engine.start_ledger(Ledger.from_rows(record["traffic"]))
         return state, done
 
@@ -265,6 +284,12 @@ class Match:
             storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
         if self.bookkeeping:  # a run that was only resumed at its end keeps what it had
             storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
+
+
+def _with(row: Row, more: Row) -> Row:
+    """A record and what was told later; losses of both are kept."""
+    lost = row.get("lost", {}) | more.get("lost", {})
+    return row | more | ({"lost": lost} if lost else {})
 
 
 def _seconds(row: Row, total: float) -> dict[str, float]:

@@ -26,7 +26,11 @@ class Handle(Protocol):
     """Number of samples it stands for."""
 
     def fetch(self) -> Samples:
-        """Bring the samples here."""
+        """Bring the samples here.
+
+        Raises:
+            PartLostError: They went down with the machine that held them.
+        """
         ...
 
 
@@ -92,6 +96,11 @@ class PlayerLost:
 @dataclass(frozen=True)
 class PlayerLate(PlayerLost):
     """In place of a reply that did not come in time: the player is left out of this round and stays in the game."""
+
+
+@dataclass(frozen=True)
+class PlayerDied(PlayerLost):
+    """In place of a reply of a player whose process is gone: it cannot be asked anything any more."""
 
 
 def part_bytes(part: Part) -> int:

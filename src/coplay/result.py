@@ -28,7 +28,8 @@ from torch import Tensor
 from coplay import storage
 from coplay.components import name_of
 from coplay.config import Config, differences
-from coplay.errors import RunFolderError
+from coplay.errors import ConfigError, RunFolderError
+from coplay.games.base import Game, State
 from coplay.models.estimator import Estimator
 from coplay.space import Samples, Space, Variable, tensors
 
@@ -157,6 +158,60 @@ class Result:
     def main(self) -> Play:
         """The main game."""
         return next(iter(self.plays.values()))
+
+    def section(self, play: str) -> dict[str, Any]:
+        """A game's section of the config as recorded; what one carried along leaves unsaid is the main game's."""
+        main = dict(self.record["config"]["game"])
+        if play == self.main.name:
+            return main
+        found: dict[str, Any] = {key: main[key] for key in ("rounds", "local_steps", "on_lost") if key in main}
+        for entry in self.record["config"].get("compare", ()):
+            section = {"name": entry} if isinstance(entry, str) else entry
+            if section["name"].rpartition(":")[2] == play:
+                found |= section
+        return found
+
+    def game(self, play: str) -> Game:
+        """The rules of a game of the run.
+
+        Raises:
+            ConfigError: The config is an old one that is no longer valid.
+        """
+        games = {name_of("game", g).rpartition(":")[2]: g for g in (self.config.game, *self.config.carried)}
+        if play not in games:
+            raise ConfigError([f"{self.folder} has a game {play!r} that its config does not name"])
+        return games[play]
+
+    @property
+    def players(self) -> list[str]:
+        """Names of the players, in order, as recorded: they can be read when the settings of components have changed since."""
+        given, counts = self.record["config"]["players"], self.record["data"]["counts"]
+        return list(given) if isinstance(given, dict) else list(counts) or self.config.player_names
+
+    @cached_property
+    def seats(self) -> list[str]:
+        """Names of those who take part without being players, such as a server."""
+        found: dict[str, None] = {}
+        for name, play in self.plays.items():
+            try:
+                found |= dict.fromkeys(self.game(name).seats)
+            except ConfigError:  # an old run tells by its rows
+                told = (who for row in play.rows for who in (*row.get("measured", {}), *row.get("players", {})))
+                found |= {who: None for who in told if who not in self.players}
+        return list(found)
+
+    @cached_property
+    def measured(self) -> dict[str, list[str]]:
+        """By game, whose samples it is to measure: its players', or its seats'."""
+        return {name: self._measured(name) for name in self.plays}
+
+    def _measured(self, play: str) -> list[str]:
+        try:
+            game = self.game(play)
+        except ConfigError:
+            told = dict.fromkeys(name for found in self.plays[play].measurements.values() for name in found)
+            return list(told) if told and set(told).isdisjoint(self.players) else self.players
+        return list(game.measured(State(tuple(game.players_of(self.players)))))
 
     def real_samples(self) -> dict[str, Tensor]:
         """Some real test samples by variable; empty if the run has none."""

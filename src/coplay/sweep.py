@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -47,15 +49,14 @@ class Sweep:
             path: A TOML file.
             vary: ``key.path=value,value`` each; values are TOML, commas within brackets or quotes do not part them.
             seeds: Whole numbers, parted by commas; without them, the config's own seed.
-            games: Games to carry along, parted by commas, in place of the config's own.
+            games: Games to carry along, parted by commas, in place of the config's own; whatever settings it has for one of
+                them stay.
 
         Raises:
             ConfigError: With all faults of all combinations.
         """
         axes = _axes(vary, seeds)
-        fixed = (
-            [] if games is None else [f"compare=[{', '.join(repr(g.strip()) for g in games.split(',') if g.strip())}]"]
-        )
+        fixed = [] if games is None else [f"compare={_games(path, games)}"]
         names = short_keys(list(axes))
         configs: dict[str, Config] = {}
         faults: dict[str, list[str]] = {}
@@ -174,6 +175,29 @@ def _axes(vary: Sequence[str], seeds: str) -> dict[str, list[str]]:
     if problems:
         raise ConfigError(problems)
     return axes
+
+
+def _games(path: Path, games: str) -> str:
+    """Games to carry along as a TOML array, with the settings that a file has for them."""
+    own: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):  # what is wrong with the file is told when it is read as a config
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("compare", [])
+        own = {entry["name"]: entry for entry in entries if isinstance(entry, Mapping) and "name" in entry}
+    return _inline([own.get(name, name) for name in (game.strip() for game in games.split(",")) if name])
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML on one line.
+
+    Example:
+        >>> _inline(["isolated", {"name": "pooled", "once": True}])
+        '["isolated", {"name" = "pooled", "once" = true}]'
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_inline(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    return json.dumps(value)
 
 
 def split(text: str) -> list[str]:

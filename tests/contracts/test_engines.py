@@ -12,9 +12,23 @@ ENGINES = names("engine")
 SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _finished():
+    """What outlives a game, such as a cluster, serves all tests here and ends with the last."""
+    yield
+    for name in ENGINES:
+        find("engine", name).tiny().finish()
+
+
+def tiny(name):
+    if name == "ray":
+        pytest.importorskip("ray")
+    return find("engine", name).tiny()
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request):
-    engine = find("engine", request.param).tiny()
+    engine = tiny(request.param)
     players = [
         Player(name, SPACE, SPACE.samples(x=torch.full((4, 3), i % 2, dtype=torch.uint8)), ExponentialFamily(), seed=1)
         for i, name in enumerate(("a", "b", "c"))
@@ -60,11 +74,11 @@ def test_the_ledger_counts_bytes_from_logical_sender_to_receiver(engine):
     ]
 
 
-def test_closing_twice_is_harmless_and_gives_threads_back():
-    for name in ENGINES:
-        before = torch.get_num_threads()
-        engine = find("engine", name).tiny()
-        engine.seat([], SampleExchange.tiny())
-        engine.close()
-        engine.close()
-        assert torch.get_num_threads() == before
+@pytest.mark.parametrize("name", ENGINES)
+def test_closing_twice_is_harmless_and_gives_threads_back(name):
+    before = torch.get_num_threads()
+    engine = tiny(name)
+    engine.seat([], SampleExchange.tiny())
+    engine.close()
+    engine.close()
+    assert torch.get_num_threads() == before

@@ -7,24 +7,38 @@ import torch
 
 from coplay import Federation, Player, Space, Variable, find, names
 from coplay.engines.local import Local
-from coplay.errors import PlayerError
+from coplay.errors import ConfigError, PlayerError
+from coplay.message import PlayerLate
+from coplay.models.acgan import Acgan
 from coplay.models.base import LocalModel
 
 GAMES = names("game")
-SPACE = Space({"x": Variable(kind="real", shape=(2,))})
+SPACE = Space(
+    {
+        "image": Variable(kind="real", shape=(4, 4), low=0, high=1),
+        "class": Variable(kind="categorical", classes=3),
+    }
+)
+GENERATED = 0.75
+SECRETS = (0.123, 0.357, 0.579)
+"""Every pixel of a player's private images."""
 
 
 class Constant(LocalModel):
-    """Generates 7 whatever it learned: all that may ever leave its player."""
+    """Generates one image whatever it learned: all that may ever leave its player."""
+
+    _broken = False
 
     def setup(self, space, seed):
         pass
 
     def learn(self, mixture, steps, generator):
+        if self._broken:
+            raise ValueError("lost my mind")
         return {"loss": 0.0}
 
     def sample(self, n, generator):
-        return SPACE.samples(x=torch.full((n, 2), 7.0))
+        return SPACE.samples(**{"image": torch.full((n, 4, 4), GENERATED), "class": torch.ones(n, dtype=torch.int64)})
 
     def state_dict(self):
         return {"nothing": torch.zeros(1)}
@@ -33,18 +47,31 @@ class Constant(LocalModel):
         pass
 
 
-class Failing(Constant):
-    """Fails from its third turn on."""
+class Gan(Acgan):
+    """For games that need networks; breaks where it reads a batch, in whatever way it is asked to learn."""
 
-    def learn(self, mixture, steps, generator):
-        self._turns = getattr(self, "_turns", 0) + 1
-        if self._turns > 2:
+    latent: int = 4
+    batch: int = 4
+
+    _broken = False
+
+    def pixels(self, samples):
+        if self._broken:
             raise ValueError("lost my mind")
-        return {}
+        return super().pixels(samples)
 
 
 class Recording(Local):
-    """A local engine that keeps all messages."""
+    """A local engine that keeps all messages; answers of who is ``_slow`` do not come in time."""
+
+    _slow = ""
+
+    def deliver(self, messages, purpose):
+        replies = super().deliver(messages, purpose)
+        return [
+            PlayerLate(ask.receiver, ask.action, ask.round, "too slow") if ask.receiver == self._slow else reply
+            for ask, reply in zip(messages, replies, strict=True)
+        ]
 
     def ask(self, messages, purpose="exchange"):
         replies = super().ask(messages, purpose)
@@ -52,37 +79,63 @@ class Recording(Local):
         return replies
 
 
-def seated(game, models=(Constant, Constant, Constant)):
-    data = [SPACE.samples(x=torch.full((5, 2), float(i))) for i in range(len(models))]
-    players = [Player(f"p{i}", SPACE, d, m(), seed=1) for i, (d, m) in enumerate(zip(data, models, strict=True))]
+def players(game, model):
+    data = [
+        SPACE.samples(**{"image": torch.full((5, 4, 4), secret), "class": torch.arange(5) % 3}) for secret in SECRETS
+    ]
+    names = [f"p{i}" for i in range(len(data))]
+    sites = zip([*names, *game.seats], [*data, *(SPACE.empty() for _ in game.seats)], strict=True)
+    return [Player(name, SPACE, held, model(), seed=1) for name, held in sites]
+
+
+def model_for(game):
+    """The blackest box that the game can be played with."""
+    for model in (Constant, Gan):
+        try:
+            game.check(players(game, model))
+        except ConfigError:
+            continue
+        return model
+    raise AssertionError(f"{game} takes no model known here")
+
+
+def seated(game):
+    seats = players(game, model_for(game))
     engine = Recording()
-    engine.seat(players, game)
-    return engine, game.start([p.name for p in players], 1)
+    engine.seat(seats, game)
+    return engine, game.start([p.name for p in seats if p.name not in game.seats], 1), {p.name: p for p in seats}
 
 
 @pytest.mark.parametrize("name", GAMES)
 class TestGame:
     def test_rows_are_plain_and_name_every_player(self, name):
         game = find("game", name).tiny()
-        engine, state = seated(game)
+        engine, state, _ = seated(game)
         for round in (1, 2):
             state, row = game.play(engine, state, round)
-            assert set(row["players"]) == {"p0", "p1", "p2"}
+            assert set(row["players"]) - set(game.seats) == {"p0", "p1", "p2"}
             json.dumps(row)
         engine.close()
 
     def test_nothing_private_leaves(self, name):
+        """No number of an image, as it is or scaled for a network, in anything that travels: samples, slopes or weights."""
         game = find("game", name).tiny()
-        engine, state = seated(game)
+        engine, state, _ = seated(game)
         for round in (1, 2, 3):
             state, _ = game.play(engine, state, round)
         engine.close()
+        secrets = torch.cat([torch.tensor(SECRETS), torch.tensor(SECRETS) * 2 - 1])
         for message in engine._log:
             for samples in message.samples().values():
-                assert (samples["x"] == 7).all(), "a payload holds something that the model did not generate"
+                for key, values in samples.items():
+                    if values.is_floating_point():
+                        assert not torch.isin(values, secrets).any(), f"{key} of {message.action} holds private numbers"
             if message.receiver == "coordinator":
                 told = {key for key in message.numbers if not key.startswith("seconds_")}
-                assert told <= {"loss"}, "a number leaves that the model did not report"
+                losses = {key for key in told if key.endswith("loss")}
+                assert told - losses <= {"flops", "samples", "batch", "stacked"}, (
+                    "a number leaves that nobody asked for"
+                )
 
     def test_prediction_is_row_stochastic(self, name):
         influence = find("game", name).tiny().predict(["a", "b", "c"])
@@ -92,40 +145,76 @@ class TestGame:
 
     def test_a_failing_player_stops_the_game_by_name(self, name):
         game = find("game", name).tiny()
-        engine, state = seated(game, (Constant, Failing, Constant))
+        engine, state, by_name = seated(game)
         for round in (1, 2):
             state, _ = game.play(engine, state, round)
-        with pytest.raises(PlayerError, match=r"player 'p1' failed at 'turn' in round 3: ValueError: lost my mind"):
+        by_name["p1"].model._broken = True
+        words = r"player 'p1' failed at '(turn|learn|feedback)' in round 3: ValueError: lost my mind"
+        with pytest.raises(PlayerError, match=words):
             game.play(engine, state, 3)
         engine.close()
 
     def test_or_the_game_goes_on_without_it(self, name):
         game = find("game", name).model_validate(find("game", name).tiny().model_dump() | {"on_lost": "continue"})
-        engine, state = seated(game, (Constant, Failing, Constant))
+        engine, state, by_name = seated(game)
         for round in (1, 2, 3, 4):
+            by_name["p1"].model._broken = round > 2
             state, row = game.play(engine, state, round)
-            if round == 3:
-                assert set(row["lost"]) == {"p1"}
+            assert set(row.get("lost", {})) == ({"p1"} if round == 3 else set())
         assert state.players == ("p0", "p2")
-        assert set(row["players"]) == {"p0", "p2"}
+        assert set(row["players"]) - set(game.seats) == {"p0", "p2"}
         engine.close()
 
-    def test_resumed_game_ends_as_the_undisturbed_one(self, name, tmp_path, small_config):
-        game = {"name": name, "rounds": 4, "local_steps": 2}
-        config = small_config(game=game, model={"name": "symmetric_hvae", "latents": [3, 4], "hidden": 8, "batch": 8})
+    @pytest.mark.parametrize("on_lost", ["stop", "continue"])
+    def test_who_is_late_is_left_out_of_its_round_and_stays(self, name, on_lost):
+        """Also where every step ends in what otherwise happens every few epochs."""
+        cls = find("game", name)
+        often = {key: 1e-9 for key in cls.model_fields if key.endswith("_every_epochs")}
+        game = cls.model_validate(cls.tiny().model_dump() | {"on_lost": on_lost, **often})
+        engine, state, _ = seated(game)
+        for round in (1, 2, 3):
+            engine._slow = "p1" if round == 2 else ""
+            state, row = game.play(engine, state, round)
+            assert "lost" not in row
+            assert state.players == ("p0", "p1", "p2")
+            assert set(row["players"]) - set(game.seats) == ({"p0", "p2"} if round == 2 else {"p0", "p1", "p2"})
+        engine.close()
+
+    @pytest.mark.parametrize("rounds", [2, 3])
+    def test_resumed_game_ends_as_the_undisturbed_one(self, name, rounds, tmp_path, small_config):
+        """Two steps a round; what happens every few epochs happens after steps 3 and 6: cut between, and right after."""
+        cls = find("game", name)
+        model = {"name": "symmetric_hvae", "latents": [3, 4], "hidden": 8, "batch": 8}
+        if model_for(cls.tiny()) is Gan:
+            model = {"name": "acgan", "latent": 4, "batch": 8, "discriminator_steps": 2}
+        samples = len(small_config().data.source.load().train) / 2
+        epochs = {key: 3 * 8 / samples for key in cls.model_fields if key.endswith("_every_epochs")}
+        config = small_config(game={"name": name, "rounds": 4, "local_steps": 2, **epochs}, model=model)
         Federation(config).run(tmp_path / "undisturbed")
 
         class Cut(Exception):
             pass
 
         def cut(what, done, of):
-            if what == name and done == 3:  # after the checkpoint of round 3
+            if what == name and done == rounds:  # after that round's checkpoint
                 raise Cut
 
         with pytest.raises(Cut):
             Federation(config).run(tmp_path / "cut", cut)
         Federation.resume(tmp_path / "cut")
-        for player in ("north", "south"):
-            path = f"{name}/models/{player}.safetensors"
-            assert (tmp_path / "undisturbed" / path).read_bytes() == (tmp_path / "cut" / path).read_bytes()
-        assert len((tmp_path / "cut" / name / "rows.jsonl").read_text().splitlines()) == 4
+        assert left(tmp_path / "undisturbed" / name) == left(tmp_path / "cut" / name)
+        rows = left(tmp_path / "cut" / name)["rows"]
+        assert len(rows) == 4
+        if epochs:
+            happened = [row.get("swaps", row.get("averages")) for row in rows]
+            assert happened == [0, 1, 1, 0]
+
+
+def left(folder):
+    """What a game left behind but the times it took."""
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    return {
+        "rows": [{key: value for key, value in row.items() if key != "seconds"} for row in rows],
+        "checkpoint": json.loads((folder / "checkpoint.json").read_text()),
+        "models": {path.name: path.read_bytes() for path in (folder / "models").iterdir()},
+    }

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,20 @@ from coplay.games.md_gan import MdGan, derangement
 from coplay.streams import stream
 
 from .small_gans import (
-    LABELLED, NORMED, PLAIN, SEED, Table, acgan, apart, asked, centred, count, discriminator_loss, flat, generator_loss,
-)  # fmt: skip
+    LABELLED,
+    NORMED,
+    PLAIN,
+    SEED,
+    Table,
+    acgan,
+    apart,
+    asked,
+    centred,
+    count,
+    discriminator_loss,
+    flat,
+    generator_loss,
+)
 
 
 def table(n, model=None, space=LABELLED, sizes=None, **game):
@@ -208,8 +221,8 @@ def test_buffers_move_with_their_discriminator():
 
 
 def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
-    """m = 12, b = 4: every 3 iterations; when the largest has left, m = 10 and it is every round(2.5) = 2."""
-    t = table(3, sizes=[8, 16, 12], swap_every_epochs=1.0, leaves={"w1": 7})
+    """m = 11, b = 4: every round(2.75) = 3 iterations; when the largest has left, m = 9 and it is every round(2.25) = 2."""
+    t = table(3, sizes=[8, 15, 10], swap_every_epochs=1.0, leaves={"w1": 7})
     rows = t.play(12)
     assert [i for i, row in enumerate(rows, 1) if row["swaps"]] == [3, 6, 8, 10, 12]
     alone = table(2, swap_every_epochs=1 / 3, leaves={"w1": 3})
@@ -235,11 +248,15 @@ def test_stacked_and_loop_learn_the_same():
         assert [row["swaps"] for row in rows[0]] == [row["swaps"] for row in rows[1]] == [1, 2, 1]
         assert rows[0][0]["stacked"] == []
         assert rows[1][0]["stacked"] == ["w0", "w1", "w3"]
+        assert all(player.model.stack is None for player in loop.workers.values())
+        assert all(player.model.stack is not None for player in stacked.workers.values())
         assert apart(stacked.values("server", "generator"), loop.values("server", "generator")) < 1e-5
         for name in loop.workers:
             assert apart(stacked.values(name), loop.values(name)) < 1e-5
             a, b = moments(loop, name), moments(stacked, name)
-            assert {k: v for k, v in a.items() if k.endswith("step")} == {k: v for k, v in b.items() if k.endswith("step")}
+            assert {k: v for k, v in a.items() if k.endswith("step")} == {
+                k: v for k, v in b.items() if k.endswith("step")
+            }
         if optimiser == "keep":
             steps = {name: int(moments(stacked, name)["discriminator|1.weight|step"]) for name in stacked.workers}
             assert steps == {"w0": 12, "w1": 18, "w2": 12, "w3": 18}
@@ -324,6 +341,16 @@ def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
     assert set(row["players"]) == {"server", "w0", "w1", "w2", "w3"}
 
 
+def test_a_late_worker_takes_its_steps_as_the_others_do():
+    """Whatever it would choose itself: one that stands alone would keep all others from being stacked."""
+    t = table(3, joins={"w1": 2})
+    t.play()
+    loop = {f"stacked/{name}": 0.0 for name in t.state.players}  # as if a trial had found the loop faster
+    t.state = replace(t.state, numbers={**t.state.numbers, **loop})
+    t.play()
+    assert {t.state.numbers[f"stacked/{name}"] for name in t.workers} == {0.0}
+
+
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
 def test_a_worker_that_is_lost_while_another_joins(on_lost):
     """Whoever is asked for a copy and diverged is left out, and somebody else is asked; others are not meant by its loss."""
@@ -341,6 +368,42 @@ def test_a_worker_that_is_lost_while_another_joins(on_lost):
     assert set(row["lost"]) == {donor}
     assert row["joined"] == ["w1"]
     assert set(t.state.players) == {"w1", other}
+
+
+@pytest.mark.parametrize("action", ["give", "meet"])
+def test_who_is_late_when_another_joins_is_lost(action):
+    """The one asked for a copy, or the one that joins: what is asked once cannot wait for a later round."""
+    t = table(3, joins={"w1": 2}, on_lost="continue")
+    t.play()
+    lot = int(torch.randint(2, (1,), generator=stream(SEED, "join", "w1")))
+    donor, other = ("w0", "w2") if lot == 0 else ("w2", "w0")
+    slow = donor if action == "give" else "w1"
+    t.engine._slow = (slow, action)
+    (row,) = t.play()
+    assert {name: lost["reason"] for name, lost in row["lost"].items()} == {slow: "too slow"}
+    assert set(t.state.players) == ({"w1", other} if action == "give" else {donor, other})
+
+
+def test_who_does_not_say_in_time_what_it_has_cannot_play():
+    t = table(3, on_lost="continue")
+    t.engine._slow = ("w1", "meet")
+    rows = t.play(2)
+    assert set(rows[0]["lost"]) == {"w1"}
+    assert t.state.players == ("w0", "w2")
+
+
+def test_a_late_workers_feedback_is_left_out_of_the_mean_and_it_may_be_swapped():
+    t = table(3, batches=3, swap_every_epochs=1 / 3)
+    before = copy.deepcopy(t.net("server", "generator"))
+    t.engine._slow = ("w1", "feedback")
+    judged = {}
+    t.engine.watch(after=lambda asks, purpose: judged.update(
+        {ask.receiver: copy.deepcopy(t.net(ask.receiver)) for ask in asks if ask.action == "feedback"}))  # fmt: skip
+    (row,) = t.play()
+    assert "lost" not in row
+    assert row["swaps"] == 1
+    expected = joint_gradient(before, [judged["w0"], judged["w2"]], [0, 2], acgan(), LABELLED)
+    assert apart(gradient(t.net("server", "generator")), expected) < 1e-6
 
 
 def test_a_joiner_that_fails_stays_out():

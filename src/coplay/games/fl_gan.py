@@ -23,7 +23,7 @@ from pydantic import Field
 
 from coplay.errors import ConfigError, ModelError
 from coplay.games.base import Asker, Game, Row, State
-from coplay.games.gans import SERVER, Told, ask_seat, gan, gan_faults
+from coplay.games.gans import SERVER, Told, ask_once, ask_seat, gan, gan_faults
 from coplay.message import COORDINATOR, Message, Part
 from coplay.models.acgan import Half
 from coplay.player import OWN, Player
@@ -76,9 +76,8 @@ class FlGan(Game):
         told, averages = Told(), 0
         lost: Row = {}
         if round == 1:
-            answers, gone = self.alive(
-                engine.ask([Message("meet", COORDINATOR, name, round) for name in state.players])
-            )
+            asks = [Message("meet", COORDINATOR, name, round) for name in state.players]
+            answers, gone = ask_once(self, engine, asks)
             known = {f"samples/{answer.sender}": answer.numbers["samples"] for answer in answers}
             state, row = self.lose(State(state.players, numbers={**known, "batch": answers[0].numbers["batch"]}), gone)
             lost |= row.get("lost", {})

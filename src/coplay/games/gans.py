@@ -98,6 +98,14 @@ def ask_seat(
     return answers, lost
 
 
+def ask_once(game: Game, engine: Asker, asks: Sequence[Message]) -> tuple[list[Message], list[PlayerLost]]:
+    """Ask what is asked only once and cannot be done without: who is late with it is lost."""
+    replies = engine.ask(asks)
+    return game.alive(
+        [PlayerLost(r.player, r.action, r.round, r.reason) if isinstance(r, PlayerLate) else r for r in replies]
+    )
+
+
 def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:
     """Seconds of a step of so many twins, one after the other and stacked."""
     twins = []

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from coplay.errors import ConfigError, ModelError, PlayerError
 from coplay.games.base import Asker, Game, Row, State
-from coplay.games.gans import SERVER, Told, ask_seat, gan, gan_faults, trial
+from coplay.games.gans import SERVER, Told, ask_once, ask_seat, gan, gan_faults, trial
 from coplay.message import COORDINATOR, Message, Part, PlayerLost
 from coplay.models.acgan import counted
 from coplay.models.gan_networks import stackable
@@ -156,7 +156,7 @@ class MdGan(Game):
         """Ask everybody's number of samples, and how they take their steps, once."""
         choice = {"by_network": 0.0, "loop": 1.0, "stacked": 2.0, "measured": 3.0}[self.side_by_side]
         asks = [Message("meet", COORDINATOR, name, round, {"side_by_side": choice}) for name in state.players]
-        answers, lost = self.alive(engine.ask(asks))
+        answers, lost = ask_once(self, engine, asks)
         known = {f"samples/{answer.sender}": answer.numbers["samples"] for answer in answers}
         stacked = {f"stacked/{answer.sender}": answer.numbers["stacked"] for answer in answers}
         b = {"batch": answers[0].numbers["batch"]}
@@ -258,7 +258,7 @@ class MdGan(Game):
         moments = float(self.optimiser_on_swap == "travel")
         ask = Message("give", COORDINATOR, donor, round, {f"to/{name}": 1.0, "moments": moments})
         try:
-            given = self.alive(engine.ask([ask]))[0][0]
+            given = ask_once(self, engine, [ask])[0][0]
             known = self._meet(engine, State((name,), {}, state.numbers), round)[0].numbers
             # it takes its steps as the others do, whatever a trial of its own would find
             known = {**known, f"stacked/{name}": known[f"stacked/{donor}"]}
@@ -433,7 +433,7 @@ class MdGan(Game):
                     f"feedback of player '{name}' is {tuple(slope.shape)} of {slope.dtype}, "
                     f"expected finite {tuple(images[j].shape)}"
                 )
-            total[j] = slope if total[j] is None else total[j] + slope  # type: ignore[operator]
+            total[j] = slope if total[j] is None else total[j] + slope
         n = len(came)
         return [None if t is None else t / (n * len(t)) for t in total]
 

@@ -54,9 +54,10 @@ class SharesPanel:
     held: Sequence[float] | None
 
 
-def shares(panels: Sequence[SharesPanel]) -> bytes:
-    """Per player: bars measured, markers predicted and raw, the player's own data pale behind them."""
-    figure, grid = _panels(len(panels), 2 if len(panels) <= 4 else 3, 2.5 if len(panels) <= 4 else 2.1)
+def shares(panels: Sequence[SharesPanel], held: str) -> bytes:
+    """Per player: bars measured, markers predicted and raw, what is held pale behind them and called ``held``."""
+    width = _WIDE if len(panels) > 1 else 0.6 * _WIDE
+    figure, grid = _panels(len(panels), 2 if len(panels) <= 4 else 3, 2.5 if len(panels) <= 4 else 2.1, width)
     for axes, panel in zip(grid, panels, strict=True):
         x = np.arange(len(panel.measured))
         if panel.held is not None:
@@ -78,8 +79,9 @@ def shares(panels: Sequence[SharesPanel]) -> bytes:
     if any(panel.predicted is not None for panel in panels):
         keys.append(Line2D([], [], color=COLOURS[1], linewidth=2.4, label="predicted"))
     if any(panel.held is not None for panel in panels):
-        keys.append(Patch(color=PALE, label="in the player's own data"))
-    figure.legend(handles=keys, loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+        keys.append(Patch(color=PALE, label=held))
+    across = 4 if len(panels) > 1 else 2
+    figure.legend(handles=keys, loc="outside upper center", ncols=across, frameon=False, fontsize=9)
     return png(figure)
 
 
@@ -268,4 +270,41 @@ def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:
     axes.tick_params(length=0, labelsize=9, colors=INK)
     keys = [Patch(color=colours.get(part, MUTED), label=part) for part in parts]
     figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=9)
+    return png(figure)
+
+
+def ingress(sample: int, both: int, workers: int, batch: int, shown: int) -> bytes:
+    """Bytes that arrive in one exchange over the batch size, at the server and at a worker, with MD-GAN and FL-GAN (B4).
+
+    Args:
+        sample: d.
+        both: |w| + |θ|.
+        workers: N.
+        batch: The run's b, marked.
+        shown: Batches that a worker gets, min(k, 2).
+    """
+    figure = canvas(0.6 * _WIDE, 3.2)
+    axes = figure.add_subplot()
+    cross = both / sample
+    b = np.geomspace(1, 10 ** math.ceil(math.log10(3 * max(cross, batch))), 200)
+    lines = {
+        "MD-GAN, server": (4 * b * sample * workers, COLOURS[0], "-"),
+        "FL-GAN, server": (np.full_like(b, 4 * both * workers), COLOURS[1], "-"),
+        "MD-GAN, a worker": (4 * shown * b * sample, COLOURS[0], "--"),
+        "FL-GAN, a worker": (np.full_like(b, 4 * both), COLOURS[1], "--"),
+    }
+    for label, (values, colour, dash) in lines.items():
+        axes.plot(b, values / 1024**2, dash, color=colour, linewidth=1.6, label=label)
+    axes.plot([cross, cross / shown], [4 * both * workers / 1024**2, 4 * both / 1024**2], "o", color=INK, markersize=4)
+    axes.axvline(batch, color=MUTED, linewidth=1)
+    axes.annotate(f"b = {batch}", (batch, 1), (4, -4), ("data", "axes fraction"), "offset points", va="top", fontsize=8.5,
+                  color=MUTED)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: number(value, 2))
+    axes.xaxis.set_major_formatter(lambda value, _: number(value))
+    axes.set_xlabel("batch size b", fontsize=8.5, color=MUTED)
+    axes.set_ylabel("MiB an exchange", fontsize=8.5, color=MUTED)
+    _tidy(axes)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return png(figure)

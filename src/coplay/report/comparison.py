@@ -17,7 +17,7 @@ from coplay import storage
 from coplay.report import charts, figures
 from coplay.report.charts import Band
 from coplay.report.page import template
-from coplay.report.parts import Cell, Figure, Section, Table, first_players, listed, number, plain, words
+from coplay.report.parts import Cell, Figure, Section, Table, aligned, first_players, listed, plain, words
 from coplay.report.samples import is_image
 from coplay.result import Result, space_from_json
 from coplay.space import Variable
@@ -143,7 +143,7 @@ def score_table(data: Data, by_player: bool = False) -> Table:
         for player in dict.fromkeys(p for score in arm["scores"].values() for p in score["players"]):
             own = {q: s["players"][player] for q, s in arm["scores"].items() if player in s["players"]}
             lines.append((f"{arm['label']}: {player}", str(len(arm["seeds"])), own))
-    write = {q: _decimals([scores[q]["mean"] for _, _, scores in lines if q in scores]) for q in chosen}
+    write = {q: aligned([scores[q]["mean"] for _, _, scores in lines if q in scores]) for q in chosen}
     rows: list[list[Cell]] = [
         [label, seeds, *(_spread(scores.get(q), write[q], int(seeds)) for q in chosen)]
         for label, seeds, scores in lines
@@ -154,7 +154,7 @@ def score_table(data: Data, by_player: bool = False) -> Table:
     ]
     if "distance_to_prediction" in chosen:
         units.append("games carried along are measured against what the run's main game predicts, too")
-    what = "Scores of single players" if by_player else "Means over players"
+    what = "Scores of single players" if by_player else "Means over all who are measured"
     caption = f"{what} after the last measured round: mean ± standard deviation over seeds. {'; '.join(units)}."
     return Table(["player" if by_player else "arm", "seeds", *header], rows, caption)
 
@@ -173,8 +173,13 @@ def cost_tables(data: Data) -> list[Table]:
     names = list(dict.fromkeys(name for arm in data["arms"] for name in arm["costs"]))
     zero = [n for n in names if n.startswith("bytes_") and not any(s and s["mean"] for s in _costs_of(data, n))]
     timed = [name for name in names if name.startswith("seconds_")]
-    counted = [name for name in names if name not in timed and (name not in zero or name == "bytes_exchange")]
-    return [
+    parts = [name for name in names if "/" in name and name not in zero]
+    counted = [
+        name
+        for name in names
+        if name not in timed and "/" not in name and (name not in zero or name == "bytes_exchange")
+    ]
+    tables = [
         _cost_table(
             data,
             counted,
@@ -187,6 +192,12 @@ def cost_tables(data: Data) -> list[Table]:
             "Seconds per run by kind. Learning and sampling are added up over players; evaluation and bookkeeping are no play.",
         ),
     ]
+    more = (
+        [_cost_table(data, parts, "Payload by what it was for; n/a where a game sends nothing of the kind.")]
+        if parts
+        else []
+    )
+    return [tables[0], *more, tables[1]]
 
 
 def _costs_of(data: Data, name: str) -> list[Any]:
@@ -200,7 +211,7 @@ def _cost_table(data: Data, names: Sequence[str], caption: str) -> Table:
         of = name.partition("_")[2]
         factor, unit = _unit(name, max((spread["mean"] for spread in spreads if spread), default=0.0))
         means = [spread["mean"] / factor for spread in spreads if spread]
-        write = _decimals(means, whole=unit == "B" or not of)
+        write = aligned(means, whole=unit == "B" or not of)
         header.append(f"{words(of)} ({unit})" if of else f"{'FLOPs' if name == 'flops' else name}{unit}")
         columns.append([_spread(spread, write, 0, factor) if spread else "n/a" for spread in spreads])
     rows: list[list[Cell]] = [[arm["label"], *row] for arm, *row in zip(data["arms"], *columns, strict=True)]
@@ -267,23 +278,25 @@ def _styles(arms: Sequence[Data]) -> dict[str, tuple[int, int]]:
 
 
 def _samples(data: Data) -> Section:
-    """The same players' samples after the last measured round, one column per arm."""
+    """The same players' samples after the last measured round, one column per arm; of one model each where a seat has it."""
     title = "What the players generate"
     arms = data["arms"][:_COLUMNS]
     common = set.intersection(*(set(arm["seeds"]) for arm in arms))
+    runs = [Result.load(arm["folders"][arm["seeds"].index(min(common)) if common else 0]) for arm in arms]
+    lone = any(set(run.measured[arm["game"]]) & set(run.seats) for arm, run in zip(arms, runs, strict=True))
     shown: dict[str, dict[str, Any]] = {}
     spaces: dict[str, Any] = {}
     rounds: dict[str, int] = {}
-    for arm in arms:
-        place = arm["seeds"].index(min(common)) if common else 0
-        run = Result.load(arm["folders"][place])
+    for arm, run in zip(arms, runs, strict=True):
         files = sorted((run.folder / arm["game"] / "samples").glob("round-*.safetensors"))
         if files:
             round = int(files[-1].stem.removeprefix("round-"))
-            heading = textwrap.fill(arm["label"], 22, max_lines=2, placeholder="…")
+            there = run.plays[arm["game"]].samples(round)
+            who = next((name for name in run.measured[arm["game"]] if name in there), None) if lone else None
+            heading = textwrap.fill(arm["label"], 22, max_lines=2, placeholder="…") + (f":\n{who}" if who else "")
             heading = heading if heading not in shown else f"{len(shown) + 1}: {heading}"
             rounds[arm["label"]] = round
-            shown[heading] = run.plays[arm["game"]].samples(round)
+            shown[heading] = {"": there[who]} if who else there
             spaces[heading] = space_from_json(run.record["data"]["space"])
     names = [n for n in dict.fromkeys(n for space in spaces.values() for n in space) if _drawable(n, shown, spaces)]
     if not names:
@@ -303,9 +316,11 @@ def _samples(data: Data) -> Section:
         }
         variable = next(space[name] for space in spaces.values() if name in space)
         png, side, said = _grid(present, variable, players, list(shown))
+        of = "of one model of each arm, named above" if lone else "of each player"
+        rows = "one column per arm" if lone else "one row per player, one column per arm"
         caption = (
-            f"{words(name)} ({variable}): the first {side * side} samples of each player after round {when}, with {seed}; "
-            f"one row per player, one column per arm.{more} {said}"
+            f"{words(name)} ({variable}): the first {side * side} samples {of} after round {when}, with {seed}; {rows}.{more} "
+            f"{said}"
         )
         pictures.append(
             Figure(f"samples-{name}", png, f"Grids of generated samples of {name} per player and arm", caption)
@@ -357,19 +372,6 @@ def _runs(data: Data) -> Section:
 
 
 # ---------------------------------------------------------------------------------------------------------- numbers
-
-
-def _decimals(values: Sequence[float | None], whole: bool = False) -> Callable[[float | None], str]:
-    """How to write the numbers of one column: with as many decimals as its largest needs, so that they can be compared."""
-    most = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
-    decimals = 0 if whole and (most >= 1000 or most == int(most)) else 1 if most >= 10 else 2 if most >= 1 else 3
-
-    def write(value: float | None) -> str:
-        if value is None or not math.isfinite(value):
-            return number(value)
-        return f"{value:,.{decimals}f}".replace("-", "−")
-
-    return write
 
 
 def _spread(spread: Data | None, write: Callable[[float | None], str], seeds: int, factor: float = 1.0) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 from coplay import storage
 from coplay.report import charts, figures
-from coplay.report.head import lost, players
-from coplay.report.parts import SHOWN_PLAYERS, Cell, Figure, Section, Table, number, words
+from coplay.report.head import late, lost, parties
+from coplay.report.parts import SHOWN_PLAYERS, Cell, Figure, Section, Table, number, ranges, words
 from coplay.result import Play, Result
 
 _KIB, _MIB = 1024, 1024**2
 
 
-def _in_units(count: float) -> str:
+def in_units(count: float) -> str:
     """Bytes in the unit that suits them."""
     for size, unit in ((1024**3, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
         if count >= size:
@@ -26,47 +26,71 @@ def traffic(result: Result) -> Section:
     """Payload per link of the main game, and totals per game and purpose."""
     title = "Traffic"
     entries = {name: play.traffic for name, play in result.plays.items()}
-    rounds = {name: _counted_rounds(play) for name, play in result.plays.items()}
+    rounds = {name: counted_rounds(play) for name, play in result.plays.items()}
     if not any(entries.values()):
         return Section("traffic", title, ["No traffic is on record: no checkpoint was written, or nothing travelled."])
-    links = [entry for entry in entries[result.main.name] if entry["purpose"] == "exchange"]
+    links = [entry for entry in entries[result.main.name] if _root(entry["purpose"]) == "exchange"]
     text = [] if links else [f"No samples travelled between players in {words(result.main.name)}."]
+    rows = [row for name in entries for row in _totals(name, entries[name], rounds[name], result.seats)]
+    parted = any("/" in entry["purpose"] for found in entries.values() for entry in found)
     totals = Table(
-        ["game and purpose", "payload", "samples", "payload per round"],
-        [row for name in entries for row in _totals(name, entries[name], rounds[name])],
-        "Payload is the numbers of the samples without any framing, from logical sender to logical receiver, up to the "
-        "last checkpoint. Evaluation is measuring, not play, and is counted apart.",
+        ["game and purpose", "payload", "rows" if parted else "samples", "payload per round"],
+        rows,
+        f"Payload is the numbers of the {'rows' if parted else 'samples'} without any framing, from logical sender to logical "
+        "receiver, up to the last checkpoint. "
+        + ("A row is a sample, its feedback, or the parameters of a model. " if parted else "")
+        + "Evaluation is measuring, not play, and is counted apart.",
     )
-    pictures = [_links(links, players(result))] if links else []
+    pictures = [_links(links, parties(result))] if links else []
     return Section("traffic", title, text, [totals], pictures, data={"links": entries, "rounds_counted": rounds})
 
 
-def _counted_rounds(play: Play) -> int:
+def _root(purpose: str) -> str:
+    """``exchange`` of ``exchange/feedback``."""
+    return str(purpose).partition("/")[0]
+
+
+def counted_rounds(play: Play) -> int:
+    """Rounds up to the last checkpoint, as far as the ledger on disk goes."""
     record = storage.last_checkpoint(play.folder)
     return int(record["round"]) if record else 0
 
 
-def _totals(game: str, entries: Sequence[dict[str, Any]], rounds: int) -> list[list[Cell]]:
+def _totals(game: str, entries: Sequence[dict[str, Any]], rounds: int, seats: Sequence[str]) -> list[list[Cell]]:
+    """A line per purpose, then one per part of it and kind of link."""
     rows: list[list[Cell]] = []
-    for purpose in dict.fromkeys(["exchange", *(entry["purpose"] for entry in entries)]):
-        chosen = [entry for entry in entries if entry["purpose"] == purpose]
-        count = sum(entry["bytes"] for entry in chosen)
-        each = _in_units(count / rounds) if rounds and purpose == "exchange" else "–"
-        rows.append(
-            [f"{words(game)}, {purpose}", _in_units(count), number(sum(entry["samples"] for entry in chosen)), each]
-        )
+    for root in dict.fromkeys(["exchange", *(_root(entry["purpose"]) for entry in entries)]):
+        chosen = [entry for entry in entries if _root(entry["purpose"]) == root]
+        rows.append(_total(f"{words(game)}, {root}", chosen, rounds if root == "exchange" else 0))
+        kinds = dict.fromkeys((entry["purpose"], _kind(entry, seats)) for entry in chosen if "/" in entry["purpose"])
+        for purpose, kind in kinds:
+            part = [entry for entry in chosen if (entry["purpose"], _kind(entry, seats)) == (purpose, kind)]
+            rows.append(_total((f"… {purpose.partition('/')[2]}", kind), part, rounds))
     return rows
+
+
+def _total(name: Cell, entries: Sequence[dict[str, Any]], rounds: int) -> list[Cell]:
+    count = sum(entry["bytes"] for entry in entries)
+    each = in_units(count / rounds) if rounds else "–"
+    return [name, in_units(count), number(sum(entry["samples"] for entry in entries)), each]
+
+
+def _kind(entry: dict[str, Any], seats: Sequence[str]) -> str:
+    """Between whom: seats by name, players as what they are."""
+    return " → ".join(entry[end] if entry[end] in seats else "players" for end in ("sender", "receiver"))
 
 
 def _links(links: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
     used = dict.fromkeys(party for link in links for party in (link["sender"], link["receiver"]))
     parties = [*(name for name in names if name in used), *(name for name in used if name not in names)]
     shown = parties[:SHOWN_PLAYERS]
-    most = max(link["bytes"] for link in links)
-    size, unit = (_MIB, "MiB") if most >= _MIB else (_KIB, "KiB")
-    matrix = {(link["sender"], link["receiver"]): link["bytes"] / size for link in links}
+    matrix: dict[tuple[str, str], float] = {}
+    for link in links:
+        key = link["sender"], link["receiver"]
+        matrix[key] = matrix.get(key, 0.0) + link["bytes"]
+    size, unit = (_MIB, "MiB") if max(matrix.values()) >= _MIB else (_KIB, "KiB")
     png = figures.heat_map(
-        [[matrix.get((s, r), 0.0) for r in shown] for s in shown],
+        [[matrix.get((s, r), 0.0) / size for r in shown] for s in shown],
         shown,
         shown,
         row_label="sender",
@@ -108,20 +132,29 @@ def _seconds(play: Play) -> dict[str, float]:
 
 
 def losses(result: Result) -> Section:
-    """Who was lost, who was frozen since, and what the theory says of the rest."""
+    """Who was lost, who was frozen since, who joined late, and what the theory says of the rest."""
     title, rows, data, tables = "Losses of players", [], {}, []
     for name, play in result.plays.items():
         gone = lost(play)
         frozen = {who: row["round"] for row in reversed(play.rows) for who in row.get("frozen", [])}
-        if not gone and not frozen:
+        joined = {who: row["round"] for row in play.rows for who in row.get("joined", [])}
+        missed: dict[str, list[int]] = {}
+        for when, who, _ in late(play):
+            missed.setdefault(who, []).append(when)
+        if not gone and not frozen and not joined and not missed:
             continue
-        data[name] = {"lost": gone, "frozen": frozen}
+        data[name] = {"lost": gone, "frozen": frozen, "joined": joined, "late": missed}
         rows += [
             [who, words(name), str(why["round"]), f"lost at '{why['action']}': {why['reason']}"]
             for who, why in gone.items()
         ]
         rows += [
             [who, words(name), str(round), "frozen: no data and no peer is left to it"] for who, round in frozen.items()
+        ]
+        rows += [[who, words(name), str(round), "joined late"] for who, round in joined.items()]
+        rows += [
+            [who, words(name), ranges(rounds), "too late, and left out until the next exchange"]
+            for who, rounds in missed.items()
         ]
         tables += _influence_after(play)
     if not rows:

@@ -106,6 +106,30 @@ def mosaics(
     return png(figure)
 
 
+def strip(cells: Mapping[str, np.ndarray], first: int, across: int = 4) -> bytes:
+    """Grids of images under their headings, so many in a row; those after ``first`` begin a new one.
+
+    Args:
+        cells: By heading, colours of shape (height, width, 3) in [0, 1].
+        first: How many stand before the break.
+        across: Most in a row.
+    """
+    names, size, top = list(cells), 2.25, 0.24
+    places = [divmod(k, across) for k in range(first)]
+    lines = math.ceil(first / across)
+    places += [(lines + row, column) for row, column in (divmod(k, across) for k in range(len(names) - first))]
+    wide, high = size * min(across, len(names)), (size + top) * (places[-1][0] + 1)
+    figure = Figure(figsize=(wide, high), dpi=DPI, facecolor="white")
+    inner = 0.94 * size
+    for name, (row, column) in zip(names, places, strict=True):
+        bottom = high - (row + 1) * (size + top)
+        axes = figure.add_axes((column * size / wide, bottom / high, inner / wide, inner / high))
+        axes.set_axis_off()
+        axes.imshow(cells[name], interpolation="nearest")
+        axes.set_title(name, fontsize=9.5, color=INK, pad=5, loc="left", parse_math=False)
+    return png(figure)
+
+
 def mosaic(images: np.ndarray, side: int, low: float, high: float, *, dark_ink: bool = False) -> np.ndarray:
     """Images side by side with thin lines between them.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from statistics import stdev
 from typing import Any
 
 from coplay.report import charts, figures
-from coplay.report.charts import Line, SharesPanel
-from coplay.report.head import players as player_names
-from coplay.report.head import scalars
-from coplay.report.parts import Figure, Section, first_players, span, words
+from coplay.report.charts import Band, Line, SharesPanel
+from coplay.report.head import parties, scalars
+from coplay.report.parts import Figure, Section, first_players, sentence_case, span, words
 from coplay.result import Play, Result
 
 _PANELS = 12
@@ -39,12 +40,17 @@ def holdings(result: Result) -> Section:
 
 def shares(result: Result) -> Section:
     """Class shares of the last measurement against those that theory predicts."""
-    title, play = "Class shares, measured against predicted", result.main
+    play = result.main
+    predicted, counts = result.predicted(play.name), dict(result.record["data"]["counts"])
+    title = "Class shares" if play.last and not predicted else "Class shares, measured against predicted"
     found = {name: values for name, values in play.last.items() if "class_shares" in values}
     if not found:
         return Section("shares", title, ["Class shares were not measured."])
-    predicted, counts = result.predicted(play.name), result.record["data"]["counts"]
-    players, notes = first_players([name for name in player_names(result) if name in found])
+    beside = [name for name in result.seats if name in found]
+    if beside and counts:  # what is shared learns from everybody
+        everybody = [sum(column) for column in zip(*counts.values(), strict=True)]
+        counts |= {name: everybody for name in beside}
+    players, notes = first_players([name for name in parties(result) if name in found])
     data = {
         name: {
             "measured": values["class_shares"]["value"],
@@ -58,14 +64,17 @@ def shares(result: Result) -> Section:
     }
     panels = [_panel(name, data[name], counts.get(name)) for name in players]
     caption = (
-        f"{words(play.name).capitalize()} after round {max(play.measurements)}: "
-        f"n = {span(data[name]['n'] for name in players)} generated samples per player. Bars are corrected "
-        f"for the domain classifier's confusions on n_real = {span(data[name]['n_real'] for name in players)} test samples."
-        " d is the total variation between bars and prediction, from 0 to 1."
+        f"{sentence_case(words(play.name))} after round {max(play.measurements)}: "
+        f"n = {span(data[name]['n'] for name in players)} generated samples {'each' if beside else 'per player'}. Bars are "
+        f"corrected for the domain classifier's confusions on n_real = {span(data[name]['n_real'] for name in players)} test "
+        "samples."
     )
-    if not predicted:
+    if predicted:
+        caption += " d is the total variation between bars and prediction, from 0 to 1."
+    else:
         notes = [*notes, f"There is no theory that predicts class shares for {words(play.name)}."]
-    figure = Figure("shares", charts.shares(panels), "Class shares per player, measured and predicted", caption)
+    held = "in all players' data" if beside else "in the player's own data"
+    figure = Figure("shares", charts.shares(panels, held), "Class shares per player, measured and predicted", caption)
     return Section("shares", title, notes, figures=[figure], data={"round": max(play.measurements), "players": data})
 
 
@@ -82,7 +91,7 @@ def influence(result: Result) -> Section:
     matrix = result.record["games"][play.name].get("influence")
     if matrix is None:
         return Section("influence", title, [f"There is no theory of influence for {words(play.name)}."])
-    names = player_names(result)
+    names = result.players
     players, notes = first_players(names)
     png = figures.heat_map(
         [row[: len(players)] for row in matrix[: len(players)]],
@@ -103,8 +112,7 @@ def influence(result: Result) -> Section:
 
 def curves(result: Result) -> Section:
     """Scores over the rounds, the games carried along beside; and the numbers that the models report."""
-    title = "Over the rounds"
-    names, games = player_names(result), list(result.plays)
+    title, names = "Over the rounds", parties(result)
     players, notes = first_players(names)
     measured = {
         q: [line for play in result.plays.values() for line in _measured(play, names, q)] for q in _quantities(result)
@@ -112,25 +120,12 @@ def curves(result: Result) -> Section:
     learning = {n: _learning(result.main, names, n) for n in _learning_numbers(result.main)}
     pictures, text = [], list(notes)
     if measured:
-        values = {q: _any_value(result, q) for q in measured}
-        titles = {q: f"{words(q)}" + (f" ({_ARROWS[v['better']]})" if v["better"] else "") for q, v in values.items()}
-        counted = "; ".join(
-            f"{words(q)}: {v['unit']}, n = {v['n']:,}" + (f", n_real = {v['n_real']:,}" if v["n_real"] else "")
-            for q, v in values.items()
-        )
-        lines = _first(measured, players)
-        if len(players) > _BESIDE:
-            lines = {q: [*(x for x in lines[q] if x.game == games[0]), *_means(measured[q], games[1:])] for q in lines}
-            counted += ". The games carried along are drawn as means over their players"
-        png = charts.curves(lines, titles, players, games)
-        pictures.append(
-            Figure("scores", png, "Scores per player over the rounds", f"Scores at the measured rounds. {counted}.")
-        )
+        pictures.append(_scores(result, measured, players))
     else:
         text.append("No score was measured.")
     if learning:
         drawn = dict(list(_first(learning, players).items())[:_PANELS])
-        png = charts.curves(drawn, {n: words(n) for n in learning}, players, games)
+        png = charts.curves(drawn, {n: words(n) for n in learning}, players, list(result.plays))
         more = f" The first {_PANELS} of {len(learning)} are shown." if len(learning) > _PANELS else ""
         said = (
             f"What the models themselves report after each turn in {words(result.main.name)}, in their own units.{more}"
@@ -141,6 +136,50 @@ def curves(result: Result) -> Section:
     return Section(
         "curves", title, text, figures=pictures, data={"measured": _json(measured), "learning": _json(learning)}
     )
+
+
+def _scores(result: Result, measured: dict[str, list[Line]], players: list[str]) -> Figure:
+    """A line per player; where a game measures a seat, a line per game."""
+    games, values = list(result.plays), {q: _any_value(result, q) for q in measured}
+    titles = {q: f"{words(q)}" + (f" ({_ARROWS[v['better']]})" if v["better"] else "") for q, v in values.items()}
+    counted = "; ".join(
+        f"{words(q)}: {v['unit']}, n = {v['n']:,}" + (f", n_real = {v['n_real']:,}" if v["n_real"] else "")
+        for q, v in values.items()
+    )
+    if result.seats:
+        panels = {q: [band for game in games if (band := _band(result, game, lines))] for q, lines in measured.items()}
+        styles = {_label(result, game): (place, min(place, 2)) for place, game in enumerate(games)}
+        drawn = {band.arm for bands in panels.values() for band in bands}
+        png = charts.bands(panels, titles, {k: v for k, v in styles.items() if k in drawn}, "round", rounds=True)
+        several = any(len(result.measured[game]) > 1 for game in games)
+        counted += ". Bands are one standard deviation over players" if several else ""
+    else:
+        lines = _first(measured, players)
+        if len(players) > _BESIDE:
+            lines = {q: [*(x for x in lines[q] if x.game == games[0]), *_means(measured[q], games[1:])] for q in lines}
+            counted += ". The games carried along are drawn as means over their players"
+        png = charts.curves(lines, titles, players, games)
+    return Figure("scores", png, "Scores over the rounds", f"Scores at the measured rounds. {counted}.")
+
+
+def _label(result: Result, game: str) -> str:
+    who = result.measured[game]
+    return f"{words(game)}: {who[0] if len(who) == 1 else f'mean of {len(who):,} players'}"
+
+
+def _band(result: Result, game: str, lines: list[Line]) -> Band | None:
+    """Mean and spread over those whom a game measures, at the rounds where all of them were; None if nobody was."""
+    own = [dict(zip(line.rounds, line.values, strict=True)) for line in lines if line.game == game]
+    rounds = sorted(set.intersection(*(set(values) for values in own))) if own else []
+    if not rounds:
+        return None
+    each = [[values[r] for values in own] for r in rounds]
+    means = [sum(values) / len(values) for values in each]
+    return Band(_label(result, game), rounds, means, [_std(v) for v in each])
+
+
+def _std(values: list[float]) -> float | None:
+    return stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 def _quantities(result: Result) -> list[str]:

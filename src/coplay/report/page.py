@@ -9,7 +9,7 @@ import tomli_w
 from jinja2 import Environment, StrictUndefined, Template
 
 from coplay import storage
-from coplay.report import costs, head, measured, samples
+from coplay.report import costs, gan_costs, head, measured, samples
 from coplay.report.parts import plain
 from coplay.result import Result
 
@@ -21,11 +21,13 @@ SECTIONS = (
     measured.influence,
     measured.curves,
     costs.traffic,
+    gan_costs.section,
     costs.time,
     costs.losses,
     costs.provenance,
 )
-"""What a report consists of, top to bottom. Each takes the result and says in a sentence what it has no data for."""
+"""What a report consists of, top to bottom. Each takes the result and says in a sentence what it has no data for.
+Costs by formulas are None for a run of games that have none."""
 
 
 def write(result: Result) -> Path:
@@ -45,7 +47,7 @@ def write(result: Result) -> Path:
     Example:
         ``write(Result.load("runs/digits"))``
     """
-    sections = [build(result) for build in SECTIONS]
+    sections = [part for build in SECTIONS if (part := build(result)) is not None]
     title, sentence, status = str(result.record["config"]["title"]), head.sentence(result), head.status(result)
     data = {"title": title, "sentence": sentence, "status": status} | {part.id: part.data for part in sections}
     for figure in (figure for part in sections for figure in part.figures):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,10 @@ SHOWN_PLAYERS = 12
 
 DPI = 150
 """Resolution of the figures; a page shows 96 of their inches' dots per CSS inch."""
+
+_SAID = {
+    "fid": "FID", "kid": "KID", "log_p": "log p", "nash_gap": "Nash gap", "md_gan": "MD-GAN", "fl_gan": "FL-GAN"
+}  # fmt: skip
 
 Cell = str | tuple[str, str]
 """Text of a table's cell, or text with a smaller line beneath."""
@@ -93,10 +97,20 @@ def words(name: str) -> str:
     """A name from a record as a reader would say it.
 
     Example:
-        >>> words("distance_to_prediction")
-        'distance to prediction'
+        >>> words("distance_to_prediction"), words("md_gan")
+        ('distance to prediction', 'MD-GAN')
     """
-    return {"fid": "FID", "kid": "KID", "log_p": "log p", "nash_gap": "Nash gap"}.get(name, name.replace("_", " "))
+    return _SAID.get(name, name.replace("_", " "))
+
+
+def sentence_case(text: str) -> str:
+    """With a capital to begin with, and the rest as it is.
+
+    Example:
+        >>> sentence_case("sample exchange"), sentence_case("MD-GAN")
+        ('Sample exchange', 'MD-GAN')
+    """
+    return text[:1].upper() + text[1:]
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -113,6 +127,29 @@ def number(value: float | None, digits: int = 4) -> str:
     if value == int(value) and abs(value) < 1e9:
         return f"{int(value):,}".replace("-", "−")
     return f"{value:,.{digits}g}".replace("-", "−") if abs(value) < 10**digits else f"{value:,.0f}".replace("-", "−")
+
+
+def aligned(values: Iterable[float | None], whole: bool = False) -> Callable[[float | None], str]:
+    """How to write the numbers of one column: with as many decimals as its largest needs, so that they can be compared.
+
+    Args:
+        values: What stands in the column.
+        whole: Whether they are counts, which have no decimals if they are large or all whole.
+
+    Example:
+        >>> write = aligned([12.345, 6.0])
+        >>> write(12.345), write(6.0), write(None), write(float("inf"))
+        ('12.3', '6.0', '–', '∞')
+    """
+    most = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
+    decimals = 0 if whole and (most >= 1000 or most == int(most)) else 1 if most >= 10 else 2 if most >= 1 else 3
+
+    def write(value: float | None) -> str:
+        if value is None or not math.isfinite(value):
+            return number(value)
+        return f"{value:,.{decimals}f}".replace("-", "−")
+
+    return write
 
 
 def span(values: Iterable[int]) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from coplay.report import figures
-from coplay.report.head import players as player_names
+from coplay.report.head import parties
 from coplay.report.parts import Cell, Figure, Section, Table, first_players, number, words
 from coplay.result import Play, Result, space_from_json
-from coplay.space import Variable
+from coplay.space import LABEL, Variable
 
 _ROUNDS = 4  # columns of the main game
 _LISTED = 3  # samples per player in a table
@@ -32,10 +33,9 @@ def section(result: Result) -> Section:
     drawn = {name for there in shown.values() for values in there.values() for name in values}
     names = [name for name in space if name in drawn]
     images = [name for name in names if is_image(space[name])]
-    others = [name for name in names if name not in images]
-    players, notes = first_players(player_names(result))
-    real = result.real_samples()
-    pictures = [_grid(shown, name, space[name], players, result.main.name, real.get(name)) for name in images]
+    others = [name for name in names if name not in images and not (images and name == LABEL)]
+    picture, notes = _picture(result, shown)
+    pictures = [_grid(picture, name, space[name], result) for name in images]
     data = {
         "variables": {name: str(space[name]) for name in names},
         "columns": [
@@ -43,13 +43,57 @@ def section(result: Result) -> Section:
                 "game": game,
                 "round": round,
                 "file": f"{game}/samples/round-{round:06d}.safetensors",
-                "players": [name for name in player_names(result) if name in there],
+                "players": [name for name in parties(result) if name in there],
             }
             for (game, round), there in shown.items()
         ],
     }
-    tables = [_table(shown, others, players)] if others else []
+    tables = [_table(shown, others, picture.rows)] if others else []
     return Section("samples", title, notes, tables, pictures, data=data)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What a picture shows.
+
+    Args:
+        rows: Names of the rows.
+        columns: Headings of the columns, the main game's first.
+        first: How many headings are the main game's.
+        values: Samples by row and heading, then by variable.
+        said: What the rows and columns are, for the caption.
+        strip: Whether the single row is a strip, broken where the main game's columns end.
+    """
+
+    rows: list[str]
+    columns: list[str]
+    first: int
+    values: Mapping[tuple[str, str], Mapping[str, Tensor]]
+    said: str
+    strip: bool
+
+
+def _picture(result: Result, shown: Shown) -> tuple[_Picture, list[str]]:
+    """One row per player; where the main game measures but a seat, this one's, with a model of every other game."""
+    main, lone = result.main.name, result.measured[result.main.name]
+    strip = len(lone) == 1 and lone[0] in result.seats
+    rows, notes = (lone, []) if strip else first_players(parties(result))
+    columns: dict[tuple[str, int], str] = {}
+    values: dict[tuple[str, str], Mapping[str, Tensor]] = {}
+    for (game, round), there in shown.items():
+        who = {row: row for row in rows if row in there}
+        columns[game, round] = f"round {round}" if game == main else f"{words(game)},\nround {round}"
+        if strip:
+            stand_in = next((name for name in [*rows, *result.measured[game]] if name in there), "")
+            who = {rows[0]: stand_in} if stand_in else {}
+            columns[game, round] = f"{words(game)}: {stand_in}, round {round}"
+        values |= {(row, columns[game, round]): there[name] for row, name in who.items()}
+    first = sum(game == main for game, _ in shown)
+    said = "one row per player." if not strip else f"of the {lone[0]}."
+    if first < len(shown):
+        what = "a model of each game" if strip else "the same player's models in the games"
+        said += f" {'Beneath' if strip else 'Beside'}: {what} carried along."
+    return _Picture(rows, list(columns.values()), first, values, said, strip), notes
 
 
 def is_image(variable: Variable) -> bool:
@@ -78,37 +122,44 @@ def _evenly(items: list[int], count: int) -> list[int]:
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
 
 
-def _grid(shown: Shown, name: str, variable: Variable, players: list[str], main: str, real: Tensor | None) -> Figure:
-    headings = {
-        column: f"round {column[1]}" if column[0] == main else f"{words(column[0])},\nround {column[1]}"
-        for column in shown
-    }
-    present = {
-        (player, headings[column]): there[player][name].float().numpy()
-        for column, there in shown.items()
-        for player in players
-        if name in there.get(player, {})
-    }
-    side = max(1, min(5, 200 // max(variable.shape[-2:]), math.isqrt(min(len(values) for values in present.values()))))
-    first = sum(game == main for game, _ in shown)
-    columns, note = list(headings.values()), ""
-    if real is not None and len(real) >= side * side:
-        columns, note = [*columns, "real,\ntest split"], " Last: real samples that nobody learned from."
-        for k, player in enumerate(players):  # other ones in every row, as far as they last
-            start = k * side * side % (len(real) - side * side + 1)
-            present[player, columns[-1]] = real[start : start + side * side].float().numpy()
+def _grid(shown: _Picture, name: str, variable: Variable, result: Result) -> Figure:
+    found = {key: values for key, values in shown.values.items() if name in values}
+    few = min(len(values[name]) for values in found.values())
+    side = max(1, min(5, 200 // max(variable.shape[-2:]), math.isqrt(few)))
+    present = {key: by_class(values, name, side * side) for key, values in found.items()}
+    sorted_by = any(LABEL in values for values in found.values())
+    columns, note, real = list(shown.columns), "", result.real_samples()
+    if name in real and len(real[name]) >= side * side:
+        columns.append("real, test split" if shown.strip else "real,\ntest split")
+        note = " Last: real samples that nobody learned from."
+        for k, row in enumerate(shown.rows):  # other ones in every row, as far as they last
+            start = k * side * side % (len(real[name]) - side * side + 1)
+            part = {key: values[start:] for key, values in real.items() if key == name or sorted_by}
+            present[row, columns[-1]] = by_class(part, name, side * side)
     low, high, said = _range(variable, list(present.values()))
     cells = {
-        key: figures.mosaic(values[: side * side], side, low, high, dark_ink=variable.kind == "binary")
+        key: figures.mosaic(values, side, low, high, dark_ink=variable.kind == "binary")
         for key, values in present.items()
     }
-    png = figures.mosaics(cells, players, columns, first)
-    beside = " Beside: the same player's models in the games carried along." if first < len(headings) else ""
+    if shown.strip:
+        there = {column: cells[shown.rows[0], column] for column in columns if (shown.rows[0], column) in cells}
+        png = figures.strip(there, sum(column in there for column in columns[: shown.first]))
+    else:
+        png = figures.mosaics(cells, shown.rows, columns, shown.first)
+    order = ", in the order of their classes" if sorted_by else ""
     caption = (
-        f"{words(name)} ({variable}): the first {side * side} samples drawn after a round of {words(main)}, one row "
-        f"per player.{beside}{note} {said}"
+        f"{words(name)} ({variable}): the first {side * side} samples drawn after a round of {words(result.main.name)}"
+        f"{order}, {shown.said}{note} {said}"
     )
     return Figure(f"samples-{name}", png, f"Grids of generated samples of {name} per player and round", caption)
+
+
+def by_class(values: Mapping[str, Tensor], name: str, n: int) -> np.ndarray:
+    """The first n samples of a variable, in the order of their classes where these were drawn too."""
+    images = values[name][:n].float().numpy()
+    if LABEL not in values:
+        return images
+    return images[np.argsort(values[LABEL][:n].numpy(), kind="stable")]
 
 
 def _range(variable: Variable, values: list[np.ndarray]) -> tuple[float, float, str]:

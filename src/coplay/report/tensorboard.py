@@ -20,9 +20,9 @@ from coplay.result import Play, Result, space_from_json
 def write_events(result: Result, folder: str | Path) -> Path:
     """Write a run's events, one folder per game.
 
-    Scalars are ``score/QUANTITY/PLAYER``, ``learning/NUMBER/PLAYER`` and ``seconds/KIND``, images
-    ``samples/VARIABLE/PLAYER``, all by round. Times of events are seconds booked by the run, so that TensorBoard's relative
-    time is that of the run.
+    Scalars are ``score/QUANTITY/PLAYER``, ``learning/NUMBER/PLAYER``, ``seconds/KIND`` and ``round/NUMBER`` (bytes exchanged,
+    swaps, averages), images ``samples/VARIABLE/PLAYER``, all by round; a seat, such as a server, counts as a player. Times of
+    events are seconds booked by the run, so that TensorBoard's relative time is that of the run.
 
     Args:
         result: The run, finished or not.
@@ -86,6 +86,9 @@ def _scalars(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for player, numbers in row.get("players", {}).items():
         for name, value in numbers.items():
             yield f"learning/{name}/{player}", _float(value)
+    for name, value in row.items():
+        if name != "round" and isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"round/{name}", float(value)
     for kind, seconds in row.get("seconds", {}).items():
         yield f"seconds/{kind}", float(seconds)
 

@@ -1,0 +1,284 @@
+"""The GAN at a single site, and several discriminators as one, against formulas and plain torch."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from coplay import Space, Variable
+from coplay.models.acgan import Acgan
+from coplay.models.base import Mixture, Part
+from coplay.models.gan_networks import MinibatchDiscrimination, mlp_discriminator, mlp_generator, stackable
+from coplay.models.stack import Stack
+from coplay.streams import isolated_seed, stream
+
+from .small_gans import (
+    CLASSES,
+    LABELLED,
+    PLAIN,
+    acgan,
+    apart,
+    centred,
+    count,
+    discriminator_loss,
+    flat,
+    generator_loss,
+    images,
+)
+
+
+def ready(space=LABELLED, seed=3, double=False, **settings):
+    model = acgan(**settings)
+    model.setup(space, seed)
+    if double:
+        for half in ("generator", "discriminator"):
+            model.half(half).double()
+    return model
+
+
+def test_the_mlp_pair_has_the_papers_numbers_of_parameters():
+    with torch.device("meta"):
+        generator, discriminator = mlp_generator(100, 10, (28, 28)), mlp_discriminator(10, (28, 28))
+    assert count(generator.body) == 716_560
+    assert count(generator) == 716_560 + 10 * 100  # a vector per class
+    assert count(discriminator) == 670_219
+
+
+def test_the_cnn_pairs_have_the_papers_shapes():
+    for shape, start, widths in (((28, 28), 6272, [32, 1]), ((3, 32, 32), 6144, [192, 96, 3])):
+        model = Acgan(network="cnn", latent=7, batch=2)
+        space = {"image": Variable(kind="real", shape=shape, low=0, high=1), "class": LABELLED["class"]}
+        model.setup(Space(space), 1)
+        layers = [layer for layer in model.half("generator").modules() if hasattr(layer, "weight")]
+        assert [layer.out_channels for layer in layers if hasattr(layer, "out_channels")] == widths
+        assert start in [getattr(layer, "out_features", None) for layer in layers]
+        convolutions = [m for m in model.half("discriminator").modules() if isinstance(m, nn.Conv2d)]
+        assert [m.out_channels for m in convolutions] == [16, 32, 64, 128, 256, 512]
+        drawn, _ = model.generate(2, stream(1))
+        assert drawn.shape == (2, *shape)
+        assert model.judge(drawn).shape == (2, 1 + CLASSES)
+        assert not stackable(model.half("discriminator"))
+
+
+def test_minibatch_discrimination_by_hand():
+    with isolated_seed(1):
+        layer = MinibatchDiscrimination(3, kernels=2, size=4).double()
+    x = torch.randn(5, 3, dtype=torch.float64, generator=stream(1))
+    found = layer(x)
+    m = (x @ layer.project.weight.T).reshape(5, 2, 4)
+    for i in range(5):
+        for kernel in range(2):
+            near = sum(torch.exp(-(m[i, kernel] - m[j, kernel]).abs().sum()) for j in range(5) if j != i)
+            assert found[i, 3 + kernel].item() == pytest.approx(near.item())
+    assert torch.equal(found[:, :3], x)
+
+
+@pytest.mark.parametrize("class_term", [True, False])
+@pytest.mark.parametrize("loss", ["non_saturating", "saturating"])
+def test_losses_are_the_formulas(loss, class_term):
+    model = ready(loss=loss, class_term=class_term)
+    logits = 3 * torch.randn(2, 6, 1 + CLASSES, dtype=torch.float64, generator=stream(1))
+    classes = torch.arange(12).reshape(2, 6) % CLASSES
+    found = model.generator_loss(logits, classes)
+    for i in range(2):
+        expected = generator_loss(logits[i], classes[i], loss, class_term)
+        assert torch.allclose(found[i], expected, rtol=1e-12)
+    sigma = torch.sigmoid(logits[..., 0])
+    adversarial = -torch.log(sigma) if loss == "non_saturating" else torch.log(1 - sigma)
+    assert torch.allclose(model.generator_loss(logits, None), adversarial, rtol=1e-12)
+    both = model.discriminator_loss(logits, classes, logits.flip(1), classes)
+    for i in range(2):
+        expected = discriminator_loss(logits[i], classes[i], logits[i].flip(0), classes[i], class_term)
+        assert both[i].item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_losses_hold_where_the_formulas_overflow():
+    logits = torch.tensor([[200.0, 0, 0, 0], [-200.0, 0, 0, 0]])
+    assert ready(class_term=False).generator_loss(logits, None).tolist() == [0.0, 200.0]
+    assert ready(class_term=False, loss="saturating").generator_loss(logits, None).tolist() == [-200.0, 0.0]
+
+
+@pytest.mark.parametrize("class_term", [True, False])
+@pytest.mark.parametrize("loss", ["non_saturating", "saturating"])
+def test_feedback_is_the_derivative_of_the_sum_by_every_entry(loss, class_term):
+    """Central differences of Σ B̃; the mean's derivative would be smaller by the batch size."""
+    model = ready(double=True, loss=loss, class_term=class_term)
+    batch = images(LABELLED, 3, "feedback")
+    x, classes = batch["image"].double(), batch["class"]
+    found, mean = model.feedback(x, classes)
+
+    def total(x):
+        with torch.no_grad():
+            return model.generator_loss(model.judge(x), classes).sum().item()
+
+    assert mean == pytest.approx(total(x) / 3)
+    expected = torch.zeros_like(x)
+    for i in range(x.numel()):
+        step = torch.zeros(x.numel(), dtype=torch.float64)
+        step[i] = 1e-5
+        step = step.reshape(x.shape)
+        expected.view(-1)[i] = (total(x + step) - total(x - step)) / 2e-5
+    assert apart(found, expected) < 1e-7
+    assert all(p.requires_grad and p.grad is None for p in model.half("discriminator").parameters())
+
+
+@pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_learning_is_the_gan_written_by_hand(space, steps):
+    """L steps of the discriminator on fresh noise and real samples each, then one of the generator; classes as often as seen."""
+    model = ready(space, discriminator_steps=steps, average=0)
+    g_net, d_net = (copy.deepcopy(model.half(half)).double() for half in ("generator", "discriminator"))
+    g_adam, d_adam = (torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999)) for net in (g_net, d_net))
+    own = images(space, 9, "own")
+    part = Mixture((Part("own", own, 1.0),))
+    model.learn(part, 3, stream(5))
+    g, seen = stream(5), torch.zeros(CLASSES, dtype=torch.float64)
+
+    def draw():
+        c = torch.multinomial(seen, 4, replacement=True, generator=g) if space is LABELLED else None
+        return torch.randn(4, 3, generator=g).double(), c
+
+    for _ in range(3):
+        for _ in range(steps):
+            batch = part.batch(4, g)
+            c = batch["class"] if space is LABELLED else None
+            if c is not None:
+                seen += torch.bincount(c, minlength=CLASSES)
+            noise, asked = draw()
+            real, fake = d_net(centred(batch["image"].double())), d_net(g_net(noise, asked).detach())
+            d_adam.zero_grad()
+            discriminator_loss(real, c, fake, asked).backward()
+            d_adam.step()
+        noise, asked = draw()
+        g_adam.zero_grad()
+        generator_loss(d_net(g_net(noise, asked)), asked).mean().backward()
+        g_adam.step()
+    assert apart(flat(model.half("generator").parameters()), flat(g_net.parameters())) < 1e-5
+    assert apart(flat(model.half("discriminator").parameters()), flat(d_net.parameters())) < 1e-5
+
+
+def test_samples_come_from_the_running_mean_of_the_generator():
+    model, last = ready(average=0.5), ready(average=0)
+    part = Mixture((Part("own", images(LABELLED, 9, "own"), 1.0),))
+    expected = flat(model.half("generator").parameters()).double()
+    for turn in range(4):
+        for one in (model, last):
+            one.learn(part, 1, stream(5, turn))
+        keep = min(0.5, (turn + 1) / (turn + 11))
+        expected = keep * expected + (1 - keep) * flat(model.half("generator").parameters()).double()
+    assert torch.equal(flat(model.half("generator").parameters()), flat(last.half("generator").parameters()))
+    drawn = model.sample(5, stream(1))["image"]
+    nn.utils.vector_to_parameters(expected.float(), last.half("generator").parameters())
+    assert torch.allclose(drawn, last.sample(5, stream(1))["image"], atol=1e-5)
+
+
+def test_bits_are_drawn_with_the_generators_probabilities():
+    model = Acgan(latent=3, batch=4, average=0)
+    model.setup(Space({"image": Variable(kind="binary", shape=(2, 2))}), 1)
+    with torch.no_grad():
+        for p in model.half("generator").parameters():
+            p.zero_()
+        model.half("generator").body[4].bias.copy_(torch.atanh(torch.tensor([-0.8, 0.0, 0.4, 0.9])))
+    drawn = model.sample(20_000, stream(1))["image"].double().flatten(1).mean(0)
+    assert torch.allclose(drawn, torch.tensor([0.1, 0.5, 0.7, 0.95], dtype=torch.float64), atol=0.015)
+
+
+# ------------------------------------------------------------------------------------------------------ the stack
+
+
+def some_batches(space, n, word, b=4):
+    sets = [images(space, b, word, i) for i in range(n)]
+    x = torch.stack([s["image"] for s in sets]).double()
+    return x, torch.stack([s["class"] for s in sets]) if "class" in space else None
+
+
+@pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
+def test_stacked_steps_and_feedback_are_those_of_each_alone(space):
+    """In float64 and with unequal numbers of Adam's steps before, as after a late join."""
+    alone, together = ([ready(space, seed, double=True) for seed in range(3)] for _ in range(2))
+    (real, rc), (fake, fc) = some_batches(space, 3, "real"), some_batches(space, 3, "fake")
+    rows = list(zip(real, [None] * 3 if rc is None else rc, fake, [None] * 3 if fc is None else fc, strict=True))
+    for models in (alone, together):
+        models[0].learn_to_judge(*rows[0])
+    stack = Stack.of(together)
+    for _ in range(3):
+        expected = [model.learn_to_judge(*row) for model, row in zip(alone, rows, strict=True)]
+        found = stack.learn_to_judge(real, rc, fake, fc)
+        assert found.tolist() == pytest.approx(expected, rel=1e-12)
+    slopes, means = stack.feedback(fake, fc)
+    for i, (one, other) in enumerate(zip(alone, together, strict=True)):
+        slope, mean = one.feedback(rows[i][2], rows[i][3])
+        assert apart(slopes[i], slope) < 1e-12
+        assert means[i].item() == pytest.approx(mean, rel=1e-12)
+        a, b = one.state_dict(), other.state_dict()
+        assert a.keys() == b.keys()
+        assert all(torch.allclose(a[key], b[key], rtol=1e-12, atol=1e-14) for key in a)
+
+
+def consistent(stack):
+    """Whether every parameter of every model lies where the stack says."""
+    return all(
+        p.data_ptr() == stack.parameters[name][i].data_ptr() and torch.equal(p, stack.parameters[name][i])
+        for i, net in enumerate(stack.nets)
+        for name, p in net.named_parameters()
+    )
+
+
+def test_whatever_changes_a_stacked_model_changes_the_stack():
+    models = [ready(seed=seed) for seed in range(3)]
+    (real, rc), (fake, fc) = some_batches(LABELLED, 3, "real"), some_batches(LABELLED, 3, "fake")
+    real, fake = real.float(), fake.float()
+    stack = Stack.of(models)
+    stack.learn_to_judge(real, rc, fake, fc)
+    assert Stack.of(models) is stack
+    assert consistent(stack)
+    kept, part = models[0].state_dict(), models[1].export(["discriminator"], moments=True)
+    before = {key: value.clone() for key, value in kept.items()}
+    stack.learn_to_judge(real, rc, fake, fc)
+    assert all(torch.equal(kept[key], before[key]) for key in kept), "what was saved or sent is a copy"
+    models[0].load_state_dict(kept)
+    models[2].take(part, "a test", "travel")
+    models[1].learn_to_judge(real[1], rc[1], fake[1], fc[1])  # a step alone, in between
+    assert consistent(stack)
+    assert torch.equal(stack.parameters["1.weight"][0], kept["discriminator/1.weight"])
+    assert torch.equal(stack.parameters["1.weight"][2], part["discriminator:1.weight"][0])
+
+    fewer = Stack.of(models[:2])  # one was lost
+    assert fewer is not stack
+    assert consistent(fewer)
+    again = Stack.of(models)
+    assert again is not stack
+    assert consistent(again)
+
+
+def test_chains_of_other_layers_are_not_stacked():
+    with torch.device("meta"):
+        linear, bare = nn.Linear(4, 2), nn.Linear(4, 2, bias=False)
+    assert stackable(nn.Sequential(nn.Flatten(-2), linear, nn.Tanh()))
+    swallowing = nn.Flatten()  # would take the axis of the workers for one of the image
+    for layers in ([bare], [swallowing, linear], [linear, nn.BatchNorm1d(2)], [linear, nn.Softmax(1)]):
+        assert not stackable(nn.Sequential(*layers))
+
+
+# ---------------------------------------------------------------------------------------------------- what travels
+
+
+def test_what_is_not_finite_or_does_not_fit_does_not_travel():
+    from coplay.errors import ModelError
+
+    sender, receiver = ready(seed=1), ready(seed=2)
+    part = sender.export(["discriminator"])
+    before = flat(receiver.half("discriminator").parameters())
+    bad = part.clone()
+    bad["discriminator:1.weight"][0, 0, 0] = float("nan")
+    wide = part.clone()
+    wide["discriminator:1.weight"] = torch.zeros(1, 7, 17)
+    for wrong, words in ((bad, "not finite"), (wide, r"\(7, 17\) of torch.float32, expected \(7, 16\)")):
+        with pytest.raises(ModelError, match=f"discriminator:1.weight from player 'x'.*{words}"):
+            receiver.take(wrong, "player 'x'")
+        assert torch.equal(flat(receiver.half("discriminator").parameters()), before), "half of it was taken"
+    with torch.no_grad():
+        next(sender.half("discriminator").parameters())[0, 0] = float("inf")
+    with pytest.raises(ModelError, match=r"discriminator:1\.weight has values that are not finite"):
+        sender.export(["discriminator"])
