@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import torch
 
-from coplay.errors import PlayerError
+from coplay.errors import ModelError, PlayerError
 from coplay.games.base import Asker, Game
 from coplay.message import Message, PlayerLate, PlayerLost
 from coplay.models.acgan import Acgan
+from coplay.models.gan_networks import stackable
 from coplay.models.neural import FLOPS
 from coplay.models.stack import Stack
 from coplay.player import Player
@@ -104,6 +105,25 @@ def ask_once(game: Game, engine: Asker, asks: Sequence[Message]) -> tuple[list[M
     return game.alive(
         [PlayerLost(r.player, r.action, r.round, r.reason) if isinstance(r, PlayerLate) else r for r in replies]
     )
+
+
+WAYS = ("by_network", "loop", "stacked", "measured")
+"""How workers that share a process may take their steps; messages carry the place in this list."""
+
+
+def chosen_way(model: Acgan, space: Space, way: int, workers: int) -> dict[str, float]:
+    """Whether so many workers take their steps stacked: by rule, or by a short trial on twins that changes nobody.
+
+    Raises:
+        ModelError: They are told to, and their network cannot be stacked.
+    """
+    able = stackable(model.half("discriminator"))
+    if WAYS[way] == "stacked" and not able:
+        raise ModelError('this discriminator cannot be stacked; set game.side_by_side = "loop"')
+    if WAYS[way] != "measured" or not able:
+        return {"stacked": float(able and WAYS[way] != "loop")}
+    tried = trial(model, space, min(workers, 10))
+    return {"stacked": float(tried["stacked_seconds"] < tried["loop_seconds"]), **tried}
 
 
 def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:

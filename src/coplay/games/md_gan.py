@@ -32,12 +32,12 @@ from torch import Tensor
 
 from coplay.errors import ConfigError, ModelError, PlayerError
 from coplay.games.base import Asker, Game, Row, State
-from coplay.games.gans import SERVER, Told, ask_once, ask_seat, gan, gan_faults, trial
+from coplay.games.gans import SERVER, WAYS, Told, ask_once, ask_seat, chosen_way, gan, gan_faults
 from coplay.message import COORDINATOR, Message, Part, PlayerLost
 from coplay.models.acgan import counted
 from coplay.models.gan_networks import stackable
 from coplay.models.neural import FLOPS
-from coplay.models.stack import Stack
+from coplay.models.stack import Lesson, feedback_alone, feedback_together
 from coplay.player import Player
 from coplay.space import Samples, Space, Variable, join
 from coplay.streams import stream
@@ -154,7 +154,7 @@ class MdGan(Game):
 
     def _meet(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """Ask everybody's number of samples, and how they take their steps, once."""
-        choice = {"by_network": 0.0, "loop": 1.0, "stacked": 2.0, "measured": 3.0}[self.side_by_side]
+        choice = float(WAYS.index(self.side_by_side))
         asks = [Message("meet", COORDINATOR, name, round, {"side_by_side": choice}) for name in state.players]
         answers, lost = ask_once(self, engine, asks)
         known = {f"samples/{answer.sender}": answer.numbers["samples"] for answer in answers}
@@ -300,14 +300,8 @@ class MdGan(Game):
             return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin}, payload)
         if message.action != "feedback":
             raise ModelError(f"MD-GAN has no action {message.action!r}")
-        lesson = self._lesson(player, message)
-        with counted(model, "feedback") as flops:
-            for _ in range(model.discriminator_steps):
-                loss = model.learn_to_judge(lesson.real, lesson.real_classes, lesson.fake, lesson.fake_classes)
-            found, own = model.feedback(lesson.images, lesson.classes)
-        return self._answer(
-            player, message, found, {"discriminator_loss": loss, "generator_loss": own, FLOPS: flops[0]}, begin
-        )
+        found, numbers = feedback_alone(model, self._lesson(player, message))
+        return self._answer(player, message, found, numbers, begin)
 
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
@@ -320,48 +314,28 @@ class MdGan(Game):
             return None
         begin = time.perf_counter()
         found: dict[int, Message | Exception] = {}
-        lessons: dict[int, _Lesson] = {}
+        lessons: dict[int, Lesson] = {}
         for i, (player, message) in enumerate(zip(players, messages, strict=True)):
             try:
                 lessons[i] = self._lesson(player, message)
             except Exception as error:
                 found[i] = error
         if lessons:
-            models = [gan(players[i]) for i in lessons]
-            stack, many = Stack.of(models), list(lessons.values())
-            real, fake, images = (torch.stack([getattr(x, f) for x in many]) for f in ("real", "fake", "images"))
-            rc, fc, c = (_stacked([getattr(x, f) for x in many]) for f in ("real_classes", "fake_classes", "classes"))
-            with counted(models[0], f"feedback of {len(models)}") as flops:
-                for _ in range(models[0].discriminator_steps):
-                    losses = stack.learn_to_judge(real, rc, fake, fc)
-                slopes, own = stack.feedback(images, c)
-            each = flops[0] / len(models)
-            for i, slope, d, g in zip(lessons, slopes, losses.tolist(), own.tolist(), strict=True):
+            taught = feedback_together([gan(players[i]) for i in lessons], list(lessons.values()))
+            for i, (slope, numbers) in zip(lessons, taught, strict=True):
                 try:
-                    numbers = {"discriminator_loss": d, "generator_loss": g, FLOPS: each}
-                    found[i] = self._answer(players[i], messages[i], slope, numbers, begin, len(models))
+                    found[i] = self._answer(players[i], messages[i], slope, numbers, begin, len(lessons))
                 except Exception as error:
                     found[i] = error
         return [found[i] for i in range(len(players))]
 
     def _met(self, players: Sequence[Player], message: Message) -> list[dict[str, float]]:
-        """Numbers of samples, and how steps are taken here: by rule, or by a short trial on twins that changes nobody."""
+        """Everybody's number of samples, and how steps are taken here."""
         model = gan(players[0])
-        choice = int(message.numbers["side_by_side"])
-        able = stackable(model.half("discriminator"))
-        if choice == 2 and not able:
-            raise ModelError('this discriminator cannot be stacked; set game.side_by_side to "loop"')
-        tried: dict[str, float] = {}
-        stacked = able and choice != 1
-        if choice == 3 and able:
-            tried = trial(model, players[0].space, min(len(players), 10))
-            stacked = tried["stacked_seconds"] < tried["loop_seconds"]
-        return [
-            {"samples": float(player.count), "batch": float(model.batch), "stacked": float(stacked), **tried}
-            for player in players
-        ]
+        way = chosen_way(model, players[0].space, int(message.numbers["side_by_side"]), len(players))
+        return [{"samples": float(player.count), "batch": float(model.batch), **way} for player in players]
 
-    def _lesson(self, player: Player, message: Message) -> _Lesson:
+    def _lesson(self, player: Player, message: Message) -> Lesson:
         """What one worker learns from in one iteration: its own real batch and what the server sent, checked."""
         model, iteration = gan(player), int(message.numbers["iteration"])
         sent = model.wire.check(message.samples()[SERVER], "batches of the server", complete=True)
@@ -372,10 +346,9 @@ class MdGan(Game):
             )
         images, classes = model.pixels(sent), model.labels(sent)
         own = player.own_batch(b, "real", iteration)
-        return _Lesson(
-            model.pixels(own), model.labels(own), images[-b:], None if classes is None else classes[-b:], images[:b],
-            None if classes is None else classes[:b],
-        )  # fmt: skip
+        fake = (images[-b:], None if classes is None else classes[-b:])
+        shown = (images[:b], None if classes is None else classes[:b])
+        return Lesson((model.pixels(own), model.labels(own)), fake, shown)
 
     def _answer(
         self, player: Player, message: Message, found: Tensor, numbers: dict[str, float], begin: float, among: int = 1
@@ -446,19 +419,6 @@ class MdGan(Game):
 _FEEDBACK = "feedback"
 
 
-class _Lesson:
-    """One worker's batches in one iteration: real, X^(d) to learn from, X^(g) for feedback."""
-
-    __slots__ = ("classes", "fake", "fake_classes", "images", "real", "real_classes")
-
-    def __init__(
-        self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None, images: Tensor,
-        classes: Tensor | None,
-    ) -> None:  # fmt: skip
-        self.real, self.real_classes, self.fake = real, real_classes, fake
-        self.fake_classes, self.images, self.classes = fake_classes, images, classes
-
-
 def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, str]:
     """A uniformly drawn permutation without fixed points: to whom each sends.
 
@@ -479,7 +439,3 @@ def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, s
 def feedback_part(found: Tensor) -> Samples:
     """Feedback as a part of a message: one number per entry of the batch."""
     return Space({_FEEDBACK: Variable(kind="real", shape=tuple(found.shape[1:]))}).samples(**{_FEEDBACK: found})
-
-
-def _stacked(classes: Sequence[Tensor | None]) -> Tensor | None:
-    return None if classes[0] is None else torch.stack([c for c in classes if c is not None])

@@ -7,12 +7,14 @@ step, reads or changes the stack, and nothing is kept twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from coplay.models.acgan import Acgan
+from coplay.models.acgan import Acgan, counted
+from coplay.models.neural import FLOPS
 
 
 class _Linear(torch.autograd.Function):
@@ -97,3 +99,52 @@ class Stack:
         losses = self.models[0].generator_loss(self.judge(images, frozen=True), classes)
         (found,) = torch.autograd.grad(losses.sum(), images)
         return found, losses.detach().mean(-1)
+
+
+Batch = tuple[Tensor, Tensor | None]
+"""Images of shape (b, *shape) in the variable's range, and their classes of shape (b,), if there are any."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What one discriminator gets in one iteration.
+
+    Args:
+        real: A batch of its own data.
+        fake: X^(d), to learn from.
+        shown: X^(g), to give feedback on.
+    """
+
+    real: Batch
+    fake: Batch
+    shown: Batch
+
+
+def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, float]]:
+    """L steps on the lesson, then F for what is shown; with both losses and the operations it took."""
+    with counted(model, "feedback") as flops:
+        for _ in range(model.discriminator_steps):
+            loss = model.learn_to_judge(*lesson.real, *lesson.fake)
+        found, own = model.feedback(*lesson.shown)
+    return found, {"discriminator_loss": loss, "generator_loss": own, FLOPS: flops[0]}
+
+
+def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> list[tuple[Tensor, dict[str, float]]]:
+    """The same for several models of equal settings, as one product over all."""
+    stack = Stack.of(models)
+    real, fake, shown = (_joined([getattr(lesson, name) for lesson in lessons]) for name in ("real", "fake", "shown"))
+    with counted(models[0], f"feedback of {len(models)}") as flops:
+        for _ in range(models[0].discriminator_steps):
+            losses = stack.learn_to_judge(*real, *fake)
+        found, own = stack.feedback(*shown)
+    each = flops[0] / len(models)
+    return [
+        (slope, {"discriminator_loss": d, "generator_loss": g, FLOPS: each})
+        for slope, d, g in zip(found, losses.tolist(), own.tolist(), strict=True)
+    ]
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    """Images (N, b, *shape) and classes (N, b)."""
+    classes = [c for _, c in batches if c is not None]
+    return torch.stack([images for images, _ in batches]), torch.stack(classes) if classes else None
