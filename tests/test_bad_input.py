@@ -428,6 +428,11 @@ def flat_discriminator(classes, shape):
     return torch.nn.Sequential(torch.nn.Linear(math.prod(shape), 1 + classes))
 
 
+def forgetful_discriminator(classes, shape):
+    net = flat_discriminator(classes, shape)
+    return torch.nn.Sequential(torch.nn.Flatten(-len(shape)), torch.nn.Dropout(0.3), net)
+
+
 def unstackable_discriminator(classes, shape):
     n = math.prod(shape)
     return torch.nn.Sequential(
@@ -477,6 +482,7 @@ def network(half, function):
             ["'north'", "the discriminator gives (1,) logits", "1 for real or generated and 10 for the classes"],
         ),
         ([network("discriminator", "flat_discriminator")], ["'north'", "networks do not fit an image of shape (8, 8)"]),
+        ([network("discriminator", "forgetful_discriminator")], ["'north'", "has dropout (1)", "would not repeat"]),
         ([network("discriminator", "none_such")], ["'north'", "cannot import the network", "none_such"]),
         ([network("generator", "network")], ["'north'", "do not fit an image of shape (8, 8)", "positional argument"]),
         (
@@ -565,4 +571,3 @@ def test_a_run_whose_players_have_all_left_ends_well(run, tmp_path):
     rows = Result.load(tmp_path / "out").main.rows
     assert [set(row.get("lost", {})) for row in rows] == [set(), {"south"}, set(), {"north"}]
     assert main(["resume", str(tmp_path / "out")]) == 0
-    assert main(["report", str(tmp_path / "out")]) == 0

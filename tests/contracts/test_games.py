@@ -180,6 +180,16 @@ class TestGame:
             assert set(row["players"]) - set(game.seats) == ({"p0", "p2"} if round == 2 else {"p0", "p1", "p2"})
         engine.close()
 
+    def test_a_seat_that_is_late_ends_the_game_by_name(self, name):
+        game = find("game", name).model_validate(find("game", name).tiny().model_dump() | {"on_lost": "continue"})
+        for seat in game.seats:
+            engine, state, _ = seated(game)
+            state, _ = game.play(engine, state, 1)
+            engine._slow = seat
+            with pytest.raises(PlayerError, match=f"player '{seat}' failed at .* in round 2: too slow"):
+                game.play(engine, state, 2)
+            engine.close()
+
     @pytest.mark.parametrize("rounds", [2, 3])
     def test_resumed_game_ends_as_the_undisturbed_one(self, name, rounds, tmp_path, small_config):
         """Two steps a round; what happens every few epochs happens after steps 3 and 6: cut between, and right after."""

@@ -61,6 +61,13 @@ def test_the_cnn_pairs_have_the_papers_shapes():
         assert not stackable(model.half("discriminator"))
 
 
+def test_a_class_enters_as_noise_times_its_vector():
+    net = ready().half("generator")
+    noise, classes = torch.randn(5, 3, generator=stream(1)), torch.tensor([2, 0, 1, 1, 2])
+    expected = net.body(torch.stack([z * net.by_class.weight[c] for z, c in zip(noise, classes, strict=True)]))
+    assert torch.allclose(net(noise, classes), expected)
+
+
 def test_minibatch_discrimination_by_hand():
     with isolated_seed(1):
         layer = MinibatchDiscrimination(3, kernels=2, size=4).double()
@@ -234,7 +241,7 @@ def test_whatever_changes_a_stacked_model_changes_the_stack():
     assert Stack.of(models) is stack
     assert consistent(stack)
     kept, part = models[0].state_dict(), models[1].export(["discriminator"], moments=True)
-    before = {key: value.clone() for key, value in kept.items()}
+    before, sent = {key: value.clone() for key, value in kept.items()}, part.clone()
     stack.learn_to_judge(real, rc, fake, fc)
     assert all(torch.equal(kept[key], before[key]) for key in kept), "what was saved or sent is a copy"
     models[0].load_state_dict(kept)
@@ -250,6 +257,9 @@ def test_whatever_changes_a_stacked_model_changes_the_stack():
     again = Stack.of(models)
     assert again is not stack
     assert consistent(again)
+    again.learn_to_judge(real, rc, fake, fc)
+    assert all(torch.equal(kept[key], before[key]) for key in kept), "what was taken is a copy"
+    assert all(torch.equal(part[key], sent[key]) for key in sent.keys())
 
 
 def test_chains_of_other_layers_are_not_stacked():

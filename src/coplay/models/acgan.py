@@ -165,6 +165,12 @@ class Acgan(LocalModel):
             net = make(self.classes, self.shape)
         if not isinstance(net, nn.Module):
             raise ModelError(f"the {half} is no torch.nn.Module but {type(net).__name__}")
+        dropout = [name for name, layer in net.named_modules() if isinstance(layer, nn.modules.dropout._DropoutNd)]
+        if dropout:
+            raise ModelError(
+                f"the {half} has dropout ({dropout[0]}), which draws from torch's global generator, so that a run would not repeat; "
+                "leave it out"
+            )
         return net
 
     def half(self, name: Half) -> nn.Module:
