@@ -168,7 +168,7 @@ class Acgan(LocalModel):
         dropout = [name for name, layer in net.named_modules() if isinstance(layer, nn.modules.dropout._DropoutNd)]
         if dropout:
             raise ModelError(
-                f"the {half} has dropout ({dropout[0]}), which draws from torch's global generator, so that a run would not repeat; "
+                f"the {half} has dropout ({dropout[0]}), which draws from torch's global generator, so a run would not repeat; "
                 "leave it out"
             )
         return net
