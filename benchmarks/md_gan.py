@@ -114,6 +114,7 @@ def coplays(network: str, workers: int, b: int) -> Callable[[int], None]:
 def role(kind: str, network: str, b: int) -> None:
     """Peak memory of one role alone at N = 10, in bytes above what the imports take."""
     x, y = images(b)
+    common.peak_bytes()
     before = common.peak_bytes()
     model = Acgan(network=network, batch=b, average=0.0)
     model.setup(SPACE, 1)

@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
+from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.errors import ConfigError, ModelError, PlayerError
@@ -39,7 +40,7 @@ from coplay.models.gan_networks import stackable
 from coplay.models.neural import FLOPS
 from coplay.models.stack import Lesson, feedback_alone, feedback_together
 from coplay.player import Player
-from coplay.space import Samples, Space, Variable, join
+from coplay.space import Samples, join
 from coplay.streams import stream
 
 
@@ -438,4 +439,4 @@ def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, s
 
 def feedback_part(found: Tensor) -> Samples:
     """Feedback as a part of a message: one number per entry of the batch."""
-    return Space({_FEEDBACK: Variable(kind="real", shape=tuple(found.shape[1:]))}).samples(**{_FEEDBACK: found})
+    return TensorDict({_FEEDBACK: found}, batch_size=[len(found)])

@@ -98,6 +98,7 @@ class Acgan(LocalModel):
     average: float = Field(default=0.999, ge=0, lt=1)
 
     _space: Space = PrivateAttr()
+    _wire: Space = PrivateAttr()
     _seed: int = PrivateAttr(default=0)
     _image: str = PrivateAttr(default="")
     _class: str | None = PrivateAttr(default=None)
@@ -115,6 +116,9 @@ class Acgan(LocalModel):
         """Note the variables; a half is built when it is first used."""
         self._space, self._seed = space, seed
         self._image, self._class = _image_and_class(space)
+        low, high = space[self._image].range
+        image = Variable(kind="real", shape=self.shape, low=low, high=high)
+        self._wire = Space({name: image if name == self._image else space[name] for name in space})
         self._halves, self._optimisers, self._mean, self._step, self._stack = {}, {}, [], 0, None
         self._flops = {}
         self._seen = torch.zeros(self.classes, dtype=torch.float64)
@@ -216,9 +220,7 @@ class Acgan(LocalModel):
     @property
     def wire(self) -> Space:
         """The space of generated batches on their way to a discriminator: as the samples', but a bit is a number in [0, 1]."""
-        low, high = self._space[self._image].range
-        image = Variable(kind="real", shape=self.shape, low=low, high=high)
-        return Space({name: image if name == self._image else self._space[name] for name in self._space})
+        return self._wire
 
     # ------------------------------------------------------------------------------------ one step of either side
 

@@ -6,12 +6,15 @@ step, reads or changes the stack, and nothing is kept twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from coplay.models.acgan import Acgan, counted
 from coplay.models.neural import FLOPS
@@ -85,13 +88,32 @@ class Stack:
         losses = self.models[0].discriminator_loss(logits[:, :b], real_classes, logits[:, b:], fake_classes)
         slopes = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
         parts = [slope.unbind() for slope in slopes]
-        for i, (model, own) in enumerate(zip(self.models, self.own, strict=True)):
-            for p, part in zip(own, parts, strict=True):
-                p.grad = part[i]
-            model.optimiser("discriminator").step()
-            for p in own:
-                p.grad = None
+        self._descend([[part[i] for part in parts] for i in range(len(self.models))])
         return losses.detach()
+
+    def _descend(self, slopes: Sequence[Sequence[Tensor]]) -> None:
+        """One step of every model's own Adam; those that have a state take it in a single call, to the same bits."""
+        ready: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
+        for model, own, its in zip(self.models, self.own, slopes, strict=True):
+            optimiser = model.optimiser("discriminator")
+            if all(p in optimiser.state for p in own):
+                ready += [(p, slope, optimiser.state[p]) for p, slope in zip(own, its, strict=True)]
+                continue
+            for p, slope in zip(own, its, strict=True):
+                p.grad = slope
+            optimiser.step()
+            optimiser.zero_grad()
+        if ready:
+            group = self.models[0].optimiser("discriminator").param_groups[0]
+            means, squares, steps = (
+                [state[name] for _, _, state in ready] for name in ("exp_avg", "exp_avg_sq", "step")
+            )
+            with torch.no_grad():
+                adam(
+                    [p for p, _, _ in ready], [slope for _, slope, _ in ready], means, squares, [], steps, foreach=False,
+                    fused=True, amsgrad=False, maximize=False, beta1=group["betas"][0], beta2=group["betas"][1],
+                    lr=group["lr"], weight_decay=0.0, eps=group["eps"],
+                )  # fmt: skip
 
     def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """Every worker's F = ∂ΣB̃/∂x, shape (N, b, *shape), and its mean B̃, shape (N,)."""
@@ -100,6 +122,8 @@ class Stack:
         (found,) = torch.autograd.grad(losses.sum(), images)
         return found, losses.detach().mean(-1)
 
+
+_MOST = 10  # more gain nothing, and gradients beyond 32 MiB would be new pages every time
 
 Batch = tuple[Tensor, Tensor | None]
 """Images of shape (b, *shape) in the variable's range, and their classes of shape (b,), if there are any."""
@@ -130,7 +154,11 @@ def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, floa
 
 
 def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> list[tuple[Tensor, dict[str, float]]]:
-    """The same for several models of equal settings, as one product over all."""
+    """The same for several models of equal settings, as one product over all, or over up to ten at a time."""
+    if len(models) > _MOST:
+        parts = math.ceil(len(models) / _MOST)
+        ends = [len(models) * part // parts for part in range(parts + 1)]
+        return [one for a, b in pairwise(ends) for one in feedback_together(models[a:b], lessons[a:b])]
     stack = Stack.of(models)
     real, fake, shown = (_joined([getattr(lesson, name) for lesson in lessons]) for name in ("real", "fake", "shown"))
     with counted(models[0], f"feedback of {len(models)}") as flops:
