@@ -25,7 +25,7 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     try:
         return player.serve(message) or game.serve(player, message)
     except Exception as error:
-        return _lost(player, message, error)
+        return failed(player, message, error)
 
 
 def answer_all(game: Game, players: Sequence[Player], messages: Sequence[Message]) -> list[Message | PlayerLost]:
@@ -33,11 +33,11 @@ def answer_all(game: Game, players: Sequence[Player], messages: Sequence[Message
     try:
         together = game.serve_together(players, messages)
     except Exception as error:
-        return [_lost(player, message, error) for player, message in zip(players, messages, strict=True)]
+        return [failed(player, message, error) for player, message in zip(players, messages, strict=True)]
     if together is None:
         return [answer(game, player, message) for player, message in zip(players, messages, strict=True)]
     return [
-        _lost(player, message, found) if isinstance(found, Exception) else found
+        failed(player, message, found) if isinstance(found, Exception) else found
         for player, message, found in zip(players, messages, together, strict=True)
     ]
 
@@ -49,13 +49,16 @@ def grouped(players: Sequence[T], groups: int) -> list[list[T]]:
         >>> grouped(["a", "b", "c"], 2), grouped(["a"], 2)
         ([['a', 'b'], ['c']], [['a']])
     """
+    if not players:
+        return []
     count = min(groups, len(players))
     sizes = [len(players) // count + (g < len(players) % count) for g in range(count)]
     starts = [sum(sizes[:g]) for g in range(count)]
     return [list(players[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
 
 
-def _lost(player: Player, message: Message, error: Exception) -> PlayerLost:
+def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
+    """What stands in for an answer that failed; the traceback stays in the player's own folder."""
     where = f"{message.action}, round {message.round}"
     player.note_error(where, "".join(traceback.format_exception(error)))
     reason = str(error) if str(error) else type(error).__name__

@@ -43,9 +43,7 @@ class Local(Engine):
     def seat(self, players: Sequence[Player], game: Game) -> None:
         """Take the players; torch is set to ``threads`` until :meth:`close`."""
         self._players, self._game = {player.name: player for player in players}, game
-        self._groups = (
-            [{player.name for player in group} for group in grouped(list(players), self.groups)] if players else []
-        )
+        self._groups = [{player.name for player in group} for group in grouped(list(players), self.groups)]
         if self._threads_before is None:
             self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)

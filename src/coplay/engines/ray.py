@@ -1,8 +1,8 @@
 """Players in processes of their own, on this machine or over a cluster, by Ray (the extra ``coplay[ray]``).
 
 Every process, a plain Ray actor, holds a group of players; a game's messages for one group travel as one call. What travels is
-numpy. Parts of more than 100 KiB stay in the object store of the node that made them and go from player to player by
-reference, past the coordinator.
+numpy. Parts of more than 100 KiB stay in the object store of the node that made them and go from process to process by
+reference, past the coordinator. The coordinator owns them, so they outlive the process that made them.
 
 A process that dies is answered for by :class:`PlayerLost`, and the game's own rule says what follows. With a ``deadline``,
 who is late is left out of this round by :class:`PlayerLate`; each answer belongs to its own call, so a late one can never be
@@ -14,34 +14,43 @@ protected and what is not. A run's folder must be reachable by every node, since
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import gc
 import os
+import signal
+import socket
+import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 from tensordict import TensorDict
 
-from coplay.engines.base import Engine, answer_all, grouped
-from coplay.errors import EngineError
+from coplay.engines.base import Engine, answer_all, failed, grouped
+from coplay.errors import EngineError, PartLostError
 from coplay.games.base import Game
 from coplay.memory import keep_freed_memory
-from coplay.message import Message, Part, PlayerLate, PlayerLost, part_bytes, part_count
-from coplay.models.base import LocalModel
+from coplay.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost, part_bytes, part_count
 from coplay.player import Player
 from coplay.space import Samples, Space, tensors
 from coplay.streams import single_pools
 
 _INLINE = 100 * 1024  # Ray sends smaller values with the call, which is faster, and stores larger ones
-_NAMESPACE = "coplay"  # marks a local cluster as one that coplay started
+_NAMESPACE = "coplay"  # marks a connection as one that coplay made
+_STORE = 256 * 2**20  # bytes that parts in flight may take on a local cluster before they go to disk
+_KNOCK_SECONDS, _REACH_SECONDS = 5.0, 20.0
 
 Arrays = dict[str, np.ndarray]
+
+_resting: list[tuple[Any, Any]] = []
+"""Processes of a game that is over, for the next, and what they were started with."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +60,24 @@ class Stored:
     size_bytes: int
     count: int
     ref: Any
+    place: int
 
     def fetch(self) -> Samples:
         """Bring it here."""
-        import ray
+        found = _fetched([self.ref])
+        if not found:
+            raise PartLostError("a payload part went down with the node that held it")
+        return _samples(found[self.ref][self.place])
 
-        return _samples(ray.get(self.ref))
+
+@dataclass(frozen=True)
+class _Kept:
+    """In an answer on its way: the part is the call's return value for this group, at this place."""
+
+    size_bytes: int
+    count: int
+    group: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +87,7 @@ class _Seat:
     name: str
     space: Space
     data: Arrays
-    model: LocalModel
+    model: Any
     seed: int
     home: Path | None
 
@@ -77,11 +98,12 @@ class Ray(Engine):
     Args:
         processes: How many; players are dealt out in order, in groups of about equal size, the game's own seats last.
         threads: Threads that torch and scikit-learn use in each.
-        address: Of an existing cluster, ``"auto"`` or ``"ray://host:port"`` or ``"host:port"``; without one a local cluster is
-            started that listens on this machine only.
-        deadline: Seconds that a player has to answer in play; none without. The first answer has no deadline, since processes
-            take time to start.
-        on_late: Who misses the deadline is left out of this round (``"drop"``), or lost (``"fail"``).
+        address: ``"host:port"`` of an existing cluster to which this machine belongs; without one a local cluster is started
+            that listens on this machine only.
+        deadline: Seconds that a process has to answer a request in play; none without. Measuring and checkpoints wait for
+            everybody, and so does a process's first answer, since it takes time to start.
+        on_late: Who misses the deadline is left out of this round (``"drop"``), or lost (``"fail"``). It is asked again once it
+            has worked off what it was late with; all players of a process are late together.
         restart: Whether a process that died is started again, on any node, with its players' last checkpoint; they miss the
             round in which it happened.
         keep_memory: Whether the processes keep freed memory, which is faster.
@@ -103,11 +125,23 @@ class Ray(Engine):
 
     _actors: list[Any] = PrivateAttr(default_factory=list)
     _seats: list[list[_Seat]] = PrivateAttr(default_factory=list)
-    _dead: dict[int, str] = PrivateAttr(default_factory=dict)
     _group_of: dict[str, int] = PrivateAttr(default_factory=dict)
-    _answered: set[int] = PrivateAttr(default_factory=set)
-    _saved: dict[int, int] = PrivateAttr(default_factory=dict)
     _game: Game | None = PrivateAttr(default=None)
+    _dead: dict[int, str] = PrivateAttr(default_factory=dict)
+    _answered: set[int] = PrivateAttr(default_factory=set)
+    _restarted: set[int] = PrivateAttr(default_factory=set)
+    _overdue: dict[int, tuple[Any, str]] = PrivateAttr(default_factory=dict)
+    _saved: dict[str, int] = PrivateAttr(default_factory=dict)
+    _calm: bool = PrivateAttr(default=False)
+
+    @field_validator("address")
+    @classmethod
+    def _a_place(cls, address: str | None) -> str | None:
+        if address is not None and _parsed(address) is None:
+            raise ValueError(f"expected 'host:port' of a cluster to which this machine belongs, got {address!r}")
+        return address
+
+    # ------------------------------------------------------------------------------------------ processes come and go
 
     def seat(self, players: Sequence[Player], game: Game) -> None:
         """Start the processes and make the players there.
@@ -120,114 +154,196 @@ class Ray(Engine):
         self._connect(ray)
         self._game = game
         groups = grouped(list(players), self.processes)
-        self._seats = [[_seat(player) for player in group] for group in groups]
         self._group_of = {player.name: g for g, group in enumerate(groups) for player in group}
-        self._actors = [self._start(ray, seats) for seats in self._seats]
+        self._seats = [[_seat(player) for player in group] for group in groups]
         try:
-            ray.get([actor.ready.remote() for actor in self._actors], timeout=self.start_seconds)
+            started = [self._start(ray, g) for g in range(len(groups))]
+            self._actors = [actor for actor, _ in started]
+            ray.get([ready for _, ready in started], timeout=self.start_seconds)
+        except ray.exceptions.GetTimeoutError as error:
+            free = ray.available_resources().get("CPU", 0)
+            self._end()
+            raise EngineError(
+                f"{len(groups)} processes with {self.threads} CPUs each did not start within {self.start_seconds:g} s; "
+                f"{free:g} CPUs of the cluster are free now. Take fewer processes, or set engine.start_seconds higher"
+            ) from error
         except Exception as error:
-            self.close()
-            raise EngineError(f"a player's process did not start: {_first_line(error)}") from error
+            self._end()
+            raise EngineError(f"a player's process did not start: {_why(error)}") from error
+        self._calm = True
 
     def _connect(self, ray: Any) -> None:
         if ray.is_initialized():
             return
+        _resting.clear()
+        common = {"namespace": _NAMESPACE, "log_to_driver": False, "logging_level": "error"}
         try:
-            if self.address:
-                ray.init(address=self.address, namespace=_NAMESPACE, log_to_driver=False, logging_level="error")
-            else:
-                ray.init(
-                    num_cpus=max(self.processes, os.cpu_count() or 1),
-                    include_dashboard=False,
-                    object_store_memory=256 * 2**20,
-                    namespace=_NAMESPACE,
-                    log_to_driver=False,
-                    logging_level="error",
-                )
+            with _own_sigterm():
+                if self.address:
+                    with _loopback(ray) if _only_here(ray, self.address) else contextlib.nullcontext():
+                        _reach(self.address)
+                        ray.init(self.address, **common)
+                else:
+                    with _loopback(ray):  # no CPUs: processes are counted here, and no idle ones are kept ready
+                        ray.init("local", num_cpus=0, include_dashboard=False, object_store_memory=_STORE, **common)
+                    _hasten_the_end(ray)
         except Exception as error:
-            where = f"the cluster at {self.address!r}" if self.address else "a local cluster"
-            raise EngineError(f"cannot reach {where}: {_first_line(error)}") from error
+            where = f"the cluster at {self.address}" if self.address else "a local cluster"
+            raise EngineError(f"cannot reach {where}: {_why(error)}") from error
+        with contextlib.suppress(AttributeError):
+            ray._private.worker._worker_logs_enabled = False  # who died is told in the row, not on standard output
 
-    def _start(self, ray: Any, seats: list[_Seat]) -> Any:
-        path = os.pathsep.join(place for place in sys.path if place)
+    def _start(self, ray: Any, g: int) -> tuple[Any, Any]:
+        """A process with the players of group g, and what is there once they are ready."""
+        actor = self._rested(ray) or ray.remote(_Group).options(**self._options()).remote(
+            self.threads, self.keep_memory
+        )
+        saved = {seat.name: self._saved[seat.name] for seat in self._seats[g] if seat.name in self._saved}
+        seats = ray.put(self._seats[g])
+        return actor, actor.sit.remote(seats, saved, self._group_of, len(self._seats), self._game)
+
+    def _options(self) -> dict[str, Any]:
         environment = {
-            "PYTHONPATH": path,
-            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(self.threads)),
+            "PYTHONPATH": os.pathsep.join(place for place in sys.path if place),  # a model may lie beside the config
+            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads)),
         }
-        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
-        if self.address:
-            options |= {"num_cpus": self.threads, "scheduling_strategy": "SPREAD"}
-        actor = ray.remote(_Group).options(runtime_env={"env_vars": environment}, **options)
-        return actor.remote(ray.put(seats), self._game, self.threads, self.keep_memory)
+        place = {"num_cpus": self.threads, "scheduling_strategy": "SPREAD"} if self.address else {"num_cpus": 0}
+        return {"runtime_env": {"env_vars": environment}, "max_restarts": 0, "max_task_retries": 0, **place}
+
+    def _rested(self, ray: Any) -> Any:
+        """A process of the game before, which has nothing to load any more; None if there is none."""
+        while _resting:
+            actor, kind = _resting.pop()
+            with contextlib.suppress(ray.exceptions.RayError):  # it may have died meanwhile
+                if kind == self._kind(ray) and ray.get(actor.ready.remote(), timeout=_KNOCK_SECONDS):
+                    return actor
+            ray.kill(actor)
+        return None
+
+    def _kind(self, ray: Any) -> Any:
+        """What a process must have been started with to do for another game."""
+        return ray.get_runtime_context().get_worker_id(), self.address, self.keep_memory, self._options()
+
+    def _died(self, ray: Any, g: int, messages: Sequence[Message], error: Exception) -> list[PlayerLost]:
+        """A process is gone: its players are lost, or, started again, late."""
+        reason = f"its process died ({_why(error)})"
+        ray.kill(self._actors[g])
+        self._answered.discard(g)
+        self._overdue.pop(g, None)
+        if not self.restart or g in self._restarted:  # who dies before its first answer would do so for ever
+            self._dead[g] = reason
+            return [_died(message, reason) for message in messages]
+        self._restarted.add(g)
+        self._actors[g], _ = self._start(ray, g)
+        late: list[PlayerLost] = []
+        for m in messages:
+            since = f"the checkpoint of round {self._saved[m.receiver]}" if m.receiver in self._saved else "its start"
+            late.append(PlayerLate(m.receiver, m.action, m.round, f"{reason} and was started again from {since}"))
+        return late
+
+    def close(self) -> None:
+        """Let the players go; their processes and a local cluster stay for the run's next game, until :meth:`finish`."""
+        ray = sys.modules.get("ray")
+        if self._calm and ray is not None and ray.is_initialized():
+            for g in [g for g in range(len(self._actors)) if g not in self._dead and g not in self._overdue]:
+                self._actors[g].leave.remote()
+                _resting.append((self._actors[g], self._kind(ray)))
+                self._dead[g] = "the game is over"
+        self._end()
+
+    def _end(self) -> None:
+        """End the processes that are not at rest, and forget the game."""
+        ray = sys.modules.get("ray")
+        if ray is not None and ray.is_initialized():
+            for g in [g for g in range(len(self._actors)) if g not in self._dead]:
+                ray.kill(self._actors[g])
+        self._actors, self._seats, self._group_of, self._game, self._calm = [], [], {}, None, False
+        self._dead, self._answered, self._restarted, self._overdue, self._saved = {}, set(), set(), {}, {}
+
+    def finish(self) -> None:
+        """End all processes and leave the cluster, if coplay joined it; a local one ends."""
+        ray = sys.modules.get("ray")
+        if ray is not None and ray.is_initialized():
+            for actor, _ in _resting:
+                ray.kill(actor)
+            if ray.get_runtime_context().namespace == _NAMESPACE:
+                ray.shutdown()
+        _resting.clear()
+
+    # ------------------------------------------------------------------------------------------------ messages travel
 
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
         """One call per process; answers in the order of the messages."""
-        ray = _ray()
         if self._game is None:
             raise RuntimeError("seat the players before asking them")
         by_group: dict[int, list[int]] = {}
         for i, message in enumerate(messages):
             by_group.setdefault(self._group_of[message.receiver], []).append(i)
-        found: dict[int, Message | PlayerLost] = {}
-        calls: dict[Any, int] = {}
-        for g, places in by_group.items():
-            if g in self._dead:
-                found |= {i: _lost(messages[i], self._dead[g]) for i in places}
-            else:
-                calls[self._actors[g].serve.remote([_encode(messages[i]) for i in places])] = g
-        timed = self.deadline is not None and purpose.partition("/")[0] == "exchange"
-        end = time.monotonic() + (self.deadline or 0.0)
-        for call, g in calls.items():
-            places = by_group[g]
-            patient = not timed or g not in self._answered
-            try:
-                answers = ray.get(call, timeout=None if patient else max(0.0, end - time.monotonic()))
-            except ray.exceptions.GetTimeoutError:
-                found |= {i: self._too_late(messages[i]) for i in places}
-            except ray.exceptions.RayError as error:
-                found |= dict(zip(places, self._died(ray, g, [messages[i] for i in places], error), strict=True))
-            else:
-                self._answered.add(g)
-                found |= dict(zip(places, map(_decode, answers), strict=True))
-                if messages[places[0]].action == "save":
-                    self._saved[g] = messages[places[0]].round
+        self._calm = False  # if this is cut short, nobody knows what the processes are at
+        answers = self._call(_ray(), {g: [messages[i] for i in places] for g, places in by_group.items()}, purpose)
+        self._calm = True
+        found = {i: reply for g, places in by_group.items() for i, reply in zip(places, answers[g], strict=True)}
         return [found[i] for i in range(len(messages))]
 
-    def _too_late(self, message: Message) -> PlayerLost:
-        reason = f"no answer within {self.deadline:g} s"
+    def _call(
+        self, ray: Any, asked: Mapping[int, Sequence[Message]], purpose: str
+    ) -> dict[int, Sequence[Message | PlayerLost]]:
+        """The answers by group."""
+        timed = self.deadline is not None and purpose.partition("/")[0] == "exchange"
+        busy = self._busy(ray, asked) if timed else {}
+        answers: dict[int, Sequence[Message | PlayerLost]] = {}
+        calls: dict[int, list[Any]] = {}
+        put: dict[int, Stored] = {}  # one part for several receivers is stored once
+        for g, messages in asked.items():
+            if g in self._dead:
+                answers[g] = [_died(message, self._dead[g]) for message in messages]
+            elif g in busy:
+                answers[g] = [self._too_late(message, busy[g]) for message in messages]
+            else:
+                serve = self._actors[g].serve.options(num_returns=len(self._seats) + 2)
+                calls[g] = serve.remote([_packed(ray, message, put) for message in messages])
+        end = time.monotonic() + self.deadline if timed and self.deadline else None
+        for g, returned in calls.items():
+            answers[g] = self._collect(ray, g, asked[g], returned, end if g in self._answered else None)
+        return answers
+
+    def _busy(self, ray: Any, asked: Collection[int]) -> dict[int, str]:
+        """Which processes still work on something they were late with, and on what.
+
+        More work would only make them later. Nobody waits for them, unless there is nobody else to wait for.
+        """
+        overdue = {g: self._overdue[g] for g in asked if g in self._overdue}
+        if overdue:
+            alone = all(g in overdue or g in self._dead for g in asked)
+            calls = [call for call, _ in overdue.values()]
+            done, _ = ray.wait(calls, num_returns=len(calls), timeout=self.deadline if alone else 0, fetch_local=False)
+            for g in [g for g, (call, _) in overdue.items() if call in done]:
+                del self._overdue[g]
+        return {g: f"still busy with {what}" for g, (_, what) in overdue.items() if g in self._overdue}
+
+    def _collect(
+        self, ray: Any, g: int, messages: Sequence[Message], returned: Sequence[Any], end: float | None
+    ) -> Sequence[Message | PlayerLost]:
+        """What came of one call; ``end`` is the moment after which its answer is late."""
+        try:
+            replies = ray.get(returned[0], timeout=None if end is None else max(0.0, end - time.monotonic()))
+        except ray.exceptions.GetTimeoutError:
+            self._overdue[g] = (returned[0], f"{messages[0].action} of round {messages[0].round}")
+            return [self._too_late(message, f"no answer within {self.deadline:g} s") for message in messages]
+        except ray.exceptions.RayTaskError as error:  # the call failed, the process lives
+            return [PlayerLost(m.receiver, m.action, m.round, _why(error)) for m in messages]
+        except ray.exceptions.RayError as error:
+            return self._died(ray, g, messages, error)
+        self._answered.add(g)
+        self._restarted.discard(g)
+        for reply in replies:
+            if isinstance(reply, Message) and reply.action in ("save", "restore"):
+                self._saved[reply.sender] = reply.round
+        return [_unpacked(reply, returned[1:]) if isinstance(reply, Message) else reply for reply in replies]
+
+    def _too_late(self, message: Message, reason: str) -> PlayerLost:
         kind = PlayerLate if self.on_late == "drop" else PlayerLost
         return kind(message.receiver, message.action, message.round, reason)
-
-    def _died(self, ray: Any, g: int, messages: list[Message], error: Exception) -> list[PlayerLost]:
-        """A process is gone: its players are lost, or, started again, late."""
-        reason = f"its process died ({_first_line(error)})"
-        ray.kill(self._actors[g])
-        if not self.restart:
-            self._dead[g] = reason
-            return [_lost(message, reason) for message in messages]
-        self._actors[g] = self._start(ray, self._seats[g])
-        self._answered.discard(g)
-        since = "from its start"
-        if g in self._saved:
-            since = f"from the checkpoint of round {self._saved[g]}"
-            restores = [Message("restore", "coordinator", seat.name, self._saved[g]) for seat in self._seats[g]]
-            self._actors[g].serve.remote([_encode(message) for message in restores])
-        return [PlayerLate(m.receiver, m.action, m.round, f"{reason} and was started again {since}") for m in messages]
-
-    def close(self) -> None:
-        """End the processes; a local cluster stays for the run's next game, until :meth:`finish`."""
-        if self._actors:
-            ray = _ray()
-            for actor in self._actors:
-                ray.kill(actor)
-        self._actors, self._seats, self._game = [], [], None
-        self._dead, self._group_of, self._answered, self._saved = {}, {}, set(), {}
-
-    def finish(self) -> None:
-        """Leave the cluster; a local one ends."""
-        ray = _ray()
-        if ray.is_initialized() and ray.get_runtime_context().namespace == _NAMESPACE:
-            ray.shutdown()
 
     @classmethod
     def tiny(cls) -> Self:
@@ -238,58 +354,131 @@ class Ray(Engine):
 class _Group:
     """The process's side: some players and the game that answers for them."""
 
-    def __init__(self, seats: list[_Seat], game: Game, threads: int, keep_memory: bool) -> None:
+    def __init__(self, threads: int, keep_memory: bool) -> None:
         if keep_memory:
             keep_freed_memory()
         torch.set_num_threads(threads)
-        self.game, self.threads = game, threads
-        self.players = {
-            seat.name: Player(seat.name, seat.space, _samples(seat.data), seat.model.fresh(), seat.seed, seat.home)
-            for seat in seats
-        }
+        self.threads = threads
+        self.leave()
 
     def ready(self) -> int:
         """The number of the process."""
         return os.getpid()
 
-    def serve(self, messages: list[Message]) -> list[Message | PlayerLost]:
-        """Answer what one call brings."""
-        asked = [replace(m, payload={name: _part(part) for name, part in m.payload.items()}) for m in messages]
-        with single_pools(self.threads):
-            found = answer_all(self.game, [self.players[message.receiver] for message in asked], asked)
-        stored: dict[int, Any] = {}  # one part for several receivers is stored once
-        return [_encode(reply, stored) if isinstance(reply, Message) else reply for reply in found]
+    def leave(self) -> None:
+        """Let the players go."""
+        self.players: dict[str, Player] = {}
+        self.fault: Exception | None = None
+        gc.collect()
+
+    def sit(
+        self, seats: Sequence[_Seat], saved: Mapping[str, int], group_of: Mapping[str, int], groups: int, game: Game
+    ) -> None:
+        """Make the players, with the checkpoints they have."""
+        self.group_of, self.groups, self.game = group_of, groups, game
+        try:
+            for seat in seats:
+                player = Player(seat.name, seat.space, _samples(seat.data), seat.model, seat.seed, seat.home)
+                self.players[seat.name] = player
+                if seat.name in saved:
+                    player.serve(Message("restore", COORDINATOR, seat.name, saved[seat.name]))
+        except Exception as error:
+            self.fault = error  # who started this process in the middle of a game does not wait for it
+            raise
+
+    def serve(self, messages: Sequence[Message]) -> list[Any]:
+        """Answer what one call brings.
+
+        Returns:
+            The answers, then for each group and for the coordinator the large parts that are meant for it.
+        """
+        if self.fault is not None:
+            raise self.fault
+        large: list[list[Arrays]] = [[] for _ in range(self.groups + 1)]
+        players = [self.players[message.receiver] for message in messages]
+        try:
+            asked = _received(messages)
+            with single_pools(self.threads):
+                found = answer_all(self.game, players, asked)
+            kept: dict[tuple[int, int], _Kept] = {}
+            replies = [self._sorted(r, large, kept) if isinstance(r, Message) else r for r in found]
+        except Exception as error:  # the way here or back failed, for all alike
+            replies = [failed(*both, error) for both in zip(players, messages, strict=True)]
+            large = [[] for _ in large]
+        return [replies, *large]
+
+    def _sorted(self, reply: Message, large: list[list[Arrays]], kept: dict[tuple[int, int], _Kept]) -> Message:
+        """An answer as it travels: small parts as numpy, large ones laid out for the group they are meant for."""
+        payload: dict[str, Any] = {}
+        for name, part in reply.payload.items():
+            assert isinstance(part, TensorDict)
+            g = self.group_of.get(name, self.groups)
+            if part_bytes(part) <= _INLINE:
+                payload[name] = _arrays(part)
+                continue
+            if (id(part), g) not in kept:  # one part for several of a group's players travels once
+                kept[id(part), g] = _Kept(part_bytes(part), part_count(part), g, len(large[g]))
+                large[g].append(_arrays(part))
+            payload[name] = kept[id(part), g]
+        return replace(reply, payload=payload)
 
 
-def _encode(message: Message, stored: dict[int, Any] | None = None) -> Message:
-    """A message as it travels: parts as numpy, or by reference where they are large and this is a player's process."""
+# ----------------------------------------------------------------------------------------------- parts and references
+
+
+def _packed(ray: Any, message: Message, put: dict[int, Stored]) -> Message:
+    """A request as it travels: references as they are, small parts as numpy, large ones stored once."""
     payload: dict[str, Any] = {}
     for name, part in message.payload.items():
         if not isinstance(part, TensorDict):
             payload[name] = part
-        elif stored is not None and part_bytes(part) > _INLINE:
-            if id(part) not in stored:
-                import ray
-
-                stored[id(part)] = Stored(part_bytes(part), part_count(part), ray.put(_arrays(part)))
-            payload[name] = stored[id(part)]
-        else:
+        elif part_bytes(part) <= _INLINE:
             payload[name] = _arrays(part)
+        else:
+            if id(part) not in put:
+                put[id(part)] = Stored(part_bytes(part), part_count(part), ray.put([_arrays(part)]), 0)
+            payload[name] = put[id(part)]
     return replace(message, payload=payload)
 
 
-def _decode(reply: Message | PlayerLost) -> Message | PlayerLost:
-    if isinstance(reply, PlayerLost):
-        return reply
-    parts: Mapping[str, Part] = {
-        name: part if isinstance(part, Stored) else _samples(part)  # type: ignore[arg-type]
-        for name, part in reply.payload.items()
-    }
-    return replace(reply, payload=parts)
+def _unpacked(reply: Message, large: Sequence[Any]) -> Message:
+    """An answer as the game sees it."""
+    payload: dict[str, Any] = {}
+    for name, part in reply.payload.items():
+        if isinstance(part, _Kept):
+            payload[name] = Stored(part.size_bytes, part.count, large[part.group], part.place)
+        else:
+            payload[name] = _samples(part)  # type: ignore[arg-type]
+    return replace(reply, payload=payload)
 
 
-def _part(part: Any) -> Samples:
-    return part.fetch() if isinstance(part, Stored) else _samples(part)
+def _received(messages: Sequence[Message]) -> list[Message]:
+    """Requests with everything brought here; a part that went down with its node is left out."""
+    parts: list[Any] = [part for message in messages for part in message.payload.values()]
+    stored = {(part.ref, part.place): part for part in parts if isinstance(part, Stored)}
+    values = _fetched(list({ref for ref, _ in stored}))
+    brought = {key: _samples(values[key[0]][key[1]]) for key in stored if key[0] in values}
+
+    def here(part: Any) -> Samples | None:
+        return brought.get((part.ref, part.place)) if isinstance(part, Stored) else _samples(part)
+
+    asked = []
+    for message in messages:
+        found = {name: here(part) for name, part in message.payload.items()}
+        asked.append(replace(message, payload={name: part for name, part in found.items() if part is not None}))
+    return asked
+
+
+def _fetched(refs: Sequence[Any]) -> dict[Any, list[Arrays]]:
+    """What references stand for; without those whose node is gone."""
+    import ray
+
+    if not refs:
+        return {}
+    try:
+        return dict(zip(refs, ray.get(list(refs)), strict=True))
+    except ray.exceptions.ObjectLostError:
+        return {} if len(refs) == 1 else {k: v for ref in refs for k, v in _fetched([ref]).items()}
 
 
 def _arrays(samples: Samples) -> Arrays:
@@ -303,29 +492,113 @@ def _samples(arrays: Arrays) -> Samples:
 
 
 def _seat(player: Player) -> _Seat:
+    home = None if player.home is None else player.home.absolute()  # a process may stand in another folder
     data = _arrays(player.private_data)
-    return _Seat(player.name, player.variables, data, player.model.fresh(), player.seed, player.home)
+    return _Seat(player.name, player.variables, data, player.model.fresh(), player.seed, home)
 
 
-def _lost(message: Message, reason: str) -> PlayerLost:
-    return PlayerLost(message.receiver, message.action, message.round, reason)
+def _died(message: Message, reason: str) -> PlayerDied:
+    return PlayerDied(message.receiver, message.action, message.round, reason)
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+# ------------------------------------------------------------------------------------------------------------ Ray itself
 
 
 def _ray() -> Any:
-    """Ray, bound to this machine and silent, if it is installed.
+    """Ray, silent, if it is installed.
 
     Raises:
         EngineError: It is not.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise EngineError("the engine 'ray' needs Ray, which is not installed: pip install 'coplay[ray]'")
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # binds a local cluster to loopback
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers; read when it is imported
+    try:
+        import ray
+    except ImportError as error:
+        raise EngineError("the engine 'ray' needs Ray, which is not installed: pip install 'coplay[ray]'") from error
     return ray
+
+
+@contextlib.contextmanager
+def _loopback(ray: Any) -> Iterator[None]:
+    """Let what is started here listen on this machine only; Ray has a switch for it, under a strange name."""
+    name, constants = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", ray._private.ray_constants
+    before, allowed = os.environ.get(name), constants.ENABLE_RAY_CLUSTER
+    os.environ[name], constants.ENABLE_RAY_CLUSTER = (
+        "0",
+        False,
+    )  # for what is started, and here, where it was read already
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = allowed
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _hasten_the_end(ray: Any) -> None:
+    """If this process is killed, its cluster dies with it, all but Ray's agents: they try for a minute to tell a dead head.
+
+    They do not where the node's log says that it ended on purpose, so it says so from the beginning.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        log = Path(ray._private.worker._global_node.get_logs_dir_path()) / "raylet.out"
+        with log.open("a") as file:
+            file.write("coplay: without its coordinator this node ends as if Raylet received SIGTERM\n")
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep our answer to SIGTERM, which ``ray.init`` takes away; without one of ours, Ray's is better than none."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _parsed(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdecimal() and "/" not in host else None
+
+
+def _only_here(ray: Any, address: str) -> bool:
+    """Whether a cluster is of those that listen on this machine only: for Ray, "localhost" is the machine's name outside."""
+    host, port = _parsed(address) or ("", 0)
+    if host not in ("localhost", "127.0.0.1", "::1"):
+        return False
+    try:
+        socket.create_connection((ray.util.get_node_ip_address(), port), _KNOCK_SECONDS).close()
+    except OSError:
+        return True
+    return False
+
+
+def _reach(address: str) -> None:
+    """See whether a cluster answers, in a process that can be given up: Ray would try for minutes.
+
+    Raises:
+        EngineError: None does.
+    """
+    try:
+        socket.create_connection(_parsed(address) or ("", 0), _KNOCK_SECONDS).close()
+    except OSError as error:
+        raise EngineError(f"nobody listens there ({error})") from error
+    probe = [sys.executable, "-c", "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1])", address]
+    try:
+        subprocess.run(probe, capture_output=True, check=True, timeout=_REACH_SECONDS)
+    except subprocess.SubprocessError as error:
+        raise EngineError(
+            "who listens there does not answer as the head of a Ray cluster; give the port of 'ray start --head --port', "
+            "and the same RAY_AUTH_MODE and TLS settings as there"
+        ) from error
+
+
+def _why(error: Exception) -> str:
+    """The line of an error of Ray's that says what happened: the first, or the last of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    if len(lines) > 1 and ("creation task" in lines[0] or "ray::" in lines[0]):
+        return lines[-1].removeprefix("coplay.errors.")
+    return lines[0] if isinstance(error, EngineError) else f"{type(error).__name__}: {lines[0]}"

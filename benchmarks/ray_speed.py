@@ -1,0 +1,213 @@
+"""Speed of the Ray engine against the local one, alternating; start-up; memory per process.
+
+python benchmarks/ray_speed.py               # writes benchmarks/results/ray_speed.json
+python benchmarks/ray_speed.py --quick       # two small cases, nothing written
+
+MD-GAN with the MLP pair on 28 x 28, discriminators swapping once an epoch of 1000 samples, and the game of four conv_hvae
+players. Every variant has a coordinator of its own and only one computes at a time. Memory is proportional (PSS): pages that
+processes share, such as libraries, count in parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import common
+import torch
+
+from coplay import Player, Space, Variable
+from coplay.engines.base import Engine
+from coplay.engines.local import Local
+from coplay.engines.ray import Ray
+from coplay.games.gans import SERVER
+from coplay.games.md_gan import MdGan
+from coplay.games.sample_exchange import SampleExchange
+from coplay.memory import keep_freed_memory
+from coplay.models.acgan import Acgan
+from coplay.models.conv_hvae import ConvHvae
+from coplay.streams import stream
+
+TURNS, SAMPLES = 6, 1000
+SPACE = Space(
+    {
+        "image": Variable(kind="real", shape=(28, 28), low=0, high=1),
+        "class": Variable(kind="categorical", classes=10),
+    }
+)
+BINARY = Space({"image": Variable(kind="binary", shape=(28, 28))})
+VARIANTS = {  # processes, threads of each; no process is the local engine
+    "local, 2 threads": (0, 2),
+    "ray, 2 processes x 1 thread": (2, 1),
+    "ray, 1 process x 2 threads": (1, 2),
+    "ray, 4 processes x 1 thread": (4, 1),
+}
+BOTH = list(VARIANTS)[:2]
+CASES: dict[str, tuple[str, int, int, int, list[str]]] = {  # game, N, b, iterations a turn, variants
+    "md_gan, N = 10, b = 10": ("md_gan", 10, 10, 20, list(VARIANTS)),
+    "md_gan, N = 10, b = 100": ("md_gan", 10, 100, 10, list(VARIANTS)),
+    "md_gan, N = 4, b = 10": ("md_gan", 4, 10, 30, BOTH),
+    "md_gan, N = 4, b = 100": ("md_gan", 4, 100, 15, BOTH),
+    "four conv_hvae": ("sample_exchange", 4, 100, 1, BOTH),
+}
+QUICK = {
+    "md_gan, N = 3, b = 10": ("md_gan", 3, 10, 3, BOTH),
+    "two conv_hvae": ("sample_exchange", 2, 20, 1, BOTH),
+}
+
+
+def seated(game: str, n: int, b: int, engine: Engine) -> Callable[[int], None]:
+    """Players at an engine; what is returned plays so many iterations, or rounds."""
+    generator = stream(1, "images")
+    images, classes = torch.rand(SAMPLES, 28, 28, generator=generator), torch.arange(SAMPLES) % 10
+    names = [f"p{i:03}" for i in range(n)]
+    played: dict[str, Any] = {"round": 0}
+    if game == "md_gan":
+        model, data = Acgan(batch=b), SPACE.samples(**{"image": images, "class": classes})
+        players = [Player(name, SPACE, data, model.fresh(), 1) for name in names]
+        players.append(Player(SERVER, SPACE, SPACE.empty(), model.fresh(), 1))
+        rules: Any = MdGan(rounds=10**6)
+    else:
+        data = BINARY.samples(image=(images > 0.5).byte())
+        players = [Player(name, BINARY, data, ConvHvae(batch=b), 1) for name in names]
+        rules = SampleExchange(rounds=10**6, local_steps=5 if n > 2 else 1, samples_per_round=SAMPLES)
+    engine.seat(players, rules)
+    played["state"] = rules.start(names, 1)
+
+    def iterate(count: int) -> None:
+        rounds, steps = (1, {"local_steps": count}) if game == "md_gan" else (count, {})
+        for _ in range(rounds):
+            played["round"] += 1
+            now = rules.model_copy(update=steps)
+            played["state"], _ = now.play(engine, played["state"], played["round"])
+
+    return iterate
+
+
+def proportional(number: int | str) -> int:
+    """Bytes of a process's memory, shared pages in parts."""
+    lines = Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def memory() -> dict[str, Any]:
+    """PSS of this process, of each player's, and of Ray's own together."""
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    family, new = set(), {os.getpid()}
+    while new:
+        family |= new
+        new = {number for number, parent in parents.items() if parent in new} - family
+    found: dict[str, Any] = {"coordinator": 0, "players": [], "ray": 0}
+    for number in sorted(family):
+        title = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
+        if number == os.getpid():
+            found["coordinator"] = proportional(number)
+        elif "ray::_Group" in title:
+            found["players"].append(proportional(number))
+        else:
+            found["ray"] += proportional(number)
+    return found
+
+
+def worker(variant: str, game: str, n: int, b: int) -> None:
+    """Tells how long it took to start, then answers every line with the seconds of one iteration; at the end its memory."""
+    processes, threads = VARIANTS[variant]
+    begin = time.perf_counter()
+    keep_freed_memory()
+    engine: Engine = Ray(processes=processes, threads=threads) if processes else Local(threads=threads)
+    torch.set_num_threads(threads)
+    iterate = seated(game, n, b, engine)
+    print(time.perf_counter() - begin, flush=True)
+    iterate(1)
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        iterate(int(line))
+        print((time.perf_counter() - begin) / int(line), flush=True)
+    print(json.dumps(memory()), flush=True)
+    engine.close()
+    engine.finish()
+
+
+def measured(case: tuple[str, int, int, int, list[str]], turns: int) -> dict[str, Any]:
+    """All variants of a case, turn by turn."""
+    game, n, b, iterations, variants = case
+    workers = {
+        variant: subprocess.Popen(
+            [sys.executable, __file__, "--worker", variant, game, str(n), str(b)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for variant in variants
+    }  # fmt: skip
+    found: dict[str, Any] = {}
+    for variant, process in workers.items():
+        assert process.stdout
+        found[variant] = {"start_seconds": float(process.stdout.readline()), "seconds": []}
+    for turn, (variant, process) in product(range(turns), workers.items()):
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{iterations}\n")
+        process.stdin.flush()
+        value = float(process.stdout.readline())
+        if turn:  # the first warms up
+            found[variant]["seconds"].append(value)
+    for variant, process in workers.items():
+        out, _ = process.communicate()
+        found[variant]["pss_bytes"] = json.loads(out)
+    for variant in variants:
+        pairs = zip(found[variant]["seconds"], found[variants[0]]["seconds"], strict=True)
+        found[variant] |= {
+            "median_seconds": statistics.median(found[variant]["seconds"]),
+            "ratio": statistics.median(mine / local for mine, local in pairs),
+        }
+    return found
+
+
+def start_alone(variant: str) -> float:
+    """Seconds until players sit, with nothing else running."""
+    command = [sys.executable, __file__, "--worker", variant, "md_gan", "10", "10"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    found = float(process.stdout.readline())
+    process.communicate()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    found = {}
+    for label, case in (QUICK if given.quick else CASES).items():
+        found[label] = measured(case, 3 if given.quick else TURNS)
+        for variant, values in found[label].items():
+            players = values["pss_bytes"]["players"]
+            each = f", {statistics.mean(players) / 2**20:.0f} MiB a process" if players else ""
+            print(
+                f"{label:24} {variant:28} {1000 * values['median_seconds']:8.1f} ms  {values['ratio']:.2f} x{each}",
+                flush=True,
+            )
+    starts = {variant: start_alone(variant) for variant in BOTH}
+    print(f"start-up, seconds: { {variant: round(seconds, 1) for variant, seconds in starts.items()} }")
+    if not given.quick:
+        common.save("ray_speed", {"turns": TURNS - 1, "cases": found, "start_seconds": starts})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        worker(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    else:
+        main()

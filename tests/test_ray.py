@@ -1,0 +1,563 @@
+"""The Ray engine: real processes, real signals; the local engine in as many groups is the oracle."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import tomli_w
+import torch
+
+import coplay.engines.ray as module
+from coplay import Config, Federation, Message, Player, PlayerLost, Space, Variable
+from coplay.engines.ray import Ray, _loopback
+from coplay.errors import ConfigError, EngineError, PlayerError
+from coplay.games.md_gan import MdGan
+from coplay.games.sample_exchange import SampleExchange
+from coplay.message import COORDINATOR
+from coplay.models.acgan import Acgan
+from coplay.models.exponential_family import ExponentialFamily
+
+ray = pytest.importorskip("ray")
+
+EXCHANGE = {
+    "name": "exchange",
+    "seed": 5,
+    "data": {
+        "partition": {
+            "name": "by_class",
+            "classes": {"deep": [0, 1, 2, 3, 4], "mix": [3, 4, 5, 6], "near": [7, 8, 9]},
+        }
+    },
+    "players": {
+        "deep": {"model": {"name": "symmetric_hvae", "hidden": 16, "batch": 20, "send_latents": True}},
+        "mix": {
+            "model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 4, "covariance_type": "diag",
+                      "reg_covar": 0.01}
+        },
+        "near": {"model": {"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}},
+    },
+    "game": {"name": "sample_exchange", "rounds": 6, "local_steps": 4, "samples_per_round": 6000},
+    "measure": {"metrics": [], "samples": 2000, "every_rounds": 6, "log_prob": True, "log_prob_draws": 4,
+                "nash_gap_steps": 2},
+    "checkpoint": {"every_rounds": 2},
+}  # fmt: skip
+"""Parts of more and of less than 100 KiB, which travel differently; latents; all that is asked of a player."""
+GANS = {
+    "name": "gans",
+    "seed": 5,
+    "players": 4,
+    "data": {"source": {"name": "digits", "grey": True}, "variables": ["image", "class"]},
+    "model": {"name": "acgan", "latent": 8, "batch": 10},
+    "game": {"name": "md_gan", "rounds": 4, "local_steps": 4, "swap_every_epochs": 0.06},
+    "measure": {"metrics": [], "samples": 100, "every_rounds": 4},
+    "checkpoint": {"every_rounds": 2},
+}  # fmt: skip
+
+
+FINISH = Ray.finish
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """One local cluster, and processes at rest, for all runs here: their starts would take most of the time."""
+    with _loopback(ray):
+        ray.init("local", num_cpus=0, include_dashboard=False, object_store_memory=2**28, log_to_driver=False,
+                 logging_level="error", namespace="tests")  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ray, "finish", lambda self: None)
+        yield
+    Ray().finish()
+    ray.shutdown()
+
+
+def play(base, folder, engine, **game):
+    sections = {"game": base["game"] | game, "engine": engine}
+    return Federation(Config.from_dict(base | sections)).run(folder)
+
+
+def rows(run):
+    """The rounds of a run, without the time they took."""
+    (path,) = run.glob("*/rows.jsonl")
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in found:
+        del row["seconds"]
+        for told in row["players"].values():
+            told.pop("seconds_learning", None)
+    return found
+
+
+def learned(run):
+    """Everything a run learned, showed and counted, as bytes."""
+    files = [path for what in ("*/models/*", "*/samples/*", "*/checkpoint.json") for path in run.glob(what)]
+    assert files
+    return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory):
+    """The same runs in one process, in two groups."""
+    folder = tmp_path_factory.mktemp("oracle")
+    for name, base in (("exchange", EXCHANGE), ("gans", GANS)):
+        play(base, folder / name, {"name": "local", "groups": 2})
+    return folder
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Do something just before the engine delivers the n-th request for an action in a round."""
+
+    def register(action, round, act, nth=1):
+        deliver, seen = Ray.deliver, []
+
+        def watched(self, messages, purpose):
+            if (messages[0].action, messages[0].round) == (action, round):
+                seen.append(messages)
+                if len(seen) == nth:
+                    act(self)
+            return deliver(self, messages, purpose)
+
+        monkeypatch.setattr(Ray, "deliver", watched)
+
+    return register
+
+
+def process_of(engine, player):
+    return ray.get(engine._actors[engine._group_of[player]].ready.remote())
+
+
+def killing(player, after=0.3):
+    """SIGSTOP, so that the request reaches a process at work, and then SIGKILL."""
+
+    def act(engine):
+        number = process_of(engine, player)
+        os.kill(number, signal.SIGSTOP)
+        threading.Timer(after, os.kill, (number, signal.SIGKILL)).start()
+
+    return act
+
+
+# --------------------------------------------------------------------------------- out of reach; before there is a cluster
+
+
+def test_without_ray_the_line_to_install_it_is_told(tmp_path):
+    (tmp_path / "exchange.toml").write_text(tomli_w.dumps(EXCHANGE | {"engine": {"name": "local", "threads": 1}}))
+    code = (
+        "import sys\n"
+        "sys.modules['ray'] = None\n"
+        "from coplay.cli import main\n"
+        "sys.exit(main(['run', 'exchange.toml', '--out', 'run', '--set', 'engine.name=ray']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'coplay[ray]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_where_nobody_listens_is_told_at_once():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    begin = time.monotonic()
+    with pytest.raises(EngineError, match=f"cannot reach the cluster at {address}: nobody listens there"):
+        Ray(address=address).seat([], SampleExchange.tiny())
+    assert time.monotonic() - begin < 10
+
+
+def test_and_so_is_one_where_somebody_else_listens(monkeypatch):
+    monkeypatch.setattr(module, "_REACH_SECONDS", 4)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        begin = time.monotonic()
+        with pytest.raises(EngineError, match="does not answer as the head of a Ray cluster"):
+            Ray(address=f"127.0.0.1:{other.getsockname()[1]}").seat([], SampleExchange.tiny())
+        assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://head:10001", "head", "head:"])
+def test_an_address_is_a_host_and_a_port(address):
+    with pytest.raises(ConfigError, match="expected 'host:port'"):
+        Config.from_dict(EXCHANGE | {"engine": {"name": "ray", "address": address}})
+
+
+# ------------------------------------------------------------------------------------------------------------ agreement
+
+
+@pytest.mark.parametrize("base", [EXCHANGE, GANS], ids=lambda base: base["name"])
+def test_models_samples_and_traffic_are_those_of_the_local_engine(cluster, oracle, tmp_path, base):
+    play(base, tmp_path / "run", {"name": "ray", "processes": 2})
+    assert learned(tmp_path / "run") == learned(oracle / base["name"])
+    assert rows(tmp_path / "run") == rows(oracle / base["name"])
+
+
+# --------------------------------------------------------------------------------------------------------------- losses
+
+
+def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path, at):
+    """One in the middle of its turn, one while it saves."""
+    at("turn", 3, killing("near"))
+    at("save", 4, killing("mix"))
+    result = play(EXCHANGE, tmp_path / "run", {"name": "ray", "processes": 3}, on_lost="continue")
+    assert result.record["status"] == "finished"
+    found = rows(tmp_path / "run")
+    assert [row["round"] for row in found] == [1, 2, 3, 4, 5, 6]
+    assert {row["round"]: list(row["lost"]) for row in found if "lost" in row} == {3: ["near"], 4: ["mix"]}
+    assert found[2]["lost"]["near"]["action"] == "turn"
+    assert "its process died" in found[2]["lost"]["near"]["reason"]
+    assert found[3]["lost"]["mix"]["action"] == "save"
+    assert "influence" in found[2]
+    assert set(found[2]["players"]) == {"deep", "mix"}, "who was sent samples by the dead learns from them"
+    assert set(found[4]["players"]) == {"deep"}
+    assert [path.stem for path in (tmp_path / "run").glob("*/models/*")] == ["deep"]
+
+
+def test_md_gan_goes_on_without_the_workers_of_a_killed_process(cluster, tmp_path, at):
+    at("feedback", 2, killing("player1"), nth=2)
+    result = play(GANS, tmp_path / "run", {"name": "ray", "processes": 2}, on_lost="continue")
+    assert result.record["status"] == "finished"
+    found = rows(tmp_path / "run")
+    assert {row["round"]: sorted(row["lost"]) for row in found if "lost" in row} == {2: GROUP}
+    for loss in found[1]["lost"].values():
+        assert loss["action"] == "feedback"
+        assert "its process died" in loss["reason"]
+    assert sorted(found[3]["players"]) == ["player3", "server"]
+
+
+GROUP = ["player0", "player1", "player2"]
+"""Who shares a process in GANS: five seats in two groups."""
+
+
+@pytest.mark.parametrize(
+    ("base", "action", "round", "players"),
+    [(EXCHANGE, "turn", 3, ["near"]), (EXCHANGE, "save", 4, ["near"]), (GANS, "feedback", 3, GROUP)],
+    ids=["exchange", "saving", "gans"],
+)
+def test_players_come_back_from_their_checkpoint(cluster, tmp_path, at, base, action, round, players):
+    at(action, round, killing(players[0]))
+    result = play(base, tmp_path / "run", {"name": "ray", "processes": 2, "restart": True})
+    assert result.record["status"] == "finished"
+    found = rows(tmp_path / "run")
+    assert not [row for row in found if "lost" in row]
+    assert {row["round"]: sorted(row["late"]) for row in found if "late" in row} == {round: players}
+    for late in found[round - 1]["late"].values():
+        assert late["action"] == action
+        assert "its process died" in late["reason"]
+        assert "was started again from the checkpoint of round 2" in late["reason"]
+    assert set(found[-1]["players"]) == set(found[0]["players"])
+
+
+def test_a_run_that_stops_names_who_when_and_why_and_goes_on(cluster, oracle, tmp_path, at):
+    at("turn", 3, killing("near"))
+    with pytest.raises(PlayerError, match=r"player 'near' failed at 'turn' in round 3: its process died") as caught:
+        play(EXCHANGE, tmp_path / "run", {"name": "ray", "processes": 2})
+    assert (caught.value.player, caught.value.round) == ("near", 3)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+    Federation.resume(tmp_path / "run")
+    assert learned(tmp_path / "run") == learned(oracle / "exchange")
+
+
+def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
+    """A failure inside a player is told like the local engine's; its process goes on."""
+    players = [_bits(name, tmp_path / "home") for name in ("a", "b")]
+    engine = Ray(processes=1)
+    engine.seat(players, SampleExchange.tiny())
+    wrong = {"b": BITS.samples(x=torch.full((2, 3), 9, dtype=torch.uint8))}
+    lost, fine = engine.ask([_turn("a", 1, wrong), _turn("b", 1)])
+    assert isinstance(lost, PlayerLost)
+    assert isinstance(fine, Message)
+    assert "received from player 'b'" in lost.reason
+    assert "Traceback" in (tmp_path / "home" / "errors.txt").read_text()
+    engine.close()
+
+
+# ----------------------------------------------------------------------------------------------------------- stragglers
+
+
+BITS = Space({"x": Variable(kind="binary", shape=(3,))})
+
+
+def _bits(name, home=None):
+    return Player(name, BITS, BITS.samples(x=torch.ones(4, 3, dtype=torch.uint8)), ExponentialFamily(), 1, home)
+
+
+def _turn(name, round, payload=None):
+    return Message("turn", COORDINATOR, name, round, {"steps": 1, "weight/own": 1.0, "draw/x": 3}, payload or {})
+
+
+@pytest.mark.parametrize("on_late", ["drop", "fail"])
+def test_a_round_ends_at_the_deadline_and_late_answers_are_dropped(cluster, on_late):
+    engine = Ray(processes=2, deadline=1, on_late=on_late)
+    engine.seat([_bits("fast"), _bits("slow")], game := SampleExchange(rounds=9, local_steps=1, on_lost="continue"))
+    assert all(isinstance(reply, Message) for reply in engine.ask([_turn("fast", 1), _turn("slow", 1)]))
+    number = process_of(engine, "slow")
+    os.kill(number, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        fast, slow = replies = engine.ask([_turn("fast", 2), _turn("slow", 2)])
+        assert time.monotonic() - begin == pytest.approx(1, rel=0.1)
+        assert isinstance(fast, Message)
+        assert (slow.player, slow.action, slow.round, slow.reason) == ("slow", "turn", 2, "no answer within 1 s")
+        late = engine.take_late()
+        answers, lost = game.alive(replies)
+        assert [answer.sender for answer in answers] == ["fast"]
+        if on_late == "fail":
+            assert (late, lost) == ([], [slow])
+        else:
+            assert (late, lost) == ([slow], [])
+            begin = time.monotonic()
+            fast, slow = engine.ask([_turn("fast", 3), _turn("slow", 3)])
+            assert time.monotonic() - begin < 0.9, "nobody waits for who is late already"
+            assert slow.reason == "still busy with turn of round 2"
+            begin = time.monotonic()
+            (slow,) = engine.ask([_turn("slow", 4)])
+            assert time.monotonic() - begin == pytest.approx(1, rel=0.1)
+    finally:
+        os.kill(number, signal.SIGCONT)
+    if on_late == "drop":
+        (back,) = engine.ask([_turn("slow", 5)])
+        assert (back.sender, back.round) == ("slow", 5)
+        replies = engine.ask([_turn("slow", 6), _turn("fast", 6)])
+        assert [(reply.sender, reply.round) for reply in replies] == [("slow", 6), ("fast", 6)]
+    engine.close()
+
+
+def test_measuring_and_checkpoints_wait_for_everybody(cluster):
+    engine = Ray(processes=1, deadline=0.2)
+    engine.seat([_bits("slow")], SampleExchange.tiny())
+    engine.ask([_turn("slow", 1)])
+    number = process_of(engine, "slow")
+    os.kill(number, signal.SIGSTOP)
+    threading.Timer(0.6, os.kill, (number, signal.SIGCONT)).start()
+    (reply,) = engine.ask([Message("evaluate", COORDINATOR, "slow", 1, {"n": 4})], purpose="evaluation")
+    assert isinstance(reply, Message)
+    assert len(reply.samples()[COORDINATOR]) == 4
+    engine.close()
+
+
+def test_a_process_rests_between_games_and_ends_with_the_run_even_stopped(cluster):
+    numbers = []
+    for _ in range(2):
+        engine = Ray(processes=1)
+        engine.seat([_bits("slow")], SampleExchange.tiny())
+        engine.ask([_turn("slow", 1)])
+        numbers.append(process_of(engine, "slow"))
+        engine.close()
+    assert numbers[0] == numbers[1]
+    engine.seat([_bits("slow")], SampleExchange.tiny())
+    assert process_of(engine, "slow") == numbers[0]
+    os.kill(numbers[0], signal.SIGSTOP)
+    engine.close()
+    FINISH(engine)
+    assert ray.is_initialized()
+    assert _ends(numbers, 15)
+
+
+# ------------------------------------------------------------------------------------------------------- nothing left over
+
+
+def _family(root):
+    """A process, its children and theirs, by number and time of start."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            fields = _stat(entry)
+            if fields:
+                parents[int(entry)] = (int(fields[1]), fields[19])
+    found, new = {}, {root}
+    while new:
+        found |= {number: parents[number][1] for number in new if number in parents}
+        new = {number for number, (parent, _) in parents.items() if parent in new and number not in found}
+    return found
+
+
+def _stat(number):
+    """Fields of /proc/N/stat from the state on; None for who is gone or a zombie."""
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields
+
+
+def _ends(numbers, seconds):
+    """Whether all are gone in time."""
+    end = time.monotonic() + seconds
+    while any(_stat(number) for number in numbers) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not any(_stat(number) for number in numbers)
+
+
+def _left(numbers):
+    """Who is not gone, by name."""
+    return {n: Path(f"/proc/{n}/cmdline").read_text().replace("\0", " ").strip() for n in numbers if _stat(n)}
+
+
+def _listening(numbers):
+    """Addresses, as hexadecimal numbers, on which processes listen."""
+    sockets, found = {}, set()
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/net/{table}") as file:
+            lines = [line.split() for line in file.readlines()[1:]]
+        sockets |= {f"socket:[{line[9]}]": line[1].split(":")[0] for line in lines if line[3] == "0A"}
+    for number in numbers:
+        for descriptor in os.listdir(f"/proc/{number}/fd"):
+            try:
+                target = os.readlink(f"/proc/{number}/fd/{descriptor}")
+            except OSError:
+                continue
+            if target in sockets:
+                found.add(sockets[target])
+    return found
+
+
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def _cli(*words, cwd, **options):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_ENABLE")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "coplay.cli", *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
+    )  # fmt: skip
+
+
+def _until(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(tmp_path):
+    """kill -9 of the coordinator, then SIGTERM, then Ctrl-C at the terminal; the end is that of an undisturbed run."""
+    game = EXCHANGE["game"] | {"rounds": 100, "samples_per_round": 600}
+    base = GANS | {"players": 2, "model": "exponential_family", "data": {"source": "digits"}, "game": game}
+    base["engine"] = {"name": "local", "threads": 1}
+    play(base, tmp_path / "oracle", {"name": "local", "groups": 2})
+    (tmp_path / "exchange.toml").write_text(tomli_w.dumps(base))
+    rows, words = tmp_path / "run" / "sample_exchange" / "rows.jsonl", ["run", "exchange.toml", "--out", "run"]
+    words += ["--set", "engine.name=ray"]
+
+    def played():
+        return rows.read_text().count("\n") if rows.exists() else 0
+
+    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        process, before = _cli(*words, cwd=tmp_path), played()
+        _until(lambda before=before: played() > before + 2, process)
+        family = _family(process.pid)
+        assert sum("ray::_Group" in name for name in _left(family).values()) == 2
+        if how == signal.SIGKILL:
+            assert _listening(family) <= LOOPBACK
+        # a terminal's Ctrl-C reaches the whole group
+        (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how], error
+        assert "Traceback" not in error
+        assert _ends(family, 30), _left(family)
+        words = ["resume", "run"]
+    process = _cli(*words, cwd=tmp_path)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    assert learned(tmp_path / "run") == learned(tmp_path / "oracle")
+
+
+# ----------------------------------------------------------------------------------------------- a cluster of three nodes
+
+
+@pytest.fixture
+def nodes():
+    """Three raylets on this machine: the coordinator's, without players, and two more."""
+    from ray.cluster_utils import Cluster
+
+    if ray.is_initialized():  # the local cluster of the tests above, if this one does not run alone
+        ray.shutdown()
+    with _loopback(ray):
+        quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # to believe that a node is gone
+        head = {"num_cpus": 0, "object_store_memory": 2**27, "_system_config": quick}
+        found = Cluster(initialize_head=True, head_node_args=head)
+        found.workers = [found.add_node(num_cpus=1, object_store_memory=2**27) for _ in range(2)]
+        yield found
+        FINISH(Ray())
+        found.shutdown()
+
+
+def _stored_here():
+    """Bytes that ever entered the object store of the coordinator's node."""
+    from ray._private.internal_api import node_stats
+
+    (here,) = [node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id()]
+    return node_stats(here["NodeManagerAddress"], here["NodeManagerPort"]).store_stats.cumulative_created_bytes
+
+
+def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatch):
+    through = []
+
+    def counting(function, of):
+        def counted(*given):
+            found = function(*given)
+            through.append(len(ray.cloudpickle.dumps(of(given, found))))
+            return found
+
+        return counted
+
+    monkeypatch.setattr(module, "_packed", counting(module._packed, lambda given, found: found))
+    monkeypatch.setattr(module, "_unpacked", counting(module._unpacked, lambda given, found: given[0]))
+
+    def share(engine, act):
+        """Bytes through the coordinator, and payload, while something happens."""
+        through.clear()
+        stored, sent = _stored_here(), engine.ledger.total("exchange")
+        act()
+        return sum(through) + _stored_here() - stored, engine.ledger.total("exchange") - sent
+
+    pixels = Space({"x": Variable(kind="binary", shape=(28, 28))})
+    data = pixels.samples(x=torch.ones(4, 28, 28, dtype=torch.uint8))
+    north = Player("north", pixels, data, ExponentialFamily(), 1)
+    with pytest.raises(EngineError, match="1 processes with 3 CPUs each did not start within 1 s; 2 CPUs"):
+        Ray(address=nodes.address, threads=3, start_seconds=1).seat([north], SampleExchange.tiny())
+    game = SampleExchange(rounds=9, local_steps=1, samples_per_round=6000)
+    engine = Ray(processes=2, address=nodes.address, restart=True)
+    engine.seat([Player(name, pixels, data, ExponentialFamily(), 1) for name in ("north", "south")], game)
+    states = [game.play(engine, game.start(["north", "south"], 1), 1)[0]]
+    coordinators, payload = share(engine, lambda: states.append(game.play(engine, states[0], 2)[0]))
+    assert payload >= 2 * 2**20
+    assert coordinators <= 0.01 * payload
+    _lose_a_node(nodes, engine, game, states[-1])
+    engine.close()
+
+    images = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
+    gan, names = MdGan(local_steps=1, swap_every_epochs=0), ["north", "south", "server"]
+    rooms = [
+        images.samples(image=torch.rand(n, 28, 28, generator=torch.Generator().manual_seed(1))) for n in (20, 20, 0)
+    ]
+    engine = Ray(processes=2, address=nodes.address)
+    players = [Player(name, images, room, Acgan(), 1) for name, room in zip(names, rooms, strict=True)]
+    engine.seat(players, gan)
+    state, _ = gan.play(engine, gan.start(names[:2], 1), 1)
+    coordinators, payload = share(engine, lambda: gan._swap(engine, state, 1, 1))
+    assert payload >= 2 * 2**20
+    assert coordinators <= 0.01 * payload
+    engine.close()
+
+
+def _lose_a_node(nodes, engine, game, state):
+    """A node dies with a process and with the samples in its store: the process is started on another, the game goes on."""
+    nodes.add_node(num_cpus=1, object_store_memory=2**27)
+    nodes.remove_node(nodes.workers[0], allow_graceful=False)
+    begin = time.monotonic()
+    state, row = game.play(engine, state, 3)
+    (late,) = engine.take_late()
+    assert late.player not in row["players"]
+    assert "started again from its start" in late.reason
+    assert time.monotonic() - begin < 60
+    state, row = game.play(engine, state, 4)
+    assert set(row["players"]) == {"north", "south"}
