@@ -122,6 +122,8 @@ class FlGan(Game):
         asks = [Message("give", COORDINATOR, name, round, self._to([SERVER])) for name in state.players]
         given, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
+        if not given:  # all are late: the last average stays
+            return state, row
         parts: Mapping[str, Part] = {answer.sender: answer.payload[SERVER] for answer in given}
         total = sum(state.numbers[f"samples/{name}"] for name in parts)
         weights = {f"weight/{name}": state.numbers[f"samples/{name}"] / total for name in parts}
