@@ -90,6 +90,15 @@ def run(tmp_path, monkeypatch, capsys):
     return call
 
 
+def refused(code, error, expected, tmp_path):
+    """The command said all that was expected, and left nothing."""
+    assert code == 2
+    for words in expected:
+        assert words in error, error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists(), "a run that cannot begin leaves nothing behind"
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
@@ -135,12 +144,7 @@ def run(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_config_and_data_faults(run, tmp_path, overrides, expected):
-    code, error = run(*overrides)
-    assert code == 2
-    for words in expected:
-        assert words in error, error
-    assert "Traceback" not in error
-    assert not (tmp_path / "out").exists(), "a run that cannot begin leaves nothing behind"
+    refused(*run(*overrides), expected, tmp_path)
 
 
 def test_out_that_is_a_file_or_lies_in_one(run, tmp_path):
@@ -525,12 +529,7 @@ def network(half, function):
     ],
 )
 def test_faults_of_a_game_between_gans(run, tmp_path, overrides, expected):
-    code, error = run(*GAN, *overrides)
-    assert code == 2
-    for words in expected:
-        assert words in error, error
-    assert "Traceback" not in error
-    assert not (tmp_path / "out").exists(), "a run that cannot begin leaves nothing behind"
+    refused(*run(*GAN, *overrides), expected, tmp_path)
 
 
 def test_two_players_of_one_name(tmp_path, capsys):

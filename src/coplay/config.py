@@ -5,7 +5,6 @@ Every component is its own section; ``name`` chooses the class. All faults are r
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -181,7 +180,18 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = []
+        problems: list[str] = []
+        games, faults = [self.game], []
+        for entry in self.compare:
+            try:
+                games.append(self._carried(entry))
+                if type(games[-1]) is type(self.game):
+                    faults.append(f"compare: {name_of('game', self.game)!r} is the game itself")
+            except ValidationError as error:
+                faults += [f"compare.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            except ValueError as error:
+                faults.append(f"compare: {error}")
+        taken = {seat for game in games for seat in game.seats}
         if not self.players:
             problems.append("players: expected at least one")
         for name in self.players:
@@ -190,30 +200,14 @@ class Config(Section):
                     f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than "
                     f"'{COORDINATOR}' and 'own'"
                 )
-            elif any(name in game.seats for game in self._games()):
+            elif name in taken:
                 problems.append(f"players.{name}: the game has a seat of this name; call the player otherwise")
         if not _NAME.fullmatch(self.name):
             problems.append(f"name: expected letters, digits, '_', '.' and '-', got {self.name!r}")
-        for entry in self.compare:
-            try:
-                game = self._carried(entry)
-                if type(game) is type(self.game):
-                    problems.append(f"compare: {name_of('game', game)!r} is the game itself")
-            except ValidationError as error:
-                problems += [f"compare.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            except ValueError as error:
-                problems.append(f"compare: {error}")
+        problems += faults
         if problems:
             raise ValueError("\n".join(problems))
         return self
-
-    def _games(self) -> list[Game]:
-        """The main game and those carried along that can be built."""
-        found = [self.game]
-        for entry in self.compare:
-            with contextlib.suppress(ValueError):
-                found.append(self._carried(entry))
-        return found
 
     def _carried(self, entry: str | Mapping[str, Any]) -> Game:
         section = {"name": entry} if isinstance(entry, str) else dict(entry)

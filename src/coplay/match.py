@@ -18,7 +18,7 @@ from coplay.config import Config
 from coplay.data.sources.base import LABEL
 from coplay.engines.base import Engine
 from coplay.errors import CheckpointError, PartLostError, PlayerError
-from coplay.games.base import Game, Row, State
+from coplay.games.base import Game, Row, State, merged
 from coplay.message import COORDINATOR, Ledger, Message, PlayerDied, PlayerLate, PlayerLost
 from coplay.metrics.base import Observed, Reference, Value
 from coplay.player import CLASSIFIED, JUDGED, Player
@@ -79,12 +79,12 @@ class Match:
                 self._predict_again(state, row)
                 if self._due(round, self.config.measure.every_rounds):
                     state, measured = self._measure(state, round)
-                    row = _with(row, measured)
+                    row = merged(row, measured)
                 end = time.perf_counter()
                 saving = self._due(round, self.config.checkpoint.every_rounds)
                 if saving:  # before the row is written, since somebody may be lost with it
                     state, told = self._save(state, round)
-                    row = _with(row, told)
+                    row = merged(row, told)
                 late = self.engine.take_late()
                 if late:  # what is told of each is why it was late first
                     row["late"] = {r.player: {"action": r.action, "reason": r.reason} for r in reversed(late)}
@@ -130,7 +130,7 @@ class Match:
             if more:
                 state, told = self.game.lose(state, more)
                 self._predict_again(state, told)
-                row = _with(row, told)
+                row = merged(row, told)
         return state, row
 
     def _gains(self, state: State, drawn: dict[str, Samples], round: int) -> tuple[dict[str, Value], list[PlayerLost]]:
@@ -284,12 +284,6 @@ class Match:
             storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
         if self.bookkeeping:  # a run that was only resumed at its end keeps what it had
             storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
-
-
-def _with(row: Row, more: Row) -> Row:
-    """A record and what was told later; losses of both are kept."""
-    lost = row.get("lost", {}) | more.get("lost", {})
-    return row | more | ({"lost": lost} if lost else {})
 
 
 def _seconds(row: Row, total: float) -> dict[str, float]:

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar
 
+import torch
 from pydantic import PrivateAttr
 
 from coplay.components import Component
@@ -51,10 +52,8 @@ def grouped(players: Sequence[T], groups: int) -> list[list[T]]:
     """
     if not players:
         return []
-    count = min(groups, len(players))
-    sizes = [len(players) // count + (g < len(players) % count) for g in range(count)]
-    starts = [sum(sizes[:g]) for g in range(count)]
-    return [list(players[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
+    parts = torch.arange(len(players)).tensor_split(min(groups, len(players)))
+    return [[players[i] for i in part] for part in parts]
 
 
 def failed(player: Player, message: Message, error: Exception) -> PlayerLost:

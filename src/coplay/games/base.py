@@ -42,6 +42,17 @@ Row = dict[str, Any]
 """The record of one round: JSON values by name."""
 
 
+def merged(row: Row, more: Row) -> Row:
+    """A record and what was told later; losses of both are kept.
+
+    Example:
+        >>> merged({"lost": {"a": 1}, "x": 1}, {"lost": {"b": 2}})
+        {'lost': {'a': 1, 'b': 2}, 'x': 1}
+    """
+    lost = row.get("lost", {}) | more.get("lost", {})
+    return row | more | ({"lost": lost} if lost else {})
+
+
 class Asker(Protocol):
     """The part of an engine that a game uses."""
 

@@ -22,8 +22,8 @@ import torch
 from pydantic import Field
 
 from coplay.errors import ConfigError, ModelError
-from coplay.games.base import Asker, Game, Row, State
-from coplay.games.gans import SERVER, Told, ask_once, ask_seat, gan, gan_faults
+from coplay.games.base import Asker, Game, Row, State, merged
+from coplay.games.gans import SERVER, Told, ask_once, ask_seat, gan, gan_faults, period
 from coplay.message import COORDINATOR, Message, Part
 from coplay.models.acgan import Half
 from coplay.player import OWN, Player
@@ -74,46 +74,39 @@ class FlGan(Game):
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """``local_steps`` steps of everybody, cut where it is time to average."""
         told, averages = Told(), 0
-        lost: Row = {}
+        row: Row = {}
         if round == 1:
             asks = [Message("meet", COORDINATOR, name, round) for name in state.players]
             answers, gone = ask_once(self, engine, asks)
             known = {f"samples/{answer.sender}": answer.numbers["samples"] for answer in answers}
             state, row = self.lose(State(state.players, numbers={**known, "batch": answers[0].numbers["batch"]}), gone)
-            lost |= row.get("lost", {})
+        began = [name.removeprefix("samples/") for name in state.numbers if name.startswith("samples/")]
+        every = period(state, began, self.average_every_epochs)
         done, end = (round - 1) * self.local_steps, round * self.local_steps
         while done < end:
-            period = self._period(state)
-            if done % period == 0:  # to everybody, the pair to begin with
-                pair = ask_seat(
-                    self, engine, [Message("give", COORDINATOR, SERVER, round, self._to(state.players))], "exchange"
-                )[0]
+            if done % every == 0:  # to everybody, the pair to begin with
+                ask = Message("give", COORDINATOR, SERVER, round, self._to(state.players))
+                pair = ask_seat(engine, ask, "exchange").payload
+                reset = {"reset": float(self.optimiser_on_average == "reset")}
                 asks = [
-                    Message("take", COORDINATOR, name, round, {"reset": float(self.optimiser_on_average == "reset")},
-                            {SERVER: pair[0].payload[name]})
-                    for name in state.players
-                ]  # fmt: skip
-                state, row = self.lose(state, self.alive(engine.ask(asks, "exchange/average"))[1])
-                lost |= row.get("lost", {})
-            steps = min(end, (done // period + 1) * period) - done
+                    Message("take", COORDINATOR, name, round, reset, {SERVER: pair[name]}) for name in state.players
+                ]
+                state, more = self.lose(state, self.alive(engine.ask(asks, "exchange/average"))[1])
+                row = merged(row, more)
+            steps = min(end, (done // every + 1) * every) - done
             numbers = {"steps": float(steps), "step": float(done + 1)}
             answers, gone = self.alive(
                 engine.ask([Message("learn", COORDINATOR, name, round, numbers) for name in state.players])
             )
             told.add(answers)
-            state, row = self.lose(state, gone)
-            lost |= row.get("lost", {})
+            state, more = self.lose(state, gone)
+            row = merged(row, more)
             done += steps
-            if done % period == 0:
-                state, row = self._average(engine, state, round)
-                lost |= row.get("lost", {})
+            if done % every == 0:
+                state, more = self._average(engine, state, round)
+                row = merged(row, more)
                 averages += 1
-        return state, {"players": told.row(), "averages": averages, **({"lost": lost} if lost else {})}
-
-    def _period(self, state: State) -> int:
-        """m E / b steps, m the mean number of samples of those who began."""
-        sizes = [value for name, value in state.numbers.items() if name.startswith("samples/")]
-        return max(1, round(sum(sizes) / len(sizes) * self.average_every_epochs / state.numbers["batch"]))
+        return state, {"players": told.row(), "averages": averages} | row
 
     def _to(self, receivers: Sequence[str]) -> dict[str, float]:
         return {f"to/{name}": 1.0 for name in receivers} | {"buffers": float(self.average_buffers)}
@@ -127,7 +120,7 @@ class FlGan(Game):
         parts: Mapping[str, Part] = {answer.sender: answer.payload[SERVER] for answer in given}
         total = sum(state.numbers[f"samples/{name}"] for name in parts)
         weights = {f"weight/{name}": state.numbers[f"samples/{name}"] / total for name in parts}
-        ask_seat(self, engine, [Message("average", COORDINATOR, SERVER, round, weights, parts)], "exchange/average")
+        ask_seat(engine, Message("average", COORDINATOR, SERVER, round, weights, parts), "exchange/average")
         return state, row
 
     # --------------------------------------------------------------------------------------------- the players' side

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-from coplay.errors import ModelError, PlayerError
-from coplay.games.base import Asker, Game
+from coplay.errors import PlayerError
+from coplay.games.base import Asker, Game, State
 from coplay.message import Message, PlayerLate, PlayerLost
 from coplay.models.acgan import Acgan
 from coplay.models.gan_networks import stackable
@@ -88,15 +88,18 @@ def gan_faults(players: Sequence[Player], seats: Sequence[str]) -> list[str]:
     return faults
 
 
-def ask_seat(
-    game: Game, engine: Asker, asks: Sequence[Message], purpose: str
-) -> tuple[list[Message], list[PlayerLost]]:
-    """Ask a seat: without it nothing goes on, so its loss ends the game whatever ``on_lost`` says."""
-    answers, lost = Game.alive(game.model_copy(update={"on_lost": "stop"}), replies := engine.ask(asks, purpose))
-    for reply in replies:
-        if isinstance(reply, PlayerLate):  # nor can a round go on while the seat is late
-            raise PlayerError(reply.player, reply.action, reply.round, reply.reason)
-    return answers, lost
+def period(state: State, players: Sequence[str], epochs: float) -> int:
+    """m E / b steps, at least one; m is the mean number of samples of these players."""
+    m = sum(state.numbers[f"samples/{name}"] for name in players) / len(players)
+    return max(1, round(m * epochs / state.numbers["batch"]))
+
+
+def ask_seat(engine: Asker, ask: Message, purpose: str) -> Message:
+    """Ask a seat: without it nothing goes on, so its loss or lateness ends the game whatever ``on_lost`` says."""
+    (reply,) = engine.ask([ask], purpose)
+    if isinstance(reply, PlayerLost):
+        raise PlayerError(reply.player, reply.action, reply.round, reply.reason)
+    return reply
 
 
 def ask_once(game: Game, engine: Asker, asks: Sequence[Message]) -> tuple[list[Message], list[PlayerLost]]:
@@ -112,14 +115,8 @@ WAYS = ("by_network", "loop", "stacked", "measured")
 
 
 def chosen_way(model: Acgan, space: Space, way: int, workers: int) -> dict[str, float]:
-    """Whether so many workers take their steps stacked: by rule, or by a short trial on twins that changes nobody.
-
-    Raises:
-        ModelError: They are told to, and their network cannot be stacked.
-    """
+    """Whether so many workers take their steps stacked: by rule, or by a short trial on twins that changes nobody."""
     able = stackable(model.half("discriminator"))
-    if WAYS[way] == "stacked" and not able:
-        raise ModelError('this discriminator cannot be stacked; set game.side_by_side = "loop"')
     if WAYS[way] != "measured" or not able:
         return {"stacked": float(able and WAYS[way] != "loop")}
     tried = trial(model, space, min(workers, 10))

@@ -32,8 +32,8 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.errors import ConfigError, ModelError, PlayerError
-from coplay.games.base import Asker, Game, Row, State
-from coplay.games.gans import SERVER, WAYS, Told, ask_once, ask_seat, chosen_way, gan, gan_faults
+from coplay.games.base import Asker, Game, Row, State, merged
+from coplay.games.gans import SERVER, WAYS, Told, ask_once, ask_seat, chosen_way, gan, gan_faults, period
 from coplay.message import COORDINATOR, Message, Part, PlayerLost
 from coplay.models.acgan import counted
 from coplay.models.gan_networks import stackable
@@ -118,40 +118,27 @@ class MdGan(Game):
 
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """``local_steps`` global iterations."""
-        told, rows = Told(), []
+        told, swaps = Told(), 0
+        row: Row = {}
         if round == 1:
             state, row = self._meet(engine, state, round)
-            rows.append(row)
         feedback: dict[str, Part] = {}
         first = (round - 1) * self.local_steps + 1
         for iteration in range(first, first + self.local_steps):
             state, more = self._come_and_go(engine, state, round, iteration)
-            rows += more
+            row = _merged(row, more)
             if not state.players:  # what the last ones sent before they left still counts, below
                 continue
             batches = self._generate(engine, state, round, iteration, feedback, told)
-            state, feedback, row = self._feedback(engine, state, round, iteration, batches, told)
-            rows.append(row)
+            state, feedback, more = self._feedback(engine, state, round, iteration, batches, told)
+            row = _merged(row, more)
             if self._swaps(state, iteration):
-                state, row = self._swap(engine, state, round, iteration)
-                rows.append(row)
+                state, more = self._swap(engine, state, round, iteration)
+                row, swaps = _merged(row, more), swaps + 1
         if feedback:
-            answers, _ = ask_seat(
-                self, engine, [Message("update", COORDINATOR, SERVER, round, {}, feedback)], "exchange/feedback"
-            )
-            told.add(answers)
-        lost: Row = {}
-        for row in rows:
-            lost = lost | row.pop("lost", {})
-        merged: Row = {key: value for row in rows for key, value in row.items() if key not in ("swaps", "joined")}
-        merged |= {"swaps": sum(row.get("swaps", 0) for row in rows)}
-        joined = [name for row in rows for name in row.get("joined", [])]
-        return state, {
-            "players": told.row(),
-            **merged,
-            **({"joined": joined} if joined else {}),
-            **({"lost": lost} if lost else {}),
-        }
+            ask = Message("update", COORDINATOR, SERVER, round, {}, feedback)
+            told.add([ask_seat(engine, ask, "exchange/feedback")])
+        return state, {"players": told.row(), "swaps": swaps} | row
 
     def _meet(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """Ask everybody's number of samples, and how they take their steps, once."""
@@ -171,17 +158,19 @@ class MdGan(Game):
             {"tried": tried} if tried else {}
         )
 
-    def _come_and_go(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, list[Row]]:
-        """Injected losses, by the code path of real ones, and late joiners; a row for each."""
-        gone = [name for name in state.players if self._leaving(state).get(name) == iteration]
+    def _come_and_go(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, Row]:
+        """Injected losses, by the code path of real ones, and late joiners."""
+        leaving = self._leaving(state)
+        gone = [name for name in state.players if leaving.get(name) == iteration]
         reason = f"left before iteration {iteration}, as configured"
         state, row = self.lose(state, [PlayerLost(name, "feedback", round, reason) for name in gone])
-        rows = [row]
+        if gone:
+            row["left"] = dict.fromkeys(gone, iteration)
         for name, when in self.joins.items():
             if when == iteration and name not in state.players and state.players:
                 state, more = self._join(engine, state, round, name)
-                rows += more
-        return state, rows
+                row = _merged(row, more)
+        return state, row
 
     def _leaving(self, state: State) -> dict[str, int]:
         if not self.leave_evenly:
@@ -201,9 +190,9 @@ class MdGan(Game):
         for n, name in enumerate(state.players):
             numbers |= {f"g/{name}": float(n % k), f"d/{name}": float((n + 1) % k)}
         ask = Message("generate", COORDINATOR, SERVER, round, numbers, feedback)
-        answers, _ = ask_seat(self, engine, [ask], "exchange/feedback")
-        told.add(answers)
-        return answers[0].payload
+        answer = ask_seat(engine, ask, "exchange/feedback")
+        told.add([answer])
+        return answer.payload
 
     def _feedback(
         self, engine: Asker, state: State, round: int, iteration: int, batches: Mapping[str, Part], told: Told
@@ -222,8 +211,7 @@ class MdGan(Game):
         """Whether an m E / b-th iteration just ended, m the mean number of samples of the living."""
         if not self.swap_every_epochs or len(state.players) < 2:
             return False
-        m = sum(state.numbers[f"samples/{name}"] for name in state.players) / len(state.players)
-        return iteration % max(1, round(m * self.swap_every_epochs / state.numbers["batch"])) == 0
+        return iteration % period(state, state.players, self.swap_every_epochs) == 0
 
     def _swap(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, Row]:
         """Everybody sends its discriminator to another, worker to worker."""
@@ -238,8 +226,7 @@ class MdGan(Game):
         state, more = self._take(
             engine, state, round, {to[g.sender]: {g.sender: g.payload[to[g.sender]]} for g in given}
         )
-        row["lost"] = row.get("lost", {}) | more.get("lost", {})
-        return state, ({k: v for k, v in row.items() if v}) | {"swaps": 1}
+        return state, _merged(row, more)
 
     def _take(
         self, engine: Asker, state: State, round: int, parts: Mapping[str, Mapping[str, Part]]
@@ -252,7 +239,7 @@ class MdGan(Game):
         ]
         return self.lose(state, self.alive(engine.ask(asks, "exchange/swap"))[1])
 
-    def _join(self, engine: Asker, state: State, round: int, name: str) -> tuple[State, list[Row]]:
+    def _join(self, engine: Asker, state: State, round: int, name: str) -> tuple[State, Row]:
         """A late worker begins with a copy of a living one's discriminator, drawn by lot."""
         lot = stream(int(state.numbers["seed"]), "join", name)
         donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]
@@ -267,15 +254,15 @@ class MdGan(Game):
             joined, _ = self._take(
                 engine, State(tuple(order), state.payload, known), round, {name: {donor: given.payload[name]}}
             )
-            return joined, [{"joined": [name]}]
+            return joined, {"joined": [name]}
         except PlayerError as error:  # who is asked alone need not be all that is left
             if self.on_lost == "stop" or state.players == (error.player,):
                 raise
             state, row = self.lose(state, [PlayerLost(error.player, error.action, error.round, error.reason)])
             if error.player == name:
-                return state, [row]
+                return state, row
             state, more = self._join(engine, state, round, name)  # a copy of somebody else's
-            return state, [row, *more]
+            return state, _merged(row, more)
 
     # --------------------------------------------------------------------------------------------- the players' side
 
@@ -418,6 +405,15 @@ class MdGan(Game):
 
 
 _FEEDBACK = "feedback"
+
+
+def _merged(row: Row, more: Row) -> Row:
+    """As ``merged``; who joined and who left adds up, too."""
+    if not more:
+        return row
+    joined = row.get("joined", []) + more.get("joined", [])
+    left = row.get("left", {}) | more.get("left", {})
+    return merged(row, more) | ({"joined": joined} if joined else {}) | ({"left": left} if left else {})
 
 
 def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, str]:

@@ -31,7 +31,7 @@ from coplay.components import imported
 from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
 from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, stackable
-from coplay.models.neural import FLOPS
+from coplay.models.neural import FLOPS, follow_mean, standing_in
 from coplay.space import Samples, Space, Variable, tensors
 from coplay.streams import derive, isolated_seed
 
@@ -310,9 +310,7 @@ class Acgan(LocalModel):
         optimiser.step()
         self._step += 1
         if self.average:
-            # the running mean starts as a plain mean, so that early samples do not show the random start
-            keep = min(self.average, self._step / (self._step + 10))
-            torch._foreach_lerp_(self._mean, [p.detach() for p in self.half("generator").parameters()], 1 - keep)
+            follow_mean(self._mean, self.half("generator"), self.average, self._step)
 
     # ------------------------------------------------------------------------------------------------ the black box
 
@@ -358,19 +356,12 @@ class Acgan(LocalModel):
     def _averaged(self) -> Iterator[None]:
         """Inside the block the generator has the parameters that samples are drawn from, and drawing changes no buffer."""
         net = self.half("generator")
-        parameters: list[Tensor] = list(net.parameters())
-        last = [p.detach().clone() for p in parameters] if self.average else []
         net.eval()
         try:
-            with torch.no_grad():
-                if self.average:
-                    torch._foreach_copy_(parameters, self._mean)
-            yield
+            with standing_in(net, self._mean if self.average else []):
+                yield
         finally:
             net.train()
-            with torch.no_grad():
-                if self.average:
-                    torch._foreach_copy_(parameters, last)
 
     # ------------------------------------------------------------------------------------------- what travels, state
 

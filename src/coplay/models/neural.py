@@ -24,6 +24,37 @@ FLOPS = "flops"
 """Number of a turn's floating-point operations in matrix products and convolutions, forwards and backwards (torch's counter)."""
 
 
+def follow_mean(mean: list[Tensor], net: nn.Module, decay: float, step: int) -> None:
+    """Move the running mean of a network's parameters on by one step, in place.
+
+    Args:
+        mean: One tensor per parameter.
+        net: The network.
+        decay: Share that the mean keeps of itself.
+        step: Number of the step just taken, from 1.
+    """
+    # it starts as a plain mean, so that early samples do not show the random start
+    keep = min(decay, step / (step + 10))
+    torch._foreach_lerp_(mean, [p.detach() for p in net.parameters()], 1 - keep)
+
+
+@contextmanager
+def standing_in(net: nn.Module, values: list[Tensor]) -> Iterator[None]:
+    """Inside the block a network has these parameters, afterwards its own again; without values it keeps its own."""
+    if not values:
+        yield
+        return
+    parameters: list[Tensor] = list(net.parameters())
+    last = [p.detach().clone() for p in parameters]
+    with torch.no_grad():
+        torch._foreach_copy_(parameters, values)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, last)
+
+
 class NeuralModel(LocalModel):
     """A model that takes gradient steps.
 
@@ -126,9 +157,7 @@ class NeuralModel(LocalModel):
             if loss is None:
                 break
             found.append((side, self._descend(self._optimisers[side], rate, loss)))
-        # the running mean starts as a plain mean, so that early samples do not show the random start
-        keep = min(self.average, self._step / (self._step + 10))
-        torch._foreach_lerp_(self._mean, [p.detach() for p in self._net.parameters()], 1 - keep)
+        follow_mean(self._mean, self._net, self.average, self._step)
         return found
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -214,16 +243,8 @@ class NeuralModel(LocalModel):
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside the block the network has the parameters that samples are drawn from; afterwards those that learn."""
-        parameters: list[Tensor] = list(self._net.parameters())
-        last = [p.detach().clone() for p in parameters]
-        drawn_from = self._best if self.stopped else self._mean if self.average else last
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, drawn_from)
-        try:
+        with standing_in(self._net, self._best if self.stopped else self._mean if self.average else []):
             yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(parameters, last)
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Weights, their running mean, the best ones, every optimiser, the counters."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -156,9 +155,10 @@ def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, floa
 def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> list[tuple[Tensor, dict[str, float]]]:
     """The same for several models of equal settings, as one product over all, or over up to ten at a time."""
     if len(models) > _MOST:
-        parts = math.ceil(len(models) / _MOST)
-        ends = [len(models) * part // parts for part in range(parts + 1)]
-        return [one for a, b in pairwise(ends) for one in feedback_together(models[a:b], lessons[a:b])]
+        parts = torch.arange(len(models)).tensor_split(math.ceil(len(models) / _MOST))
+        return [
+            one for part in parts for one in feedback_together([models[i] for i in part], [lessons[i] for i in part])
+        ]
     stack = Stack.of(models)
     real, fake, shown = (_joined([getattr(lesson, name) for lesson in lessons]) for name in ("real", "fake", "shown"))
     with counted(models[0], f"feedback of {len(models)}") as flops:

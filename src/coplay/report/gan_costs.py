@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,9 +17,6 @@ from coplay.result import Play, Result, space_from_json
 from coplay.space import LABEL
 
 GAMES = ("md_gan", "fl_gan")
-
-# What the record of a round says of a worker that left as the config has it.
-_LEFT = re.compile(r"left before iteration (\d+), as configured")
 
 
 @dataclass(frozen=True)
@@ -155,12 +151,8 @@ def _living(
     play: Play, names: Sequence[str], joins: Mapping[str, int], iterations: int
 ) -> tuple[list[list[str]], bool]:
     """Who took part in each iteration, and whether that is known: of losses and lateness only the round is on record."""
-    leaves: dict[str, int] = {}
-    exact = not late(play)
-    for name, why in lost(play).items():
-        planned = _LEFT.search(str(why["reason"]))
-        exact = exact and planned is not None
-        leaves[name] = int(planned.group(1)) if planned else iterations + 1
+    leaves = {name: iteration for row in play.rows for name, iteration in row.get("left", {}).items()}
+    exact = not late(play) and all(name in leaves for name in lost(play))
     return [
         [name for name in names if joins.get(name, 1) <= iteration < leaves.get(name, iterations + 1)]
         for iteration in range(1, iterations + 1)
