@@ -15,7 +15,7 @@ import tomli_w
 import torch
 
 import coplay.engines.ray as module
-from coplay import Config, Federation, Message, Player, PlayerLost, Space, Variable
+from coplay import Config, Federation, Message, Player, PlayerLost, Space, Variable, storage
 from coplay.engines.ray import Ray, _loopback
 from coplay.errors import ConfigError, EngineError, PlayerError
 from coplay.games.md_gan import MdGan
@@ -23,6 +23,8 @@ from coplay.games.sample_exchange import SampleExchange
 from coplay.message import COORDINATOR
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
+
+from .oracles.small_gans import DOUBLED
 
 ray = pytest.importorskip("ray")
 
@@ -144,6 +146,22 @@ def killing(player, after=0.3):
 
 
 # --------------------------------------------------------------------------------- out of reach; before there is a cluster
+
+
+def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
+    """Stacked workers in one process and in two: the same sums in another order, after 50 iterations and ten swaps."""
+    base = GANS | {"model": GANS["model"] | DOUBLED}
+    for name, engine in (("two", {"name": "ray", "processes": 2}), ("one", {"name": "local"})):
+        play(base, tmp_path / name, engine, rounds=5, local_steps=10)
+    assert all(row["swaps"] for row in rows(tmp_path / "one"))
+    for path in (tmp_path / "one").glob("*/models/*"):
+        one, two = (
+            {k: v for k, v in storage.load_tensors(p).items() if "flops" not in k}  # counted for a stack as a whole
+            for p in (path, tmp_path / "two" / path.relative_to(tmp_path / "one"))
+        )
+        assert one.keys() == two.keys()
+        assert any(v.dtype == torch.float64 for k, v in one.items() if "exp_avg" in k)
+        assert all(torch.allclose(one[k].double(), two[k].double(), rtol=0, atol=1e-8) for k in one)
 
 
 def test_without_ray_the_line_to_install_it_is_told(tmp_path):

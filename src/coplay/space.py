@@ -116,6 +116,16 @@ class Variable(BaseModel):
         return None
 
 
+def finite(values: Tensor) -> bool:
+    """Whether no value is NaN or infinite, in one pass.
+
+    Example:
+        >>> finite(torch.ones(2)), finite(torch.tensor([1.0, math.nan])), finite(torch.tensor([]))
+        (True, False, True)
+    """
+    return not values.numel() or all(math.isfinite(end.item()) for end in values.aminmax())
+
+
 def join(parts: Sequence[Samples]) -> Samples:
     """One sample set after the other; all must have the same variables."""
     joined: Samples = torch.cat(list(parts))  # type: ignore[assignment]

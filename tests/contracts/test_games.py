@@ -11,6 +11,7 @@ from coplay.errors import ConfigError, PlayerError
 from coplay.message import PlayerLate
 from coplay.models.acgan import Acgan
 from coplay.models.base import LocalModel
+from coplay.models.joint_classifier import JointClassifier
 
 GAMES = names("game")
 SPACE = Space(
@@ -61,6 +62,23 @@ class Gan(Acgan):
         return super().pixels(samples)
 
 
+class Classifier(JointClassifier):
+    """For games that need p(c|x); breaks where it reads images."""
+
+    latents: tuple[int, int] = (3, 4)
+    channels: int = 2
+    hidden: int = 8
+    batch: int = 4
+    classifier_channels: int = 2
+
+    _broken = False
+
+    def _pixels(self, samples):
+        if self._broken:
+            raise ValueError("lost my mind")
+        return super()._pixels(samples)
+
+
 class Recording(Local):
     """A local engine that keeps all messages; answers of who is ``_slow`` do not come in time."""
 
@@ -90,7 +108,7 @@ def players(game, model):
 
 def model_for(game):
     """The blackest box that the game can be played with."""
-    for model in (Constant, Gan):
+    for model in (Constant, Gan, Classifier):
         try:
             game.check(players(game, model))
         except ConfigError:
@@ -194,12 +212,15 @@ class TestGame:
     def test_resumed_game_ends_as_the_undisturbed_one(self, name, rounds, tmp_path, small_config):
         """Two steps a round; what happens every few epochs happens after steps 3 and 6: cut between, and right after."""
         cls = find("game", name)
-        model = {"name": "symmetric_hvae", "latents": [3, 4], "hidden": 8, "batch": 8}
+        sizes = {"latents": [3, 4], "hidden": 8, "batch": 8}
+        model, data = {"name": "symmetric_hvae", **sizes}, small_config().to_dict()["data"]
         if model_for(cls.tiny()) is Gan:
             model = {"name": "acgan", "latent": 4, "batch": 8, "discriminator_steps": 2}
+        if model_for(cls.tiny()) is Classifier:
+            model, data = {"name": "joint_classifier", **sizes}, data | {"variables": ["image", "class"]}
         samples = len(small_config().data.source.load().train) / 2
         epochs = {key: 3 * 8 / samples for key in cls.model_fields if key.endswith("_every_epochs")}
-        config = small_config(game={"name": name, "rounds": 4, "local_steps": 2, **epochs}, model=model)
+        config = small_config(game={"name": name, "rounds": 4, "local_steps": 2, **epochs}, model=model, data=data)
         Federation(config).run(tmp_path / "undisturbed")
 
         class Cut(Exception):

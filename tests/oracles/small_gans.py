@@ -48,6 +48,28 @@ def normed_discriminator(classes, shape):
     return nn.Sequential(nn.Flatten(-len(shape)), *body)
 
 
+class Doubled(nn.Module):
+    """A generator that computes in float64 from the noise on."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net.double()
+
+    def forward(self, noise, classes):
+        return self.net(noise.double(), classes)
+
+
+def doubled_generator(latent, classes, shape):
+    return Doubled(generator(latent, classes, shape))
+
+
+def doubled_discriminator(classes, shape):
+    return discriminator(classes, shape).double()
+
+
+DOUBLED = {half: f"{__name__}:doubled_{half}" for half in ("generator", "discriminator")}
+"""Networks that compute in float64."""
+
 NORMED = {half: f"{__name__}:normed_{half}" for half in ("generator", "discriminator")}
 """Networks with buffers, as settings of an Acgan."""
 

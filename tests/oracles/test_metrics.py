@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from coplay import Variable
+from coplay.errors import ModelError
 from coplay.metrics import memorisation
 from coplay.metrics.base import Observed, Reference, Value, share_value, wilson
 from coplay.metrics.class_accuracy import ClassAccuracy
@@ -16,6 +18,7 @@ from coplay.metrics.class_shares import corrected, total_variation
 from coplay.metrics.domain_score import score_sums
 from coplay.metrics.features import DomainClassifier
 from coplay.metrics.fid import Moments, frechet_distance
+from coplay.metrics.inception import Inception, as_bytes
 from coplay.metrics.kid import Kid, squared_mmd
 from coplay.metrics.memorisation import Memorisation, nearest_distances
 from coplay.metrics.mode_cover import ModeCover
@@ -39,6 +42,63 @@ def test_fid_of_scaled_features_is_the_squared_difference_of_deviations():
     sigma = torch.cov(x.T)
     found = frechet_distance(Moments.of(x), Moments.of(2 * x))  # tr(Σ + 4Σ − 2·2Σ) = tr Σ
     assert found == pytest.approx(sigma.trace().item(), rel=1e-6)
+
+
+class Mean(torch.nn.Module):
+    """Features that can be followed by hand: the mean of each channel's bytes, and twice that of the first."""
+
+    def forward(self, images):
+        found = images.double().mean([2, 3])
+        return torch.cat([found, 2 * found[:, :1]], 1)
+
+
+def features_by(network, low=-1.0, shape=(4, 4), shift=0.5):
+    """What a network of one's own measures on images that are real ones moved by ``shift``."""
+    space = Space({"image": Variable(kind="real", shape=shape, low=low, high=3.0)})
+    real = space.samples(image=low + 0.5 * torch.rand(300, *shape, generator=stream(1)))
+    reference = Reference(real, DomainClassifier(space, 2, seed=1))
+    moved = space.samples(image=real["image"] + shift)
+    metric = Inception(network=str(network))
+    assert metric.applies(Observed(moved, reference))
+    found = metric.observe(Observed(pick(moved, slice(100)), reference))
+    return found.merge(metric.observe(Observed(pick(moved, slice(100, 300)), reference))).result()["inception_fid"]
+
+
+@pytest.mark.parametrize("form", ["a name", "a TorchScript file", "a .pt2 file"])
+@pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (3, 4, 4)])
+def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_path):
+    """Moving by 0.5 of a range of 4 moves each mean by 32 of 256 bytes, and the distance is the squared one of means."""
+    network = f"{__name__}:Mean"
+    if form == "a TorchScript file":
+        network = tmp_path / "mean.pt"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.jit.script(Mean()).save(str(network))
+    elif form == "a .pt2 file":
+        network, some = tmp_path / "mean.pt2", torch.zeros(5, 3, 4, 4, dtype=torch.uint8)
+        dynamic = torch.export.export(Mean(), (some,), dynamic_shapes=({0: torch.export.Dim("n")},))
+        torch.export.save(dynamic, network)
+    found = features_by(network, shape=shape)
+    assert found.value == pytest.approx((3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3)  # bytes are whole numbers
+    assert (found.n, found.n_real) == (300, 300)
+
+
+def test_bytes_are_whole_numbers_of_the_range_and_grey_is_three_times_the_same():
+    found = as_bytes(torch.tensor([[[0, 1]]], dtype=torch.uint8), Variable(kind="binary", shape=(1, 2)))
+    assert found.shape == (1, 3, 1, 2)
+    assert found.dtype == torch.uint8
+    assert found[0].tolist() == [[[0, 255]]] * 3
+
+
+def test_what_is_no_network_of_features_is_told(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no file nowhere\.pt; expected TorchScript"):
+        Inception(network="nowhere.pt")
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(b"no network")
+    with pytest.raises(ModelError, match=r"cannot load .*broken\.pt: .*; expected TorchScript or \.pt2"):
+        features_by(broken)
+    with pytest.raises(ModelError, match=r"Identity gave \(100, 3, 4, 4\) .*expected features of shape \(100, F\)"):
+        features_by("torch.nn:Identity")
 
 
 def test_domain_score_of_extremes():

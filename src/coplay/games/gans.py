@@ -143,7 +143,7 @@ def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:
 
     def together() -> None:
         stack = Stack.of(twins)
-        stack.learn_to_judge(x, c, x, c)
+        stack.learn_to_judge(torch.cat([x, x], 1), c, c)
         stack.feedback(x, c)
 
     found = {}

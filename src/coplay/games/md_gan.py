@@ -40,7 +40,7 @@ from coplay.models.gan_networks import stackable
 from coplay.models.neural import FLOPS
 from coplay.models.stack import Lesson, feedback_alone, feedback_together
 from coplay.player import Player
-from coplay.space import Samples, join
+from coplay.space import Samples, finite, join
 from coplay.streams import stream
 
 
@@ -341,7 +341,7 @@ class MdGan(Game):
     def _answer(
         self, player: Player, message: Message, found: Tensor, numbers: dict[str, float], begin: float, among: int = 1
     ) -> Message:
-        if not torch.isfinite(found).all():
+        if not finite(found):
             raise ModelError(
                 f"feedback at iteration {int(message.numbers['iteration'])} is not finite: the discriminator has diverged; "
                 "try a smaller learning rate"
@@ -389,7 +389,7 @@ class MdGan(Game):
         total: list[Tensor | None] = [None] * len(images)
         for name, part in came.items():  # in player order
             slope, j = part[_FEEDBACK], shown[name]
-            if slope.shape != images[j].shape or slope.dtype != images[j].dtype or not torch.isfinite(slope).all():
+            if slope.shape != images[j].shape or slope.dtype != images[j].dtype or not finite(slope):
                 raise ModelError(
                     f"feedback of player '{name}' is {tuple(slope.shape)} of {slope.dtype}, "
                     f"expected finite {tuple(images[j].shape)}"

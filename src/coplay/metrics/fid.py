@@ -51,16 +51,21 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
 
 
 @dataclass(frozen=True)
-class _Pair(Stat):
+class MomentPair(Stat):
+    """Moments of real and of generated samples; their Fréchet distance goes by ``name``."""
+
     real: Moments
     fake: Moments
+    name: str
 
-    def merge(self, other: _Pair) -> _Pair:
-        return _Pair(self.real, self.fake + other.fake)
+    def merge(self, other: MomentPair) -> MomentPair:
+        """Sums add up; the real samples are the same."""
+        return MomentPair(self.real, self.fake + other.fake, self.name)
 
     def result(self) -> dict[str, Value]:
+        """The distance."""
         distance = frechet_distance(self.real, self.fake)
-        return {"fid": Value(distance, "squared feature distance", "lower", self.fake.n, self.real.n)}
+        return {self.name: Value(distance, "squared feature distance", "lower", self.fake.n, self.real.n)}
 
 
 class Fid(Metric):
@@ -77,4 +82,4 @@ class Fid(Metric):
 
     def observe(self, observed: Observed) -> Stat:
         """Sum features and their products."""
-        return _Pair(Moments.of(observed.reference.test_features), Moments.of(observed.features))
+        return MomentPair(Moments.of(observed.reference.test_features), Moments.of(observed.features), "fid")

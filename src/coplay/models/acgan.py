@@ -30,9 +30,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from coplay.components import imported
 from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
-from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, stackable
-from coplay.models.neural import FLOPS, follow_mean, standing_in
-from coplay.space import Samples, Space, Variable, tensors
+from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, parted
+from coplay.models.neural import FLOPS, beside_parameter, follow_mean, standing_in
+from coplay.space import Samples, Space, Variable, finite, tensors
 from coplay.streams import derive, isolated_seed
 
 Half = Literal["generator", "discriminator"]
@@ -144,7 +144,7 @@ class Acgan(LocalModel):
             with torch.device("meta"):
                 images = self._build("generator")(torch.empty(2, self.latent), self._some_classes(2))
                 found = tuple(images.shape)
-                logits = self._build("discriminator")(torch.empty(2, *self.shape))
+                logits = self._build("discriminator")(torch.empty(2, *self.shape, dtype=images.dtype))
         except ModelError:
             raise
         except Exception as error:  # networks may be foreign code
@@ -225,8 +225,9 @@ class Acgan(LocalModel):
     # ------------------------------------------------------------------------------------ one step of either side
 
     def pixels(self, samples: Samples) -> Tensor:
-        """Images as float32, shape (n, *shape), in the variable's range."""
-        return samples[self._image].float()
+        """Images of shape (n, *shape) in the variable's range; bits as float32."""
+        images = samples[self._image]
+        return images if images.is_floating_point() else images.float()
 
     def labels(self, samples: Samples) -> Tensor | None:
         """Classes of shape (n,); None without."""
@@ -248,18 +249,26 @@ class Acgan(LocalModel):
             classes = torch.multinomial(shares, n, replacement=True, generator=generator)
         noise = torch.randn(n, self.latent, generator=generator)
         images: Tensor = self.half("generator")(noise, classes)
-        low, high = self._space[self._image].range
-        return low + (high - low) * 0.5 * (images + 1), classes
+        low, high = (torch.tensor(end, dtype=images.dtype) for end in self._space[self._image].range)
+        return torch.lerp(low, high, (images + 1) * 0.5), classes  # lerp ends at the limits to the last bit
 
     def centred(self, images: Tensor) -> Tensor:
         """From the variable's range to the networks' [-1, 1]."""
         low, high = self._space[self._image].range
-        return (images - low) * (2 / (high - low)) - 1
+        scale = 2 / (high - low)
+        return torch.add(torch.tensor(-1 - low * scale, dtype=images.dtype), images, alpha=scale)
 
     def judge(self, images: Tensor) -> Tensor:
         """The discriminator's logits, shape (n, 1 + C)."""
         logits: Tensor = self.half("discriminator")(self.centred(images))
         return logits
+
+    def judge_both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of two batches that must not see each other: one pass as far as layers treat each sample by itself."""
+        by_sample, rest = parted(self.half("discriminator"))
+        seen = by_sample(self.centred(torch.cat([real, fake])))
+        first, second = (rest(part) for part in seen.split([len(real), len(fake)]))
+        return first, second
 
     def discriminator_loss(
         self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
@@ -283,10 +292,7 @@ class Acgan(LocalModel):
         self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
     ) -> float:
         """One step of the discriminator; its loss before the step."""
-        if stackable(self.half("discriminator")):  # samples do not see each other, so one pass serves both batches
-            seen, made = self.judge(torch.cat([real, fake])).split([len(real), len(fake)])
-        else:
-            seen, made = self.judge(real), self.judge(fake)
+        seen, made = self.judge_both(real, fake)
         loss = self.discriminator_loss(seen, real_classes, made, fake_classes)
         optimiser = self.optimiser("discriminator")
         optimiser.zero_grad()
@@ -380,11 +386,14 @@ class Acgan(LocalModel):
         for half in halves:
             net = self.half(half)
             named = dict(net.named_parameters()) | (dict(net.named_buffers()) if buffers else {})
-            values |= {f"{half}:{name}": tensor.detach().clone()[None] for name, tensor in named.items()}
+            values |= {
+                f"{half}:{name}": tensor.detach().clone(memory_format=torch.contiguous_format)[None]
+                for name, tensor in named.items()
+            }
             if moments:
                 values |= {name: tensor[None] for name, tensor in self._moments(half).items()}
         for name, tensor in values.items():
-            if not torch.isfinite(tensor).all():
+            if not finite(tensor):
                 raise ModelError(f"{name} has values that are not finite; the network has diverged, try smaller steps")
         return TensorDict(values, batch_size=[1])
 
@@ -408,7 +417,7 @@ class Acgan(LocalModel):
             if name not in own or own[name].shape != tensor.shape or own[name].dtype != tensor.dtype:
                 fits = f"{tuple(own[name].shape)} of {own[name].dtype}" if name in own else "no such parameter"
                 raise ModelError(f"{name} from {origin} is {tuple(tensor.shape)} of {tensor.dtype}, expected {fits}")
-            if not torch.isfinite(tensor).all():
+            if not finite(tensor):
                 raise ModelError(f"{name} from {origin} has values that are not finite; that model has diverged")
         with torch.no_grad():
             for name, tensor in came.items():
@@ -436,7 +445,7 @@ class Acgan(LocalModel):
         """Adam's state of one half by ``half|parameter|moment``; empty before the first step."""
         state = self.optimiser(half).state
         return {
-            f"{half}|{name}|{moment}": state[p][moment].detach().clone()
+            f"{half}|{name}|{moment}": state[p][moment].detach().clone(memory_format=torch.contiguous_format)
             for name, p in self.half(half).named_parameters()
             for moment in _MOMENTS
             if p in state
@@ -447,7 +456,7 @@ class Acgan(LocalModel):
         state.clear()
         for name, p in self.half(half).named_parameters():
             if f"{half}|{name}|step" in moments:
-                state[p] = {moment: moments[f"{half}|{name}|{moment}"].clone() for moment in _MOMENTS}
+                state[p] = beside_parameter(p, {m: moments[f"{half}|{name}|{m}"] for m in _MOMENTS})
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Weights, optimisers, the generator's running mean, the counters; of the halves that were ever used."""

@@ -97,7 +97,7 @@ def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
     layers: list[nn.Module] = [nn.Linear(latent, math.prod(start)), nn.ReLU(), nn.Unflatten(-1, start)]
     for before, after in zip((start[0], *widths), widths, strict=False):
         layers += [nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
-    return Conditioned(latent, classes, nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape)))
+    return _channels_last(Conditioned(latent, classes, nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape))))
 
 
 def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
@@ -111,7 +111,8 @@ def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
         before, side = after, math.ceil(side / stride)
     features = before * side * side
     minibatch = MinibatchDiscrimination(features)
-    return nn.Sequential(*layers, nn.Flatten(-3), minibatch, nn.Linear(features + minibatch.kernels, 1 + classes))
+    head = nn.Linear(features + minibatch.kernels, 1 + classes)
+    return _channels_last(nn.Sequential(*layers, nn.Flatten(-3), minibatch, head))
 
 
 _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid)
@@ -132,6 +133,22 @@ def stackable(net: nn.Module) -> bool:
     )
 
 
+def parted(net: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """A network's first layers, those that are known to treat each sample by itself, and what comes after them.
+
+    Example:
+        >>> first, rest = parted(cnn_discriminator(10, (28, 28)))
+        >>> len(first), type(rest[0]).__name__
+        (14, 'MinibatchDiscrimination')
+        >>> [len(part) for part in parted(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))]
+        [1, 2]
+    """
+    if not isinstance(net, nn.Sequential):
+        return nn.Sequential(), net
+    count = next((i for i, layer in enumerate(net) if not isinstance(layer, _BY_SAMPLE)), len(net))
+    return net[:count], net[count:]
+
+
 class Shaped(nn.Module):
     """The same numbers in another shape."""
 
@@ -142,6 +159,14 @@ class Shaped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, …) to (n, *shape)."""
         return x.reshape(len(x), *self.shape)
+
+
+_BY_SAMPLE = (*_ELEMENTWISE, nn.Linear, nn.Conv2d, nn.Flatten, Shaped)
+
+
+def _channels_last(net: nn.Module) -> nn.Module:
+    """The same network with its convolutions' weights as a processor reads them fastest."""
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _image(shape: Shape) -> tuple[int, int]:

@@ -17,18 +17,23 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, PrivateAttr
+from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.errors import ModelError
-from coplay.models.base import Mixture
+from coplay.models.base import Mixture, Part
 from coplay.models.bits import carried
-from coplay.models.conv_hvae import ConvHvae, Convolutions
-from coplay.space import Samples, Space, join
+from coplay.models.conv_hvae import ConvHvae, Convolutions, Stack
+from coplay.space import Samples, Space, join, tensors
+
+_TARGET = "target of the classifier"
+"""A variable that rides along with samples inside this model: class probabilities to learn in place of the class."""
 
 
 class JointClassifier(ConvHvae):
@@ -36,7 +41,7 @@ class JointClassifier(ConvHvae):
 
     Args:
         generated: Mass of the player's own samples (x, c) ~ p(c) p(x|c) in the classifier's lessons, in [0, 1); 0 trains the
-            classifier alone.
+            classifier alone: in the game ``isolated``, the paper's *discriminative* method.
         generated_after: Steps before anything drawn from p(x|c) enters its lessons, since a young one teaches rubbish.
         classifier_channels: Of the classifier's first convolution; the second has twice as many.
         smoothing: Label smoothing of the classifier's loss.
@@ -58,6 +63,8 @@ class JointClassifier(ConvHvae):
     classifier_channels: int = Field(default=32, ge=1)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
 
+    _targets: Tensor | None = PrivateAttr(default=None)
+
     def build(self, space: Space) -> Any:
         """The VAE's conditionals, with the classifier beside them."""
         net = super().build(space)
@@ -66,8 +73,8 @@ class JointClassifier(ConvHvae):
                 f"joint_classifier needs an image and its class; the variables are {', '.join(space)}. Set data.variables, or "
                 "the player's variables, to the image and the class"
             )
-        seen = Convolutions(space[self._image].shape, self.classifier_channels, self.hidden, self.convolutions)
-        net.classifier = nn.Sequential(seen, nn.Linear(self.hidden, net.classes))
+        sizes = (self.classifier_channels, self.hidden)
+        net.classifier = _classifier(space[self._image].shape, *sizes, self.convolutions, net.classes)
         return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
@@ -82,7 +89,7 @@ class JointClassifier(ConvHvae):
         labelled = [part for part in parts if self._label in part.keys()]
         grown = self._step > self.generated_after
         full = [part for part in labelled if grown or self._image in part.keys()]
-        lessons = [self._tensors(self._completed(part, generator)) for part in full]
+        lessons = [self._lesson(part, generator) for part in full]
         loss = torch.zeros(())
         if seen:
             x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
@@ -111,13 +118,19 @@ class JointClassifier(ConvHvae):
         return self._class or ""
 
     def kind_of_step(self, mixture: Mixture) -> str:
-        """Young or grown, and the sources."""
-        return f"{'grown' if self._step >= self.generated_after else 'young'} {super().kind_of_step(mixture)}"
+        """Young or grown, and the sources; targets cost nothing, and a step that is counted rounds a little otherwise."""
+        sources = super().kind_of_step(mixture).replace(f",{_TARGET}", "")
+        return f"{'grown' if self._step >= self.generated_after else 'young'} {sources}"
 
     def _wrong(self, x: Tensor, c: Tensor | None) -> Tensor:
         """Mean −log p(c|x), classes one-hot."""
         assert c is not None
         return F.cross_entropy(self._net.classifier(x), c, label_smoothing=self.smoothing)
+
+    def _lesson(self, part: Samples, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Images, and class probabilities that the classifier is to give them."""
+        x, c = self._tensors(self._completed(part, generator))
+        return x, part[_TARGET] if _TARGET in part.keys() else c
 
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
         """A sample set with the class from p(c|x) or the image from p(x|c), by the parameters that are learning."""
@@ -141,14 +154,83 @@ class JointClassifier(ConvHvae):
 
     def classify(self, samples: Samples) -> Tensor:
         """p(c|x) for each image, shape (n, C)."""
-        with self.averaged(), torch.no_grad():
-            parts = self._pixels(samples).split(1000)
-            return torch.cat([self._net.classifier(part) for part in parts]).softmax(1)
+        with self.averaged():
+            return self._probabilities(self._net.classifier, samples)
+
+    def _probabilities(self, classifier: nn.Module, samples: Samples) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([classifier(part) for part in self._pixels(samples).split(1000)]).softmax(1)
+
+    # ------------------------------------------------------------------------------------ a classifier that travels
+
+    def export_classifier(self) -> Samples:
+        """The parameters of the p(c|x) that ``classify`` gives, as one part of a message: a TensorDict of batch size [1].
+
+        Raises:
+            ModelError: A number is not finite; said here, so that who diverged is named and not who it is sent to.
+        """
+        with self.averaged():  # contiguous, whatever the layout: so they are after a message or a checkpoint
+            state = {
+                name: tensor.detach().clone(memory_format=torch.contiguous_format)[None]
+                for name, tensor in self._net.classifier.state_dict().items()
+            }
+        for name, tensor in state.items():
+            if not torch.isfinite(tensor).all():
+                raise ModelError(f"classifier, {name}: values that are not finite; it has diverged, try smaller steps")
+        return TensorDict(state, batch_size=[1])
+
+    def classify_by(self, part: Samples, samples: Samples, origin: str) -> Tensor:
+        """p(c|x) for each image by a classifier of another player, shape (n, C); its sizes are read off its parameters.
+
+        Args:
+            part: What its ``export_classifier`` gave.
+            samples: With an image each.
+            origin: Who sent it, for the error.
+
+        Raises:
+            ModelError: It is no classifier of these images in these classes.
+        """
+        try:
+            state = {name: tensor[0] for name, tensor in tensors(part).items()}
+            sizes = len(state["0.0.weight"]), state["1.weight"].shape[1]
+            stack: Stack = "reference" if "0.4.weight" in state else "strided"
+            with torch.device("meta"):  # no start to draw
+                other = _classifier(self._space[self._image].shape, *sizes, stack, self._net.classes)
+            other.load_state_dict(state, assign=True)
+        except (KeyError, IndexError, RuntimeError) as error:
+            raise ModelError(f"what came from {origin} is no classifier of these images: {error}") from error
+        return self._probabilities(other, samples)
+
+    @contextmanager
+    def taught(self, targets: Tensor) -> Iterator[None]:
+        """Inside the block the classifier learns other classes for the mixture's first part; decoder and encoder do not.
+
+        Args:
+            targets: Class probabilities of that part's samples, shape (n, C), rows sum to 1.
+        """
+        self._targets = targets
+        try:
+            yield
+        finally:
+            self._targets = None
+
+    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+        """Take so many steps, or none if learning has stopped early."""
+        if self._targets is not None:
+            first, *rest = mixture.parts
+            samples = first.samples.clone(recurse=False).set(_TARGET, self._targets)
+            mixture = Mixture((Part(first.name, samples, first.weight), *rest))
+        return super().learn(mixture, steps, generator)
 
     @classmethod
     def tiny(cls) -> Self:
         """A few latents and channels."""
         return cls(latents=(3, 4), channels=2, hidden=8, batch=8, classifier_channels=2, generated_after=1)
+
+
+def _classifier(shape: tuple[int, ...], channels: int, hidden: int, stack: Stack, classes: int) -> nn.Sequential:
+    """p(c|x): images of shape (n, channels, H, W) to logits (n, C)."""
+    return nn.Sequential(Convolutions(shape, channels, hidden, stack), nn.Linear(hidden, classes))
 
 
 def _joined(lessons: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:

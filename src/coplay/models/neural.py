@@ -38,6 +38,16 @@ def follow_mean(mean: list[Tensor], net: nn.Module, decay: float, step: int) -> 
     torch._foreach_lerp_(mean, [p.detach() for p in net.parameters()], 1 - keep)
 
 
+def beside_parameter(p: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Adam's state of one parameter as the fused step needs it: it walks through memory, so all must lie there as ``p`` does.
+
+    Args:
+        p: The parameter.
+        values: Its moments and step, of any layout, as they come from a file; they are copied.
+    """
+    return {k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v.clone() for k, v in values.items()}
+
+
 @contextmanager
 def standing_in(net: nn.Module, values: list[Tensor]) -> Iterator[None]:
     """Inside the block a network has these parameters, afterwards its own again; without values it keeps its own."""
@@ -279,4 +289,7 @@ class NeuralModel(LocalModel):
                 if name.startswith(side + "/"):
                     _, i, key = name.split("/")
                     kept.setdefault(int(i), {})[key] = tensor
-            optimiser.load_state_dict({"state": kept, "param_groups": optimiser.state_dict()["param_groups"]})
+            optimiser.state.clear()
+            for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"]):
+                if n in kept:
+                    optimiser.state[p] = beside_parameter(p, kept[n])

@@ -78,12 +78,10 @@ class Stack:
                 x = layer(x)
         return x
 
-    def learn_to_judge(
-        self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
-    ) -> Tensor:
-        """One step of every discriminator; images (N, b, *shape), classes (N, b). Losses before the step, shape (N,)."""
-        b = real.shape[1]
-        logits = self.judge(torch.cat([real, fake], 1))
+    def learn_to_judge(self, images: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
+        """One step of every discriminator; images (N, 2b, *shape), real ones first. Losses before the step, shape (N,)."""
+        b = images.shape[1] // 2
+        logits = self.judge(images)
         losses = self.models[0].discriminator_loss(logits[:, :b], real_classes, logits[:, b:], fake_classes)
         slopes = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
         parts = [slope.unbind() for slope in slopes]
@@ -160,10 +158,16 @@ def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> lis
             one for part in parts for one in feedback_together([models[i] for i in part], [lessons[i] for i in part])
         ]
     stack = Stack.of(models)
-    real, fake, shown = (_joined([getattr(lesson, name) for lesson in lessons]) for name in ("real", "fake", "shown"))
+    images = torch.cat([batch for lesson in lessons for batch in (lesson.real[0], lesson.fake[0])])
+    images = images.unflatten(0, (len(lessons), -1))
+    real_classes, fake_classes = (
+        _classes([lesson.real for lesson in lessons]),
+        _classes([lesson.fake for lesson in lessons]),
+    )
+    shown = torch.stack([lesson.shown[0] for lesson in lessons]), _classes([lesson.shown for lesson in lessons])
     with counted(models[0], f"feedback of {len(models)}") as flops:
         for _ in range(models[0].discriminator_steps):
-            losses = stack.learn_to_judge(*real, *fake)
+            losses = stack.learn_to_judge(images, real_classes, fake_classes)
         found, own = stack.feedback(*shown)
     each = flops[0] / len(models)
     return [
@@ -172,7 +176,7 @@ def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> lis
     ]
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
-    """Images (N, b, *shape) and classes (N, b)."""
+def _classes(batches: Sequence[Batch]) -> Tensor | None:
+    """Shape (N, b)."""
     classes = [c for _, c in batches if c is not None]
-    return torch.stack([images for images, _ in batches]), torch.stack(classes) if classes else None
+    return torch.stack(classes) if classes else None

@@ -1,0 +1,124 @@
+"""Distillation: every player's classifier also learns the labels that the others' classifiers give its own images (A6).
+
+Round t at player i, of N, after the first ``own_rounds``:
+
+    learn          p(x|c) from the own data; p(c|x) from the own images x, with equal mass 1/N on their true class and on
+                   argmax_c p_j(c|x) for each other player j, by the classifier that j sent at the end of round t−1
+    i → all j      the parameters of p_i(c|x)
+
+A baseline to compare the cooperative game with, and dearer than that: **parameters travel**, of networks that have seen private
+data, and the receiver must be able to run them. Images never leave their player, so the classifiers go to the images.
+
+References:
+    Game-theoretic distributed learning of generative models for heterogeneous data collections
+    (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740, experiment IV-B.
+
+Differs from the paper:
+    The authors label every batch anew by the others' present classifiers; here classifiers travel once a round. Their p(x|c)
+    learns from the foreign labels too; here p(c|x) alone does. The N labels of an image are one lesson, their mean: the same
+    gradient as that of N copies of the image, at an Nth of the work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import ClassVar, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from coplay.errors import ConfigError
+from coplay.games.base import Asker, Game, Row, State
+from coplay.message import COORDINATOR, Message
+from coplay.models.joint_classifier import JointClassifier
+from coplay.player import OWN, Player
+from coplay.space import LABEL, Samples
+
+
+class Distillation(Game):
+    """Players send each other their classifiers, by which each labels its own images once more.
+
+    Every player needs ``joint_classifier`` on the same image and class, of whatever size: what travels tells its own sizes.
+    With ``generated = 0`` there this is the paper's *distillation*; otherwise the classifier learns from the own p(x|c) as
+    well. Who is lost or late is missing in the next round's mean.
+
+    Args:
+        own_rounds: Rounds at the start in which everybody learns from its own data alone. More than two classifiers that know
+            nothing yet, and all say one class, would outvote the truth for good.
+
+    Example:
+        >>> Distillation.tiny().start(["north", "south"], seed=1).players
+        ('north', 'south')
+    """
+
+    citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
+
+    own_rounds: int = Field(default=1, ge=1)
+
+    def check(self, players: Sequence[Player]) -> None:
+        """All players need a classifier of the same images in the same classes."""
+        faults, first = [], players[0]
+        for player in players:
+            if not isinstance(player.model, JointClassifier) or LABEL not in player.variables:
+                faults.append(
+                    f"player '{player.name}' has {player.model.title} on {', '.join(player.variables)}; distillation needs "
+                    "classifiers that can travel: joint_classifier, on an image and its class"
+                )
+            elif player.variables != first.variables:
+                faults.append(
+                    f"player '{player.name}' learns {player.variables}, and '{first.name}' {first.variables}; in distillation "
+                    "all classify the same kind of image"
+                )
+        if faults:
+            raise ConfigError(faults)
+
+    def start(self, players: Sequence[str], seed: int) -> State:
+        """No classifier has travelled yet."""
+        return State(tuple(players))
+
+    def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+        """Everybody learns, then sends its classifier to all others."""
+        sending, asks = self.own_rounds <= round < self.rounds, []
+        for name in state.players:
+            others = [other for other in state.players if other != name]
+            inbox = {other: state.payload[f"{other}>{name}"] for other in others if f"{other}>{name}" in state.payload}
+            to = {f"to/{other}": 1.0 for other in others if sending}
+            asks.append(Message("turn", COORDINATOR, name, round, {"steps": self.local_steps, **to}, inbox))
+        answers, lost = self.alive(engine.ask(asks))
+        payload = {f"{answer.sender}>{to}": part for answer in answers for to, part in answer.payload.items()}
+        state, row = self.lose(State(state.players, payload), lost)
+        return state, {"players": {answer.sender: dict(answer.numbers) for answer in answers}} | row
+
+    def serve(self, player: Player, message: Message) -> Message:
+        """Label the own images by the classifiers that came, learn, and send the own classifier."""
+        begin, model = time.perf_counter(), player.model
+        assert isinstance(model, JointClassifier)
+        came = message.samples()
+        with model.taught(targets(player, came)) if came else nullcontext():
+            numbers = player.learn({}, {OWN: 1.0}, int(message.numbers["steps"]), message.round)
+        # a copy for each: a checkpoint keeps what is on its way link by link, and nothing in it may share memory
+        sent = {to: model.export_classifier() for to in message.group("to")}
+        return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin}, sent)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Two rounds of one step."""
+        return cls(rounds=2, local_steps=1)
+
+
+def targets(player: Player, classifiers: Mapping[str, Samples]) -> Tensor:
+    """Mean of the true class and of the class by each classifier, one-hot, for a player's own images; shape (n, C).
+
+    Args:
+        player: Whose images.
+        classifiers: What the others exported, by name.
+    """
+    model, data, classes = player.model, player.private_data, player.variables[LABEL].classes or 0
+    assert isinstance(model, JointClassifier)
+    votes = [data[LABEL]]
+    votes += [model.classify_by(part, data, f"player '{name}'").argmax(1) for name, part in classifiers.items()]
+    return torch.stack([F.one_hot(vote, classes).float() for vote in votes]).mean(0)
