@@ -20,7 +20,9 @@ def load(path: str) -> dict:
 
 
 def spread(values: dict, digits: int = 3) -> str:
-    return f"{values['mean']:.{digits}f} ± {values['std']:.{digits}f}"
+    """Mean and standard deviation; of a single run there is none."""
+    mean = f"{values['mean']:.{digits}f}"
+    return mean if len(values.get("values", (0, 0))) == 1 else f"{mean} ± {values['std']:.{digits}f}"
 
 
 def digits_four_sites() -> str:
@@ -180,6 +182,51 @@ def md_gan_costs() -> str:
     return "\n".join(lines)
 
 
+def mnist_two_sites() -> str:
+    path = "reproductions/mnist_two_sites/results/two_sites.json"
+    if not (ROOT / path).exists():
+        return "Not played yet."
+    found = load(path)
+    lines = [
+        "| what travels | own weight α | seeds | share of the other's digits: predicted | site with 0–4 | site with 5–9 "
+        "| FID to all digits | to own | to the other's |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in sorted(found["cells"].values(), key=lambda c: (c["form"], c.get("own_weight", 2))):
+        shares = [spread(cell["class_shares"][site]) for site in ("low", "high")]
+        fid = [
+            f"{sum(cell[f'fid_{digits}'][site]['mean'] for site in ('low', 'high')) / 2:.0f}"
+            for digits in ("all", "own", "other")
+        ]
+        own = f"{cell['own_weight']:g}" if "own_weight" in cell else "–"
+        predicted = f"{cell['predicted']:.3f}" if "predicted" in cell else "–"
+        seeds = ", ".join(map(str, cell["seeds"]))
+        lines.append(f"| {cell['form']} | {own} | {seeds} | {predicted} | {' | '.join(shares)} | {' | '.join(fid)} |")
+    lines.append(
+        f"\n{found['data']}; {found['samples']:,} samples a player; FID is the mean over both players. `{found['command']}`."
+    )
+    return "\n".join(lines)
+
+
+def fashion_four_sites() -> str:
+    path = "reproductions/fashion_mnist_four_sites/results/four_sites.json"
+    if not (ROOT / path).exists():
+        return "Not played yet."
+    found = load(path)
+    lines = ["| images per class and site | method | seeds | mean of four | tiny | small | middle | large |", "|---" * 8 + "|"]
+    cells = [(images, name, cell) for images, table in found["images_per_class"].items() for name, cell in table.items()]
+    for images, name, cell in cells + ([("all 60,000", "optimal", found["optimal"])] if "optimal" in found else []):
+        each = [spread(values) for values in cell["by_player"].values()]
+        seeds = ", ".join(map(str, cell["seeds"]))
+        lines.append(f"| {images} | {name} | {seeds} | {spread(cell['accuracy'])} | {' | '.join(each)} |")
+    for images, table in found["paired_differences"].items():
+        for name, d in table.items():
+            error = "" if d["standard_error"] is None else f" ± {100 * d['standard_error']:.1f} (standard error)"
+            lines += ["", f"- {images} images, {name}: {100 * d['mean']:+.1f}{error} points."]
+    lines.append(f"\n{found['data']}. Mean ± standard deviation over seeds. `{found['command']}`.")
+    return "\n".join(lines)
+
+
 def levers() -> str:
     found, times = (load(f"benchmarks/results/{name}.json") for name in ("levers", "step_time"))
     lines = ["| lever | measured | off | on |", "|---|---|---|---|"]
@@ -205,7 +252,7 @@ def levers() -> str:
 
 _PLAIN = (
     digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks, joint_classifier, conv_two_sites, levers,
-    md_gan_costs,
+    md_gan_costs, mnist_two_sites, fashion_four_sites,
 )  # fmt: skip
 _SETS = ("iid", "two_classes", "crashes", "paper_length", "batch_100", "workers")
 BLOCKS = {block.__name__: block for block in _PLAIN} | {f"md_gan_{part}": partial(md_gan, part) for part in _SETS}

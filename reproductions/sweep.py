@@ -10,20 +10,20 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coplay import storage
 from coplay.config import Config
-from coplay.federation import Federation
+from coplay.federation import CLASSIFIER, Federation
 from coplay.progress import ProgressReport
 from coplay.result import Result, versions
 
 
 def run(config: Path, overrides: Mapping[str, Any]) -> Result:
     """The run of one config with some values changed."""
-    settings = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-    wanted = Config.from_file(config, settings)
+    wanted = Config.from_file(config, settings(overrides))
     label = "-".join(
         f"{key.rpartition('.')[2]}{value}" for key, value in overrides.items() if key.rpartition(".")[2] != "folder"
     )
@@ -44,6 +44,44 @@ def run(config: Path, overrides: Mapping[str, Any]) -> Result:
         )
     (folder / "seconds.txt").write_text(f"{time.time() - began:.1f}")
     return result
+
+
+def settings(values: Mapping[str, Any]) -> list[str]:
+    """Values of any form as what ``--set`` takes."""
+    return [f"{key}={_toml(value)}" for key, value in values.items()]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(v)}" for key, v in value.items()) + "}"
+    return json.dumps(value)
+
+
+def once(
+    kept: Path, folder: Path, wanted: Config, classifier: Path, figures: Callable[[Result], Mapping[str, Any]]
+) -> None:
+    """Play a run to its end and keep its figures, unless they are kept already; one that was cut off is resumed.
+
+    Args:
+        kept: JSON of the figures.
+        folder: Of the run.
+        wanted: What it plays.
+        classifier: File of the domain classifier that runs of one seed and source share.
+        figures: What is kept of a finished run.
+    """
+    if kept.exists():
+        return
+    began = time.time()
+    if not (folder / "run.json").exists() or Result.load(folder).record["status"] != "finished":
+        print(folder, flush=True)
+        with ProgressReport() as report:
+            if (folder / "run.json").exists():
+                Federation.resume(folder, report)
+            else:
+                Federation(wanted).run(folder, report, classifier if classifier.exists() else None)
+        storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
+        print(f"  {time.time() - began:.0f} s", flush=True)
+    storage.write_json(kept, figures(Result.load(folder)))
 
 
 def seconds(result: Result) -> float:

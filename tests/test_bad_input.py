@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from coplay import Config, Dataset, Federation, LocalModel, Result, Source, Space, Variable, storage
+from coplay import Config, CoplayError, Dataset, Federation, LocalModel, Result, Source, Space, Variable, storage
 from coplay.cli import main
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan
@@ -328,8 +328,6 @@ class TestIdxFolders:
         return tmp_path
 
     def load(self, folder):
-        from coplay import CoplayError
-
         with pytest.raises(CoplayError) as caught:
             Idx(folder=str(folder)).load()
         return str(caught.value)
@@ -338,6 +336,21 @@ class TestIdxFolders:
         data = Idx(folder=str(folder), grey=True).load()
         assert data.train["image"].shape == (6, 4, 4)
         assert data.classes == 3
+
+    def test_halved_images_are_means_of_four_pixels(self, folder):
+        whole, half = (
+            Idx(folder=str(folder), grey=True, halved=halved).load().train["image"] for halved in (False, True)
+        )
+        assert half.shape == (6, 2, 2)
+        assert torch.allclose(half[:, 1, 0], whole[:, 2:, :2].mean((1, 2)))
+        bits = Idx(folder=str(folder), halved=True, threshold=0.5).load().train["image"]
+        assert torch.equal(bits.bool(), half >= 0.5)
+
+    def test_odd_images_cannot_be_halved(self, folder):
+        for prefix in ("train", "t10k"):
+            write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", np.zeros((6, 4, 5), np.uint8))
+        with pytest.raises(CoplayError, match="halved needs even sides, the images are 4×5"):
+            Idx(folder=str(folder), halved=True).load()
 
     def test_cut_off_gzip(self, folder):
         path = folder / "train-images-idx3-ubyte.gz"
@@ -570,3 +583,10 @@ def test_a_run_whose_players_have_all_left_ends_well(run, tmp_path):
     rows = Result.load(tmp_path / "out").main.rows
     assert [set(row.get("lost", {})) for row in rows] == [set(), {"south"}, set(), {"north"}]
     assert main(["resume", str(tmp_path / "out")]) == 0
+
+
+def test_conditionals_need_something_to_be_given(run, tmp_path):
+    code, error = run("model=conditionals")
+    refused(code, error, ["'north'", "'image' sees nothing", "name some in given, or declare a latent"], tmp_path)
+    code, error = run('model={name="conditionals",latents={z=4},given={ward=["z"]}}')
+    refused(code, error, ["'north'", "given: 'ward' is neither a variable", "image, z"], tmp_path)

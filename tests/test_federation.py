@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from coplay import Federation, Result, load_player, storage
 from coplay.errors import CheckpointError, CoplayError, PlayerError
 from coplay.metrics.features import DomainClassifier
 from coplay.space import Space, Variable
+from coplay.streams import stream
 
 MEASURED = {"metrics": ["class_shares"], "samples": 200, "shown": 4, "every_rounds": 2}
 
@@ -213,6 +215,39 @@ def test_players_may_learn_different_variables(small_config, tmp_path):
     for name, samples in drawn.items():
         shares = torch.bincount(samples["class"], minlength=10) / 4000
         assert (shares - torch.tensor(predicted[name])).abs().sum() / 2 < 0.06, name
+
+
+def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config, tmp_path):
+    """A5: y = 2x + noise; `blind` has never seen y, and what `seeing` draws tells it."""
+    x = torch.randn(2000, generator=stream(1), dtype=torch.float64)
+    y = 2 * x + 0.3 * torch.randn(2000, generator=stream(2), dtype=torch.float64)
+    np.savez(tmp_path / "xy.npz", **{"train/x": x, "train/y": y, "test/x": x[:10], "test/y": y[:10]})
+    data = {"source": {"name": "npz", "file": str(tmp_path / "xy.npz")}, "partition": "iid"}
+    players = {"blind": {"unobserved": ["y"]}, "seeing": {}}
+    game = {"name": "sample_exchange", "rounds": 8, "samples_per_round": 4000}
+    Federation(small_config(data=data, players=players, game=game, compare=["isolated"])).run(tmp_path / "run")
+    drawn = load_player(tmp_path / "run", "blind").draw(4000, 0, "test")
+    slope = torch.cov(torch.stack([drawn["x"], drawn["y"]]))[0] / drawn["x"].var()
+    assert slope[1].item() == pytest.approx(2, abs=0.1)
+    alone = load_player(tmp_path / "run", "blind", game="isolated").draw(4000, 0, "test")
+    assert abs(torch.corrcoef(torch.stack([alone["x"], alone["y"]]))[0, 1]) < 0.1, "y was in its data after all"
+
+
+def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tmp_path):
+    both = {"variables": ["image", "class"]}
+    gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
+    for players, words in (
+        (
+            {"north": both | {"unobserved": ["ward"]}, "south": both},
+            r"'ward' is none of its variables; .* image, class",
+        ),
+        ({name: both | {"unobserved": ["class"]} for name in ("north", "south")}, "'class' is observed by nobody"),
+        ({"north": both | {"unobserved": ["class"], "model": gmm}, "south": both}, "needs every variable"),
+        ({"north": both | {"unobserved": ["image", "class"]}, "south": both}, "lack all of its variables"),
+    ):
+        with pytest.raises(CoplayError, match=r"players\.north\.unobserved: .*" + words):
+            Federation(small_config(players=players)).run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_unknown_or_unlearnable_variables_are_refused(small_config, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 
 from coplay import cli
 from coplay.citations import cite
@@ -27,6 +28,7 @@ from coplay.sweep import Sweep
 
 SOURCE = """
 import torch
+from sklearn.datasets import load_sample_images
 from coplay import Dataset, Source, Space, Variable
 
 class Bars(Source):
@@ -279,3 +281,32 @@ def test_configs_that_documents_show_are_valid(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     own = ['model.generator="my_nets:generator"', 'model.discriminator="my_nets:discriminator"']
     Federation(Config.from_toml(shown, own)).prepare()
+
+
+def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
+    """The config for CIFAR-10, on 32×32 crops of photographs in a local data set with its columns."""
+    datasets = pytest.importorskip("datasets")
+    photographs, draw = load_sample_images().images, torch.Generator().manual_seed(1)
+    corners = torch.randint(390, (60, 2), generator=draw).tolist()
+    rows = {
+        "img": [photographs[i % 2][y : y + 32, x : x + 32] for i, (y, x) in enumerate(corners)],
+        "label": [i % 2 for i in range(60)],
+    }
+    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["china", "flower"])})
+    whole = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict({"train": whole.select(range(40)), "test": whole.select(range(40, 60))}).save_to_disk(
+        tmp_path / "cifar"
+    )
+    settings = [
+        f"data.source.dataset={tmp_path / 'cifar'}", "players=2", "model.batch=3", "game.rounds=1", "game.local_steps=2",
+        "measure.samples=100", 'compare=[{name="fl_gan",rounds=1,local_steps=1,average_every_epochs=0.1}]',
+    ]  # fmt: skip
+    path = Path(__file__).parents[1] / "reproductions/md_gan/cifar10.toml"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
+        result = Federation(Config.from_file(path, settings)).run(tmp_path / "run")
+    assert str(result.config.data.source.load().space["image"]) == "real 3×32×32 in [0, 1]"
+    for game in ("md_gan", "fl_gan"):
+        drawn = load_player(tmp_path / "run", "server", game).draw(4, 0, "test")
+        assert drawn["image"].shape == (4, 3, 32, 32)
+        assert result.plays[game].rows[-1]["measured"]["server"]["fid"]["value"] > 0

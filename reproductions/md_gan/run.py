@@ -11,9 +11,7 @@ not played again. FOLDER holds Fashion-MNIST's four IDX files.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +24,12 @@ import sweep  # noqa: E402
 
 from coplay import storage  # noqa: E402
 from coplay.config import Config  # noqa: E402
-from coplay.federation import CLASSIFIER, Federation  # noqa: E402
+from coplay.federation import CLASSIFIER  # noqa: E402
 from coplay.memory import keep_freed_memory  # noqa: E402
 from coplay.metrics.base import LABEL, Observed, Reference  # noqa: E402
 from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.train_on_synthetic import TrainOnSynthetic  # noqa: E402
 from coplay.models.acgan import Acgan  # noqa: E402
-from coplay.progress import ProgressReport  # noqa: E402
 from coplay.result import Result  # noqa: E402
 from coplay.space import Space  # noqa: E402
 from coplay.streams import derive, stream  # noqa: E402
@@ -101,13 +98,7 @@ def main() -> None:
 def config(settings: dict[str, Any], seed: int, folder: str, threads: int) -> Config:
     """The config of one run."""
     values = {"data.source.folder": folder, "engine": {"name": "local", "threads": threads}, **settings, "seed": seed}
-    return Config.from_file(HERE / "fashion_mnist.toml", [f"{key}={_toml(value)}" for key, value in values.items()])
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(v)}" for key, v in value.items()) + "}"
-    return json.dumps(value)
+    return Config.from_file(HERE / "fashion_mnist.toml", sweep.settings(values))
 
 
 def place(name: str, method: str, seed: int) -> Path:
@@ -119,21 +110,13 @@ def place(name: str, method: str, seed: int) -> Path:
 def play(name: str, method: str, settings: dict[str, Any], seed: int, folder: str, threads: int) -> None:
     """Play one run to its end, train a classifier on what it generates, keep the figures."""
     here, wanted = place(name, method, seed), config(settings, seed, folder, threads)
-    kept = KEPT / f"{here.name}.json"
-    if kept.exists():
-        return
-    began = time.time()
-    if not (here / "run.json").exists() or Result.load(here).record["status"] != "finished":
-        print(here, flush=True)
-        known = RUNS / f"classifier-{seed}.safetensors"
-        with ProgressReport() as report:
-            if (here / "run.json").exists():
-                Federation.resume(here, report)
-            else:
-                Federation(wanted).run(here, report, known if known.exists() else None)
-        storage.write_atomically(known, (here / CLASSIFIER).read_bytes())
-        print(f"  {time.time() - began:.0f} s", flush=True)
-    storage.write_json(kept, figures(Result.load(here), accuracies(here, wanted), threads))
+    sweep.once(
+        KEPT / f"{here.name}.json",
+        here,
+        wanted,
+        RUNS / f"classifier-{seed}.safetensors",
+        lambda result: figures(result, accuracies(here, wanted), threads),
+    )
 
 
 def figures(result: Result, accuracy: dict[str, float], threads: int) -> dict[str, Any]:

@@ -19,6 +19,12 @@ ENTRIES = {
   year      = {2024},
   note      = {arXiv:2307.09883}
 }""",
+    "schlesinger2026deep": """@misc{schlesinger2026deep,
+  title  = {Deep Multivariate Models with Parametric Conditionals},
+  author = {Schlesinger, Dmitrij and Flach, Boris and Shekhovtsov, Alexander},
+  year   = {2026},
+  note   = {arXiv:2602.01953}
+}""",
     "heusel2017fid": """@inproceedings{heusel2017fid,
   title     = {{GAN}s Trained by a Two Time-Scale Update Rule Converge to a Local {N}ash Equilibrium},
   author    = {Heusel, Martin and Ramsauer, Hubert and Unterthiner, Thomas and Nessler, Bernhard and Hochreiter, Sepp},

@@ -89,10 +89,13 @@ class PlayerSection(Section):
     Args:
         model: The player's model; without one, the config's ``model``.
         variables: The variables this player learns (A5); without them, those of ``data.variables``.
+        unobserved: Those of its variables that its own data lack: it learns them from what others send, which takes a model
+            that learns from incomplete samples.
     """
 
     model: ModelField | None = None
     variables: tuple[str, ...] | None = Field(default=None, min_length=1)
+    unobserved: tuple[str, ...] = ()
 
 
 def _named(players: Any) -> Any:

@@ -176,7 +176,8 @@ class Federation:
         generator = stream(self.config.seed, "partition")
         deal = self.config.data.partition.deal(labels, len(data.train), names, generator)
         spaces = {name: self._space(name, data) for name in names}
-        held = {name: spaces[name].restrict(pick(data.train, deal[name])) for name in names}
+        self._check_unobserved(spaces)
+        held = {name: self._observed(name, spaces[name], pick(data.train, deal[name])) for name in names}
         dealt = torch.cat([deal[name] for name in names])
         if labels is None:
             return Sites(spaces, held, data.train, dealt, None, {}, ())
@@ -190,6 +191,34 @@ class Federation:
         return Sites(
             spaces, held, data.train, dealt, shares, dict(zip(names, counts.tolist(), strict=True)), tuple(notes)
         )
+
+    def _observed(self, player: str, space: Space, samples: Samples) -> Samples:
+        """What a player has of some samples: its variables without those that its data lack."""
+        return space.restrict(samples).exclude(*self.config.players[player].unobserved)
+
+    def _check_unobserved(self, spaces: Mapping[str, Space]) -> None:
+        """A variable that a player's data lack must be one of its own, and observed by somebody else.
+
+        Raises:
+            DataError: It is not, or nothing is left, or the player's model needs complete samples.
+        """
+        lacks = {name: set(self.config.players[name].unobserved) for name in spaces}
+        observed = {variable for name, space in spaces.items() for variable in space if variable not in lacks[name]}
+        for name, space in spaces.items():
+            model = self.config.player_model(name)
+            for variable in self.config.players[name].unobserved:
+                place = f"players.{name}.unobserved: '{variable}'"
+                if variable not in space:
+                    raise DataError(f"{place} is none of its variables; these are {', '.join(space)}")
+                if variable not in observed:
+                    raise DataError(f"{place} is observed by nobody, so nobody can learn it; give it to some player's data")
+            if lacks[name] and not model.learns_incomplete:
+                raise DataError(
+                    f"players.{name}.unobserved: {model.title} needs every variable; choose a model that learns from incomplete "
+                    "samples (exponential_family, joint_classifier, conditionals)"
+                )
+            if lacks[name] == set(space):
+                raise DataError(f"players.{name}.unobserved: its data lack all of its variables; leave one, or give it no data")
 
     def _space(self, player: str, data: Dataset) -> Space:
         """The variables that a player learns: its own choice, or the config's, or all inputs."""

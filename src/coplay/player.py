@@ -38,7 +38,8 @@ class Player:
     Args:
         name: Unique in the game.
         space: The variables this player knows.
-        data: Its private samples; checked against the space.
+        data: Its private samples; checked against the space. They may lack variables, which are then learned from others, if
+            the model learns from incomplete samples.
         model: The black box; it is set up here.
         seed: The run's seed.
         home: The folder of this player's own checkpoints, None for none.
@@ -66,7 +67,7 @@ class Player:
         self._observed = space
         self.space = space.extended(model.latent_variables())
         """What this player's samples consist of: its variables, and latents that travel with them."""
-        self._data = space.check(data, f"data of player '{name}'", complete=True)
+        self._data = space.check(data, f"data of player '{name}'", complete=not model.learns_incomplete)
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
         self.pending: Any = None
@@ -82,7 +83,7 @@ class Player:
 
     @property
     def variables(self) -> Space:
-        """The variables this player observes."""
+        """The variables this player learns, without latents."""
         return self._observed
 
     @property

@@ -1,0 +1,173 @@
+"""Four unequal sites with few images each: does playing help their classifiers, as experiment IV-B of arXiv:2511.01740 says?
+
+python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER                    # 10 and 50 images a class, 3 seeds
+python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER --images 100 500 --seeds 1
+python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER --methods symmetric cooperative --images 10
+python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER --collect         # plays nothing, writes what is finished
+
+FOLDER holds Fashion-MNIST's four IDX files. Runs lie in runs/fashion_mnist_four_sites/; one that was cut off is resumed. What
+a finished run gave is kept in results/runs/, and such a run is not played again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import sweep  # noqa: E402
+
+from coplay import storage  # noqa: E402
+from coplay.config import Config  # noqa: E402
+from coplay.memory import keep_freed_memory  # noqa: E402
+from coplay.result import Result  # noqa: E402
+
+RUNS = Path("runs") / "fashion_mnist_four_sites"
+KEPT = HERE / "results" / "runs"
+PLAYERS = ("tiny", "small", "middle", "large")
+SEEDS, IMAGES, ALL = (1, 2, 3), (10, 50), 1500  # 4 · 1,500 is every image of a class
+ALONE, NO_LESSONS = {"name": "isolated", "rounds": 60, "local_steps": 100}, {"generated": 0.0}
+METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # game, and settings of every player's model
+    "discriminative": (ALONE, NO_LESSONS),
+    "distillation": (ALONE | {"name": "distillation", "own_rounds": 15}, NO_LESSONS),
+    "symmetric": (ALONE, {}),
+    "cooperative": ({}, {}),
+    "optimal": (ALONE | {"name": "pooled"}, {}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", required=True, help="four IDX files")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--images", nargs="+", type=int, default=IMAGES, help="per class and site")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--collect", action="store_true", help="play nothing, collect what is finished")
+    given = parser.parse_args()
+    keep_freed_memory()
+    if not given.collect:
+        for seed in given.seeds:
+            for method in given.methods:
+                for images in [ALL] if method == "optimal" else given.images:
+                    play(method, images, seed, str(Path(given.folder).resolve()))
+    collect()
+
+
+def config(method: str, images: int, seed: int, folder: str) -> Config:
+    """The config of one run."""
+    game, model = METHODS[method]
+    counts = {"name": "by_count", "counts": dict.fromkeys(PLAYERS, images)}
+    values = {
+        "data.source.folder": folder,
+        "data.partition": counts,
+        "engine": {"name": "local", "threads": 1},
+        "seed": seed,
+    }
+    if game:
+        values["game"] = game
+    values |= {f"players.{name}.model.{key}": value for name in PLAYERS for key, value in model.items()}
+    return Config.from_file(HERE / "four_sites.toml", sweep.settings(values))
+
+
+def play(method: str, images: int, seed: int, folder: str) -> None:
+    """Play one run to its end and keep its figures."""
+    name = f"{method}-{images}-{seed}"
+    sweep.once(
+        KEPT / f"{name}.json",
+        RUNS / name,
+        config(method, images, seed, folder),
+        RUNS / f"classifier-{seed}.safetensors",
+        figures,
+    )
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """Every player's accuracy on the 10,000 test images, at the end and over steps and seconds of learning."""
+    curve, spent = [], dict.fromkeys(PLAYERS, 0.0)
+    for row in result.main.rows:
+        for name in PLAYERS:
+            spent[name] += row["players"][name]["seconds_learning"]
+        if "measured" in row:
+            accuracy = {name: row["measured"][name]["class_accuracy"]["value"] for name in PLAYERS}
+            steps = row["round"] * result.config.game.local_steps
+            curve.append({"steps": steps, "seconds": sum(spent.values()), "accuracy": accuracy})
+    return {
+        "seed": result.config.seed,
+        "versions": result.record["versions"],
+        "accuracy": curve[-1]["accuracy"],
+        "seconds_learning": dict(spent),
+        "seconds_playing": sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows),
+        "bytes": sum(row["bytes"] for row in result.main.rows),
+        "curve": curve,
+    }
+
+
+def collect() -> None:
+    """Mean over players and seeds, and paired differences to the other methods, for every number of images."""
+    runs: dict[str, dict[int, dict[int, dict[str, Any]]]] = {}
+    for path in sorted(KEPT.glob("*.json")):
+        method, images, seed = path.stem.rsplit("-", 2)
+        runs.setdefault(method, {}).setdefault(int(images), {})[int(seed)] = storage.read_json(path)
+    if not runs:
+        return
+    sizes = sorted({images for method, found in runs.items() if method != "optimal" for images in found})
+    table = {
+        images: {
+            method: cell(found[images]) for method, found in runs.items() if method != "optimal" and images in found
+        }
+        for images in sizes
+    }
+    paired = {
+        images: {
+            f"cooperative - {method}": difference(runs["cooperative"][images], runs[method][images])
+            for method in table[images]
+            if method != "cooperative" and set(runs["cooperative"][images]) & set(runs[method][images])
+        }
+        for images in sizes
+        if "cooperative" in table[images]
+    }
+    sweep.save(
+        HERE / "results" / "four_sites.json",
+        "python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER",
+        {
+            "data": "Fashion-MNIST: so many of 60,000 images per class and site, disjoint; accuracy on its 10,000 test images",
+            "images_per_class": table,
+            "paired_differences": paired,
+            **({"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}),
+        },
+    )
+
+
+def cell(by_seed: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """One method at one number of images."""
+    means = [statistics.fmean(run["accuracy"].values()) for run in by_seed.values()]
+    return {
+        "seeds": list(by_seed),
+        "accuracy": sweep.spread(means),
+        "by_player": {name: sweep.spread([run["accuracy"][name] for run in by_seed.values()]) for name in PLAYERS},
+        "seconds_playing": sweep.spread([run["seconds_playing"] for run in by_seed.values()]),
+    }
+
+
+def difference(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Differences of accuracies seed by seed (the same images, the same start), with the standard error of their mean."""
+    seeds = sorted(set(one) & set(other))
+    by_player = {n: [one[s]["accuracy"][n] - other[s]["accuracy"][n] for s in seeds] for n in PLAYERS}
+    means = [statistics.fmean(values) for values in zip(*by_player.values(), strict=True)]
+    error = statistics.stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.nan
+    return {
+        "seeds": seeds,
+        "mean": statistics.fmean(means),
+        "standard_error": None if math.isnan(error) else error,
+        "by_player": {name: statistics.fmean(values) for name, values in by_player.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Two sites with disjoint digits: how near to all digits does each come, by its own weight? (Experiment IV-A, arXiv:2511.01740).
+
+python reproductions/mnist_two_sites/run.py --folder FOLDER                    # every own weight, both forms, 3 seeds; resumable
+python reproductions/mnist_two_sites/run.py --folder FOLDER --own 0.1 0.3 --seeds 1
+python reproductions/mnist_two_sites/run.py --folder FOLDER --collect          # plays nothing, writes what is finished
+
+FOLDER holds four IDX files of MNIST. Runs lie in runs/mnist_two_sites/; one that was cut off is resumed. What a finished run gave
+is kept in results/runs/, and such a run is not played again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import sweep  # noqa: E402
+
+from coplay import load_player, storage  # noqa: E402
+from coplay.config import Config  # noqa: E402
+from coplay.drawing import sample_file  # noqa: E402
+from coplay.federation import CLASSIFIER  # noqa: E402
+from coplay.memory import keep_freed_memory  # noqa: E402
+from coplay.metrics.base import LABEL  # noqa: E402
+from coplay.metrics.features import DomainClassifier  # noqa: E402
+from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
+from coplay.result import Result  # noqa: E402
+from coplay.streams import derive  # noqa: E402
+
+RUNS = Path("runs") / "mnist_two_sites"
+KEPT = HERE / "results" / "runs"
+SEEDS, OWN, SAMPLES = (1, 2, 3), (0.1, 0.3, 0.5, 0.7, 1.0), 5000
+CLASSES = {"low": range(5), "high": range(5, 10)}
+FORMS: dict[str, dict[str, Any]] = {"images": {}, "images and latents": {"model.send_latents": True}}
+DIGITS = ("all", "own", "other")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", required=True, help="four IDX files")
+    parser.add_argument("--own", nargs="+", type=float, default=OWN, help="own weights")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), help="what travels")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--collect", action="store_true", help="play nothing, collect what is finished")
+    given = parser.parse_args()
+    keep_freed_memory()
+    if not given.collect:
+        folder = str(Path(given.folder).resolve())
+        for seed in given.seeds:
+            play("pooled", {"game": {"name": "pooled", "rounds": 45, "local_steps": 100}}, seed, folder)
+            for form in given.forms:
+                for own in given.own:
+                    if own < 1 or form == "images":  # where nobody listens, nothing travels
+                        play(f"{form}-{own:g}", {"game.own_weight": own, **FORMS[form]}, seed, folder)
+    collect()
+
+
+def play(name: str, changes: dict[str, Any], seed: int, folder: str) -> None:
+    """Play one run to its end and keep its figures."""
+    values = {"data.source.folder": folder, "seed": seed, "engine": {"name": "local", "threads": 1}, **changes}
+    wanted = Config.from_file(HERE / "two_sites.toml", sweep.settings(values))
+    name = f"{name}-{seed}".replace(" ", "_")
+    sweep.once(KEPT / f"{name}.json", RUNS / name, wanted, RUNS / f"classifier-{seed}.safetensors", figures)
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """By player: Fréchet distance to all, own and other test digits, and the share of the other site's digits."""
+    data, seed = result.config.data.source.load(), result.config.seed
+    space = data.space.only(data.inputs)
+    classifier = DomainClassifier(space, data.classes, derive(seed, "classifier"))
+    classifier.load_state_dict(storage.load_tensors(result.folder / CLASSIFIER))
+    real, labels = classifier.features(space.restrict(data.test)), data.test[LABEL]
+    players = {}
+    for name, held in CLASSES.items():
+        drawn = load_player(result.folder, name).draw(SAMPLES, 0, "figures")
+        generated = Moments.of(classifier.features(space.restrict(drawn)))
+        own = (labels >= held.start) & (labels < held.stop)
+        chosen = {"all": own | ~own, "own": own, "other": ~own}
+        last = result.main.last[name]
+        players[name] = {
+            **{f"fid_{digits}": frechet_distance(Moments.of(real[rows]), generated) for digits, rows in chosen.items()},
+            **{
+                key: sum(share for c, share in enumerate(last[key]["value"]) if c not in held)
+                for key in ("class_shares", "class_shares_raw")
+            },
+        }
+        sample_file(result.folder, name, None, 100, 0, KEPT.parent / "pictures" / f"{result.folder.name}-{name}.png")
+    return {
+        "seed": seed,
+        "versions": result.record["versions"],
+        "classifier": result.record["classifier"],
+        "seconds_playing": sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows),
+        "bytes": sum(row["bytes"] for row in result.main.rows),
+        "players": players,
+    }
+
+
+def collect() -> None:
+    """Mean and spread over seeds, and over both players, which are each other's mirror."""
+    runs: dict[str, dict[int, dict[str, Any]]] = {}
+    for path in sorted(KEPT.glob("*.json")):
+        name, seed = path.stem.rsplit("-", 1)
+        runs.setdefault(name, {})[int(seed)] = storage.read_json(path)
+    cells = {}
+    for name, by_seed in runs.items():
+        form, _, own = name.partition("-")
+        measured = {
+            key: {p: sweep.spread([run["players"][p][key] for run in by_seed.values()]) for p in CLASSES}
+            for key in (*(f"fid_{digits}" for digits in DIGITS), "class_shares", "class_shares_raw")
+        }
+        cells[name] = {
+            "form": form.replace("_", " "),
+            **({"own_weight": float(own), "predicted": (1 - float(own)) / (2 - float(own))} if own else {}),
+            "seeds": list(by_seed),
+            "seconds_playing": sweep.spread([run["seconds_playing"] for run in by_seed.values()]),
+            **measured,
+        }
+    if not cells:
+        return
+    sweep.save(
+        HERE / "results" / "two_sites.json",
+        "python reproductions/mnist_two_sites/run.py --folder FOLDER",
+        {
+            "data": "10,000 digits of MNIST at 14×14: 8,000 dealt out, 2,000 to measure against",
+            "samples": SAMPLES,
+            "cells": cells,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

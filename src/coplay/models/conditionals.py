@@ -1,0 +1,317 @@
+"""A joint model of any variables, given only as conditionals: one p(v | rest) for each (A5).
+
+The joint is the law that Gibbs sampling with these conditionals settles in. One step, on rows in which variables may be missing:
+
+    1. Draw what a row misses, latents always, in ``sweeps`` sweeps v ~ p(v | rest) in random order; what was observed stays.
+    2. Ascend log p(v | rest) for every v, over all rows except those whose last drawn variable is v.
+
+A row whose last draw is v has v from that very conditional given exactly these values. There E ∇ log p(v | rest) = 0, so it would
+add noise only. No gradient passes through draws. What no source observes is drawn too, and its conditional waits for a source
+that has it. Classes are told as in (A6): what is given stays, the rest is swept, and p(class | rest) is averaged over sweeps
+with factor 0.9.
+
+What the sources determine: ``given = {a: [b], b: [a, c], c: [b]}`` says that a and c are independent given b. Sources of (a, b)
+and of (b, c) then determine the joint, if they agree on p(b). Where every variable sees all others, nothing is said about
+independence. The same sources still determine p(a, b) and p(b, c), but what a and c have in common given b is left to the
+networks and to where learning began, and no number of samples changes that: it takes a source of all three, or ``given``.
+Conditionals that do not fit one another are those of no joint at all; the chain then settles in a law that depends on the order
+of draws.
+
+References:
+    Game-theoretic distributed learning of generative models for heterogeneous data collections
+    (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740, experiment IV-C.
+    Deep Multivariate Models with Parametric Conditionals
+    (D. Schlesinger, B. Flach, A. Shekhovtsov, 2026), arXiv:2602.01953.
+
+Differs from the paper:
+    On a complete row a latent is the only variable to draw, hence its last draw, and would never learn. There the chain goes on
+    by one draw of a variable that sees the latent, and the row, so changed, teaches the latent alone: as in (A4), it learns from
+    what the model draws. One order is drawn per sweep for all rows, not one per row, which are independent of each other
+    either way.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import Field, PositiveInt, PrivateAttr
+from torch import Tensor, nn
+
+from coplay.errors import ModelError
+from coplay.models.base import Mixture
+from coplay.models.conditional_networks import Independent, Network, Sizes, conditional, drawing
+from coplay.models.gibbs import Gibbs, Values
+from coplay.models.neural import NeuralModel
+from coplay.space import LABEL, Samples, Space, Variable, tensors
+from coplay.streams import stream
+
+AUTOCORRELATION = "autocorrelation"
+"""Number of a turn that says how well Gibbs mixes: from 0, a chain forgets where it was, to 1, it stays there."""
+
+_FACTOR = 0.9  # of the running average of class probabilities over sweeps
+_CHAINS = 64  # that measure the autocorrelation
+_STUCK = 0.5  # autocorrelation above which samples are not to be trusted
+_ROWS = 1000  # at a time, for memory
+
+
+class Conditionals(NeuralModel):
+    """Conditionals p(v | rest) that complete, by Gibbs sampling, what samples lack, and learn from what they completed.
+
+    A categorical variable, bits and real numbers that are no image come from a perceptron, components of one variable independent
+    given the rest; a binary image that sees an image of its own height and width comes from a U-Net, any other image from a
+    conditional VAE with latents of its own.
+
+    Args:
+        latents: Variables that nobody observes, by name, with their size in bits. They never travel.
+        given: What a conditional sees, by target; by default all other variables.
+        networks: A network other than the usual one, by target: ``"perceptron"``, ``"unet"`` or ``"vae"``.
+        sweeps: Gibbs sweeps that complete a batch for a learning step.
+        sample_sweeps: Gibbs sweeps before a sample is taken or completed, or a class told. A chain begins uniformly
+            distributed, in a real variable without limits standard normal.
+        channels: Of convolutions at full resolution; each halving of the image doubles them.
+        hidden: Width of fully connected layers.
+        image_latents: Bits of the latents that each VAE keeps to itself.
+
+    Example:
+        A site knows (a, b), another (b, c); with what sees what, this determines all three.
+
+        >>> from coplay.models.base import Part
+        >>> bit = Variable(kind="binary")
+        >>> space = Space({"a": bit, "b": bit, "c": bit})
+        >>> model = Conditionals(given={"a": ["b"], "b": ["a", "c"], "c": ["b"]}, hidden=16, decay_steps=300, learning_rate=0.01)
+        >>> model.setup(space, seed=1)
+        >>> b = torch.arange(100, dtype=torch.uint8) % 2
+        >>> noisy = b ^ (torch.arange(100) % 5 == 0)  # one in five is wrong
+        >>> parts = Part("own", space.samples(a=noisy, b=b), 0.5), Part("south", space.samples(b=b, c=1 - noisy), 0.5)
+        >>> _ = model.learn(Mixture(parts), 300, torch.Generator().manual_seed(1))
+        >>> drawn = model.sample(2000, torch.Generator().manual_seed(2))
+        >>> differ = (drawn["a"] != drawn["c"]).float().mean()
+        >>> abs(differ - (0.8**2 + 0.2**2)) < 0.1
+        tensor(True)
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "real")
+    learns_incomplete: ClassVar[bool] = True
+    citation: ClassVar[tuple[str, ...]] = ("schlesinger2026deep", "schlesinger2025game", "flach2024symmetric")
+
+    latents: dict[str, PositiveInt] = Field(default_factory=dict)
+    given: dict[str, list[str]] = Field(default_factory=dict)
+    networks: dict[str, Network] = Field(default_factory=dict)
+    sweeps: int = Field(default=10, ge=1)
+    sample_sweeps: int = Field(default=100, ge=2)
+    channels: int = Field(default=16, ge=1)
+    hidden: int = Field(default=128, ge=1)
+    image_latents: int = Field(default=64, ge=1)
+
+    _net: Gibbs = PrivateAttr()
+
+    # ----------------------------------------------------------------------------------------------- conditionals
+
+    def build(self, space: Space) -> Gibbs:
+        """One conditional per variable and latent."""
+        count = [f"'{name}' ({space[name]})" for name in space if space[name].kind not in self.kinds]
+        if count:
+            raise ModelError(f"conditionals needs {', '.join(self.kinds)} variables, got {', '.join(count)}")
+        doubled = [name for name in self.latents if name in space]
+        if doubled:
+            raise ModelError(f"latents: '{doubled[0]}' is a variable of this player; give the latent another name")
+        latent = {name: Variable(kind="binary", shape=(bits,)) for name, bits in self.latents.items()}
+        variables = {name: space[name] for name in space} | latent
+        sees, sizes = self._checked_sees(list(variables)), Sizes(self.channels, self.hidden, self.image_latents)
+        networks = [conditional(v, variables, sees[v], self.networks.get(v), sizes) for v in variables]
+        return Gibbs(variables, sees, networks)
+
+    def _checked_sees(self, variables: list[str]) -> dict[str, list[str]]:
+        """Names that each conditional sees, by target."""
+        known = ", ".join(variables)
+        for setting, targets in (("given", self.given), ("networks", self.networks)):
+            unknown = [name for name in targets if name not in variables]
+            if unknown:
+                raise ModelError(
+                    f"{setting}: '{unknown[0]}' is neither a variable of this player nor a latent; those are {known}"
+                )
+        sees = {name: self.given.get(name, [g for g in variables if g != name]) for name in variables}
+        for name, given in sees.items():
+            wrong = [g for g in given if g not in variables or g == name]
+            if wrong:
+                raise ModelError(f"given: '{name}' cannot see '{wrong[0]}'; the variables and latents are {known}")
+            if not given:
+                raise ModelError(
+                    f"the conditional of '{name}' sees nothing, expected one variable or more; name some in given, or declare a "
+                    f"latent, such as latents = {{ z = 8 }}"
+                )
+        unseen = [z for z in self.latents if not any(z in given for given in sees.values())]
+        if unseen:
+            raise ModelError(
+                f"latents: nobody sees '{unseen[0]}', so it explains nothing; add it to what others are given"
+            )
+        return sees
+
+    def sides(self) -> Mapping[str, list[nn.Parameter]]:
+        """One side per conditional, called "p(v)" for variable v."""
+        return {f"p({name})": list(self._net.of(name).parameters()) for name in self._net.variables}
+
+    # -------------------------------------------------------------------------------------------------- learning
+
+    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+        """Take so many steps, and measure how well Gibbs mixes.
+
+        Raises:
+            ModelError: A source has none of the variables. Or there are others beside the own data, and a variable that never
+                was observed still is not; nothing is learned then.
+        """
+        self._check_sources(mixture)
+        numbers = super().learn(mixture, steps, generator)
+        if "stopped" in numbers:
+            return numbers
+        found = self._autocorrelation(generator)
+        if found > _STUCK:
+            warnings.warn(
+                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain is where it will be at their "
+                "end, so the shares of what is drawn show where chains began. Raise sample_sweeps, or let variables be noisier "
+                "given each other: more latents, or fewer variables in given",
+                stacklevel=2,
+            )
+        return {**numbers, AUTOCORRELATION: found}
+
+    def _check_sources(self, mixture: Mixture) -> None:
+        for part in mixture.parts:
+            if not any(name in part.samples.keys() for name in self._space):
+                raise ModelError(
+                    f"source '{part.name}' has the variables {', '.join(map(str, part.samples.keys())) or 'none'}, and none of "
+                    f"{', '.join(self._space)}; give it weight 0, or a variable in common"
+                )
+        taught, sources = self._taught(mixture), [part.name for part in mixture.parts]
+        new = [v for v in self._space if v not in taught and not self._optimisers[f"p({v})"].state]
+        if new and sources != ["own"]:  # alone, before the others have spoken, a player learns what it can
+            raise ModelError(
+                f"no source observes '{new[0]}', so nothing tells what it means; the sources are {', '.join(sources)}. "
+                "Listen to one that has it, or leave it out of the variables and declare a latent"
+            )
+
+    def _taught(self, mixture: Mixture) -> list[str]:
+        """Latents, and what some source observes: a variable that everybody lacks would become a latent of arbitrary meaning."""
+        observed = {name for part in mixture.parts for name in part.samples.keys()}
+        return [name for name in self._net.variables if name in self.latents or name in observed]
+
+    def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+        """One step; the module's head says on which rows each conditional learns."""
+        with drawing():
+            values, missing = self._begin(mixture.drawn(self.batch, generator), generator)
+            last = self._net.sweep(values, missing, self.sweeps, generator)
+        for name in self._taught(mixture):
+            lesson = self._lesson(name, values, last[name], generator)
+            if lesson is not None:
+                # divided by all rows: rows that are left out count as the zero that they are on average
+                yield f"p({name})", -lesson.sum() / self.batch
+
+    def _begin(self, parts: list[Samples], generator: torch.Generator) -> tuple[Values, Values]:
+        return self._net.begin([self._space.restrict(part) for part in parts], generator)
+
+    def _lesson(self, name: str, values: Values, drawn_last: Tensor, generator: torch.Generator) -> Tensor | None:
+        """Log p(v | rest) on the rows that teach v, shape (rows,); None if there are none."""
+        rows = ~drawn_last
+        if name in self.latents and drawn_last.any():
+            values, rows = self._one_more(name, values, drawn_last, generator), torch.ones_like(rows)
+        if not rows.any():
+            return None
+        return self._net.of(name).lesson(values[name][rows], self._net.given(name, values, rows), generator)
+
+    def _one_more(self, latent: str, values: Values, rows: Tensor, generator: torch.Generator) -> Values:
+        """The chain of some rows goes on by one draw of a variable that sees the latent; the given values stay."""
+        readers = [name for name, sees in self._net.sees.items() if latent in sees]
+        reader = readers[int(torch.randint(len(readers), (1,), generator=generator))]
+        changed = {**values, reader: values[reader].clone()}
+        with drawing():
+            self._net.redraw(reader, changed, rows, generator)
+        return changed
+
+    def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
+        """−Σ_v log p(v | rest) over what is observed, latents drawn; by the parameters that samples are drawn from."""
+        net = self._net
+        with self.averaged(), drawing():
+            values = self._settled(samples, self.sweeps, generator)
+            found = [net.of(v).log_prob(values[v], net.given(v, values), generator) for v in self._space]
+        return -torch.stack([part.double() for part in found]).sum(0)
+
+    @property
+    def log_weights(self) -> Any:
+        """There are none: conditionals say nothing of the joint's normalisation."""
+        raise AttributeError("conditionals have no log p of a whole sample")
+
+    # --------------------------------------------------------------------------------------------------- drawing
+
+    def _settled(self, given: Samples, sweeps: int, generator: torch.Generator) -> Values:
+        """What so many sweeps make of rows that miss something."""
+        values, missing = self._begin([given], generator)
+        self._net.sweep(values, missing, sweeps, generator)
+        return values
+
+    def _autocorrelation(self, generator: torch.Generator) -> float:
+        """Largest correlation, over variables, of chains halfway through ``sample_sweeps`` with themselves at the end."""
+        with self.averaged(), drawing():
+            values, missing = self._net.begin([_nothing(_CHAINS)], generator)
+            self._net.sweep(values, missing, self.sample_sweeps // 2, generator)
+            before = {name: column.clone() for name, column in values.items()}
+            self._net.sweep(values, missing, self.sample_sweeps // 2, generator)
+        return max(_correlation(v, before[name], values[name]) for name, v in self._net.variables.items())
+
+    def sample(self, n: int, generator: torch.Generator) -> Samples:
+        """Draw from the law that Gibbs sampling settles in, by the running mean of the parameters."""
+        return self.complete(_nothing(n), generator)
+
+    def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
+        """Draw what is missing given what is there, by Gibbs sampling with the running mean of the parameters."""
+        with self.averaged(), drawing():
+            drawn = [self._settled(part, self.sample_sweeps, generator) for part in partial.split(_ROWS)]
+        return self._space.samples(**{name: torch.cat([part[name] for part in drawn]) for name in self._space})
+
+    def classify(self, samples: Samples) -> Tensor:
+        """p(class | what is given), shape (n, C); the variable is called ``"class"``, and what is given of it is ignored.
+
+        Its random numbers are a stream of the model's own seed, so the same samples get the same answer.
+
+        Raises:
+            ModelError: There is no class.
+        """
+        found = self._net.of(LABEL) if LABEL in self._space else None
+        if not isinstance(found, Independent) or not self._space[LABEL].classes or self._space[LABEL].shape:
+            raise ModelError(f"conditionals can only tell a categorical number called '{LABEL}'; got {self._space}")
+        generator = stream(self._seed, "classify")
+        given = samples.exclude(LABEL)
+        with self.averaged(), drawing():
+            if all(name in given.keys() for name in self._net.sees[LABEL]):
+                return torch.cat([found.probabilities(tensors(part)) for part in given.split(_ROWS)])
+            return torch.cat([self._swept_classes(found, part, generator) for part in given.split(_ROWS)])
+
+    def _swept_classes(self, classifier: Independent, given: Samples, generator: torch.Generator) -> Tensor:
+        """(A6): the running average over sweeps, divided by the sum of its weights."""
+        values, missing = self._begin([given], generator)
+        mean = torch.zeros(())
+        for _ in range(self.sample_sweeps):
+            self._net.sweep(values, missing, 1, generator)
+            mean = _FACTOR * mean + (1 - _FACTOR) * classifier.probabilities(self._net.given(LABEL, values))
+        return mean / mean.sum(1, keepdim=True)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """A few channels and sweeps."""
+        return cls(channels=2, hidden=8, image_latents=3, batch=8, sweeps=2, sample_sweeps=4)
+
+
+def _nothing(n: int) -> Samples:
+    """n rows of which nothing is known."""
+    return Samples({}, batch_size=[n])
+
+
+def _correlation(v: Variable, one: Tensor, two: Tensor) -> float:
+    """Of two states of n chains, all components of a variable together, classes one-hot; 0 for what is constant."""
+    if v.kind == "categorical":
+        one, two = (nn.functional.one_hot(state, v.classes or 0) for state in (one, two))
+    one, two = (state.double().flatten(1) if state.dim() > 1 else state.double()[:, None] for state in (one, two))
+    one, two = one - one.mean(0), two - two.mean(0)
+    spread = (one.square().sum() * two.square().sum()).sqrt()
+    return (one * two).sum().div(spread).item() if spread > 0 else 0.0

@@ -1,0 +1,87 @@
+"""Gibbs sampling with one conditional p(v | rest) per variable: what is missing is drawn, what is there stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from coplay.models.conditional_networks import Conditional, start
+from coplay.space import Samples, Variable
+
+Values = dict[str, Tensor]
+"""One tensor per variable, latents included, rows first."""
+
+
+class Gibbs(nn.Module):
+    """The conditionals of all variables, and chains that draw with them, one chain a row.
+
+    Args:
+        variables: By name.
+        sees: What each conditional is given, by target.
+        conditionals: One per variable, in their order.
+
+    Example:
+        >>> from coplay.models.conditional_networks import Sizes, conditional
+        >>> bits = {name: Variable(kind="binary") for name in "ab"}
+        >>> sees = {"a": ["b"], "b": ["a"]}
+        >>> gibbs = Gibbs(bits, sees, [conditional(name, bits, sees[name], None, Sizes(1, 4, 1)) for name in bits])
+        >>> generator = torch.Generator().manual_seed(1)
+        >>> known = Samples({"a": torch.tensor([0, 1, 1], dtype=torch.uint8)}, batch_size=[3])
+        >>> values, missing = gibbs.begin([known], generator)
+        >>> with torch.no_grad():
+        ...     last = gibbs.sweep(values, missing, 5, generator)
+        >>> values["a"].tolist(), values["b"].shape, last["b"].all()
+        ([0, 1, 1], torch.Size([3]), tensor(True))
+    """
+
+    def __init__(
+        self, variables: Mapping[str, Variable], sees: Mapping[str, list[str]], conditionals: Sequence[Conditional]
+    ) -> None:
+        super().__init__()
+        self.variables, self.sees = dict(variables), dict(sees)
+        self.conditionals = nn.ModuleList(conditionals)
+
+    def of(self, name: str) -> Conditional:
+        """The conditional of a variable."""
+        return self.conditionals[list(self.variables).index(name)]  # type: ignore[return-value]
+
+    def given(self, name: str, values: Values, rows: Tensor | slice = slice(None)) -> Values:
+        """What the conditional of a variable sees of some rows."""
+        return {g: values[g][rows] for g in self.sees[name]}
+
+    def begin(self, parts: Sequence[Samples], generator: torch.Generator) -> tuple[Values, Values]:
+        """The rows of all parts one after the other.
+
+        Returns:
+            Values, of what is missing those that a chain starts from; and which rows miss a variable, shape (n,) by its name.
+        """
+        values: Values = {}
+        missing: Values = {}
+        for name, v in self.variables.items():
+            there = [name in part.keys() for part in parts]
+            columns = [p[name] if has else start(v, len(p), generator) for p, has in zip(parts, there, strict=True)]
+            values[name] = torch.cat(columns)
+            missing[name] = torch.cat([torch.full((len(p),), not has) for p, has in zip(parts, there, strict=True)])
+        return values, missing
+
+    def sweep(self, values: Values, missing: Values, sweeps: int, generator: torch.Generator) -> Values:
+        """Draw what is missing, in place, each sweep in an order of its own.
+
+        Returns:
+            Which rows drew a variable last, shape (n,) by its name.
+        """
+        names = [name for name in self.variables if missing[name].any()]
+        last = {name: torch.zeros_like(rows) for name, rows in missing.items()}
+        for _ in range(sweeps if len(names) > 1 else 1):  # given the rest, one draw of one variable is as good as many
+            for k in torch.randperm(len(names), generator=generator).tolist():
+                drawn = names[k]
+                self.redraw(drawn, values, missing[drawn], generator)
+                for name in names:
+                    last[name] = missing[name] if name == drawn else last[name] & ~missing[drawn]
+        return last
+
+    def redraw(self, name: str, values: Values, rows: Tensor, generator: torch.Generator) -> None:
+        """Draw one variable of some rows anew, in place."""
+        values[name][rows] = self.of(name).draw(self.given(name, values, rows), generator)

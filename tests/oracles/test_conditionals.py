@@ -1,0 +1,553 @@
+"""A joint given by its conditionals (A5): against laws that are known, and rows that may or may not teach."""
+
+import itertools
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from coplay import Mixture, Player, Space, Variable, storage
+from coplay.errors import ModelError, SpaceError
+from coplay.models.base import Part
+from coplay.models.conditional_networks import Independent, Sizes, conditional
+from coplay.models.conditionals import AUTOCORRELATION, Conditionals
+from coplay.models.gibbs import Gibbs
+from coplay.streams import isolated_seed, stream
+
+from ..contracts.test_models import SPACES, same, some_samples
+
+CHAIN = {"a": ["b"], "b": ["a", "c"], "c": ["b"]}
+QUICK = {"hidden": 32, "batch": 300, "learning_rate": 1e-2, "decay_steps": 250, "sample_sweeps": 15, "average": 0.99}
+
+
+def letters(names, classes=3):
+    return Space({name: Variable(kind="categorical", classes=classes) for name in names})
+
+
+def tensor(*rows):
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+# p(b), p(a|b), p(c|b): far from independent, and no value of b hides another
+GIVEN_B = (
+    tensor([0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.25, 0.15, 0.6]),
+    tensor([0.1, 0.1, 0.8], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1]),
+)
+MARKOV = torch.einsum("b,ba,bc->abc", tensor(0.5, 0.3, 0.2), *GIVEN_B)
+
+# some joint of a class, s and x in which everything depends on everything
+LOOSE = torch.rand(3, 2, 3, generator=stream(1, "table"), dtype=torch.float64) + 0.05
+LOOSE /= LOOSE.sum()
+
+
+def draws(joint, names, n, *words):
+    """n samples of a joint table."""
+    codes = torch.multinomial(joint.flatten(), n, replacement=True, generator=stream(*words))
+    return letters(names).samples(**dict(zip(names, torch.unravel_index(codes, joint.shape), strict=True)))
+
+
+def frequencies(samples, names, shape):
+    codes = torch.zeros(len(samples), dtype=torch.long)
+    for name, classes in zip(names, shape, strict=True):
+        codes = codes * classes + samples[name]
+    return torch.bincount(codes, minlength=torch.Size(shape).numel()).double().reshape(shape) / len(samples)
+
+
+def variation(one, two):
+    """Total variation."""
+    return (one - two).abs().sum().item() / 2
+
+
+class Table(Independent):
+    """p(v | rest) of a joint table, exactly; drawing, likelihood and classes are the model's own code."""
+
+    def __init__(self, joint, names, name):
+        others = [other for other in names if other != name]
+        space = {n: Variable(kind="categorical", classes=k) for n, k in zip(names, joint.shape, strict=True)}
+        super().__init__(space[name], {other: space[other] for other in others}, {}, Sizes(1, 1, 1))
+        self.logits, self.others, self.watch = joint.log().movedim(names.index(name), -1), others, lambda given: None
+
+    def _told(self, given):
+        self.watch(given)
+        return self.logits[tuple(given[other] for other in self.others)]
+
+
+def exact(joint, names, **settings):
+    """A model whose conditionals are those of a joint table."""
+    space = Space({n: Variable(kind="categorical", classes=k) for n, k in zip(names, joint.shape, strict=True)})
+    model = Conditionals(average=0, **settings)
+    model.setup(space, 1)
+    with isolated_seed(1):
+        tables = [Table(joint, names, name) for name in names]
+    model._net = Gibbs(model._net.variables, model._net.sees, tables)
+    return model
+
+
+# ------------------------------------------------------------------------------------------------ learning a known joint
+
+
+def learned(space, parts, **settings):
+    model = Conditionals(**(QUICK | settings))
+    model.setup(space, 1)
+    model.learn(Mixture(tuple(Part(str(i), part, 1 / len(parts)) for i, part in enumerate(parts))), 250, stream(3))
+    return model
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(full):
+    """Sampling error of 40,000 rows is 0.012 in total variation; independence of a and c would be off by 0.2."""
+    if full:
+        parts, given = [draws(MARKOV, "abc", 20_000, 1)], {}
+    else:
+        parts = [draws(MARKOV, "abc", 20_000, 1).select("a", "b"), draws(MARKOV, "abc", 20_000, 2).select("b", "c")]
+        given = CHAIN
+    model = learned(letters("abc"), parts, given=given)
+    found = frequencies(model.sample(40_000, stream(4)), "abc", (3, 3, 3))
+    assert variation(found, MARKOV) < 0.05
+    apart = MARKOV.sum((1, 2))[:, None, None] * MARKOV.sum(0)
+    assert variation(apart, MARKOV) > 0.2
+
+
+def test_a_latent_explains_what_two_variables_have_in_common():
+    """a and b never see each other: whatever they share goes through z."""
+    table = torch.einsum(
+        "z,za,zb->ab", tensor(0.6, 0.4), tensor([0.8, 0.15, 0.05], [0.05, 0.25, 0.7]),
+        tensor([0.1, 0.8, 0.1], [0.7, 0.05, 0.25]),
+    )  # fmt: skip
+    given = {"a": ["z"], "b": ["z"], "z": ["a", "b"]}
+    model = learned(letters("ab"), [draws(table, "ab", 20_000, 5)], latents={"z": 2}, given=given, sample_sweeps=30)
+    found = frequencies(model.sample(40_000, stream(4)), "ab", (3, 3))
+    assert variation(found, table) < 0.05
+    assert variation(table.sum(1)[:, None] * table.sum(0), table) > 0.25
+    assert set(model.sample(2, stream(4)).keys()) == {"a", "b"}, "latents never travel"
+
+
+def test_sources_are_learned_in_proportion_to_their_weights():
+    space = letters("ab", classes=2)
+    b = torch.arange(200) % 2
+    own, other = (space.samples(a=torch.full((200,), a), b=b) for a in (0, 1))
+    model = Conditionals(**(QUICK | {"decay_steps": 150}))
+    model.setup(space, 1)
+    model.learn(Mixture((Part("own", own[:10], 0.3), Part("other", other.select("a"), 0.7))), 150, stream(1))
+    assert model.sample(10_000, stream(2))["a"].double().mean().item() == pytest.approx(0.7, abs=0.03)
+
+
+# ------------------------------------------------------------------------------------------------ what teaches whom
+
+
+def test_a_row_teaches_all_but_the_variable_it_drew_last():
+    """The value of "row" is unique, so a row's own column of the first layer has a gradient exactly if the row teaches."""
+    space = Space({"row": Variable(kind="categorical", classes=9)} | {v: letters("ac")[v] for v in "ac"})
+    full = some_samples(space, 9, 1)
+    full["row"] = torch.arange(9)
+    kinds = {"full": full[:3], "no a": full[3:6].select("row", "c"), "row only": full[6:].select("row")}
+    parts = Mixture(tuple(Part(name, part, 1 / 3) for name, part in kinds.items()))
+    model = Conditionals(given={"a": ["row", "c"], "c": ["row", "a"]}, hidden=8, batch=300, sweeps=3)
+    model.setup(space, 1)
+    excluded = []
+    for seed in range(8):
+        taught = {"a": torch.zeros(9, dtype=torch.bool), "c": torch.zeros(9, dtype=torch.bool)}
+        for side, loss in model.losses(parts, stream(seed)):
+            first = model._net.of(side[2:-1]).body.layers[0].weight
+            (gradient,) = torch.autograd.grad(loss, first)
+            if side != "p(row)":
+                taught[side[2:-1]] = gradient[:, :9].abs().sum(0) > 0
+        assert taught["a"].tolist()[:6] == [True] * 3 + [False] * 3, "what was observed teaches, a lone draw does not"
+        assert taught["c"].tolist()[:6] == [True] * 6
+        assert (taught["a"] ^ taught["c"])[6:].all(), "of two that were drawn, exactly the last is left out"
+        excluded.append(tuple(taught["a"].tolist()[6:]))
+    assert set(excluded) == {(True,) * 3, (False,) * 3}, "the order is random"
+
+
+def test_the_last_draw_is_the_one_that_was_made_last():
+    joint = torch.ones(6, 2, 2, 2, dtype=torch.float64) / 48
+    model = exact(joint, ("row", "a", "b", "c"))
+    full = some_samples(model._space, 6, 1)
+    full["row"] = torch.arange(6)
+    values, missing = model._begin([full[:2].select("row", "a"), full[2:4].select("row", "c"), full[4:]], stream(1))
+    order = []
+    for name, table in zip(model._net.variables, model._net.conditionals, strict=True):
+        table.watch = lambda given, name=name: order.append((name, given["row"]))
+    for seed in range(20):
+        order.clear()
+        last = model._net.sweep(values, missing, 2, stream(seed))
+        expected = {name: torch.zeros(6, dtype=torch.bool) for name in "abc"}
+        for row in range(4):
+            expected[next(name for name, rows in reversed(order) if row in rows)][row] = True
+        for name in "abc":
+            assert torch.equal(last[name], expected[name])
+
+
+def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
+    """Each row here misses one variable at most, so p(a) learns from the rows with a and from no others, over all rows."""
+    data = draws(MARKOV, "abc", 50, 1)
+    parts = Mixture((Part("1", data.select("a", "b"), 0.5), Part("2", data.select("b", "c"), 0.5)))
+    model = Conditionals(given=CHAIN, hidden=8, batch=40)
+    model.setup(letters("abc"), 1)
+    rows = parts.drawn(40, stream(5))[0]
+    p = model._net.of("a")
+    logits = p.body(p.seen({"b": rows["b"]}), {})
+    expected = torch.autograd.grad(nn.functional.cross_entropy(logits, rows["a"], reduction="sum") / 40, p.parameters())
+    for side, loss in model.losses(parts, stream(5)):
+        if side == "p(a)":
+            for one, two in zip(torch.autograd.grad(loss, p.parameters()), expected, strict=True):
+                assert torch.allclose(one, two, atol=1e-6)
+
+
+def test_a_latent_learns_from_rows_that_miss_nothing_else():
+    """What it is taught is z with a ~ p(a|z): with a table that copies z to a, log p(z|a) is taught pairs of equals."""
+    model = Conditionals(latents={"z": 1}, given={"a": ["z"], "b": ["z"], "z": ["a", "b"]}, hidden=8, batch=50)
+    model.setup(letters("ab", classes=2), 1)
+    data = some_samples(model._space, 50, 1)
+    values, missing = model._begin([data], stream(1))
+    last = model._net.sweep(values, missing, 3, stream(1))
+    assert last["z"].all()
+    for target in "ab":  # a and b become copies of z
+        model._net.of(target)._told = lambda given: 80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
+    seen = []
+    model._net.of("z").lesson = lambda z, given, generator: seen.append((z, given)) or torch.zeros(len(z))
+    for seed in range(10):
+        model._lesson("z", values, last["z"], stream(seed))
+    copied = {name for z, given in seen for name in "ab" if torch.equal(given[name], z[:, 0].long())}
+    assert copied == {"a", "b"}, "now the one, now the other"
+    assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in seen), "one only"
+    assert torch.equal(values["a"], data["a"])
+    assert torch.equal(values["b"], data["b"])
+
+
+# ------------------------------------------------------------------------------------------------ Gibbs
+
+
+def test_gibbs_with_the_conditionals_of_a_joint_has_that_joint_as_its_law():
+    names = ("class", "s", "x")
+    model = exact(LOOSE, names, sample_sweeps=15)
+    n = 60_000  # a sampling error of 0.007
+    assert variation(frequencies(model.sample(n, stream(1)), names, LOOSE.shape), LOOSE) < 0.012
+    codes = torch.multinomial(LOOSE.flatten(), n, replacement=True, generator=stream(2))
+    values = dict(zip(names, torch.unravel_index(codes, LOOSE.shape), strict=True))
+    everything = dict.fromkeys(names, torch.ones(n, dtype=torch.bool))
+    model._net.sweep(values, everything, 1, stream(3))  # it is left by no sweep
+    assert variation(frequencies(model._space.samples(**values), names, LOOSE.shape), LOOSE) < 0.012
+
+
+def test_what_is_given_stays_and_the_rest_follows_from_it():
+    names = ("class", "s", "x")
+    model = exact(LOOSE, names, sample_sweeps=30)
+    x = torch.arange(60_000) % 3
+    done = model.complete(model._space.samples(x=x), stream(1))
+    assert torch.equal(done["x"], x)
+    for value in range(3):
+        found = frequencies(done[x == value], names[:2], (3, 2))
+        assert variation(found, LOOSE[:, :, value] / LOOSE[:, :, value].sum()) < 0.015
+
+
+@pytest.mark.parametrize("missing", ["image", "class"])
+def test_completing_for_a_step_changes_no_observed_value(missing):
+    space = SPACES["labelled"]
+    model = Conditionals(**(Conditionals.tiny().model_dump() | {"latents": {"z": 2}}))
+    model.setup(space, 1)
+    full = some_samples(space, 20, 1)
+    kept = next(name for name in space if name != missing)
+    values, gone = model._begin([full, full.select(kept)], stream(1))
+    before = {name: column.clone() for name, column in values.items()}
+    model._net.sweep(values, gone, 3, stream(2))
+    for name, column in values.items():
+        assert torch.equal(column[~gone[name]], before[name][~gone[name]]), name
+    assert gone[missing].tolist() == [False] * 20 + [True] * 20
+    assert gone["z"].all()
+
+
+def test_classes_are_those_of_the_marginal_where_something_else_is_missing():
+    """p(class | x) = Σ_s p(class, s | x); given s and x too, one look suffices."""
+    model = exact(LOOSE, ("class", "s", "x"), sample_sweeps=60)
+    x = torch.arange(9000) % 3
+    found = model.classify(model._space.samples(x=x))
+    assert found.shape == (9000, 3)
+    assert torch.allclose(found.sum(1), torch.ones(9000))
+    marginal = (LOOSE.sum(1) / LOOSE.sum((0, 1))).float()
+    for value in range(3):
+        assert torch.allclose(found[x == value].mean(0), marginal[:, value], atol=0.01)
+    conditional_alone = (LOOSE / LOOSE.sum(0))[0, :, 0]
+    share = (LOOSE[:, :, 0].sum(0) / LOOSE[:, :, 0].sum()).double()
+    spread = (share * (conditional_alone - marginal[0, 0]).square()).sum().sqrt()
+    ratio = found[x == 0][:, 0].std() / spread  # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
+    assert 0.2 < ratio < 0.4
+    same_again = model.classify(model._space.samples(x=x))
+    assert torch.equal(found, same_again)
+    s = torch.arange(9000) // 3 % 2
+    told = model.classify(model._space.samples(**{"class": torch.zeros_like(x), "s": s, "x": x}))
+    assert torch.allclose(told, (LOOSE / LOOSE.sum(0))[:, s, x].T.float(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("sweeps", "mixes"), [(4, False), (2000, True)])
+def test_a_chain_that_remembers_where_it_was_is_noticed(sweeps, mixes):
+    """Two letters that are equal with probability 0.98: a sweep changes them about every 50th time."""
+    sticky = torch.full((2, 2), 0.01, dtype=torch.float64) + 0.48 * torch.eye(2, dtype=torch.float64)
+    found = exact(sticky, ("a", "b"), sample_sweeps=sweeps)._autocorrelation(stream(1))
+    assert (abs(found) < 0.4) if mixes else found > 0.7
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_learning_warns_where_gibbs_does_not_mix(alike):
+    space = letters("ab", classes=2)
+    a = torch.arange(400) % 2
+    data = space.samples(a=a, b=a if alike else torch.arange(400) // 2 % 2)
+    model = Conditionals(**(QUICK | {"decay_steps": 0}))
+    model.setup(space, 1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        numbers = model.learn(Mixture((Part("own", data, 1.0),)), 60, stream(1))
+    assert [("does not mix" in str(w.message)) for w in told] == [True] * alike
+    assert (numbers[AUTOCORRELATION] > 0.5) == alike
+
+
+def test_a_killed_turn_with_latents_and_missing_variables_is_taken_again_exactly(tmp_path):
+    settings = Conditionals.tiny().model_dump() | {"latents": {"z": 2}, "hidden": 4}
+
+    def fresh(seed):
+        model = Conditionals(**settings)
+        model.setup(SPACES["labelled"], seed)
+        return model
+
+    full = some_samples(SPACES["labelled"], 20, 1)
+    given = Mixture((Part("own", full, 0.5), Part("south", full.select("class"), 0.5)))
+    straight, first, second = fresh(5), fresh(5), fresh(99)
+    for turn in range(2):
+        straight.learn(given, 2, stream(turn))
+    first.learn(given, 2, stream(0))
+    storage.save_tensors(tmp_path / "state.safetensors", first.state_dict())
+    second.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
+    second.learn(given, 2, stream(1))
+    same(straight.state_dict(), second.state_dict())
+    same(straight.sample(5, stream(7)), second.sample(5, stream(7)))
+
+
+# ------------------------------------------------------------------------------------------------ networks
+
+MIXED = {
+    "numbers": Space({
+        "bit": Variable(kind="binary"), "bits": Variable(kind="binary", shape=(3,)), "level": Variable(kind="real"),
+        "lab": Variable(kind="real", shape=(4,), low=-5, high=5), "word": Variable(kind="categorical", shape=(2,), classes=3),
+    }),
+    "images": Space({
+        "mask": Variable(kind="binary", shape=(5, 7)), "colour": Variable(kind="real", shape=(3, 5, 7), low=0, high=1),
+        "grey": Variable(kind="real", shape=(1, 4, 4), low=-1, high=1), "class": Variable(kind="categorical", classes=3),
+    }),
+    "one": Space({"lab": Variable(kind="real", shape=(2,), low=-5, high=5)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "precision"), [*((kind, "float32") for kind in MIXED), ("images", "bfloat16")])
+def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
+    space, settings = MIXED[kind], {"latents": {"z": 2}, "validation": 0.2, "precision": precision}
+    model = Conditionals(**(Conditionals.tiny().model_dump() | settings))
+    model.setup(space, 1)
+    full = some_samples(space, 40, 1)
+    first = next(iter(space))
+    parts = [Part("own", full, 0.5), Part("south", full.select(first), 0.5)]
+    numbers = model.learn(Mixture(tuple(parts)), 4, stream(1))
+    assert {f"p({name})_loss" for name in (*space, "z")} | {"validation_loss"} <= set(numbers)
+    assert all(value.any() for key, value in model.state_dict().items() if key.endswith("exp_avg")), (
+        "all have gradients"
+    )
+    assert all(torch.tensor(number).isfinite() for number in numbers.values())
+    space.check(model.sample(9, stream(2)), kind, complete=True, rows=9)
+    completed = space.check(model.complete(full.select(first), stream(2)), kind, complete=True, rows=40)
+    assert torch.equal(completed[first], full[first])
+    assert model.validation_loss(full, stream(3)).shape == (40,)
+
+
+def test_a_real_number_has_a_density_in_its_own_units():
+    space = Space({"lab": Variable(kind="real", low=-5, high=15), "bit": Variable(kind="binary")})
+    with isolated_seed(1):
+        p = conditional("lab", {name: space[name] for name in space}, ["bit"], None, Sizes(1, 4, 1))
+    grid = torch.linspace(-60, 70, 20_001)
+    with torch.no_grad():
+        log_p = p.log_prob(grid, {"bit": torch.ones(len(grid), dtype=torch.uint8)}, stream(1))
+    assert torch.trapezoid(log_p.exp().double(), grid.double()).item() == pytest.approx(1, abs=1e-3)
+    drawn = p.draw({"bit": torch.ones(20_000, dtype=torch.uint8)}, stream(2))
+    mean = torch.trapezoid(grid.double() * log_p.exp().double(), grid.double()).item()
+    assert drawn.mean().item() == pytest.approx(mean, abs=0.1)
+
+
+def test_a_conditional_vae_draws_from_the_density_it_learns_by():
+    """Three latents are few enough to enumerate."""
+    variables = {"x": Variable(kind="binary", shape=(4, 5)), "c": Variable(kind="categorical", classes=2)}
+    with isolated_seed(3):
+        p = conditional("x", variables, ["c"], None, Sizes(2, 8, 3))
+        nn.init.normal_(p.chain, 0, 2)
+        nn.init.normal_(p.encoder[-1].bias, 0, 2)
+    n, every = 20_000, torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)))
+    c = torch.ones(8, dtype=torch.long)
+    with torch.no_grad():
+        zeros = torch.zeros(8, 4, 5, dtype=torch.uint8)
+        seen = p.seen({"c": c})
+        pixels = p.decoder(torch.cat([every, seen], 1), {"c": c})
+        log_u = p._log_joint(zeros, every, {"c": c}) - p.law.log_prob(pixels, zeros)
+        assert log_u.exp().sum().item() == pytest.approx(1, abs=1e-5)
+        u, x = p._draw({"c": torch.ones(n, dtype=torch.long)}, stream(1))
+        shares = torch.bincount((u @ torch.tensor([4.0, 2.0, 1.0])).long(), minlength=8) / n
+        assert torch.allclose(shares, log_u.exp(), atol=0.015)
+        for code in (0, 7):
+            rows = x[(u @ torch.tensor([4.0, 2.0, 1.0])).long() == code].float().flatten(1)
+            assert torch.allclose(rows.mean(0), pixels[code].sigmoid(), atol=4 * 0.5 / len(rows) ** 0.5)
+        log_p = p._log_joint(zeros, every, {"c": c}).logsumexp(0)
+        bounds = p.log_prob(zeros.repeat(500, 1, 1), {"c": c.repeat(500)}, stream(2))
+        assert bounds.mean() < log_p
+        assert bounds.exp().mean().item() == pytest.approx(log_p.exp().item(), rel=0.05)
+
+
+def test_the_encoder_of_a_vae_learns_from_what_the_decoder_draws():
+    """(A4): whatever the data are, and the decoder from the data."""
+    variables = {"x": Variable(kind="real", shape=(4, 5), low=0, high=1), "c": Variable(kind="categorical", classes=2)}
+    with isolated_seed(3):
+        p = conditional("x", variables, ["c"], None, Sizes(2, 8, 3))
+    found = []
+    for level in (0.2, 0.7):
+        lesson = p.lesson(torch.full((6, 4, 5), level), {"c": torch.arange(6) % 2}, stream(1)).sum()
+        found.append(torch.autograd.grad(lesson, [p.encoder[0].weight, p.decoder.out.weight, p.law.log_deviation]))
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][0].any()
+    assert not torch.allclose(found[0][1], found[1][1])
+    assert not torch.allclose(found[0][2], found[1][2])
+
+
+def scenes(n, *words):
+    """A shape by class at a random place, inverted into noise that is dark or bright by style; images of 8×8."""
+    g = stream(*words)
+    stamps = torch.zeros(3, 4, 4)
+    stamps[0] = 1
+    stamps[1, 1:3] = stamps[1, :, 1:3] = 1
+    stamps[2, :, :2] = stamps[2, 3] = 1
+    label, style = torch.randint(3, (n,), generator=g), torch.randint(2, (n,), generator=g)
+    shape, place = torch.zeros(n, 8, 8), torch.randint(1, 4, (n, 2), generator=g).tolist()
+    for k, (i, j) in enumerate(place):
+        shape[k, i : i + 4, j : j + 4] = stamps[label[k]]
+    noise = 0.1 + 0.25 * torch.rand(n, 8, 8, generator=g)
+    background = torch.where(style[:, None, None] == 1, 1 - noise, noise)
+    image = torch.where(shape == 1, 1 - background, background)
+    return SCENES.samples(**{"class": label, "style": style, "shape": shape.to(torch.uint8), "image": image})
+
+
+SCENES = Space({
+    "class": Variable(kind="categorical", classes=3), "style": Variable(kind="categorical", classes=2),
+    "shape": Variable(kind="binary", shape=(8, 8)), "image": Variable(kind="real", shape=(8, 8), low=0, high=1),
+})  # fmt: skip
+
+
+def overlap(one, two):
+    """Mean intersection over union."""
+    return ((one & two).flatten(1).sum(1) / (one | two).flatten(1).sum(1).clamp_min(1)).mean().item()
+
+
+@pytest.mark.filterwarnings("ignore:conditionals. Gibbs")  # an image and its style determine each other
+def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
+    """The U-Net and the conditional VAE at work, a quarter of the rows without shape."""
+    data, test = scenes(2000, 1), scenes(300, 2)
+    model = Conditionals(
+        channels=8, hidden=64, image_latents=8, batch=48, learning_rate=1e-2, decay_steps=350, sweeps=2, sample_sweeps=10,
+        average=0.98,
+    )  # fmt: skip
+    model.setup(SCENES, 1)
+    seen = data[1500:].select("class", "style", "image")
+    model.learn(Mixture((Part("own", data[:1500], 0.75), Part("other", seen, 0.25))), 350, stream(3))
+    found = model.complete(test.select("image"), stream(4))
+    assert overlap(found["shape"], test["shape"]) > 0.8
+    assert overlap(scenes(300, 3)["shape"], test["shape"]) < 0.5, "what chance gives"
+    assert (model.classify(test.select("image")).argmax(1) == test["class"]).double().mean() > 0.7
+    drawn = model.complete(test.select("class", "style", "shape"), stream(5))["image"]
+    inside = (drawn > 0.5) ^ (test["style"][:, None, None] == 1)
+    assert (inside == (test["shape"] == 1)).double().mean() > 0.95
+    assert (drawn - test["image"]).square().mean().sqrt() < 0.15, "two independent draws of the noise differ by 0.10"
+
+
+# ------------------------------------------------------------------------------------------------ what is refused
+
+SMALL = Space(
+    {"mask": Variable(kind="binary", shape=(4, 4)), "picture": Variable(kind="real", shape=(8, 8), low=0, high=1)}
+)
+
+
+@pytest.mark.parametrize(
+    ("space", "settings", "expected"),
+    [
+        (letters("ab"), {"given": {"a": ["ward"]}}, ["given", "'a' cannot see 'ward'", "a, b"]),
+        (letters("ab"), {"given": {"a": ["a"]}}, ["'a' cannot see 'a'"]),
+        (letters("ab"), {"given": {"ward": ["a"]}}, ["given", "'ward' is neither a variable", "nor a latent", "a, b"]),
+        (letters("ab"), {"networks": {"ward": "vae"}}, ["networks", "'ward' is neither"]),
+        (letters("ab"), {"latents": {"a": 2}}, ["latents", "'a' is a variable"]),
+        (letters("ab"), {"given": {"a": []}}, ["'a' sees nothing", "declare a latent"]),
+        (letters("a"), {}, ["'a' sees nothing", "latents = { z = 8 }"]),
+        (letters("ab"), {"latents": {"z": 2}, "given": {"a": ["b"], "b": ["a"]}}, ["nobody sees 'z'"]),
+        (letters("ab"), {"networks": {"a": "vae"}}, ["'a' (categorical of 3 scalar) is no image", '"perceptron"']),
+        (SMALL, {"networks": {"mask": "unet"}}, ["'mask'", "same height and width", "'picture' (real 8×8", '"vae"']),
+        (Space({"visits": Variable(kind="count"), "b": Variable(kind="binary")}), {}, ["'visits' (count"]),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_anything_is_learned(space, settings, expected):
+    with pytest.raises(ModelError) as refusal:
+        Conditionals(**settings).setup(space, 1)
+    for words in expected:
+        assert words in str(refusal.value)
+
+
+def test_a_variable_that_no_source_observes_is_named_before_any_step():
+    model = Conditionals(**QUICK)
+    model.setup(letters("abc"), 1)
+    before = model.state_dict()
+    data = draws(MARKOV, "abc", 20, 1)
+    with pytest.raises(ModelError, match=r"no source observes 'c'.*own, south.*declare a latent"):
+        model.learn(
+            Mixture((Part("own", data.select("a"), 0.5), Part("south", data.select("a", "b"), 0.5))), 1, stream(1)
+        )
+    foreign = Part("south", letters(["ward"]).samples(ward=data["a"]), 0.5)
+    with pytest.raises(ModelError, match=r"source 'south' has the variables ward, and none of a, b, c"):
+        model.learn(Mixture((Part("own", data, 0.5), foreign)), 1, stream(1))
+    same(before, model.state_dict())
+
+
+def test_a_variable_that_others_will_tell_of_waits_for_them():
+    """With own data alone c is drawn and never taught; that no source has it is an error only where others were heard."""
+    model = Conditionals(**QUICK)
+    model.setup(letters("abc"), 1)
+    data = draws(MARKOV, "abc", 100, 1)
+    own = Part("own", data.select("a", "b"), 0.5)
+    before = {name: [p.detach().clone() for p in model._net.of(name).parameters()] for name in "abc"}
+
+    def learned_since(name):
+        return not all(torch.equal(p, q) for p, q in zip(model._net.of(name).parameters(), before[name], strict=True))
+
+    model.learn(Mixture((Part("own", own.samples, 1.0),)), 3, stream(1))
+    assert [learned_since(name) for name in "abc"] == [True, True, False]
+    with pytest.raises(ModelError, match="no source observes 'c'"):
+        model.learn(Mixture((own, Part("south", data.select("b"), 0.5))), 3, stream(2))
+    model.learn(Mixture((own, Part("south", data.select("b", "c"), 0.5))), 3, stream(2))
+    assert learned_since("c")
+    restored = Conditionals(**QUICK)
+    restored.setup(letters("abc"), 2)
+    restored.load_state_dict(model.state_dict())
+    restored.learn(Mixture((own, Part("west", data.select("b"), 0.5))), 3, stream(3))  # who told of c has left
+
+
+def test_a_class_can_only_be_told_where_there_is_one():
+    model = Conditionals(**QUICK)
+    model.setup(letters("ab"), 1)
+    with pytest.raises(ModelError, match="'class'"):
+        model.classify(draws(MARKOV, "abc", 3, 1).select("a"))
+
+
+def test_a_player_plays_it_with_latents_that_stay_at_home():
+    space = SPACES["labelled"]
+    settings = Conditionals.tiny().model_dump() | {"latents": {"z": 2}}
+    players = [
+        Player(name, space, some_samples(space, 20, 1), Conditionals(**settings), 3) for name in ("north", "south")
+    ]
+    players[0].learn({}, {"own": 1.0}, 2, 1)
+    sent = players[0].draw(10, 1, "south")
+    assert set(sent.keys()) == set(space)
+    players[1].learn({"north": sent.select("class")}, {"own": 0.5, "north": 0.5}, 2, 2)
+    assert players[1].classify(sent.select("image"))["class"].shape == (10,)
+    assert players[1].log_prob(sent, 2, 1) == {}, "conditionals have no log p of a whole sample"
+    with pytest.raises(SpaceError, match="variables among"):
+        players[1].learn({"north": letters(["ward"]).samples(ward=sent["class"])}, {"own": 0.5, "north": 0.5}, 2, 2)
