@@ -213,8 +213,13 @@ def fashion_four_sites() -> str:
     if not (ROOT / path).exists():
         return "Not played yet."
     found = load(path)
-    lines = ["| images per class and site | method | seeds | mean of four | tiny | small | middle | large |", "|---" * 8 + "|"]
-    cells = [(images, name, cell) for images, table in found["images_per_class"].items() for name, cell in table.items()]
+    lines = [
+        "| images per class and site | method | seeds | mean of four | tiny | small | middle | large |",
+        "|---" * 8 + "|",
+    ]
+    cells = [
+        (images, name, cell) for images, table in found["images_per_class"].items() for name, cell in table.items()
+    ]
     for images, name, cell in cells + ([("all 60,000", "optimal", found["optimal"])] if "optimal" in found else []):
         each = [spread(values) for values in cell["by_player"].values()]
         seeds = ", ".join(map(str, cell["seeds"]))

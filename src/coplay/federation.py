@@ -211,14 +211,18 @@ class Federation:
                 if variable not in space:
                     raise DataError(f"{place} is none of its variables; these are {', '.join(space)}")
                 if variable not in observed:
-                    raise DataError(f"{place} is observed by nobody, so nobody can learn it; give it to some player's data")
+                    raise DataError(
+                        f"{place} is observed by nobody, so nobody can learn it; give it to some player's data"
+                    )
             if lacks[name] and not model.learns_incomplete:
                 raise DataError(
                     f"players.{name}.unobserved: {model.title} needs every variable; choose a model that learns from incomplete "
                     "samples (exponential_family, joint_classifier, conditionals)"
                 )
             if lacks[name] == set(space):
-                raise DataError(f"players.{name}.unobserved: its data lack all of its variables; leave one, or give it no data")
+                raise DataError(
+                    f"players.{name}.unobserved: its data lack all of its variables; leave one, or give it no data"
+                )
 
     def _space(self, player: str, data: Dataset) -> Space:
         """The variables that a player learns: its own choice, or the config's, or all inputs."""

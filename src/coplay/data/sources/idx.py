@@ -56,7 +56,9 @@ class Idx(Source):
         grey = torch.from_numpy(images).float() / 255
         if self.halved:
             if any(side % 2 for side in images.shape[1:]):
-                raise DataError(f"{self.folder}: halved needs even sides, the images are {images.shape[1]}×{images.shape[2]}")
+                raise DataError(
+                    f"{self.folder}: halved needs even sides, the images are {images.shape[1]}×{images.shape[2]}"
+                )
             grey = F.avg_pool2d(grey[:, None], 2)[:, 0]
         return grey, torch.from_numpy(labels).long()
 
