@@ -38,7 +38,7 @@ from coplay.message import COORDINATOR, Message, Part, PlayerLost
 from coplay.models.acgan import counted
 from coplay.models.gan_networks import stackable
 from coplay.models.neural import FLOPS
-from coplay.models.stack import Lesson, feedback_alone, feedback_together
+from coplay.models.stack import Batch, Lesson, feedback_alone, feedback_together
 from coplay.player import Player
 from coplay.space import Samples, finite, join
 from coplay.streams import stream
@@ -288,7 +288,7 @@ class MdGan(Game):
             return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin}, payload)
         if message.action != "feedback":
             raise ModelError(f"MD-GAN has no action {message.action!r}")
-        found, numbers = feedback_alone(model, self._lesson(player, message))
+        found, numbers = feedback_alone(model, self._lesson(player, message, {}))
         return self._answer(player, message, found, numbers, begin)
 
     def serve_together(
@@ -303,9 +303,10 @@ class MdGan(Game):
         begin = time.perf_counter()
         found: dict[int, Message | Exception] = {}
         lessons: dict[int, Lesson] = {}
+        checked: dict[int, Batch] = {}
         for i, (player, message) in enumerate(zip(players, messages, strict=True)):
             try:
-                lessons[i] = self._lesson(player, message)
+                lessons[i] = self._lesson(player, message, checked)
             except Exception as error:
                 found[i] = error
         if lessons:
@@ -323,17 +324,21 @@ class MdGan(Game):
         way = chosen_way(model, players[0].space, int(message.numbers["side_by_side"]), len(players))
         return [{"samples": float(player.count), "batch": float(model.batch), **way} for player in players]
 
-    def _lesson(self, player: Player, message: Message) -> Lesson:
-        """What one worker learns from in one iteration: its own real batch and what the server sent, checked."""
-        model, iteration = gan(player), int(message.numbers["iteration"])
-        sent = model.wire.check(message.samples()[SERVER], "batches of the server", complete=True)
-        b = model.batch
-        if len(sent) != b * min(2, int(message.numbers["batches"])):
-            raise ModelError(
-                f"the server sent {len(sent)} samples, expected {b} for feedback and as many to learn from"
-            )
-        images, classes = model.pixels(sent), model.labels(sent)
-        own = player.own_batch(b, "real", iteration)
+    def _lesson(self, player: Player, message: Message, checked: dict[int, Batch]) -> Lesson:
+        """What one worker learns from in one iteration: its own real batch and what the server sent.
+
+        What workers that sit together share is checked once: ``checked`` has it by identity.
+        """
+        model, part, b = gan(player), message.payload[SERVER], gan(player).batch
+        if id(part) not in checked:
+            sent = model.wire.check(message.samples()[SERVER], "batches of the server", complete=True)
+            if len(sent) != b * min(2, int(message.numbers["batches"])):
+                raise ModelError(
+                    f"the server sent {len(sent)} samples, expected {b} for feedback and as many to learn from"
+                )
+            checked[id(part)] = model.pixels(sent), model.labels(sent)
+        images, classes = checked[id(part)]
+        own = player.own_batch(b, "real", int(message.numbers["iteration"]))
         fake = (images[-b:], None if classes is None else classes[-b:])
         shown = (images[:b], None if classes is None else classes[:b])
         return Lesson((model.pixels(own), model.labels(own)), fake, shown)
@@ -354,7 +359,7 @@ class MdGan(Game):
         """X^(1) … X^(k), kept here with their graph, and for every worker X^(g) and, if there is another, X^(d)."""
         model, k, iteration = gan(player), int(message.numbers["batches"]), int(message.numbers["iteration"])
         with counted(model, f"generate {k}") as flops:
-            made = [model.generate(model.batch, stream(player.seed, "noise", iteration, j)) for j in range(k)]
+            made = model.generate_batches(model.batch, [stream(player.seed, "noise", iteration, j) for j in range(k)])
         g, d = message.group("g"), message.group("d")
         player.pending = ([images for images, _ in made], {name: int(j) for name, j in g.items()}, flops[0])
         whole = [model.bundle(images.detach(), classes) for images, classes in made]

@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from coplay.components import imported
 from coplay.errors import ModelError
 from coplay.models.base import LocalModel, Mixture
-from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, parted
+from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, by_sample, parted
 from coplay.models.neural import FLOPS, beside_parameter, follow_mean, standing_in
 from coplay.space import Samples, Space, Variable, finite, tensors
 from coplay.streams import derive, isolated_seed
@@ -243,11 +243,27 @@ class Acgan(LocalModel):
 
         Classes are drawn as often as they were seen in real batches, evenly by who has seen none.
         """
+        return self._imagined(*self._asked(n, generator))
+
+    def generate_batches(self, n: int, generators: Sequence[torch.Generator]) -> list[tuple[Tensor, Tensor | None]]:
+        """As many batches as there are generators, each as :meth:`generate` gives it; in one pass where samples do not see
+        each other."""
+        asked = [self._asked(n, generator) for generator in generators]
+        if not by_sample(self.half("generator")):
+            return [self._imagined(noise, classes) for noise, classes in asked]
+        classes = [c for _, c in asked if c is not None]
+        images, _ = self._imagined(torch.cat([noise for noise, _ in asked]), torch.cat(classes) if classes else None)
+        return [(part, c) for part, (_, c) in zip(images.split(n), asked, strict=True)]
+
+    def _asked(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """What a batch begins from: noise, and the classes it is to have."""
         classes = None
         if self._class:
             shares = self._seen if self._seen.sum() > 0 else torch.ones_like(self._seen)
             classes = torch.multinomial(shares, n, replacement=True, generator=generator)
-        noise = torch.randn(n, self.latent, generator=generator)
+        return torch.randn(n, self.latent, generator=generator), classes
+
+    def _imagined(self, noise: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
         images: Tensor = self.half("generator")(noise, classes)
         low, high = (torch.tensor(end, dtype=images.dtype) for end in self._space[self._image].range)
         return torch.lerp(low, high, (images + 1) * 0.5), classes  # lerp ends at the limits to the last bit

@@ -149,6 +149,17 @@ def parted(net: nn.Module) -> tuple[nn.Module, nn.Module]:
     return net[:count], net[count:]
 
 
+def by_sample(generator: nn.Module) -> bool:
+    """Whether a generator is known to treat each sample by itself.
+
+    Example:
+        >>> by_sample(mlp_generator(2, 3, (4, 4))), by_sample(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+        (True, False)
+    """
+    body = generator.body if isinstance(generator, Conditioned) else generator
+    return isinstance(body, nn.Sequential) and not len(parted(body)[1])  # type: ignore[arg-type]
+
+
 class Shaped(nn.Module):
     """The same numbers in another shape."""
 
@@ -161,7 +172,7 @@ class Shaped(nn.Module):
         return x.reshape(len(x), *self.shape)
 
 
-_BY_SAMPLE = (*_ELEMENTWISE, nn.Linear, nn.Conv2d, nn.Flatten, Shaped)
+_BY_SAMPLE = (*_ELEMENTWISE, nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Flatten, nn.Unflatten, Shaped)
 
 
 def _channels_last(net: nn.Module) -> nn.Module:

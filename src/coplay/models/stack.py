@@ -22,21 +22,23 @@ from coplay.models.neural import FLOPS
 class _Linear(torch.autograd.Function):
     """x Wᵀ + β for N layers at once: (N, b, in), (N, out, in), (N, out) to (N, b, out).
 
-    Autograd's own gives ∂W as a transposed view, which the optimiser would copy; this one is laid out as W is.
+    Autograd's own gives ∂W as a transposed view, which the optimiser would copy; this one is laid out as W is, in memory that
+    is there from step to step.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, by_weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
+        ctx.by_weight = by_weight
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (slope,), (x, weight) = slopes, ctx.saved_tensors
         by_x = torch.bmm(slope, weight) if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:
-            return by_x, None, None
-        return by_x, torch.bmm(slope.transpose(1, 2), x), slope.sum(1)
+            return by_x, None, None, None
+        return by_x, torch.bmm(slope.transpose(1, 2), x, out=ctx.by_weight), slope.sum(1), None
 
 
 class Stack:
@@ -53,6 +55,7 @@ class Stack:
         own = [dict(net.named_parameters()) for net in self.nets]
         self.own = [list(named.values()) for named in own]
         self.parameters = {name: torch.stack([p[name].detach() for p in own]).requires_grad_() for name in self.names}
+        self._by_weight = {n: torch.empty_like(p.detach()) for n, p in self.parameters.items() if p.dim() == 3}
         for i, (model, named) in enumerate(zip(models, own, strict=True)):
             for name, p in named.items():
                 p.data = self.parameters[name].detach()[i]
@@ -73,7 +76,9 @@ class Stack:
         for i, layer in enumerate(self.nets[0].children()):
             if isinstance(layer, nn.Linear):
                 weight, bias = self.parameters[f"{i}.weight"], self.parameters[f"{i}.bias"]
-                x = _Linear.apply(x, weight.detach() if frozen else weight, bias.detach() if frozen else bias)
+                if frozen:
+                    weight, bias = weight.detach(), bias.detach()
+                x = _Linear.apply(x, weight, bias, self._by_weight[f"{i}.weight"])
             else:
                 x = layer(x)
         return x
