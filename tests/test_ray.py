@@ -148,22 +148,6 @@ def killing(player, after=0.3):
 # --------------------------------------------------------------------------------- out of reach; before there is a cluster
 
 
-def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
-    """Stacked workers in one process and in two: the same sums in another order, after 50 iterations and ten swaps."""
-    base = GANS | {"model": GANS["model"] | DOUBLED}
-    for name, engine in (("two", {"name": "ray", "processes": 2}), ("one", {"name": "local"})):
-        play(base, tmp_path / name, engine, rounds=5, local_steps=10)
-    assert all(row["swaps"] for row in rows(tmp_path / "one"))
-    for path in (tmp_path / "one").glob("*/models/*"):
-        one, two = (
-            {k: v for k, v in storage.load_tensors(p).items() if "flops" not in k}  # counted for a stack as a whole
-            for p in (path, tmp_path / "two" / path.relative_to(tmp_path / "one"))
-        )
-        assert one.keys() == two.keys()
-        assert any(v.dtype == torch.float64 for k, v in one.items() if "exp_avg" in k)
-        assert all(torch.allclose(one[k].double(), two[k].double(), rtol=0, atol=1e-8) for k in one)
-
-
 def test_without_ray_the_line_to_install_it_is_told(tmp_path):
     (tmp_path / "exchange.toml").write_text(tomli_w.dumps(EXCHANGE | {"engine": {"name": "local", "threads": 1}}))
     code = (
@@ -577,3 +561,19 @@ def _lose_a_node(nodes, engine, game, state):
     assert time.monotonic() - begin < 60
     state, row = game.play(engine, state, 4)
     assert set(row["players"]) == {"north", "south"}
+
+
+def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
+    """Stacked workers in one process and in two: the same sums in another order, after 50 iterations and ten swaps."""
+    base = GANS | {"model": GANS["model"] | DOUBLED}
+    for name, engine in (("two", {"name": "ray", "processes": 2}), ("one", {"name": "local"})):
+        play(base, tmp_path / name, engine, rounds=5, local_steps=10)
+    assert all(row["swaps"] for row in rows(tmp_path / "one"))
+    for path in (tmp_path / "one").glob("*/models/*"):
+        one, two = (
+            {k: v for k, v in storage.load_tensors(p).items() if "flops" not in k}  # counted for a stack as a whole
+            for p in (path, tmp_path / "two" / path.relative_to(tmp_path / "one"))
+        )
+        assert one.keys() == two.keys()
+        assert any(v.dtype == torch.float64 for k, v in one.items() if "exp_avg" in k)
+        assert all(torch.allclose(one[k].double(), two[k].double(), rtol=0, atol=1e-8) for k in one)

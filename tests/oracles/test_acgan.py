@@ -80,6 +80,21 @@ def test_real_and_generated_batches_do_not_see_each_other():
     assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
 
 
+@pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
+@pytest.mark.parametrize("networks", [{}, NORMED], ids=["by sample", "by batch"])
+def test_batches_of_one_pass_are_those_of_several(space, networks):
+    model, twin = ready(space, **networks), ready(space, **networks)
+    words = [stream(1, j) for j in range(3)], [stream(1, j) for j in range(3)]
+    found, expected = model.generate_batches(4, words[0]), [twin.generate(4, g) for g in words[1]]
+    for (made, classes), (one, asked) in zip(found, expected, strict=True):
+        assert torch.allclose(made, one, rtol=0, atol=1e-6)
+        assert classes is None if asked is None else torch.equal(classes, asked)
+    slopes = [torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)]  # nobody was shown the third batch
+    for m, batches in ((model, found), (twin, expected)):
+        m.follow([made for made, _ in batches[:2]], slopes)
+    assert apart(*(flat(m.half("generator").parameters()) for m in (model, twin))) < 1e-6
+
+
 def test_a_saturated_generator_ends_at_the_limits_of_the_range():
     """With arithmetic of another order, every sixth range would be left by a rounding error, and the gate refuse it."""
     for low, high in torch.randn(200, 2, generator=stream(1)).sort(1).values.tolist():

@@ -42,9 +42,12 @@ from coplay.player import Player
 from coplay.space import Samples, Space, tensors
 from coplay.streams import single_pools
 
-_INLINE = 100 * 1024  # Ray sends smaller values with the call, which is faster, and stores larger ones
+_INLINE = 100 * 1024  # bytes; larger parts go from process to process, past the coordinator
 _NAMESPACE = "coplay"  # marks a connection as one that coplay made
 _STORE = 256 * 2**20  # bytes that parts in flight may take on a local cluster before they go to disk
+_IN_CALL = (
+    2**20
+)  # bytes that a local cluster sends with a call or an answer; by way of the store they take three times as long
 _KNOCK_SECONDS, _REACH_SECONDS = 5.0, 20.0
 
 Arrays = dict[str, np.ndarray]
@@ -185,7 +188,10 @@ class Ray(Engine):
                         ray.init(self.address, **common)
                 else:
                     with _loopback(ray):  # no CPUs: processes are counted here, and no idle ones are kept ready
-                        ray.init("local", num_cpus=0, include_dashboard=False, object_store_memory=_STORE, **common)
+                        ray.init(
+                            "local", num_cpus=0, include_dashboard=False, object_store_memory=_STORE,
+                            _system_config={"max_direct_call_object_size": _IN_CALL}, **common,
+                        )  # fmt: skip
                     _hasten_the_end(ray)
         except Exception as error:
             where = f"the cluster at {self.address}" if self.address else "a local cluster"
@@ -293,7 +299,7 @@ class Ray(Engine):
         busy = self._busy(ray, asked) if timed else {}
         answers: dict[int, Sequence[Message | PlayerLost]] = {}
         calls: dict[int, list[Any]] = {}
-        put: dict[int, Stored] = {}  # one part for several receivers is stored once
+        put: dict[int, Stored | Arrays] = {}  # one part for several receivers is stored, or sent in a call, once
         for g, messages in asked.items():
             if g in self._dead:
                 answers[g] = [_died(message, self._dead[g]) for message in messages]
@@ -339,7 +345,8 @@ class Ray(Engine):
         for reply in replies:
             if isinstance(reply, Message) and reply.action in ("save", "restore"):
                 self._saved[reply.sender] = reply.round
-        return [_unpacked(reply, returned[1:]) if isinstance(reply, Message) else reply for reply in replies]
+        seen: dict[int, Samples] = {}
+        return [_unpacked(reply, returned[1:], seen) if isinstance(reply, Message) else reply for reply in replies]
 
     def _too_late(self, message: Message, reason: str) -> PlayerLost:
         kind = PlayerLate if self.on_late == "drop" else PlayerLost
@@ -400,25 +407,28 @@ class _Group:
             asked = _received(messages)
             with single_pools(self.threads):
                 found = answer_all(self.game, players, asked)
-            kept: dict[tuple[int, int], _Kept] = {}
+            kept: dict[tuple[int, int], _Kept | Arrays] = {}
             replies = [self._sorted(r, large, kept) if isinstance(r, Message) else r for r in found]
         except Exception as error:  # the way here or back failed, for all alike
             replies = [failed(*both, error) for both in zip(players, messages, strict=True)]
             large = [[] for _ in large]
         return [replies, *large]
 
-    def _sorted(self, reply: Message, large: list[list[Arrays]], kept: dict[tuple[int, int], _Kept]) -> Message:
+    def _sorted(
+        self, reply: Message, large: list[list[Arrays]], kept: dict[tuple[int, int], _Kept | Arrays]
+    ) -> Message:
         """An answer as it travels: small parts as numpy, large ones laid out for the group they are meant for."""
         payload: dict[str, Any] = {}
         for name, part in reply.payload.items():
             assert isinstance(part, TensorDict)
-            g = self.group_of.get(name, self.groups)
-            if part_bytes(part) <= _INLINE:
-                payload[name] = _arrays(part)
-                continue
-            if (id(part), g) not in kept:  # one part for several of a group's players travels once
-                kept[id(part), g] = _Kept(part_bytes(part), part_count(part), g, len(large[g]))
-                large[g].append(_arrays(part))
+            small = part_bytes(part) <= _INLINE
+            g = self.groups if small else self.group_of.get(name, self.groups)  # small ones go by the coordinator
+            if (id(part), g) not in kept:  # one part for several players travels once
+                kept[id(part), g] = (
+                    _arrays(part) if small else _Kept(part_bytes(part), part_count(part), g, len(large[g]))
+                )
+                if not small:
+                    large[g].append(_arrays(part))
             payload[name] = kept[id(part), g]
         return replace(reply, payload=payload)
 
@@ -426,29 +436,30 @@ class _Group:
 # ----------------------------------------------------------------------------------------------- parts and references
 
 
-def _packed(ray: Any, message: Message, put: dict[int, Stored]) -> Message:
-    """A request as it travels: references as they are, small parts as numpy, large ones stored once."""
+def _packed(ray: Any, message: Message, put: dict[int, Stored | Arrays]) -> Message:
+    """A request as it travels: references as they are, small parts as numpy, large ones stored; each once."""
     payload: dict[str, Any] = {}
     for name, part in message.payload.items():
         if not isinstance(part, TensorDict):
             payload[name] = part
-        elif part_bytes(part) <= _INLINE:
-            payload[name] = _arrays(part)
         else:
             if id(part) not in put:
-                put[id(part)] = Stored(part_bytes(part), part_count(part), ray.put([_arrays(part)]), 0)
+                small, arrays = part_bytes(part) <= _INLINE, _arrays(part)
+                put[id(part)] = arrays if small else Stored(part_bytes(part), part_count(part), ray.put([arrays]), 0)
             payload[name] = put[id(part)]
     return replace(message, payload=payload)
 
 
-def _unpacked(reply: Message, large: Sequence[Any]) -> Message:
-    """An answer as the game sees it."""
+def _unpacked(reply: Message, large: Sequence[Any], seen: dict[int, Samples]) -> Message:
+    """An answer as the game sees it; what was one part for several receivers is one again."""
     payload: dict[str, Any] = {}
     for name, part in reply.payload.items():
         if isinstance(part, _Kept):
             payload[name] = Stored(part.size_bytes, part.count, large[part.group], part.place)
         else:
-            payload[name] = _samples(part)  # type: ignore[arg-type]
+            if id(part) not in seen:
+                seen[id(part)] = _samples(part)  # type: ignore[arg-type]
+            payload[name] = seen[id(part)]
     return replace(reply, payload=payload)
 
 
@@ -459,8 +470,14 @@ def _received(messages: Sequence[Message]) -> list[Message]:
     values = _fetched(list({ref for ref, _ in stored}))
     brought = {key: _samples(values[key[0]][key[1]]) for key in stored if key[0] in values}
 
+    small: dict[int, Samples] = {}
+
     def here(part: Any) -> Samples | None:
-        return brought.get((part.ref, part.place)) if isinstance(part, Stored) else _samples(part)
+        if isinstance(part, Stored):
+            return brought.get((part.ref, part.place))
+        if id(part) not in small:
+            small[id(part)] = _samples(part)
+        return small[id(part)]
 
     asked = []
     for message in messages:

@@ -246,8 +246,10 @@ class Acgan(LocalModel):
         return self._imagined(*self._asked(n, generator))
 
     def generate_batches(self, n: int, generators: Sequence[torch.Generator]) -> list[tuple[Tensor, Tensor | None]]:
-        """As many batches as there are generators, each as :meth:`generate` gives it; in one pass where samples do not see
-        each other."""
+        """As many batches as there are streams, each as :meth:`generate` gives it.
+
+        In one pass, where the network is known to treat each sample by itself.
+        """
         asked = [self._asked(n, generator) for generator in generators]
         if not by_sample(self.half("generator")):
             return [self._imagined(noise, classes) for noise, classes in asked]
