@@ -232,6 +232,22 @@ def fashion_four_sites() -> str:
     return "\n".join(lines)
 
 
+def polymnist_variables() -> str:
+    path = "reproductions/polymnist_variables/results/variables.json"
+    if not (ROOT / path).exists():
+        return "Not played yet."
+    found = load(path)
+    lines = ["| arm | seeds | accuracy from the image alone | gain over plain | segmentation, IoU |", "|---|---|---|---|---|"]
+    for arm, cell in found["arms"].items():
+        gain = spread(found["gains_in_accuracy"][arm], 4) if arm in found["gains_in_accuracy"] else "–"
+        iou = spread(cell["iou"]) if "iou" in cell else "–"
+        lines.append(f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {gain} | {iou} |")
+    if "part_of_the_gain_by_real_data" in found:
+        lines.append(f"\nSynthetic pairs bring {found['part_of_the_gain_by_real_data']:.0%} of the gain that real ones do.")
+    lines.append(f"\n{found['data']}. `{found['command']}`.")
+    return "\n".join(lines)
+
+
 def levers() -> str:
     found, times = (load(f"benchmarks/results/{name}.json") for name in ("levers", "step_time"))
     lines = ["| lever | measured | off | on |", "|---|---|---|---|"]
@@ -257,7 +273,7 @@ def levers() -> str:
 
 _PLAIN = (
     digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks, joint_classifier, conv_two_sites, levers,
-    md_gan_costs, mnist_two_sites, fashion_four_sites,
+    md_gan_costs, mnist_two_sites, fashion_four_sites, polymnist_variables,
 )  # fmt: skip
 _SETS = ("iid", "two_classes", "crashes", "paper_length", "batch_100", "workers")
 BLOCKS = {block.__name__: block for block in _PLAIN} | {f"md_gan_{part}": partial(md_gan, part) for part in _SETS}

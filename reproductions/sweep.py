@@ -58,7 +58,7 @@ def _toml(value: Any) -> str:
 
 
 def once(
-    kept: Path, folder: Path, wanted: Config, classifier: Path, figures: Callable[[Result], Mapping[str, Any]]
+    kept: Path, folder: Path, wanted: Config, classifier: Path | None, figures: Callable[[Result], Mapping[str, Any]]
 ) -> None:
     """Play a run to its end and keep its figures, unless they are kept already; one that was cut off is resumed.
 
@@ -66,7 +66,7 @@ def once(
         kept: JSON of the figures.
         folder: Of the run.
         wanted: What it plays.
-        classifier: File of the domain classifier that runs of one seed and source share.
+        classifier: File of the domain classifier that runs of one seed and source share; None where there is none.
         figures: What is kept of a finished run.
     """
     if kept.exists():
@@ -78,8 +78,9 @@ def once(
             if (folder / "run.json").exists():
                 Federation.resume(folder, report)
             else:
-                Federation(wanted).run(folder, report, classifier if classifier.exists() else None)
-        storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
+                Federation(wanted).run(folder, report, classifier if classifier and classifier.exists() else None)
+        if classifier:
+            storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
         print(f"  {time.time() - began:.0f} s", flush=True)
     storage.write_json(kept, figures(Result.load(folder)))
 
