@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from coplay import Federation, Result, load_player, storage
+from coplay import Federation, LocalModel, Player, Result, load_player, storage
 from coplay.errors import CheckpointError, CoplayError, PlayerError
 from coplay.metrics.features import DomainClassifier
 from coplay.space import Space, Variable
@@ -231,6 +231,43 @@ def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config,
     assert slope[1].item() == pytest.approx(2, abs=0.1)
     alone = load_player(tmp_path / "run", "blind", game="isolated").draw(4000, 0, "test")
     assert abs(torch.corrcoef(torch.stack([alone["x"], alone["y"]]))[0, 1]) < 0.1, "y was in its data after all"
+
+
+class Classifier(LocalModel):
+    """Tells class 1 of everything, and keeps what it was shown."""
+
+    learns_incomplete = True
+
+    def setup(self, space, seed):
+        self._shown = []
+
+    def learn(self, mixture, steps, generator):
+        return {}
+
+    def sample(self, n, generator):
+        raise NotImplementedError
+
+    def classify(self, samples):
+        self._shown = list(samples.keys())
+        return torch.tensor([[0.0, 1.0]]).repeat(len(samples), 1)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def test_a_player_classifies_by_what_its_own_data_have():
+    bit = Variable(kind="binary")
+    space = Space({"image": bit, "segmentation": bit, "class": Variable(kind="categorical", classes=2)})
+    data = space.samples(**{"image": torch.ones(3, dtype=torch.uint8), "class": torch.tensor([0, 1, 1])})
+    player = Player("pictures", space, data, Classifier(), seed=1)
+    test = space.only(["image", "segmentation"]).samples(
+        image=torch.ones(5, dtype=torch.uint8), segmentation=torch.zeros(5, dtype=torch.uint8)
+    )
+    assert player.classify(test)["class"].tolist() == [1] * 5
+    assert player.model._shown == ["image"]
 
 
 def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tmp_path):

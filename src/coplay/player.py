@@ -193,8 +193,12 @@ class Player:
         return checked.detach()  # samples leave, and nothing that hangs on them
 
     def classify(self, given: Samples) -> Samples:
-        """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C)."""
-        known = self._observed.check(self._observed.restrict(given), "samples to classify")
+        """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C).
+
+        It is told by what the player's own data have: of what it never observes nothing is given away.
+        """
+        observed = self._observed.restrict(given).select(*self._data.keys(), strict=False)
+        known = self._observed.check(observed, "samples to classify")
         found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
         return TensorDict({LABEL: found}, batch_size=[len(found)])
 
