@@ -229,8 +229,9 @@ def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config,
     drawn = load_player(tmp_path / "run", "blind").draw(4000, 0, "test")
     slope = torch.cov(torch.stack([drawn["x"], drawn["y"]]))[0] / drawn["x"].var()
     assert slope[1].item() == pytest.approx(2, abs=0.1)
-    alone = load_player(tmp_path / "run", "blind", game="isolated").draw(4000, 0, "test")
-    assert abs(torch.corrcoef(torch.stack([alone["x"], alone["y"]]))[0, 1]) < 0.1, "y was in its data after all"
+    alone = load_player(tmp_path / "run", "blind", game="isolated")
+    assert alone.untaught == ["y"]
+    assert list(alone.draw(10, 0, "test").keys()) == ["x"], "y was in its data after all"
 
 
 class Classifier(LocalModel):
@@ -284,7 +285,53 @@ def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tm
     ):
         with pytest.raises(CoplayError, match=r"players\.north\.unobserved: .*" + words):
             Federation(small_config(players=players)).run(tmp_path / "run")
+    lonely = {"name": "sample_exchange", "alpha": [[1.0, 0.0], [0.5, 0.5]]}
+    with pytest.raises(CoplayError, match="'class' is observed by nobody whom it listens to"):
+        Federation(
+            small_config(players={"north": both | {"unobserved": ["class"]}, "south": both}, game=lonely)
+        ).prepare()
+    joint = {"name": "joint_classifier", "latents": [2, 2], "channels": 1, "hidden": 4, "batch": 4}
+    data = {"variables": ["image", "class"]}
+    with pytest.raises(CoplayError, match=r"players\.north\.unobserved: in distillation .*lack class"):
+        Federation(
+            small_config(
+                players={"north": {"unobserved": ["class"]}, "south": {}}, model=joint, data=data, game="distillation"
+            )
+        ).prepare()
     assert not (tmp_path / "run").exists()
+
+
+def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp_path):
+    """North has classes alone and hears of images in round 3; until then it sends nothing, and is measured by what it knows."""
+    players = {
+        "north": {"variables": ["image", "class"], "unobserved": ["image"]},
+        "south": {"variables": ["image", "class"]},
+    }
+    joint = {"name": "joint_classifier", "latents": [2, 2], "channels": 1, "hidden": 4, "batch": 4}
+    game = {
+        "name": "sample_exchange",
+        "rounds": 4,
+        "own_rounds": 2,
+        "local_steps": 2,
+        "samples_per_round": 40,
+        "own_weight": 0.5,
+    }
+    measure = {"metrics": ["class_accuracy", "class_shares"], "samples": 100, "every_rounds": 1, "shown": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
+        config = small_config(players=players, model=joint, game=game, measure=measure)
+        result = Federation(config).run(tmp_path / "run")
+    shown = [storage.load_tensors(tmp_path / f"run/sample_exchange/samples/round-{r:06d}.safetensors") for r in (2, 3)]
+    assert [sorted(k for k in names if k.startswith("north")) for names in shown] == [
+        ["north/class"], ["north/class", "north/image"],
+    ]  # fmt: skip
+    sent = [row["bytes"] for row in result.main.rows]
+    assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 is heard in round 3"
+    assert sent[3] == 2 * 20 * (64 + 8)
+    for row in result.main.rows:
+        assert "class_accuracy" not in row["measured"]["north"], "it never sees an image to classify"
+        assert "class_accuracy" in row["measured"]["south"]
+    assert load_player(tmp_path / "run", "north").untaught == []
 
 
 def test_unknown_or_unlearnable_variables_are_refused(small_config, tmp_path):

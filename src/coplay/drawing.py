@@ -47,7 +47,8 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
     learned = result.record["data"]["learned"][config.player_names[0] if seat else player]
     space = space_from_json(result.record["data"]["space"]).only(learned)
     model = config.model.fresh() if seat else config.player_model(player)
-    found = Player(player, space, space.empty(), model, config.seed)
+    unobserved = () if seat else config.players[player].unobserved
+    found = Player(player, space, space.empty(), model, config.seed, unobserved=unobserved)
     found.load(path)
     if not getattr(model, "generates", True):
         raise RunFolderError(

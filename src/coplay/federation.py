@@ -60,6 +60,10 @@ class Sites:
 CLASSIFIER = "classifier.safetensors"
 """File of a run's domain classifier."""
 
+_INCOMPLETE = (
+    "exponential_family, joint_classifier, conditionals"  # for errors: models that learn from incomplete samples
+)
+
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
 
 # What a run that was killed before it was one may leave.
@@ -142,6 +146,7 @@ class Federation:
                 f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. "
                 "Give it samples; in sample_exchange, own weight 0 would let it learn from others only"
             )
+        self._check_unobserved(sites)
         for game in games.values():  # who cannot play says so before anything is written
             game.check(self.seat(game, sites, self.given(game, sites), None))
         self._check_common_variables(sites)
@@ -167,8 +172,8 @@ class Federation:
                 if not model.learns_incomplete:
                     raise DataError(
                         f"player '{listener}': {model.title} needs every variable, and '{missing[0]}' is missing in the samples "
-                        f"of player '{speaker}'; choose a model that learns from incomplete samples (exponential_family, "
-                        f"joint_classifier), or give both the same variables"
+                        f"of player '{speaker}'; choose a model that learns from incomplete samples ({_INCOMPLETE}), "
+                        "or give both the same variables"
                     )
 
     def _deal(self, data: Dataset) -> Sites:
@@ -176,7 +181,6 @@ class Federation:
         generator = stream(self.config.seed, "partition")
         deal = self.config.data.partition.deal(labels, len(data.train), names, generator)
         spaces = {name: self._space(name, data) for name in names}
-        self._check_unobserved(spaces)
         held = {name: self._observed(name, spaces[name], pick(data.train, deal[name])) for name in names}
         dealt = torch.cat([deal[name] for name in names])
         if labels is None:
@@ -196,33 +200,56 @@ class Federation:
         """What a player has of some samples: its variables without those that its data lack."""
         return space.restrict(samples).exclude(*self.config.players[player].unobserved)
 
-    def _check_unobserved(self, spaces: Mapping[str, Space]) -> None:
-        """A variable that a player's data lack must be one of its own, and observed by somebody else.
+    def _check_unobserved(self, sites: Sites) -> None:
+        """A variable that a player's data lack must be one of its own, and reach it from somebody who observes it.
 
         Raises:
-            DataError: It is not, or nothing is left, or the player's model needs complete samples.
+            DataError: It does not, or nothing is left, or the player's model needs complete samples.
         """
-        lacks = {name: set(self.config.players[name].unobserved) for name in spaces}
-        observed = {variable for name, space in spaces.items() for variable in space if variable not in lacks[name]}
-        for name, space in spaces.items():
-            model = self.config.player_model(name)
-            for variable in self.config.players[name].unobserved:
+        names, knows = self.config.player_names, self._reachable(sites)
+        for name in names:
+            own, unobserved, model = (
+                sites.spaces[name],
+                self.config.players[name].unobserved,
+                self.config.player_model(name),
+            )
+            for variable in unobserved:
                 place = f"players.{name}.unobserved: '{variable}'"
-                if variable not in space:
-                    raise DataError(f"{place} is none of its variables; these are {', '.join(space)}")
-                if variable not in observed:
+                if variable not in own:
+                    raise DataError(f"{place} is none of its variables; these are {', '.join(own)}")
+                if variable not in knows[name]:
                     raise DataError(
-                        f"{place} is observed by nobody, so nobody can learn it; give it to some player's data"
+                        f"{place} is observed by nobody whom it listens to, directly or by way of others, so it cannot learn it; "
+                        "give it to some player's data, or let it listen to one that has it"
                     )
-            if lacks[name] and not model.learns_incomplete:
+            if unobserved and not model.learns_incomplete:
                 raise DataError(
                     f"players.{name}.unobserved: {model.title} needs every variable; choose a model that learns from incomplete "
-                    "samples (exponential_family, joint_classifier, conditionals)"
+                    f"samples ({_INCOMPLETE})"
                 )
-            if lacks[name] == set(space):
+            if set(unobserved) == set(own):
                 raise DataError(
                     f"players.{name}.unobserved: its data lack all of its variables; leave one, or give it no data"
                 )
+
+    def _reachable(self, sites: Sites) -> dict[str, set[str]]:
+        """Variables that each player observes or can hear of, from whom it listens to in the end."""
+        names, game = self.config.player_names, self.config.game
+        knows = {
+            name: set(sites.spaces[name]) - set(self.config.players[name].unobserved)
+            if len(sites.data[name])
+            else set()
+            for name in names
+        }
+        alpha = game.mixture_weights(game.start(names, self.config.seed))
+        if alpha is None:  # no game in which samples travel
+            observed = set().union(*knows.values())
+            return {name: observed & set(sites.spaces[name]) for name in names}
+        for _ in names:  # by then news has gone all the way round
+            for i, listener in enumerate(names):
+                for j in alpha[i].nonzero()[:, 0].tolist():
+                    knows[listener] |= knows[names[j]] & set(sites.spaces[listener])
+        return knows
 
     def _space(self, player: str, data: Dataset) -> Space:
         """The variables that a player learns: its own choice, or the config's, or all inputs."""
@@ -337,7 +364,8 @@ class Federation:
         return Reference(space.restrict(data.test), classifier, data.test[LABEL])
 
     def _player(self, name: str, space: Space, data: Samples, home: Path | None) -> Player:
-        return Player(name, space, data, self.config.player_model(name), self.config.seed, home)
+        unobserved = self.config.players[name].unobserved
+        return Player(name, space, data, self.config.player_model(name), self.config.seed, home, unobserved)
 
     def seat(self, game: Game, sites: Sites, held: Mapping[str, Samples], home: Path | None) -> list[Player]:
         """The players of one game, each with what it was given; who has none and needs some stays out. Then its own seats."""

@@ -227,7 +227,9 @@ class Match:
         folder, in_flight = storage.checkpoint_folder(self.home, round), {}
         for link, part in state.payload.items():
             with contextlib.suppress(PartLostError):  # who sent it went down with its machine
-                in_flight[link] = part if isinstance(part, Samples) else part.fetch()
+                in_flight[link] = (
+                    part.clone() if isinstance(part, Samples) else part.fetch()
+                )  # one part may go to several
         storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
         record = {
             "players": list(state.players),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Player:
         model: The black box; it is set up here.
         seed: The run's seed.
         home: The folder of this player's own checkpoints, None for none.
+        unobserved: Variables that it does not observe, whatever the data have; those that the data lack are added.
 
     Raises:
         SpaceError: The data do not lie in the space.
@@ -61,13 +62,17 @@ class Player:
     """
 
     def __init__(
-        self, name: str, space: Space, data: Samples, model: LocalModel, seed: int, home: Path | None = None
-    ) -> None:
+        self, name: str, space: Space, data: Samples, model: LocalModel, seed: int, home: Path | None = None,
+        unobserved: Collection[str] = (),
+    ) -> None:  # fmt: skip
         self.name, self.model, self.seed, self.home = name, model, seed, home
         self._observed = space
         self.space = space.extended(model.latent_variables())
         """What this player's samples consist of: its variables, and latents that travel with them."""
         self._data = space.check(data, f"data of player '{name}'", complete=not model.learns_incomplete)
+        self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
+        """Variables that others' samples have to supply; nor is it told them when it classifies."""
+        self._heard: set[str] = set()
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
         self.pending: Any = None
@@ -85,6 +90,11 @@ class Player:
     def variables(self) -> Space:
         """The variables this player learns, without latents."""
         return self._observed
+
+    @property
+    def untaught(self) -> list[str]:
+        """Variables that nothing it learned from had so far; they are left out of what it draws."""
+        return [name for name in self.unobserved if name not in self._heard]
 
     @property
     def private_data(self) -> Samples:
@@ -130,6 +140,7 @@ class Player:
             return {}
         numbers = self.model.learn(Mixture(parts), steps, stream(self.seed, "learn", round, self.name))
         self.learned = True
+        self._heard |= {str(name) for part in parts for name in part.samples.keys()}
         return {str(name): _finite(name, value) for name, value in numbers.items()}
 
     def gain(
@@ -190,15 +201,14 @@ class Player:
         """
         samples = self.model.sample(n, stream(self.seed, "draw", round, self.name, receiver))
         checked = self.space.check(samples, f"samples of {self.model.title}", complete=True, rows=n)
-        return checked.detach()  # samples leave, and nothing that hangs on them
+        return checked.detach().exclude(*self.untaught)  # samples leave, and nothing that hangs on them
 
     def classify(self, given: Samples) -> Samples:
         """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C).
 
-        It is told by what the player's own data have: of what it never observes nothing is given away.
+        Of what the player does not observe it is told nothing.
         """
-        observed = self._observed.restrict(given).select(*self._data.keys(), strict=False)
-        known = self._observed.check(observed, "samples to classify")
+        known = self._observed.check(self._observed.restrict(given).exclude(*self.unobserved), "samples to classify")
         found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
         return TensorDict({LABEL: found}, batch_size=[len(found)])
 
@@ -216,7 +226,8 @@ class Player:
             n, receiver = int(message.numbers["n"]), message.sender
             payload = {receiver: self.draw(n, message.round, f"evaluation {message.round}")}
             given = message.samples()  # real samples, from who may have them
-            if CLASSIFIED in given and LABEL in self._observed:
+            able = any(name not in (LABEL, *self.unobserved) for name in self._observed)
+            if CLASSIFIED in given and LABEL in self._observed and able:
                 payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
             numbers = (
                 self.log_prob(given[JUDGED], int(message.numbers["draws"]), message.round) if JUDGED in given else {}
@@ -227,7 +238,8 @@ class Player:
             found = self.gain(message.samples(), weights, int(told["steps"]), int(told["draws"]), message.round)
             return message.reply(found)
         if message.action == "save":
-            state = {"model": self.model.state_dict(), "player": {"learned": torch.tensor(self.learned)}}
+            heard = {f"heard/{name}": torch.tensor(True) for name in self.unobserved if name in self._heard}
+            state = {"model": self.model.state_dict(), "player": {"learned": torch.tensor(self.learned), **heard}}
             storage.save_tensors(self._checkpoint(message.round), storage.nest(state))
             return message.reply()
         if message.action == "restore":
@@ -241,6 +253,7 @@ class Player:
             state = storage.unnest(storage.load_tensors(path))
             self.model.load_state_dict(state["model"])
             self.learned = bool(state["player"]["learned"])
+            self._heard = {key.removeprefix("heard/") for key in state["player"] if key.startswith("heard/")}
         except (KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path} does not fit the model of player '{self.name}': {error}") from error
 

@@ -95,6 +95,35 @@ def test_batches_of_one_pass_are_those_of_several(space, networks):
     assert apart(*(flat(m.half("generator").parameters()) for m in (model, twin))) < 1e-6
 
 
+class OwnDiscriminator(nn.Sequential):
+    """A chain with a constructor of its own, which a slice of it would call."""
+
+    def __init__(self, classes, shape):
+        super().__init__(nn.Flatten(), nn.Linear(shape[0] * shape[1], 1 + classes))
+
+
+class OwnGenerator(nn.Sequential):
+    """Another, and with a forward of its own."""
+
+    def __init__(self, latent, classes, shape):
+        super().__init__(nn.Linear(latent, shape[0] * shape[1]), nn.Tanh(), nn.Unflatten(-1, shape))
+
+    def forward(self, noise, classes):
+        return super().forward(noise)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_networks_of_a_class_of_ones_own_and_images_of_either_precision(dtype):
+    given = images(LABELLED, 8, "own")
+    given["image"] = given["image"].to(dtype)
+    mixture = Mixture((Part("own", given, 1.0),))
+    for settings in ({}, {h: f"{__name__}:Own{h.capitalize()}" for h in ("generator", "discriminator")}):
+        model = ready(**settings)
+        assert not settings or not stackable(model.half("discriminator"))
+        assert model.learn(mixture, 2, stream(1))["generator_loss"] > 0
+        assert len(model.generate_batches(4, [stream(1), stream(2)])) == 2
+
+
 def test_a_saturated_generator_ends_at_the_limits_of_the_range():
     """With arithmetic of another order, every sixth range would be left by a rounding error, and the gate refuse it."""
     for low, high in torch.randn(200, 2, generator=stream(1)).sort(1).values.tolist():

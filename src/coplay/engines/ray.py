@@ -93,6 +93,7 @@ class _Seat:
     model: Any
     seed: int
     home: Path | None
+    unobserved: tuple[str, ...]
 
 
 class Ray(Engine):
@@ -385,7 +386,8 @@ class _Group:
         self.group_of, self.groups, self.game = group_of, groups, game
         try:
             for seat in seats:
-                player = Player(seat.name, seat.space, _samples(seat.data), seat.model, seat.seed, seat.home)
+                data = _samples(seat.data)
+                player = Player(seat.name, seat.space, data, seat.model, seat.seed, seat.home, seat.unobserved)
                 self.players[seat.name] = player
                 if seat.name in saved:
                     player.serve(Message("restore", COORDINATOR, seat.name, saved[seat.name]))
@@ -511,7 +513,7 @@ def _samples(arrays: Arrays) -> Samples:
 def _seat(player: Player) -> _Seat:
     home = None if player.home is None else player.home.absolute()  # a process may stand in another folder
     data = _arrays(player.private_data)
-    return _Seat(player.name, player.variables, data, player.model.fresh(), player.seed, home)
+    return _Seat(player.name, player.variables, data, player.model.fresh(), player.seed, home, player.unobserved)
 
 
 def _died(message: Message, reason: str) -> PlayerDied:

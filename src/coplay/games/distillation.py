@@ -68,6 +68,11 @@ class Distillation(Game):
                     f"player '{player.name}' has {player.model.title} on {', '.join(player.variables)}; distillation needs "
                     "classifiers that can travel: joint_classifier, on an image and its class"
                 )
+            elif player.unobserved:
+                faults.append(
+                    f"players.{player.name}.unobserved: in distillation everybody labels its own images, which takes both; its "
+                    f"data lack {', '.join(player.unobserved)}"
+                )
             elif player.variables != first.variables:
                 faults.append(
                     f"player '{player.name}' learns {player.variables}, and '{first.name}' {first.variables}; in distillation "

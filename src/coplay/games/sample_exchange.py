@@ -180,7 +180,7 @@ class SampleExchange(Game):
         numbers = player.learn(received, {OWN: own, **weights}, int(message.numbers["steps"]), message.round)
         middle = time.perf_counter()
         drawn = {}
-        if player.learned:  # who has heard nothing yet has nothing to say
+        if player.learned and not player.untaught:  # who has heard nothing yet has nothing to say
             drawn = {to: player.draw(int(n), message.round, to) for to, n in message.group("draw").items()}
         numbers |= {"seconds_learning": middle - begin, "seconds_sampling": time.perf_counter() - middle}
         return message.reply(numbers, drawn)

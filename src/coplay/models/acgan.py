@@ -100,6 +100,7 @@ class Acgan(LocalModel):
     _space: Space = PrivateAttr()
     _wire: Space = PrivateAttr()
     _seed: int = PrivateAttr(default=0)
+    _dtype: torch.dtype = PrivateAttr(default=torch.float32)
     _image: str = PrivateAttr(default="")
     _class: str | None = PrivateAttr(default=None)
     _halves: dict[str, nn.Module] = PrivateAttr(default_factory=dict)
@@ -143,6 +144,7 @@ class Acgan(LocalModel):
         try:
             with torch.device("meta"):
                 images = self._build("generator")(torch.empty(2, self.latent), self._some_classes(2))
+                self._dtype = images.dtype
                 found = tuple(images.shape)
                 logits = self._build("discriminator")(torch.empty(2, *self.shape, dtype=images.dtype))
         except ModelError:
@@ -225,9 +227,8 @@ class Acgan(LocalModel):
     # ------------------------------------------------------------------------------------ one step of either side
 
     def pixels(self, samples: Samples) -> Tensor:
-        """Images of shape (n, *shape) in the variable's range; bits as float32."""
-        images = samples[self._image]
-        return images if images.is_floating_point() else images.float()
+        """Images of shape (n, *shape) in the variable's range, of the type that the networks compute in."""
+        return samples[self._image].to(self._dtype)
 
     def labels(self, samples: Samples) -> Tensor | None:
         """Classes of shape (n,); None without."""
@@ -493,7 +494,8 @@ class Acgan(LocalModel):
                 self.half(half).load_state_dict(kept)
                 self._set_moments(half, {k: v for k, v in state.items() if k.startswith(half + "|")})
         self._step, self._seen = int(state["step"]), state["seen"].clone()
-        self._mean = [state[name].clone() for name in sorted(state) if name.startswith("mean/")]
+        count = sum(name.startswith("mean/") for name in state)
+        self._mean = [state[f"mean/{i:03d}"].clone() for i in range(count)]
         self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
 
     @classmethod

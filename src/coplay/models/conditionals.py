@@ -24,10 +24,10 @@ References:
     (D. Schlesinger, B. Flach, A. Shekhovtsov, 2026), arXiv:2602.01953.
 
 Differs from the paper:
-    On a complete row a latent is the only variable to draw, hence its last draw, and would never learn. There the chain goes on
-    by one draw of a variable that sees the latent, and the row, so changed, teaches the latent alone: as in (A4), it learns from
-    what the model draws. One order is drawn per sweep for all rows, not one per row, which are independent of each other
-    either way.
+    On a complete row a latent is the only variable to draw, hence its last draw, and would never learn. Where a latent was drawn
+    last the chain goes on by one draw of a variable that sees it, and the row, so changed, teaches the latent alone: as in (A4),
+    it learns from what the model draws. One order is drawn per sweep for all rows, not one per row, which are independent of
+    each other either way.
 """
 
 from __future__ import annotations
@@ -160,8 +160,7 @@ class Conditionals(NeuralModel):
         """Take so many steps, and measure how well Gibbs mixes.
 
         Raises:
-            ModelError: A source has none of the variables. Or there are others beside the own data, and a variable that never
-                was observed still is not; nothing is learned then.
+            ModelError: A source has none of the variables; nothing is learned then.
         """
         self._check_sources(mixture)
         numbers = super().learn(mixture, steps, generator)
@@ -184,13 +183,6 @@ class Conditionals(NeuralModel):
                     f"source '{part.name}' has the variables {', '.join(map(str, part.samples.keys())) or 'none'}, and none of "
                     f"{', '.join(self._space)}; give it weight 0, or a variable in common"
                 )
-        taught, sources = self._taught(mixture), [part.name for part in mixture.parts]
-        new = [v for v in self._space if v not in taught and not self._optimisers[f"p({v})"].state]
-        if new and sources != ["own"]:  # alone, before the others have spoken, a player learns what it can
-            raise ModelError(
-                f"no source observes '{new[0]}', so nothing tells what it means; the sources are {', '.join(sources)}. "
-                "Listen to one that has it, or leave it out of the variables and declare a latent"
-            )
 
     def _taught(self, mixture: Mixture) -> list[str]:
         """Latents, and what some source observes: a variable that everybody lacks would become a latent of arbitrary meaning."""
@@ -202,8 +194,9 @@ class Conditionals(NeuralModel):
         with drawing():
             values, missing = self._begin(mixture.drawn(self.batch, generator), generator)
             last = self._net.sweep(values, missing, self.sweeps, generator)
-        for name in self._taught(mixture):
-            lesson = self._lesson(name, values, last[name], generator)
+        taught = self._taught(mixture)
+        for name in taught:
+            lesson = self._lesson(name, taught, values, last[name], generator)
             if lesson is not None:
                 # divided by all rows: rows that are left out count as the zero that they are on average
                 yield f"p({name})", -lesson.sum() / self.batch
@@ -211,18 +204,20 @@ class Conditionals(NeuralModel):
     def _begin(self, parts: list[Samples], generator: torch.Generator) -> tuple[Values, Values]:
         return self._net.begin([self._space.restrict(part) for part in parts], generator)
 
-    def _lesson(self, name: str, values: Values, drawn_last: Tensor, generator: torch.Generator) -> Tensor | None:
+    def _lesson(
+        self, name: str, taught: list[str], values: Values, drawn_last: Tensor, generator: torch.Generator
+    ) -> Tensor | None:
         """Log p(v | rest) on the rows that teach v, shape (rows,); None if there are none."""
         rows = ~drawn_last
-        if name in self.latents and drawn_last.any():
-            values, rows = self._one_more(name, values, drawn_last, generator), torch.ones_like(rows)
+        readers = [reader for reader in taught if name in self._net.sees[reader]]
+        if name in self.latents and readers and drawn_last.any():
+            values, rows = self._one_more(readers, values, drawn_last, generator), torch.ones_like(rows)
         if not rows.any():
             return None
         return self._net.of(name).lesson(values[name][rows], self._net.given(name, values, rows), generator)
 
-    def _one_more(self, latent: str, values: Values, rows: Tensor, generator: torch.Generator) -> Values:
+    def _one_more(self, readers: list[str], values: Values, rows: Tensor, generator: torch.Generator) -> Values:
         """The chain of some rows goes on by one draw of a variable that sees the latent; the given values stay."""
-        readers = [name for name, sees in self._net.sees.items() if latent in sees]
         reader = readers[int(torch.randint(len(readers), (1,), generator=generator))]
         changed = {**values, reader: values[reader].clone()}
         with drawing():

@@ -125,7 +125,7 @@ def stackable(net: nn.Module) -> bool:
         >>> stackable(nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())), stackable(nn.Conv2d(1, 1, 3))
         (True, False)
     """
-    return isinstance(net, nn.Sequential) and all(
+    return type(net) is nn.Sequential and all(
         isinstance(layer, _ELEMENTWISE)
         or (isinstance(layer, nn.Linear) and layer.bias is not None)
         or (isinstance(layer, nn.Flatten) and layer.start_dim < 0 and layer.end_dim == -1)
@@ -143,7 +143,7 @@ def parted(net: nn.Module) -> tuple[nn.Module, nn.Module]:
         >>> [len(part) for part in parted(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))]
         [1, 2]
     """
-    if not isinstance(net, nn.Sequential):
+    if type(net) is not nn.Sequential:  # a class of its own may do anything
         return nn.Sequential(), net
     count = next((i for i, layer in enumerate(net) if not isinstance(layer, _BY_SAMPLE)), len(net))
     return net[:count], net[count:]
@@ -157,7 +157,7 @@ def by_sample(generator: nn.Module) -> bool:
         (True, False)
     """
     body = generator.body if isinstance(generator, Conditioned) else generator
-    return isinstance(body, nn.Sequential) and not len(parted(body)[1])  # type: ignore[arg-type]
+    return type(body) is nn.Sequential and not len(parted(body)[1])  # type: ignore[arg-type]
 
 
 class Shaped(nn.Module):

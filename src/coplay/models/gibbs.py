@@ -62,7 +62,7 @@ class Gibbs(nn.Module):
         for name, v in self.variables.items():
             there = [name in part.keys() for part in parts]
             columns = [p[name] if has else start(v, len(p), generator) for p, has in zip(parts, there, strict=True)]
-            values[name] = torch.cat(columns)
+            values[name] = torch.cat(columns).to(v.dtypes[0])  # what is drawn is of the usual type
             missing[name] = torch.cat([torch.full((len(p),), not has) for p, has in zip(parts, there, strict=True)])
         return values, missing
 

@@ -30,7 +30,7 @@ from coplay.errors import ModelError
 from coplay.models.base import Mixture, Part
 from coplay.models.bits import carried
 from coplay.models.conv_hvae import ConvHvae, Convolutions, Stack
-from coplay.space import Samples, Space, join, tensors
+from coplay.space import Samples, Space, finite, join, tensors
 
 _TARGET = "target of the classifier"
 """A variable that rides along with samples inside this model: class probabilities to learn in place of the class."""
@@ -175,7 +175,7 @@ class JointClassifier(ConvHvae):
                 for name, tensor in self._net.classifier.state_dict().items()
             }
         for name, tensor in state.items():
-            if not torch.isfinite(tensor).all():
+            if not finite(tensor):
                 raise ModelError(f"classifier, {name}: values that are not finite; it has diverged, try smaller steps")
         return TensorDict(state, batch_size=[1])
 
@@ -199,6 +199,9 @@ class JointClassifier(ConvHvae):
             other.load_state_dict(state, assign=True)
         except (KeyError, IndexError, RuntimeError) as error:
             raise ModelError(f"what came from {origin} is no classifier of these images: {error}") from error
+        for name, tensor in state.items():
+            if tensor.dtype != torch.float32 or not finite(tensor):
+                raise ModelError(f"classifier, {name}, from {origin}: expected finite float32, got {tensor.dtype}")
         return self._probabilities(other, samples)
 
     @contextmanager

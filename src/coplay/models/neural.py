@@ -139,13 +139,13 @@ class NeuralModel(LocalModel):
         mixture, aside = self._set_aside(mixture)
         if self.stopped:
             return {"validation_loss": self._best_loss, "stopped": 1.0, FLOPS: 0.0}
-        sums = dict.fromkeys(self._optimisers, 0.0)
+        sums: dict[str, float] = {}  # of the sides that learned
         kind = self.kind_of_step(mixture)
         for _ in range(steps):
             counter = FlopCounterMode(display=False) if kind not in self._flops else None  # steps of a kind cost alike
             with counter or nullcontext():
                 for side, loss in self._take_step(mixture, generator):
-                    sums[side] += loss
+                    sums[side] = sums.get(side, 0.0) + loss
             if counter:
                 self._flops[kind] = float(counter.get_total_flops())
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
@@ -275,7 +275,8 @@ class NeuralModel(LocalModel):
         """Take a state back."""
         self._net.load_state_dict({k.removeprefix("net/"): v for k, v in state.items() if k.startswith("net/")})
         self._mean, self._best = (
-            [state[name].clone() for name in sorted(state) if name.startswith(kind)] for kind in ("mean/", "best/")
+            [state[f"{kind}/{i:03d}"].clone() for i in range(sum(name.startswith(f"{kind}/") for name in state))]
+            for kind in ("mean", "best")
         )
         self._step = int(state["step"])
         self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
