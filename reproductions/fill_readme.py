@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from functools import partial
 from pathlib import Path
@@ -200,24 +201,33 @@ def mnist_two_sites() -> str:
     path = "reproductions/mnist_two_sites/results/two_sites.json"
     if not (ROOT / path).exists():
         return "Not played yet."
-    found = load(path)
+    found, sites = load(path), ("low", "high")
     lines = [
         "| what travels | own weight α | seeds | share of the other's digits: predicted | site with 0–4 | site with 5–9 "
         "| FID to all digits | to own | to the other's |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
+
+    def both(cell: dict, key: str) -> str:
+        values = [sum(pair) / 2 for pair in zip(*(cell[key][site]["values"] for site in sites), strict=True)]
+        return spread({"mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+                       "values": values}, 0)  # fmt: skip
+
     for cell in sorted(found["cells"].values(), key=lambda c: (c["form"], c.get("own_weight", 2))):
-        shares = [spread(cell["class_shares"][site]) for site in ("low", "high")]
-        fid = [
-            f"{sum(cell[f'fid_{digits}'][site]['mean'] for site in ('low', 'high')) / 2:.0f}"
-            for digits in ("all", "own", "other")
-        ]
+        shares = [spread(cell["class_shares"][site]) for site in sites]
+        fid = [both(cell, f"fid_{digits}") for digits in ("all", "own", "other")]
         own = f"{cell['own_weight']:g}" if "own_weight" in cell else "–"
         predicted = f"{cell['predicted']:.3f}" if "predicted" in cell else "–"
         seeds = ", ".join(map(str, cell["seeds"]))
         lines.append(f"| {cell['form']} | {own} | {seeds} | {predicted} | {' | '.join(shares)} | {' | '.join(fid)} |")
+    first, data = next(iter(found["cells"].values())), found["data"]
+    floor = [both(first, f"floor_{digits}") for digits in ("all", "own", "other")]
+    lines.append(f"| real training digits | | {', '.join(map(str, first['seeds']))} | | | | {' | '.join(floor)} |")
     lines.append(
-        f"\n{found['data']}; {found['samples']:,} samples a player; FID is the mean over both players. `{found['command']}`."
+        f"\n{data['name']}: {data['train']:,} digits dealt out, {data['test']:,} to measure against, of which own and other are "
+        "half: columns of FID compare with their floor, not with each other. "
+        f"{found['samples']:,} samples a player; FID is the mean over both players; classifier right on "
+        f"{first['classifier_accuracy']['mean']:.1%}. `{found['command']}`."
     )
     return "\n".join(lines)
 
@@ -251,21 +261,20 @@ def polymnist_variables() -> str:
     if not (ROOT / path).exists():
         return "Not played yet."
     found = load(path)
-    lines = [
-        "| arm | seeds | accuracy from the image alone | gain over plain | segmentation, IoU |",
-        "|---|---|---|---|---|",
-    ]
+    lines = ["| arm | seeds | accuracy from the image alone | segmentation, IoU |", "|---|---|---|---|"]
     for arm, cell in found["arms"].items():
-        gain = spread(found["gains_in_accuracy"][arm], 4) if arm in found["gains_in_accuracy"] else "–"
         iou = spread(cell["iou"]) if "iou" in cell else "–"
-        lines.append(
-            f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {gain} | {iou} |"
-        )
+        lines.append(f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {iou} |")
+    lines.append("")
+    for name, gain in found["gains_in_accuracy"].items():
+        points = f"{100 * gain['mean']:+.2f} ± {100 * gain['standard_error']:.2f} (standard error) points"
+        lines.append(f"- {name}, seeds {', '.join(map(str, gain['seeds']))}: {points}.")
     if "part_of_the_gain_by_real_data" in found:
         lines.append(
-            f"\nSynthetic pairs bring {found['part_of_the_gain_by_real_data']:.0%} of the gain that real ones do."
+            f"- Synthetic pairs bring {found['part_of_the_gain_by_real_data']:.0%} of the gain that real ones do."
         )
-    lines.append(f"\n{found['data']}. `{found['command']}`.")
+    held = ", ".join(f"{n:,} for {name}" for name, n in found["data"]["sizes"].items())
+    lines.append(f"\n{found['data']['name']}: {held}; {found['tested']:,} test images. `{found['command']}`.")
     return "\n".join(lines)
 
 

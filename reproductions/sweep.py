@@ -69,8 +69,13 @@ def once(
         classifier: File of the domain classifier that runs of one seed and source share; None where there is none.
         figures: What is kept of a finished run.
     """
+    played = _same_everywhere(wanted)
     if kept.exists():
+        if storage.read_json(kept).get("config", played) != played:
+            raise SystemExit(f"{kept} is of another config; remove it, or play that config again")
         return
+    if (folder / "run.json").exists() and Result.load(folder).config != wanted:
+        raise SystemExit(f"{folder} was run with another config; remove it or rename it")
     began = time.time()
     if not (folder / "run.json").exists() or Result.load(folder).record["status"] != "finished":
         print(folder, flush=True)
@@ -82,7 +87,14 @@ def once(
         if classifier:
             storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
         print(f"  {time.time() - began:.0f} s", flush=True)
-    storage.write_json(kept, figures(Result.load(folder)))
+    storage.write_json(kept, {**figures(Result.load(folder)), "config": played})
+
+
+def _same_everywhere(wanted: Config) -> dict[str, Any]:
+    """What decides a run's figures: its config without the place where its data lie."""
+    values = json.loads(json.dumps(wanted.to_dict()))
+    values["data"]["source"].pop("folder", None)
+    return values
 
 
 def seconds(result: Result) -> float:

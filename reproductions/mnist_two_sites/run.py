@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
@@ -29,6 +31,7 @@ from coplay.metrics.base import LABEL  # noqa: E402
 from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
 from coplay.result import Result  # noqa: E402
+from coplay.space import pick  # noqa: E402
 from coplay.streams import derive  # noqa: E402
 
 RUNS = Path("runs") / "mnist_two_sites"
@@ -68,35 +71,45 @@ def play(name: str, changes: dict[str, Any], seed: int, folder: str) -> None:
 
 
 def figures(result: Result) -> dict[str, Any]:
-    """By player: Fréchet distance to all, own and other test digits, and the share of the other site's digits."""
+    """By player: Fréchet distance to all, own and other test digits, and the share of the other site's digits.
+
+    The floor of a distance is that of as many real training digits of the same classes.
+    """
     data, seed = result.config.data.source.load(), result.config.seed
     space = data.space.only(data.inputs)
     classifier = DomainClassifier(space, data.classes, derive(seed, "classifier"))
     classifier.load_state_dict(storage.load_tensors(result.folder / CLASSIFIER))
-    real, labels = classifier.features(space.restrict(data.test)), data.test[LABEL]
+    real, seen = (classifier.features(space.restrict(part)) for part in (data.test, pick(data.train, slice(SAMPLES))))
     players = {}
     for name, held in CLASSES.items():
         drawn = load_player(result.folder, name).draw(SAMPLES, 0, "figures")
-        generated = Moments.of(classifier.features(space.restrict(drawn)))
-        own = (labels >= held.start) & (labels < held.stop)
-        chosen = {"all": own | ~own, "own": own, "other": ~own}
-        last = result.main.last[name]
+        generated, last = Moments.of(classifier.features(space.restrict(drawn))), result.main.last[name]
+        rows, trained = (_which(labels[LABEL][: len(f)], held) for labels, f in ((data.test, real), (data.train, seen)))
         players[name] = {
-            **{f"fid_{digits}": frechet_distance(Moments.of(real[rows]), generated) for digits, rows in chosen.items()},
+            **{f"fid_{d}": frechet_distance(Moments.of(real[rows[d]]), generated) for d in DIGITS},
+            **{f"floor_{d}": frechet_distance(Moments.of(real[rows[d]]), Moments.of(seen[trained[d]])) for d in DIGITS},
             **{
                 key: sum(share for c, share in enumerate(last[key]["value"]) if c not in held)
                 for key in ("class_shares", "class_shares_raw")
             },
+            "real_digits": {d: int(rows[d].sum()) for d in DIGITS},
         }
         sample_file(result.folder, name, None, 100, 0, KEPT.parent / "pictures" / f"{result.folder.name}-{name}.png")
     return {
         "seed": seed,
         "versions": result.record["versions"],
         "classifier": result.record["classifier"],
+        "data": {key: result.record["data"][key] for key in ("name", "train", "test")},
         "seconds_playing": sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows),
         "bytes": sum(row["bytes"] for row in result.main.rows),
         "players": players,
     }
+
+
+def _which(labels: Tensor, held: range) -> dict[str, Tensor]:
+    """Rows of all, own and other digits."""
+    own = (labels >= held.start) & (labels < held.stop)
+    return {"all": own | ~own, "own": own, "other": ~own}
 
 
 def collect() -> None:
@@ -110,13 +123,19 @@ def collect() -> None:
         form, _, own = name.partition("-")
         measured = {
             key: {p: sweep.spread([run["players"][p][key] for run in by_seed.values()]) for p in CLASSES}
-            for key in (*(f"fid_{digits}" for digits in DIGITS), "class_shares", "class_shares_raw")
+            for key in (
+                *(f"{kind}_{d}" for kind in ("fid", "floor") for d in DIGITS),
+                "class_shares",
+                "class_shares_raw",
+            )
         }
         cells[name] = {
             "form": form.replace("_", " "),
             **({"own_weight": float(own), "predicted": (1 - float(own)) / (2 - float(own))} if own else {}),
             "seeds": list(by_seed),
             "seconds_playing": sweep.spread([run["seconds_playing"] for run in by_seed.values()]),
+            "classifier_accuracy": sweep.spread([run["classifier"]["accuracy"] for run in by_seed.values()]),
+            "real_digits": {p: next(iter(by_seed.values()))["players"][p]["real_digits"] for p in CLASSES},
             **measured,
         }
     if not cells:
@@ -125,7 +144,7 @@ def collect() -> None:
         HERE / "results" / "two_sites.json",
         "python reproductions/mnist_two_sites/run.py --folder FOLDER",
         {
-            "data": "10,000 digits of MNIST at 14×14: 8,000 dealt out, 2,000 to measure against",
+            "data": next(iter(next(iter(runs.values())).values()))["data"],
             "samples": SAMPLES,
             "cells": cells,
         },

@@ -40,11 +40,18 @@ ARMS: dict[str, dict[str, Any]] = {
         "game": {"name": "isolated", "rounds": 40, "local_steps": 100},
         f"players.{PICTURES}": {
             "variables": ["class", "image"],
+            "unobserved": [],
             "model": {
                 "name": "joint_classifier", "generated": 0.0, "classifier_channels": 8, "hidden": 128, "batch": 32,
                 "latents": [4, 4], "channels": 1, "learning_rate": 0.001, "hold_steps": 2000, "decay_steps": 2000,
             },
         },
+    },
+    "alone": {  # the joint model without segmentations
+        "game": {"name": "isolated", "rounds": 40, "local_steps": 100},
+        f"players.{PICTURES}.variables": ["class", "style", "image"],
+        f"players.{PICTURES}.unobserved": [],
+        f"players.{PICTURES}.model.given": {},
     },
     "synthetic": {},
     "real": {"players.shapes.model": {"name": "replay:Replay"}},
@@ -85,7 +92,9 @@ def figures(result: Result) -> dict[str, Any]:
     found = {
         "seed": result.config.seed,
         "versions": result.record["versions"],
+        "data": {key: result.record["data"][key] for key in ("name", "sizes", "test")},
         "tested": len(test),
+        "wrong": (~right).nonzero()[:, 0].tolist(),
         "accuracy": right.double().mean().item(),
         "accuracy_by_style": [right[test["style"] == s].double().mean().item() for s in range(styles)],
         "seconds_playing": sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows),
@@ -129,25 +138,39 @@ def collect() -> None:
         for arm, by_seed in runs.items()
     }
     gains = {
-        arm: sweep.spread(
-            [by_seed[s]["accuracy"] - runs["plain"][s]["accuracy"] for s in sorted(by_seed) if s in runs["plain"]]
+        f"{arm} - {base}": gain(runs[arm], runs[base])
+        for arm, base in (
+            ("synthetic", "alone"),
+            ("real", "alone"),
+            ("joint", "alone"),
+            ("synthetic", "plain"),
+            ("real", "plain"),
         )
-        for arm, by_seed in runs.items()
-        if arm != "plain" and set(by_seed) & set(runs.get("plain", {}))
+        if arm in runs and base in runs and set(runs[arm]) & set(runs[base])
     }
-    part = {}
-    if {"real", "synthetic"} <= set(gains) and gains["real"]["mean"] > 0:
-        part = {"part_of_the_gain_by_real_data": gains["synthetic"]["mean"] / gains["real"]["mean"]}
+    part, (synthetic, real) = {}, (gains.get(f"{arm} - alone") for arm in ("synthetic", "real"))
+    if synthetic and real and synthetic["seeds"] == real["seeds"] and real["mean"] > 2 * real["standard_error"]:
+        part = {"part_of_the_gain_by_real_data": synthetic["mean"] / real["mean"]}
+    first = next(iter(next(iter(runs.values())).values()))
     sweep.save(
         HERE / "results" / "variables.json",
         "python reproductions/polymnist_variables/run.py --folder FOLDER",
-        {
-            "data": f"10,000 digits of MNIST in five photographs: 4,000 for each player, {TESTED:,} test images",
-            "arms": arms,
-            "gains_in_accuracy": gains,
-            **part,
-        },
+        {"data": first["data"], "tested": first["tested"], "arms": arms, "gains_in_accuracy": gains, **part},
     )
+
+
+def gain(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Mean difference over common seeds, with the larger of its standard errors over images and over seeds."""
+    seeds = sorted(set(one) & set(other))
+    n = one[seeds[0]]["tested"]
+    rows = torch.zeros(len(seeds), n, dtype=torch.float64)
+    for row, seed in zip(rows, seeds, strict=True):
+        row[other[seed]["wrong"]] += 1
+        row[one[seed]["wrong"]] -= 1
+    errors = [rows.mean(0).std().item() / n**0.5]
+    if len(seeds) > 1:
+        errors.append(rows.mean(1).std().item() / len(seeds) ** 0.5)
+    return {"seeds": seeds, "mean": rows.mean().item(), "standard_error": max(errors)}
 
 
 if __name__ == "__main__":

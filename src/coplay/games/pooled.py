@@ -13,6 +13,8 @@ from coplay.games.isolated import Isolated
 class Pooled(Isolated):
     """Each player's own kind of model on the union of all data; real sites cannot play this.
 
+    A player gets its variables of everybody's rows, also where it observes fewer, and where nobody holds them together.
+
     Example:
         >>> Pooled.pools_data
         True

@@ -77,7 +77,7 @@ class NeuralModel(LocalModel):
         decay_steps: It then falls along a half cosine over so many steps to a twentieth and stays there; 0 for never.
         average: Decay per step of the running mean of parameters that samples are drawn from; 0 draws from the last.
         precision: ``"bfloat16"`` computes matrix products and convolutions in 16 bits where torch's autocast says so.
-        validation: Share of every source's samples that is set aside to stop early by; 0 for none.
+        validation: Share of the samples of every source that has all variables that is set aside to stop early by; 0 for none.
         patience: Turns without a better validation loss after which the model learns no more and goes back to its best. It
             begins anew when the sources or their weights change.
         fused: Whether Adam updates all parameters in one pass; off only to measure what it saves.
