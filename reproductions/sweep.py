@@ -28,20 +28,25 @@ def run(config: Path, overrides: Mapping[str, Any]) -> Result:
         f"{key.rpartition('.')[2]}{value}" for key, value in overrides.items() if key.rpartition(".")[2] != "folder"
     )
     folder = Path("runs") / f"{wanted.name}-{label}"
-    if (folder / "run.json").exists():
+    return _played(folder, wanted)
+
+
+def _played(folder: Path, wanted: Config, classifier: Path | None = None) -> Result:
+    """The finished run of a folder: read, resumed if it was cut off, or played."""
+    begun = (folder / "run.json").exists()
+    if begun:
         result = Result.load(folder)
         if result.config != wanted:
             raise SystemExit(f"{folder} was run with another config; remove it or rename it")
         if result.record["status"] == "finished":
             return result
     began = time.time()
+    print(folder, flush=True)
     with ProgressReport() as report:
-        print(folder, flush=True)
-        result = (
-            Federation.resume(folder, report)
-            if (folder / "run.json").exists()
-            else Federation(wanted).run(folder, report)
-        )
+        if begun:
+            result = Federation.resume(folder, report)
+        else:
+            result = Federation(wanted).run(folder, report, classifier if classifier and classifier.exists() else None)
     (folder / "seconds.txt").write_text(f"{time.time() - began:.1f}")
     return result
 
@@ -74,20 +79,10 @@ def once(
         if storage.read_json(kept).get("config", played) != played:
             raise SystemExit(f"{kept} is of another config; remove it, or play that config again")
         return
-    if (folder / "run.json").exists() and Result.load(folder).config != wanted:
-        raise SystemExit(f"{folder} was run with another config; remove it or rename it")
-    began = time.time()
-    if not (folder / "run.json").exists() or Result.load(folder).record["status"] != "finished":
-        print(folder, flush=True)
-        with ProgressReport() as report:
-            if (folder / "run.json").exists():
-                Federation.resume(folder, report)
-            else:
-                Federation(wanted).run(folder, report, classifier if classifier and classifier.exists() else None)
-        if classifier:
-            storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
-        print(f"  {time.time() - began:.0f} s", flush=True)
-    storage.write_json(kept, {**figures(Result.load(folder)), "config": played})
+    result = _played(folder, wanted, classifier)
+    if classifier:
+        storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
+    storage.write_json(kept, {**figures(result), "config": played})
 
 
 def _same_everywhere(wanted: Config) -> dict[str, Any]:
@@ -95,6 +90,20 @@ def _same_everywhere(wanted: Config) -> dict[str, Any]:
     values = json.loads(json.dumps(wanted.to_dict()))
     values["data"]["source"].pop("folder", None)
     return values
+
+
+def kept_by_seed(folder: Path) -> dict[str, dict[int, dict[str, Any]]]:
+    """Kept figures by the name of what was played, and by seed; files are called NAME-SEED.json."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*.json")):
+        name, seed = path.stem.rsplit("-", 1)
+        found.setdefault(name, {})[int(seed)] = storage.read_json(path)
+    return found
+
+
+def seconds_playing(result: Result) -> float:
+    """What the rounds took, without measuring; of players in several processes their sum."""
+    return sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows)
 
 
 def seconds(result: Result) -> float:

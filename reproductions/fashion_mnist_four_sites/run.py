@@ -23,7 +23,6 @@ sys.path.insert(0, str(HERE.parent))
 
 import sweep  # noqa: E402
 
-from coplay import storage  # noqa: E402
 from coplay.config import Config  # noqa: E402
 from coplay.memory import keep_freed_memory  # noqa: E402
 from coplay.result import Result  # noqa: E402
@@ -102,7 +101,7 @@ def figures(result: Result) -> dict[str, Any]:
         "versions": result.record["versions"],
         "accuracy": curve[-1]["accuracy"],
         "seconds_learning": dict(spent),
-        "seconds_playing": sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows),
+        "seconds_playing": sweep.seconds_playing(result),
         "bytes": sum(row["bytes"] for row in result.main.rows),
         "curve": curve,
     }
@@ -111,9 +110,9 @@ def figures(result: Result) -> dict[str, Any]:
 def collect() -> None:
     """Mean over players and seeds, and paired differences to the other methods, for every number of images."""
     runs: dict[str, dict[int, dict[int, dict[str, Any]]]] = {}
-    for path in sorted(KEPT.glob("*.json")):
-        method, images, seed = path.stem.rsplit("-", 2)
-        runs.setdefault(method, {}).setdefault(int(images), {})[int(seed)] = storage.read_json(path)
+    for name, by_seed in sweep.kept_by_seed(KEPT).items():
+        method, images = name.rsplit("-", 1)
+        runs.setdefault(method, {})[int(images)] = by_seed
     if not runs:
         return
     sizes = sorted({images for method, found in runs.items() if method != "optimal" for images in found})

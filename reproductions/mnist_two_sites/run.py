@@ -100,7 +100,7 @@ def figures(result: Result) -> dict[str, Any]:
         "versions": result.record["versions"],
         "classifier": result.record["classifier"],
         "data": {key: result.record["data"][key] for key in ("name", "train", "test")},
-        "seconds_playing": sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows),
+        "seconds_playing": sweep.seconds_playing(result),
         "bytes": sum(row["bytes"] for row in result.main.rows),
         "players": players,
     }
@@ -114,10 +114,7 @@ def _which(labels: Tensor, held: range) -> dict[str, Tensor]:
 
 def collect() -> None:
     """Mean and spread over seeds, and over both players, which are each other's mirror."""
-    runs: dict[str, dict[int, dict[str, Any]]] = {}
-    for path in sorted(KEPT.glob("*.json")):
-        name, seed = path.stem.rsplit("-", 1)
-        runs.setdefault(name, {})[int(seed)] = storage.read_json(path)
+    runs = sweep.kept_by_seed(KEPT)
     cells = {}
     for name, by_seed in runs.items():
         form, _, own = name.partition("-")

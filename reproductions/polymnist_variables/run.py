@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import sweep  # noqa: E402
 
-from coplay import load_player, storage  # noqa: E402
+from coplay import load_player  # noqa: E402
 from coplay.config import Config  # noqa: E402
 from coplay.data.sources.base import LABEL, Dataset  # noqa: E402
 from coplay.memory import keep_freed_memory  # noqa: E402
@@ -97,7 +97,7 @@ def figures(result: Result) -> dict[str, Any]:
         "wrong": (~right).nonzero()[:, 0].tolist(),
         "accuracy": right.double().mean().item(),
         "accuracy_by_style": [right[test["style"] == s].double().mean().item() for s in range(styles)],
-        "seconds_playing": sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows),
+        "seconds_playing": sweep.seconds_playing(result),
     }
     if "segmentation" not in player.variables:
         return found
@@ -121,10 +121,7 @@ def show(data: Dataset, player: Player, path: Path) -> None:
 
 def collect() -> None:
     """Mean and spread over seeds, gains over the plain classifier, and the synthetic gain as a part of the real one."""
-    runs: dict[str, dict[int, dict[str, Any]]] = {}
-    for path in sorted(KEPT.glob("*.json")):
-        arm, seed = path.stem.rsplit("-", 1)
-        runs.setdefault(arm, {})[int(seed)] = storage.read_json(path)
+    runs = sweep.kept_by_seed(KEPT)
     if not runs:
         return
     quantities = ("accuracy", "iou", "seconds_playing")

@@ -45,9 +45,7 @@ from coplay.streams import single_pools
 _INLINE = 100 * 1024  # bytes; larger parts go from process to process, past the coordinator
 _NAMESPACE = "coplay"  # marks a connection as one that coplay made
 _STORE = 256 * 2**20  # bytes that parts in flight may take on a local cluster before they go to disk
-_IN_CALL = (
-    2**20
-)  # bytes that a local cluster sends with a call or an answer; by way of the store they take three times as long
+_IN_CALL = 2**20  # bytes that a local cluster sends with a call; by way of the store they take three times as long
 _KNOCK_SECONDS, _REACH_SECONDS = 5.0, 20.0
 
 Arrays = dict[str, np.ndarray]

@@ -165,10 +165,7 @@ def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> lis
     stack = Stack.of(models)
     images = torch.cat([batch for lesson in lessons for batch in (lesson.real[0], lesson.fake[0])])
     images = images.unflatten(0, (len(lessons), -1))
-    real_classes, fake_classes = (
-        _classes([lesson.real for lesson in lessons]),
-        _classes([lesson.fake for lesson in lessons]),
-    )
+    real_classes, fake_classes = (_classes([getattr(lesson, kind) for lesson in lessons]) for kind in ("real", "fake"))
     shown = torch.stack([lesson.shown[0] for lesson in lessons]), _classes([lesson.shown for lesson in lessons])
     with counted(models[0], f"feedback of {len(models)}") as flops:
         for _ in range(models[0].discriminator_steps):
