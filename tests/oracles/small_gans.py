@@ -117,7 +117,19 @@ class Watched(Local):
         return replies
 
 
-class Table:
+class Played:
+    """Whoever has a game, an engine, a state and the last round can go on."""
+
+    def play(self, rounds=1):
+        rows = []
+        for _ in range(rounds):
+            self.round += 1
+            self.state, row = self.game.play(self.engine, self.state, self.round)
+            rows.append(row)
+        return rows
+
+
+class Table(Played):
     """Workers w0 … with ``sizes`` samples and the game's server, ready to play."""
 
     def __init__(self, game, model, sizes, space=LABELLED):
@@ -132,14 +144,6 @@ class Table:
         self.engine.watch()
         self.engine.seat(self.players, game)
         self.state = game.start(names, SEED)
-
-    def play(self, rounds=1):
-        rows = []
-        for _ in range(rounds):
-            self.round += 1
-            self.state, row = self.game.play(self.engine, self.state, self.round)
-            rows.append(row)
-        return rows
 
     def net(self, name, half="discriminator"):
         player = self.server if name == "server" else self.workers[name]

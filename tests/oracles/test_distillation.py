@@ -13,7 +13,7 @@ from coplay.models.conv_hvae import ConvHvae
 from coplay.models.joint_classifier import JointClassifier
 from coplay.streams import stream
 
-from .small_gans import Watched, count, flat
+from .small_gans import Played, Watched, count, flat
 
 CLASSES, SEED = 3, 5
 SPACE = Space(
@@ -39,7 +39,7 @@ def images(n, *words, space=SPACE):
     return space.samples(**{"image": x, "class": c})
 
 
-class Table:
+class Table(Played):
     """Players with 9, 12, … samples around one game."""
 
     def __init__(self, game, names=tuple(SIZES), data=images, **settings):
@@ -50,14 +50,6 @@ class Table:
         game.check(list(self.players.values()))
         self.engine.seat(list(self.players.values()), game)
         self.state = game.start(names, SEED)
-
-    def play(self, rounds=1):
-        rows = []
-        for _ in range(rounds):
-            self.round += 1
-            self.state, row = self.game.play(self.engine, self.state, self.round)
-            rows.append(row)
-        return rows
 
     def learned(self, name):
         return self.players[name].model.state_dict()
