@@ -101,9 +101,9 @@ def kept_by_seed(folder: Path) -> dict[str, dict[int, dict[str, Any]]]:
     return found
 
 
-def seconds_playing(result: Result) -> float:
-    """What the rounds took, without measuring; of players in several processes their sum."""
-    return sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in result.main.rows)
+def seconds_playing(rows: Sequence[Mapping[str, Any]]) -> float:
+    """What these rounds took, without measuring; of players in several processes their sum."""
+    return sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in rows)
 
 
 def seconds(result: Result) -> float:

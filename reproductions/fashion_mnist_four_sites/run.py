@@ -15,12 +15,14 @@ import argparse
 import math
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+import figures as drawing  # noqa: E402
 import sweep  # noqa: E402
 
 from coplay.config import Config  # noqa: E402
@@ -87,21 +89,19 @@ def play(method: str, images: int, seed: int, folder: str) -> None:
 
 
 def figures(result: Result) -> dict[str, Any]:
-    """Every player's accuracy on the 10,000 test images, at the end and over steps and seconds of learning."""
-    curve, spent = [], dict.fromkeys(PLAYERS, 0.0)
-    for row in result.main.rows:
-        for name in PLAYERS:
-            spent[name] += row["players"][name]["seconds_learning"]
+    """Every player's accuracy on the 10,000 test images, at the end and over steps and seconds of play."""
+    curve = []
+    for played, row in enumerate(result.main.rows, 1):
         if "measured" in row:
+            seconds = sweep.seconds_playing(result.main.rows[:played])
             accuracy = {name: row["measured"][name]["class_accuracy"]["value"] for name in PLAYERS}
             steps = row["round"] * result.config.game.local_steps
-            curve.append({"steps": steps, "seconds": sum(spent.values()), "accuracy": accuracy})
+            curve.append({"steps": steps, "seconds": seconds, "accuracy": accuracy})
     return {
         "seed": result.config.seed,
         "versions": result.record["versions"],
         "accuracy": curve[-1]["accuracy"],
-        "seconds_learning": dict(spent),
-        "seconds_playing": sweep.seconds_playing(result),
+        "seconds_playing": sweep.seconds_playing(result.main.rows),
         "bytes": sum(row["bytes"] for row in result.main.rows),
         "curve": curve,
     }
@@ -141,6 +141,16 @@ def collect() -> None:
             **({"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}),
         },
     )
+    levels = {"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}
+    methods = [method for method in METHODS if any(method in cells for cells in table.values())]
+
+    def panel(title: str, of: Callable[[dict[str, Any]], dict[str, Any]]) -> drawing.Panel:
+        curves = {m: [(images, of(table[images][m])) for images in sizes if m in table[images]] for m in methods}
+        heights = {name: of(found)["mean"] for name, found in levels.items()}
+        return drawing.Panel(title, "images per class and site", "test accuracy", curves, heights, log=True)
+
+    ends = [panel(name, lambda found, name=name: found["by_player"][name]) for name in (PLAYERS[0], PLAYERS[-1])]
+    drawing.draw(HERE / "results" / "accuracy.png", [panel("mean of four", lambda found: found["accuracy"]), *ends])
 
 
 def cell(by_seed: dict[int, dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from torch import Tensor
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+import figures as drawing  # noqa: E402
 import sweep  # noqa: E402
 
 from coplay import load_player, storage  # noqa: E402
@@ -100,7 +101,7 @@ def figures(result: Result) -> dict[str, Any]:
         "versions": result.record["versions"],
         "classifier": result.record["classifier"],
         "data": {key: result.record["data"][key] for key in ("name", "train", "test")},
-        "seconds_playing": sweep.seconds_playing(result),
+        "seconds_playing": sweep.seconds_playing(result.main.rows),
         "bytes": sum(row["bytes"] for row in result.main.rows),
         "players": players,
     }
@@ -146,6 +147,21 @@ def collect() -> None:
             "cells": cells,
         },
     )
+    alone = [(1.0, cells["images-1"])] if "images-1" in cells else []  # nothing travels, in either form
+    panels = []
+    for form in FORMS:
+        heard = [(cell["own_weight"], cell) for cell in cells.values() if cell["form"] == form and "own_weight" in cell]
+        points = sorted({own: cell for own, cell in [*heard, *alone]}.items())
+        curves = {f"to {d} digits": [(own, over_players(cell, f"fid_{d}")) for own, cell in points] for d in DIGITS}
+        levels = {"pooled, to all": over_players(cells["pooled"], "fid_all")["mean"]} if "pooled" in cells else {}
+        if points:
+            panels.append(drawing.Panel(f"{form} travel", "own weight α", "FID", curves, levels))
+    drawing.draw(HERE / "results" / "fid.png", panels)
+
+
+def over_players(cell: dict[str, Any], key: str) -> dict[str, Any]:
+    """Mean of both players, seed by seed."""
+    return sweep.spread([sum(pair) / 2 for pair in zip(*(cell[key][p]["values"] for p in CLASSES), strict=True)])
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def figures(result: Result) -> dict[str, Any]:
         "wrong": (~right).nonzero()[:, 0].tolist(),
         "accuracy": right.double().mean().item(),
         "accuracy_by_style": [right[test["style"] == s].double().mean().item() for s in range(styles)],
-        "seconds_playing": sweep.seconds_playing(result),
+        "seconds_playing": sweep.seconds_playing(result.main.rows),
     }
     if "segmentation" not in player.variables:
         return found
