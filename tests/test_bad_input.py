@@ -12,10 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from coplay import Config, CoplayError, Dataset, Federation, LocalModel, Result, Source, Space, Variable, storage
+from coplay import (
+    Config,
+    CoplayError,
+    Dataset,
+    Federation,
+    LocalModel,
+    Player,
+    Result,
+    Source,
+    Space,
+    Variable,
+    storage,
+)
 from coplay.cli import main
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan
+from coplay.models.conv_hvae import ConvHvae
 from coplay.streams import derive
 
 CONFIG = """
@@ -590,3 +603,25 @@ def test_conditionals_need_something_to_be_given(run, tmp_path):
     refused(code, error, ["'north'", "'image' sees nothing", "name some in given, or declare a latent"], tmp_path)
     code, error = run('model={name="conditionals",latents={z=4},given={ward=["z"]}}')
     refused(code, error, ["'north'", "given: 'ward' is neither a variable", "image, z"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "words"),
+    [
+        (Variable(kind="real", shape=(4, 4), low=0, high=1), r"shape \(n, 3, 3\), got \(5, 4, 4\)"),
+        (Variable(kind="real", shape=(3, 3), low=0, high=255), r"in \[0, 1\].*got"),
+        (Variable(kind="categorical", shape=(3, 3), classes=9), r"float.*got"),
+    ],
+    ids=["shape", "range", "kind"],
+)
+def test_a_variable_with_two_meanings_is_told_by_who_receives_it(theirs, words):
+    here, there = Space({"scan": Variable(kind="real", shape=(3, 3), low=0, high=1)}), Space({"scan": theirs})
+    full = (
+        torch.full((5, *theirs.shape), 8, dtype=torch.uint8)
+        if theirs.classes
+        else torch.full((5, *theirs.shape), 200.0)
+    )
+    player = Player("ward", here, here.samples(scan=torch.full((20, 3, 3), 0.5)), ConvHvae.tiny(), seed=1)
+    with pytest.raises(CoplayError, match=rf"received from player 'lab': variable 'scan' .*{words}"):
+        player.learn({"lab": there.samples(scan=full)}, {"own": 0.5, "lab": 0.5}, 1, 1)
+    assert not player.learned, "nothing is learned of what is refused"
