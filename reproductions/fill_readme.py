@@ -90,6 +90,13 @@ def benchmarks() -> str:
     )
 
 
+def points(difference: dict, digits: int) -> str:
+    """A difference of accuracies in percentage points."""
+    error = difference["standard_error"]
+    around = "" if error is None else f" ± {100 * error:.{digits}f} (standard error)"
+    return f"{100 * difference['mean']:+.{digits}f}{around} points"
+
+
 def joint_classifier() -> str:
     found = load("reproductions/joint_classifier/results/joint_classifier.json")
     lines = [
@@ -254,10 +261,12 @@ def fashion_four_sites() -> str:
         each = [spread(values) for values in cell["by_player"].values()]
         seeds = ", ".join(map(str, cell["seeds"]))
         lines.append(f"| {images} | {name} | {seeds} | {spread(cell['accuracy'])} | {' | '.join(each)} |")
+    lines.append("")
     for images, table in found["paired_differences"].items():
         for name, d in table.items():
-            error = "" if d["standard_error"] is None else f" ± {100 * d['standard_error']:.1f} (standard error)"
-            lines += ["", f"- {images} images, {name}: {100 * d['mean']:+.1f}{error} points."]
+            ends, timed = (points(found, 1) for found in (d, d["at_equal_seconds"]))
+            each = ", ".join(f"{player} {100 * value:+.1f}" for player, value in d["by_player"].items())
+            lines.append(f"- {images} images, {name}: {ends} ({each}); at equal seconds {timed}.")
     lines.append(f"\n{found['data']}. Mean ± standard deviation over seeds. `{found['command']}`.")
     return "\n".join(lines)
 
@@ -273,8 +282,7 @@ def polymnist_variables() -> str:
         lines.append(f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {iou} |")
     lines.append("")
     for name, gain in found["gains_in_accuracy"].items():
-        points = f"{100 * gain['mean']:+.2f} ± {100 * gain['standard_error']:.2f} (standard error) points"
-        lines.append(f"- {name}, seeds {', '.join(map(str, gain['seeds']))}: {points}.")
+        lines.append(f"- {name}, seeds {', '.join(map(str, gain['seeds']))}: {points(gain, 2)}.")
     if "part_of_the_gain_by_real_data" in found:
         lines.append(
             f"- Synthetic pairs bring {found['part_of_the_gain_by_real_data']:.0%} of the gain that real ones do."

@@ -122,7 +122,7 @@ def collect() -> None:
         }
         for images in sizes
     }
-    paired = {
+    differences = {
         images: {
             f"cooperative - {method}": difference(runs["cooperative"][images], runs[method][images])
             for method in table[images]
@@ -137,7 +137,7 @@ def collect() -> None:
         {
             "data": "Fashion-MNIST: so many of 60,000 images per class and site, disjoint; accuracy on its 10,000 test images",
             "images_per_class": table,
-            "paired_differences": paired,
+            "paired_differences": differences,
             **({"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}),
         },
     )
@@ -165,13 +165,28 @@ def cell(by_seed: dict[int, dict[str, Any]]) -> dict[str, Any]:
 
 
 def difference(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Differences of accuracies seed by seed (the same images, the same start), with the standard error of their mean."""
+    """Differences of accuracies seed by seed (the same images, the same start), at equal steps and at equal seconds."""
     seeds = sorted(set(one) & set(other))
-    by_player = {n: [one[s]["accuracy"][n] - other[s]["accuracy"][n] for s in seeds] for n in PLAYERS}
+    ends = [(one[seed]["accuracy"], other[seed]["accuracy"]) for seed in seeds]
+    timed = [at_equal_seconds(one[seed]["curve"], other[seed]["curve"]) for seed in seeds]
+    return {"seeds": seeds, **paired(ends), "at_equal_seconds": paired(timed)}
+
+
+def at_equal_seconds(
+    one: list[dict[str, Any]], other: list[dict[str, Any]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Both as last measured when the sooner of the two ended."""
+    end = min(one[-1]["seconds"], other[-1]["seconds"])
+    first, second = ([p for p in curve if p["seconds"] <= end] or curve[:1] for curve in (one, other))
+    return first[-1]["accuracy"], second[-1]["accuracy"]
+
+
+def paired(pairs: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, Any]:
+    """Mean difference with its standard error, and by player."""
+    by_player = {name: [one[name] - other[name] for one, other in pairs] for name in PLAYERS}
     means = [statistics.fmean(values) for values in zip(*by_player.values(), strict=True)]
     error = statistics.stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.nan
     return {
-        "seeds": seeds,
         "mean": statistics.fmean(means),
         "standard_error": None if math.isnan(error) else error,
         "by_player": {name: statistics.fmean(values) for name, values in by_player.items()},

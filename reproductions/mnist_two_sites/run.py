@@ -55,7 +55,7 @@ def main() -> None:
     if not given.collect:
         folder = str(Path(given.folder).resolve())
         for seed in given.seeds:
-            play("pooled", {"game": {"name": "pooled", "rounds": 45, "local_steps": 100}}, seed, folder)
+            play("pooled", {"game": {"name": "pooled", "rounds": 40, "local_steps": 100}}, seed, folder)
             for form in given.forms:
                 for own in given.own:
                     if own < 1 or form == "images":  # where nobody listens, nothing travels
