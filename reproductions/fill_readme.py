@@ -271,6 +271,20 @@ def fashion_four_sites() -> str:
     return "\n".join(lines)
 
 
+def fashion_reference() -> str:
+    path = "reproductions/fashion_mnist_four_sites/results/reference.json"
+    if not (ROOT / path).exists():
+        return "Not played yet."
+    found = load(path)
+    best, reached, last = found["paper_best"], found["coplay_reaches_it"], found["curves"]["paper"][-1]
+    soon = f"after {reached['seconds'] / 60:.1f} minutes" if reached else "never"
+    return (
+        f"In {last['seconds'] / 60:.0f} minutes of one core ({last['round']:,} steps) it is at best at {best['accuracy']:.3f}, "
+        f"mean of four players on the test images, after {best['seconds'] / 60:.1f} minutes. Ours is there {soon} of another core, "
+        f"and ends at {found['curves']['coplay'][-1]['accuracy']:.3f}. Seed {found['seed']}. `{found['command']}`."
+    )
+
+
 def polymnist_variables() -> str:
     path = "reproductions/polymnist_variables/results/variables.json"
     if not (ROOT / path).exists():
@@ -317,7 +331,7 @@ def levers() -> str:
 
 _PLAIN = (
     digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks, joint_classifier, conv_two_sites, levers,
-    md_gan_costs, md_gan_crashes, mnist_two_sites, fashion_four_sites, polymnist_variables,
+    md_gan_costs, md_gan_crashes, mnist_two_sites, fashion_four_sites, fashion_reference, polymnist_variables,
 )  # fmt: skip
 _SETS = ("iid", "two_classes", "paper_length", "batch_100", "workers")
 BLOCKS = {block.__name__: block for block in _PLAIN} | {f"md_gan_{part}": partial(md_gan, part) for part in _SETS}
