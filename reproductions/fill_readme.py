@@ -280,8 +280,8 @@ def fashion_reference() -> str:
     soon = f"after {reached['seconds'] / 60:.1f} minutes" if reached else "never"
     return (
         f"In {last['seconds'] / 60:.0f} minutes of one core ({last['round']:,} steps) it is at best at {best['accuracy']:.3f}, "
-        f"mean of four players on the test images, after {best['seconds'] / 60:.1f} minutes. Ours is there {soon} of another core, "
-        f"and ends at {found['curves']['coplay'][-1]['accuracy']:.3f}. Seed {found['seed']}. `{found['command']}`."
+        f"mean of four players on the test images, after {best['seconds'] / 60:.1f} minutes. Ours is there {soon} of "
+        f"another core, and ends at {found['curves']['coplay'][-1]['accuracy']:.3f}. Seed {found['seed']}. `{found['command']}`."
     )
 
 
