@@ -20,6 +20,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import figures as drawing  # noqa: E402
 import sweep  # noqa: E402
 
 from coplay import load_player  # noqa: E402
@@ -37,7 +38,7 @@ KEPT = HERE / "results" / "runs"
 SEEDS, PICTURES, TESTED = (1, 2, 3), "pictures", 2000
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {  # the classifier alone, from real (class, image)
-        "game": {"name": "isolated", "rounds": 40, "local_steps": 100},
+        "game": {"name": "isolated", "rounds": 20, "local_steps": 200},
         f"players.{PICTURES}": {
             "variables": ["class", "image"],
             "unobserved": [],
@@ -48,7 +49,7 @@ ARMS: dict[str, dict[str, Any]] = {
         },
     },
     "alone": {  # the joint model without segmentations
-        "game": {"name": "isolated", "rounds": 40, "local_steps": 100},
+        "game": {"name": "isolated", "rounds": 20, "local_steps": 200},
         f"players.{PICTURES}.variables": ["class", "style", "image"],
         f"players.{PICTURES}.unobserved": [],
         f"players.{PICTURES}.model.given": {},
@@ -154,6 +155,11 @@ def collect() -> None:
         "python reproductions/polymnist_variables/run.py --folder FOLDER",
         {"data": first["data"], "tested": first["tested"], "arms": arms, "gains_in_accuracy": gains, **part},
     )
+    styles = {
+        arm: list(enumerate(map(sweep.spread, zip(*(r["accuracy_by_style"] for r in by_seed.values()), strict=True))))
+        for arm, by_seed in runs.items()
+    }
+    drawing.draw(HERE / "results" / "accuracy.png", [drawing.Panel("", "style", "accuracy", styles)])
 
 
 def gain(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, Any]:

@@ -177,3 +177,28 @@ def test_gaussian_pixels_have_the_density_that_torch_gives_them():
         given = torch.distributions.Bernoulli(logits=d.z1_logits(z0, c) + z1 @ d.z1_chain.tril(-1).T)
     assert torch.allclose(with_pixels - other, pixels - others, rtol=1e-4, atol=1e-3)
     assert torch.allclose(with_pixels, pixels + prior + given.log_prob(z1).sum(1), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["binary", "real"])
+def test_draws_without_noise_are_the_mean_given_the_latents_rounded_where_pixels_are_binary(kind):
+    limits = {"low": -50.0, "high": 50.0} if kind == "real" else {}
+    space = Space({"image": Variable(kind=kind, shape=(8, 8), **limits)})
+    drawn = {}
+    for draw in ("sample", "mean"):
+        model = ConvHvae(latents=(1, 1), channels=2, hidden=4, draw=draw, send_latents=True)
+        model.setup(space, seed=1)
+        drawn[draw] = model.sample(8000, torch.Generator().manual_seed(2))
+    for z0, z1 in itertools.product((0, 1), repeat=2):
+        chosen = {
+            draw: rows["image"][(rows["z0"][:, 0] == z0) & (rows["z1"][:, 0] == z1)].double()
+            for draw, rows in drawn.items()
+        }
+        mean, exact = chosen["sample"].mean(0), chosen["mean"]
+        error = 5 * chosen["sample"].std(0) / len(chosen["sample"]) ** 0.5
+        assert (exact == exact[:1]).all(), "latents decide the image"
+        if kind == "real":
+            assert ((exact[0] - mean).abs() < error).all()
+        else:
+            sure = (mean - 0.5).abs() > error
+            assert sure.any()
+            assert torch.equal(exact[0][sure], mean[sure].round())

@@ -48,7 +48,8 @@ class ConvHvae(NeuralModel):
             Fashion-MNIST experiment, which work at full resolution and cost a step several times as much.
         hidden: Width of the fully connected layers.
         prior: ``"independent"`` as in the paper, or ``"chain"``, in which every bit also depends linearly on those before.
-        draw: For real pixels: ``"sample"`` adds the Gaussian's noise to what is drawn, ``"mean"`` leaves it out.
+        draw: ``"sample"`` draws every pixel on its own; ``"mean"`` leaves that noise out: a Gaussian's mean, a binary pixel's
+            likelier value. Players that learn from each other for long otherwise learn each other's noise.
         layout: How images lie in memory while convolutions work on them; which is faster depends on the machine.
         send_latents: Whether (z0, z1) travel with what is drawn, for players with the same latents to learn from, as in the
             authors' MNIST experiment; otherwise the encoder of each completes what it receives.
@@ -318,7 +319,7 @@ class _Conditionals(nn.Module):
         z1 = draw_latents(d.z1_logits(z0, c), d.z1_chain if self.chained else None, generator)
         x = d.x_mean(z0, z1, c).float()
         if self.binary:
-            return z0, z1, draw_bits(x, generator), c
+            return z0, z1, (x > 0).float() if mean else draw_bits(x, generator), c
         noise = 0.0 if mean else d.log_deviation.exp() * torch.randn(x.shape, generator=generator)
         return z0, z1, x + noise, c
 
