@@ -18,6 +18,7 @@ from coplay import storage
 from coplay.config import Config
 from coplay.federation import CLASSIFIER, Federation
 from coplay.progress import ProgressReport
+from coplay.report.page import write
 from coplay.result import Result, versions
 
 
@@ -65,7 +66,7 @@ def _toml(value: Any) -> str:
 def once(
     kept: Path, folder: Path, wanted: Config, classifier: Path | None, figures: Callable[[Result], Mapping[str, Any]]
 ) -> None:
-    """Play a run to its end and keep its figures, unless they are kept already; one that was cut off is resumed.
+    """Play a run to its end, keep its figures and write its page, unless they are kept already; one cut off is resumed.
 
     Args:
         kept: JSON of the figures.
@@ -83,6 +84,7 @@ def once(
     if classifier:
         storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
     storage.write_json(kept, {**figures(result), "config": played})
+    write(result)
 
 
 def _same_everywhere(wanted: Config) -> dict[str, Any]:
