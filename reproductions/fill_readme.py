@@ -290,16 +290,23 @@ def polymnist_variables() -> str:
     if not (ROOT / path).exists():
         return "Not played yet."
     found = load(path)
-    lines = ["| arm | seeds | accuracy from the image alone | segmentation, IoU |", "|---|---|---|---|"]
+    lines = [
+        "| arm | seeds | accuracy from the image alone | segmentation, IoU | the other's pairs: FID | of the class they carry |",
+        "|---" * 6 + "|",
+    ]
     for arm, cell in found["arms"].items():
-        iou = spread(cell["iou"]) if "iou" in cell else "–"
-        lines.append(f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {iou} |")
+        others = (("iou", 3), ("shapes_fid", 1), ("shapes_right", 3))
+        rest = " | ".join(spread(cell[key], digits) if key in cell else "–" for key, digits in others)
+        lines.append(f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {rest} |")
     lines.append("")
     for name, gain in found["gains_in_accuracy"].items():
         lines.append(f"- {name}, seeds {', '.join(map(str, gain['seeds']))}: {points(gain, 2)}.")
     if "part_of_the_gain_by_real_data" in found:
+        part = found["part_of_the_gain_by_real_data"]
+        low, high = part["interval"]
         lines.append(
-            f"- Synthetic pairs bring {found['part_of_the_gain_by_real_data']:.0%} of the gain that real ones do."
+            f"- Synthetic pairs bring {part['mean']:.0%} of the gain over *alone* that real ones do (95 % of a bootstrap over "
+            f"seeds and images: {low:.0%} to {high:.0%}; seeds {', '.join(map(str, part['seeds']))})."
         )
     held = ", ".join(f"{n:,} for {name}" for name, n in found["data"]["sizes"].items())
     lines.append(f"\n{found['data']['name']}: {held}; {found['tested']:,} test images. `{found['command']}`.")

@@ -23,10 +23,12 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import figures as drawing  # noqa: E402
 import sweep  # noqa: E402
 
-from coplay import load_player  # noqa: E402
+from coplay import load_player, storage  # noqa: E402
 from coplay.config import Config  # noqa: E402
 from coplay.data.sources.base import LABEL, Dataset  # noqa: E402
 from coplay.memory import keep_freed_memory  # noqa: E402
+from coplay.metrics.features import DomainClassifier  # noqa: E402
+from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
 from coplay.player import Player  # noqa: E402
 from coplay.report.figures import image_grid  # noqa: E402
 from coplay.result import Result  # noqa: E402
@@ -35,7 +37,8 @@ from coplay.streams import stream  # noqa: E402
 
 RUNS = Path("runs") / "polymnist_variables"
 KEPT = HERE / "results" / "runs"
-SEEDS, PICTURES, TESTED = (1, 2, 3), "pictures", 2000
+PICTURES, SHAPES = "pictures", "shapes"
+SEEDS, TESTED, JUDGED, BOOTSTRAP = (1, 2, 3), 2000, 5000, 2000
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {  # the classifier alone, from real (class, image)
         "game": {"name": "isolated", "rounds": 20, "local_steps": 200},
@@ -55,7 +58,7 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.model.given": {},
     },
     "synthetic": {},
-    "real": {"players.shapes.model": {"name": "replay:Replay"}},
+    "real": {f"players.{SHAPES}.model": {"name": "replay:Replay"}},
     "joint": {"game.alpha": [[0.5, 0.5], [0.5, 0.5]]},
 }  # fmt: skip
 
@@ -106,7 +109,27 @@ def figures(result: Result) -> dict[str, Any]:
     truth = test["segmentation"].bool()
     overlap = (guess & truth).flatten(1).sum(1) / (guess | truth).flatten(1).sum(1).clamp_min(1)
     show(data, player, KEPT.parent / "pictures" / f"{result.folder.name}.png")
-    return found | {"iou": overlap.double().mean().item()}
+    return found | {"iou": overlap.double().mean().item(), "shapes": judged(result, data)}
+
+
+def judged(result: Result, data: Dataset) -> dict[str, float]:
+    """How good the pairs are that the other player draws, by a classifier of real segmentations."""
+    space = data.space.only(["segmentation"])
+    judge, path = DomainClassifier(space, data.classes, 1), RUNS / "judge.safetensors"
+    if path.exists():
+        judge.load_state_dict(storage.load_tensors(path))
+    else:
+        judge.fit(space.restrict(data.train), data.train[LABEL], space.restrict(data.test), data.test[LABEL])
+        storage.save_tensors(path, judge.state_dict())
+    drawn, real = (
+        load_player(result.folder, SHAPES).draw(JUDGED, 0, "figures"),
+        judge.features(space.restrict(data.test)),
+    )
+    segmentations = space.restrict(drawn)
+    return {
+        "fid": frechet_distance(Moments.of(real), Moments.of(judge.features(segmentations))),
+        "right": (judge.probabilities(segmentations).argmax(1) == drawn[LABEL]).double().mean().item(),
+    }
 
 
 def show(data: Dataset, player: Player, path: Path) -> None:
@@ -133,22 +156,20 @@ def collect() -> None:
             for q in quantities
             if all(q in r for r in by_seed.values())
         }
+        | {
+            f"shapes_{q}": sweep.spread([run["shapes"][q] for run in by_seed.values()])
+            for q in ("fid", "right")
+            if all("shapes" in r for r in by_seed.values())
+        }
         for arm, by_seed in runs.items()
     }
     gains = {
         f"{arm} - {base}": gain(runs[arm], runs[base])
-        for arm, base in (
-            ("synthetic", "alone"),
-            ("real", "alone"),
-            ("joint", "alone"),
-            ("synthetic", "plain"),
-            ("real", "plain"),
-        )
+        for base in ("alone", "plain")
+        for arm in ("synthetic", "real", "joint")
         if arm in runs and base in runs and set(runs[arm]) & set(runs[base])
     }
-    part, (synthetic, real) = {}, (gains.get(f"{arm} - alone") for arm in ("synthetic", "real"))
-    if synthetic and real and synthetic["seeds"] == real["seeds"] and real["mean"] > 2 * real["standard_error"]:
-        part = {"part_of_the_gain_by_real_data": synthetic["mean"] / real["mean"]}
+    part = part_of_gain(runs) if {"alone", "synthetic", "real"} <= set(runs) else {}
     first = next(iter(next(iter(runs.values())).values()))
     sweep.save(
         HERE / "results" / "variables.json",
@@ -162,18 +183,43 @@ def collect() -> None:
     drawing.draw(HERE / "results" / "accuracy.png", [drawing.Panel("", "style", "accuracy", styles)])
 
 
-def gain(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """Mean difference over common seeds, with the larger of its standard errors over images and over seeds."""
-    seeds = sorted(set(one) & set(other))
-    n = one[seeds[0]]["tested"]
-    rows = torch.zeros(len(seeds), n, dtype=torch.float64)
+def changes(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]], seeds: list[int]) -> torch.Tensor:
+    """By seed and test image: 1 where only ``one`` is right, −1 where only ``other`` is."""
+    rows = torch.zeros(len(seeds), one[seeds[0]]["tested"], dtype=torch.float64)
     for row, seed in zip(rows, seeds, strict=True):
         row[other[seed]["wrong"]] += 1
         row[one[seed]["wrong"]] -= 1
-    errors = [rows.mean(0).std().item() / n**0.5]
+    return rows
+
+
+def gain(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Mean difference over common seeds, with the larger of its standard errors over images and over seeds."""
+    seeds = sorted(set(one) & set(other))
+    rows = changes(one, other, seeds)
+    errors = [rows.mean(0).std().item() / rows.shape[1] ** 0.5]
     if len(seeds) > 1:
         errors.append(rows.mean(1).std().item() / len(seeds) ** 0.5)
     return {"seeds": seeds, "mean": rows.mean().item(), "standard_error": max(errors)}
+
+
+def part_of_gain(runs: dict[str, dict[int, dict[str, Any]]]) -> dict[str, Any]:
+    """Gain by synthetic pairs over that by real ones, with 95 % of a bootstrap over seeds and images; empty if there is none."""
+    seeds = sorted(set(runs["alone"]) & set(runs["synthetic"]) & set(runs["real"]))
+    if not seeds:
+        return {}
+    synthetic, real = (changes(runs[arm], runs["alone"], seeds) for arm in ("synthetic", "real"))
+    again, parts = stream(1, "bootstrap"), []
+    for _ in range(BOOTSTRAP):
+        which = torch.randint(len(seeds), (len(seeds),), generator=again)
+        images = torch.randint(real.shape[1], (real.shape[1],), generator=again)
+        below = real[which][:, images].mean().item()
+        parts.append(synthetic[which][:, images].mean().item() / below if below > 0 else float("nan"))
+    found = torch.tensor(parts)
+    if real.mean() <= 0 or found.isnan().double().mean() > 0.025:
+        return {}  # a share of nothing
+    low, high = found.nanquantile(torch.tensor([0.025, 0.975])).tolist()
+    share = (synthetic.mean() / real.mean()).item()
+    return {"part_of_the_gain_by_real_data": {"mean": share, "interval": [low, high], "seeds": seeds}}
 
 
 if __name__ == "__main__":
