@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, PositiveInt, PrivateAttr
@@ -231,11 +231,6 @@ class Conditionals(NeuralModel):
             values = self._settled(samples, self.sweeps, generator)
             found = [net.of(v).log_prob(values[v], net.given(v, values), generator) for v in self._space]
         return -torch.stack([part.double() for part in found]).sum(0)
-
-    @property
-    def log_weights(self) -> Any:
-        """There are none: conditionals say nothing of the joint's normalisation."""
-        raise AttributeError("conditionals have no log p of a whole sample")
 
     # --------------------------------------------------------------------------------------------------- drawing
 

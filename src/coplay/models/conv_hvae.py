@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from coplay.errors import ModelError
 from coplay.models.base import Mixture
 from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
-from coplay.models.neural import NeuralModel
+from coplay.models.neural import LatentModel
 from coplay.space import Samples, Space, Variable, join
 
 Stack = Literal["strided", "reference"]
@@ -36,7 +36,7 @@ Stack = Literal["strided", "reference"]
 _REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
 
 
-class ConvHvae(NeuralModel):
+class ConvHvae(LatentModel):
     """Two layers of binary latents over an image, and over its class where the player learns one.
 
     Pixels are Bernoulli where the image is binary, else Gaussian with one learned deviation.

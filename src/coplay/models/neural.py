@@ -190,13 +190,9 @@ class NeuralModel(LocalModel):
 
     # ------------------------------------------------------------------------------------------- early stopping
 
-    def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
-        """What early stopping judges by, per sample; shape (n,). Here −log p, by importance weighting."""
-        return -bound(self.log_weights(samples, _VALIDATION_DRAWS, generator))
-
     @abstractmethod
-    def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
-        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats, by the parameters that samples are drawn from; shape (draws, n)."""
+    def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
+        """What early stopping judges by, per sample, by the parameters that samples are drawn from; shape (n,)."""
 
     def _set_aside(self, mixture: Mixture) -> tuple[Mixture, Mixture | None]:
         """Part the same share of every source that judges from what teaches; of own samples the same ones in every turn."""
@@ -294,3 +290,15 @@ class NeuralModel(LocalModel):
             for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"]):
                 if n in kept:
                     optimiser.state[p] = beside_parameter(p, kept[n])
+
+
+class LatentModel(NeuralModel):
+    """A network with latents z whose log p(x) can be had by weighting draws of its encoder q(z|x)."""
+
+    @abstractmethod
+    def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
+        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats, by the parameters that samples are drawn from; shape (draws, n)."""
+
+    def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
+        """−log p(x), from few draws."""
+        return -bound(self.log_weights(samples, _VALIDATION_DRAWS, generator))

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from coplay.errors import ModelError
 from coplay.models.base import Mixture
 from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
-from coplay.models.neural import NeuralModel
+from coplay.models.neural import LatentModel
 from coplay.space import Samples, Space, Variable
 
 
-class SymmetricHvae(NeuralModel):
+class SymmetricHvae(LatentModel):
     """Two layers of binary latents over binary variables, all conditionals perceptrons.
 
     Args:
