@@ -334,6 +334,21 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
     assert load_player(tmp_path / "run", "north").untaught == []
 
 
+def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(small_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
+    joint = {"name": "joint_classifier", "latents": [2, 2], "channels": 1, "hidden": 4, "batch": 4}
+    data = {"variables": ["image", "class"]}
+    sent = {}
+    for metrics in (["class_shares"], ["class_shares", "class_accuracy"]):
+        measure = {"metrics": metrics, "samples": 100, "every_rounds": 1}
+        config = small_config(model=joint, data=data, measure=measure)
+        result = Federation(config).run(tmp_path / metrics[-1])
+        traffic = [t for t in result.main.traffic if t["purpose"] == "evaluation" and t["receiver"] != "coordinator"]
+        sent[metrics[-1]] = sum(t["bytes"] for t in traffic)
+    assert sent["class_shares"] == 0
+    assert sent["class_accuracy"] > 0
+
+
 def test_unknown_or_unlearnable_variables_are_refused(small_config, tmp_path):
     with pytest.raises(CoplayError, match=r"player 'north'.*no variable 'imago'.*image"):
         Federation(small_config(players={"north": {"variables": ["imago"]}, "south": {}})).run(tmp_path / "run")

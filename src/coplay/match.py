@@ -163,8 +163,9 @@ class Match:
             self.predicted = row["predicted"] = dict(zip(state.players, shares.tolist(), strict=True))
 
     def _real(self, name: str) -> dict[str, Samples]:
-        """Real test samples: for a player that can classify, and for one that is asked for their log p."""
-        able = self.reference is not None and hasattr(self._model(name), "classify")
+        """Real test samples: for a player that can classify, if that is judged, and for one that is asked for their log p."""
+        wanted = any(metric.wants_classified for metric in self.config.measure.metrics)
+        able = wanted and hasattr(self._model(name), "classify")
         found = {CLASSIFIED: self.reference.test} if self.reference and able else {}
         return found | ({JUDGED: self.real} if self.config.measure.log_prob and len(self.real) else {})
 

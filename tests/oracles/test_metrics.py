@@ -557,7 +557,7 @@ def test_metrics_apply_where_there_is_what_they_need():
     only_classes = Space({"class": Variable(kind="categorical", classes=4)}).samples(**{"class": torch.arange(4)})
     assert missing() == set()
     assert missing(held=None) == missing(held=only_classes) == missing(held=everything.held[:0]) == {Memorisation}
-    assert missing(classified=None) == {ClassAccuracy}
+    assert missing(classified=None) == {ClassAccuracy} == {type(m) for m in every if m.wants_classified}
     assert missing(reference=unlabelled) == {ClassAccuracy, ModeCover, TrainOnSynthetic}
     assert missing(samples=only_classes) == {type(metric) for metric in every} - {ClassAccuracy}
     assert missing(samples=pick(everything.samples, slice(3))) == {PrecisionRecall}

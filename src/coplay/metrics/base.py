@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
@@ -160,6 +160,9 @@ class Stat(ABC):
 
 class Metric(Component):
     """Something to measure on samples."""
+
+    wants_classified: ClassVar[bool] = False
+    """Whether it judges how players classify the real test samples, which are sent to them only if some metric does."""
 
     def applies(self, observed: Observed) -> bool:
         """Whether there is what this metric needs: by default samples that the domain classifier can see."""

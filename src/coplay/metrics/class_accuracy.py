@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from coplay.metrics.base import Metric, Observed, Stat, Value, share_value
 
@@ -26,6 +27,8 @@ class ClassAccuracy(Metric):
     Generated samples play no part in it (n = 0), so it applies to players without inputs too. The 95 % interval is
     Wilson's.
     """
+
+    wants_classified: ClassVar[bool] = True
 
     def applies(self, observed: Observed) -> bool:
         """Whether the player classified the real test samples and their classes are known."""
