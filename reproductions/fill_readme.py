@@ -210,6 +210,16 @@ def md_gan_costs() -> str:
     return "\n".join(lines)
 
 
+def over_sites(cell: dict, key: str) -> dict:
+    """Mean of both sites, seed by seed."""
+    values = [sum(pair) / 2 for pair in zip(*(cell[key][site]["values"] for site in ("low", "high")), strict=True)]
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "values": values,
+    }
+
+
 def mnist_two_sites() -> str:
     path = "reproductions/mnist_two_sites/results/two_sites.json"
     if not (ROOT / path).exists():
@@ -221,20 +231,15 @@ def mnist_two_sites() -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
 
-    def both(cell: dict, key: str) -> str:
-        values = [sum(pair) / 2 for pair in zip(*(cell[key][site]["values"] for site in sites), strict=True)]
-        return spread({"mean": statistics.fmean(values), "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-                       "values": values}, 0)  # fmt: skip
-
     for cell in sorted(found["cells"].values(), key=lambda c: (c["form"], c.get("own_weight", 2))):
         shares = [spread(cell["class_shares"][site]) for site in sites]
-        fid = [both(cell, f"fid_{digits}") for digits in ("all", "own", "other")]
+        fid = [spread(over_sites(cell, f"fid_{digits}"), 0) for digits in ("all", "own", "other")]
         own = f"{cell['own_weight']:g}" if "own_weight" in cell else "–"
         predicted = f"{cell['predicted']:.3f}" if "predicted" in cell else "–"
         seeds = ", ".join(map(str, cell["seeds"]))
         lines.append(f"| {cell['form']} | {own} | {seeds} | {predicted} | {' | '.join(shares)} | {' | '.join(fid)} |")
     first, data = next(iter(found["cells"].values())), found["data"]
-    floor = [both(first, f"floor_{digits}") for digits in ("all", "own", "other")]
+    floor = [spread(over_sites(first, f"floor_{digits}"), 0) for digits in ("all", "own", "other")]
     lines.append(f"| real training digits | | {', '.join(map(str, first['seeds']))} | | | | {' | '.join(floor)} |")
     lines.append(
         f"\n{data['name']}: {data['train']:,} digits dealt out, {data['test']:,} to measure against, of which own and other are "
@@ -313,6 +318,70 @@ def polymnist_variables() -> str:
     return "\n".join(lines)
 
 
+def experiments() -> str:
+    """One line for each of the papers' experiments, for the front page."""
+    lines = ["| experiment | published claim | measured here | all figures |", "|---|---|---|---|"]
+    for name, line in (
+        ("fashion_mnist_four_sites/results/four_sites", four_sites_line),
+        ("mnist_two_sites/results/two_sites", two_sites_line),
+        ("polymnist_variables/results/variables", variables_line),
+        ("md_gan/results/iid", md_gan_line),
+    ):
+        path = f"reproductions/{name}.json"
+        if (ROOT / path).exists():
+            lines.append(f"| {' | '.join(line(load(path)))} | `{Path(path).parents[1]}` |")
+    return "\n".join(lines)
+
+
+def four_sites_line(found: dict) -> tuple[str, str, str]:
+    each = [
+        f"{images} images per class: {cells['cooperative']['accuracy']['mean']:.3f}, "
+        f"{points(found['paired_differences'][images]['cooperative - symmetric'], 1)} over *symmetric*"
+        for images, cells in found["images_per_class"].items()
+        if "cooperative - symmetric" in found["paired_differences"].get(images, {})
+    ]
+    return (
+        "four unequal sites, Fashion-MNIST",
+        "*cooperative* players classify best, with little data most",
+        "; ".join(each),
+    )
+
+
+def two_sites_line(found: dict) -> tuple[str, str, str]:
+    cells = [cell for cell in found["cells"].values() if "own_weight" in cell]
+    off = max(abs(cell["class_shares"][site]["mean"] - cell["predicted"]) for cell in cells for site in ("low", "high"))
+    fid = [
+        f"{over_sites(cell, 'fid_all')['mean']:.0f} where {cell['form']} travel"
+        for cell in sorted(cells, key=lambda c: c["form"])
+        if cell["own_weight"] == 0.1
+    ]
+    pooled = (
+        f"{over_sites(found['cells']['pooled'], 'fid_all')['mean']:.0f} pooled" if "pooled" in found["cells"] else ""
+    )
+    claim = "with a small own weight both sites come near a model of all digits"
+    measured = (
+        f"shares within {off:.3f} of theory; FID to all digits at α = 0.1: {', '.join(filter(None, [*fid, pooled]))}"
+    )
+    return "two sites, disjoint MNIST digits", claim, measured
+
+
+def variables_line(found: dict) -> tuple[str, str, str]:
+    gains = found["gains_in_accuracy"]
+    told = [f"{points(gains[name], 2)} ({name})" for name in ("synthetic - alone", "real - alone") if name in gains]
+    claim = "another's synthetic segmentations help who has none to classify images"
+    return "different variables, PolyMNIST", claim, "; ".join(told)
+
+
+def md_gan_line(found: dict) -> tuple[str, str, str]:
+    wanted = ("md_gan", "fl_gan", "pooled")
+    told = [f"{name} {spread(found['methods'][name]['trained_on_synthetic_accuracy'])}" for name in wanted if name in found["methods"]]
+    return (
+        "MD-GAN, ten workers, Fashion-MNIST",
+        "it scores better than FL-GAN",
+        "accuracy trained on synthetic: " + ", ".join(told),
+    )
+
+
 def levers() -> str:
     found, times = (load(f"benchmarks/results/{name}.json") for name in ("levers", "step_time"))
     lines = ["| lever | measured | off | on |", "|---|---|---|---|"]
@@ -338,7 +407,7 @@ def levers() -> str:
 
 _PLAIN = (
     digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks, joint_classifier, conv_two_sites, levers,
-    md_gan_costs, md_gan_crashes, mnist_two_sites, fashion_four_sites, fashion_reference, polymnist_variables,
+    md_gan_costs, md_gan_crashes, mnist_two_sites, fashion_four_sites, fashion_reference, polymnist_variables, experiments,
 )  # fmt: skip
 _SETS = ("iid", "two_classes", "paper_length", "batch_100", "workers")
 BLOCKS = {block.__name__: block for block in _PLAIN} | {f"md_gan_{part}": partial(md_gan, part) for part in _SETS}
