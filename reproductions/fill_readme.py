@@ -269,7 +269,7 @@ def fashion_four_sites() -> str:
     lines.append("")
     for images, table in found["paired_differences"].items():
         for name, d in table.items():
-            ends, timed = (points(found, 1) for found in (d, d["at_equal_seconds"]))
+            ends, timed = (points(found, 2) for found in (d, d["at_equal_seconds"]))
             each = ", ".join(f"{player} {100 * value:+.1f}" for player, value in d["by_player"].items())
             lines.append(f"- {images} images, {name}: {ends} ({each}); at equal seconds {timed}.")
     lines.append(f"\n{found['data']}. Mean ± standard deviation over seeds. `{found['command']}`.")
@@ -336,7 +336,7 @@ def experiments() -> str:
 def four_sites_line(found: dict) -> tuple[str, str, str]:
     each = [
         f"{images} images per class: {cells['cooperative']['accuracy']['mean']:.3f}, "
-        f"{points(found['paired_differences'][images]['cooperative - symmetric'], 1)} over *symmetric*"
+        f"{points(found['paired_differences'][images]['cooperative - symmetric'], 2)} over *symmetric*"
         for images, cells in found["images_per_class"].items()
         if "cooperative - symmetric" in found["paired_differences"].get(images, {})
     ]
