@@ -374,7 +374,11 @@ def variables_line(found: dict) -> tuple[str, str, str]:
 
 def md_gan_line(found: dict) -> tuple[str, str, str]:
     wanted = ("md_gan", "fl_gan", "pooled")
-    told = [f"{name} {spread(found['methods'][name]['trained_on_synthetic_accuracy'])}" for name in wanted if name in found["methods"]]
+    told = [
+        f"{name} {spread(found['methods'][name]['trained_on_synthetic_accuracy'])}"
+        for name in wanted
+        if name in found["methods"]
+    ]
     return (
         "MD-GAN, ten workers, Fashion-MNIST",
         "it scores better than FL-GAN",

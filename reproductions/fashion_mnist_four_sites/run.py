@@ -33,9 +33,7 @@ RUNS = Path("runs") / "fashion_mnist_four_sites"
 KEPT = HERE / "results" / "runs"
 PLAYERS = ("tiny", "small", "middle", "large")
 SEEDS, IMAGES, ALL = (1, 2, 3), (10, 50), 1500  # 4 · 1,500 is every image of a class
-ROUNDS = {10: 30}  # of 100 steps; more images are worth more of them
-MOST_ROUNDS = 60
-ALONE, NO_LESSONS = {"name": "isolated", "local_steps": 100}, {"generated": 0.0}
+ALONE, NO_LESSONS = {"name": "isolated", "rounds": 30, "local_steps": 100}, {"generated": 0.0}
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # game, and settings of every player's model
     "discriminative": (ALONE, NO_LESSONS),
     "distillation": (ALONE | {"name": "distillation", "own_rounds": 15}, NO_LESSONS),
@@ -73,7 +71,6 @@ def config(method: str, images: int, seed: int, folder: str) -> Config:
         "seed": seed,
     }
     values |= {"game": game} if game else {}
-    values["game.rounds"] = ROUNDS.get(images, MOST_ROUNDS)
     values |= {f"players.{name}.model.{key}": value for name in PLAYERS for key, value in model.items()}
     return Config.from_file(HERE / "four_sites.toml", sweep.settings(values))
 
