@@ -47,11 +47,11 @@ def planes(file):
     return torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)
 
 
-def found_in(photographs, crop):
-    """(style, top, left) of every place where a crop of shape (3, 28, 28), in bytes, is found."""
+def found_in(pictures, crop):
+    """(style, top, left) of every place where a crop of shape (3, side, side), in bytes, is found."""
     places = []
-    for style, file in enumerate(photographs):
-        windows = planes(file).unfold(1, 28, 1).unfold(2, 28, 1)  # (3, top, left, 28, 28)
+    for style, picture in enumerate(pictures):
+        windows = picture.unfold(1, len(crop[0]), 1).unfold(2, len(crop[0]), 1)  # (3, top, left, side, side)
         same = (windows == crop[:, None, None]).all(-1).all(-1).all(0)
         places += [(style, *place) for place in same.nonzero().tolist()]
     return places
@@ -71,13 +71,28 @@ class TestMade:
             inside = samples["segmentation"][:, None].bool()
             crops = (torch.where(inside, 1 - samples["image"], samples["image"]) * 255).round().byte()
             for crop, style in zip(crops, samples["style"].tolist(), strict=True):
-                ((where, top, left),) = found_in(photographs, crop)
+                ((where, top, left),) = found_in(map(planes, photographs), crop)
                 assert where == style
                 corners.append((where, top, left))
         assert {corner for corner in corners if corner[0] == 0} == {(0, 0, 0)}, "as large as a digit: one place"
         tops, lefts = ({corner[axis] for corner in corners} for axis in (1, 2))
         assert max(tops) > 8 > 1 > min(tops), "anywhere in 40 − 27 rows"
         assert max(lefts) > 25 > 3 > min(lefts), "and in 60 − 27 columns"
+
+    def test_halved_both_digits_and_photographs_have_half_their_sides(self, digits, photographs):
+        data = PolyMnist(folder=str(digits), backgrounds=photographs, halved=True).load()
+        given = Idx(folder=str(digits), threshold=0.4375, halved=True).load()
+        small = []
+        for picture in map(planes, photographs):
+            height, width = (side // 2 for side in picture.shape[1:])
+            blocks = picture[:, : 2 * height, : 2 * width].double().reshape(3, height, 2, width, 2)
+            small.append(blocks.mean((2, 4)).round().byte())
+        assert torch.equal(data.test["segmentation"], given.test["image"])
+        inside = data.test["segmentation"][:, None].bool()
+        crops = (torch.where(inside, 1 - data.test["image"], data.test["image"]) * 255).round().byte()
+        for crop, style in zip(crops, data.test["style"].tolist(), strict=True):
+            ((where, _, _),) = found_in(small, crop)
+            assert where == style
         assert data.name == "digits on moor, lake, wood"
 
     def test_variables(self, digits, photographs):

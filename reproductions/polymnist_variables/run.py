@@ -41,18 +41,18 @@ PICTURES, SHAPES = "pictures", "shapes"
 SEEDS, TESTED, JUDGED, BOOTSTRAP = (1, 2, 3), 2000, 5000, 2000
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {  # the classifier alone, from real (class, image)
-        "game": {"name": "isolated", "rounds": 20, "local_steps": 200},
+        "game": {"name": "isolated", "rounds": 20, "local_steps": 300},
         f"players.{PICTURES}": {
             "variables": ["class", "image"],
             "unobserved": [],
             "model": {
                 "name": "joint_classifier", "generated": 0.0, "classifier_channels": 8, "hidden": 128, "batch": 32,
-                "latents": [4, 4], "channels": 1, "learning_rate": 0.001, "hold_steps": 2000, "decay_steps": 2000,
+                "latents": [4, 4], "channels": 1, "learning_rate": 0.001, "hold_steps": 3000, "decay_steps": 3000,
             },
         },
     },
     "alone": {  # the joint model without segmentations
-        "game": {"name": "isolated", "rounds": 20, "local_steps": 200},
+        "game": {"name": "isolated", "rounds": 20, "local_steps": 300},
         f"players.{PICTURES}.variables": ["class", "style", "image"],
         f"players.{PICTURES}.unobserved": [],
         f"players.{PICTURES}.model.given": {},
@@ -133,10 +133,13 @@ def judged(result: Result, data: Dataset) -> dict[str, float]:
 
 
 def show(data: Dataset, player: Player, path: Path) -> None:
-    """Pictures drawn for every class (columns) in every style (rows)."""
+    """Pictures drawn for every class (columns) in every style (two rows each, which makes a square)."""
     classes, styles = (data.space[name].classes or 0 for name in (LABEL, "style"))
     asked = player.variables.samples(
-        **{"style": torch.arange(styles).repeat_interleave(classes), LABEL: torch.arange(classes).repeat(styles)}
+        **{
+            "style": torch.arange(styles).repeat_interleave(2 * classes),
+            LABEL: torch.arange(classes).repeat(2 * styles),
+        }
     )
     drawn = player.model.complete(asked, stream(1, "pictures"))  # type: ignore[attr-defined]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from torch.nn import functional as F
 
 from coplay.data.sources.base import (
     LABEL,
@@ -63,6 +64,8 @@ class PolyMnist(Source):
         backgrounds: Paths of the photographs, one for each style, at least two. Without them: astronaut, chelsea, coffee, ihc
             and motorcycle_left, five that come with scikit-image; this needs ``pip install 'coplay[data]'``.
         limit: Read only so many samples, the first, of each split.
+        halved: Digits and photographs have half their height and width, each 2×2 pixels one, their mean: a quarter of the work
+            for a trial.
 
     Example:
         >>> PolyMnist.tiny().load().space
@@ -77,6 +80,7 @@ class PolyMnist(Source):
     folder: str
     backgrounds: tuple[str, ...] | None = Field(default=None, min_length=2)
     limit: PositiveInt | None = None
+    halved: bool = False
 
     def load(self) -> Dataset:
         """Read the published pictures, or make them."""
@@ -89,8 +93,9 @@ class PolyMnist(Source):
 
     def _made(self, folder: Path) -> Dataset:
         files = [Path(file).expanduser() for file in self.backgrounds] if self.backgrounds else _bundled()
-        digits = Idx(folder=self.folder, threshold=0.4375).load()
-        photographs = [_photograph(file, digits.space["image"].shape) for file in files]
+        digits = Idx(folder=self.folder, threshold=0.4375, halved=self.halved).load()
+        least = tuple(side * (2 if self.halved else 1) for side in digits.space["image"].shape)
+        photographs = [self._sized(_photograph(file, least)) for file in files]
         train, test = (
             self._inverted(samples, photographs, split)
             for split, samples in (("train", digits.train), ("test", digits.test))
@@ -111,6 +116,10 @@ class PolyMnist(Source):
         )  # fmt: skip
         image = torch.where(digits["image"][:, None].bool(), 255 - crops, crops)
         return {"image": image, "style": style, LABEL: digits[LABEL], "segmentation": digits["image"]}
+
+    def _sized(self, pictures: Tensor) -> Tensor:
+        """Bytes of shape (…, 3, H, W), halved if that is asked for; an odd last row or column is left out."""
+        return F.avg_pool2d(pictures.float(), 2).round().byte() if self.halved else pictures
 
     # ------------------------------------------------------------------------------------------------ published
 
@@ -140,7 +149,11 @@ class PolyMnist(Source):
         names = names[: self.limit]
         files = [f"m{k}/{name}" for k, name in zip(style.tolist(), names, strict=True)]
         image = read_pictures(((file, partial(Image.open, folder / file)) for file in files), None, True, str(folder))
-        return {"image": image, "style": style, LABEL: torch.tensor([int(name.split(".")[1]) for name in names])}
+        return {
+            "image": self._sized(image),
+            "style": style,
+            LABEL: torch.tensor([int(name.split(".")[1]) for name in names]),
+        }
 
     @classmethod
     def tiny(cls) -> Self:
