@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import statistics
 import sys
 from functools import partial
 from pathlib import Path
@@ -210,16 +209,6 @@ def md_gan_costs() -> str:
     return "\n".join(lines)
 
 
-def over_sites(cell: dict, key: str) -> dict:
-    """Mean of both sites, seed by seed."""
-    values = [sum(pair) / 2 for pair in zip(*(cell[key][site]["values"] for site in ("low", "high")), strict=True)]
-    return {
-        "mean": statistics.fmean(values),
-        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-        "values": values,
-    }
-
-
 def mnist_two_sites() -> str:
     path = "reproductions/mnist_two_sites/results/two_sites.json"
     if not (ROOT / path).exists():
@@ -233,18 +222,19 @@ def mnist_two_sites() -> str:
 
     for cell in sorted(found["cells"].values(), key=lambda c: (c["form"], c.get("own_weight", 2))):
         shares = [spread(cell["class_shares"][site]) for site in sites]
-        fid = [spread(over_sites(cell, f"fid_{digits}"), 0) for digits in ("all", "own", "other")]
+        fid = [spread(cell["over_players"][f"fid_{digits}"], 0) for digits in ("all", "own", "other")]
         own = f"{cell['own_weight']:g}" if "own_weight" in cell else "–"
         predicted = f"{cell['predicted']:.3f}" if "predicted" in cell else "–"
         seeds = ", ".join(map(str, cell["seeds"]))
         lines.append(f"| {cell['form']} | {own} | {seeds} | {predicted} | {' | '.join(shares)} | {' | '.join(fid)} |")
     first, data = next(iter(found["cells"].values())), found["data"]
-    floor = [spread(over_sites(first, f"floor_{digits}"), 0) for digits in ("all", "own", "other")]
+    floor = [spread(first["over_players"][f"floor_{digits}"], 0) for digits in ("all", "own", "other")]
     lines.append(f"| real training digits | | {', '.join(map(str, first['seeds']))} | | | | {' | '.join(floor)} |")
     lines.append(
         f"\n{data['name']}: {data['train']:,} digits dealt out, {data['test']:,} to measure against, of which own and other are "
         "half: columns of FID compare with their floor, not with each other. "
-        f"{found['samples']:,} samples a player; FID is the mean over both players; classifier right on "
+        f"{found['samples']:,} samples a player; FID is the mean over both players, of two pooled models "
+        "the better; classifier right on "
         f"{first['classifier_accuracy']['mean']:.1%}. `{found['command']}`."
     )
     return "\n".join(lines)
@@ -351,12 +341,14 @@ def two_sites_line(found: dict) -> tuple[str, str, str]:
     cells = [cell for cell in found["cells"].values() if "own_weight" in cell]
     off = max(abs(cell["class_shares"][site]["mean"] - cell["predicted"]) for cell in cells for site in ("low", "high"))
     fid = [
-        f"{over_sites(cell, 'fid_all')['mean']:.0f} where {cell['form']} travel"
+        f"{cell['over_players']['fid_all']['mean']:.0f} where {cell['form']} travel"
         for cell in sorted(cells, key=lambda c: c["form"])
         if cell["own_weight"] == 0.1
     ]
     pooled = (
-        f"{over_sites(found['cells']['pooled'], 'fid_all')['mean']:.0f} pooled" if "pooled" in found["cells"] else ""
+        f"{found['cells']['pooled']['over_players']['fid_all']['mean']:.0f} pooled"
+        if "pooled" in found["cells"]
+        else ""
     )
     claim = "with a small own weight both sites come near a model of all digits"
     measured = (

@@ -135,6 +135,11 @@ def collect() -> None:
             "classifier_accuracy": sweep.spread([run["classifier"]["accuracy"] for run in by_seed.values()]),
             "real_digits": {p: next(iter(by_seed.values()))["players"][p]["real_digits"] for p in CLASSES},
             **measured,
+            "over_players": {
+                key: over_players(values, alike=not own)
+                for key, values in measured.items()
+                if not key.startswith("class")
+            },
         }
     if not cells:
         return
@@ -152,16 +157,17 @@ def collect() -> None:
     for form in FORMS:
         heard = [(cell["own_weight"], cell) for cell in cells.values() if cell["form"] == form and "own_weight" in cell]
         points = sorted({own: cell for own, cell in [*heard, *alone]}.items())
-        curves = {f"to {d} digits": [(own, over_players(cell, f"fid_{d}")) for own, cell in points] for d in DIGITS}
-        levels = {"pooled, to all": over_players(cells["pooled"], "fid_all")["mean"]} if "pooled" in cells else {}
+        curves = {f"to {d} digits": [(own, cell["over_players"][f"fid_{d}"]) for own, cell in points] for d in DIGITS}
+        levels = {"pooled, to all": cells["pooled"]["over_players"]["fid_all"]["mean"]} if "pooled" in cells else {}
         if points:
             panels.append(drawing.Panel(f"{form} travel", "own weight α", "FID", curves, levels))
     drawing.draw(HERE / "results" / "fid.png", panels)
 
 
-def over_players(cell: dict[str, Any], key: str) -> dict[str, Any]:
-    """Mean of both players, seed by seed."""
-    return sweep.spread([sum(pair) / 2 for pair in zip(*(cell[key][p]["values"] for p in CLASSES), strict=True)])
+def over_players(values: dict[str, dict[str, Any]], alike: bool) -> dict[str, Any]:
+    """Seed by seed, the mean of both players; of two that learned from the same data, pooled, the better."""
+    pairs = list(zip(*(values[name]["values"] for name in CLASSES), strict=True))
+    return sweep.spread([min(pair) if alike else sum(pair) / 2 for pair in pairs])
 
 
 if __name__ == "__main__":
