@@ -274,7 +274,7 @@ def fashion_reference() -> str:
     best, reached, last = found["paper_best"], found["coplay_reaches_it"], found["curves"]["paper"][-1]
     soon = f"after {reached['seconds'] / 60:.1f} minutes" if reached else "never"
     return (
-        f"In {last['seconds'] / 60:.0f} minutes of one core ({last['round']:,} steps) it is at best at {best['accuracy']:.3f}, "
+        f"In {last['seconds'] / 60:.0f} minutes of one core ({last['steps']:,} steps) it is at best at {best['accuracy']:.3f}, "
         f"mean of four players on the test images, after {best['seconds'] / 60:.1f} minutes. Ours is there {soon} of "
         f"another core, and ends at {found['curves']['coplay'][-1]['accuracy']:.3f}. Seed {found['seed']}. `{found['command']}`."
     )

@@ -29,10 +29,10 @@ def run(config: Path, overrides: Mapping[str, Any]) -> Result:
         f"{key.rpartition('.')[2]}{value}" for key, value in overrides.items() if key.rpartition(".")[2] != "folder"
     )
     folder = Path("runs") / f"{wanted.name}-{label}"
-    return _played(folder, wanted)
+    return played(folder, wanted)
 
 
-def _played(folder: Path, wanted: Config, classifier: Path | None = None) -> Result:
+def played(folder: Path, wanted: Config, classifier: Path | None = None) -> Result:
     """The finished run of a folder: read, resumed if it was cut off, or played."""
     begun = (folder / "run.json").exists()
     if begun:
@@ -75,15 +75,15 @@ def once(
         classifier: File of the domain classifier that runs of one seed and source share; None where there is none.
         figures: What is kept of a finished run.
     """
-    played = _same_everywhere(wanted)
+    config = _same_everywhere(wanted)
     if kept.exists():
-        if storage.read_json(kept).get("config", played) != played:
+        if storage.read_json(kept).get("config", config) != config:
             raise SystemExit(f"{kept} is of another config; remove it, or play that config again")
         return
-    result = _played(folder, wanted, classifier)
+    result = played(folder, wanted, classifier)
     if classifier:
         storage.write_atomically(classifier, (folder / CLASSIFIER).read_bytes())
-    storage.write_json(kept, {**figures(result), "config": played})
+    storage.write_json(kept, {**figures(result), "config": config})
     write(result)
 
 

@@ -78,6 +78,7 @@ class TestMade:
         tops, lefts = ({corner[axis] for corner in corners} for axis in (1, 2))
         assert max(tops) > 8 > 1 > min(tops), "anywhere in 40 − 27 rows"
         assert max(lefts) > 25 > 3 > min(lefts), "and in 60 − 27 columns"
+        assert data.name == "digits on moor, lake, wood"
 
     def test_halved_both_digits_and_photographs_have_half_their_sides(self, digits, photographs):
         data = PolyMnist(folder=str(digits), backgrounds=photographs, halved=True).load()
@@ -93,7 +94,6 @@ class TestMade:
         for crop, style in zip(crops, data.test["style"].tolist(), strict=True):
             ((where, _, _),) = found_in(small, crop)
             assert where == style
-        assert data.name == "digits on moor, lake, wood"
 
     def test_variables(self, digits, photographs):
         space = PolyMnist(folder=str(digits), backgrounds=photographs).load().space

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import statistics
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import run as four_sites  # noqa: E402
 import sweep  # noqa: E402
 
 from coplay.config import Config  # noqa: E402
 from coplay.errors import RunFolderError  # noqa: E402
-from coplay.federation import Federation  # noqa: E402
 from coplay.memory import keep_freed_memory  # noqa: E402
-from coplay.progress import ProgressReport  # noqa: E402
 from coplay.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "fashion_mnist_four_sites" / "reference"
@@ -45,12 +45,12 @@ def main() -> None:
     settings = {name: context.Process(target=play, args=(name, given.folder, given.seed)) for name in CONFIGS}
     for process in settings.values():
         process.start()
-    while settings["paper"].is_alive() and sweep.seconds_playing(rows("paper")) < 60 * given.minutes:
+    while settings["paper"].is_alive() and seconds("paper", given.seed) < 60 * given.minutes:
         time.sleep(10)
     settings["paper"].terminate()  # what it measured is on disk
     for process in settings.values():
         process.join()
-    curves = {name: curve(rows(name)) for name in CONFIGS}
+    curves = {name: curve(name, given.seed) for name in CONFIGS}
     best = max(curves["paper"], key=lambda point: point["accuracy"])
     reached = next((point for point in curves["coplay"] if point["accuracy"] >= best["accuracy"]), None)
     sweep.save(
@@ -70,30 +70,34 @@ def main() -> None:
 def play(name: str, folder: str, seed: int) -> None:
     """Play or resume one setting until it ends or is stopped."""
     keep_freed_memory()
-    if (RUNS / name / "run.json").exists():
-        Federation.resume(RUNS / name, ProgressReport())
-        return
     values = {"data.source.folder": folder, "seed": seed, "engine": {"name": "local", "threads": 1}}
-    Federation(Config.from_file(CONFIGS[name], sweep.settings(values))).run(RUNS / name, ProgressReport())
+    sweep.played(place(name, seed), Config.from_file(CONFIGS[name], sweep.settings(values)))
 
 
-def rows(name: str) -> list[dict[str, Any]]:
-    """What a setting has on disk by now."""
+def place(name: str, seed: int) -> Path:
+    """Folder of one setting's run."""
+    return RUNS / f"{name}-{seed}"
+
+
+def seconds(name: str, seed: int) -> float:
+    """Of play, by what a setting has on disk; 0 while it has only just begun."""
     try:
-        return Result.load(RUNS / name).main.rows
+        return sweep.seconds_playing(Result.load(place(name, seed)).main.rows)
     except RunFolderError:
-        return []  # it has only just begun
+        return 0.0
 
 
-def curve(played: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean accuracy over rounds and seconds."""
-    points, spent = [], 0.0
-    for row in played:
-        spent += sweep.seconds_playing([row])
-        if "measured" in row:
-            values = [player["class_accuracy"]["value"] for player in row["measured"].values()]
-            points.append({"round": row["round"], "seconds": spent, "accuracy": sum(values) / len(values)})
-    return points
+def curve(name: str, seed: int) -> list[dict[str, Any]]:
+    """Mean accuracy of the four players over steps and seconds."""
+    try:
+        points = four_sites.measured(Result.load(place(name, seed)))
+    except RunFolderError:
+        points = []
+    if not points:
+        raise SystemExit(
+            f"{place(name, seed)}: expected a measured round, there is none; what stopped it is told above"
+        )
+    return [{**point, "accuracy": statistics.fmean(point["accuracy"].values())} for point in points]
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def config(method: str, images: int, seed: int, folder: str) -> Config:
         "engine": {"name": "local", "threads": 1},
         "seed": seed,
     }
-    values |= {"game": game} if game else {}
+    if game:
+        values["game"] = game
     values |= {f"players.{name}.model.{key}": value for name in PLAYERS for key, value in model.items()}
     return Config.from_file(HERE / "four_sites.toml", sweep.settings(values))
 
@@ -89,13 +90,7 @@ def play(method: str, images: int, seed: int, folder: str) -> None:
 
 def figures(result: Result) -> dict[str, Any]:
     """Every player's accuracy on the 10,000 test images, at the end and over steps and seconds of play."""
-    curve = []
-    for played, row in enumerate(result.main.rows, 1):
-        if "measured" in row:
-            seconds = sweep.seconds_playing(result.main.rows[:played])
-            accuracy = {name: row["measured"][name]["class_accuracy"]["value"] for name in PLAYERS}
-            steps = row["round"] * result.config.game.local_steps
-            curve.append({"steps": steps, "seconds": seconds, "accuracy": accuracy})
+    curve = measured(result)
     return {
         "seed": result.config.seed,
         "versions": result.record["versions"],
@@ -104,6 +99,19 @@ def figures(result: Result) -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in result.main.rows),
         "curve": curve,
     }
+
+
+def measured(result: Result) -> list[dict[str, Any]]:
+    """Every player's accuracy over steps and seconds of play, of a run that need not be finished."""
+    curve, seconds = [], 0.0
+    for row in result.main.rows:
+        seconds += sweep.seconds_playing([row])
+        if "measured" in row:
+            accuracy = {name: row["measured"][name]["class_accuracy"]["value"] for name in PLAYERS}
+            curve.append(
+                {"steps": row["round"] * result.config.game.local_steps, "seconds": seconds, "accuracy": accuracy}
+            )
+    return curve
 
 
 def collect() -> None:
@@ -130,6 +138,7 @@ def collect() -> None:
         for images in sizes
         if "cooperative" in table[images]
     }
+    optimal = {"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}
     sweep.save(
         HERE / "results" / "four_sites.json",
         "python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER",
@@ -137,15 +146,14 @@ def collect() -> None:
             "data": "Fashion-MNIST: so many of 60,000 images per class and site, disjoint; accuracy on its 10,000 test images",
             "images_per_class": table,
             "paired_differences": differences,
-            **({"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}),
+            **optimal,
         },
     )
-    levels = {"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}
     methods = [method for method in METHODS if any(method in cells for cells in table.values())]
 
     def panel(title: str, of: Callable[[dict[str, Any]], dict[str, Any]]) -> drawing.Panel:
         curves = {m: [(images, of(table[images][m])) for images in sizes if m in table[images]] for m in methods}
-        heights = {name: of(found)["mean"] for name, found in levels.items()}
+        heights = {name: of(found)["mean"] for name, found in optimal.items()}
         return drawing.Panel(title, "images per class and site", "test accuracy", curves, heights, log=True)
 
     ends = [panel(name, lambda found, name=name: found["by_player"][name]) for name in (PLAYERS[0], PLAYERS[-1])]
