@@ -43,6 +43,7 @@ def test_figures_follow_from_the_kept_runs_and_these_from_the_settings(name, tmp
     finally:
         for helper in ("sweep", "figures"):
             sys.modules.pop(helper, None)
+    assert checked, "the figures have no runs beside them"
     assert checked == {path.name for path in (experiment / "results" / "runs").glob("*.json")}
     for path in (ROOT / "reproductions" / name / "results").glob("*.json"):
         here, now = (json.loads(file.read_text()) for file in (path, experiment / "results" / path.name))
