@@ -300,7 +300,7 @@ def polymnist_variables() -> str:
         part = found["part_of_the_gain_by_real_data"]
         low, high = part["interval"]
         lines.append(
-            f"- Synthetic pairs bring {part['mean']:.0%} of the gain over *alone* that real ones do (95 % of a bootstrap over "
+            f"- Synthetic pairs bring {part['mean']:.0%} of the gain over *plain* that real ones do (95 % of a bootstrap over "
             f"seeds and images: {low:.0%} to {high:.0%}; seeds {', '.join(map(str, part['seeds']))})."
         )
     held = ", ".join(f"{n:,} for {name}" for name, n in found["data"]["sizes"].items())
@@ -359,7 +359,7 @@ def two_sites_line(found: dict) -> tuple[str, str, str]:
 
 def variables_line(found: dict) -> tuple[str, str, str]:
     gains = found["gains_in_accuracy"]
-    told = [f"{points(gains[name], 2)} ({name})" for name in ("synthetic - alone", "real - alone") if name in gains]
+    told = [f"{points(gains[name], 2)} ({name})" for name in ("synthetic - plain", "real - plain") if name in gains]
     claim = "another's synthetic segmentations help who has none to classify images"
     return "different variables, PolyMNIST", claim, "; ".join(told)
 

@@ -1,13 +1,12 @@
 """A joint given by its conditionals (A5): against laws that are known, and rows that may or may not teach."""
 
-import itertools
 import warnings
 
 import pytest
 import torch
 from torch import nn
 
-from coplay import Mixture, Player, Space, Variable, storage
+from coplay import Mixture, Player, Samples, Space, Variable, storage
 from coplay.errors import ModelError, SpaceError
 from coplay.models.base import Part
 from coplay.models.conditional_networks import Independent, Sizes, conditional
@@ -371,46 +370,103 @@ def test_a_real_number_has_a_density_in_its_own_units():
     assert drawn.mean().item() == pytest.approx(mean, abs=0.1)
 
 
-def test_a_conditional_vae_draws_from_the_density_it_learns_by():
-    """Three latents are few enough to enumerate."""
+@pytest.fixture
+def small_vae():
+    """An image of 4×5 bits given a class, by two latents, which are few enough to integrate over on a grid."""
     variables = {"x": Variable(kind="binary", shape=(4, 5)), "c": Variable(kind="categorical", classes=2)}
     with isolated_seed(3):
-        p = conditional("x", variables, ["c"], None, Sizes(2, 8, 3))
-        nn.init.normal_(p.chain, 0, 2)
-        nn.init.normal_(p.encoder[-1].bias, 0, 2)
-    n, every = 20_000, torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)))
-    c = torch.ones(8, dtype=torch.long)
+        p = conditional("x", variables, ["c"], None, Sizes(2, 8, 2))
+        for layer in (p.prior[-1], p.encoder[-1], p.decoder.out):
+            nn.init.normal_(layer.weight, 0, 0.5)
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
+    line = torch.linspace(-8, 8, 161)
+    u = torch.cartesian_prod(line, line)
+    given = {"c": torch.ones(len(u), dtype=torch.long)}
+    zeros = torch.zeros(len(u), 4, 5, dtype=torch.uint8)
+    return p, u, 0.1**2, zeros, given
+
+
+def test_a_conditional_vae_draws_from_the_density_it_learns_by(small_vae):
+    p, u, cell, zeros, given = small_vae
     with torch.no_grad():
-        zeros = torch.zeros(8, 4, 5, dtype=torch.uint8)
-        seen = p.seen({"c": c})
-        pixels = p.decoder(torch.cat([every, seen], 1), {"c": c})
-        log_u = p._log_joint(zeros, every, {"c": c}) - p.law.log_prob(pixels, zeros)
-        assert log_u.exp().sum().item() == pytest.approx(1, abs=1e-5)
-        u, x = p._draw({"c": torch.ones(n, dtype=torch.long)}, stream(1))
-        shares = torch.bincount((u @ torch.tensor([4.0, 2.0, 1.0])).long(), minlength=8) / n
-        assert torch.allclose(shares, log_u.exp(), atol=0.015)
-        for code in (0, 7):
-            rows = x[(u @ torch.tensor([4.0, 2.0, 1.0])).long() == code].float().flatten(1)
-            assert torch.allclose(rows.mean(0), pixels[code].sigmoid(), atol=4 * 0.5 / len(rows) ** 0.5)
-        log_p = p._log_joint(zeros, every, {"c": c}).logsumexp(0)
-        bounds = p.log_prob(zeros.repeat(500, 1, 1), {"c": c.repeat(500)}, stream(2))
-        assert bounds.mean() < log_p
-        assert bounds.exp().mean().item() == pytest.approx(log_p.exp().item(), rel=0.05)
+        seen = p.seen(given)
+        mass = p._prior(seen).log_prob(u).sum(1).exp() * cell
+        assert mass.sum().item() == pytest.approx(1, abs=1e-3)
+        on = (p.decoder(torch.cat([u, seen], 1), given).sigmoid() * mass[:, None]).sum(0)
+        n = 20_000
+        drawn = p.draw({"c": torch.ones(n, dtype=torch.long)}, stream(1))
+        assert torch.allclose(drawn.float().flatten(1).mean(0), on, atol=4 * 0.5 / n**0.5)
+        p_zeros = (p._log_pixels(zeros, u, seen, given).exp() * mass).sum().log()
+        rows = slice(10_000)
+        bounds = p.log_prob(zeros[rows], {"c": given["c"][rows]}, stream(2))
+    assert bounds.mean() < p_zeros
+    assert bounds.exp().mean().item() == pytest.approx(p_zeros.exp().item(), rel=0.05)
 
 
-def test_the_encoder_of_a_vae_learns_from_what_the_decoder_draws():
-    """(A4): whatever the data are, and the decoder from the data."""
+def test_a_conditional_vae_ascends_the_evidence_lower_bound(small_vae):
+    """E_q log p(x,u|g) / q(u|x,g), and its gradient, encoder included, by integration."""
+    p, u, cell, zeros, given = small_vae
+    parameters = [p.encoder[-1].weight, p.encoder[-1].bias, p.prior[-1].bias, p.decoder.out.weight]
+    seen, q = p.seen(given), p._posterior(zeros, given)
+    log_q = q.log_prob(u).sum(1)
+    log_joint = p._log_pixels(zeros, u, seen, given) + p._prior(seen).log_prob(u).sum(1)
+    exact = (log_q.exp() * (log_joint - log_q)).sum() * cell
+    rows = slice(20_000)
+    mean = p.lesson(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
+    assert mean.item() == pytest.approx(exact.item(), rel=0.01)
+    for one, other in zip(torch.autograd.grad(mean, parameters), torch.autograd.grad(exact, parameters), strict=True):
+        assert torch.allclose(one, other, atol=0.03 * other.abs().max().item())
+
+
+def test_without_pixel_noise_the_mean_is_drawn():
     variables = {"x": Variable(kind="real", shape=(4, 5), low=0, high=1), "c": Variable(kind="categorical", classes=2)}
+    drawn = {}
+    for draw in ("sample", "mean"):
+        with isolated_seed(3):
+            p = conditional("x", variables, ["c"], None, Sizes(2, 8, 2), draw)
+            nn.init.constant_(p.prior[-1].bias, -4)  # u hardly varies
+        drawn[draw] = p.draw({"c": torch.zeros(5000, dtype=torch.long)}, stream(1)).detach()
+    assert drawn["mean"].std(0).max() < 0.05 < drawn["sample"].std(0).min()
+    assert torch.allclose(drawn["mean"].mean(0), drawn["sample"].mean(0), atol=0.02)
+
+
+def test_chains_start_from_what_others_observed():
+    gibbs, generator = Conditionals(**QUICK), stream(1)
+    gibbs.setup(letters("abc"), 1)
+    one, two = (
+        Samples({"a": torch.tensor([2, 2])}, batch_size=[2]),
+        Samples({"b": torch.zeros(400, dtype=torch.long)}, [400]),
+    )
+    values, missing = gibbs._net.begin([one, two], generator)
+    assert values["a"].tolist() == [2] * 402
+    assert not values["b"].any()
+    assert torch.bincount(values["c"], minlength=3).min() > 100, "nobody observed it"
+    assert [missing[name].sum().item() for name in "abc"] == [400, 2, 402]
+
+
+def test_a_u_net_that_nobody_taught_says_the_same_whatever_is_given():
+    """So that it carries no meaning that others could take up."""
     with isolated_seed(3):
-        p = conditional("x", variables, ["c"], None, Sizes(2, 8, 3))
-    found = []
-    for level in (0.2, 0.7):
-        lesson = p.lesson(torch.full((6, 4, 5), level), {"c": torch.arange(6) % 2}, stream(1)).sum()
-        found.append(torch.autograd.grad(lesson, [p.encoder[0].weight, p.decoder.out.weight, p.law.log_deviation]))
-    assert torch.equal(found[0][0], found[1][0])
-    assert found[0][0].any()
-    assert not torch.allclose(found[0][1], found[1][1])
-    assert not torch.allclose(found[0][2], found[1][2])
+        p = conditional("shape", {name: SCENES[name] for name in SCENES}, ["class", "image"], None, Sizes(2, 8, 2))
+    rows = scenes(50, 1, "untaught")
+    assert not p._told({g: rows[g] for g in ("class", "image")}).any()
+
+
+def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
+    """A changed pixel changes what is drawn within two pixels of it, and nothing else; before it learned, not even that."""
+    with isolated_seed(3):
+        p = conditional("image", {name: SCENES[name] for name in SCENES}, ["shape", "style"], None, Sizes(2, 8, 2))
+    shape = torch.zeros(2, 8, 8, dtype=torch.uint8)
+    shape[1, 3, 4] = 1
+    given = {"shape": shape, "style": torch.zeros(2, dtype=torch.long)}
+    assert torch.equal(*p.prior(p.seen(given)))
+    vector = torch.cat([torch.zeros(2, 2), p.seen(given)], 1)
+    assert torch.equal(*p.decoder(vector, given))
+    with isolated_seed(4):
+        nn.init.normal_(p.decoder.upon.weight)
+    told = p.decoder(vector, given).reshape(2, 8, 8)
+    rows, columns = (told[0] != told[1]).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (1, 5, 2, 6)
 
 
 def scenes(n, *words):
@@ -526,6 +582,40 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
     restored.setup(letters("abc"), 2)
     restored.load_state_dict(model.state_dict())
     restored.learn(Mixture((own, Part("west", data.select("b"), 0.5))), 3, stream(3))  # who told of c has left
+
+
+def test_what_no_source_observes_stays_noise():
+    """Drawn by a conditional that nobody taught, it would mean something to those that see it; what is known is drawn."""
+    model = Conditionals(given={"a": ["b", "c"], "b": ["a", "c"], "c": ["a", "b"]}, **QUICK)
+    model.setup(letters("abc"), 1)
+    with torch.no_grad():
+        model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
+    seen = []
+    model._net.of("a").seen.register_forward_pre_hook(lambda _, given: seen.append(given[0]["c"].clone()))
+    data = draws(MARKOV, "abc", 900, 1)
+    next(model.losses(Mixture((Part("own", data.select("a", "b"), 1.0),)), stream(1)))
+    assert torch.bincount(seen[-1], minlength=3).min() > 60, "of 300"
+    own = Part("own", data.select("a", "b"), 0.5)
+    model.learn(Mixture((own, Part("south", data.select("b", "c"), 0.5))), 1, stream(1))
+    with torch.no_grad():
+        model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
+    next(model.losses(Mixture((own,)), stream(1)))
+    assert not seen[-1].any()
+
+
+def test_a_vae_waits_for_what_it_sees():
+    model = Conditionals(channels=2, hidden=8, image_latents=2, batch=8, given={"image": ["style", "shape"]})
+    model.setup(SCENES, 1)
+    data = scenes(40, 1)
+    own, other = (Part("", data.select(*names), 0.5) for names in (("class", "style", "image"), ("class", "shape")))
+    told = [model.learn(Mixture(parts), 2, stream(1)) for parts in ((own,), (own, other), (own, other), (own,))]
+    assert told[1]["flops"] < 0.8 * told[2]["flops"], "steps are counted again when it begins"
+    assert ["p(image)_loss" in numbers for numbers in told] == [False, False, True, True]
+    assert ["p(class)_loss" in numbers for numbers in told] == [True, True, True, True]
+    assert ["p(shape)_loss" in numbers for numbers in told] == [False, True, True, False]
+    model.setup(SCENES, 1)
+    together = Part("own", data.select("style", "shape", "image"), 0.5)
+    assert "p(image)_loss" in model.learn(Mixture((together,)), 2, stream(1))
 
 
 def test_a_class_can_only_be_told_where_there_is_one():

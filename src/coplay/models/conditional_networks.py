@@ -2,15 +2,21 @@
 
     perceptron   p(v|g) = Π_k p(v_k; f_k(g))             any variable
     unet         the same, with f at full resolution       an image, given one of the same height and width
-    vae          p(x|g) = Σ_u p(u|g) p(x|u,g)              an image; learns with q(u|x,g) by the symmetric game (A4)
+    vae          p(x|g) = ∫ p(u|g) p(x|u,g) du             an image; learns with q(u|x,g) by the evidence lower bound
 
 What v_k is drawn from is Bernoulli where v is binary, categorical, or Gaussian with a learned deviation. A real variable with a
 finite range is mapped to [-1, 1] on the way in and back on the way out, and what is drawn of it is clamped to its range.
 
+Two choices matter where an image is never observed together with a mask of it, so that only draws teach the one by the other. A
+U-Net begins by saying the same whatever it is given: what nobody has taught yet carries no meaning that others could take up. And
+a VAE sees given images of its own height and width pixel by pixel only, not as a whole: were it to see that a mask is of a 3, it
+could paint any 3, and the mask's own pixels would never come to mean anything.
+
 References:
     U-Net: Convolutional Networks for Biomedical Image Segmentation (O. Ronneberger, P. Fischer, T. Brox, MICCAI 2015),
     arXiv:1505.04597.
-    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov, AISTATS 2024), arXiv:2307.09883.
+    Auto-Encoding Variational Bayes (D. P. Kingma, M. Welling, ICLR 2014), arXiv:1312.6114.
+    Learning Structured Output Representation using Deep Conditional Generative Models (K. Sohn, X. Yan, H. Lee, NIPS 2015).
 """
 
 from __future__ import annotations
@@ -19,19 +25,27 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from coplay.errors import ModelError
-from coplay.models.bits import bound, draw_bits, draw_latents, log_bits
+from coplay.models.bits import bound, draw_bits, log_bits
 from coplay.models.conv_hvae import Convolutions
 from coplay.space import Variable
 
 _JUDGING_DRAWS = 8  # encoder's draws per sample when a VAE says how probable an image is
+_LOG_DEVIATIONS = (-4.0, 2.0)  # of a VAE's latents: far from both in use, but a young encoder must not overflow
 _LEAST_SIDE = 4  # pixels; anything smaller is no image, just numbers
+
+
+Network = Literal["perceptron", "unet", "vae"]
+
+
+Draw = Literal["sample", "mean"]
 
 
 class Sizes(NamedTuple):
@@ -40,7 +54,7 @@ class Sizes(NamedTuple):
     Args:
         channels: Of convolutions at full resolution; each halving of the image doubles them.
         hidden: Width of fully connected layers.
-        image_latents: Bits of u, the latents that a VAE keeps to itself.
+        image_latents: Size of u, the latents that a VAE keeps to itself.
     """
 
     channels: int
@@ -107,6 +121,10 @@ class _Law(nn.Module):
     def draw(self, told: Tensor, generator: torch.Generator) -> Tensor:
         """One value for each row."""
 
+    @abstractmethod
+    def likeliest(self, told: Tensor) -> Tensor:
+        """The most probable value for each row."""
+
 
 class _Bits(_Law):
     """Independent bits; told are logits."""
@@ -122,6 +140,10 @@ class _Bits(_Law):
     def draw(self, told: Tensor, generator: torch.Generator) -> Tensor:
         """Shape (n, *shape)."""
         return draw_bits(told, generator).to(torch.uint8).reshape(-1, *self.shape)
+
+    def likeliest(self, told: Tensor) -> Tensor:
+        """Shape (n, *shape)."""
+        return (told > 0).to(torch.uint8).reshape(-1, *self.shape)
 
 
 class _Classes(_Law):
@@ -145,6 +167,10 @@ class _Classes(_Law):
         probabilities = self.log_probabilities(told).exp().flatten(0, 1)
         return torch.multinomial(probabilities, 1, generator=generator).reshape(-1, *self.shape)
 
+    def likeliest(self, told: Tensor) -> Tensor:
+        """Shape (n, *shape)."""
+        return self.log_probabilities(told).argmax(2).reshape(-1, *self.shape)
+
 
 class _Gaussian(_Law):
     """Independent numbers around means, which are told; one deviation for all pixels of an image, one per component otherwise."""
@@ -163,8 +189,14 @@ class _Gaussian(_Law):
 
     def draw(self, told: Tensor, generator: torch.Generator) -> Tensor:
         """Shape (n, *shape)."""
-        noise = self.log_deviation.exp() * torch.randn(told.shape, generator=generator)
-        return (self.centre + self.half_width * (told.float() + noise)).reshape(-1, *self.shape).clamp(*self.range)
+        return self._in_range(told.float() + self.log_deviation.exp() * torch.randn(told.shape, generator=generator))
+
+    def likeliest(self, told: Tensor) -> Tensor:
+        """Shape (n, *shape)."""
+        return self._in_range(told.float())
+
+    def _in_range(self, scaled: Tensor) -> Tensor:
+        return (self.centre + self.half_width * scaled).reshape(-1, *self.shape).clamp(*self.range)
 
 
 _LAWS: Mapping[str, Callable[[Variable], _Law]] = {"binary": _Bits, "categorical": _Classes, "real": _Gaussian}
@@ -222,13 +254,14 @@ class _Layers(nn.Module):
 class _Canvas(nn.Module):
     """A U-Net whose lowest level, a quarter of the resolution, also sees a vector.
 
-    Without given images only its rising half is there: a decoder.
+    Without given images only its rising half is there.
     """
 
-    def __init__(self, target: Variable, images: Mapping[str, Variable], vector: int, sizes: Sizes) -> None:
+    def __init__(
+        self, side: tuple[int, ...], images: Mapping[str, Variable], vector: int, sizes: Sizes, outputs: int
+    ) -> None:
         super().__init__()
-        self.images = dict(images)
-        self.side = target.shape[-2:]
+        self.images, self.side = dict(images), side
         low = [math.ceil(s / 4) for s in self.side]
         full, half, quarter = (sizes.channels * 2**level for level in range(3))
         seen = _channels(images)
@@ -245,10 +278,10 @@ class _Canvas(nn.Module):
         self.at_half = nn.Conv2d(2 * half if seen else half, half, 3, padding=1)
         self.to_full = nn.ConvTranspose2d(half, full, 4, stride=2, padding=1)
         self.at_full = nn.Conv2d(2 * full if seen else full, full, 3, padding=1)
-        self.out = nn.Conv2d(full, _channels({"": target}), 1)
+        self.out = nn.Conv2d(full, outputs, 1)
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """A vector of shape (n, K) and given images to (n, channels · H · W)."""
+        """A vector of shape (n, K) and given images to (n, outputs · H · W)."""
         levels, low = [], self.lowest(vector)
         if self.images:
             x = _side_by_side(self.images, given)
@@ -265,11 +298,34 @@ class _Canvas(nn.Module):
         return self.out(x)[:, :, : self.side[0], : self.side[1]].flatten(1)
 
 
+class _Painting(nn.Module):
+    """What a vector says, as feature maps; given images lie upon them, pixel on pixel, and convolutions of 5×5 see both."""
+
+    def __init__(self, target: Variable, images: Mapping[str, Variable], vector: int, sizes: Sizes) -> None:
+        super().__init__()
+        self.images, self.side, maps = dict(images), target.shape[-2:], sizes.channels
+        self.ground = _Canvas(self.side, {}, vector, sizes, maps)
+        self.upon = nn.Conv2d(maps + _channels(images), 2 * maps, 3, padding=1)
+        self.mixed = nn.Conv2d(2 * maps, maps, 3, padding=1)
+        self.out = nn.Conv2d(maps, _channels({"": target}), 1)
+        nn.init.zeros_(self.upon.weight[:, maps:])  # given images mean nothing yet
+
+    def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        """A vector of shape (n, K) and given images to (n, channels · H · W)."""
+        x = self.ground(vector, given).unflatten(1, (-1, *self.side))
+        if self.images:
+            x = torch.cat([x, _side_by_side(self.images, given)], 1)
+        return self.out(F.silu(self.mixed(F.silu(self.upon(F.silu(x)))))).flatten(1)
+
+
 # ---------------------------------------------------------------------------------------------------- conditionals
 
 
 class Conditional(nn.Module):
     """p(v|g) of one variable v given others g. Values are as in sample sets, rows first; likelihoods are in nats."""
+
+    waits: ClassVar[bool] = False
+    """Whether it learns only once all of g has been observed somewhere."""
 
     def lesson(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """What a step ascends, shape (n,); here log p(v|g)."""
@@ -293,11 +349,11 @@ class Independent(Conditional):
         super().__init__()
         self.law = _LAWS[target.kind](target)
         self.seen = _Seen(given, sizes)
-        self.body: nn.Module = (
-            _Canvas(target, images, self.seen.size, sizes)
-            if images
-            else _Layers(self.seen.size, sizes.hidden, self.law.outputs)
-        )
+        self.body: nn.Module = _Layers(self.seen.size, sizes.hidden, self.law.outputs)
+        if images:
+            self.body = _Canvas(target.shape[-2:], images, self.seen.size, sizes, _channels({"": target}))
+            for parameter in self.body.out.parameters():
+                nn.init.zeros_(parameter)  # whatever is given, the same
 
     def probabilities(self, given: Mapping[str, Tensor]) -> Tensor:
         """Of the classes of a categorical number; shape (n, C)."""
@@ -323,60 +379,73 @@ def _alike(target: Variable, given: Mapping[str, Variable]) -> dict[str, Variabl
 
 
 class Vae(Conditional):
-    """An image with binary latents u of its own, which nobody else sees and which never travel.
+    """An image with real latents u of its own, which nobody else sees and which never travel.
 
-    The prior p(u|g) is a chain, p(u_k | u_<k, g) (see ``models/bits.py``); bits of q(u|x,g) are independent.
+    Components of p(u|g) and of q(u|x,g) are independent Gaussians. With ``draw="mean"`` all that varies in what is drawn is u:
+    pixels are at their mean, or, if they are bits, at the likelier value.
     """
 
-    def __init__(self, name: str, target: Variable, given: Mapping[str, Variable], sizes: Sizes) -> None:
+    waits: ClassVar[bool] = True
+
+    def __init__(self, name: str, target: Variable, given: Mapping[str, Variable], sizes: Sizes, draw: Draw) -> None:
         super().__init__()
-        self.name, bits = name, sizes.image_latents
+        self.name, self.noiseless, alike = name, draw == "mean", _alike(target, given)
         self.law = _LAWS[target.kind](target)
-        self.seen = _Seen(given, sizes)
-        self.prior = _two_layers(self.seen.size, sizes.hidden, bits)
-        self.chain = nn.Parameter(torch.zeros(bits, bits))
-        self.decoder = _Canvas(target, _alike(target, given), bits + self.seen.size, sizes)
+        self.seen = _Seen({g: v for g, v in given.items() if g not in alike}, sizes)
+        self.prior = _two_layers(self.seen.size, sizes.hidden, 2 * sizes.image_latents)
+        self.decoder = _Painting(target, alike, sizes.image_latents + self.seen.size, sizes)
         self.encoder_seen = _Seen({**given, name: target}, sizes)
-        self.encoder = _two_layers(self.encoder_seen.size, sizes.hidden, bits)
+        self.encoder = _two_layers(self.encoder_seen.size, sizes.hidden, 2 * sizes.image_latents)
 
     def lesson(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
-        """(A4): log p(x,u|g) with u ~ q(u|x,g), plus log q(u|x,g) with (x,u) ~ p(x,u|g); they share no parameter."""
-        with drawing():
-            u = draw_bits(self._encoded(values, given), generator)
-            drawn_u, drawn = self._draw(given, generator)
-        return self._log_joint(values, u, given) + log_bits(self._encoded(drawn, given), drawn_u)
+        """The evidence lower bound: E log p(x|u,g) by one u ~ q(u|x,g) as a function of its noise, less KL(q(u|x,g), p(u|g))."""
+        seen, q = self.seen(given), self._posterior(values, given)
+        u = q.mean + q.stddev * torch.randn(q.mean.shape, generator=generator)
+        return self._log_pixels(values, u, seen, given) - kl_divergence(q, self._prior(seen)).sum(1)
 
     def log_prob(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """log (1/K) Σ_k p(x,u_k|g) / q(u_k|x,g) with u_k ~ q: on average a lower bound."""
-        logits = self._encoded(values, given)
-        draws = [draw_bits(logits.detach(), generator) for _ in range(_JUDGING_DRAWS)]
-        return bound(torch.stack([self._log_joint(values, u, given) - log_bits(logits, u) for u in draws]))
+        seen, q = self.seen(given), self._posterior(values, given)
+        p, log_weights = self._prior(seen), []
+        for _ in range(_JUDGING_DRAWS):
+            u = q.mean + q.stddev * torch.randn(q.mean.shape, generator=generator)
+            log_weights.append(self._log_pixels(values, u, seen, given) + (p.log_prob(u) - q.log_prob(u)).sum(1))
+        return bound(torch.stack(log_weights))
 
     def draw(self, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """First u, then x."""
-        return self._draw(given, generator)[1]
-
-    def _draw(self, given: Mapping[str, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         seen = self.seen(given)
-        u = draw_latents(self.prior(seen), self.chain, generator)
-        return u, self.law.draw(self.decoder(torch.cat([u, seen], 1), given), generator)
+        p = self._prior(seen)
+        u = p.mean + p.stddev * torch.randn(p.mean.shape, generator=generator)
+        told = self.decoder(torch.cat([u, seen], 1), given)
+        return self.law.likeliest(told) if self.noiseless else self.law.draw(told, generator)
 
-    def _log_joint(self, values: Tensor, u: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """log p(u|g) + log p(x|u,g)."""
-        seen = self.seen(given)
-        pixels = self.decoder(torch.cat([u, seen], 1), given)
-        return log_bits(self.prior(seen) + u @ self.chain.tril(-1).T, u) + self.law.log_prob(pixels, values)
+    def _log_pixels(self, values: Tensor, u: Tensor, seen: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+        """log p(x|u,g)."""
+        return self.law.log_prob(self.decoder(torch.cat([u, seen], 1), given), values)
 
-    def _encoded(self, values: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """Logits of q(u|x,g)."""
-        return self.encoder(self.encoder_seen({**given, self.name: values}))
+    def _prior(self, seen: Tensor) -> Normal:
+        """p(u|g)."""
+        return _gaussians(self.prior(seen))
+
+    def _posterior(self, values: Tensor, given: Mapping[str, Tensor]) -> Normal:
+        """q(u|x,g)."""
+        return _gaussians(self.encoder(self.encoder_seen({**given, self.name: values})))
 
 
-Network = Literal["perceptron", "unet", "vae"]
+def _gaussians(told: Tensor) -> Normal:
+    """Independent, shape (n, K), by means and logarithms of deviations, shape (n, 2K)."""
+    means, log_deviations = told.float().chunk(2, 1)
+    return Normal(means, log_deviations.clamp(*_LOG_DEVIATIONS).exp(), validate_args=False)
 
 
 def conditional(
-    name: str, variables: Mapping[str, Variable], sees: Sequence[str], network: Network | None, sizes: Sizes
+    name: str,
+    variables: Mapping[str, Variable],
+    sees: Sequence[str],
+    network: Network | None,
+    sizes: Sizes,
+    draw: Draw = "sample",
 ) -> Conditional:
     """The network for p(v|g): the one named, else the one that suits the variable.
 
@@ -387,6 +456,7 @@ def conditional(
         network: Its kind. By default a binary image that sees an image of its own height and width is
             drawn by a U-Net, any other image by a VAE, the rest by a perceptron.
         sizes: See :class:`Sizes`.
+        draw: What a VAE draws of pixels.
 
     Raises:
         ModelError: The network does not suit the variable.
@@ -411,5 +481,5 @@ def conditional(
             f'{", ".join(f"{g!r} ({variables[g]})" for g in sees)}; use "vae", or let it see such an image'
         )
     if network == "vae":
-        return Vae(name, v, given, sizes)
+        return Vae(name, v, given, sizes, draw)
     return Independent(v, given, images if network == "unet" else {}, sizes)

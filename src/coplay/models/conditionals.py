@@ -6,9 +6,10 @@ The joint is the law that Gibbs sampling with these conditionals settles in. One
     2. Ascend log p(v | rest) for every v, over all rows except those whose last drawn variable is v.
 
 A row whose last draw is v has v from that very conditional given exactly these values. There E ∇ log p(v | rest) = 0, so it would
-add noise only. No gradient passes through draws. What no source observes is drawn too, and its conditional waits for a source
-that has it. Classes are told as in (A6): what is given stays, the rest is swept, and p(class | rest) is averaged over sweeps
-with factor 0.9.
+add noise only. No gradient passes through draws. What no source has observed yet stays the noise that a chain starts from, lest
+others give it a meaning of their own; its conditional waits for a source that has it, and a VAE that sees it waits a turn more,
+in which that conditional learns. Classes are told as in (A6): what is given stays, the rest is swept, and p(class | rest) is
+averaged over sweeps with factor 0.9.
 
 What the sources determine: ``given = {a: [b], b: [a, c], c: [b]}`` says that a and c are independent given b. Sources of (a, b)
 and of (b, c) then determine the joint, if they agree on p(b). Where every variable sees all others, nothing is said about
@@ -42,7 +43,7 @@ from torch import Tensor, nn
 
 from coplay.errors import ModelError
 from coplay.models.base import Mixture
-from coplay.models.conditional_networks import Independent, Network, Sizes, conditional, drawing
+from coplay.models.conditional_networks import Draw, Independent, Network, Sizes, conditional, drawing
 from coplay.models.gibbs import Gibbs, Values
 from coplay.models.neural import NeuralModel
 from coplay.space import LABEL, Samples, Space, Variable, tensors
@@ -73,7 +74,9 @@ class Conditionals(NeuralModel):
             distributed, in a real variable without limits standard normal.
         channels: Of convolutions at full resolution; each halving of the image doubles them.
         hidden: Width of fully connected layers.
-        image_latents: Bits of the latents that each VAE keeps to itself.
+        image_latents: Size of the latents that each VAE keeps to itself.
+        draw: ``"sample"`` draws every pixel of a VAE on its own; ``"mean"`` leaves that noise out, so that what learns from drawn
+            images does not meet noise that observed ones lack. The joint is then that of the images without it.
 
     Example:
         A site knows (a, b), another (b, c); with what sees what, this determines all three.
@@ -95,7 +98,7 @@ class Conditionals(NeuralModel):
 
     kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "real")
     learns_incomplete: ClassVar[bool] = True
-    citation: ClassVar[tuple[str, ...]] = ("schlesinger2026deep", "schlesinger2025game", "flach2024symmetric")
+    citation: ClassVar[tuple[str, ...]] = ("schlesinger2026deep", "schlesinger2025game")
 
     latents: dict[str, PositiveInt] = Field(default_factory=dict)
     given: dict[str, list[str]] = Field(default_factory=dict)
@@ -105,6 +108,7 @@ class Conditionals(NeuralModel):
     channels: int = Field(default=16, ge=1)
     hidden: int = Field(default=128, ge=1)
     image_latents: int = Field(default=64, ge=1)
+    draw: Draw = "sample"
 
     _net: Gibbs = PrivateAttr()
 
@@ -121,8 +125,10 @@ class Conditionals(NeuralModel):
         latent = {name: Variable(kind="binary", shape=(bits,)) for name, bits in self.latents.items()}
         variables = {name: space[name] for name in space} | latent
         sees, sizes = self._checked_sees(list(variables)), Sizes(self.channels, self.hidden, self.image_latents)
-        networks = [conditional(v, variables, sees[v], self.networks.get(v), sizes) for v in variables]
-        return Gibbs(variables, sees, networks)
+        networks = [conditional(v, variables, sees[v], self.networks.get(v), sizes, self.draw) for v in variables]
+        net = Gibbs(variables, sees, networks)
+        net.observe(self.latents)
+        return net
 
     def _checked_sees(self, variables: list[str]) -> dict[str, list[str]]:
         """Names that each conditional sees, by target."""
@@ -164,6 +170,7 @@ class Conditionals(NeuralModel):
         """
         self._check_sources(mixture)
         numbers = super().learn(mixture, steps, generator)
+        self._net.observe(_observed(mixture))
         if "stopped" in numbers:
             return numbers
         found = self._autocorrelation(generator)
@@ -185,16 +192,35 @@ class Conditionals(NeuralModel):
                 )
 
     def _taught(self, mixture: Mixture) -> list[str]:
-        """Latents, and what some source observes: a variable that everybody lacks would become a latent of arbitrary meaning."""
-        observed = {name for part in mixture.parts for name in part.samples.keys()}
-        return [name for name in self._net.variables if name in self.latents or name in observed]
+        """Latents, and what some source observes: a variable that everybody lacks would become a latent of arbitrary meaning.
+
+        A VAE waits until what it sees is known or comes together with it. Its own latents would come to explain what a mask
+        should, and go on to; and a mask's conditional that is still to learn would say nothing, or worse, something wrong.
+        """
+        observed = _observed(mixture)
+        return [v for v in self._net.variables if v in self.latents or (v in observed and not self._waits(v, mixture))]
+
+    def _waits(self, name: str, mixture: Mixture) -> bool:
+        """Whether what it sees is neither known nor observed together with it."""
+        seen_with = [part.samples.keys() for part in mixture.parts if name in part.samples.keys()]
+        unknown = [
+            g for g in self._net.sees[name] if not any(g in keys for keys in seen_with) and not self._net.knows([g])
+        ]
+        return self._net.of(name).waits and bool(unknown)
+
+    def kind_of_step(self, mixture: Mixture) -> str:
+        """Also which conditionals learn in it."""
+        return f"{super().kind_of_step(mixture)} {','.join(self._taught(mixture))}"
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step; the module's head says on which rows each conditional learns."""
+        taught = self._taught(mixture)
         with drawing():
             values, missing = self._begin(mixture.drawn(self.batch, generator), generator)
+            for name, rows in missing.items():
+                if name not in taught and (self._waits(name, mixture) or not self._net.knows([name])):
+                    rows.zero_()  # it stays where it is
             last = self._net.sweep(values, missing, self.sweeps, generator)
-        taught = self._taught(mixture)
         for name in taught:
             lesson = self._lesson(name, taught, values, last[name], generator)
             if lesson is not None:
@@ -290,6 +316,11 @@ class Conditionals(NeuralModel):
     def tiny(cls) -> Self:
         """A few channels and sweeps."""
         return cls(channels=2, hidden=8, image_latents=3, batch=8, sweeps=2, sample_sweeps=4)
+
+
+def _observed(mixture: Mixture) -> set[str]:
+    """Names of the variables that some source has."""
+    return {str(name) for part in mixture.parts for name in part.samples.keys()}
 
 
 def _nothing(n: int) -> Samples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ class Gibbs(nn.Module):
         variables: By name.
         sees: What each conditional is given, by target.
         conditionals: One per variable, in their order.
+
+    ``known`` says, in that order, which variables an earlier turn has taught, for its caller to use; it is part of the state.
 
     Example:
         >>> from coplay.models.conditional_networks import Sizes, conditional
@@ -42,6 +44,16 @@ class Gibbs(nn.Module):
         super().__init__()
         self.variables, self.sees = dict(variables), dict(sees)
         self.conditionals = nn.ModuleList(conditionals)
+        self.known: Tensor
+        self.register_buffer("known", torch.zeros(len(self.variables), dtype=torch.bool))
+
+    def observe(self, names: Collection[str]) -> None:
+        """From now on these are known, and what was stays so."""
+        self.known |= torch.tensor([name in names for name in self.variables])
+
+    def knows(self, names: Collection[str]) -> bool:
+        """Whether all of these are known."""
+        return all(known for name, known in zip(self.variables, self.known.tolist(), strict=True) if name in names)
 
     def of(self, name: str) -> Conditional:
         """The conditional of a variable."""
@@ -54,6 +66,9 @@ class Gibbs(nn.Module):
     def begin(self, parts: Sequence[Samples], generator: torch.Generator) -> tuple[Values, Values]:
         """The rows of all parts one after the other.
 
+        A chain starts from what other parts have observed of a variable, in random order, so that what learns while draws are
+        still poor meets real values; from noise where nobody observed it.
+
         Returns:
             Values, of what is missing those that a chain starts from; and which rows miss a variable, shape (n,) by its name.
         """
@@ -61,7 +76,11 @@ class Gibbs(nn.Module):
         missing: Values = {}
         for name, v in self.variables.items():
             there = [name in part.keys() for part in parts]
-            columns = [p[name] if has else start(v, len(p), generator) for p, has in zip(parts, there, strict=True)]
+            seen = [part[name] for part, has in zip(parts, there, strict=True) if has]
+            columns = [
+                part[name] if has else _starts(v, seen, len(part), generator)
+                for part, has in zip(parts, there, strict=True)
+            ]
             values[name] = torch.cat(columns).to(v.dtypes[0])  # what is drawn is of the usual type
             missing[name] = torch.cat([torch.full((len(p),), not has) for p, has in zip(parts, there, strict=True)])
         return values, missing
@@ -85,3 +104,9 @@ class Gibbs(nn.Module):
     def redraw(self, name: str, values: Values, rows: Tensor, generator: torch.Generator) -> None:
         """Draw one variable of some rows anew, in place."""
         values[name][rows] = self.of(name).draw(self.given(name, values, rows), generator)
+
+
+def _starts(v: Variable, seen: list[Tensor], n: int, generator: torch.Generator) -> Tensor:
+    """n values that were seen, in random order; noise where none was."""
+    pool = torch.cat(seen) if seen else torch.empty(0)
+    return pool[torch.randint(len(pool), (n,), generator=generator)] if len(pool) else start(v, n, generator)
