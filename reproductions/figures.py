@@ -45,10 +45,10 @@ def draw(path: Path, panels: Sequence[Panel]) -> None:
         for place, (name, height) in enumerate(panel.levels.items()):
             axes.axhline(height, label=name, color=MUTED, linewidth=1.2, linestyle=("--", ":", "-.")[place % 3])
         if panel.log:
-            ticks = sorted({at for points in panel.curves.values() for at, _ in points})
             axes.set_xscale("log")
-            axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
             axes.xaxis.set_minor_formatter(NullFormatter())
+        ticks = sorted({at for points in panel.curves.values() for at, _ in points})
+        axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
         axes.set_title(panel.title, color=INK, fontsize=10)
         axes.set_xlabel(panel.x, color=MUTED, fontsize=9)
         axes.set_ylabel(panel.y, color=MUTED, fontsize=9)
