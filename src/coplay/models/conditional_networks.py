@@ -400,7 +400,7 @@ class Vae(Conditional):
     def lesson(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """The evidence lower bound: E log p(x|u,g) by one u ~ q(u|x,g) as a function of its noise, less KL(q(u|x,g), p(u|g))."""
         seen, q = self.seen(given), self._posterior(values, given)
-        u = q.mean + q.stddev * torch.randn(q.mean.shape, generator=generator)
+        u = _drawn(q, generator)
         return self._log_pixels(values, u, seen, given) - kl_divergence(q, self._prior(seen)).sum(1)
 
     def log_prob(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
@@ -408,15 +408,14 @@ class Vae(Conditional):
         seen, q = self.seen(given), self._posterior(values, given)
         p, log_weights = self._prior(seen), []
         for _ in range(_JUDGING_DRAWS):
-            u = q.mean + q.stddev * torch.randn(q.mean.shape, generator=generator)
+            u = _drawn(q, generator)
             log_weights.append(self._log_pixels(values, u, seen, given) + (p.log_prob(u) - q.log_prob(u)).sum(1))
         return bound(torch.stack(log_weights))
 
     def draw(self, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """First u, then x."""
         seen = self.seen(given)
-        p = self._prior(seen)
-        u = p.mean + p.stddev * torch.randn(p.mean.shape, generator=generator)
+        u = _drawn(self._prior(seen), generator)
         told = self.decoder(torch.cat([u, seen], 1), given)
         return self.law.likeliest(told) if self.noiseless else self.law.draw(told, generator)
 
@@ -437,6 +436,11 @@ def _gaussians(told: Tensor) -> Normal:
     """Independent, shape (n, K), by means and logarithms of deviations, shape (n, 2K)."""
     means, log_deviations = told.float().chunk(2, 1)
     return Normal(means, log_deviations.clamp(*_LOG_DEVIATIONS).exp(), validate_args=False)
+
+
+def _drawn(law: Normal, generator: torch.Generator) -> Tensor:
+    """One draw of each as a function of mean and deviation, which gradients pass."""
+    return law.mean + law.stddev * torch.randn(law.mean.shape, generator=generator)
 
 
 def conditional(

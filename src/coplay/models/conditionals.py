@@ -204,7 +204,7 @@ class Conditionals(NeuralModel):
         """Whether what it sees is neither known nor observed together with it."""
         seen_with = [part.samples.keys() for part in mixture.parts if name in part.samples.keys()]
         unknown = [
-            g for g in self._net.sees[name] if not any(g in keys for keys in seen_with) and not self._net.knows([g])
+            g for g in self._net.sees[name] if not any(g in keys for keys in seen_with) and not self._net.knows(g)
         ]
         return self._net.of(name).waits and bool(unknown)
 
@@ -218,7 +218,7 @@ class Conditionals(NeuralModel):
         with drawing():
             values, missing = self._begin(mixture.drawn(self.batch, generator), generator)
             for name, rows in missing.items():
-                if name not in taught and (self._waits(name, mixture) or not self._net.knows([name])):
+                if name not in taught and (self._waits(name, mixture) or not self._net.knows(name)):
                     rows.zero_()  # it stays where it is
             last = self._net.sweep(values, missing, self.sweeps, generator)
         for name in taught:

@@ -51,9 +51,9 @@ class Gibbs(nn.Module):
         """From now on these are known, and what was stays so."""
         self.known |= torch.tensor([name in names for name in self.variables])
 
-    def knows(self, names: Collection[str]) -> bool:
-        """Whether all of these are known."""
-        return all(known for name, known in zip(self.variables, self.known.tolist(), strict=True) if name in names)
+    def knows(self, name: str) -> bool:
+        """Whether this one is known."""
+        return bool(self.known[list(self.variables).index(name)])
 
     def of(self, name: str) -> Conditional:
         """The conditional of a variable."""
