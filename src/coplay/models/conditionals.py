@@ -33,17 +33,18 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Self
 
 import torch
-from pydantic import Field, PositiveInt, PrivateAttr
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 
 from coplay.errors import ModelError
 from coplay.models.base import Mixture
-from coplay.models.conditional_networks import Draw, Independent, Network, Sizes, conditional, drawing
+from coplay.models.conditional_networks import Draw, Independent, Network, Sizes, conditional, drawing, start
 from coplay.models.gibbs import Gibbs, Values
 from coplay.models.neural import NeuralModel
 from coplay.space import LABEL, Samples, Space, Variable, tensors
@@ -69,6 +70,10 @@ class Conditionals(NeuralModel):
         latents: Variables that nobody observes, by name, with their size in bits. They never travel.
         given: What a conditional sees, by target; by default all other variables.
         networks: A network other than the usual one, by target: ``"perceptron"``, ``"unet"`` or ``"vae"``.
+        rates: What the learning rate is multiplied by, by target; by default 1. Where a mask is never observed together with its
+            image, an image that learns slower than its mask keeps the two from running away with each other.
+        uniform: Variables of finite range that a row without them is given uniformly while learning, as in (A6), and not drawn:
+            they are independent of what such a row has, and Gibbs sampling cannot come to prefer some of their values.
         sweeps: Gibbs sweeps that complete a batch for a learning step.
         sample_sweeps: Gibbs sweeps before a sample is taken or completed, or a class told. A chain begins uniformly
             distributed, in a real variable without limits standard normal.
@@ -103,6 +108,8 @@ class Conditionals(NeuralModel):
     latents: dict[str, PositiveInt] = Field(default_factory=dict)
     given: dict[str, list[str]] = Field(default_factory=dict)
     networks: dict[str, Network] = Field(default_factory=dict)
+    rates: dict[str, PositiveFloat] = Field(default_factory=dict)
+    uniform: list[str] = Field(default_factory=list)
     sweeps: int = Field(default=10, ge=1)
     sample_sweeps: int = Field(default=100, ge=2)
     channels: int = Field(default=16, ge=1)
@@ -122,6 +129,11 @@ class Conditionals(NeuralModel):
         doubled = [name for name in self.latents if name in space]
         if doubled:
             raise ModelError(f"latents: '{doubled[0]}' is a variable of this player; give the latent another name")
+        endless = [name for name in self.uniform if name not in space or not math.isfinite(sum(space[name].range))]
+        if endless:
+            raise ModelError(
+                f"uniform: expected variables of this player of finite range, got '{endless[0]}'; it has {space}"
+            )
         latent = {name: Variable(kind="binary", shape=(bits,)) for name, bits in self.latents.items()}
         variables = {name: space[name] for name in space} | latent
         sees, sizes = self._checked_sees(list(variables)), Sizes(self.channels, self.hidden, self.image_latents)
@@ -133,7 +145,12 @@ class Conditionals(NeuralModel):
     def _checked_sees(self, variables: list[str]) -> dict[str, list[str]]:
         """Names that each conditional sees, by target."""
         known = ", ".join(variables)
-        for setting, targets in (("given", self.given), ("networks", self.networks)):
+        settings: dict[str, Mapping[str, object]] = {
+            "given": self.given,
+            "networks": self.networks,
+            "rates": self.rates,
+        }
+        for setting, targets in settings.items():
             unknown = [name for name in targets if name not in variables]
             if unknown:
                 raise ModelError(
@@ -158,7 +175,11 @@ class Conditionals(NeuralModel):
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """One side per conditional, called "p(v)" for variable v."""
-        return {f"p({name})": list(self._net.of(name).parameters()) for name in self._net.variables}
+        return {_side(name): list(self._net.of(name).parameters()) for name in self._net.variables}
+
+    def pace(self, side: str) -> float:
+        """As the settings say."""
+        return next((rate for name, rate in self.rates.items() if _side(name) == side), 1.0)
 
     # -------------------------------------------------------------------------------------------------- learning
 
@@ -217,6 +238,10 @@ class Conditionals(NeuralModel):
         taught = self._taught(mixture)
         with drawing():
             values, missing = self._begin(mixture.drawn(self.batch, generator), generator)
+            for name in self.uniform:
+                rows = missing[name]
+                values[name][rows] = start(self._space[name], int(rows.sum()), generator)
+                missing[name] = torch.zeros_like(rows)
             for name, rows in missing.items():
                 if name not in taught and (self._waits(name, mixture) or not self._net.knows(name)):
                     rows.zero_()  # it stays where it is
@@ -225,7 +250,7 @@ class Conditionals(NeuralModel):
             lesson = self._lesson(name, taught, values, last[name], generator)
             if lesson is not None:
                 # divided by all rows: rows that are left out count as the zero that they are on average
-                yield f"p({name})", -lesson.sum() / self.batch
+                yield _side(name), -lesson.sum() / self.batch
 
     def _begin(self, parts: list[Samples], generator: torch.Generator) -> tuple[Values, Values]:
         return self._net.begin([self._space.restrict(part) for part in parts], generator)
@@ -316,6 +341,11 @@ class Conditionals(NeuralModel):
     def tiny(cls) -> Self:
         """A few channels and sweeps."""
         return cls(channels=2, hidden=8, image_latents=3, batch=8, sweeps=2, sample_sweeps=4)
+
+
+def _side(name: str) -> str:
+    """What the side of a variable's conditional is called."""
+    return f"p({name})"
 
 
 def _observed(mixture: Mixture) -> set[str]:
