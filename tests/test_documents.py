@@ -32,6 +32,12 @@ def test_the_readmes_program_runs(tmp_path):
     assert "total variation" in done.stdout
 
 
+def test_the_command_line_is_also_a_module(tmp_path):
+    done = python("-m", "coplay", "run", "nothing.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nothing.toml does not exist" in done.stderr
+
+
 def test_the_component_table_is_current():
     done = python("docs/build.py", "--check")
     assert done.returncode == 0, done.stderr
