@@ -45,7 +45,6 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.variables": ["class", "image"],
         f"players.{PICTURES}.unobserved": [],
         f"players.{PICTURES}.model.given": {"class": ["image"], "image": ["class"]},
-        f"players.{PICTURES}.model.uniform": [],
     },
     "synthetic": {},
     "real": {f"players.{SHAPES}.model": {"name": "replay:Replay"}},

@@ -178,18 +178,6 @@ def test_the_last_draw_is_the_one_that_was_made_last():
             assert torch.equal(last[name], expected[name])
 
 
-def test_a_row_that_misses_one_variable_draws_it_once():
-    joint = torch.ones(4, 2, 2, dtype=torch.float64) / 16
-    model = exact(joint, ("row", "a", "b"))
-    full = some_samples(model._space, 4, 1)
-    full["row"] = torch.arange(4)
-    values, missing = model._begin([full[:2].select("row", "a"), full[2:].select("row")], stream(1))
-    drawn = []
-    model._net.of("b").watch = lambda given: drawn.extend(given["row"].tolist())
-    model._net.sweep(values, missing, 5, stream(2))
-    assert [drawn.count(row) for row in range(4)] == [1, 1, 5, 5]
-
-
 @pytest.mark.filterwarnings("ignore:conditionals. Gibbs sampling does not mix")  # b is a, and stays so
 @pytest.mark.parametrize(("uniform", "alike"), [([], 1.0), (["b"], 3 / 4)])
 def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
@@ -204,17 +192,6 @@ def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
     assert torch.allclose(of_b.diagonal(), torch.tensor(alike), atol=0.05)
     rows = model.complete(space.only(["a"]).samples(a=a), stream(2))
     assert abs((rows["b"] == a).double().mean() - alike) < 0.1, "outside learning it is drawn like any other"
-
-
-def test_a_conditional_learns_at_its_own_rate():
-    """Adam's first step is the rate itself, in every parameter that has a gradient."""
-    model = Conditionals(hidden=8, batch=20, learning_rate=0.01, rates={"a": 0.1})
-    model.setup(letters("ab"), 1)
-    before = {v: [p.detach().clone() for p in model._net.of(v).parameters()] for v in "ab"}
-    model.learn(Mixture((Part("own", draws(MARKOV, "abc", 50, 1).select("a", "b"), 1.0),)), 1, stream(1))
-    for name, rate in (("a", 0.001), ("b", 0.01)):
-        steps = [(p - old).abs().max() for p, old in zip(model._net.of(name).parameters(), before[name], strict=True)]
-        assert max(steps).item() == pytest.approx(rate, rel=1e-3)
 
 
 def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
@@ -572,7 +549,6 @@ SMALL = Space(
         (letters("ab"), {"given": {"ward": ["a"]}}, ["given", "'ward' is neither a variable", "nor a latent", "a, b"]),
         (letters("ab"), {"networks": {"ward": "vae"}}, ["networks", "'ward' is neither"]),
         (letters("ab"), {"latents": {"a": 2}}, ["latents", "'a' is a variable"]),
-        (letters("ab"), {"rates": {"ward": 0.5}}, ["rates", "'ward' is neither"]),
         (letters("ab"), {"uniform": ["ward"]}, ["uniform", "finite range", "got 'ward'", "a: categorical of 3"]),
         (Space({"x": Variable(kind="real"), "b": Variable(kind="binary")}), {"uniform": ["x"]}, ["uniform", "got 'x'"]),
         (letters("ab"), {"given": {"a": []}}, ["'a' sees nothing", "declare a latent"]),

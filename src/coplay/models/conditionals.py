@@ -39,7 +39,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Self
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr
+from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 
 from coplay.errors import ModelError
@@ -70,8 +70,6 @@ class Conditionals(NeuralModel):
         latents: Variables that nobody observes, by name, with their size in bits. They never travel.
         given: What a conditional sees, by target; by default all other variables.
         networks: A network other than the usual one, by target: ``"perceptron"``, ``"unet"`` or ``"vae"``.
-        rates: What the learning rate is multiplied by, by target; by default 1. Where a mask is never observed together with its
-            image, an image that learns slower than its mask keeps the two from running away with each other.
         uniform: Variables of finite range that a row without them is given uniformly while learning, as in (A6), and not drawn:
             they are independent of what such a row has, and Gibbs sampling cannot come to prefer some of their values.
         sweeps: Gibbs sweeps that complete a batch for a learning step.
@@ -108,7 +106,6 @@ class Conditionals(NeuralModel):
     latents: dict[str, PositiveInt] = Field(default_factory=dict)
     given: dict[str, list[str]] = Field(default_factory=dict)
     networks: dict[str, Network] = Field(default_factory=dict)
-    rates: dict[str, PositiveFloat] = Field(default_factory=dict)
     uniform: list[str] = Field(default_factory=list)
     sweeps: int = Field(default=10, ge=1)
     sample_sweeps: int = Field(default=100, ge=2)
@@ -145,12 +142,7 @@ class Conditionals(NeuralModel):
     def _checked_sees(self, variables: list[str]) -> dict[str, list[str]]:
         """Names that each conditional sees, by target."""
         known = ", ".join(variables)
-        settings: dict[str, Mapping[str, object]] = {
-            "given": self.given,
-            "networks": self.networks,
-            "rates": self.rates,
-        }
-        for setting, targets in settings.items():
+        for setting, targets in (("given", self.given), ("networks", self.networks)):
             unknown = [name for name in targets if name not in variables]
             if unknown:
                 raise ModelError(
@@ -175,11 +167,7 @@ class Conditionals(NeuralModel):
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """One side per conditional, called "p(v)" for variable v."""
-        return {_side(name): list(self._net.of(name).parameters()) for name in self._net.variables}
-
-    def pace(self, side: str) -> float:
-        """As the settings say."""
-        return next((rate for name, rate in self.rates.items() if _side(name) == side), 1.0)
+        return {f"p({name})": list(self._net.of(name).parameters()) for name in self._net.variables}
 
     # -------------------------------------------------------------------------------------------------- learning
 
@@ -250,7 +238,7 @@ class Conditionals(NeuralModel):
             lesson = self._lesson(name, taught, values, last[name], generator)
             if lesson is not None:
                 # divided by all rows: rows that are left out count as the zero that they are on average
-                yield _side(name), -lesson.sum() / self.batch
+                yield f"p({name})", -lesson.sum() / self.batch
 
     def _begin(self, parts: list[Samples], generator: torch.Generator) -> tuple[Values, Values]:
         return self._net.begin([self._space.restrict(part) for part in parts], generator)
@@ -341,11 +329,6 @@ class Conditionals(NeuralModel):
     def tiny(cls) -> Self:
         """A few channels and sweeps."""
         return cls(channels=2, hidden=8, image_latents=3, batch=8, sweeps=2, sample_sweeps=4)
-
-
-def _side(name: str) -> str:
-    """What the side of a variable's conditional is called."""
-    return f"p({name})"
 
 
 def _observed(mixture: Mixture) -> set[str]:

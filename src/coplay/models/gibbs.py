@@ -93,19 +93,12 @@ class Gibbs(nn.Module):
         """
         names = [name for name in self.variables if missing[name].any()]
         last = {name: torch.zeros_like(rows) for name, rows in missing.items()}
-        if not names:
-            return last
-        several = torch.stack([missing[name] for name in names]).sum(0) > 1
-        for left in reversed(range(sweeps)):
+        for _ in range(sweeps if len(names) > 1 else 1):  # given the rest, one draw of one variable is as good as many
             for k in torch.randperm(len(names), generator=generator).tolist():
                 drawn = names[k]
-                # given the rest, one draw of one variable is as good as many
-                rows = missing[drawn] & several if left else missing[drawn]
-                if not rows.any():
-                    continue
-                self.redraw(drawn, values, rows, generator)
+                self.redraw(drawn, values, missing[drawn], generator)
                 for name in names:
-                    last[name] = last[name] | rows if name == drawn else last[name] & ~rows
+                    last[name] = missing[name] if name == drawn else last[name] & ~missing[drawn]
         return last
 
     def redraw(self, name: str, values: Values, rows: Tensor, generator: torch.Generator) -> None:

@@ -117,10 +117,6 @@ class NeuralModel(LocalModel):
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """The parameters that each loss moves, by the side's name; every side has an optimiser of its own."""
 
-    def pace(self, side: str) -> float:
-        """What the learning rate is multiplied by for one side."""
-        return 1.0
-
     @abstractmethod
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step: side and loss in nats per sample, one after the other; each is descended before the next is asked for."""
@@ -170,7 +166,7 @@ class NeuralModel(LocalModel):
                 side, loss = next(losses, ("", None))
             if loss is None:
                 break
-            found.append((side, self._descend(self._optimisers[side], rate * self.pace(side), loss)))
+            found.append((side, self._descend(self._optimisers[side], rate, loss)))
         follow_mean(self._mean, self._net, self.average, self._step)
         return found
 
