@@ -324,12 +324,17 @@ def experiments() -> str:
 
 
 def four_sites_line(found: dict) -> tuple[str, str, str]:
-    each = [
-        f"{images} images per class: {cells['cooperative']['accuracy']['mean']:.3f}, "
-        f"{points(found['paired_differences'][images]['cooperative - symmetric'], 2)} over *symmetric*"
-        for images, cells in found["images_per_class"].items()
-        if "cooperative - symmetric" in found["paired_differences"].get(images, {})
-    ]
+    each = []
+    for images, cells in found["images_per_class"].items():
+        means = {method: cell["accuracy"]["mean"] for method, cell in cells.items()}
+        best = max(means, key=lambda method: means[method])
+        if "cooperative - symmetric" not in found["paired_differences"].get(images, {}):
+            continue
+        each.append(
+            f"{images} images per class: {means['cooperative']:.3f}, "
+            f"{points(found['paired_differences'][images]['cooperative - symmetric'], 2)} over *symmetric*"
+            + (f" (best: *{best}*, {means[best]:.3f})" if best != "cooperative" else "")
+        )
     return (
         "four unequal sites, Fashion-MNIST",
         "*cooperative* players classify best, with little data most",
