@@ -229,7 +229,7 @@ class Conditionals(NeuralModel):
             for name in self.uniform:
                 rows = missing[name]
                 values[name][rows] = start(self._space[name], int(rows.sum()), generator)
-                missing[name] = torch.zeros_like(rows)
+                rows.zero_()
             for name, rows in missing.items():
                 if name not in taught and (self._waits(name, mixture) or not self._net.knows(name)):
                     rows.zero_()  # it stays where it is
