@@ -524,6 +524,8 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     north = Player("north", pixels, data, ExponentialFamily(), 1)
     with pytest.raises(EngineError, match="1 processes with 3 CPUs each did not start within 1 s; 2 CPUs"):
         Ray(address=nodes.address, threads=3, start_seconds=1).seat([north], SampleExchange.tiny())
+    with pytest.raises(EngineError, match=r"1 processes with 1 CPUs and 0\.5 GPUs each did not start .* and 0 GPUs"):
+        Ray(address=nodes.address, gpus=0.5, start_seconds=1).seat([north], SampleExchange.tiny())
     game = SampleExchange(rounds=9, local_steps=1, samples_per_round=6000)
     engine = Ray(processes=2, address=nodes.address, restart=True)
     engine.seat([Player(name, pixels, data, ExponentialFamily(), 1) for name in ("north", "south")], game)

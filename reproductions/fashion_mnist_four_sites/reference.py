@@ -71,6 +71,7 @@ def play(name: str, folder: str, seed: int) -> None:
     """Play or resume one setting until it ends or is stopped."""
     keep_freed_memory()
     values = {"data.source.folder": folder, "seed": seed, "engine": {"name": "local", "threads": 1}}
+    values |= {f"players.{player}.model.device": "cpu" for player in four_sites.PLAYERS}
     sweep.played(place(name, seed), Config.from_file(CONFIGS[name], sweep.settings(values)))
 
 

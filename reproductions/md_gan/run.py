@@ -2,6 +2,7 @@
 
 python reproductions/md_gan/run.py --folder FOLDER                       # every method and seed; writes results/*.json
 python reproductions/md_gan/run.py --folder FOLDER --methods md_gan pooled --seeds 1
+python reproductions/md_gan/run.py --folder FOLDER --sets paper_length --device auto    # on a GPU, if there is one
 python reproductions/md_gan/run.py --folder FOLDER --collect             # plays nothing, writes what is finished
 
 Runs lie in runs/md_gan/; one that was cut off is resumed. What a finished run gave is kept in results/runs/, and such a run is
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", help="only these methods of a set")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--threads", type=int, default=1, help="of torch; figures were made with 1")
+    parser.add_argument("--device", default="cpu", help="where networks compute; figures were made with cpu")
     parser.add_argument("--collect", action="store_true", help="play nothing, collect what is finished")
     given = parser.parse_args()
     keep_freed_memory()
@@ -91,7 +93,7 @@ def main() -> None:
         if not given.collect:
             for seed in seeds:
                 for method, settings in methods.items():
-                    play(name, method, settings, seed, folder, given.threads)
+                    play(name, method, {"model.device": given.device, **settings}, seed, folder, given.threads)
         collect(name)
 
 

@@ -100,6 +100,8 @@ class Ray(Engine):
     Args:
         processes: How many; players are dealt out in order, in groups of about equal size, the game's own seats last.
         threads: Threads that torch and scikit-learn use in each.
+        gpus: GPUs that each process reserves on its node, for models whose ``device`` is one; 0.5 lets two processes share one.
+            With 0 it sees whatever its node has, and nothing is reserved.
         address: ``"host:port"`` of an existing cluster to which this machine belongs; without one a local cluster is started
             that listens on this machine only.
         deadline: Seconds that a process has to answer a request in play; none without. Measuring and checkpoints wait for
@@ -113,11 +115,12 @@ class Ray(Engine):
 
     Example:
         >>> Ray(processes=2, deadline=10)
-        Ray(processes=2, threads=1, address=None, deadline=10.0, on_late='drop', restart=False, keep_memory=True, ...)
+        Ray(processes=2, threads=1, gpus=0, address=None, deadline=10.0, on_late='drop', restart=False, ...)
     """
 
     processes: int = Field(default=2, ge=1)
     threads: int = Field(default=1, ge=1)
+    gpus: float = Field(default=0, ge=0)
     address: str | None = None
     deadline: float | None = Field(default=None, gt=0)
     on_late: Literal["drop", "fail"] = "drop"
@@ -163,11 +166,14 @@ class Ray(Engine):
             self._actors = [actor for actor, _ in started]
             ray.get([ready for _, ready in started], timeout=self.start_seconds)
         except ray.exceptions.GetTimeoutError as error:
-            free = ray.available_resources().get("CPU", 0)
+            free = ray.available_resources()
             self._end()
+            needs, left = f"{self.threads} CPUs", f"{free.get('CPU', 0):g} CPUs"
+            if self.gpus:
+                needs, left = f"{needs} and {self.gpus:g} GPUs", f"{left} and {free.get('GPU', 0):g} GPUs"
             raise EngineError(
-                f"{len(groups)} processes with {self.threads} CPUs each did not start within {self.start_seconds:g} s; "
-                f"{free:g} CPUs of the cluster are free now. Take fewer processes, or set engine.start_seconds higher"
+                f"{len(groups)} processes with {needs} each did not start within {self.start_seconds:g} s; "
+                f"{left} of the cluster are free now. Take fewer processes, or set engine.start_seconds higher"
             ) from error
         except Exception as error:
             self._end()
@@ -211,9 +217,11 @@ class Ray(Engine):
         environment = {
             "PYTHONPATH": os.pathsep.join(place for place in sys.path if place),  # a model may lie beside the config
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads)),
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # who reserves no GPU still sees them
         }
         place = {"num_cpus": self.threads, "scheduling_strategy": "SPREAD"} if self.address else {"num_cpus": 0}
-        return {"runtime_env": {"env_vars": environment}, "max_restarts": 0, "max_task_retries": 0, **place}
+        gpus = {"num_gpus": self.gpus} if self.gpus else {}
+        return {"runtime_env": {"env_vars": environment}, "max_restarts": 0, "max_task_retries": 0, **place, **gpus}
 
     def _rested(self, ray: Any) -> Any:
         """A process of the game before, which has nothing to load any more; None if there is none."""

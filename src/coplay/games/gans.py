@@ -132,8 +132,9 @@ def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:
         twins.append(twin)
     b, generator = model.batch, stream(0, "trial")
     low, high = model.wire[next(n for n in model.wire if model.wire[n].kind == "real")].range
-    x = low + (high - low) * torch.rand(workers, b, *model.shape, generator=generator)
-    c = torch.randint(model.classes, (workers, b), generator=generator) if model.classes else None
+    place = twins[0].place
+    x = (low + (high - low) * torch.rand(workers, b, *model.shape, generator=generator)).to(place)
+    c = torch.randint(model.classes, (workers, b), generator=generator).to(place) if model.classes else None
     each = [None] * workers if c is None else list(c)
 
     def loop() -> None:
@@ -144,7 +145,7 @@ def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:
     def together() -> None:
         stack = Stack.of(twins)
         stack.learn_to_judge(torch.cat([x, x], 1), c, c)
-        stack.feedback(x, c)
+        stack.feedback(x, c)[1].cpu()  # waits for a device that computes on its own
 
     found = {}
     for name, step in (("loop_seconds", loop), ("stacked_seconds", together)):

@@ -170,4 +170,4 @@ def slopes_by_batch(
 
 def feedback_part(found: Tensor) -> Samples:
     """Feedback as a part of a message: one number per entry of the batch."""
-    return TensorDict({_FEEDBACK: found}, batch_size=[len(found)])
+    return TensorDict({_FEEDBACK: found.cpu()}, batch_size=[len(found)])

@@ -29,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from coplay.components import imported
 from coplay.errors import ModelError
+from coplay.models import devices
 from coplay.models.base import LocalModel, Mixture
 from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, by_sample, parted
 from coplay.models.neural import FLOPS, beside_parameter, follow_mean, standing_in
@@ -71,6 +72,8 @@ class Acgan(LocalModel):
         momentum: Adam's β1.
         average: Decay per step of the running mean of the generator's parameters that samples are drawn from; 0 draws from
             the last. It costs memory where the generator learns, and changes nothing in learning.
+        device: Where the networks compute: ``"cpu"``, ``"cuda"`` or another name of torch's, ``"auto"`` for the accelerator, if
+            the machine has one. Only on the CPU does a run repeat to the last bit.
 
     Example:
         >>> space = Space({"image": Variable(kind="real", shape=(4, 4), low=0, high=1),
@@ -96,10 +99,12 @@ class Acgan(LocalModel):
     learning_rate: float = Field(default=2e-4, gt=0)
     momentum: float = Field(default=0.5, ge=0, lt=1)
     average: float = Field(default=0.999, ge=0, lt=1)
+    device: str = "cpu"
 
     _space: Space = PrivateAttr()
     _wire: Space = PrivateAttr()
     _seed: int = PrivateAttr(default=0)
+    _place: torch.device = PrivateAttr(default=torch.device("cpu"))
     _dtype: torch.dtype = PrivateAttr(default=torch.float32)
     _image: str = PrivateAttr(default="")
     _class: str | None = PrivateAttr(default=None)
@@ -115,7 +120,7 @@ class Acgan(LocalModel):
 
     def setup(self, space: Space, seed: int) -> None:
         """Note the variables; a half is built when it is first used."""
-        self._space, self._seed = space, seed
+        self._space, self._seed, self._place = space, seed, devices.found(self.device)
         self._image, self._class = _image_and_class(space)
         low, high = space[self._image].range
         image = Variable(kind="real", shape=self.shape, low=low, high=high)
@@ -129,6 +134,11 @@ class Acgan(LocalModel):
     def flops(self) -> dict[str, float]:
         """Floating-point operations of a step of each kind that was counted; filled by who counts."""
         return self._flops
+
+    @property
+    def place(self) -> torch.device:
+        """Where the networks are."""
+        return self._place
 
     @property
     def stack(self) -> Any:
@@ -183,7 +193,7 @@ class Acgan(LocalModel):
         """The generator or the discriminator, built at first use."""
         if name not in self._halves:
             with isolated_seed(derive(self._seed, name)):
-                net = self._halves[name] = self._build(name)
+                net = self._halves[name] = self._build(name).to(self._place)
             self._optimisers[name] = torch.optim.Adam(
                 net.parameters(), lr=self.learning_rate, betas=(self.momentum, 0.999), fused=True
             )
@@ -227,17 +237,17 @@ class Acgan(LocalModel):
     # ------------------------------------------------------------------------------------ one step of either side
 
     def pixels(self, samples: Samples) -> Tensor:
-        """Images of shape (n, *shape) in the variable's range, of the type that the networks compute in."""
-        return samples[self._image].to(self._dtype)
+        """Images of shape (n, *shape) in the variable's range, of the type that the networks compute in, and where they do."""
+        return samples[self._image].to(self._place, self._dtype)
 
     def labels(self, samples: Samples) -> Tensor | None:
-        """Classes of shape (n,); None without."""
-        return samples[self._class] if self._class else None
+        """Classes of shape (n,), where the networks are; None without."""
+        return samples[self._class].to(self._place) if self._class else None
 
     def bundle(self, images: Tensor, classes: Tensor | None) -> Samples:
-        """A sample set of images and classes."""
+        """A sample set of images and classes, on the CPU as whatever leaves a model."""
         values = {self._image: images} | ({self._class: classes} if self._class and classes is not None else {})
-        return TensorDict({name: values[name] for name in self._space}, batch_size=[len(images)])
+        return TensorDict({name: values[name].cpu() for name in self._space}, batch_size=[len(images)])
 
     def generate(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Images in the variable's range, with their graph, and the classes they were asked to have.
@@ -263,19 +273,22 @@ class Acgan(LocalModel):
         classes = None
         if self._class:
             shares = self._seen if self._seen.sum() > 0 else torch.ones_like(self._seen)
-            classes = torch.multinomial(shares, n, replacement=True, generator=generator)
-        return torch.randn(n, self.latent, generator=generator), classes
+            classes = devices.classes(shares, n, generator).to(self._place)
+        return torch.randn(n, self.latent, generator=generator).to(self._place), classes
 
     def _imagined(self, noise: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
         images: Tensor = self.half("generator")(noise, classes)
-        low, high = (torch.tensor(end, dtype=images.dtype) for end in self._space[self._image].range)
+        low, high = (
+            torch.full((), end, dtype=images.dtype, device=images.device) for end in self._space[self._image].range
+        )
         return torch.lerp(low, high, (images + 1) * 0.5), classes  # lerp ends at the limits to the last bit
 
     def centred(self, images: Tensor) -> Tensor:
         """From the variable's range to the networks' [-1, 1]."""
         low, high = self._space[self._image].range
         scale = 2 / (high - low)
-        return torch.add(torch.tensor(-1 - low * scale, dtype=images.dtype), images, alpha=scale)
+        shift = torch.full((), -1 - low * scale, dtype=images.dtype, device=images.device)
+        return torch.add(shift, images, alpha=scale)
 
     def judge(self, images: Tensor) -> Tensor:
         """The discriminator's logits, shape (n, 1 + C)."""
@@ -331,7 +344,7 @@ class Acgan(LocalModel):
         """One step of the generator along given derivatives of its loss by its images."""
         optimiser = self.optimiser("generator")
         optimiser.zero_grad()
-        torch.autograd.backward(list(images), list(slopes))
+        torch.autograd.backward(list(images), [slope.to(self._place) for slope in slopes])
         optimiser.step()
         self._step += 1
         if self.average:
@@ -354,7 +367,7 @@ class Acgan(LocalModel):
             batch = self._space.restrict(mixture.batch(self.batch, generator))
             real, classes = self.pixels(batch), self.labels(batch)
             if classes is not None:
-                self._seen += torch.bincount(classes, minlength=self.classes)
+                self._seen += torch.bincount(classes.cpu(), minlength=self.classes)
             with torch.no_grad():
                 fake, asked = self.generate(self.batch, generator)
             loss += self.learn_to_judge(real, classes, fake, asked) / self.discriminator_steps
@@ -374,7 +387,7 @@ class Acgan(LocalModel):
         v = self._space[self._image]
         images = images.clamp(*v.range)
         if v.kind == "binary":
-            images = torch.rand(images.shape, generator=generator) < images
+            images = devices.uniform(images, generator) < images
         return self.bundle(images.to(v.dtypes[0]), torch.cat([c for _, c in parts]) if self._class else None)  # type: ignore[misc]
 
     @contextmanager
@@ -406,7 +419,7 @@ class Acgan(LocalModel):
             net = self.half(half)
             named = dict(net.named_parameters()) | (dict(net.named_buffers()) if buffers else {})
             values |= {
-                f"{half}:{name}": tensor.detach().clone(memory_format=torch.contiguous_format)[None]
+                f"{half}:{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)[None]
                 for name, tensor in named.items()
             }
             if moments:
@@ -464,7 +477,7 @@ class Acgan(LocalModel):
         """Adam's state of one half by ``half|parameter|moment``; empty before the first step."""
         state = self.optimiser(half).state
         return {
-            f"{half}|{name}|{moment}": state[p][moment].detach().clone(memory_format=torch.contiguous_format)
+            f"{half}|{name}|{moment}": state[p][moment].detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, p in self.half(half).named_parameters()
             for moment in _MOMENTS
             if p in state
@@ -481,10 +494,10 @@ class Acgan(LocalModel):
         """Weights, optimisers, the generator's running mean, the counters; of the halves that were ever used."""
         state = {"step": torch.tensor(self._step), "seen": self._seen.clone()}
         for half, net in self._halves.items():
-            state |= {f"{half}/{name}": tensor.detach().clone() for name, tensor in net.state_dict().items()}
+            state |= {f"{half}/{name}": tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
             state |= self._moments(half)  # type: ignore[arg-type]
         state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
-        return state | {f"mean/{i:03d}": tensor.clone() for i, tensor in enumerate(self._mean)}
+        return state | {f"mean/{i:03d}": tensor.cpu().clone() for i, tensor in enumerate(self._mean)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take a state back."""
@@ -495,7 +508,7 @@ class Acgan(LocalModel):
                 self._set_moments(half, {k: v for k, v in state.items() if k.startswith(half + "|")})
         self._step, self._seen = int(state["step"]), state["seen"].clone()
         count = sum(name.startswith("mean/") for name in state)
-        self._mean = [state[f"mean/{i:03d}"].clone() for i in range(count)]
+        self._mean = [state[f"mean/{i:03d}"].to(self._place, copy=True) for i in range(count)]
         self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
 
     @classmethod

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from coplay.models import devices
 from coplay.space import Samples, Variable
 
 
 def draw_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Independent bits with probability σ(logits), as float32 of 0 and 1."""
-    return (torch.rand(logits.shape, generator=generator) < torch.sigmoid(logits.float())).float()
+    return (devices.uniform(logits, generator) < torch.sigmoid(logits.float())).float()
 
 
 def draw_latents(logits: Tensor, chain: Tensor | None, generator: torch.Generator) -> Tensor:
@@ -33,11 +34,11 @@ def draw_latents(logits: Tensor, chain: Tensor | None, generator: torch.Generato
     """
     if chain is None:
         return draw_bits(logits, generator)
-    uniform, weights = torch.rand(logits.shape, generator=generator), chain.float().tril(-1).T.contiguous()
+    drawn, weights = devices.uniform(logits, generator), chain.float().tril(-1).T.contiguous()
     logits = logits.float().clone()
     bits = torch.empty_like(logits)
     for k in range(logits.shape[1]):
-        bits[:, k] = (uniform[:, k] < torch.sigmoid(logits[:, k])).float()
+        bits[:, k] = (drawn[:, k] < torch.sigmoid(logits[:, k])).float()
         logits.addr_(bits[:, k], weights[k])  # what bit k says about the bits after it
     return bits
 

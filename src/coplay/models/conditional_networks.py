@@ -33,6 +33,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from coplay.errors import ModelError
+from coplay.models import devices
 from coplay.models.bits import bound, draw_bits, log_bits
 from coplay.models.conv_hvae import Convolutions
 from coplay.space import Variable
@@ -79,9 +80,9 @@ def start(v: Variable, n: int, generator: torch.Generator) -> Tensor:
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def drawing(device: torch.device) -> Iterator[None]:
     """No gradients, and full precision: autocast would keep casts of weights that have no gradient for what follows."""
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         yield
 
 
@@ -165,7 +166,7 @@ class _Classes(_Law):
     def draw(self, told: Tensor, generator: torch.Generator) -> Tensor:
         """Shape (n, *shape)."""
         probabilities = self.log_probabilities(told).exp().flatten(0, 1)
-        return torch.multinomial(probabilities, 1, generator=generator).reshape(-1, *self.shape)
+        return devices.classes(probabilities, 1, generator).reshape(-1, *self.shape)
 
     def likeliest(self, told: Tensor) -> Tensor:
         """Shape (n, *shape)."""
@@ -189,7 +190,7 @@ class _Gaussian(_Law):
 
     def draw(self, told: Tensor, generator: torch.Generator) -> Tensor:
         """Shape (n, *shape)."""
-        return self._in_range(told.float() + self.log_deviation.exp() * torch.randn(told.shape, generator=generator))
+        return self._in_range(told.float() + self.log_deviation.exp() * devices.normal(told, generator))
 
     def likeliest(self, told: Tensor) -> Tensor:
         """Shape (n, *shape)."""
@@ -440,7 +441,7 @@ def _gaussians(told: Tensor) -> Normal:
 
 def _drawn(law: Normal, generator: torch.Generator) -> Tensor:
     """One draw of each as a function of mean and deviation, which gradients pass."""
-    return law.mean + law.stddev * torch.randn(law.mean.shape, generator=generator)
+    return law.mean + law.stddev * devices.normal(law.mean, generator)
 
 
 def conditional(

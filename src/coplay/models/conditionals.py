@@ -43,6 +43,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 
 from coplay.errors import ModelError
+from coplay.models import devices
 from coplay.models.base import Mixture
 from coplay.models.conditional_networks import Draw, Independent, Network, Sizes, conditional, drawing, start
 from coplay.models.gibbs import Gibbs, Values
@@ -224,11 +225,11 @@ class Conditionals(NeuralModel):
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step; the module's head says on which rows each conditional learns."""
         taught = self._taught(mixture)
-        with drawing():
-            values, missing = self._begin(mixture.drawn(self.batch, generator), generator)
+        with drawing(self._place):
+            values, missing = self._begin(self.drawn(mixture, generator), generator)
             for name in self.uniform:
                 rows = missing[name]
-                values[name][rows] = start(self._space[name], int(rows.sum()), generator)
+                values[name][rows] = start(self._space[name], int(rows.sum()), generator).to(self._place)
                 rows.zero_()
             for name, rows in missing.items():
                 if name not in taught and (self._waits(name, mixture) or not self._net.knows(name)):
@@ -259,17 +260,17 @@ class Conditionals(NeuralModel):
         """The chain of some rows goes on by one draw of a variable that sees the latent; the given values stay."""
         reader = readers[int(torch.randint(len(readers), (1,), generator=generator))]
         changed = {**values, reader: values[reader].clone()}
-        with drawing():
+        with drawing(self._place):
             self._net.redraw(reader, changed, rows, generator)
         return changed
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−Σ_v log p(v | rest) over what is observed, latents drawn; by the parameters that samples are drawn from."""
         net = self._net
-        with self.averaged(), drawing():
+        with self.averaged(), drawing(self._place):
             values = self._settled(samples, self.sweeps, generator)
             found = [net.of(v).log_prob(values[v], net.given(v, values), generator) for v in self._space]
-        return -torch.stack([part.double() for part in found]).sum(0)
+        return -torch.stack([part.cpu().double() for part in found]).sum(0)
 
     # --------------------------------------------------------------------------------------------------- drawing
 
@@ -281,12 +282,12 @@ class Conditionals(NeuralModel):
 
     def _autocorrelation(self, generator: torch.Generator) -> float:
         """Largest correlation, over variables, of chains halfway through ``sample_sweeps`` with themselves at the end."""
-        with self.averaged(), drawing():
+        with self.averaged(), drawing(self._place):
             values, missing = self._net.begin([_nothing(_CHAINS)], generator)
             self._net.sweep(values, missing, self.sample_sweeps // 2, generator)
-            before = {name: column.clone() for name, column in values.items()}
+            before = {name: column.cpu().clone() for name, column in values.items()}
             self._net.sweep(values, missing, self.sample_sweeps // 2, generator)
-        return max(_correlation(v, before[name], values[name]) for name, v in self._net.variables.items())
+        return max(_correlation(v, before[name], values[name].cpu()) for name, v in self._net.variables.items())
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw from the law that Gibbs sampling settles in, by the running mean of the parameters."""
@@ -294,9 +295,9 @@ class Conditionals(NeuralModel):
 
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
         """Draw what is missing given what is there, by Gibbs sampling with the running mean of the parameters."""
-        with self.averaged(), drawing():
+        with self.averaged(), drawing(self._place):
             drawn = [self._settled(part, self.sample_sweeps, generator) for part in partial.split(_ROWS)]
-        return self._space.samples(**{name: torch.cat([part[name] for part in drawn]) for name in self._space})
+        return self._space.samples(**{name: torch.cat([part[name] for part in drawn]).cpu() for name in self._space})
 
     def classify(self, samples: Samples) -> Tensor:
         """p(class | what is given), shape (n, C); the variable is called ``"class"``, and what is given of it is ignored.
@@ -310,11 +311,11 @@ class Conditionals(NeuralModel):
         if not isinstance(found, Independent) or not self._space[LABEL].classes or self._space[LABEL].shape:
             raise ModelError(f"conditionals can only tell a categorical number called '{LABEL}'; got {self._space}")
         generator = stream(self._seed, "classify")
-        given = samples.exclude(LABEL)
-        with self.averaged(), drawing():
+        given = devices.moved(samples.exclude(LABEL), self._place)
+        with self.averaged(), drawing(self._place):
             if all(name in given.keys() for name in self._net.sees[LABEL]):
-                return torch.cat([found.probabilities(tensors(part)) for part in given.split(_ROWS)])
-            return torch.cat([self._swept_classes(found, part, generator) for part in given.split(_ROWS)])
+                return torch.cat([found.probabilities(tensors(part)) for part in given.split(_ROWS)]).cpu()
+            return torch.cat([self._swept_classes(found, part, generator) for part in given.split(_ROWS)]).cpu()
 
     def _swept_classes(self, classifier: Independent, given: Samples, generator: torch.Generator) -> Tensor:
         """(A6): the running average over sweeps, divided by the sum of its weights."""

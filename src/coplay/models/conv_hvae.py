@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.errors import ModelError
+from coplay.models import devices
 from coplay.models.base import Mixture
 from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
 from coplay.models.neural import LatentModel
@@ -94,7 +95,7 @@ class ConvHvae(LatentModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
-        parts = mixture.drawn(self.batch, generator)
+        parts = self.drawn(mixture, generator)
         x, c = self._tensors(join([self._space.restrict(part) for part in parts]))
         z0, z1 = carried(parts, *self._net.encode(x, c, generator))
         yield "decoder", -self._net.log_joint(z0, z1, x, c).mean()
@@ -108,14 +109,14 @@ class ConvHvae(LatentModel):
     def sample_given(self, classes: Tensor | None, n: int, generator: torch.Generator) -> Samples:
         """Draw images of given classes, shape (n,); None where there are no classes."""
         with self.averaged(), torch.no_grad(), self.autocast():
-            c = self._net.one_hot(classes) if classes is not None else None
+            c = self._net.one_hot(classes.to(self._place)) if classes is not None else None
             parts = [self._drawn(part, c, start, generator) for start, part in _slices(n, 1000)]
         z0, z1, images = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         values = {self._image: images}
         if self._class and classes is not None:
             values[self._class] = classes
         latents = {"z0": z0.byte(), "z1": z1.byte()} if self.send_latents else {}
-        return self._space.samples(**{name: values[name] for name in self._space}, **latents)
+        return devices.moved(self._space.samples(**{name: values[name] for name in self._space}, **latents))
 
     def latent_variables(self) -> Mapping[str, Variable]:
         """z0 and z1, if they travel."""
@@ -125,7 +126,7 @@ class ConvHvae(LatentModel):
         if not self._class:
             return None
         with self.averaged(), torch.no_grad():
-            return torch.multinomial(self._net.decoder.c_logits.softmax(0), n, replacement=True, generator=generator)
+            return devices.classes(self._net.decoder.c_logits.softmax(0), n, generator)
 
     def _drawn(self, n: int, c: Tensor | None, start: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         part = None if c is None else c[start : start + n]
@@ -135,13 +136,13 @@ class ConvHvae(LatentModel):
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n). With a class, p(x, c, z) and q(z|x, c)."""
-        x, c = self._tensors(samples)
+        x, c = self._tensors(devices.moved(samples, self._place))
         found = []
         with self.averaged(), torch.no_grad():
             for _ in range(draws):
                 z0, z1 = self._net.encode(x, c, generator)
                 found.append(self._net.log_joint(z0, z1, x, c) - self._net.log_encoder(z0, z1, x, c))
-        return torch.stack(found)
+        return torch.stack(found).cpu()
 
     def _tensors(self, samples: Samples) -> tuple[Tensor, Tensor | None]:
         """Images of shape (n, channels, H, W) and classes one-hot."""
@@ -314,13 +315,13 @@ class _Conditionals(nn.Module):
         """(z0, z1, x, c) ~ p; with c given, the rest given it."""
         d = self.decoder
         if c is None and self.classes:
-            c = self.one_hot(torch.multinomial(d.c_logits.softmax(0), n, replacement=True, generator=generator))
+            c = self.one_hot(devices.classes(d.c_logits.softmax(0), n, generator))
         z0 = draw_latents(d.z0_logits(c, n), d.z0_chain if self.chained else None, generator)
         z1 = draw_latents(d.z1_logits(z0, c), d.z1_chain if self.chained else None, generator)
         x = d.x_mean(z0, z1, c).float()
         if self.binary:
             return z0, z1, (x > 0).float() if mean else draw_bits(x, generator), c
-        noise = 0.0 if mean else d.log_deviation.exp() * torch.randn(x.shape, generator=generator)
+        noise = 0.0 if mean else d.log_deviation.exp() * devices.normal(x, generator)
         return z0, z1, x + noise, c
 
     def log_joint(self, z0: Tensor, z1: Tensor, x: Tensor, c: Tensor | None) -> Tensor:

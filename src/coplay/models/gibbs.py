@@ -49,7 +49,7 @@ class Gibbs(nn.Module):
 
     def observe(self, names: Collection[str]) -> None:
         """From now on these are known, and what was stays so."""
-        self.known |= torch.tensor([name in names for name in self.variables])
+        self.known |= torch.tensor([name in names for name in self.variables]).to(self.known.device)
 
     def knows(self, name: str) -> bool:
         """Whether this one is known."""
@@ -78,7 +78,7 @@ class Gibbs(nn.Module):
             there = [name in part.keys() for part in parts]
             seen = [part[name] for part, has in zip(parts, there, strict=True) if has]
             columns = [
-                part[name] if has else _starts(v, seen, len(part), generator)
+                (part[name] if has else _starts(v, seen, len(part), generator)).to(self.known.device)
                 for part, has in zip(parts, there, strict=True)
             ]
             values[name] = torch.cat(columns).to(v.dtypes[0])  # what is drawn is of the usual type

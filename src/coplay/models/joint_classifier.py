@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.errors import ModelError
+from coplay.models import devices
 from coplay.models.base import Mixture, Part
 from coplay.models.bits import carried
 from coplay.models.conv_hvae import ConvHvae, Convolutions, Stack
@@ -83,7 +84,7 @@ class JointClassifier(ConvHvae):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of each side; the module's head says what teaches whom."""
-        parts = mixture.drawn(self.batch, generator)
+        parts = self.drawn(mixture, generator)
         seen = [part for part in parts if self._image in part.keys()]
         labels_alone = [part for part in parts if self._image not in part.keys()]
         labelled = [part for part in parts if self._label in part.keys()]
@@ -138,10 +139,10 @@ class JointClassifier(ConvHvae):
             return self._space.restrict(part)
         n = len(part)
         # without autocast: it would keep casts of weights that have no gradient for the losses that follow
-        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        with torch.no_grad(), torch.autocast(self._place.type, enabled=False):
             if self._image in part.keys():
                 logits = self._net.classifier(self._pixels(part)).float()
-                drawn = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+                drawn = devices.classes(logits.softmax(1), 1, generator)[:, 0]
                 return self._space.samples(**{self._image: part[self._image], self._label: drawn})
             c = part[self._label]
             _, _, images = self._drawn(n, self._net.one_hot(c), 0, generator)
@@ -150,7 +151,7 @@ class JointClassifier(ConvHvae):
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
         """Draw what is missing: the class from p(c|x), the image from p(x|c); from the running mean of the parameters."""
         with self.averaged():
-            return self._completed(partial, generator)
+            return devices.moved(self._completed(devices.moved(partial, self._place), generator))
 
     def classify(self, samples: Samples) -> Tensor:
         """p(c|x) for each image, shape (n, C)."""
@@ -159,7 +160,8 @@ class JointClassifier(ConvHvae):
 
     def _probabilities(self, classifier: nn.Module, samples: Samples) -> Tensor:
         with torch.no_grad():
-            return torch.cat([classifier(part) for part in self._pixels(samples).split(1000)]).softmax(1)
+            pixels = self._pixels(samples).split(1000)
+            return torch.cat([classifier(part.to(self._place)) for part in pixels]).softmax(1).cpu()
 
     # ------------------------------------------------------------------------------------ a classifier that travels
 
@@ -171,7 +173,7 @@ class JointClassifier(ConvHvae):
         """
         with self.averaged():  # contiguous, whatever the layout: so they are after a message or a checkpoint
             state = {
-                name: tensor.detach().clone(memory_format=torch.contiguous_format)[None]
+                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)[None]
                 for name, tensor in self._net.classifier.state_dict().items()
             }
         for name, tensor in state.items():
@@ -202,7 +204,7 @@ class JointClassifier(ConvHvae):
         for name, tensor in state.items():
             if tensor.dtype != torch.float32 or not finite(tensor):
                 raise ModelError(f"classifier, {name}, from {origin}: expected finite float32, got {tensor.dtype}")
-        return self._probabilities(other, samples)
+        return self._probabilities(other.to(self._place), samples)
 
     @contextmanager
     def taught(self, targets: Tensor) -> Iterator[None]:

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from coplay.models import devices
 from coplay.models.base import LocalModel, Mixture, Part
 from coplay.models.bits import bound
 from coplay.space import Samples, Space, pick
@@ -45,7 +46,9 @@ def beside_parameter(p: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tenso
         p: The parameter.
         values: Its moments and step, of any layout, as they come from a file; they are copied.
     """
-    return {k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v.clone() for k, v in values.items()}
+    return {
+        k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v.to(p.device, copy=True) for k, v in values.items()
+    }
 
 
 @contextmanager
@@ -81,6 +84,8 @@ class NeuralModel(LocalModel):
         patience: Turns without a better validation loss after which the model learns no more and goes back to its best. It
             begins anew when the sources or their weights change.
         fused: Whether Adam updates all parameters in one pass; off only to measure what it saves.
+        device: Where the network computes: ``"cpu"``, ``"cuda"`` or another name of torch's, ``"auto"`` for the accelerator, if
+            the machine has one. Only on the CPU does a run repeat to the last bit.
     """
 
     batch: int = Field(default=100, ge=2)
@@ -92,9 +97,11 @@ class NeuralModel(LocalModel):
     validation: float = Field(default=0.0, ge=0, le=0.5)
     patience: int = Field(default=5, ge=1)
     fused: bool = True
+    device: str = "cpu"
 
     _space: Space = PrivateAttr()
     _seed: int = PrivateAttr(default=0)
+    _place: torch.device = PrivateAttr(default=torch.device("cpu"))
     _net: nn.Module = PrivateAttr()
     _optimisers: dict[str, torch.optim.Adam] = PrivateAttr(default_factory=dict)
     _mean: list[Tensor] = PrivateAttr(default_factory=list)
@@ -117,15 +124,19 @@ class NeuralModel(LocalModel):
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """The parameters that each loss moves, by the side's name; every side has an optimiser of its own."""
 
+    def drawn(self, mixture: Mixture, generator: torch.Generator) -> list[Samples]:
+        """One batch, a set per source drawn from, where the network is."""
+        return [devices.moved(part, self._place) for part in mixture.drawn(self.batch, generator)]
+
     @abstractmethod
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step: side and loss in nats per sample, one after the other; each is descended before the next is asked for."""
 
     def setup(self, space: Space, seed: int) -> None:
         """Build the network and its optimisers."""
-        self._space, self._seed = space, seed
+        self._space, self._seed, self._place = space, seed, devices.found(self.device)
         with isolated_seed(seed):
-            self._net = self.build(space)
+            self._net = self.build(space).to(self._place)
         self._optimisers = {
             side: torch.optim.Adam(parameters, lr=self.learning_rate, fused=self.fused)
             for side, parameters in self.sides().items()
@@ -172,7 +183,7 @@ class NeuralModel(LocalModel):
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision that the settings ask for."""
-        return torch.autocast("cpu", torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+        return torch.autocast(self._place.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
 
     def _descend(self, optimiser: torch.optim.Adam, rate: float, loss: Tensor) -> float:
         for group in optimiser.param_groups:
@@ -254,12 +265,12 @@ class NeuralModel(LocalModel):
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Weights, their running mean, the best ones, every optimiser, the counters."""
-        state = {f"net/{name}": tensor for name, tensor in self._net.state_dict().items()}
-        state |= {f"mean/{i:03d}": tensor for i, tensor in enumerate(self._mean)}
-        state |= {f"best/{i:03d}": tensor for i, tensor in enumerate(self._best)}
+        state = {f"net/{name}": tensor.cpu() for name, tensor in self._net.state_dict().items()}
+        state |= {f"mean/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._mean)}
+        state |= {f"best/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._best)}
         for side, optimiser in self._optimisers.items():
             for i, values in optimiser.state_dict()["state"].items():
-                state |= {f"{side}/{i}/{key}": value for key, value in values.items()}
+                state |= {f"{side}/{i}/{key}": value.cpu() for key, value in values.items()}
         state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
         if self.validation:
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
@@ -271,7 +282,10 @@ class NeuralModel(LocalModel):
         """Take a state back."""
         self._net.load_state_dict({k.removeprefix("net/"): v for k, v in state.items() if k.startswith("net/")})
         self._mean, self._best = (
-            [state[f"{kind}/{i:03d}"].clone() for i in range(sum(name.startswith(f"{kind}/") for name in state))]
+            [
+                state[f"{kind}/{i:03d}"].to(self._place, copy=True)
+                for i in range(sum(name.startswith(f"{kind}/") for name in state))
+            ]
             for kind in ("mean", "best")
         )
         self._step = int(state["step"])

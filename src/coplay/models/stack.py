@@ -174,7 +174,7 @@ def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> lis
     each = flops[0] / len(models)
     return [
         (slope, {"discriminator_loss": d, "generator_loss": g, FLOPS: each})
-        for slope, d, g in zip(found, losses.tolist(), own.tolist(), strict=True)
+        for slope, d, g in zip(found, losses.cpu().tolist(), own.cpu().tolist(), strict=True)
     ]
 
 

@@ -24,6 +24,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 
 from coplay.errors import ModelError
+from coplay.models import devices
 from coplay.models.base import Mixture
 from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
 from coplay.models.neural import LatentModel
@@ -78,7 +79,7 @@ class SymmetricHvae(LatentModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
-        parts = mixture.drawn(self.batch, generator)
+        parts = self.drawn(mixture, generator)
         x = torch.cat([self._space.flatten(part) for part in parts])
         z0, z1 = carried(parts, *self._net.encode(x, generator))
         yield "decoder", self._net.decoder_loss(z0, z1, x)
@@ -89,7 +90,7 @@ class SymmetricHvae(LatentModel):
         with self.averaged(), torch.no_grad():
             z0, z1, x = self._net.draw(n, generator)
         drawn = self._space.unflatten(x)
-        return drawn.update({"z0": z0.byte(), "z1": z1.byte()}) if self.send_latents else drawn
+        return devices.moved(drawn.update({"z0": z0.byte(), "z1": z1.byte()}) if self.send_latents else drawn)
 
     def latent_variables(self) -> Mapping[str, Variable]:
         """z0 and z1, if they travel."""
@@ -97,11 +98,11 @@ class SymmetricHvae(LatentModel):
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n)."""
-        x = self._space.flatten(samples).repeat(draws, 1)
+        x = self._space.flatten(samples).to(self._place).repeat(draws, 1)
         with self.averaged(), torch.no_grad():
             z0, z1 = self._net.encode(x, generator)
             found = self._net.log_joint(z0, z1, x) - self._net.log_encoder(z0, z1, x)
-        return found.reshape(draws, len(samples))
+        return found.reshape(draws, len(samples)).cpu()
 
     @classmethod
     def tiny(cls) -> Self:

@@ -1,0 +1,127 @@
+"""A device that is not the CPU, on any machine: its tensors keep numbers in main memory, but whoever mixes them with the CPU's
+gets the error that a GPU would give. Arithmetic is the CPU's, so what runs here must give the CPU's numbers to rounding.
+
+torch lets Python register such a device; tensors of it are a subclass whose every operation comes through ``_run``.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+
+NAME = "emulated"
+_COPIES = ("aten::_to_copy", "aten::copy_")
+_WITH_NUMBERS = (
+    "add",
+    "add_",
+    "sub",
+    "sub_",
+    "rsub",
+    "mul",
+    "mul_",
+    "div",
+    "div_",
+    "pow",
+    "lt",
+    "gt",
+    "le",
+    "ge",
+    "eq",
+    "ne",
+)
+"""Operations of two operands: one may be a single number of the CPU's, as on a GPU."""
+
+
+class There(torch.Tensor):
+    """A tensor of the device; ``kept`` has its numbers."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, kept):
+        return torch.Tensor._make_wrapper_subclass(
+            cls,
+            kept.shape,
+            strides=kept.stride(),
+            storage_offset=kept.storage_offset(),
+            dtype=kept.dtype,
+            device=NAME + ":0",
+        )
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    @property
+    def data(self):
+        return self.detach()
+
+    @data.setter
+    def data(self, other):  # a parameter that becomes a view of something else: the numbers, too, are now the other's
+        self.kept = other.kept
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return _run(func, args, kwargs or {})
+
+
+class _Machine(TorchDispatchMode):
+    """Sees what makes tensors out of nothing, or out of the CPU's."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return _run(func, args, kwargs or {})
+
+
+def _run(func, args, kwargs):
+    name = func._schema.name
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+    asked = kwargs.get("device")
+    there = any(isinstance(tensor, There) for tensor in tensors)
+    if there and name not in _COPIES:
+        _refuse_mixed(name, args, tensors)
+    if (there or str(asked).startswith(NAME)) and kwargs.get("generator") is not None:
+        raise RuntimeError(f"{name}: expected a generator of {NAME}, got the CPU's")
+    if asked is not None:
+        there = str(asked).startswith(NAME)
+    elif name == "aten::copy_":
+        there = isinstance(args[0], There)
+    here = {k: torch.device("cpu") if k == "device" and v is not None else v for k, v in kwargs.items()}
+    found = func(*_kept(args), **_kept(here))
+    if not there:
+        return found
+    return return_and_correct_aliasing(func, args, kwargs, tree_map_only(torch.Tensor, There, found))
+
+
+def _kept(values):
+    return tree_map_only(There, lambda tensor: tensor.kept, values)
+
+
+def _refuse_mixed(name, args, tensors):
+    if name in ("aten::index", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"):
+        of = [args[0], *args[2:3]]  # where it looks may be told by the CPU, if what it looks at is not the CPU's
+        tensors = [tensor for tensor in of if isinstance(tensor, torch.Tensor)]
+        if not isinstance(args[0], There):
+            raise RuntimeError(f"{name}: the CPU's tensor by indices of {NAME}")
+    short = name.removeprefix("aten::")
+    foreign = [t for t in tensors if not isinstance(t, There) and (t.dim() or short not in _WITH_NUMBERS)]
+    if foreign:
+        raise RuntimeError(
+            f"{name}: expected all tensors on one device, got {NAME} and the CPU's of {tuple(foreign[0].shape)}"
+        )
+
+
+class _Module(_DummyBackendModule):
+    """What torch asks of ``torch.emulated``."""
+
+    def get_amp_supported_dtype(self):
+        return [torch.bfloat16]
+
+
+@contextmanager
+def emulated_device():
+    """Inside the block there is one device more, called :data:`NAME`; to be entered before any backward pass of the process."""
+    if torch._C._get_privateuse1_backend_name() != NAME:
+        _setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
+    with _Machine():
+        yield

@@ -1,0 +1,203 @@
+"""Models on a device that is not the CPU give, to rounding, what they give on the CPU, and what leaves them lies on the CPU.
+
+The device is emulated (``emulated_device.py``). torch takes note of devices before its first backward pass, so all of it runs in a
+process of its own, which this file is when it is run as a script.
+"""
+
+import json
+import math
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from coplay import Space, Variable, find, names
+from coplay.errors import ModelError
+from coplay.games.fl_gan import FlGan
+from coplay.games.md_gan import MdGan
+from coplay.models import devices
+from coplay.streams import stream
+
+MODELS = [name for name in names("model") if "device" in find("model", name).model_fields]
+GAMES = {
+    "md_gan, loop": (MdGan, {"side_by_side": "loop", "optimiser_on_swap": "travel"}),
+    "md_gan, stacked": (MdGan, {"side_by_side": "stacked"}),
+    "md_gan, measured": (MdGan, {"side_by_side": "measured"}),
+    "fl_gan": (FlGan, {"average_every_epochs": 0.5}),
+}
+SPACES = {
+    "grey": Space({"image": Variable(kind="real", shape=(5, 6), low=0, high=1)}),
+    "labelled": Space(
+        {"image": Variable(kind="binary", shape=(5, 6)), "class": Variable(kind="categorical", classes=3)}
+    ),
+    "bits": Space({"image": Variable(kind="binary", shape=(2, 3))}),
+    "masked": Space(
+        {
+            "image": Variable(kind="real", shape=(8, 8), low=0, high=1),
+            "mask": Variable(kind="binary", shape=(8, 8)),
+            "class": Variable(kind="categorical", classes=3),
+            "age": Variable(kind="real"),
+        }
+    ),
+}
+ALMOST = 1e-5
+
+
+def lives_on(name, kind):
+    try:
+        find("model", name).tiny().setup(SPACES[kind], 5)
+    except ModelError:
+        return False
+    return True
+
+
+CASES = [f"{name} on {kind}" for name in MODELS for kind in SPACES if lives_on(name, kind)] + list(GAMES)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """By case, how far the device is from the CPU in every quantity, or the error."""
+    path = tmp_path_factory.mktemp("devices") / "found.json"
+    words = [sys.executable, "-m", "tests.test_devices", str(path)]
+    subprocess.run(words, check=True, cwd=Path(__file__).parents[1])
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_device_gives_what_the_cpu_gives(found, case):
+    assert isinstance(found[case], dict), found[case]
+    assert found[case]
+    assert {what: by for what, by in found[case].items() if by > ALMOST} == {}
+
+
+def test_mixing_devices_is_an_error_there(found):
+    """Else the emulation would let everything pass."""
+    assert all(found["refused"].values()), found["refused"]
+
+
+def test_auto_is_the_device_that_is_there(found):
+    assert found["auto"] == "emulated:0"
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:7", "meta2"])
+def test_a_device_that_is_not_there_is_named(device):
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("there is one")
+    model = find("model", "conv_hvae")(device=device)
+    with pytest.raises(ModelError, match=f'device "{device}" is not there: expected "auto", "cpu" or'):
+        model.setup(SPACES["grey"], 1)
+
+
+# ------------------------------------------------------------------------------------------- in the other process
+
+
+def compare():
+    from .emulated_device import NAME, emulated_device
+
+    with emulated_device():
+        result = {"auto": str(devices.found("auto")), "refused": refused(NAME)}
+    for case in CASES:
+        try:
+            plain = played(case, "cpu")
+            with emulated_device():
+                there = played(case, NAME)
+            assert plain.keys() == there.keys()
+            result[case] = {what: distance(plain[what], there[what]) for what in plain}
+        except Exception as error:
+            result[case] = f"{type(error).__name__}: {error}"
+    return result
+
+
+def refused(name):
+    there, here = torch.ones(2, 2).to(name), torch.ones(2, 2)
+    tries = {
+        "sum": lambda: there + here,
+        "product": lambda: here @ there,
+        "side by side": lambda: torch.cat([there, here]),
+        "rows by indices": lambda: here[torch.ones(1, dtype=torch.int64).to(name)],
+        "put": lambda: there.index_put_((torch.ones(1, dtype=torch.int64),), here[0]),
+        "draw": lambda: torch.rand(2, device=name, generator=torch.Generator()),
+        "choice": lambda: torch.multinomial(there, 1, generator=torch.Generator()),
+    }
+    return {what: raises(attempt) for what, attempt in tries.items()}
+
+
+def raises(attempt):
+    try:
+        attempt()
+    except RuntimeError:
+        return True
+    return False
+
+
+def distance(one, two):
+    assert one.device.type == two.device.type == "cpu", "what leaves a model must lie on the CPU"
+    assert one.dtype == two.dtype
+    return (one.double() - two.double()).abs().max().item() if one.numel() else 0.0
+
+
+def played(case, device):
+    """Everything that a model or a game gives, by name."""
+    if case in GAMES:
+        return played_game(case, device)
+    from .contracts.test_models import mixture, some_samples
+
+    name, kind = case.split(" on ")
+    space = SPACES[kind]
+    more = {"validation": 0.2, "patience": 3} if name != "acgan" else {}
+    if name == "conditionals":
+        more |= {"latents": {"z": 2}, "uniform": ["class"]} if "class" in space else {"latents": {"z": 2}}
+    model = type(find("model", name).tiny())(**{**find("model", name).tiny().model_dump(), **more, "device": device})
+    model.setup(space, 5)
+    model.learn(mixture(space), 4, stream(1))
+    state = {what: tensor.clone() for what, tensor in model.state_dict().items()}
+    again = model.fresh()
+    again.setup(space, 6)
+    again.load_state_dict(state)
+    numbers = again.learn(mixture(space), 3, stream(2))
+    gives = {f"state/{what}": tensor for what, tensor in state.items()}
+    gives |= {f"later/{what}": tensor for what, tensor in again.state_dict().items()}
+    gives |= {f"drawn/{what}": tensor for what, tensor in again.sample(9, stream(3)).items()}
+    gives |= {f"number/{what}": torch.tensor(value) for what, value in numbers.items()}
+    samples = some_samples(space, 6, 4)
+    if hasattr(again, "log_weights"):
+        gives["log weights"] = again.log_weights(samples, 3, stream(4))
+    if "class" in space and hasattr(again, "classify"):
+        gives["classes"] = again.classify(samples)
+        gives["classes, less given"] = again.classify(samples.select("image"))
+    if hasattr(again, "complete"):
+        completed = again.complete(samples.select("image"), stream(5))
+        gives |= {f"completed/{what}": tensor for what, tensor in completed.items()}
+    if hasattr(again, "export_classifier"):
+        travels = again.export_classifier()
+        gives |= {f"travels/{what}": tensor for what, tensor in travels.items()}
+        gives["by another's"] = again.classify_by(travels, samples, "a test")
+    if hasattr(again, "sample_given") and "class" in space:
+        gives["given"] = again.sample_given(torch.tensor([0, 2]), 2, stream(6))["image"]
+    return gives
+
+
+def played_game(case, device):
+    from .oracles.small_gans import Table, acgan
+
+    game, settings = GAMES[case]
+    more = {"swap_every_epochs": 0.5} if game is MdGan else {}
+    table = Table(game(local_steps=4, rounds=10, **settings, **more), acgan(device=device), [12, 12, 12])
+    table.play()
+    table.play()
+    state = table.server.model.state_dict()
+    workers = [(name, player.model.state_dict()) for name, player in table.workers.items()]
+    gives = {f"server/{what}": tensor for what, tensor in state.items()}
+    gives |= {f"{name}/{what}": tensor for name, its in workers for what, tensor in its.items()}
+    gives |= {f"drawn/{what}": tensor for what, tensor in table.server.model.sample(5, stream(1)).items()}
+    assert not any(math.isnan(value.double().sum().item()) for value in gives.values())
+    return gives
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    Path(sys.argv[1]).write_text(json.dumps(compare(), indent=1))
