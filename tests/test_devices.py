@@ -1,7 +1,7 @@
 """Models on a device that is not the CPU give, to rounding, what they give on the CPU, and what leaves them lies on the CPU.
 
-The device is emulated (``emulated_device.py``). torch takes note of devices before its first backward pass, so all of it runs in a
-process of its own, which this file is when it is run as a script.
+The device is emulated (``emulated_device.py``). torch takes note of devices before its first backward pass, so all of it runs in
+a process of its own, which this file is when it is run as a script.
 """
 
 import json
