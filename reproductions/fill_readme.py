@@ -410,7 +410,7 @@ _PLAIN = (
     digits_four_sites, four_sites_verdict, digits_two_sites, benchmarks, joint_classifier, conv_two_sites, levers,
     md_gan_costs, md_gan_crashes, mnist_two_sites, fashion_four_sites, fashion_reference, polymnist_variables, experiments,
 )  # fmt: skip
-_SETS = ("iid", "two_classes", "paper_length", "batch_100", "workers")
+_SETS = ("iid", "two_classes", "paper_length", "batch_100", "workers", "mnist_10k", "cnn")
 BLOCKS = {block.__name__: block for block in _PLAIN} | {f"md_gan_{part}": partial(md_gan, part) for part in _SETS}
 
 

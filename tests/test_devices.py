@@ -6,6 +6,7 @@ a process of its own, which this file is when it is run as a script.
 
 import json
 import math
+import re
 import subprocess
 import sys
 import warnings
@@ -14,13 +15,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from coplay import Space, Variable, find, names
+from coplay import Federation, Space, Variable, find, load_player, names
+from coplay.config import Config
 from coplay.errors import ModelError
 from coplay.games.fl_gan import FlGan
 from coplay.games.md_gan import MdGan
 from coplay.models import devices
+from coplay.report.page import write
+from coplay.result import Result
 from coplay.streams import stream
 
+ROOT = Path(__file__).parents[1]
 MODELS = [name for name in names("model") if "device" in find("model", name).model_fields]
 GAMES = {
     "md_gan, loop": (MdGan, {"side_by_side": "loop", "optimiser_on_swap": "travel"}),
@@ -62,7 +67,7 @@ def found(tmp_path_factory):
     """By case, how far the device is from the CPU in every quantity, or the error."""
     path = tmp_path_factory.mktemp("devices") / "found.json"
     words = [sys.executable, "-m", "tests.test_devices", str(path)]
-    subprocess.run(words, check=True, cwd=Path(__file__).parents[1])
+    subprocess.run(words, check=True, cwd=ROOT)
     return json.loads(path.read_text())
 
 
@@ -89,6 +94,19 @@ def test_a_device_that_is_not_there_is_named(device):
     model = find("model", "conv_hvae")(device=device)
     with pytest.raises(ModelError, match=f'device "{device}" is not there: expected "auto", "cpu" or'):
         model.setup(SPACES["grey"], 1)
+
+
+def test_a_run_from_a_machine_with_a_gpu_can_be_looked_at_without_one(tmp_path):
+    short = ["compare=[]", "game.rounds=1", "game.local_steps=2", "measure.samples=100", "players=2"]
+    result = Federation(Config.from_file(ROOT / "configs" / "md_gan.toml", short)).run(tmp_path / "run")
+    drawn = load_player(result.folder, "server").draw(9, 0, "a test")
+    for path in (result.folder / "run.json", result.folder / "config.toml"):
+        path.write_text(re.sub(r'("?device"? ?[:=] )"cpu"', r'\1"cuda:7"', path.read_text()))
+    elsewhere = Result.load(result.folder)
+    assert elsewhere.config.model.device == "cuda:7"
+    again = load_player(result.folder, "server").draw(9, 0, "a test")
+    assert all(torch.equal(drawn[name], again[name]) for name in drawn.keys())
+    assert "Costs against the paper" in write(elsewhere).read_text()
 
 
 # ------------------------------------------------------------------------------------------- in the other process

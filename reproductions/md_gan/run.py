@@ -6,7 +6,7 @@ python reproductions/md_gan/run.py --folder FOLDER --sets paper_length --device 
 python reproductions/md_gan/run.py --folder FOLDER --collect             # plays nothing, writes what is finished
 
 Runs lie in runs/md_gan/; one that was cut off is resumed. What a finished run gave is kept in results/runs/, and such a run is
-not played again. FOLDER holds Fashion-MNIST's four IDX files.
+not played again. FOLDER holds Fashion-MNIST's four IDX files; for the set mnist_10k, played by itself, MNIST's.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ TWO_CLASSES = {
     f"player{i}": [i, (i + 1) % 10] for i in range(10)
 }  # every class at two workers, every worker two classes
 SHORT = {"game.rounds": 30, "game.local_steps": 100, "measure.every_rounds": 10}
+SHORTER = {"game.rounds": 10, "game.local_steps": 100, "measure.every_rounds": 5}
 SETS: dict[str, dict[str, dict[str, Any]]] = {
     "iid": {
         "md_gan": {},
@@ -71,8 +72,21 @@ SETS: dict[str, dict[str, dict[str, Any]]] = {
         "pooled": {"model.batch": 100, "players": 1, "game.name": "isolated", **SHORT},
     },
     "workers": {f"md_gan, N = {n}": {"players": n, **SHORT} for n in (1, 25, 50)},
+    "mnist_10k": {
+        "md_gan": SHORT,
+        "fl_gan": {"game.name": "fl_gan", **SHORT},
+        "pooled": {"players": 1, "game.name": "isolated", **SHORT},
+    },
+    "cnn": {
+        "md_gan": {"model.network": "cnn", **SHORTER},
+        "fl_gan": {"model.network": "cnn", "game.name": "fl_gan", **SHORTER},
+        "pooled": {"model.network": "cnn", "players": 1, "game.name": "isolated", **SHORTER},
+    },
 }
-ONE_SEED = {"crashes", "paper_length", "batch_100", "workers"}
+ONE_SEED = {"crashes", "paper_length", "batch_100", "workers", "mnist_10k", "cnn"}
+FASHION = "Fashion-MNIST: 60,000 images dealt out, 10,000 test images to measure against"
+DATA = {"mnist_10k": "mnist-10k: 8,000 images dealt out, 2,000 test images to measure against"}
+"""Of sets that are played on other data than Fashion-MNIST; ``--folder`` is then theirs."""
 
 
 def main() -> None:
@@ -116,7 +130,7 @@ def play(name: str, method: str, settings: dict[str, Any], seed: int, folder: st
         KEPT / f"{here.name}.json",
         here,
         wanted,
-        RUNS / f"classifier-{seed}.safetensors",
+        RUNS / f"classifier-{f'{name}-' if name in DATA else ''}{seed}.safetensors",
         lambda result: figures(result, accuracies(here, wanted), threads),
     )
 
@@ -199,7 +213,7 @@ def collect(name: str) -> None:
             HERE / "results" / f"{name}.json",
             f"python reproductions/md_gan/run.py --folder FOLDER --sets {name}",
             {
-                "data": "Fashion-MNIST: 60,000 images dealt out, 10,000 test images to measure against",
+                "data": DATA.get(name, FASHION),
                 "samples": {"fid": 2000, "trained_on_synthetic_accuracy": 60000},
                 "methods": found,
             },

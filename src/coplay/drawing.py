@@ -10,6 +10,7 @@ import numpy as np
 
 from coplay.components import nearest
 from coplay.errors import CoplayError, RunFolderError
+from coplay.models import devices
 from coplay.player import Player
 from coplay.result import Result, space_from_json
 from coplay.space import Samples, tensors
@@ -46,7 +47,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
     config, seat = result.config, player in rules.seats
     learned = result.record["data"]["learned"][config.player_names[0] if seat else player]
     space = space_from_json(result.record["data"]["space"]).only(learned)
-    model = config.model.fresh() if seat else config.player_model(player)
+    model = devices.here(config.model.fresh() if seat else config.player_model(player))
     unobserved = () if seat else config.players[player].unobserved
     found = Player(player, space, space.empty(), model, config.seed, unobserved=unobserved)
     found.load(path)

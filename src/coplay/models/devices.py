@@ -11,6 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.errors import ModelError
+from coplay.models.base import LocalModel
 from coplay.space import Samples, tensors
 
 _CPU = torch.device("cpu")
@@ -39,6 +40,22 @@ def found(device: str) -> torch.device:
         raise ModelError(
             f'device "{device}" is not there: expected "auto", "cpu" or what torch calls one, such as "cuda" or "cuda:1"; {has}'
         ) from error
+
+
+def here(model: LocalModel) -> LocalModel:
+    """A model to look at what was learned on another machine: as it is, or on the CPU if its device is not there.
+
+    Example:
+        >>> from coplay.models.acgan import Acgan
+        >>> here(Acgan(device="elsewhere")).device
+        'cpu'
+    """
+    if "device" in type(model).model_fields:
+        try:
+            found(model.device)  # type: ignore[attr-defined]
+        except ModelError:
+            return model.model_copy(update={"device": "cpu"}).fresh()
+    return model
 
 
 def moved(samples: Samples, device: torch.device = _CPU) -> Samples:
