@@ -87,7 +87,7 @@ def test_auto_is_the_device_that_is_there(found):
     assert found["auto"] == "emulated:0"
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:7", "meta2"])
+@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:7", "meta"])
 def test_a_device_that_is_not_there_is_named(device):
     if device.startswith("cuda") and torch.cuda.is_available():
         pytest.skip("there is one")

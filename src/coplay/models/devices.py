@@ -34,12 +34,18 @@ def found(device: str) -> torch.device:
     if device == "auto":
         return torch.empty(0, device=accelerator or _CPU).device
     try:
-        return torch.empty(0, device=device).device
+        place = torch.empty(0, device=device).device
+        if place.type not in (
+            _CPU.type,
+            accelerator.type if accelerator else None,
+        ):  # such as "meta", where nothing is computed
+            raise ValueError(place)
     except Exception as error:  # torch says it by many types
         has = f"torch finds {accelerator} here" if accelerator else "torch finds no accelerator here"
         raise ModelError(
             f'device "{device}" is not there: expected "auto", "cpu" or what torch calls one, such as "cuda" or "cuda:1"; {has}'
         ) from error
+    return place
 
 
 def here(model: LocalModel) -> LocalModel:
