@@ -10,7 +10,6 @@ import numpy as np
 
 from coplay.components import nearest
 from coplay.errors import CoplayError, RunFolderError
-from coplay.models import devices
 from coplay.player import Player
 from coplay.result import Result, space_from_json
 from coplay.space import Samples, tensors
@@ -47,7 +46,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
     config, seat = result.config, player in rules.seats
     learned = result.record["data"]["learned"][config.player_names[0] if seat else player]
     space = space_from_json(result.record["data"]["space"]).only(learned)
-    model = devices.here(config.model.fresh() if seat else config.player_model(player))
+    model = result.model(None if seat else player)
     unobserved = () if seat else config.players[player].unobserved
     found = Player(player, space, space.empty(), model, config.seed, unobserved=unobserved)
     found.load(path)

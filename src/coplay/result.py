@@ -30,6 +30,8 @@ from coplay.components import name_of
 from coplay.config import Config, differences
 from coplay.errors import ConfigError, RunFolderError
 from coplay.games.base import Game, State
+from coplay.models import devices
+from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.space import Samples, Space, Variable, tensors
 
@@ -181,6 +183,10 @@ class Result:
         if play not in games:
             raise ConfigError([f"{self.folder} has a game {play!r} that its config does not name"])
         return games[play]
+
+    def model(self, player: str | None = None) -> LocalModel:
+        """A new model as a player has it, or as the games' own seats do; on the CPU if its device is not on this machine."""
+        return devices.here(self.config.player_model(player) if player else self.config.model.fresh())
 
     @property
     def players(self) -> list[str]:

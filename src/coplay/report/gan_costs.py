@@ -9,7 +9,6 @@ from typing import Any
 from coplay import costs
 from coplay.costs import Link, Pair, Setting
 from coplay.errors import CoplayError
-from coplay.models import devices
 from coplay.report import charts
 from coplay.report.costs import counted_rounds, in_units
 from coplay.report.head import late, lost
@@ -80,7 +79,7 @@ def found(result: Result) -> list[GanCosts]:
 
 def _costs(result: Result, play: Play) -> GanCosts:
     game: Any = result.game(play.name)
-    model: Any = devices.here(result.config.model.fresh())
+    model: Any = result.model()
     names, data = result.players, result.record["data"]
     space = space_from_json(data["space"]).only(data["learned"][names[0]])
     model.setup(space, result.config.seed)
