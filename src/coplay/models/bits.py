@@ -18,6 +18,20 @@ def draw_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
     return (devices.uniform(logits, generator) < torch.sigmoid(logits.float())).float()
 
 
+def passing_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Bits like those of :func:`draw_bits`; gradients reach the logits as if a bit were its probability (arXiv:1308.3432).
+
+    Example:
+        >>> logits = torch.zeros(2, requires_grad=True)
+        >>> bits = passing_bits(logits, torch.Generator().manual_seed(1))
+        >>> bits.sum().backward()
+        >>> set(bits.tolist()) <= {0.0, 1.0}, logits.grad
+        (True, tensor([0.2500, 0.2500]))
+    """
+    p = logits.float().sigmoid()
+    return draw_bits(logits.detach(), generator) + (p - p.detach())
+
+
 def draw_latents(logits: Tensor, chain: Tensor | None, generator: torch.Generator) -> Tensor:
     """Bits of which each depends linearly on the bits before it: p(z_k | z_<k) = σ(logits_k + C_k z_<k).
 

@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from coplay.errors import ModelError
 from coplay.models import devices
-from coplay.models.bits import bound, draw_bits, log_bits
+from coplay.models.bits import bound, draw_bits, log_bits, passing_bits
 from coplay.models.conv_hvae import Convolutions
 from coplay.space import Variable
 
@@ -203,7 +203,7 @@ class _Gaussian(_Law):
 _LAWS: Mapping[str, Callable[[Variable], _Law]] = {"binary": _Bits, "categorical": _Classes, "real": _Gaussian}
 
 
-class _Seen(nn.Module):
+class Seen(nn.Module):
     """Variables as one vector of ``size`` numbers; images of one height and width go through convolutions together."""
 
     def __init__(self, variables: Mapping[str, Variable], sizes: Sizes) -> None:
@@ -349,7 +349,7 @@ class Independent(Conditional):
     ) -> None:
         super().__init__()
         self.law = _LAWS[target.kind](target)
-        self.seen = _Seen(given, sizes)
+        self.seen = Seen(given, sizes)
         self.body: nn.Module = _Layers(self.seen.size, sizes.hidden, self.law.outputs)
         if images:
             self.body = _Canvas(target.shape[-2:], images, self.seen.size, sizes, _channels({"": target}))
@@ -368,6 +368,11 @@ class Independent(Conditional):
     def draw(self, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """Exact."""
         return self.law.draw(self._told(given), generator)
+
+    def passing(self, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+        """Drawn bits, float32 of shape (n, *shape), through which gradients pass."""
+        assert isinstance(self.law, _Bits)
+        return passing_bits(self._told(given), generator).reshape(-1, *self.law.shape)
 
     def _told(self, given: Mapping[str, Tensor]) -> Tensor:
         """Logits or means, shape (n, outputs)."""
@@ -392,10 +397,10 @@ class Vae(Conditional):
         super().__init__()
         self.name, self.noiseless, alike = name, draw == "mean", _alike(target, given)
         self.law = _LAWS[target.kind](target)
-        self.seen = _Seen({g: v for g, v in given.items() if g not in alike}, sizes)
+        self.seen = Seen({g: v for g, v in given.items() if g not in alike}, sizes)
         self.prior = _two_layers(self.seen.size, sizes.hidden, 2 * sizes.image_latents)
         self.decoder = _Painting(target, alike, sizes.image_latents + self.seen.size, sizes)
-        self.encoder_seen = _Seen({**given, name: target}, sizes)
+        self.encoder_seen = Seen({**given, name: target}, sizes)
         self.encoder = _two_layers(self.encoder_seen.size, sizes.hidden, 2 * sizes.image_latents)
 
     def lesson(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:

@@ -11,6 +11,9 @@ others give it a meaning of their own; its conditional waits for a source that h
 in which that conditional learns. Classes are told as in (A6): what is given stays, the rest is swept, and p(class | rest) is
 averaged over sweeps with factor 0.9.
 
+What is drawn of a variable named in ``matched`` must also be distributed as what others observe of it: likelihoods alone may
+settle in another reading of what connects variables that no source has together. judge.py says how and why.
+
 What the sources determine: ``given = {a: [b], b: [a, c], c: [b]}`` says that a and c are independent given b. Sources of (a, b)
 and of (b, c) then determine the joint, if they agree on p(b). Where every variable sees all others, nothing is said about
 independence. The same sources still determine p(a, b) and p(b, c), but what a and c have in common given b is left to the
@@ -45,8 +48,18 @@ from torch import Tensor, nn
 from coplay.errors import ModelError
 from coplay.models import devices
 from coplay.models.base import Mixture
-from coplay.models.conditional_networks import Draw, Independent, Network, Sizes, conditional, drawing, start
+from coplay.models.conditional_networks import (
+    Conditional,
+    Draw,
+    Independent,
+    Network,
+    Sizes,
+    conditional,
+    drawing,
+    start,
+)
 from coplay.models.gibbs import Gibbs, Values
+from coplay.models.judge import Judge
 from coplay.models.neural import NeuralModel
 from coplay.space import LABEL, Samples, Space, Variable, tensors
 from coplay.streams import stream
@@ -73,6 +86,9 @@ class Conditionals(NeuralModel):
         networks: A network other than the usual one, by target: ``"perceptron"``, ``"unet"`` or ``"vae"``.
         uniform: Variables of finite range that a row without them is given uniformly while learning, as in (A6), and not drawn:
             they are independent of what such a row has, and Gibbs sampling cannot come to prefer some of their values.
+        matched: Binary variables whose draws a judge compares with what others observe, by name; the values name what the
+            judge is told of the same row, such as the class. It compares rows that have all of that observed.
+        match_weight: λ, how much p(v | rest) heeds the judge beside its log-likelihood in nats.
         sweeps: Gibbs sweeps that complete a batch for a learning step.
         sample_sweeps: Gibbs sweeps before a sample is taken or completed, or a class told. A chain begins uniformly
             distributed, in a real variable without limits standard normal.
@@ -108,6 +124,8 @@ class Conditionals(NeuralModel):
     given: dict[str, list[str]] = Field(default_factory=dict)
     networks: dict[str, Network] = Field(default_factory=dict)
     uniform: list[str] = Field(default_factory=list)
+    matched: dict[str, list[str]] = Field(default_factory=dict)
+    match_weight: float = Field(default=30.0, gt=0)
     sweeps: int = Field(default=10, ge=1)
     sample_sweeps: int = Field(default=100, ge=2)
     channels: int = Field(default=16, ge=1)
@@ -136,7 +154,7 @@ class Conditionals(NeuralModel):
         variables = {name: space[name] for name in space} | latent
         sees, sizes = self._checked_sees(list(variables)), Sizes(self.channels, self.hidden, self.image_latents)
         networks = [conditional(v, variables, sees[v], self.networks.get(v), sizes, self.draw) for v in variables]
-        net = Gibbs(variables, sees, networks)
+        net = Gibbs(variables, sees, networks, self._judges(space, dict(zip(variables, networks, strict=True)), sizes))
         net.observe(self.latents)
         return net
 
@@ -166,9 +184,27 @@ class Conditionals(NeuralModel):
             )
         return sees
 
+    def _judges(self, space: Space, networks: Mapping[str, Conditional], sizes: Sizes) -> dict[str, Judge]:
+        """Judges of the variables that are matched."""
+        for name, told in self.matched.items():
+            if name not in space or space[name].kind != "binary" or not isinstance(networks[name], Independent):
+                raise ModelError(
+                    f"matched: expected binary variables of this player that a perceptron or a unet draws, got '{name}'; it has "
+                    f"{space}"
+                )
+            strange = [t for t in told if t not in space or t == name]
+            if strange:
+                raise ModelError(
+                    f"matched: the judge of '{name}' cannot be told '{strange[0]}'; this player has {space}"
+                )
+        return {
+            name: Judge(name, space[name], {t: space[t] for t in told}, sizes) for name, told in self.matched.items()
+        }
+
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """One side per conditional, called "p(v)" for variable v."""
-        return {f"p({name})": list(self._net.of(name).parameters()) for name in self._net.variables}
+        """One side per conditional, called "p(v)" for variable v, and one per judge, "judge(v)"."""
+        judges = {f"judge({name})": list(self._net.judge(name).parameters()) for name in self.matched}
+        return {f"p({name})": list(self._net.of(name).parameters()) for name in self._net.variables} | judges
 
     # -------------------------------------------------------------------------------------------------- learning
 
@@ -227,6 +263,7 @@ class Conditionals(NeuralModel):
         taught = self._taught(mixture)
         with drawing(self._place):
             values, missing = self._begin(self.drawn(mixture, generator), generator)
+            lacking = {name: rows.clone() for name, rows in missing.items()}
             for name in self.uniform:
                 rows = missing[name]
                 values[name][rows] = start(self._space[name], int(rows.sum()), generator).to(self._place)
@@ -237,9 +274,32 @@ class Conditionals(NeuralModel):
             last = self._net.sweep(values, missing, self.sweeps, generator)
         for name in taught:
             lesson = self._lesson(name, taught, values, last[name], generator)
-            if lesson is not None:
-                # divided by all rows: rows that are left out count as the zero that they are on average
-                yield f"p({name})", -lesson.sum() / self.batch
+            if lesson is None:
+                continue
+            # divided by all rows: rows that are left out count as the zero that they are on average
+            loss = -lesson.sum() / self.batch
+            compared = self._compared(name, lacking)
+            if compared:
+                observed, drawn = compared
+                judge, own = self._net.judge(name), self._drawn_to_pass(name, values, drawn, generator)
+                one, two = ({t: values[t][rows] for t in judge.told} for rows in compared)
+                yield f"judge({name})", judge.loss((values[name][observed], one), (own.detach(), two), generator)
+                loss = loss + self.match_weight * judge.doubt(own, two)
+            yield f"p({name})", loss
+
+    def _compared(self, name: str, lacking: Values) -> tuple[Tensor, Tensor] | None:
+        """Which rows a judge compares, with the variable observed and without; None where it has nothing to compare."""
+        if name not in self.matched:
+            return None
+        told = ~torch.stack([torch.zeros_like(lacking[name]), *(lacking[t] for t in self.matched[name])]).any(0)
+        observed, drawn = told & ~lacking[name], told & lacking[name]
+        return (observed, drawn) if observed.any() and drawn.any() else None
+
+    def _drawn_to_pass(self, name: str, values: Values, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """The variable of some rows drawn once more, so that a gradient passes."""
+        conditional = self._net.of(name)
+        assert isinstance(conditional, Independent)
+        return conditional.passing(self._net.given(name, values, rows), generator)
 
     def _begin(self, parts: list[Samples], generator: torch.Generator) -> tuple[Values, Values]:
         return self._net.begin([self._space.restrict(part) for part in parts], generator)

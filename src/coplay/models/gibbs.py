@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from coplay.models.conditional_networks import Conditional, start
+from coplay.models.judge import Judge
 from coplay.space import Samples, Variable
 
 Values = dict[str, Tensor]
@@ -21,6 +22,7 @@ class Gibbs(nn.Module):
         variables: By name.
         sees: What each conditional is given, by target.
         conditionals: One per variable, in their order.
+        judges: Of some variables, by name; drawing makes no use of them.
 
     ``known`` says, in that order, which variables an earlier turn has taught, for its caller to use; it is part of the state.
 
@@ -39,11 +41,16 @@ class Gibbs(nn.Module):
     """
 
     def __init__(
-        self, variables: Mapping[str, Variable], sees: Mapping[str, list[str]], conditionals: Sequence[Conditional]
+        self,
+        variables: Mapping[str, Variable],
+        sees: Mapping[str, list[str]],
+        conditionals: Sequence[Conditional],
+        judges: Mapping[str, Judge] | None = None,
     ) -> None:
         super().__init__()
         self.variables, self.sees = dict(variables), dict(sees)
         self.conditionals = nn.ModuleList(conditionals)
+        self.judges = nn.ModuleDict(judges or {})
         self.known: Tensor
         self.register_buffer("known", torch.zeros(len(self.variables), dtype=torch.bool))
 
@@ -58,6 +65,10 @@ class Gibbs(nn.Module):
     def of(self, name: str) -> Conditional:
         """The conditional of a variable."""
         return self.conditionals[list(self.variables).index(name)]  # type: ignore[return-value]
+
+    def judge(self, name: str) -> Judge:
+        """The judge of a variable."""
+        return self.judges[name]  # type: ignore[return-value]
 
     def given(self, name: str, values: Values, rows: Tensor | slice = slice(None)) -> Values:
         """What the conditional of a variable sees of some rows."""

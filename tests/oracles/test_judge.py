@@ -1,0 +1,157 @@
+"""What is drawn where a variable is missing against what is observed of it (M): the best judge, its penalty, and two readings."""
+
+import math
+
+import pytest
+import torch
+
+from coplay import Mixture, Space, Variable, storage
+from coplay.errors import ModelError
+from coplay.models import judge as judging
+from coplay.models.base import Part
+from coplay.models.bits import passing_bits
+from coplay.models.conditional_networks import Sizes
+from coplay.models.conditionals import Conditionals
+from coplay.models.judge import Judge
+from coplay.streams import isolated_seed, stream
+
+from ..contracts.test_models import SPACES, same, some_samples
+
+BIT, CLASS = Variable(kind="binary"), Variable(kind="categorical", classes=2)
+FOUR = Variable(kind="binary", shape=(4,))
+READINGS = Space({"class": Variable(kind="categorical", classes=4), "s": CLASS, "v": FOUR, "x": FOUR})
+
+
+def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
+    """Without penalty; by class, so what is told matters too. Shares of ones: observed 0.8 and 0.5, drawn 0.3 and 0.9."""
+    monkeypatch.setattr(judging, "_PENALTY", 0.0)
+    told = {"c": torch.arange(2).repeat_interleave(10)}
+    observed = torch.tensor([1] * 8 + [0] * 2 + [1] * 5 + [0] * 5)
+    drawn = torch.tensor([1] * 3 + [0] * 7 + [1] * 9 + [0] * 1)
+    with isolated_seed(1):
+        judge = Judge("v", BIT, {"c": CLASS}, Sizes(1, 16, 1))
+    optimiser = torch.optim.Adam(judge.parameters(), lr=0.02)
+    for _ in range(600):
+        optimiser.zero_grad()
+        judge.loss((observed, told), (drawn, told), stream(1)).backward()
+        optimiser.step()
+    found = judge(torch.tensor([1.0, 0.0, 1.0, 0.0]), {"c": torch.tensor([0, 0, 1, 1])})
+    assert found.tolist() == pytest.approx([math.log(r) for r in (8 / 3, 2 / 7, 5 / 9, 5)], abs=0.02)
+
+
+class Linear(Judge):
+    """T = w · v."""
+
+    def forward(self, values, told):
+        return values.float() @ torch.tensor([0.6, -0.8, 2.0])
+
+
+def test_the_penalty_is_the_mean_square_of_the_gradient():
+    with isolated_seed(1):
+        judge = Linear("v", Variable(kind="binary", shape=(3,)), {}, Sizes(1, 4, 1))
+    nothing = torch.zeros(100_000, 3)
+    loss = judge.loss((nothing, {}), (nothing, {}), stream(1))
+    assert loss.item() - 2 * math.log(2) == pytest.approx((0.6**2 + 0.8**2 + 2.0**2) / 2, rel=0.02)
+
+
+def test_gradients_through_bits_are_those_of_the_mean_where_the_judge_is_linear():
+    logits = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    weights = torch.tensor([0.6, -0.8, 2.0])
+    (passed,) = torch.autograd.grad((passing_bits(logits, stream(1)) * weights).sum(), logits)
+    (exact,) = torch.autograd.grad((logits.sigmoid() * weights).sum(), logits)
+    assert torch.equal(passed, exact)
+    many = passing_bits(logits.detach().expand(50_000, 3), stream(1))
+    assert set(many.unique().tolist()) == {0.0, 1.0}
+    assert many.mean(0).tolist() == pytest.approx(logits.sigmoid().tolist(), abs=0.01)
+
+
+def scenes(n, *words):
+    """One of four bits is set, by class; x is that, or its negative where s = 1."""
+    g = stream(1, *words)
+    which, s = torch.randint(4, (n,), generator=g), torch.randint(2, (n,), generator=g)
+    v = torch.nn.functional.one_hot(which, 4)
+    return READINGS.samples(**{"class": which, "s": s, "v": v.byte(), "x": (v ^ s[:, None]).byte()})
+
+
+def found(matched):
+    """How often v is told rightly where x is its negative, by a model that begins with v = x: before, after; the judge's loss."""
+    sees = {"class": ["v"], "v": ["x", "s"], "x": ["v", "s"], "s": ["x"]}
+    settings = {"hidden": 32, "batch": 200, "sweeps": 2, "sample_sweeps": 2, "learning_rate": 0.02, "average": 0.9}
+    model = Conditionals(given=sees, uniform=["s"], matched=matched, **settings)
+    model.setup(READINGS, 1)
+    begun = scenes(2000, "begun")
+    begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)  # what is certain has no gradient
+    model.learn(Mixture((Part("begun", begun, 1.0),)), 300, stream(2))
+    test, parts = scenes(1000, "test"), []
+    for name, columns in (("own", ("class", "s", "x")), ("south", ("class", "v"))):
+        parts.append(Part(name, scenes(2000, name).select(*columns), 0.5))
+    shares = []
+    for steps in (0, 400):
+        numbers = model.learn(Mixture(tuple(parts)), steps, stream(3))
+        told = model.complete(test.select("s", "x"), stream(4))["v"]
+        shares.append((told == test["v"]).all(1)[test["s"] == 1].double().mean().item())
+    return *shares, numbers.get("judge(v)_loss")
+
+
+@pytest.mark.filterwarnings("ignore:conditionals. Gibbs")  # v and x determine each other
+def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_observe_is_found():
+    before, after, _ = found({})
+    assert before < 0.02
+    assert after < 0.1, "likelihoods leave it there"
+    before, after, loss = found({"v": ["class"]})
+    assert before < 0.02
+    assert after > 0.95
+    assert loss == pytest.approx(2 * math.log(2), abs=0.02), "then nothing tells drawn from observed"
+
+
+def test_only_rows_are_compared_that_have_all_that_the_judge_is_told():
+    space = SPACES["labelled"]
+    model = Conditionals(**PERCEPTRON)
+    model.setup(space, 1)
+    lacking = {"image": torch.tensor([0, 0, 1, 1]).bool(), "class": torch.tensor([0, 1, 0, 1]).bool()}
+    observed, drawn = model._compared("image", lacking)
+    assert (observed.tolist(), drawn.tolist()) == ([True, False, False, False], [False, False, True, False])
+    assert model._compared("class", lacking) is None, "not matched"
+    assert model._compared("image", {**lacking, "image": torch.zeros(4).bool()}) is None, "nothing to compare"
+
+
+PERCEPTRON = {
+    **Conditionals.tiny().model_dump(),
+    "networks": {"image": "perceptron"}, "matched": {"image": ["class"]},
+}  # fmt: skip
+
+
+def test_a_killed_turn_with_a_judge_is_taken_again_exactly(tmp_path):
+    def fresh(seed):
+        model = Conditionals(**PERCEPTRON)
+        model.setup(SPACES["labelled"], seed)
+        return model
+
+    full = some_samples(SPACES["labelled"], 20, 1)
+    given = Mixture((Part("own", full, 0.5), Part("south", full.select("class"), 0.5)))
+    straight, first, second = fresh(5), fresh(5), fresh(99)
+    for turn in range(2):
+        numbers = straight.learn(given, 2, stream(turn))
+    assert numbers["judge(image)_loss"] > 0
+    first.learn(given, 2, stream(0))
+    storage.save_tensors(tmp_path / "state.safetensors", first.state_dict())
+    second.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
+    second.learn(given, 2, stream(1))
+    same(straight.state_dict(), second.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"matched": {"ward": []}}, ["matched", "binary", "got 'ward'", "image: binary 5×6"]),
+        ({"matched": {"class": []}}, ["matched", "binary", "got 'class'"]),
+        ({"matched": {"image": []}}, ["matched", "perceptron or a unet", "got 'image'"]),
+        ({**PERCEPTRON, "matched": {"image": ["ward"]}}, ["judge of 'image' cannot be told 'ward'", "image: binary"]),
+        ({**PERCEPTRON, "matched": {"image": ["image"]}}, ["judge of 'image' cannot be told 'image'"]),
+    ],
+)
+def test_judges_that_do_not_fit_are_refused_before_anything_is_learned(settings, expected):
+    with pytest.raises(ModelError) as refusal:
+        Conditionals(**settings).setup(SPACES["labelled"], 1)
+    for words in expected:
+        assert words in str(refusal.value)
