@@ -21,6 +21,7 @@ from coplay.errors import ModelError
 from coplay.games.fl_gan import FlGan
 from coplay.games.md_gan import MdGan
 from coplay.models import devices
+from coplay.models.base import Mixture, Part
 from coplay.report.page import write
 from coplay.result import Result
 from coplay.streams import stream
@@ -165,17 +166,22 @@ def played(case, device):
 
     name, kind = case.split(" on ")
     space = SPACES[kind]
-    more = {"validation": 0.2, "patience": 3} if name != "acgan" else {}
+    more, given = {"validation": 0.2, "patience": 3} if name != "acgan" else {}, mixture(space)
     if name == "conditionals":
-        more |= {"latents": {"z": 2}, "uniform": ["class"]} if "class" in space else {"latents": {"z": 2}}
+        more |= {"latents": {"z": 2}}
+    if case == "conditionals on labelled":
+        more |= {"uniform": ["class"], "networks": {"image": "perceptron"}}
+        more |= {"matched": {"image": ["class"]}, "starts": {"image": ["class"]}}
+        full, other = given.parts
+        given = Mixture((full, *(Part(name, other.samples.select(name), 0.3) for name in ("class", "image"))))
     model = type(find("model", name).tiny())(**{**find("model", name).tiny().model_dump(), **more, "device": device})
     model.setup(space, 5)
-    model.learn(mixture(space), 4, stream(1))
+    model.learn(given, 4, stream(1))
     state = {what: tensor.clone() for what, tensor in model.state_dict().items()}
     again = model.fresh()
     again.setup(space, 6)
     again.load_state_dict(state)
-    numbers = again.learn(mixture(space), 3, stream(2))
+    numbers = again.learn(given, 3, stream(2))
     gives = {f"state/{what}": tensor for what, tensor in state.items()}
     gives |= {f"later/{what}": tensor for what, tensor in again.state_dict().items()}
     gives |= {f"drawn/{what}": tensor for what, tensor in again.sample(9, stream(3)).items()}

@@ -318,7 +318,7 @@ def test_learning_warns_where_gibbs_does_not_mix(alike):
 
 
 def test_a_killed_turn_with_latents_and_missing_variables_is_taken_again_exactly(tmp_path):
-    settings = Conditionals.tiny().model_dump() | {"latents": {"z": 2}, "hidden": 4}
+    settings = Conditionals.tiny().model_dump() | {"latents": {"z": 2}, "hidden": 4, "starts": {"image": ["z"]}}
 
     def fresh(seed):
         model = Conditionals(**settings)
@@ -460,6 +460,24 @@ def test_chains_start_from_what_others_observed():
     assert [missing[name].sum().item() for name in "abc"] == [400, 2, 402]
 
 
+@pytest.mark.filterwarnings("ignore:conditionals. Gibbs")  # v and x determine each other
+@pytest.mark.parametrize(("starts", "right"), [({}, 0.2), ({"v": ["c"], "x": ["v"]}, 0.99)])
+def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_its_start_on(starts, right):
+    """v = x = c, but v and x see each other only: drawn given c, they are c where v starts by it, and anything otherwise."""
+    model = Conditionals(given={"c": ["v"], "v": ["x"], "x": ["v"]}, starts=starts, **QUICK)
+    model.setup(letters("cvx", 5), 1)
+    c = torch.arange(2000) % 5
+    model.learn(Mixture((Part("own", letters("cvx", 5).samples(c=c, v=c, x=c), 1.0),)), 250, stream(1))
+    drawn = model.complete(Samples({"c": c}, batch_size=[2000]), stream(2))
+    assert torch.equal(drawn["c"], c), "what is given stays"
+    for name in "vx":
+        assert (drawn[name] == c).double().mean().item() == pytest.approx(right, abs=0.05)
+    held = model.complete(Samples({"c": c, "v": 4 - c}, batch_size=[2000]), stream(3))
+    assert torch.equal(held["v"], 4 - c), "and is not started anew"
+    drawn = model.sample(2000, stream(4))
+    assert (drawn["v"] == drawn["x"]).double().mean() > 0.95
+
+
 def test_a_u_net_that_nobody_taught_says_the_same_whatever_is_given():
     """So that it carries no meaning that others could take up."""
     with isolated_seed(3):
@@ -551,6 +569,9 @@ SMALL = Space(
         (letters("ab"), {"latents": {"a": 2}}, ["latents", "'a' is a variable"]),
         (letters("ab"), {"uniform": ["ward"]}, ["uniform", "finite range", "got 'ward'", "a: categorical of 3"]),
         (Space({"x": Variable(kind="real"), "b": Variable(kind="binary")}), {"uniform": ["x"]}, ["uniform", "got 'x'"]),
+        (letters("ab"), {"starts": {"ward": ["a"]}}, ["starts", "'ward' cannot start by 'a'", "all are a, b"]),
+        (letters("ab"), {"starts": {"a": ["a"]}}, ["starts", "'a' cannot start by 'a'"]),
+        (letters("ab"), {"starts": {"a": []}}, ["starts", "'a' cannot start by nothing", "one or more of the other"]),
         (letters("ab"), {"given": {"a": []}}, ["'a' sees nothing", "declare a latent"]),
         (letters("a"), {}, ["'a' sees nothing", "latents = { z = 8 }"]),
         (letters("ab"), {"latents": {"z": 2}, "given": {"a": ["b"], "b": ["a"]}}, ["nobody sees 'z'"]),

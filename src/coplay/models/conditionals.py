@@ -89,6 +89,9 @@ class Conditionals(NeuralModel):
         matched: Binary variables whose draws a judge compares with what others observe, by name; the values name what the
             judge is told of the same row, such as the class. It compares rows that have all of that observed.
         match_weight: λ, how much p(v | rest) heeds the judge beside its log-likelihood in nats.
+        starts: Where a chain that draws starts, in order: with v ~ p(v | these) where v is missing, instead of noise. Unless
+            these are just what p(v | rest) sees, a network of its own learns it beside. For variables that, once there, hold
+            each other, such as an image and a mask of it: a chain does not leave where it starts.
         sweeps: Gibbs sweeps that complete a batch for a learning step.
         sample_sweeps: Gibbs sweeps before a sample is taken or completed, or a class told. A chain begins uniformly
             distributed, in a real variable without limits standard normal.
@@ -126,6 +129,7 @@ class Conditionals(NeuralModel):
     uniform: list[str] = Field(default_factory=list)
     matched: dict[str, list[str]] = Field(default_factory=dict)
     match_weight: float = Field(default=30.0, gt=0)
+    starts: dict[str, list[str]] = Field(default_factory=dict)
     sweeps: int = Field(default=10, ge=1)
     sample_sweeps: int = Field(default=100, ge=2)
     channels: int = Field(default=16, ge=1)
@@ -154,7 +158,10 @@ class Conditionals(NeuralModel):
         variables = {name: space[name] for name in space} | latent
         sees, sizes = self._checked_sees(list(variables)), Sizes(self.channels, self.hidden, self.image_latents)
         networks = [conditional(v, variables, sees[v], self.networks.get(v), sizes, self.draw) for v in variables]
-        net = Gibbs(variables, sees, networks, self._judges(space, dict(zip(variables, networks, strict=True)), sizes))
+        judges = self._judges(space, dict(zip(variables, networks, strict=True)), sizes)
+        own = {v: told for v, told in self._checked_starts(variables).items() if set(told) != set(sees[v])}
+        starts = {v: conditional(v, variables, told, None, sizes, self.draw) for v, told in own.items()}
+        net = Gibbs(variables, sees, networks, judges, starts)
         net.observe(self.latents)
         return net
 
@@ -201,10 +208,24 @@ class Conditionals(NeuralModel):
             name: Judge(name, space[name], {t: space[t] for t in told}, sizes) for name, told in self.matched.items()
         }
 
+    def _checked_starts(self, variables: Mapping[str, Variable]) -> dict[str, list[str]]:
+        """What chains start with."""
+        for name, told in self.starts.items():
+            wrong = [v for v in (name, *told) if v not in variables] or [v for v in told if v == name]
+            if wrong or not told:
+                raise ModelError(
+                    f"starts: '{name}' cannot start by {', '.join(map(repr, told)) or 'nothing'}; expected one or more of the "
+                    f"other variables and latents; all are {', '.join(variables)}"
+                )
+        return self.starts
+
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """One side per conditional, called "p(v)" for variable v, and one per judge, "judge(v)"."""
-        judges = {f"judge({name})": list(self._net.judge(name).parameters()) for name in self.matched}
-        return {f"p({name})": list(self._net.of(name).parameters()) for name in self._net.variables} | judges
+        """One side per conditional, called "p(v)" for variable v; "judge(v)" and "start(v)" where v has these."""
+        net = self._net
+        networks: dict[str, nn.Module] = {f"p({name})": net.of(name) for name in net.variables}
+        networks |= {f"judge({name})": net.judge(name) for name in net.judges}
+        networks |= {f"start({name})": net.start(name) for name in net.starts}
+        return {side: list(network.parameters()) for side, network in networks.items()}
 
     # -------------------------------------------------------------------------------------------------- learning
 
@@ -223,8 +244,8 @@ class Conditionals(NeuralModel):
         if found > _STUCK:
             warnings.warn(
                 "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain is where it will be at their "
-                "end, so the shares of what is drawn show where chains began. Raise sample_sweeps, or let variables be noisier "
-                "given each other: more latents, or fewer variables in given",
+                "end, so the shares of what is drawn show where chains began. Raise sample_sweeps, let variables be noisier "
+                "given each other by more latents or fewer variables in given, or say in starts where chains shall begin",
                 stacklevel=2,
             )
         return {**numbers, AUTOCORRELATION: found}
@@ -260,7 +281,7 @@ class Conditionals(NeuralModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step; the module's head says on which rows each conditional learns."""
-        taught = self._taught(mixture)
+        taught, net = self._taught(mixture), self._net
         with drawing(self._place):
             values, missing = self._begin(self.drawn(mixture, generator), generator)
             lacking = {name: rows.clone() for name, rows in missing.items()}
@@ -286,6 +307,10 @@ class Conditionals(NeuralModel):
                 yield f"judge({name})", judge.loss((values[name][observed], one), (own.detach(), two), generator)
                 loss = loss + self.match_weight * judge.doubt(own, two)
             yield f"p({name})", loss
+        for name in net.starts:
+            if name in taught:
+                told = {t: values[t] for t in self.starts[name]}
+                yield f"start({name})", -net.start(name).lesson(values[name], told, generator).mean()
 
     def _compared(self, name: str, lacking: Values) -> tuple[Tensor, Tensor] | None:
         """Which rows a judge compares, with the variable observed and without; None where it has nothing to compare."""
@@ -336,14 +361,23 @@ class Conditionals(NeuralModel):
 
     def _settled(self, given: Samples, sweeps: int, generator: torch.Generator) -> Values:
         """What so many sweeps make of rows that miss something."""
-        values, missing = self._begin([given], generator)
+        values, missing = self._started(given, generator)
         self._net.sweep(values, missing, sweeps, generator)
         return values
+
+    def _started(self, given: Samples, generator: torch.Generator) -> tuple[Values, Values]:
+        """Where chains that draw start, and which rows miss a variable."""
+        values, missing = self._begin([given], generator)
+        for name, told in self.starts.items():
+            rows = missing[name]
+            if rows.any():
+                values[name][rows] = self._net.start(name).draw({t: values[t][rows] for t in told}, generator)
+        return values, missing
 
     def _autocorrelation(self, generator: torch.Generator) -> float:
         """Largest correlation, over variables, of chains halfway through ``sample_sweeps`` with themselves at the end."""
         with self.averaged(), drawing(self._place):
-            values, missing = self._net.begin([_nothing(_CHAINS)], generator)
+            values, missing = self._started(_nothing(_CHAINS), generator)
             self._net.sweep(values, missing, self.sample_sweeps // 2, generator)
             before = {name: column.cpu().clone() for name, column in values.items()}
             self._net.sweep(values, missing, self.sample_sweeps // 2, generator)
@@ -379,7 +413,7 @@ class Conditionals(NeuralModel):
 
     def _swept_classes(self, classifier: Independent, given: Samples, generator: torch.Generator) -> Tensor:
         """(A6): the running average over sweeps, divided by the sum of its weights."""
-        values, missing = self._begin([given], generator)
+        values, missing = self._started(given, generator)
         mean = torch.zeros(())
         for _ in range(self.sample_sweeps):
             self._net.sweep(values, missing, 1, generator)

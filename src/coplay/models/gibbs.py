@@ -23,6 +23,7 @@ class Gibbs(nn.Module):
         sees: What each conditional is given, by target.
         conditionals: One per variable, in their order.
         judges: Of some variables, by name; drawing makes no use of them.
+        starts: What a chain may start from, by name: p(v | some of the rest).
 
     ``known`` says, in that order, which variables an earlier turn has taught, for its caller to use; it is part of the state.
 
@@ -46,11 +47,12 @@ class Gibbs(nn.Module):
         sees: Mapping[str, list[str]],
         conditionals: Sequence[Conditional],
         judges: Mapping[str, Judge] | None = None,
+        starts: Mapping[str, Conditional] | None = None,
     ) -> None:
         super().__init__()
         self.variables, self.sees = dict(variables), dict(sees)
         self.conditionals = nn.ModuleList(conditionals)
-        self.judges = nn.ModuleDict(judges or {})
+        self.judges, self.starts = nn.ModuleDict(judges or {}), nn.ModuleDict(starts or {})
         self.known: Tensor
         self.register_buffer("known", torch.zeros(len(self.variables), dtype=torch.bool))
 
@@ -69,6 +71,10 @@ class Gibbs(nn.Module):
     def judge(self, name: str) -> Judge:
         """The judge of a variable."""
         return self.judges[name]  # type: ignore[return-value]
+
+    def start(self, name: str) -> Conditional:
+        """What a chain draws a variable from at its start: its conditional, if there is nothing else."""
+        return self.starts[name] if name in self.starts else self.of(name)  # type: ignore[return-value]
 
     def given(self, name: str, values: Values, rows: Tensor | slice = slice(None)) -> Values:
         """What the conditional of a variable sees of some rows."""

@@ -4,12 +4,12 @@ For the conditionals p(v | rest) of one joint, and whatever t is told of the oth
 
     Σ_r p(v | r, t) p(r | t) = p(v | t)                                                                                (M)
 
-Where v is never observed together with what it explains, likelihoods hardly ask for (M). Say v is four bits of which one is set, x
-is v where s = 0 and its negative where s = 1; one source has v alone, another x and s. That is one reading, and v = x is another.
-Under it, x drawn around an observed v never has three bits set, so no row from which p(v | x, s) learns says anything of such x;
-and p(x | v, s) learns from rows of x, whose v was drawn, that x = v. Each confirms the other. But where s = 1 three bits of v are
-then set, which (M) forbids. A judge T(v, t) learns to tell values observed from values drawn, and p(v | rest) to have its own taken
-for observed:
+Where v is never observed together with what it explains, likelihoods hardly ask for (M). Say v is four bits of which one is set,
+x is v where s = 0 and its negative where s = 1; one source has v alone, another x and s. That is one reading, and v = x is
+another. Under it, x drawn around an observed v never has three bits set, so no row from which p(v | x, s) learns says anything of
+such x; and p(x | v, s) learns from rows of x, whose v was drawn, that x = v. Each confirms the other. But where s = 1 three bits
+of v are then set, which (M) forbids. A judge T(v, t) learns to tell values observed from values drawn, and p(v | rest) to have
+its own taken for observed:
 
     T descends   E_observed softplus(−T) + E_drawn softplus(T) + γ/2 E_observed |∂T/∂v|²
     p descends   −log p(v | rest) + λ E_drawn softplus(−T)
