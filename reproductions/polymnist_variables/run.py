@@ -45,12 +45,15 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.variables": ["class", "image"],
         f"players.{PICTURES}.unobserved": [],
         f"players.{PICTURES}.model.given": {"class": ["image"], "image": ["class"]},
+        f"players.{PICTURES}.model.uniform": [],
+        f"players.{PICTURES}.model.matched": {},
     },
     "synthetic": {},
     "real": {f"players.{SHAPES}.model": {"name": "replay:Replay"}},
     "joint": {  # drawing by 100 sweeps for the other in every round would take an hour
         "game.alpha": [[0.5, 0.5], [0.5, 0.5]],
         f"players.{PICTURES}.model.sample_sweeps": 10,
+        f"players.{PICTURES}.model.starts": {"segmentation": ["class"], "image": ["style", "segmentation"]},
     },
 }
 
