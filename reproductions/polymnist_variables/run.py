@@ -38,6 +38,7 @@ from coplay.streams import stream  # noqa: E402
 RUNS = Path("runs") / "polymnist_variables"
 KEPT = HERE / "results" / "runs"
 PICTURES, SHAPES = "pictures", "shapes"
+UNMATCHED = {f"players.{PICTURES}.model.uniform": [], f"players.{PICTURES}.model.matched": {}}
 SEEDS, TESTED, JUDGED, BOOTSTRAP = (1, 2, 3), 2000, 5000, 2000
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {  # the classifier alone, from real (class, image)
@@ -45,8 +46,7 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.variables": ["class", "image"],
         f"players.{PICTURES}.unobserved": [],
         f"players.{PICTURES}.model.given": {"class": ["image"], "image": ["class"]},
-        f"players.{PICTURES}.model.uniform": [],
-        f"players.{PICTURES}.model.matched": {},
+        **UNMATCHED,
     },
     "synthetic": {},
     "real": {f"players.{SHAPES}.model": {"name": "replay:Replay"}},
@@ -55,6 +55,8 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.model.sample_sweeps": 10,
         f"players.{PICTURES}.model.starts": {"segmentation": ["class"], "image": ["style", "segmentation"]},
     },
+    "synthetic_unmatched": UNMATCHED,  # what the judge of segmentations, and a style at random, bring
+    "real_unmatched": {f"players.{SHAPES}.model": {"name": "replay:Replay"}, **UNMATCHED},
 }
 
 
@@ -143,9 +145,10 @@ def show(data: Dataset, player: Player, path: Path) -> None:
 
 def collect() -> None:
     """Mean and spread over seeds, gains over the plain classifier, and the synthetic gain as a part of the real one."""
-    runs = sweep.kept_by_seed(KEPT)
-    if not runs:
+    kept = sweep.kept_by_seed(KEPT)
+    if not kept:
         return
+    runs = {arm: kept[arm] for arm in ARMS if arm in kept}
     quantities = ("accuracy", "iou", "seconds_playing")
     arms = {
         arm: {"seeds": list(by_seed)}
@@ -163,8 +166,8 @@ def collect() -> None:
     }
     gains = {
         f"{arm} - {base}": gain(runs[arm], runs[base])
-        for arm, base in (("synthetic", "plain"), ("real", "plain"), ("joint", "plain"), ("joint", "synthetic"))
-        if arm in runs and base in runs and set(runs[arm]) & set(runs[base])
+        for arm, base in (*((arm, "plain") for arm in ARMS), ("joint", "synthetic"))
+        if arm != base and arm in runs and base in runs and set(runs[arm]) & set(runs[base])
     }
     part = part_of_gain(runs) if {"plain", "synthetic", "real"} <= set(runs) else {}
     first = next(iter(next(iter(runs.values())).values()))
@@ -176,6 +179,7 @@ def collect() -> None:
     styles = {
         arm: list(enumerate(map(sweep.spread, zip(*(r["accuracy_by_style"] for r in by_seed.values()), strict=True))))
         for arm, by_seed in runs.items()
+        if not arm.endswith("unmatched")
     }
     drawing.draw(HERE / "results" / "accuracy.png", [drawing.Panel("", "style", "accuracy", styles)])
 
