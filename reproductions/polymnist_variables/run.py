@@ -38,7 +38,8 @@ from coplay.streams import stream  # noqa: E402
 RUNS = Path("runs") / "polymnist_variables"
 KEPT = HERE / "results" / "runs"
 PICTURES, SHAPES = "pictures", "shapes"
-UNMATCHED = {f"players.{PICTURES}.model.uniform": [], f"players.{PICTURES}.model.matched": {}}
+UNMATCHED: dict[str, Any] = {f"players.{PICTURES}.model.uniform": [], f"players.{PICTURES}.model.matched": {}}
+EARLIER = UNMATCHED | {f"players.{PICTURES}.model.sweeps": 3, f"players.{PICTURES}.model.learning_rate": 0.001}
 SEEDS, TESTED, JUDGED, BOOTSTRAP = (1, 2, 3), 2000, 5000, 2000
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {  # the classifier alone, from real (class, image)
@@ -46,6 +47,7 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.variables": ["class", "image"],
         f"players.{PICTURES}.unobserved": [],
         f"players.{PICTURES}.model.given": {"class": ["image"], "image": ["class"]},
+        f"players.{SHAPES}.model": {"name": "replay:Replay"},  # nobody hears it, so it need not learn
         **UNMATCHED,
     },
     "synthetic": {},
@@ -55,8 +57,8 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.model.sample_sweeps": 10,
         f"players.{PICTURES}.model.starts": {"segmentation": ["class"], "image": ["style", "segmentation"]},
     },
-    "synthetic_unmatched": UNMATCHED,  # what the judge of segmentations, and a style at random, bring
-    "real_unmatched": {f"players.{SHAPES}.model": {"name": "replay:Replay"}, **UNMATCHED},
+    "synthetic_unmatched": EARLIER,  # nothing compares segmentations, the style is drawn, at half the rate
+    "real_unmatched": {f"players.{SHAPES}.model": {"name": "replay:Replay"}, **EARLIER},
 }
 
 
