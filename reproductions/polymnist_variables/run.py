@@ -38,6 +38,7 @@ from coplay.streams import stream  # noqa: E402
 RUNS = Path("runs") / "polymnist_variables"
 KEPT = HERE / "results" / "runs"
 PICTURES, SHAPES = "pictures", "shapes"
+REPLAY = {f"players.{SHAPES}.model": {"name": "replay:Replay"}}
 UNMATCHED: dict[str, Any] = {f"players.{PICTURES}.model.uniform": [], f"players.{PICTURES}.model.matched": {}}
 EARLIER = UNMATCHED | {f"players.{PICTURES}.model.sweeps": 3, f"players.{PICTURES}.model.learning_rate": 0.001}
 SEEDS, TESTED, JUDGED, BOOTSTRAP = (1, 2, 3), 2000, 5000, 2000
@@ -47,18 +48,18 @@ ARMS: dict[str, dict[str, Any]] = {
         f"players.{PICTURES}.variables": ["class", "image"],
         f"players.{PICTURES}.unobserved": [],
         f"players.{PICTURES}.model.given": {"class": ["image"], "image": ["class"]},
-        f"players.{SHAPES}.model": {"name": "replay:Replay"},  # nobody hears it, so it need not learn
+        **REPLAY,  # nobody hears it, so it need not learn
         **UNMATCHED,
     },
     "synthetic": {},
-    "real": {f"players.{SHAPES}.model": {"name": "replay:Replay"}},
+    "real": REPLAY,
     "joint": {  # drawing by 100 sweeps for the other in every round would take an hour
         "game.alpha": [[0.5, 0.5], [0.5, 0.5]],
         f"players.{PICTURES}.model.sample_sweeps": 10,
         f"players.{PICTURES}.model.starts": {"segmentation": ["class"], "image": ["style", "segmentation"]},
     },
     "synthetic_unmatched": EARLIER,  # nothing compares segmentations, the style is drawn, at half the rate
-    "real_unmatched": {f"players.{SHAPES}.model": {"name": "replay:Replay"}, **EARLIER},
+    "real_unmatched": REPLAY | EARLIER,
 }
 
 

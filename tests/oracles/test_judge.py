@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from coplay import Mixture, Space, Variable, storage
+from coplay import Mixture, Space, Variable
 from coplay.errors import ModelError
 from coplay.models import judge as judging
 from coplay.models.base import Part
@@ -15,7 +15,8 @@ from coplay.models.conditionals import Conditionals
 from coplay.models.judge import Judge
 from coplay.streams import isolated_seed, stream
 
-from ..contracts.test_models import SPACES, same, some_samples
+from ..contracts.test_models import SPACES
+from .test_conditionals import taken_again
 
 BIT, CLASS = Variable(kind="binary"), Variable(kind="categorical", classes=2)
 FOUR = Variable(kind="binary", shape=(4,))
@@ -122,22 +123,7 @@ PERCEPTRON = {
 
 
 def test_a_killed_turn_with_a_judge_is_taken_again_exactly(tmp_path):
-    def fresh(seed):
-        model = Conditionals(**PERCEPTRON)
-        model.setup(SPACES["labelled"], seed)
-        return model
-
-    full = some_samples(SPACES["labelled"], 20, 1)
-    given = Mixture((Part("own", full, 0.5), Part("south", full.select("class"), 0.5)))
-    straight, first, second = fresh(5), fresh(5), fresh(99)
-    for turn in range(2):
-        numbers = straight.learn(given, 2, stream(turn))
-    assert numbers["judge(image)_loss"] > 0
-    first.learn(given, 2, stream(0))
-    storage.save_tensors(tmp_path / "state.safetensors", first.state_dict())
-    second.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
-    second.learn(given, 2, stream(1))
-    same(straight.state_dict(), second.state_dict())
+    assert taken_again(tmp_path, PERCEPTRON)["judge(image)_loss"] > 0
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,8 @@ def _side_by_side(images: Mapping[str, Variable], given: Mapping[str, Tensor]) -
     return torch.cat([_pixels(v, given[name]) for name, v in images.items()], 1)
 
 
-def _two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+def one_hidden_layer(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """(n, inputs) to (n, outputs)."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
 
 
@@ -245,7 +246,7 @@ class _Layers(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), _two_layers(hidden, hidden, outputs))
+        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), one_hidden_layer(hidden, hidden, outputs))
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """(n, inputs) to (n, outputs); what is given is all in the vector."""
@@ -272,7 +273,7 @@ class _Canvas(nn.Module):
             if seen
         )
         self.lowest = nn.Sequential(
-            _two_layers(vector, sizes.hidden, quarter * low[0] * low[1]), nn.Unflatten(1, (quarter, *low))
+            one_hidden_layer(vector, sizes.hidden, quarter * low[0] * low[1]), nn.Unflatten(1, (quarter, *low))
         )
         self.deep = nn.Conv2d(quarter, quarter, 3, padding=1)
         self.to_half = nn.ConvTranspose2d(quarter, half, 4, stride=2, padding=1)
@@ -398,10 +399,10 @@ class Vae(Conditional):
         self.name, self.noiseless, alike = name, draw == "mean", _alike(target, given)
         self.law = _LAWS[target.kind](target)
         self.seen = Seen({g: v for g, v in given.items() if g not in alike}, sizes)
-        self.prior = _two_layers(self.seen.size, sizes.hidden, 2 * sizes.image_latents)
+        self.prior = one_hidden_layer(self.seen.size, sizes.hidden, 2 * sizes.image_latents)
         self.decoder = _Painting(target, alike, sizes.image_latents + self.seen.size, sizes)
         self.encoder_seen = Seen({**given, name: target}, sizes)
-        self.encoder = _two_layers(self.encoder_seen.size, sizes.hidden, 2 * sizes.image_latents)
+        self.encoder = one_hidden_layer(self.encoder_seen.size, sizes.hidden, 2 * sizes.image_latents)
 
     def lesson(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
         """The evidence lower bound: E log p(x|u,g) by one u ~ q(u|x,g) as a function of its noise, less KL(q(u|x,g), p(u|g))."""

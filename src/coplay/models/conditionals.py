@@ -281,10 +281,10 @@ class Conditionals(NeuralModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step; the module's head says on which rows each conditional learns."""
-        taught, net = self._taught(mixture), self._net
+        taught = self._taught(mixture)
         with drawing(self._place):
             values, missing = self._begin(self.drawn(mixture, generator), generator)
-            lacking = {name: rows.clone() for name, rows in missing.items()}
+            compared = {name: self._compared(name, missing) for name in taught}
             for name in self.uniform:
                 rows = missing[name]
                 values[name][rows] = start(self._space[name], int(rows.sum()), generator).to(self._place)
@@ -299,24 +299,26 @@ class Conditionals(NeuralModel):
                 continue
             # divided by all rows: rows that are left out count as the zero that they are on average
             loss = -lesson.sum() / self.batch
-            compared = self._compared(name, lacking)
-            if compared:
-                observed, drawn = compared
+            both = compared[name]
+            if both:
+                observed, drawn = both
                 judge, own = self._net.judge(name), self._drawn_to_pass(name, values, drawn, generator)
-                one, two = ({t: values[t][rows] for t in judge.told} for rows in compared)
+                one, two = ({t: values[t][rows] for t in judge.told} for rows in both)
                 yield f"judge({name})", judge.loss((values[name][observed], one), (own.detach(), two), generator)
                 loss = loss + self.match_weight * judge.doubt(own, two)
             yield f"p({name})", loss
-        for name in net.starts:
+        for name in self._net.starts:
             if name in taught:
                 told = {t: values[t] for t in self.starts[name]}
-                yield f"start({name})", -net.start(name).lesson(values[name], told, generator).mean()
+                yield f"start({name})", -self._net.start(name).lesson(values[name], told, generator).mean()
 
     def _compared(self, name: str, lacking: Values) -> tuple[Tensor, Tensor] | None:
         """Which rows a judge compares, with the variable observed and without; None where it has nothing to compare."""
         if name not in self.matched:
             return None
-        told = ~torch.stack([torch.zeros_like(lacking[name]), *(lacking[t] for t in self.matched[name])]).any(0)
+        told = torch.ones_like(lacking[name])
+        for t in self.matched[name]:
+            told &= ~lacking[t]
         observed, drawn = told & ~lacking[name], told & lacking[name]
         return (observed, drawn) if observed.any() and drawn.any() else None
 

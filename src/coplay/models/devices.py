@@ -35,11 +35,8 @@ def found(device: str) -> torch.device:
         return torch.empty(0, device=accelerator or _CPU).device
     try:
         place = torch.empty(0, device=device).device
-        if place.type not in (
-            _CPU.type,
-            accelerator.type if accelerator else None,
-        ):  # such as "meta", where nothing is computed
-            raise ValueError(place)
+        if place.type not in {here.type for here in (_CPU, accelerator) if here}:
+            raise ValueError(place)  # such as "meta", where nothing is computed
     except Exception as error:  # torch says it by many types
         has = f"torch finds {accelerator} here" if accelerator else "torch finds no accelerator here"
         raise ModelError(

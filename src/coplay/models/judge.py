@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.models import devices
-from coplay.models.conditional_networks import Seen, Sizes
+from coplay.models.conditional_networks import Seen, Sizes, one_hidden_layer
 from coplay.space import Variable
 
 _PENALTY = 1.0  # γ
@@ -61,7 +61,7 @@ class Judge(nn.Module):
         super().__init__()
         self.name, self.told = name, list(told)
         self.seen = Seen({name: v, **told}, sizes)
-        self.says = nn.Sequential(nn.Linear(self.seen.size, sizes.hidden), nn.SiLU(), nn.Linear(sizes.hidden, 1))
+        self.says = one_hidden_layer(self.seen.size, sizes.hidden, 1)
 
     def forward(self, values: Tensor, told: Mapping[str, Tensor]) -> Tensor:
         """T for each row, shape (n,); values may be real numbers."""
