@@ -75,6 +75,13 @@ def warm_up(seed: int, on: bool) -> dict[str, float]:
     return played(seed, model, players={"low": {}, "high": {}}, data=DISJOINT, game=game)
 
 
+def originals(seed: int, on: bool) -> dict[str, float]:
+    game = {"name": "sample_exchange", "own_weight": 0.1, "rounds": 40, "local_steps": 50, "samples_per_round": 5000}
+    game |= {"own_rounds": 10, "warmup_rounds": 10, "originals": on}
+    model = {"name": "symmetric_hvae", "hold_steps": 1000, "decay_steps": 1000}
+    return played(seed, model, players={"low": {}, "high": {}}, data=DISJOINT, game=game)
+
+
 def early_stopping(seed: int, on: bool) -> dict[str, float]:
     """100 digits: log p of test digits under what is sampled from in the end."""
     data = find("source", "digits")().load()
@@ -99,6 +106,7 @@ LEVERS: dict[str, Callable[[int, bool], dict[str, float]]] = {
     "running mean of parameters (average)": averaging,
     "falling learning rate (decay_steps)": schedule,
     "own data first, others admitted gradually (own_rounds, warmup_rounds)": warm_up,
+    "own data in the place of their copies (originals), own weight 0.1": originals,
     "early stopping (validation), 100 digits": early_stopping,
     "bfloat16 (precision)": bfloat16,
 }

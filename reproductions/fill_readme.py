@@ -346,7 +346,7 @@ def two_sites_line(found: dict) -> tuple[str, str, str]:
     cells = [cell for cell in found["cells"].values() if "own_weight" in cell]
     off = max(abs(cell["class_shares"][site]["mean"] - cell["predicted"]) for cell in cells for site in ("low", "high"))
     fid = [
-        f"{cell['over_players']['fid_all']['mean']:.0f} where {cell['form']} travel"
+        f"{cell['over_players']['fid_all']['mean']:.0f} by {cell['form']}"
         for cell in sorted(cells, key=lambda c: c["form"])
         if cell["own_weight"] == 0.1
     ]

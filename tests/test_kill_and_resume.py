@@ -28,6 +28,7 @@ name = "sample_exchange"
 rounds = 24
 local_steps = 25
 samples_per_round = 300
+originals = true
 [measure]
 metrics = []
 samples = 100

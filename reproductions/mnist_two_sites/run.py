@@ -39,7 +39,14 @@ RUNS = Path("runs") / "mnist_two_sites"
 KEPT = HERE / "results" / "runs"
 SEEDS, OWN, SAMPLES = (1, 2, 3), (0.1, 0.3, 0.5, 0.7, 1.0), 5000
 CLASSES = {"low": range(5), "high": range(5, 10)}
-FORMS: dict[str, dict[str, Any]] = {"images": {}, "images and latents": {"model.send_latents": True}}
+LATENTS = {"model.send_latents": True}
+ORIGINALS = {"game.originals": True, "game.own_rounds": 8, "game.warmup_rounds": 4}
+FORMS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {  # what travels and how it is heard; own weights
+    "images": ({}, OWN),
+    "images and latents": (LATENTS, OWN[:-1]),  # with 1 nothing travels
+    "images with originals": (ORIGINALS, OWN[:1]),
+    "images and latents with originals": (LATENTS | ORIGINALS, OWN[:3]),
+}
 DIGITS = ("all", "own", "other")
 
 
@@ -57,9 +64,10 @@ def main() -> None:
         for seed in given.seeds:
             play("pooled", {"game": {"name": "pooled", "rounds": 40, "local_steps": 100}}, seed, folder)
             for form in given.forms:
+                settings, weights = FORMS[form]
                 for own in given.own:
-                    if own < 1 or form == "images":  # where nobody listens, nothing travels
-                        play(f"{form}-{own:g}", {"game.own_weight": own, **FORMS[form]}, seed, folder)
+                    if own in weights:
+                        play(f"{form}-{own:g}", {"game.own_weight": own, **settings}, seed, folder)
     collect()
 
 
@@ -159,8 +167,8 @@ def collect() -> None:
         points = sorted({own: cell for own, cell in [*heard, *alone]}.items())
         curves = {f"to {d} digits": [(own, cell["over_players"][f"fid_{d}"]) for own, cell in points] for d in DIGITS}
         levels = {"pooled, to all": cells["pooled"]["over_players"]["fid_all"]["mean"]} if "pooled" in cells else {}
-        if points:
-            panels.append(drawing.Panel(f"{form} travel", "own weight α", "FID", curves, levels))
+        if len(heard) > 1:
+            panels.append(drawing.Panel(form, "own weight α", "FID", curves, levels))
     drawing.draw(HERE / "results" / "fid.png", panels)
 
 

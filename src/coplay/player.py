@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from tensordict import TensorDict
+from torch import Tensor
 
 from coplay import storage
 from coplay.errors import ModelError
@@ -77,6 +78,8 @@ class Player:
         """Whether the model has learned from anything; before, it does not draw."""
         self.pending: Any = None
         """What the player's side of a game keeps from one request to the next inside a round; not part of a checkpoint."""
+        self.kept: dict[str, Tensor] = {}
+        """What the player's side of a game keeps from round to round; part of a checkpoint."""
         try:
             model.setup(space, derive(seed, "setup", name))
         except Exception as error:  # a model is foreign code
@@ -240,6 +243,8 @@ class Player:
         if message.action == "save":
             heard = {f"heard/{name}": torch.tensor(True) for name in self.unobserved if name in self._heard}
             state = {"model": self.model.state_dict(), "player": {"learned": torch.tensor(self.learned), **heard}}
+            if self.kept:
+                state["game"] = self.kept
             storage.save_tensors(self._checkpoint(message.round), storage.nest(state))
             return message.reply()
         if message.action == "restore":
@@ -253,6 +258,7 @@ class Player:
             state = storage.unnest(storage.load_tensors(path))
             self.model.load_state_dict(state["model"])
             self.learned = bool(state["player"]["learned"])
+            self.kept = state.get("game", {})
             self._heard = {key.removeprefix("heard/") for key in state["player"] if key.startswith("heard/")}
         except (KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path} does not fit the model of player '{self.name}': {error}") from error

@@ -13,14 +13,14 @@ References:
 
 Differs from the paper:
     The authors draw fresh samples for every gradient step; here players exchange once a round and take ``local_steps``
-    on what they received, because a message costs more than a sample. ``fresh_every_rounds``, ``own_rounds`` and
-    ``warmup_rounds`` are ours.
+    on what they received, because a message costs more than a sample. ``fresh_every_rounds``, ``own_rounds``,
+    ``warmup_rounds`` and ``originals`` are ours.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import networkx as nx
@@ -32,7 +32,9 @@ from coplay import equilibrium
 from coplay.errors import ConfigError
 from coplay.games.base import Asker, Game, Row, State
 from coplay.message import COORDINATOR, Message, PlayerLost
+from coplay.models.origins import Origins
 from coplay.player import OWN, Player
+from coplay.space import Samples, pick
 from coplay.streams import derive, stream, unbiased_counts
 
 Topology = Literal["complete", "ring", "star", "random_regular"]
@@ -57,6 +59,8 @@ class SampleExchange(Game):
         own_rounds: Rounds at the start in which everybody learns from own data alone, so that nobody learns from peers
             that know nothing yet. The equilibrium does not depend on it.
         warmup_rounds: Rounds after these over which the others' mass grows evenly to its full value; 0 admits them at once.
+        originals: Whether players put their own data in the place of what they recognise as copies of them (O), which leaves
+            the equilibrium as it is and keeps faults from coming back. Everybody has to hear everybody, on the same variables.
 
     Example:
         >>> game = SampleExchange(own_weight=0.3)
@@ -75,6 +79,7 @@ class SampleExchange(Game):
     fresh_every_rounds: int = Field(default=1, ge=1)
     own_rounds: int = Field(default=1, ge=1)
     warmup_rounds: int = Field(default=0, ge=0)
+    originals: bool = False
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> Self:
@@ -137,6 +142,31 @@ class SampleExchange(Game):
         own = self.weights(players, seed).diag()
         return [name for name, weight in zip(players, own, strict=True) if weight > 0]
 
+    def check(self, players: Sequence[Player]) -> None:
+        """With originals, everybody needs data, has to hear everybody and learns the same variables."""
+        if not self.originals:
+            return
+        names, first = [player.name for player in players], players[0]
+        alpha = self.weights(names, first.seed)
+        faults = [
+            f"game.originals: a player tells copies of its data from what others know by hearing all of them, and needs data "
+            f"itself; the weight of '{names[j]}' for '{names[i]}' is 0"
+            for i, j in (alpha == 0).nonzero().tolist()
+        ]
+        for player in players:
+            if player.unobserved:
+                faults.append(
+                    f"game.originals: the data of '{player.name}' lack {', '.join(player.unobserved)}, and cannot take the "
+                    "place of samples that have it"
+                )
+            elif player.variables != first.variables:
+                faults.append(
+                    f"game.originals: player '{player.name}' learns {player.variables}, and '{first.name}' {first.variables}; "
+                    "who tells copies compares all variables"
+                )
+        if faults:
+            raise ConfigError(faults)
+
     def start(self, players: Sequence[str], seed: int) -> State:
         """Nothing is in flight before the first round."""
         self.weights(players, seed)
@@ -155,12 +185,18 @@ class SampleExchange(Game):
             for to in state.players
         }
         # the counts are n·α_ij, own count included, and they are the weights: nothing is weighted again
-        counts = self._counts(self.admitted(alpha, round + 1), state.players, seed, round) if drawing else {}
+        # with originals the weights are (O)'s, and all that will ever be heard is worth drawing at once
+        asked = alpha if self.originals else self.admitted(alpha, round + 1)
+        counts = self._counts(asked, state.players, seed, round) if drawing else {}
+        now = self.admitted(alpha, round)
+        shares = self._shares(now, state) if self.originals and listening else {}
         asks = []
         for i, name in enumerate(state.players):
             own = state.numbers.get(f"own/{name}", 0.0) if listening and inbox[name] else alpha[i, i].item()
             numbers: dict[str, float] = {"steps": self.local_steps, "weight/own": own}
             numbers |= {f"draw/{to}": count[name] for to, count in counts.items() if to != name and count[name]}
+            if shares:
+                numbers |= shares | {f"alpha/{k}": w for k, w in zip(state.players, now[i].tolist(), strict=True)}
             asks.append(Message("turn", COORDINATOR, name, round, numbers, inbox[name] if listening else {}))
         answers, lost = self.alive(engine.ask(asks))
 
@@ -176,8 +212,11 @@ class SampleExchange(Game):
         begin = time.perf_counter()
         received = message.samples()
         weights = {sender: float(len(samples)) for sender, samples in received.items()}
-        own = message.numbers["weight/own"]
-        numbers = player.learn(received, {OWN: own, **weights}, int(message.numbers["steps"]), message.round)
+        weights[OWN] = message.numbers["weight/own"]
+        copies: dict[str, float] = {}
+        if self.originals and received:
+            received, weights, copies = _without_copies(player, message, received)
+        numbers = player.learn(received, weights, int(message.numbers["steps"]), message.round) | copies
         middle = time.perf_counter()
         drawn = {}
         if player.learned and not player.untaught:  # who has heard nothing yet has nothing to say
@@ -201,8 +240,7 @@ class SampleExchange(Game):
 
     def _living_weights(self, state: State, seed: int) -> Tensor:
         """α of those who are left, rows re-normalised; a row of zeros is a player that lost its last source."""
-        started = sorted((k for k in state.numbers if k.startswith("player/")), key=lambda k: state.numbers[k])
-        names = [key.removeprefix("player/") for key in started]
+        names = _started(state)
         alpha = self.weights(names, seed)
         kept = [names.index(name) for name in state.players]
         alpha = alpha[kept][:, kept]
@@ -215,6 +253,13 @@ class SampleExchange(Game):
         scaled = share * alpha
         held_back = (1 - share) * (alpha.sum(1) - own)
         return scaled - torch.diag(scaled.diag()) + torch.diag(own + held_back)
+
+    def _shares(self, alpha: Tensor, state: State) -> dict[str, float]:
+        """M_jk by ``share/j/k``, for j among the living; who is gone has the share 0."""
+        found = {f"share/{j}/{k}": 0.0 for j in state.players for k in _started(state)}
+        for j, row in zip(state.players, equilibrium.influence_matrix(alpha).tolist(), strict=True):
+            found |= {f"share/{j}/{k}": share for k, share in zip(state.players, row, strict=True)}
+        return found
 
     def _counts(self, alpha: Tensor, players: Sequence[str], seed: int, round: int) -> dict[str, dict[str, int]]:
         """For each receiver i, how many of its n samples come from whom: n·α_ij, rounded without bias."""
@@ -229,6 +274,41 @@ class SampleExchange(Game):
     def tiny(cls) -> Self:
         """Two rounds of one step."""
         return cls(rounds=2, local_steps=1, samples_per_round=20)
+
+
+def _started(state: State) -> list[str]:
+    """Who was there in the beginning, in order."""
+    numbers = {key.removeprefix("player/"): i for key, i in state.numbers.items() if key.startswith("player/")}
+    return sorted(numbers, key=lambda name: numbers[name])
+
+
+def _without_copies(
+    player: Player, message: Message, received: Mapping[str, Samples]
+) -> tuple[dict[str, Samples], dict[str, float], dict[str, float]]:
+    """What is received without copies of the player's own data, the weights of (O), and the share of copies by sender.
+
+    Until all the others are heard at once for the first time, everything, by the weights of (A1).
+    """
+    me, round = player.name, message.round
+    alpha = message.group("alpha")
+    shares = {j: message.group(f"share/{j}") for j in alpha}
+    origins = Origins(player.variables, list(shares[me]), derive(player.seed, "origins", me))
+    if player.kept:
+        origins.load_state_dict(player.kept)
+    elif set(received) == set(alpha) - {me}:
+        mine = player.draw(max(map(len, received.values())), round, me)
+        origins.fit({me: mine, **received}, stream(player.seed, "origins", me))
+        player.kept = dict(origins.state_dict())
+    else:
+        return dict(received), {OWN: alpha[me], **{j: alpha[j] for j in received}}, {}
+    weights, found, copies = {OWN: shares[me][me]}, {}, {}
+    for j, samples in received.items():
+        chance = torch.rand(len(samples), generator=stream(player.seed, "copies", round, me, j), dtype=torch.float64)
+        copied = chance < origins.copies(samples, me, shares[j])
+        found[j] = pick(samples, ~copied)
+        weights[j] = alpha[j] * (1 - shares[j][me])
+        copies[f"copies/{j}"] = copied.double().mean().item()
+    return found, weights, copies
 
 
 def spread(adjacency: Tensor, own_weight: float) -> Tensor:

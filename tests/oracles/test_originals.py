@@ -1,0 +1,188 @@
+"""Own data in the place of their copies (O): the equilibrium stays, faults do not come back."""
+
+import pytest
+import torch
+
+from coplay import Player, Space, Variable, equilibrium
+from coplay.engines.local import Local
+from coplay.errors import ConfigError
+from coplay.games.sample_exchange import SampleExchange
+from coplay.message import COORDINATOR, Message
+from coplay.models.exponential_family import ExponentialFamily
+from coplay.models.origins import Origins
+from coplay.space import pick
+from coplay.streams import stream
+
+CLASSES = 6
+SPACE = Space({"x": Variable(kind="categorical", classes=CLASSES)})
+OVERLAPPING = torch.tensor([[0.6, 0.2, 0.1, 0.1, 0, 0], [0, 0.2, 0.5, 0.2, 0.1, 0], [0.1, 0, 0, 0.1, 0.2, 0.6]])
+DISJOINT = torch.tensor([[0.5, 0.3, 0.2, 0, 0, 0], [0, 0, 0, 0.2, 0.3, 0.5]])
+FAULT = 0.03
+
+
+class Faulty(ExponentialFamily):
+    """Of what it draws a small part is anything at all."""
+
+    def sample(self, n, generator):
+        drawn = super().sample(n, generator)
+        wrong = torch.rand(n, generator=generator) < FAULT
+        anything = torch.randint(CLASSES, (n,), generator=generator)
+        return SPACE.samples(x=torch.where(wrong, anything, drawn["x"]))
+
+
+def table(rates, n=20_000):
+    """Samples whose frequencies are the rates."""
+    return SPACE.samples(x=torch.arange(CLASSES).repeat_interleave((rates * n).round().long()))
+
+
+def shares(player, n=200_000):
+    """Frequencies of what a player draws."""
+    return torch.bincount(player.draw(n, 0, "test")["x"], minlength=CLASSES).double() / n
+
+
+def play(rates, rounds, model=ExponentialFamily, n=20_000, **game):
+    names = [f"p{i}" for i in range(len(rates))]
+    players = [Player(name, SPACE, table(r), model(), 1) for name, r in zip(names, rates, strict=True)]
+    game = SampleExchange(rounds=rounds, samples_per_round=n, **game)
+    game.check(players)
+    engine = Local()
+    engine.seat(players, game)
+    state, rows = game.start(names, 1), []
+    for round in range(1, rounds + 1):
+        state, row = game.play(engine, state, round)
+        rows.append(row)
+    engine.close()
+    return players, rows, game
+
+
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_the_equilibrium_stays_where_it_is(warmup):
+    """Uneven weights, sites that share some classes and not others."""
+    alpha = ((0.2, 0.5, 0.3), (0.3, 0.1, 0.6), (0.25, 0.35, 0.4))
+    players, rows, game = play(OVERLAPPING, 30 + warmup, alpha=alpha, originals=True, warmup_rounds=warmup)
+    influence = game.predict([p.name for p in players])
+    expected = influence @ OVERLAPPING.double()
+    found = torch.stack([shares(p) for p in players])
+    assert (found - expected).abs().max() < 0.02
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        assert rows[-1]["players"][f"p{i}"][f"copies/p{j}"] == pytest.approx(influence[j, i].item(), abs=0.04)
+
+
+def test_who_knows_the_same_takes_what_theory_says_for_copies():
+    """Three sites alike: of what p1 sends, M_10 are taken for p0's, and nothing changes."""
+    players, rows, game = play(OVERLAPPING[:1].repeat(3, 1), 12, own_weight=0.25, originals=True)
+    influence = game.predict(["p0", "p1", "p2"])
+    assert rows[-1]["players"]["p0"]["copies/p1"] == pytest.approx(influence[1, 0].item(), abs=0.03)
+    assert (shares(players[0]) - OVERLAPPING[0].double()).abs().max() < 0.02
+
+
+def test_faults_do_not_come_back():
+    """At α = 0.1 a fault ε settles at ε/(α + ε(1 − α)) of what is drawn; with originals its maker and one hearer draw it."""
+    own, uniform = 0.1, torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
+    influence = equilibrium.influence_matrix(torch.tensor([[own, 1 - own], [1 - own, own]]))
+    wanted, found = influence @ DISJOINT.double(), {}
+    for originals in (False, True):
+        players, _, _ = play(DISJOINT, 60, Faulty, n=300_000, own_weight=own, originals=originals)
+        found[originals] = torch.stack([shares(p) for p in players])
+    settled = FAULT / (own + FAULT * (1 - own))
+    assert (found[False] - ((1 - settled) * wanted + settled * uniform)).abs().max() < 0.006
+
+    shown = (1 - FAULT) * DISJOINT.double() + FAULT * uniform  # what each draws when it is first heard
+    fixed, (mine, others) = wanted, influence[0]
+    for _ in range(50):
+        copies = others * shown / (others * shown + mine * shown.flip(0))  # in what the other draws
+        kept = fixed.flip(0) * (1 - copies)
+        mixed = mine * DISJOINT.double() + others * kept / kept.sum(1, keepdim=True)
+        fixed = (1 - FAULT) * mixed + FAULT * uniform
+    assert (found[True] - fixed).abs().max() < 0.006
+    distance = (fixed - wanted).abs().sum(), (found[False] - wanted).abs().sum()
+    assert distance[0] < distance[1] / 3
+
+
+def test_copies_are_found_by_bayes():
+    """For known tables, whatever the shares."""
+    origins = Origins(SPACE, ["p0", "p1", "p2"], seed=1)
+    origins.fit({f"p{i}": table(r) for i, r in enumerate(OVERLAPPING)}, stream(1, "fit"))
+    each = SPACE.samples(x=torch.arange(CLASSES))
+    told = {"p0": 0.2, "p1": 0.7, "p2": 0.1}
+    mass = torch.tensor(list(told.values()))[:, None] * OVERLAPPING
+    for name, row in zip(told, mass, strict=True):
+        drawn = pick(each, torch.multinomial(mass.sum(0), 50_000, True, generator=stream(2, name)))
+        exact = (row / mass.sum(0))[drawn["x"]].double()
+        assert (origins.copies(drawn, name, told) - exact).abs().mean() < 0.02
+
+
+def test_as_many_copies_are_found_as_theory_says():
+    origins = Origins(SPACE, ["p0", "p1"], seed=1)
+    origins.fit({"p0": table(DISJOINT[0]), "p1": table(DISJOINT[1])}, stream(1, "fit"))
+    mine = table(DISJOINT[0])
+    assert origins.copies(mine, "p0", {"p0": 0.3, "p1": 0.7}).mean() == pytest.approx(0.3, abs=1e-6)
+    theirs = origins.copies(table(DISJOINT[1]), "p0", {"p0": 0.3, "p1": 0.7})
+    assert theirs.mean() == pytest.approx(0.3, abs=1e-6)
+    assert origins.copies(pick(mine, slice(0)), "p0", {"p0": 0.3, "p1": 0.7}).shape == (0,)
+    assert origins.copies(mine, "p0", {"p0": 0.0, "p1": 1.0}).max() == 0
+
+
+def test_what_tells_copies_is_in_the_checkpoint(tmp_path):
+    def seat():
+        players = [
+            Player(f"p{i}", SPACE, table(r, 500), ExponentialFamily(), 1, home=tmp_path / f"p{i}")
+            for i, r in enumerate(DISJOINT)
+        ]
+        engine = Local()
+        engine.seat(players, game)
+        return players, engine
+
+    game = SampleExchange(own_weight=0.2, originals=True, samples_per_round=300)
+    players, engine = seat()
+    state = game.start(["p0", "p1"], 1)
+    for round in (1, 2, 3):
+        state, _ = game.play(engine, state, round)
+    again, other = seat()
+    for player, twin in zip(players, again, strict=True):
+        player.serve(Message("save", COORDINATOR, player.name, 3))
+        twin.serve(Message("restore", COORDINATOR, twin.name, 3))
+        assert player.kept
+        assert all(torch.equal(value, twin.kept[key]) for key, value in player.kept.items())
+    assert game.play(engine, state, 4)[0].numbers == game.play(other, state, 4)[0].numbers
+    assert all(torch.equal(p.model.moments, t.model.moments) for p, t in zip(players, again, strict=True))
+
+
+def test_after_a_loss_the_rest_go_on_with_originals():
+    class Dies(ExponentialFamily):
+        def learn(self, mixture, steps, generator):
+            self._turns = getattr(self, "_turns", 0) + 1
+            if self._turns == 4:
+                raise RuntimeError("gone")
+            return super().learn(mixture, steps, generator)
+
+    names = ["p0", "p1", "p2"]
+    models = [ExponentialFamily(), ExponentialFamily(), Dies()]
+    players = [Player(n, SPACE, table(r), m, 1) for n, r, m in zip(names, OVERLAPPING, models, strict=True)]
+    game = SampleExchange(own_weight=0.4, originals=True, samples_per_round=20_000, on_lost="continue")
+    engine = Local()
+    engine.seat(players, game)
+    state = game.start(names, 1)
+    for round in range(1, 41):
+        state, _ = game.play(engine, state, round)
+    engine.close()
+    assert state.players == ("p0", "p1")
+    left = game._living_weights(state, 1)
+    expected = equilibrium.influence_matrix(left) @ OVERLAPPING[:2].double()
+    found = torch.stack([shares(p) for p in players[:2]])
+    assert (found - expected).abs().max() < 0.03
+
+
+def test_bad_input():
+    def players(*spaces):
+        return [Player(f"p{i}", s, s.samples(**{n: torch.zeros(4, dtype=s[n].dtypes[0]) for n in s}), ExponentialFamily(), 1)
+                for i, s in enumerate(spaces)]  # fmt: skip
+
+    wider = Space({"x": Variable(kind="categorical", classes=CLASSES + 1)})
+    with pytest.raises(ConfigError, match="player 'p1' learns"):
+        SampleExchange(originals=True).check(players(SPACE, wider))
+    with pytest.raises(ConfigError, match="the weight of 'p1' for 'p0' is 0"):
+        SampleExchange(originals=True, alpha=((1, 0), (0.5, 0.5))).check(players(SPACE, SPACE))
+    with pytest.raises(ConfigError, match="the weight of 'p2' for 'p0' is 0"):
+        SampleExchange(originals=True, topology="star").check(players(SPACE, SPACE, SPACE)[1:] + players(SPACE))
+    SampleExchange().check(players(SPACE, wider))
