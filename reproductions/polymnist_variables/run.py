@@ -41,6 +41,7 @@ PICTURES, SHAPES = "pictures", "shapes"
 REPLAY = {f"players.{SHAPES}.model": {"name": "replay:Replay"}}
 UNMATCHED: dict[str, Any] = {f"players.{PICTURES}.model.uniform": [], f"players.{PICTURES}.model.matched": {}}
 EARLIER = UNMATCHED | {f"players.{PICTURES}.model.sweeps": 3, f"players.{PICTURES}.model.learning_rate": 0.001}
+STARTS = {f"players.{PICTURES}.model.starts": {"segmentation": ["class"], "image": ["style", "segmentation"]}}
 SEEDS, TESTED, JUDGED, BOOTSTRAP = (1, 2, 3), 2000, 5000, 2000
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {  # the classifier alone, from real (class, image)
@@ -56,8 +57,9 @@ ARMS: dict[str, dict[str, Any]] = {
     "joint": {  # drawing by 100 sweeps for the other in every round would take an hour
         "game.alpha": [[0.5, 0.5], [0.5, 0.5]],
         f"players.{PICTURES}.model.sample_sweeps": 10,
-        f"players.{PICTURES}.model.starts": {"segmentation": ["class"], "image": ["style", "segmentation"]},
+        **STARTS,
     },
+    "synthetic_starts": STARTS,
     "synthetic_unmatched": EARLIER,  # nothing compares segmentations, the style is drawn, at half the rate
     "real_unmatched": REPLAY | EARLIER,
 }

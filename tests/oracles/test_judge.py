@@ -1,6 +1,7 @@
 """What is drawn where a variable is missing against what is observed of it (M): the best judge, its penalty, and two readings."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -120,6 +121,20 @@ PERCEPTRON = {
     **Conditionals.tiny().model_dump(),
     "networks": {"image": "perceptron"}, "matched": {"image": ["class"]},
 }  # fmt: skip
+
+
+def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
+    model = Conditionals(hidden=4, matched={"v": ["class"]}, given={"v": ["x", "class"]})
+    model.setup(READINGS, 1)
+    four = torch.zeros(8, 4, dtype=torch.uint8)
+    pictures = Part("own", READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.learn(Mixture((pictures,)), 1, stream(1))  # nobody is heard yet
+    with pytest.warns(
+        UserWarning, match="nothing is matched. The judge of 'v' compares rows that have class beside it"
+    ):
+        model.learn(Mixture((pictures, Part("other", READINGS.samples(v=four), 0.5))), 1, stream(1))
 
 
 def test_a_killed_turn_with_a_judge_is_taken_again_exactly(tmp_path):

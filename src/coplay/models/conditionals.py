@@ -257,6 +257,14 @@ class Conditionals(NeuralModel):
                     f"source '{part.name}' has the variables {', '.join(map(str, part.samples.keys())) or 'none'}, and none of "
                     f"{', '.join(self._space)}; give it weight 0, or a variable in common"
                 )
+        for name, told in self.matched.items():
+            observed = [set(part.samples.keys()) for part in mixture.parts if name in part.samples.keys()]
+            if observed and not any(names.issuperset(told) for names in observed):
+                warnings.warn(
+                    f"conditionals: nothing is matched. The judge of '{name}' compares rows that have {' and '.join(told)} beside "
+                    f"it, and no source that has '{name}' does; tell it in matched of variables that some source has with it",
+                    stacklevel=3,
+                )
 
     def _taught(self, mixture: Mixture) -> list[str]:
         """Latents, and what some source observes: a variable that everybody lacks would become a latent of arbitrary meaning.
