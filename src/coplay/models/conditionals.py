@@ -261,8 +261,8 @@ class Conditionals(NeuralModel):
             observed = [set(part.samples.keys()) for part in mixture.parts if name in part.samples.keys()]
             if observed and not any(names.issuperset(told) for names in observed):
                 warnings.warn(
-                    f"conditionals: nothing is matched. The judge of '{name}' compares rows that have {' and '.join(told)} beside "
-                    f"it, and no source that has '{name}' does; tell it in matched of variables that some source has with it",
+                    f"conditionals: nothing is matched. The judge of '{name}' compares rows that have {' and '.join(told)} "
+                    f"beside it, and no source that has '{name}' does; name others in matched, that some source has with it",
                     stacklevel=3,
                 )
 
