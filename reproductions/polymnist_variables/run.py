@@ -184,7 +184,7 @@ def collect() -> None:
     styles = {
         arm: list(enumerate(map(sweep.spread, zip(*(r["accuracy_by_style"] for r in by_seed.values()), strict=True))))
         for arm, by_seed in runs.items()
-        if not arm.endswith("unmatched")
+        if not arm.endswith(("unmatched", "starts"))
     }
     drawing.draw(HERE / "results" / "accuracy.png", [drawing.Panel("", "style", "accuracy", styles)])
 
