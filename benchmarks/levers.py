@@ -1,11 +1,14 @@
 """What the settings that make small budgets count do to samples: each lever on and off, everything else alike.
 
-python benchmarks/levers.py          # 3 seeds; writes benchmarks/results/levers.json
+python benchmarks/levers.py                      # 3 seeds; writes benchmarks/results/levers.json
+python benchmarks/levers.py originals            # only levers whose name has that word; the others' figures stay
 """
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -113,8 +116,11 @@ LEVERS: dict[str, Callable[[int, bool], dict[str, float]]] = {
 
 
 def main() -> None:
-    rows: dict[str, Any] = {}
+    kept = common.ROOT / "benchmarks" / "results" / "levers.json"
+    rows: dict[str, Any] = json.loads(kept.read_text())["levers"] if sys.argv[1:] else {}
     for name, lever in LEVERS.items():
+        if not all(word in name for word in sys.argv[1:]):
+            continue
         cells = {on: [lever(seed, on) for seed in SEEDS] for on in (False, True)}
         rows[name] = {
             key: {
@@ -127,7 +133,15 @@ def main() -> None:
             said = ", ".join(f"{state} {row[state]['mean']:.3f} ± {row[state]['std']:.3f}" for state in ("off", "on"))
             print(f"{name}: {key}: {said}", flush=True)
     data = "8×8 digits of scikit-learn, 497 test samples"
-    common.save("levers", {"seeds": list(SEEDS), "data": data, "samples": 5000, "levers": rows})
+    common.save(
+        "levers",
+        {
+            "seeds": list(SEEDS),
+            "data": data,
+            "samples": 5000,
+            "levers": {name: rows[name] for name in LEVERS if name in rows},
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ FORMS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {  # what travels a
     "images": ({}, OWN),
     "images and latents": (LATENTS, OWN[:-1]),  # with 1 nothing travels
     "images with originals": (ORIGINALS, OWN[:1]),
-    "images and latents with originals": (LATENTS | ORIGINALS, OWN[:3]),
+    "images and latents with originals": (LATENTS | ORIGINALS, OWN[:2]),
 }
 DIGITS = ("all", "own", "other")
 
@@ -169,7 +169,8 @@ def collect() -> None:
         levels = {"pooled, to all": cells["pooled"]["over_players"]["fid_all"]["mean"]} if "pooled" in cells else {}
         if len(heard) > 1:
             panels.append(drawing.Panel(form, "own weight α", "FID", curves, levels))
-    drawing.draw(HERE / "results" / "fid.png", panels)
+    if panels:
+        drawing.draw(HERE / "results" / "fid.png", panels)
 
 
 def over_players(values: dict[str, dict[str, Any]], alike: bool) -> dict[str, Any]:
