@@ -181,8 +181,10 @@ def test_bad_input():
     wider = Space({"x": Variable(kind="categorical", classes=CLASSES + 1)})
     with pytest.raises(ConfigError, match="player 'p1' learns"):
         SampleExchange(originals=True).check(players(SPACE, wider))
-    with pytest.raises(ConfigError, match="the weight of 'p1' for 'p0' is 0"):
+    with pytest.raises(ConfigError, match=r"the weight is 0 of 'p1' for 'p0'$"):
         SampleExchange(originals=True, alpha=((1, 0), (0.5, 0.5))).check(players(SPACE, SPACE))
-    with pytest.raises(ConfigError, match="the weight of 'p2' for 'p0' is 0"):
-        SampleExchange(originals=True, topology="star").check(players(SPACE, SPACE, SPACE)[1:] + players(SPACE))
+    with pytest.raises(ConfigError, match="the weight is 0 of 'p2' for 'p1', 'p1' for 'p2'"):
+        SampleExchange(originals=True, topology="star").check(players(SPACE, SPACE, SPACE))
+    with pytest.raises(ConfigError, match="'p2' for 'p0', 'p3' for 'p0', 'p3' for 'p1' and 7 more"):
+        SampleExchange(originals=True, topology="ring").check(players(*[SPACE] * 5))
     SampleExchange().check(players(SPACE, wider))

@@ -148,11 +148,14 @@ class SampleExchange(Game):
             return
         names, first = [player.name for player in players], players[0]
         alpha = self.weights(names, first.seed)
-        faults = [
-            f"game.originals: a player tells copies of its data from what others know by hearing all of them, and needs data "
-            f"itself; the weight of '{names[j]}' for '{names[i]}' is 0"
-            for i, j in (alpha == 0).nonzero().tolist()
-        ]
+        silent = [f"'{names[j]}' for '{names[i]}'" for i, j in (alpha == 0).nonzero().tolist()]
+        faults = []
+        if silent:
+            more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
+            faults.append(
+                "game.originals: everybody needs data and has to hear everybody, to tell copies of them from what others know; "
+                f"the weight is 0 of {', '.join(silent[:3])}{more}"
+            )
         for player in players:
             if player.unobserved:
                 faults.append(
