@@ -89,11 +89,11 @@ def benchmarks() -> str:
     )
 
 
-def points(difference: dict, digits: int) -> str:
-    """A difference of accuracies in percentage points."""
+def points(difference: dict, digits: int, named: bool = True) -> str:
+    """A difference of accuracies in percentage points; bare numbers if a table names them."""
     error = difference["standard_error"]
-    around = "" if error is None else f" ± {100 * error:.{digits}f} (standard error)"
-    return f"{100 * difference['mean']:+.{digits}f}{around} points"
+    around = "" if error is None else f" ± {100 * error:.{digits}f}{' (standard error)' * named}"
+    return f"{100 * difference['mean']:+.{digits}f}{around}{' points' * named}"
 
 
 def joint_classifier() -> str:
@@ -257,13 +257,27 @@ def fashion_four_sites() -> str:
         seeds = ", ".join(map(str, cell["seeds"]))
         lines.append(f"| {images} | {name} | {seeds} | {spread(cell['accuracy'])} | {' | '.join(each)} |")
     lines.append("")
-    for images, table in found["paired_differences"].items():
-        for name, d in table.items():
-            ends, timed = (points(found, 2) for found in (d, d["at_equal_seconds"]))
-            each = ", ".join(f"{player} {100 * value:+.1f}" for player, value in d["by_player"].items())
-            lines.append(f"- {images} images, {name}: {ends} ({each}); at equal seconds {timed}.")
-    lines.append(f"\n{found['data']}. Mean ± standard deviation over seeds. `{found['command']}`.")
+    lines += differences_table(found["paired_differences"])
+    lines.append(
+        f"\n{found['data']}. Mean ± standard deviation over seeds; differences ± their standard error, "
+        f"paired by seed, and by player in the JSON. `{found['command']}`."
+    )
     return "\n".join(lines)
+
+
+def differences_table(by_images: dict) -> list[str]:
+    """A row for each method that is compared, a column for each that it is compared with; in points."""
+    names = [name.split(" - ") for table in by_images.values() for name in table]
+    ones, others = (list(dict.fromkeys(column)) for column in zip(*names, strict=True))
+    lines = [f"| images | points of … | over {' | over '.join(others)} |", "|---" * (len(others) + 2) + "|"]
+    for images, table in by_images.items():
+        for one in ones:
+            found = [table.get(f"{one} - {other}") for other in others]
+            ends = [points(d, 2, named=False) if d else "" for d in found]
+            timed = [points(d["at_equal_seconds"], 2, named=False) if d else "" for d in found]
+            lines.append(f"| {images} | {one} | {' | '.join(ends)} |")
+            lines.append(f"| | at equal seconds | {' | '.join(timed)} |")
+    return lines
 
 
 def fashion_reference() -> str:

@@ -34,13 +34,17 @@ KEPT = HERE / "results" / "runs"
 PLAYERS = ("tiny", "small", "middle", "large")
 SEEDS, IMAGES, ALL = (1, 2, 3), (10, 50), 1500  # 4 · 1,500 is every image of a class
 ALONE, NO_LESSONS = {"name": "isolated", "rounds": 30, "local_steps": 100}, {"generated": 0.0}
+RESIDUALS = {"residuals": True}
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # game, and settings of every player's model
     "discriminative": (ALONE, NO_LESSONS),
     "distillation": (ALONE | {"name": "distillation", "own_rounds": 15}, NO_LESSONS),
     "symmetric": (ALONE, {}),
     "cooperative": ({}, {}),
+    "symmetric with residuals": (ALONE, RESIDUALS),
+    "cooperative with residuals": ({}, RESIDUALS),
     "optimal": (ALONE | {"name": "pooled"}, {}),
 }
+COOPERATIVE = ("cooperative", "cooperative with residuals")
 
 
 def main() -> None:
@@ -78,7 +82,7 @@ def config(method: str, images: int, seed: int, folder: str) -> Config:
 
 def play(method: str, images: int, seed: int, folder: str) -> None:
     """Play one run to its end and keep its figures."""
-    name = f"{method}-{images}-{seed}"
+    name = f"{method}-{images}-{seed}".replace(" ", "_")
     sweep.once(
         KEPT / f"{name}.json",
         RUNS / name,
@@ -119,7 +123,7 @@ def collect() -> None:
     runs: dict[str, dict[int, dict[int, dict[str, Any]]]] = {}
     for name, by_seed in sweep.kept_by_seed(KEPT).items():
         method, images = name.rsplit("-", 1)
-        runs.setdefault(method, {})[int(images)] = by_seed
+        runs.setdefault(method.replace("_", " "), {})[int(images)] = by_seed
     if not runs:
         return
     sizes = sorted({images for method, found in runs.items() if method != "optimal" for images in found})
@@ -131,12 +135,14 @@ def collect() -> None:
     }
     differences = {
         images: {
-            f"cooperative - {method}": difference(runs["cooperative"][images], runs[method][images])
-            for method in table[images]
-            if method != "cooperative" and set(runs["cooperative"][images]) & set(runs[method][images])
+            f"{one} - {other}": difference(runs[one][images], runs[other][images])
+            for one in COOPERATIVE
+            for other in table[images]
+            if one in table[images]
+            and other not in (one, COOPERATIVE[1])
+            and set(runs[one][images]) & set(runs[other][images])
         }
         for images in sizes
-        if "cooperative" in table[images]
     }
     optimal = {"optimal": cell(runs["optimal"][ALL])} if "optimal" in runs else {}
     sweep.save(

@@ -15,13 +15,10 @@ from torch import Tensor
 from coplay import storage
 from coplay.errors import ModelError
 from coplay.message import Message
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.base import OWN, LocalModel, Mixture, Part
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 from coplay.space import LABEL, Samples, Space, pick
 from coplay.streams import derive, stream
-
-OWN = "own"
-"""Name of the part of a mixture, and of the weight, that is a player's own data."""
 
 CLASSIFIED = "classified"
 """Name of the part of an evaluation that a player classifies."""

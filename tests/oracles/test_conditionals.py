@@ -200,7 +200,7 @@ def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
     parts = Mixture((Part("1", data.select("a", "b"), 0.5), Part("2", data.select("b", "c"), 0.5)))
     model = Conditionals(given=CHAIN, hidden=8, batch=40)
     model.setup(letters("abc"), 1)
-    rows = parts.drawn(40, stream(5))[0]
+    rows = parts.drawn(40, stream(5))["1"]
     p = model._net.of("a")
     logits = p.body(p.seen({"b": rows["b"]}), {})
     expected = torch.autograd.grad(nn.functional.cross_entropy(logits, rows["a"], reduction="sum") / 40, p.parameters())

@@ -34,8 +34,9 @@ from torch.nn import functional as F
 from coplay.errors import ConfigError
 from coplay.games.base import Asker, Game, Row, State
 from coplay.message import COORDINATOR, Message
+from coplay.models.base import OWN
 from coplay.models.joint_classifier import JointClassifier
-from coplay.player import OWN, Player
+from coplay.player import Player
 from coplay.space import LABEL, Samples
 
 

@@ -26,7 +26,8 @@ from coplay.games.base import Asker, Game, Row, State, merged
 from coplay.games.gans import SERVER, Told, ask_once, ask_seat, gan, gan_faults, period
 from coplay.message import COORDINATOR, Message, Part
 from coplay.models.acgan import Half
-from coplay.player import OWN, Player
+from coplay.models.base import OWN
+from coplay.player import Player
 
 _PAIR: tuple[Half, Half] = ("generator", "discriminator")
 

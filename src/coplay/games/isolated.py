@@ -12,7 +12,8 @@ from torch import Tensor
 
 from coplay.games.base import Asker, Game, Row, State
 from coplay.message import COORDINATOR, Message
-from coplay.player import OWN, Player
+from coplay.models.base import OWN
+from coplay.player import Player
 
 
 class Isolated(Game):

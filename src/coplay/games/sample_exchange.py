@@ -32,8 +32,9 @@ from coplay import equilibrium
 from coplay.errors import ConfigError
 from coplay.games.base import Asker, Game, Row, State
 from coplay.message import COORDINATOR, Message, PlayerLost
+from coplay.models.base import OWN
 from coplay.models.origins import Origins
-from coplay.player import OWN, Player
+from coplay.player import Player
 from coplay.space import Samples, pick
 from coplay.streams import derive, stream, unbiased_counts
 

@@ -14,6 +14,9 @@ from coplay.components import Component
 from coplay.space import Samples, Space, Variable, join, pick
 from coplay.streams import unbiased_counts
 
+OWN = "own"
+"""Name of the part of a mixture, and of the weight, that is a player's own data."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -59,18 +62,18 @@ class Mixture:
         ]
         return join([part.samples.select(*common) for part in self.parts]), torch.cat(weights)
 
-    def drawn(self, size: int, generator: torch.Generator) -> list[Samples]:
-        """Draw ``size`` samples in proportion to the weights, with replacement inside each part; one set per part drawn."""
+    def drawn(self, size: int, generator: torch.Generator) -> dict[str, Samples]:
+        """Draw ``size`` samples in proportion to the weights, with replacement inside each part; by name of the parts drawn."""
         counts = unbiased_counts(self.weights, size, generator)
-        return [
-            pick(part.samples, torch.randint(len(part.samples), (count,), generator=generator))
+        return {
+            part.name: pick(part.samples, torch.randint(len(part.samples), (count,), generator=generator))
             for part, count in zip(self.parts, counts, strict=True)
             if count
-        ]
+        }
 
     def batch(self, size: int, generator: torch.Generator) -> Samples:
         """The same as one set; all parts must have the same variables."""
-        return join(self.drawn(size, generator))
+        return join(list(self.drawn(size, generator).values()))
 
 
 class LocalModel(Component):

@@ -291,7 +291,7 @@ class Conditionals(NeuralModel):
         """One step; the module's head says on which rows each conditional learns."""
         taught = self._taught(mixture)
         with drawing(self._place):
-            values, missing = self._begin(self.drawn(mixture, generator), generator)
+            values, missing = self._begin(list(self.drawn(mixture, generator).values()), generator)
             compared = {name: self._compared(name, missing) for name in taught}
             for name in self.uniform:
                 rows = missing[name]

@@ -95,7 +95,7 @@ class ConvHvae(LatentModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
-        parts = self.drawn(mixture, generator)
+        parts = list(self.drawn(mixture, generator).values())
         x, c = self._tensors(join([self._space.restrict(part) for part in parts]))
         z0, z1 = carried(parts, *self._net.encode(x, c, generator))
         yield "decoder", -self._net.log_joint(z0, z1, x, c).mean()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from coplay.components import find
 from coplay.errors import ModelError
-from coplay.models.base import LocalModel, Mixture
+from coplay.models.base import OWN, LocalModel, Mixture
 from coplay.space import Samples, Space, join, pick
 from coplay.streams import isolated_seed, small_seed, unbiased_counts
 
@@ -155,7 +155,7 @@ def _in_proportion(mixture: Mixture, generator: torch.Generator) -> Samples:
     """Rows in which every source has its mass; received samples are used once each where their counts are in proportion."""
     if len(mixture.parts) == 1:
         return mixture.parts[0].samples
-    received = [part for part in mixture.parts if part.name != "own"]
+    received = [part for part in mixture.parts if part.name != OWN]
     total = round(sum(len(part.samples) for part in received) / sum(part.weight for part in received))
     drawn = []
     for part, count in zip(mixture.parts, unbiased_counts(mixture.weights, total, generator), strict=True):

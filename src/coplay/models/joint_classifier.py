@@ -9,6 +9,13 @@ Symmetric learning: each conditional also learns from what the other completes.
 A row's last drawn variable teaches the conditional it was drawn from nothing, so x ~ p(x|c) is no lesson for p(x|c), nor
 c ~ p(c|x) for p(c|x).
 
+With residuals, images that a decoder drew teach p(c|x) with details that decoders leave out: those of a player's own image
+(y, c) of the same class, drawn anew each time,
+
+    x + y − E[x | z, c],    z ~ q(z | y, c)                                                                              (R)
+
+as a bootstrap of residuals does. Details of own images stay at their player, whose p(x|c) learns nothing of them.
+
 References:
     Game-theoretic distributed learning of generative models for heterogeneous data collections
     (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740, experiment IV-B.
@@ -28,10 +35,10 @@ from torch.nn import functional as F
 
 from coplay.errors import ModelError
 from coplay.models import devices
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Part
 from coplay.models.bits import carried
 from coplay.models.conv_hvae import ConvHvae, Convolutions, Stack
-from coplay.space import Samples, Space, finite, join, tensors
+from coplay.space import Samples, Space, finite, join, pick, tensors
 
 _TARGET = "target of the classifier"
 """A variable that rides along with samples inside this model: class probabilities to learn in place of the class."""
@@ -46,6 +53,8 @@ class JointClassifier(ConvHvae):
         generated_after: Steps before anything drawn from p(x|c) enters its lessons, since a young one teaches rubbish.
         classifier_channels: Of the classifier's first convolution; the second has twice as many.
         smoothing: Label smoothing of the classifier's loss.
+        residuals: Whether drawn images teach the classifier with residuals of own images (R), after ``generated_after`` steps.
+            Real pixels only; whoever sends should have ``draw = "mean"``, so that nothing is noisy twice.
 
     Example:
         >>> from coplay import Variable
@@ -63,6 +72,7 @@ class JointClassifier(ConvHvae):
     generated_after: int = Field(default=1000, ge=0)
     classifier_channels: int = Field(default=32, ge=1)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
+    residuals: bool = False
 
     _targets: Tensor | None = PrivateAttr(default=None)
 
@@ -74,6 +84,11 @@ class JointClassifier(ConvHvae):
                 f"joint_classifier needs an image and its class; the variables are {', '.join(space)}. Set data.variables, or "
                 "the player's variables, to the image and the class"
             )
+        if self.residuals and net.binary:
+            raise ModelError(
+                f"joint_classifier: residuals need real pixels, and '{self._image}' is {space[self._image]}. Load grey images, "
+                "or set residuals = false"
+            )
         sizes = (self.classifier_channels, self.hidden)
         net.classifier = _classifier(space[self._image].shape, *sizes, self.convolutions, net.classes)
         return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net
@@ -84,13 +99,20 @@ class JointClassifier(ConvHvae):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of each side; the module's head says what teaches whom."""
-        parts = self.drawn(mixture, generator)
+        by_source = self.drawn(mixture, generator)
+        parts = list(by_source.values())
         seen = [part for part in parts if self._image in part.keys()]
         labels_alone = [part for part in parts if self._image not in part.keys()]
-        labelled = [part for part in parts if self._label in part.keys()]
         grown = self._step > self.generated_after
-        full = [part for part in labelled if grown or self._image in part.keys()]
-        lessons = [self._lesson(part, generator) for part in full]
+        own_images = self._own_images(mixture) if grown and self.residuals else None
+        lessons = []
+        for source, part in by_source.items():
+            observed = self._image in part.keys()
+            if self._label in part.keys() and (grown or observed):
+                x, c = self._lesson(part, generator)
+                if own_images is not None and not (source == OWN and observed):
+                    x = self._with_residuals(x, part[self._label], own_images, generator)
+                lessons.append((x, c))
         loss = torch.zeros(())
         if seen:
             x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
@@ -102,11 +124,14 @@ class JointClassifier(ConvHvae):
         drawn = self._net.draw(self.batch, None, generator)
         yield "encoder", -self._net.log_encoder(*drawn).mean()
         own = self.generated if grown else 0.0
+        z0, z1, x, c = drawn
+        if own and own_images is not None:
+            x = self._with_residuals(self._means(z0, z1, c), c.argmax(1), own_images, generator)
         if lessons:
             loss = (1 - own) * self._wrong(*_joined(lessons))
-            yield "classifier", loss + own * self._wrong(drawn[2], drawn[3]) if own else loss
+            yield "classifier", loss + own * self._wrong(x, c) if own else loss
         elif own:
-            yield "classifier", self._wrong(drawn[2], drawn[3])
+            yield "classifier", self._wrong(x, c)
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−log p(x, c) − log p(c|x)."""
@@ -132,6 +157,35 @@ class JointClassifier(ConvHvae):
         """Images, and class probabilities that the classifier is to give them."""
         x, c = self._tensors(self._completed(part, generator))
         return x, part[_TARGET] if _TARGET in part.keys() else c
+
+    def _own_images(self, mixture: Mixture) -> Samples | None:
+        """The player's own images with their classes, or None."""
+        first = mixture.parts[0]
+        whole = first.name == OWN and {self._image, self._label} <= set(first.samples.keys())
+        return first.samples if whole else None
+
+    def _with_residuals(self, x: Tensor, classes: Tensor, own: Samples, generator: torch.Generator) -> Tensor:
+        """Equation (R) for images of shape (n, channels, H, W); an image stays as it is if there is no own one of its class."""
+        order, counts = own[self._label].argsort(stable=True), own[self._label].bincount(minlength=self._net.classes)
+        of_class = classes.to(counts.device)
+        found = counts[of_class] > 0
+        if not found.any():
+            return x
+        first, several = (counts.cumsum(0) - counts)[of_class], counts[of_class].clamp(min=1)
+        nth = (torch.rand(len(x), generator=generator, dtype=torch.float64) * several).long()
+        rows = order[(first + nth)[found]]
+        y, c = self._tensors(devices.moved(pick(own, rows), self._place))
+        z0, z1 = self._net.encode(y, c, generator)
+        beyond = torch.zeros_like(x)
+        beyond[found.to(x.device)] = y - self._means(z0, z1, c)
+        low, high = self._space[self._image].range
+        return (x + beyond).clamp(low, high)
+
+    def _means(self, z0: Tensor, z1: Tensor, c: Tensor | None) -> Tensor:
+        """E[x | z, c]; without autocast, see ``_completed``."""
+        with torch.no_grad(), torch.autocast(self._place.type, enabled=False):
+            means: Tensor = self._net.decoder.x_mean(z0, z1, c)
+            return means
 
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
         """A sample set with the class from p(c|x) or the image from p(x|c), by the parameters that are learning."""

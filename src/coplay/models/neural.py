@@ -124,9 +124,10 @@ class NeuralModel(LocalModel):
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """The parameters that each loss moves, by the side's name; every side has an optimiser of its own."""
 
-    def drawn(self, mixture: Mixture, generator: torch.Generator) -> list[Samples]:
+    def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
         """One batch, a set per source drawn from, where the network is."""
-        return [devices.moved(part, self._place) for part in mixture.drawn(self.batch, generator)]
+        drawn = mixture.drawn(self.batch, generator)
+        return {source: devices.moved(part, self._place) for source, part in drawn.items()}
 
     @abstractmethod
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:

@@ -79,7 +79,7 @@ class SymmetricHvae(LatentModel):
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
-        parts = self.drawn(mixture, generator)
+        parts = list(self.drawn(mixture, generator).values())
         x = torch.cat([self._space.flatten(part) for part in parts])
         z0, z1 = carried(parts, *self._net.encode(x, generator))
         yield "decoder", self._net.decoder_loss(z0, z1, x)
