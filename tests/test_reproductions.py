@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {
-    "fashion_mnist_four_sites": ["--images", "10", "50", "100", "500"],
+    "fashion_mnist_four_sites": [],
     "md_gan": ["--sets", "iid", "two_classes", "crashes", "paper_length", "batch_100", "workers", "mnist_10k", "cnn"],
     "mnist_two_sites": ["--seeds", *"123456"],
     "polymnist_variables": [],

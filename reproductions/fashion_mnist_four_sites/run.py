@@ -1,7 +1,6 @@
 """Four unequal sites with few images each: does playing help their classifiers, as experiment IV-B of arXiv:2511.01740 says?
 
-python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER                    # 10 and 50 images a class, 3 seeds
-python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER --images 100 500 --seeds 1
+python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER                    # 10 to 500 images a class, 3 seeds
 python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER --methods symmetric cooperative --images 10
 python reproductions/fashion_mnist_four_sites/run.py --folder FOLDER --collect         # plays nothing, writes what is finished
 
@@ -32,7 +31,7 @@ from coplay.result import Result  # noqa: E402
 RUNS = Path("runs") / "fashion_mnist_four_sites"
 KEPT = HERE / "results" / "runs"
 PLAYERS = ("tiny", "small", "middle", "large")
-SEEDS, IMAGES, ALL = (1, 2, 3), (10, 50), 1500  # 4 · 1,500 is every image of a class
+SEEDS, IMAGES, ALL = (1, 2, 3), (10, 50, 100, 500), 1500  # 4 · 1,500 is every image of a class
 ALONE, NO_LESSONS = {"name": "isolated", "rounds": 30, "local_steps": 100}, {"generated": 0.0}
 RESIDUALS = {"residuals": True}
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # game, and settings of every player's model

@@ -222,10 +222,9 @@ def collect(name: str) -> None:
 
 def _curve(result: Result, quantity: str) -> dict[int, float]:
     steps = result.config.game.local_steps
-    measured = {
-        r: m for r, m in result.main.measurements.items() if m
-    }  # before FL-GAN first averages there is nobody to measure
-    return {r * steps: next(iter(m.values()))[quantity]["value"] for r, m in measured.items()}
+    found = result.main.measurements.items()
+    # before FL-GAN first averages there is nobody to measure
+    return {r * steps: next(iter(m.values()))[quantity]["value"] for r, m in found if m}
 
 
 def _flops(rows: list[dict[str, Any]]) -> dict[str, float]:
