@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from coplay.errors import ModelError
+from coplay.models.products import Linear
 
 Shape = tuple[int, ...]
 
@@ -57,7 +58,7 @@ class MinibatchDiscrimination(nn.Module):
     def __init__(self, features: int, kernels: int = 50, size: int = 5) -> None:
         super().__init__()
         self.kernels, self.size = kernels, size
-        self.project = nn.Linear(features, kernels * size, bias=False)
+        self.project = Linear(features, kernels * size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, features) to (n, features + kernels)."""
@@ -69,8 +70,8 @@ class MinibatchDiscrimination(nn.Module):
 def mlp_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
     """512-512-d; 716,560 parameters for 28×28 and latent 100, the class's vectors apart (B5)."""
     body = nn.Sequential(
-        nn.Linear(latent, 512), nn.LeakyReLU(_SLOPE), nn.Linear(512, 512), nn.LeakyReLU(_SLOPE),
-        nn.Linear(512, math.prod(shape)), nn.Tanh(), nn.Unflatten(-1, shape),
+        Linear(latent, 512), nn.LeakyReLU(_SLOPE), Linear(512, 512), nn.LeakyReLU(_SLOPE),
+        Linear(512, math.prod(shape)), nn.Tanh(), nn.Unflatten(-1, shape),
     )  # fmt: skip
     return Conditioned(latent, classes, body)
 
@@ -78,8 +79,8 @@ def mlp_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
 def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
     """512-512-(1 + classes); 670,219 parameters for 28×28 and 10 classes (B5)."""
     return nn.Sequential(
-        nn.Flatten(-len(shape)), nn.Linear(math.prod(shape), 512), nn.LeakyReLU(_SLOPE),
-        nn.Linear(512, 512), nn.LeakyReLU(_SLOPE), nn.Linear(512, 1 + classes),
+        nn.Flatten(-len(shape)), Linear(math.prod(shape), 512), nn.LeakyReLU(_SLOPE),
+        Linear(512, 512), nn.LeakyReLU(_SLOPE), Linear(512, 1 + classes),
     )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
         start, widths = (384, 4, 4), (192, 96, channels)
     else:
         raise ModelError(f'the CNN pair is for images of 28×28 or 32×32, got {"×".join(map(str, shape))}; use "mlp"')
-    layers: list[nn.Module] = [nn.Linear(latent, math.prod(start)), nn.ReLU(), nn.Unflatten(-1, start)]
+    layers: list[nn.Module] = [Linear(latent, math.prod(start)), nn.ReLU(), nn.Unflatten(-1, start)]
     for before, after in zip((start[0], *widths), widths, strict=False):
         layers += [nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
     return _channels_last(Conditioned(latent, classes, nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape))))
@@ -111,7 +112,7 @@ def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
         before, side = after, math.ceil(side / stride)
     features = before * side * side
     minibatch = MinibatchDiscrimination(features)
-    head = nn.Linear(features + minibatch.kernels, 1 + classes)
+    head = Linear(features + minibatch.kernels, 1 + classes)
     return _channels_last(nn.Sequential(*layers, nn.Flatten(-3), minibatch, head))
 
 

@@ -17,6 +17,7 @@ from torch.optim.adam import adam
 
 from coplay.models.acgan import Acgan, counted
 from coplay.models.neural import FLOPS
+from coplay.models.products import by_onednn, products
 
 
 class _Linear(torch.autograd.Function):
@@ -54,6 +55,7 @@ class Stack:
         self.names = [name for name, _ in self.nets[0].named_parameters()]
         own = [dict(net.named_parameters()) for net in self.nets]
         self.own = [list(named.values()) for named in own]
+        self._by_name = {name: [named[name] for named in own] for name in self.names}
         self.parameters = {name: torch.stack([p[name].detach() for p in own]).requires_grad_() for name in self.names}
         self._by_weight = {n: torch.empty_like(p.detach()) for n, p in self.parameters.items() if p.dim() == 3}
         for i, (model, named) in enumerate(zip(models, own, strict=True)):
@@ -70,17 +72,23 @@ class Stack:
             return found
         return cls(models)
 
+    def _apart(self, images: Tensor) -> bool:
+        """Whether each model's products are taken by themselves, where that is faster than one over all."""
+        return any(by_onednn(images.shape[1], p) for p in self.own[0] if p.dim() == 2)
+
     def judge(self, images: Tensor, frozen: bool = False) -> Tensor:
         """Logits of shape (N, b, 1 + C) for images of shape (N, b, *shape) in the variable's range."""
-        x = self.models[0].centred(images)
+        x, apart = self.models[0].centred(images), self._apart(images)
         for i, layer in enumerate(self.nets[0].children()):
-            if isinstance(layer, nn.Linear):
-                weight, bias = self.parameters[f"{i}.weight"], self.parameters[f"{i}.bias"]
-                if frozen:
-                    weight, bias = weight.detach(), bias.detach()
-                x = _Linear.apply(x, weight, bias, self._by_weight[f"{i}.weight"])
-            else:
+            names = f"{i}.weight", f"{i}.bias"
+            if not isinstance(layer, nn.Linear):
                 x = layer(x)
+            elif apart:
+                weights, biases = ([p.detach() if frozen else p for p in self._by_name[name]] for name in names)
+                x = products(x, weights, biases)
+            else:
+                weight, bias = (self.parameters[name].detach() if frozen else self.parameters[name] for name in names)
+                x = _Linear.apply(x, weight, bias, self._by_weight[names[0]])
         return x
 
     def learn_to_judge(self, images: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
@@ -88,9 +96,12 @@ class Stack:
         b = images.shape[1] // 2
         logits = self.judge(images)
         losses = self.models[0].discriminator_loss(logits[:, :b], real_classes, logits[:, b:], fake_classes)
-        slopes = torch.autograd.grad(losses.sum(), list(self.parameters.values()))
-        parts = [slope.unbind() for slope in slopes]
-        self._descend([[part[i] for part in parts] for i in range(len(self.models))])
+        if self._apart(images):
+            slopes = torch.autograd.grad(losses.sum(), [p for own in self.own for p in own])
+            self._descend([slopes[i : i + len(self.names)] for i in range(0, len(slopes), len(self.names))])
+        else:
+            parts = [slope.unbind() for slope in torch.autograd.grad(losses.sum(), list(self.parameters.values()))]
+            self._descend([[part[i] for part in parts] for i in range(len(self.models))])
         return losses.detach()
 
     def _descend(self, slopes: Sequence[Sequence[Tensor]]) -> None:

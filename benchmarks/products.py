@@ -1,0 +1,63 @@
+"""Matrix products of linear layers: MKL, which torch takes, against oneDNN, which coplay's networks take where it has AVX-512.
+
+python benchmarks/products.py             # a minute; writes benchmarks/results/products.json
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import common
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import coplay.models.products as module
+from coplay.models.products import by_onednn, product
+
+TURNS, SECONDS = 7, 0.05
+SHAPES = ((10, 784, 512), (20, 784, 512), (20, 512, 512), (200, 784, 512), (200, 512, 512), (300, 512, 784))
+"""Rows, inputs and outputs; those of the MLP pair with b = 10 and 100."""
+
+
+def seconds(call: Callable[[], Tensor]) -> float:
+    """Of one call, over as many as fill a moment."""
+    calls, begin = 0, time.perf_counter()
+    while (passed := time.perf_counter() - begin) < SECONDS:
+        call()
+        calls += 1
+    return passed / calls
+
+
+def main() -> None:
+    rows = {}
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for n, inputs, outputs in SHAPES:
+            x, weight, slope = torch.rand(n, inputs), torch.rand(outputs, inputs), torch.rand(n, outputs)
+            assert by_onednn(n, weight), "this machine has no AVX-512, or torch no oneDNN"
+            for name, (a, b) in {
+                "forward": (x, weight),
+                "by the input": (slope, weight.t()),
+                "by the weight": (slope.t(), x.t()),
+            }.items():
+                calls = {"mkl": lambda a=a, b=b: F.linear(a, b), "onednn": lambda a=a, b=b: product(a, b)}
+                spent: dict[str, list[float]] = {library: [] for library in calls}
+                for _ in range(TURNS):
+                    for library, call in calls.items():
+                        spent[library].append(seconds(call))
+                rates = {
+                    library: 2 * n * inputs * outputs / statistics.median(times) for library, times in spent.items()
+                }
+                ratio = statistics.median(m / o for m, o in zip(spent["mkl"], spent["onednn"], strict=True))
+                label = f"{n} × {inputs} → {outputs}, {name}, {threads} thread{'s' * (threads > 1)}"
+                rows[label] = {"flops_per_second": rates, "onednn_faster": ratio}
+                said = ", ".join(f"{library} {rate / 1e9:.0f}" for library, rate in rates.items())
+                print(f"{label}: {said} GFLOP/s, {ratio:.2f} times", flush=True)
+    common.save("products", {"turns": TURNS, "from_multiplications": module._WORTH, "products": rows})
+
+
+if __name__ == "__main__":
+    main()

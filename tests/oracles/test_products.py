@@ -1,0 +1,147 @@
+"""Linear layers whose products oneDNN takes, against torch's own and against float64."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import coplay.models.products as module
+from coplay.models.gan_networks import mlp_discriminator
+from coplay.models.products import Linear, by_onednn, product, products
+from coplay.models.stack import Stack
+from coplay.streams import isolated_seed, stream
+
+from .small_gans import LABELLED, acgan, images
+
+LARGE = torch.zeros(1024, 2048)
+here = pytest.mark.skipif(not by_onednn(1, LARGE), reason="no float32 products by oneDNN on this machine")
+
+
+@pytest.fixture(autouse=True)
+def _small_ones_too(monkeypatch):
+    monkeypatch.setattr(module, "_WORTH", 0)
+
+
+def twins(inputs, outputs, bias=True):
+    with isolated_seed(1):
+        ours, torchs = Linear(inputs, outputs, bias=bias), nn.Linear(inputs, outputs, bias=bias)
+    torchs.load_state_dict(ours.state_dict())
+    return ours, torchs
+
+
+def slopes(layer, x, weights):
+    """Value, and derivatives of a weighted sum of outputs by the input and every parameter."""
+    x = x.clone().requires_grad_()
+    y = layer(x)
+    return [y.detach(), *torch.autograd.grad((y * weights).sum(), [x, *layer.parameters()])]
+
+
+def apart(found, expected):
+    """Largest difference as a share of the largest number."""
+    return ((found.double() - expected.double()).abs().max() / expected.abs().max()).item()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("n", "inputs", "outputs"), [(1, 1, 1), (1, 5, 3), (7, 3, 1), (20, 784, 512), (300, 100, 64)])
+def test_values_and_derivatives_are_those_of_float64(n, inputs, outputs, bias):
+    ours, torchs = twins(inputs, outputs, bias)
+    x, weights = torch.randn(n, inputs, generator=stream(1)), torch.randn(n, outputs, generator=stream(2))
+    found, own = slopes(ours, x, weights), slopes(torchs, x, weights)
+    exact = slopes(torchs.double(), x.double(), weights.double())
+    for mine, its, right in zip(found, own, exact, strict=True):
+        assert mine.shape == right.shape
+        assert mine.is_contiguous()
+        assert apart(mine, right) <= max(3 * apart(its, right), 1e-6)
+
+
+def test_several_layers_are_each_alone():
+    layers = [twins(6, 4)[0] for _ in range(3)]
+    for i, layer in enumerate(layers):
+        nn.init.normal_(layer.weight, generator=stream(3, i))
+    x, weights = torch.randn(3, 5, 6, generator=stream(4)), torch.randn(3, 5, 4, generator=stream(5))
+    together = x.clone().requires_grad_()
+    y = products(together, [layer.weight for layer in layers], [layer.bias for layer in layers])
+    parameters = [p for layer in layers for p in layer.parameters()]
+    by_x, *found = torch.autograd.grad((y * weights).sum(), [together, *parameters])
+    expected = [slopes(layer, x[i], weights[i]) for i, layer in enumerate(layers)]
+    assert apart(by_x, torch.stack([one[1] for one in expected])) < 1e-6
+    for mine, right in zip(found, [slope for one in expected for slope in one[2:]], strict=True):
+        assert apart(mine, right) < 1e-6
+
+
+def test_a_frozen_layer_gives_a_derivative_by_its_input_alone():
+    layer, torchs = twins(6, 4)
+    layer.requires_grad_(False)
+    x = torch.randn(5, 6, generator=stream(6), requires_grad=True)
+    (found,) = torch.autograd.grad(layer(x).sum(), x)
+    assert apart(found, torchs.weight.sum(0).expand(5, 6)) < 1e-6
+    assert not layer(x.detach()).requires_grad
+
+
+@here
+def test_operations_are_counted_as_torch_counts_its_own():
+    counts = []
+    for layer in twins(30, 20):
+        net = nn.Sequential(layer, nn.Tanh(), nn.Flatten())
+        with FlopCounterMode(display=False) as counter:
+            net(torch.ones(7, 30, requires_grad=True)).sum().backward()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
+
+
+@here
+@pytest.mark.parametrize("other", ["float64", "bfloat16", "autocast", "switched off", "small", "more dimensions"])
+def test_whatever_else_is_torchs_to_the_last_bit(other, monkeypatch):
+    layer, torchs = twins(8, 4)
+    x = torch.randn(3, 8, generator=stream(7))
+    if other in ("float64", "bfloat16"):
+        dtype = getattr(torch, other)
+        layer, torchs, x = layer.to(dtype), torchs.to(dtype), x.to(dtype)
+    elif other == "more dimensions":
+        x = x[:, None].expand(3, 2, 8)
+    elif other == "small":
+        monkeypatch.setattr(module, "_WORTH", 3 * 8 * 4 + 1)
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", other != "switched off")
+    with torch.autocast("cpu", torch.bfloat16, enabled=other == "autocast"):
+        assert by_onednn(3, layer.weight) == (other == "more dimensions")
+        assert torch.equal(layer(x), torchs(x))
+        if other != "more dimensions":
+            assert torch.equal(product(x, layer.weight, layer.bias), torchs(x))
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["oneDNN", "one product over all"])
+def test_a_stack_in_float32_is_each_alone(enabled, monkeypatch):
+    """By either library; only in float64 does the other test of it hold to twelve digits."""
+    alone, together = ([acgan() for _ in range(3)] for _ in range(2))
+    for models in (alone, together):
+        for seed, model in enumerate(models):
+            model.setup(LABELLED, seed)
+    sets = {word: [images(LABELLED, 4, word, i) for i in range(3)] for word in ("real", "fake")}
+    x = {word: torch.stack([s["image"] for s in found]) for word, found in sets.items()}
+    c = {word: torch.stack([s["class"] for s in found]) for word, found in sets.items()}
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
+    stack = Stack.of(together)
+    for _ in range(3):
+        found = stack.learn_to_judge(torch.cat([x["real"], x["fake"]], 1), c["real"], c["fake"])
+        expected = [
+            model.learn_to_judge(x["real"][i], c["real"][i], x["fake"][i], c["fake"][i])
+            for i, model in enumerate(alone)
+        ]
+        assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    taught, _ = stack.feedback(x["fake"], c["fake"])
+    for i, (one, other) in enumerate(zip(alone, together, strict=True)):
+        assert apart(taught[i], one.feedback(x["fake"][i], c["fake"][i])[0]) < 1e-4
+        for p, q in zip(one.half("discriminator").parameters(), other.half("discriminator").parameters(), strict=True):
+            assert torch.allclose(p, q, atol=1e-5)
+
+
+@here
+def test_the_same_bits_every_time():
+    with isolated_seed(1):
+        net = mlp_discriminator(10, (28, 28))
+    x = torch.rand(20, 28, 28, generator=stream(8))
+    first = torch.autograd.grad(net(x).square().sum(), list(net.parameters()))
+    for shift in range(3):
+        moved = torch.empty(x.numel() + shift)[shift:].view_as(x).copy_(x)  # elsewhere in memory
+        again = torch.autograd.grad(net(moved).square().sum(), list(net.parameters()))
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
