@@ -100,7 +100,7 @@ def kept_by_seed(folder: Path) -> dict[str, dict[int, dict[str, Any]]]:
     for path in sorted(folder.glob("*.json")):
         name, seed = path.stem.rsplit("-", 1)
         found.setdefault(name, {})[int(seed)] = storage.read_json(path)
-    return found
+    return {name: dict(sorted(by_seed.items())) for name, by_seed in found.items()}
 
 
 def seconds_playing(rows: Sequence[Mapping[str, Any]]) -> float:

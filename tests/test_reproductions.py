@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {
     "fashion_mnist_four_sites": [],
     "md_gan": ["--sets", "iid", "two_classes", "crashes", "paper_length", "batch_100", "workers", "mnist_10k", "cnn"],
-    "mnist_two_sites": ["--seeds", *"123456"],
+    "mnist_two_sites": ["--seeds", *map(str, range(1, 13))],
     "polymnist_variables": [],
 }
 
