@@ -70,11 +70,11 @@ def test_real_and_generated_batches_do_not_see_each_other():
         model = Acgan(batch=3, **settings)
         model.setup(space, 1)
         net = model.half("discriminator").double()
-        for found, batch in zip(model.judge_both(x, y), (x, y), strict=True):
+        for found, batch in zip(model.judge_both(x, y).chunk(2), (x, y), strict=True):
             assert torch.allclose(found, net(2 * batch - 1), rtol=0, atol=1e-10)
     model = ready(double=True, **NORMED)
     (real, fake), twin = [images(LABELLED, 4, i)["image"].double() for i in (1, 2)], copy.deepcopy(model)
-    for found, batch in zip(model.judge_both(real, fake), (real, fake), strict=True):
+    for found, batch in zip(model.judge_both(real, fake).chunk(2), (real, fake), strict=True):
         assert torch.equal(found, twin.judge(batch))
     buffers = [dict(m.half("discriminator").named_buffers()) for m in (model, twin)]
     assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
@@ -170,7 +170,7 @@ def test_losses_are_the_formulas(loss, class_term):
     sigma = torch.sigmoid(logits[..., 0])
     adversarial = -torch.log(sigma) if loss == "non_saturating" else torch.log(1 - sigma)
     assert torch.allclose(model.generator_loss(logits, None), adversarial, rtol=1e-12)
-    both = model.discriminator_loss(logits, classes, logits.flip(1), classes)
+    both = model.discriminator_loss(torch.cat([logits, logits.flip(1)], 1), torch.cat([classes, classes], 1))
     for i in range(2):
         expected = discriminator_loss(logits[i], classes[i], logits[i].flip(0), classes[i], class_term)
         assert both[i].item() == pytest.approx(expected.item(), rel=1e-12)

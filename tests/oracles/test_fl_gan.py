@@ -57,7 +57,8 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
 
     def step(model, real, fake):
         (x, c), (y, d) = given(real), given(fake)
-        sgd(model, "discriminator", model.discriminator_loss(model.judge(x), c, model.judge(y), d))
+        classes = None if c is None else torch.cat([c, d])
+        sgd(model, "discriminator", model.discriminator_loss(torch.cat([model.judge(x), model.judge(y)]), classes))
 
     for model, *batches in zip(workers, real, fake, strict=True):
         step(model, *batches)

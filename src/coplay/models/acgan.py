@@ -295,19 +295,17 @@ class Acgan(LocalModel):
         logits: Tensor = self.half("discriminator")(self.centred(images))
         return logits
 
-    def judge_both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of two batches that must not see each other: one pass as far as layers treat each sample by itself."""
+    def judge_both(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Logits of two batches that must not see each other, real ones first: one pass as far as layers allow it."""
         by_sample, rest = parted(self.half("discriminator"))
         seen = by_sample(self.centred(torch.cat([real, fake])))
-        first, second = (rest(part) for part in seen.split([len(real), len(fake)]))
-        return first, second
+        return torch.cat([rest(part) for part in seen.split([len(real), len(fake)])])
 
-    def discriminator_loss(
-        self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
-    ) -> Tensor:
-        """Mean loss over a batch from logits of shape (..., b, 1 + C); shape (...)."""
-        loss = F.softplus(-real[..., 0]).mean(-1) + F.softplus(fake[..., 0]).mean(-1)
-        return loss + self._wrong_class(real, real_classes).mean(-1) + self._wrong_class(fake, fake_classes).mean(-1)
+    def discriminator_loss(self, logits: Tensor, classes: Tensor | None) -> Tensor:
+        """Mean loss over two batches, real ones first: logits of shape (..., 2b, 1 + C), classes (..., 2b); shape (...)."""
+        sign = torch.ones(logits.shape[-2], dtype=logits.dtype, device=logits.device)
+        sign[: len(sign) // 2] = -1
+        return 2 * (F.softplus(sign * logits[..., 0]) + self._wrong_class(logits, classes)).mean(-1)
 
     def generator_loss(self, logits: Tensor, classes: Tensor | None) -> Tensor:
         """The generator's loss B̃ per sample, from logits of shape (..., b, 1 + C); shape (..., b)."""
@@ -324,8 +322,8 @@ class Acgan(LocalModel):
         self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
     ) -> float:
         """One step of the discriminator; its loss before the step."""
-        seen, made = self.judge_both(real, fake)
-        loss = self.discriminator_loss(seen, real_classes, made, fake_classes)
+        both = None if real_classes is None or fake_classes is None else torch.cat([real_classes, fake_classes])
+        loss = self.discriminator_loss(self.judge_both(real, fake), both)
         optimiser = self.optimiser("discriminator")
         optimiser.zero_grad()
         loss.backward()

@@ -55,7 +55,7 @@ class Stack:
         self.names = [name for name, _ in self.nets[0].named_parameters()]
         own = [dict(net.named_parameters()) for net in self.nets]
         self.own = [list(named.values()) for named in own]
-        self._by_name = {name: [named[name] for named in own] for name in self.names}
+        self._by_name: dict[str, list[Tensor]] = {name: [named[name] for named in own] for name in self.names}
         self.parameters = {name: torch.stack([p[name].detach() for p in own]).requires_grad_() for name in self.names}
         self._by_weight = {n: torch.empty_like(p.detach()) for n, p in self.parameters.items() if p.dim() == 3}
         for i, (model, named) in enumerate(zip(models, own, strict=True)):
@@ -72,36 +72,38 @@ class Stack:
             return found
         return cls(models)
 
-    def _apart(self, images: Tensor) -> bool:
-        """Whether each model's products are taken by themselves, where that is faster than one over all."""
-        return any(by_onednn(images.shape[1], p) for p in self.own[0] if p.dim() == 2)
+    def _leaves(self, rows: int) -> dict[str, list[Tensor]]:
+        """By name, what so many rows are multiplied by: every model's own, each by itself, or the one tensor for all."""
+        found = {}
+        for name, own in self._by_name.items():
+            weight = self._by_name[f"{name.rpartition('.')[0]}.weight"][0]
+            found[name] = own if by_onednn(rows, weight) else [self.parameters[name]]
+        return found
 
     def judge(self, images: Tensor, frozen: bool = False) -> Tensor:
         """Logits of shape (N, b, 1 + C) for images of shape (N, b, *shape) in the variable's range."""
-        x, apart = self.models[0].centred(images), self._apart(images)
+        x, leaves = self.models[0].centred(images), self._leaves(images.shape[1])
         for i, layer in enumerate(self.nets[0].children()):
-            names = f"{i}.weight", f"{i}.bias"
             if not isinstance(layer, nn.Linear):
                 x = layer(x)
-            elif apart:
-                weights, biases = ([p.detach() if frozen else p for p in self._by_name[name]] for name in names)
-                x = products(x, weights, biases)
-            else:
-                weight, bias = (self.parameters[name].detach() if frozen else self.parameters[name] for name in names)
-                x = _Linear.apply(x, weight, bias, self._by_weight[names[0]])
+                continue
+            name = f"{i}.weight"
+            weights, biases = ([p.detach() if frozen else p for p in leaves[of]] for of in (name, f"{i}.bias"))
+            each = leaves[name] is self._by_name[name]
+            x = products(x, weights, biases) if each else _Linear.apply(x, *weights, *biases, self._by_weight[name])
         return x
 
     def learn_to_judge(self, images: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
         """One step of every discriminator; images (N, 2b, *shape), real ones first. Losses before the step, shape (N,)."""
-        b = images.shape[1] // 2
-        logits = self.judge(images)
-        losses = self.models[0].discriminator_loss(logits[:, :b], real_classes, logits[:, b:], fake_classes)
-        if self._apart(images):
-            slopes = torch.autograd.grad(losses.sum(), [p for own in self.own for p in own])
-            self._descend([slopes[i : i + len(self.names)] for i in range(0, len(slopes), len(self.names))])
-        else:
-            parts = [slope.unbind() for slope in torch.autograd.grad(losses.sum(), list(self.parameters.values()))]
-            self._descend([[part[i] for part in parts] for i in range(len(self.models))])
+        both = None if real_classes is None or fake_classes is None else torch.cat([real_classes, fake_classes], 1)
+        losses = self.models[0].discriminator_loss(self.judge(images), both)
+        leaves = self._leaves(images.shape[1])
+        found = iter(torch.autograd.grad(losses.sum(), [p for its in leaves.values() for p in its]))
+        slopes = [
+            [next(found) for _ in its] if its is self._by_name[name] else next(found).unbind()
+            for name, its in leaves.items()
+        ]
+        self._descend([[its[i] for its in slopes] for i in range(len(self.models))])
         return losses.detach()
 
     def _descend(self, slopes: Sequence[Sequence[Tensor]]) -> None:
