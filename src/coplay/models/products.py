@@ -16,9 +16,8 @@ from torch.utils.flop_counter import register_flop_formula
 
 _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 _WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
-_WORTH = (
-    2**21
-)  # multiplications: a call of oneDNN costs some 20 microseconds more, and one of a new size half a millisecond
+# multiplications from which on it pays: a call of oneDNN costs some 20 microseconds more, one of a new size half a millisecond
+_WORTH = 2**21
 
 
 def by_onednn(rows: int, weight: Tensor) -> bool:
