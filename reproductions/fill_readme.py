@@ -341,11 +341,13 @@ def four_sites_line(found: dict) -> tuple[str, str, str]:
     each = []
     for images, cells in found["images_per_class"].items():
         means = {method: cell["accuracy"]["mean"] for method, cell in cells.items()}
+        if "cooperative - symmetric" not in found["paired_differences"].get(images, {}):
+            continue
         gain = points(found["paired_differences"][images]["cooperative - symmetric"], 2)
-        each.append(
-            f"{images} images per class: {means['cooperative']:.3f}, {gain} over *symmetric*; "
-            f"with residuals (ours) {means['cooperative with residuals']:.3f}, *distillation* {means['distillation']:.3f}"
-        )
+        others = {"cooperative with residuals": "with residuals (ours)", "distillation": "*distillation*"}
+        told = [f"{words} {means[method]:.3f}" for method, words in others.items() if method in means]
+        line = f"{images} images per class: {means['cooperative']:.3f}, {gain} over *symmetric*"
+        each.append(f"{line}; {', '.join(told)}" if told else line)
     return (
         "four unequal sites, Fashion-MNIST",
         "*cooperative* players classify best, with little data most",

@@ -57,8 +57,7 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
 
     def step(model, real, fake):
         (x, c), (y, d) = given(real), given(fake)
-        classes = None if c is None else torch.cat([c, d])
-        sgd(model, "discriminator", model.discriminator_loss(torch.cat([model.judge(x), model.judge(y)]), classes))
+        sgd(model, "discriminator", model.discriminator_loss(torch.cat([model.judge(x), model.judge(y)]), c, d))
 
     for model, *batches in zip(workers, real, fake, strict=True):
         step(model, *batches)

@@ -55,7 +55,8 @@ def differences(one, two):
 def test_a_drawn_image_gets_the_residual_of_an_own_one_of_its_class():
     own, drawn = images([2, 0, 1], "own"), images([0, 0, 1, 2, 1], "drawn")
     x, c = drawn["image"][:, None], drawn["class"]
-    given = model()._with_residuals(x, c, own, stream(3))
+    learner = model()
+    given = learner._with_residuals(x, c, learner._by_class(own), stream(3))
     of_class = own["image"][torch.tensor([1, 2, 0])][c][:, None]
     assert torch.allclose(given, (x + of_class - MEAN).clamp(0, 1), atol=1e-6)
 
@@ -63,7 +64,8 @@ def test_a_drawn_image_gets_the_residual_of_an_own_one_of_its_class():
 def test_own_images_of_a_class_are_equally_probable_and_a_class_without_any_stays_as_drawn():
     own, n = images([0, 2, 0, 2, 2, 2, 0], "own"), 6000
     x, c = torch.full((n, 1, SIDE, SIDE), MEAN), torch.arange(n) % CLASSES
-    given = model()._with_residuals(x, c, own, stream(3))
+    learner = model()
+    given = learner._with_residuals(x, c, learner._by_class(own), stream(3))
     assert torch.equal(given[c == 1], x[c == 1])
     for k, count in ((0, 3), (2, 4)):
         distance = differences(given[c == k], own["image"][own["class"] == k])

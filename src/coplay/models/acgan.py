@@ -301,8 +301,14 @@ class Acgan(LocalModel):
         seen = by_sample(self.centred(torch.cat([real, fake])))
         return torch.cat([rest(part) for part in seen.split([len(real), len(fake)])])
 
-    def discriminator_loss(self, logits: Tensor, classes: Tensor | None) -> Tensor:
-        """Mean loss over two batches, real ones first: logits of shape (..., 2b, 1 + C), classes (..., 2b); shape (...)."""
+    def discriminator_loss(self, logits: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
+        """Mean loss over two batches of equal size, real ones first.
+
+        Logits of shape (..., 2b, 1 + C), classes of each batch (..., b); losses of shape (...).
+        """
+        classes = None
+        if real_classes is not None and fake_classes is not None:
+            classes = torch.cat([real_classes, fake_classes], -1)
         sign = torch.ones(logits.shape[-2], dtype=logits.dtype, device=logits.device)
         sign[: len(sign) // 2] = -1
         return 2 * (F.softplus(sign * logits[..., 0]) + self._wrong_class(logits, classes)).mean(-1)
@@ -322,8 +328,7 @@ class Acgan(LocalModel):
         self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
     ) -> float:
         """One step of the discriminator; its loss before the step."""
-        both = None if real_classes is None or fake_classes is None else torch.cat([real_classes, fake_classes])
-        loss = self.discriminator_loss(self.judge_both(real, fake), both)
+        loss = self.discriminator_loss(self.judge_both(real, fake), real_classes, fake_classes)
         optimiser = self.optimiser("discriminator")
         optimiser.zero_grad()
         loss.backward()

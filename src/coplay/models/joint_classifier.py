@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from pydantic import Field, PrivateAttr
@@ -42,6 +42,14 @@ from coplay.space import Samples, Space, finite, join, pick, tensors
 
 _TARGET = "target of the classifier"
 """A variable that rides along with samples inside this model: class probabilities to learn in place of the class."""
+
+
+class _Own(NamedTuple):
+    """A player's own images: all of them, their rows class by class, and how many of each class."""
+
+    samples: Samples
+    order: Tensor
+    counts: Tensor
 
 
 class JointClassifier(ConvHvae):
@@ -158,15 +166,19 @@ class JointClassifier(ConvHvae):
         x, c = self._tensors(self._completed(part, generator))
         return x, part[_TARGET] if _TARGET in part.keys() else c
 
-    def _own_images(self, mixture: Mixture) -> Samples | None:
+    def _own_images(self, mixture: Mixture) -> _Own | None:
         """The player's own images with their classes, or None."""
         first = mixture.parts[0]
         whole = first.name == OWN and {self._image, self._label} <= set(first.samples.keys())
-        return first.samples if whole else None
+        return self._by_class(first.samples) if whole else None
 
-    def _with_residuals(self, x: Tensor, classes: Tensor, own: Samples, generator: torch.Generator) -> Tensor:
+    def _by_class(self, own: Samples) -> _Own:
+        labels = own[self._label]
+        return _Own(own, labels.argsort(stable=True), labels.bincount(minlength=self._net.classes))
+
+    def _with_residuals(self, x: Tensor, classes: Tensor, of: _Own, generator: torch.Generator) -> Tensor:
         """Equation (R) for images of shape (n, channels, H, W); an image stays as it is if there is no own one of its class."""
-        order, counts = own[self._label].argsort(stable=True), own[self._label].bincount(minlength=self._net.classes)
+        own, order, counts = of
         of_class = classes.to(counts.device)
         found = counts[of_class] > 0
         if not found.any():

@@ -73,11 +73,10 @@ class Linear(nn.Linear):
         """(n, in) to (n, out)."""
         if x.dim() != 2 or x.dtype != self.weight.dtype or not by_onednn(len(x), self.weight):
             return super().forward(x)
-        found: Tensor = _Products.apply(x[None], self.weight, self.bias)
-        return found[0]
+        return products(x[None], [self.weight], [self.bias])[0]
 
 
-def products(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+def products(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Tensor:
     """x_i W_iᵀ + β_i, with a graph, for several layers at once: x of shape (N, n, in) to (N, n, out)."""
     found: Tensor = _Products.apply(x, *weights, *biases)
     return found

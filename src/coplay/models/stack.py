@@ -95,8 +95,7 @@ class Stack:
 
     def learn_to_judge(self, images: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
         """One step of every discriminator; images (N, 2b, *shape), real ones first. Losses before the step, shape (N,)."""
-        both = None if real_classes is None or fake_classes is None else torch.cat([real_classes, fake_classes], 1)
-        losses = self.models[0].discriminator_loss(self.judge(images), both)
+        losses = self.models[0].discriminator_loss(self.judge(images), real_classes, fake_classes)
         leaves = self._leaves(images.shape[1])
         found = iter(torch.autograd.grad(losses.sum(), [p for its in leaves.values() for p in its]))
         slopes = [
