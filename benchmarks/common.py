@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coplay.result import versions
+from coplay.run.result import versions
 
 ROOT = Path(__file__).parents[1]
 

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from coplay import Player, Space, Variable, find
+from coplay.core.errors import ModelError
+from coplay.core.memory import keep_freed_memory
+from coplay.core.streams import stream
 from coplay.engines.local import Local
-from coplay.errors import ModelError
 from coplay.games.md_gan import MdGan
-from coplay.memory import keep_freed_memory
-from coplay.models import devices
 from coplay.models.base import LocalModel, Mixture, Part
-from coplay.streams import stream
+from coplay.nets import devices
 
 TURNS, STEPS, THREADS, WORKERS = 6, 5, 2, 10
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     try:
-        device = str(devices.found(given.device))
+        device = str(devices.resolve(given.device))
     except ModelError as error:
         sys.exit(str(error))
     if given.device == "auto" and device == "cpu":

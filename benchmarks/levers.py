@@ -19,13 +19,13 @@ import common
 import torch
 
 from coplay import Config, Federation, find, load_player
+from coplay.core.space import pick
+from coplay.core.streams import stream
 from coplay.data.sources.base import LABEL
 from coplay.metrics.base import Observed, Reference
 from coplay.metrics.features import DomainClassifier
 from coplay.models.base import Mixture, Part
 from coplay.models.likelihood import log_prob
-from coplay.space import pick
-from coplay.streams import stream
 
 SEEDS = (1, 2, 3)
 ALONE = {"players": {"alone": {}}, "game": {"name": "isolated", "rounds": 10, "local_steps": 200}}

@@ -24,17 +24,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from coplay import Player, Space, Variable
+from coplay.core.memory import keep_freed_memory
+from coplay.core.streams import stream
 from coplay.engines.local import Local
 from coplay.games.fl_gan import FlGan
-from coplay.games.gans import SERVER
+from coplay.games.gan_common import SERVER
 from coplay.games.md_gan import MdGan
-from coplay.memory import keep_freed_memory
 from coplay.models.acgan import Acgan
 from coplay.models.base import Mixture, Part
-from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS
-from coplay.models.products import Linear
-from coplay.models.products import product as matrix_product
-from coplay.streams import stream
+from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
+from coplay.nets.products import Linear
+from coplay.nets.products import product as matrix_product
 
 TURNS, THREADS, CLASSES = 6, 2, 10
 SPACE = Space(

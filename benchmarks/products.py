@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import coplay.models.products as module
-from coplay.models.products import by_onednn, product
+import coplay.nets.products as module
+from coplay.nets.products import by_onednn, product
 
 TURNS, SECONDS = 7, 0.05
 SHAPES = ((10, 784, 512), (20, 784, 512), (20, 512, 512), (200, 784, 512), (200, 512, 512), (300, 512, 784))

@@ -26,12 +26,12 @@ import common
 import torch
 
 from coplay import Config, Federation
+from coplay.core.errors import PlayerError
+from coplay.core.storage import load_tensors
 from coplay.engines.ray import Ray, _ray
-from coplay.errors import PlayerError
 from coplay.games.base import Game
-from coplay.games.gans import SERVER
+from coplay.games.gan_common import SERVER
 from coplay.player import Player
-from coplay.storage import load_tensors
 
 KILLS, ROUNDS, PROCESSES = 20, 16, 3
 COMMON = {

@@ -26,16 +26,16 @@ import common
 import torch
 
 from coplay import Player, Space, Variable
+from coplay.core.memory import keep_freed_memory
+from coplay.core.streams import stream
 from coplay.engines.base import Engine
 from coplay.engines.local import Local
 from coplay.engines.ray import Ray
-from coplay.games.gans import SERVER
+from coplay.games.gan_common import SERVER
 from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange
-from coplay.memory import keep_freed_memory
 from coplay.models.acgan import Acgan
 from coplay.models.conv_hvae import ConvHvae
-from coplay.streams import stream
 
 TURNS, SAMPLES = 6, 1000
 SPACE = Space(

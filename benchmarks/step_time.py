@@ -38,9 +38,9 @@ PLAYERS = {
 WORKER = """
 import sys, time, torch
 from coplay import Space, Variable, find
-from coplay.memory import keep_freed_memory
+from coplay.core.memory import keep_freed_memory
 from coplay.models.base import Mixture, Part
-from coplay.streams import stream
+from coplay.core.streams import stream
 kept, name, players = eval(sys.argv[1])
 torch.set_num_threads(2)
 if kept:

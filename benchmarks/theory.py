@@ -14,11 +14,12 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from coplay import Player, Space, Variable, equilibrium
+from coplay import Player, Space, Variable
+from coplay.core.streams import stream
 from coplay.engines.local import Local
 from coplay.games.sample_exchange import SampleExchange
 from coplay.models.exponential_family import ExponentialFamily
-from coplay.streams import stream
+from coplay.theory import equilibrium
 
 SEEDS = range(10)
 

@@ -6,7 +6,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from coplay.components import FOLDERS, find, names
+from coplay.core.components import FOLDERS, find, names
 
 PAGE = Path(__file__).parent / "components.md"
 

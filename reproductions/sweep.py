@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coplay import storage
-from coplay.config import Config
-from coplay.federation import CLASSIFIER, Federation
-from coplay.progress import ProgressReport
+from coplay.cli.progress import ProgressReport
+from coplay.core import storage
 from coplay.report.page import write
-from coplay.result import Result, versions
+from coplay.run.config import Config
+from coplay.run.federation import CLASSIFIER, Federation
+from coplay.run.result import Result, versions
 
 
 def run(config: Path, overrides: Mapping[str, Any]) -> Result:

@@ -25,11 +25,11 @@ from coplay import (
     Variable,
     storage,
 )
-from coplay.cli import main
+from coplay.cli.main import main
+from coplay.core.streams import derive
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan
 from coplay.models.conv_hvae import ConvHvae
-from coplay.streams import derive
 
 CONFIG = """
 name = "bad"
@@ -390,7 +390,7 @@ class TestIdxFolders:
 
 
 def test_nan_and_out_of_range_data_are_refused_with_their_rows():
-    from coplay.errors import SpaceError
+    from coplay.core.errors import SpaceError
 
     space = Space({"lab": Variable(kind="real", shape=(2,), low=0, high=10)})
     values = torch.full((5, 2), 0.5)
@@ -414,7 +414,7 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
 
     big = ["--set", "game.samples_per_round=4000", "--set", "game.fresh_every_rounds=1", "--set", "game.own_rounds=2"]
     process = subprocess.run(
-        [sys.executable, "-m", "coplay.cli", "run", "bad.toml", "--out", "out", *big],
+        [sys.executable, "-m", "coplay", "run", "bad.toml", "--out", "out", *big],
         cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert process.returncode == 2, process.stderr

@@ -9,15 +9,15 @@ import statistics
 import pytest
 import torch
 
-from coplay import cli
-from coplay.compare import Comparison
-from coplay.config import Config
-from coplay.errors import ConfigError, CoplayError, RunFolderError
-from coplay.federation import Federation
-from coplay.report.comparison import cost_tables, score_table, write
+from coplay.cli import main as cli
+from coplay.comparison.arms import Comparison
+from coplay.comparison.page import cost_tables, score_table, write
+from coplay.comparison.sweep import Sweep
+from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.report.tensorboard import write_events
-from coplay.result import Result
-from coplay.sweep import Sweep
+from coplay.run.config import Config
+from coplay.run.federation import Federation
+from coplay.run.result import Result
 
 MEASURED = ("fid", "lower"), ("domain_score", "higher")
 SMALL = """

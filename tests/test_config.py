@@ -3,8 +3,8 @@
 import pytest
 
 from coplay import Config
-from coplay.config import differences
-from coplay.errors import ConfigError
+from coplay.core.errors import ConfigError
+from coplay.run.config import differences
 
 FULL = """
 seed = 7

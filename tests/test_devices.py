@@ -16,15 +16,15 @@ import pytest
 import torch
 
 from coplay import Federation, Space, Variable, find, load_player, names
-from coplay.config import Config
-from coplay.errors import ModelError
+from coplay.core.errors import ModelError
+from coplay.core.streams import stream
 from coplay.games.fl_gan import FlGan
 from coplay.games.md_gan import MdGan
-from coplay.models import devices
 from coplay.models.base import Mixture, Part
+from coplay.nets import devices
 from coplay.report.page import write
-from coplay.result import Result
-from coplay.streams import stream
+from coplay.run.config import Config
+from coplay.run.result import Result
 
 ROOT = Path(__file__).parents[1]
 MODELS = [name for name in names("model") if "device" in find("model", name).model_fields]
@@ -117,7 +117,7 @@ def compare():
     from .emulated_device import NAME, emulated_device
 
     with emulated_device():
-        result = {"auto": str(devices.found("auto")), "refused": refused(NAME)}
+        result = {"auto": str(devices.resolve("auto")), "refused": refused(NAME)}
     for case in CASES:
         try:
             plain = played(case, "cpu")

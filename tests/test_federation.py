@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from coplay import Federation, LocalModel, Player, Result, load_player, storage
-from coplay.errors import CheckpointError, CoplayError, PlayerError
+from coplay import Federation, LocalModel, Player, Result, load_player
+from coplay.core import storage
+from coplay.core.errors import CheckpointError, CoplayError, PlayerError
+from coplay.core.space import Space, Variable
+from coplay.core.streams import stream
 from coplay.metrics.features import DomainClassifier
-from coplay.space import Space, Variable
-from coplay.streams import stream
 
 MEASURED = {"metrics": ["class_shares"], "samples": 200, "shown": 4, "every_rounds": 2}
 

@@ -12,19 +12,19 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
-from coplay import cli
-from coplay.citations import cite
-from coplay.compare import Comparison
-from coplay.config import Config
-from coplay.drawing import load_player
-from coplay.errors import RunFolderError
-from coplay.federation import Federation
-from coplay.report.comparison import write as write_comparison
+from coplay.cli import main as cli
+from coplay.cli.citations import cite
+from coplay.cli.run_table import LABELS, fitted, table
+from coplay.comparison.arms import Comparison
+from coplay.comparison.page import write as write_comparison
+from coplay.comparison.sweep import Sweep
+from coplay.core.errors import RunFolderError
 from coplay.report.page import write
-from coplay.report.summary import LABELS, fitted, table
 from coplay.report.tensorboard import write_events
-from coplay.result import Result
-from coplay.sweep import Sweep
+from coplay.run.config import Config
+from coplay.run.federation import Federation
+from coplay.run.result import Result
+from coplay.run.sampling import load_player
 
 SOURCE = """
 import torch

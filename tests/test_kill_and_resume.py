@@ -40,7 +40,7 @@ every_rounds = 3
 
 def coplay(*arguments, cwd, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "coplay.cli", *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "coplay", *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         **options,
     )  # fmt: skip
 

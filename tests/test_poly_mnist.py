@@ -9,9 +9,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from coplay import Config, Federation
+from coplay.core.errors import DataError
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.data.sources.poly_mnist import _BUNDLED, PolyMnist
-from coplay.errors import DataError
 
 RNG = np.random.default_rng(11)
 SIZES = ((28, 28), (40, 31), (29, 60))

@@ -15,12 +15,13 @@ import tomli_w
 import torch
 
 import coplay.engines.ray as module
-from coplay import Config, Federation, Message, Player, PlayerLost, Space, Variable, storage
+from coplay import Config, Federation, Message, Player, PlayerLost, Space, Variable
+from coplay.core import storage
+from coplay.core.errors import ConfigError, EngineError, PlayerError
+from coplay.core.message import COORDINATOR
 from coplay.engines.ray import Ray, _loopback
-from coplay.errors import ConfigError, EngineError, PlayerError
 from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange
-from coplay.message import COORDINATOR
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
 
@@ -154,7 +155,7 @@ def test_without_ray_the_line_to_install_it_is_told(tmp_path):
     code = (
         "import sys\n"
         "sys.modules['ray'] = None\n"
-        "from coplay.cli import main\n"
+        "from coplay.cli.main import main\n"
         "sys.exit(main(['run', 'exchange.toml', '--out', 'run', '--set', 'engine.name=ray']))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -427,7 +428,7 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 def _cli(*words, cwd, **options):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_ENABLE")}
     return subprocess.Popen(
-        [sys.executable, "-m", "coplay.cli", *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "coplay", *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
     )  # fmt: skip
 

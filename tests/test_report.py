@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from coplay.config import Config
-from coplay.errors import PlayerError
-from coplay.federation import Federation
+from coplay.core.errors import PlayerError
 from coplay.report.figures import image_grid
 from coplay.report.page import write
 from coplay.report.parts import SHOWN_PLAYERS
-from coplay.result import Result
+from coplay.run.config import Config
+from coplay.run.federation import Federation
+from coplay.run.result import Result
 
 SECTIONS = (
     "headline", "holdings", "samples", "shares", "influence", "curves", "traffic", "time", "losses", "provenance"
@@ -76,7 +76,7 @@ def sources(tmp_path, monkeypatch):
             """
             import torch
             from coplay.data.sources.base import Dataset, Source
-            from coplay.space import Space, Variable
+            from coplay.core.space import Space, Variable
 
             def split(name, space, values):
                 part = lambda rows: space.samples(**{k: v[rows] for k, v in values.items()})

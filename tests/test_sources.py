@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from coplay import Config, find
+from coplay.core.errors import DataError, SpaceError
 from coplay.data.sources.base import held_out, labelled_images
 from coplay.data.sources.hugging_face import HuggingFace
 from coplay.data.sources.image_folder import ImageFolder
 from coplay.data.sources.npz import Npz
-from coplay.errors import DataError, SpaceError
 
 RNG = np.random.default_rng(5)
 BYTES = RNG.integers(0, 256, (10, 4, 3), np.uint8)

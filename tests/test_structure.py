@@ -10,35 +10,34 @@ import pytest
 
 import coplay
 from coplay import find, names
-from coplay.components import FOLDERS, Component
+from coplay.core.components import FOLDERS, Component
 
 ROOT = Path(coplay.__file__).parent
 
-# Each part may import the parts named beside it and whatever those may import; nothing else of coplay.
-BASICS = {"errors", "space", "streams", "storage", "message", "components", "equilibrium"}
+# Each folder of the package, and each file of its root, may import the ones named beside it and nothing else of coplay.
 ALLOWED = {
-    "data": BASICS,
-    "models": BASICS,
-    "player": BASICS | {"models"},
-    "games": BASICS | {"player", "models"},
-    "engines": BASICS | {"player", "games", "memory"},
-    "metrics": BASICS,
-    "config": BASICS | {"data", "models", "games", "engines", "metrics"},
-    "result": BASICS | {"config", "games", "models"},
-    "compare": {"errors", "storage", "result", "report"},
-    "sweep": {"errors", "compare", "config", "federation", "match", "result"},
-    "match": BASICS | {"config", "data", "engines", "games", "metrics", "player", "result"},
-    "report": {"result", "storage", "space", "errors", "costs"},
-    "costs": set(),
-    "memory": set(),
-    "equilibrium": {"errors"},
-    "space": {"errors"},
-    "streams": set(),
-    "message": {"space"},
-    "storage": {"errors"},
-    "components": set(),
-    "errors": set(),
+    "core": set(),
+    "theory": {"core"},
+    "data": {"core"},
+    "metrics": {"core"},
+    "nets": {"core"},
+    "models": {"core", "nets"},
+    "player": {"core", "models"},
+    "games": {"core", "theory", "nets", "models", "player"},
+    "engines": {"core", "games", "player"},
+    "run": {"core", "theory", "data", "metrics", "nets", "models", "player", "games", "engines"},
+    "report": {"core", "theory", "run"},
+    "comparison": {"core", "run", "report"},
+    "cli": {"core", "run", "report", "comparison"},
+    "__init__": {"core", "theory", "data", "metrics", "models", "player", "games", "engines", "run"},
+    "__main__": {"cli"},
 }
+
+
+def test_every_folder_has_a_row_and_the_root_has_three_files():
+    parts = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts == set(ALLOWED)
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "player.py"}
 
 
 def imports(path):
@@ -105,7 +104,7 @@ def test_components_document_their_settings_and_have_a_tiny_instance(kind, name)
 
 
 def test_every_citation_key_has_an_entry():
-    from coplay.citations import ENTRIES
+    from coplay.cli.citations import ENTRIES
 
     for kind in FOLDERS:
         for name in names(kind):

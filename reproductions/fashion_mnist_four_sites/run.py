@@ -24,9 +24,9 @@ sys.path.insert(0, str(HERE.parent))
 import figures as drawing  # noqa: E402
 import sweep  # noqa: E402
 
-from coplay.config import Config  # noqa: E402
-from coplay.memory import keep_freed_memory  # noqa: E402
-from coplay.result import Result  # noqa: E402
+from coplay.core.memory import keep_freed_memory  # noqa: E402
+from coplay.run.config import Config  # noqa: E402
+from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "fashion_mnist_four_sites"
 KEPT = HERE / "results" / "runs"

@@ -21,12 +21,12 @@ sys.path.insert(0, str(HERE.parent))
 
 import sweep  # noqa: E402
 
+from coplay.core.streams import stream  # noqa: E402
 from coplay.data.sources.base import LABEL, Dataset  # noqa: E402
 from coplay.data.sources.idx import Idx  # noqa: E402
 from coplay.models.base import Mixture, Part  # noqa: E402
 from coplay.models.joint_classifier import JointClassifier  # noqa: E402
 from coplay.report.figures import image_grid  # noqa: E402
-from coplay.streams import stream  # noqa: E402
 
 STEPS, TURNS = 2400, 8
 SEEDS = (1, 2, 3)

@@ -23,17 +23,17 @@ sys.path.insert(0, str(HERE.parent))
 
 import sweep  # noqa: E402
 
-from coplay import storage  # noqa: E402
-from coplay.config import Config  # noqa: E402
-from coplay.federation import CLASSIFIER  # noqa: E402
-from coplay.memory import keep_freed_memory  # noqa: E402
+from coplay.core import storage  # noqa: E402
+from coplay.core.memory import keep_freed_memory  # noqa: E402
+from coplay.core.space import Space  # noqa: E402
+from coplay.core.streams import derive, stream  # noqa: E402
 from coplay.metrics.base import LABEL, Observed, Reference  # noqa: E402
 from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.train_on_synthetic import TrainOnSynthetic  # noqa: E402
 from coplay.models.acgan import Acgan  # noqa: E402
-from coplay.result import Result  # noqa: E402
-from coplay.space import Space  # noqa: E402
-from coplay.streams import derive, stream  # noqa: E402
+from coplay.run.config import Config  # noqa: E402
+from coplay.run.federation import CLASSIFIER  # noqa: E402
+from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "md_gan"
 KEPT = HERE / "results" / "runs"

@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 from torch import Tensor
 
 from coplay import LocalModel, Mixture, Samples, Space
-from coplay.space import pick, tensors
+from coplay.core.space import pick, tensors
 
 
 class Replay(LocalModel):

@@ -23,17 +23,18 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 import figures as drawing  # noqa: E402
 import sweep  # noqa: E402
 
-from coplay import load_player, storage  # noqa: E402
-from coplay.config import Config  # noqa: E402
+from coplay import load_player  # noqa: E402
+from coplay.core import storage  # noqa: E402
+from coplay.core.memory import keep_freed_memory  # noqa: E402
+from coplay.core.space import pick  # noqa: E402
+from coplay.core.streams import stream  # noqa: E402
 from coplay.data.sources.base import LABEL, Dataset  # noqa: E402
-from coplay.memory import keep_freed_memory  # noqa: E402
 from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
 from coplay.player import Player  # noqa: E402
 from coplay.report.figures import image_grid  # noqa: E402
-from coplay.result import Result  # noqa: E402
-from coplay.space import pick  # noqa: E402
-from coplay.streams import stream  # noqa: E402
+from coplay.run.config import Config  # noqa: E402
+from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "polymnist_variables"
 KEPT = HERE / "results" / "runs"

@@ -19,13 +19,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coplay.components import find, names
-    from coplay.config import Config
+    from coplay.core.components import find, names
+    from coplay.core.errors import CoplayError
+    from coplay.core.message import Message, PlayerLost
+    from coplay.core.space import Samples, Space, Variable
     from coplay.data.partitions.base import Partition
     from coplay.data.sources.base import Dataset, Source
-    from coplay.drawing import load_player
     from coplay.engines.base import Engine
-    from coplay.equilibrium import (
+    from coplay.games.base import Game, State
+    from coplay.metrics.base import Metric, Stat, Value
+    from coplay.models.base import LocalModel, Mixture
+    from coplay.player import Player
+    from coplay.run.config import Config
+    from coplay.run.federation import Federation
+    from coplay.run.result import Result
+    from coplay.run.sampling import load_player
+    from coplay.theory.equilibrium import (
         equilibrium_moments,
         influence_matrix,
         nash_gap,
@@ -33,47 +42,38 @@ if TYPE_CHECKING:
         solve_sparse,
         spectral_radius,
     )
-    from coplay.errors import CoplayError
-    from coplay.federation import Federation
-    from coplay.games.base import Game, State
-    from coplay.message import Message, PlayerLost
-    from coplay.metrics.base import Metric, Stat, Value
-    from coplay.models.base import LocalModel, Mixture
-    from coplay.player import Player
-    from coplay.result import Result
-    from coplay.space import Samples, Space, Variable
 
 _HOME = {
-    "Config": "config",
-    "CoplayError": "errors",
+    "Config": "run.config",
+    "CoplayError": "core.errors",
     "Dataset": "data.sources.base",
     "Engine": "engines.base",
-    "Federation": "federation",
+    "Federation": "run.federation",
     "Game": "games.base",
     "LocalModel": "models.base",
-    "Message": "message",
+    "Message": "core.message",
     "Metric": "metrics.base",
     "Mixture": "models.base",
     "Partition": "data.partitions.base",
     "Player": "player",
-    "PlayerLost": "message",
-    "Result": "result",
-    "Samples": "space",
+    "PlayerLost": "core.message",
+    "Result": "run.result",
+    "Samples": "core.space",
     "Source": "data.sources.base",
-    "Space": "space",
+    "Space": "core.space",
     "Stat": "metrics.base",
     "State": "games.base",
     "Value": "metrics.base",
-    "Variable": "space",
-    "equilibrium_moments": "equilibrium",
-    "find": "components",
-    "influence_matrix": "equilibrium",
-    "load_player": "drawing",
-    "names": "components",
-    "nash_gap": "equilibrium",
-    "rounds_needed": "equilibrium",
-    "solve_sparse": "equilibrium",
-    "spectral_radius": "equilibrium",
+    "Variable": "core.space",
+    "equilibrium_moments": "theory.equilibrium",
+    "find": "core.components",
+    "influence_matrix": "theory.equilibrium",
+    "load_player": "run.sampling",
+    "names": "core.components",
+    "nash_gap": "theory.equilibrium",
+    "rounds_needed": "theory.equilibrium",
+    "solve_sparse": "theory.equilibrium",
+    "spectral_radius": "theory.equilibrium",
 }
 """Public name to the module it lives in."""
 

@@ -12,13 +12,13 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from coplay import storage
-from coplay.errors import ModelError
-from coplay.message import Message
+from coplay.core import storage
+from coplay.core.errors import ModelError
+from coplay.core.message import Message
+from coplay.core.space import LABEL, Samples, Space, pick
+from coplay.core.streams import derive, stream
 from coplay.models.base import OWN, LocalModel, Mixture, Part
 from coplay.models.likelihood import gain, has_log_prob, log_prob
-from coplay.space import LABEL, Samples, Space, pick
-from coplay.streams import derive, stream
 
 CLASSIFIED = "classified"
 """Name of the part of an evaluation that a player classifies."""

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from coplay import Message, Player, PlayerLost, Space, Variable, find, names
+from coplay.core.message import COORDINATOR
 from coplay.games.sample_exchange import SampleExchange
-from coplay.message import COORDINATOR
 from coplay.models.exponential_family import ExponentialFamily
 
 ENGINES = names("engine")

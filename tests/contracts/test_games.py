@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from coplay import Federation, Player, Space, Variable, find, names
+from coplay.core.errors import ConfigError, PlayerError
+from coplay.core.message import PlayerLate
 from coplay.engines.local import Local
-from coplay.errors import ConfigError, PlayerError
-from coplay.message import PlayerLate
 from coplay.models.acgan import Acgan
 from coplay.models.base import LocalModel
 from coplay.models.joint_classifier import JointClassifier

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from coplay import find, names
+from coplay.core.space import pick
+from coplay.core.streams import stream
 from coplay.data.sources.digits import Digits
 from coplay.metrics.base import Observed, Reference
 from coplay.metrics.features import DomainClassifier
-from coplay.space import pick
-from coplay.streams import stream
 
 METRICS = names("metric")
 # Metrics of the player itself, which no generated sample enters.

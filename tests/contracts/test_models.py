@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from coplay import Space, Variable, find, names, storage
-from coplay.errors import ModelError
+from coplay import Space, Variable, find, names
+from coplay.core import storage
+from coplay.core.errors import ModelError
+from coplay.core.streams import stream
 from coplay.models.base import LocalModel, Mixture, Part
-from coplay.streams import stream
 
 from ..oracles.small_gans import NORMED
 
@@ -186,7 +187,7 @@ def drawn_from(model):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
-    from coplay import storage
+    from coplay.core import storage
 
     space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
     tiny = find("model", name).tiny().model_dump()
@@ -291,7 +292,7 @@ def test_latents_travel_are_learned_from_and_may_be_ignored(name):
 
 
 def test_carried_latents_stand_at_their_rows():
-    from coplay.models.bits import carried
+    from coplay.nets.bits import carried
 
     space = SPACES["binary"]
     zeros = [torch.zeros(5, 2), torch.zeros(5, 3)]
@@ -411,7 +412,7 @@ def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
 
 def test_a_gan_whose_networks_have_buffers_changes_them_in_learning_only(tmp_path):
     """Drawing, even a single sample, and feedback leave batch normalisation as it is; a restored one goes on exactly."""
-    from coplay import storage
+    from coplay.core import storage
 
     space = SPACES["labelled"]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coplay import find, names
-from coplay.streams import stream
+from coplay.core.streams import stream
 
 # a source may need an extra to load what its tiny() wrote
 EXTRAS = {"hugging_face": "datasets"}

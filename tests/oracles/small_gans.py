@@ -7,11 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from coplay import Player, Space, Variable
+from coplay.core.message import PlayerLate
+from coplay.core.streams import stream
 from coplay.engines.local import Local
-from coplay.message import PlayerLate
 from coplay.models.acgan import Acgan
-from coplay.models.gan_networks import Conditioned, Shaped
-from coplay.streams import stream
+from coplay.nets.gan_pairs import Conditioned, Shaped
 
 LOW, HIGH = -2.0, 6.0  # no range in which a forgotten factor would be 1
 CLASSES = 3

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from coplay import Space, Variable
+from coplay.core.streams import isolated_seed, stream
+from coplay.games.md_gan_stack import Stack
 from coplay.models.acgan import Acgan
 from coplay.models.base import Mixture, Part
-from coplay.models.gan_networks import MinibatchDiscrimination, mlp_discriminator, mlp_generator, stackable
-from coplay.models.stack import Stack
-from coplay.streams import isolated_seed, stream
+from coplay.nets.gan_pairs import MinibatchDiscrimination, mlp_discriminator, mlp_generator, stackable
 
 from .small_gans import (
     CLASSES,
@@ -352,7 +352,7 @@ def test_chains_of_other_layers_are_not_stacked():
 
 
 def test_what_is_not_finite_or_does_not_fit_does_not_travel():
-    from coplay.errors import ModelError
+    from coplay.core.errors import ModelError
 
     sender, receiver = ready(seed=1), ready(seed=2)
     part = sender.export(["discriminator"])

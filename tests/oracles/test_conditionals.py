@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from coplay import Mixture, Player, Samples, Space, Variable, storage
-from coplay.errors import ModelError, SpaceError
+from coplay import Mixture, Player, Samples, Space, Variable
+from coplay.core import storage
+from coplay.core.errors import ModelError, SpaceError
+from coplay.core.streams import isolated_seed, stream
 from coplay.models.base import Part
-from coplay.models.conditional_networks import Independent, Sizes, conditional
 from coplay.models.conditionals import AUTOCORRELATION, Conditionals
-from coplay.models.gibbs import Gibbs
-from coplay.streams import isolated_seed, stream
+from coplay.nets.conditional import Independent, Sizes, conditional
+from coplay.nets.gibbs import Gibbs
 
 from ..contracts.test_models import SPACES, same, some_samples
 

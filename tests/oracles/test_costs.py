@@ -4,10 +4,10 @@ import textwrap
 
 import pytest
 
-from coplay import costs
-from coplay.config import Config
-from coplay.federation import Federation
 from coplay.report import gan_costs
+from coplay.run.config import Config
+from coplay.run.federation import Federation
+from coplay.theory import gan_costs as costs
 
 B, D, LATENT, WORKERS, SAMPLES = 4, 64, 5, 3, 433  # 1,300 digits over three workers: 434, 433, 433
 LAYERS_D, LAYERS_G = [(64, 512), (512, 512), (512, 11)], [(LATENT, 512), (512, 512), (512, 64)]

@@ -5,13 +5,13 @@ import torch
 from torch.nn import functional as F
 
 from coplay import Federation, Player, Space, Variable
-from coplay.errors import ConfigError, ModelError, PlayerError
+from coplay.core.errors import ConfigError, ModelError, PlayerError
+from coplay.core.streams import stream
 from coplay.games.distillation import Distillation, targets
 from coplay.games.isolated import Isolated
 from coplay.models.base import Mixture, Part
 from coplay.models.conv_hvae import ConvHvae
 from coplay.models.joint_classifier import JointClassifier
-from coplay.streams import stream
 
 from .small_gans import Played, Watched, count, flat
 

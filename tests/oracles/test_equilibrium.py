@@ -5,10 +5,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from coplay import Space, Variable, equilibrium
-from coplay.errors import EquilibriumError
+from coplay import Space, Variable
+from coplay.core.errors import EquilibriumError
+from coplay.core.streams import stream
 from coplay.models.exponential_family import ExponentialFamily, ProductFamily
-from coplay.streams import stream
+from coplay.theory import equilibrium
 
 SPACES = {
     "bernoulli": Space({"x": Variable(kind="binary", shape=(3,))}),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from coplay import Mixture, Space, Variable
+from coplay.core.streams import stream
 from coplay.models.base import Part
 from coplay.models.exponential_family import (
     BernoulliBlock,
@@ -14,7 +15,6 @@ from coplay.models.exponential_family import (
     PoissonBlock,
     ProductFamily,
 )
-from coplay.streams import stream
 
 
 def test_mean_of_each_family_by_hand():

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from coplay import Mixture, Space, Variable
-from coplay.errors import ModelError
-from coplay.models import judge as judging
+from coplay.core.errors import ModelError
+from coplay.core.streams import isolated_seed, stream
 from coplay.models.base import Part
-from coplay.models.bits import passing_bits
-from coplay.models.conditional_networks import Sizes
 from coplay.models.conditionals import Conditionals
-from coplay.models.judge import Judge
-from coplay.streams import isolated_seed, stream
+from coplay.nets import critic as judging
+from coplay.nets.bits import passing_bits
+from coplay.nets.conditional import Sizes
+from coplay.nets.critic import Judge
 
 from ..contracts.test_models import SPACES
 from .test_conditionals import taken_again

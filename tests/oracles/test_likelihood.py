@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from coplay import Space, Variable
+from coplay.core.streams import stream
 from coplay.models.base import Mixture, Part
 from coplay.models.conv_hvae import ConvHvae
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.models.likelihood import from_weights, gain, log_prob
 from coplay.models.symmetric_hvae import SymmetricHvae
-from coplay.streams import stream
 
 BITS = Space({"image": Variable(kind="binary", shape=(3, 3))})
 LABELLED = Space({"image": Variable(kind="binary", shape=(3, 3)), "class": Variable(kind="categorical", classes=2)})

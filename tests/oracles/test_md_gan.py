@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from coplay.errors import PlayerError
+from coplay.core.errors import PlayerError
+from coplay.core.streams import stream
 from coplay.games.md_gan import MdGan, derangement
-from coplay.streams import stream
 
 from .small_gans import (
     LABELLED,

@@ -10,7 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from coplay import Variable
-from coplay.errors import ModelError
+from coplay.core.errors import ModelError
+from coplay.core.space import Space, pick
+from coplay.core.streams import stream
 from coplay.metrics import memorisation
 from coplay.metrics.base import Observed, Reference, Value, share_value, wilson
 from coplay.metrics.class_accuracy import ClassAccuracy
@@ -25,8 +27,6 @@ from coplay.metrics.mode_cover import ModeCover
 from coplay.metrics.precision_recall import PrecisionRecall, inside
 from coplay.metrics.rows import even_order, row_keys
 from coplay.metrics.train_on_synthetic import TrainOnSynthetic, balanced
-from coplay.space import Space, pick
-from coplay.streams import stream
 
 
 def test_fid_of_gaussians_with_equal_covariance_is_the_squared_distance_of_means():

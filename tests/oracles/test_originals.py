@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-from coplay import Player, Space, Variable, equilibrium
+from coplay import Player, Space, Variable
+from coplay.core.errors import ConfigError
+from coplay.core.message import COORDINATOR, Message
+from coplay.core.space import pick
+from coplay.core.streams import stream
 from coplay.engines.local import Local
-from coplay.errors import ConfigError
+from coplay.games.originals import Origins
 from coplay.games.sample_exchange import SampleExchange
-from coplay.message import COORDINATOR, Message
 from coplay.models.exponential_family import ExponentialFamily
-from coplay.models.origins import Origins
-from coplay.space import pick
-from coplay.streams import stream
+from coplay.theory import equilibrium
 
 CLASSES = 6
 SPACE = Space({"x": Variable(kind="categorical", classes=CLASSES)})

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import coplay.models.products as module
-from coplay.models.gan_networks import mlp_discriminator
-from coplay.models.products import Linear, by_onednn, product, products
-from coplay.models.stack import Stack
-from coplay.streams import isolated_seed, stream
+import coplay.nets.products as module
+from coplay.core.streams import isolated_seed, stream
+from coplay.games.md_gan_stack import Stack
+from coplay.nets.gan_pairs import mlp_discriminator
+from coplay.nets.products import Linear, by_onednn, product, products
 
 from .small_gans import LABELLED, acgan, images
 

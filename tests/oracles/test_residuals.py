@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from coplay import Mixture, Space, Variable
-from coplay.errors import ModelError
+from coplay.core.errors import ModelError
+from coplay.core.streams import stream
 from coplay.models.base import Part
 from coplay.models.joint_classifier import JointClassifier
-from coplay.streams import stream
 
 CLASSES, SIDE, MEAN = 3, 6, 0.25
 SPACE = Space(

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from coplay.errors import ConfigError
+from coplay.core.errors import ConfigError
+from coplay.core.streams import stream, unbiased_counts
 from coplay.games.sample_exchange import SampleExchange
-from coplay.streams import stream, unbiased_counts
 
 
 def test_counts_sum_to_n_stay_next_to_their_share_and_are_unbiased():

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from coplay import Mixture, Space, Variable
+from coplay.core.streams import stream
 from coplay.models.base import Part
 from coplay.models.symmetric_hvae import SymmetricHvae
-from coplay.streams import stream
 
 SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
 POINTS = torch.tensor(list(itertools.product([0, 1], repeat=3)), dtype=torch.uint8)

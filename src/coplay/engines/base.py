@@ -10,9 +10,9 @@ from typing import TypeVar
 import torch
 from pydantic import PrivateAttr
 
-from coplay.components import Component
+from coplay.core.components import Component
+from coplay.core.message import Ledger, Message, Part, PlayerLate, PlayerLost, part_bytes, part_count
 from coplay.games.base import Game
-from coplay.message import Ledger, Message, Part, PlayerLate, PlayerLost, part_bytes, part_count
 from coplay.player import Player
 
 T = TypeVar("T")

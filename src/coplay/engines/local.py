@@ -8,11 +8,11 @@ from typing import Self
 import torch
 from pydantic import Field, PrivateAttr
 
+from coplay.core.message import Message, PlayerLost
+from coplay.core.streams import single_pools
 from coplay.engines.base import Engine, answer_all, grouped
 from coplay.games.base import Game
-from coplay.message import Message, PlayerLost
 from coplay.player import Player
-from coplay.streams import single_pools
 
 
 class Local(Engine):
@@ -22,7 +22,7 @@ class Local(Engine):
         threads: Threads that torch and scikit-learn use. Sums of floats depend on it, so it is part of the config and not
             taken from the machine: the same config gives the same bits on 2 and on 64 cores.
         keep_memory: Whether coplay's command line makes its process keep freed memory, which is faster; from Python call
-            :func:`coplay.memory.keep_freed_memory` yourself.
+            :func:`coplay.core.memory.keep_freed_memory` yourself.
         groups: In how many groups players sit; those of one group may be served together, and sums of floats depend on it. As
             many as another engine's processes give that engine's bits.
 

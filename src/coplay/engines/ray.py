@@ -33,14 +33,14 @@ import torch
 from pydantic import Field, PrivateAttr, field_validator
 from tensordict import TensorDict
 
+from coplay.core.errors import EngineError, PartLostError
+from coplay.core.memory import keep_freed_memory
+from coplay.core.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost, part_bytes, part_count
+from coplay.core.space import Samples, Space, tensors
+from coplay.core.streams import single_pools
 from coplay.engines.base import Engine, answer_all, failed, grouped
-from coplay.errors import EngineError, PartLostError
 from coplay.games.base import Game
-from coplay.memory import keep_freed_memory
-from coplay.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost, part_bytes, part_count
 from coplay.player import Player
-from coplay.space import Samples, Space, tensors
-from coplay.streams import single_pools
 
 _INLINE = 100 * 1024  # bytes; larger parts go from process to process, past the coordinator
 _NAMESPACE = "coplay"  # marks a connection as one that coplay made
@@ -56,7 +56,7 @@ _resting: list[tuple[Any, Any]] = []
 
 @dataclass(frozen=True)
 class Stored:
-    """A payload part in the object store of some node: a :class:`coplay.message.Handle`."""
+    """A payload part in the object store of some node: a :class:`coplay.core.message.Handle`."""
 
     size_bytes: int
     count: int
@@ -625,5 +625,5 @@ def _why(error: Exception) -> str:
     """The line of an error of Ray's that says what happened: the first, or the last of a traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     if len(lines) > 1 and ("creation task" in lines[0] or "ray::" in lines[0]):
-        return lines[-1].removeprefix("coplay.errors.")
+        return lines[-1].removeprefix("coplay.core.errors.")
     return lines[0] if isinstance(error, EngineError) else f"{type(error).__name__}: {lines[0]}"

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import Field
 from torch import Tensor
 
-from coplay.components import Component
-from coplay.errors import PlayerError
-from coplay.message import Message, Part, PlayerLate, PlayerLost
+from coplay.core.components import Component
+from coplay.core.errors import PlayerError
+from coplay.core.message import Message, Part, PlayerLate, PlayerLost
 from coplay.player import Player
 
 

@@ -31,13 +31,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from coplay.errors import ConfigError
+from coplay.core.errors import ConfigError
+from coplay.core.message import COORDINATOR, Message
+from coplay.core.space import LABEL, Samples
 from coplay.games.base import Asker, Game, Row, State
-from coplay.message import COORDINATOR, Message
 from coplay.models.base import OWN
 from coplay.models.joint_classifier import JointClassifier
 from coplay.player import Player
-from coplay.space import LABEL, Samples
 
 
 class Distillation(Game):

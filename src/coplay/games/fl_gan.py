@@ -21,10 +21,10 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field
 
-from coplay.errors import ConfigError, ModelError
+from coplay.core.errors import ConfigError, ModelError
+from coplay.core.message import COORDINATOR, Message, Part
 from coplay.games.base import Asker, Game, Row, State, merged
-from coplay.games.gans import SERVER, Told, ask_once, ask_seat, gan, gan_faults, period
-from coplay.message import COORDINATOR, Message, Part
+from coplay.games.gan_common import SERVER, Told, ask_once, ask_seat, gan, gan_faults, period
 from coplay.models.acgan import Half
 from coplay.models.base import OWN
 from coplay.player import Player

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.message import COORDINATOR, Message
 from coplay.games.base import Asker, Game, Row, State
-from coplay.message import COORDINATOR, Message
 from coplay.models.base import OWN
 from coplay.player import Player
 

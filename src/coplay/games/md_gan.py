@@ -28,14 +28,14 @@ from typing import ClassVar, Literal, Self
 import torch
 from pydantic import Field, PositiveInt
 
-from coplay.errors import ConfigError, PlayerError
+from coplay.core.errors import ConfigError, PlayerError
+from coplay.core.message import COORDINATOR, Message, Part, PlayerLost
+from coplay.core.streams import stream
 from coplay.games.base import Asker, Game, Row, State, merged
-from coplay.games.gans import SERVER, WAYS, Told, ask_once, ask_seat, gan, gan_faults, period
+from coplay.games.gan_common import SERVER, WAYS, Told, ask_once, ask_seat, gan, gan_faults, period
 from coplay.games.md_gan_seats import serve, serve_together
-from coplay.message import COORDINATOR, Message, Part, PlayerLost
-from coplay.models.gan_networks import stackable
+from coplay.nets.gan_pairs import stackable
 from coplay.player import Player
-from coplay.streams import stream
 
 
 class MdGan(Game):

@@ -14,15 +14,15 @@ from typing import Any
 from tensordict import TensorDict
 from torch import Tensor
 
-from coplay.errors import ModelError
-from coplay.games.gans import SERVER, chosen_way, gan
-from coplay.message import Message
+from coplay.core.errors import ModelError
+from coplay.core.message import Message
+from coplay.core.space import Samples, finite, join
+from coplay.core.streams import stream
+from coplay.games.gan_common import SERVER, chosen_way, gan
+from coplay.games.md_gan_stack import Batch, Lesson, feedback_alone, feedback_together
 from coplay.models.acgan import counted
 from coplay.models.neural import FLOPS
-from coplay.models.stack import Batch, Lesson, feedback_alone, feedback_together
 from coplay.player import Player
-from coplay.space import Samples, finite, join
-from coplay.streams import stream
 
 _FEEDBACK = "feedback"
 

@@ -5,7 +5,7 @@ Utility of player i, with weights α_ij ≥ 0, Σ_j α_ij = 1:
     U_i(θ) = α_ii E_{x~π_i}[log p_θi(x)] + Σ_{j≠i} α_ij E_{x~p_θj}[log p_θi(x)]                              (A1)
 
 Play is simultaneous: in round t every player learns from its own data and from the samples the others drew at the end of
-round t−1. What the equilibrium predicts is computed by :mod:`coplay.equilibrium`.
+round t−1. What the equilibrium predicts is computed by :mod:`coplay.theory.equilibrium`.
 
 References:
     Game-theoretic distributed learning of generative models for heterogeneous data collections
@@ -28,15 +28,15 @@ import torch
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor
 
-from coplay import equilibrium
-from coplay.errors import ConfigError
+from coplay.core.errors import ConfigError
+from coplay.core.message import COORDINATOR, Message, PlayerLost
+from coplay.core.space import Samples, pick
+from coplay.core.streams import derive, stream, unbiased_counts
 from coplay.games.base import Asker, Game, Row, State
-from coplay.message import COORDINATOR, Message, PlayerLost
+from coplay.games.originals import Origins
 from coplay.models.base import OWN
-from coplay.models.origins import Origins
 from coplay.player import Player
-from coplay.space import Samples, pick
-from coplay.streams import derive, stream, unbiased_counts
+from coplay.theory import equilibrium
 
 Topology = Literal["complete", "ring", "star", "random_regular"]
 

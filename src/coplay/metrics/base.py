@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
-from coplay.components import Component
+from coplay.core.components import Component
+from coplay.core.space import LABEL as LABEL  # the name that callers of this contract use
+from coplay.core.space import Samples, Space
 from coplay.metrics.features import DomainClassifier
-from coplay.space import LABEL as LABEL  # the name that callers of this contract use
-from coplay.space import Samples, Space
 
 _NORMAL_975 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution: ± so many standard errors hold 95 %."""

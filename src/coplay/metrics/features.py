@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coplay.space import Samples, Space
-from coplay.streams import isolated_seed, stream, torch_threads
+from coplay.core.space import Samples, Space
+from coplay.core.streams import isolated_seed, stream, torch_threads
 
 _FEATURES = 64
 _BATCH = 128

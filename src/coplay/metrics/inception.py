@@ -11,11 +11,11 @@ import torch
 from pydantic import PrivateAttr, field_validator
 from torch import Tensor
 
-from coplay.components import imported
-from coplay.errors import ModelError
+from coplay.core.components import imported
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, Space, Variable
 from coplay.metrics.base import Metric, Observed, Reference, Stat
 from coplay.metrics.fid import MomentPair, Moments
-from coplay.space import Samples, Space, Variable
 
 _BATCH = 100
 

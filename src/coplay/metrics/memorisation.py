@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.space import Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, complete, share_value
 from coplay.metrics.rows import even_order, row_keys
-from coplay.space import Samples, Space, pick
 
 # Rows at a time: 2,000 × 5,000 distances are 40 MB.
 _QUERIES, _HELD = 2000, 5000

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coplay.space import Samples
+from coplay.core.space import Samples
 
 # 2⁶⁴ over the golden ratio: its multiples, modulo 2⁶⁴, are spread evenly
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

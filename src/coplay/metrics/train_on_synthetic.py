@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.space import Samples, join, pick
 from coplay.metrics.base import LABEL, Metric, Observed, Reference, Stat, Value, share_value
 from coplay.metrics.features import DomainClassifier
 from coplay.metrics.rows import even_order, row_keys
-from coplay.space import Samples, join, pick
 
 _SEED = 0  # one recipe for every player and run, so that accuracies compare
 

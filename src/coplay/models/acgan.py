@@ -27,14 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from coplay.components import imported
-from coplay.errors import ModelError
-from coplay.models import devices
+from coplay.core.components import imported
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, Space, Variable, finite, tensors
+from coplay.core.streams import derive, isolated_seed
 from coplay.models.base import LocalModel, Mixture
-from coplay.models.gan_networks import DISCRIMINATORS, GENERATORS, by_sample, parted
 from coplay.models.neural import FLOPS, beside_parameter, follow_mean, standing_in
-from coplay.space import Samples, Space, Variable, finite, tensors
-from coplay.streams import derive, isolated_seed
+from coplay.nets import devices
+from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS, by_sample, parted
 
 Half = Literal["generator", "discriminator"]
 
@@ -62,7 +62,7 @@ class Acgan(LocalModel):
     Args:
         network: ``"mlp"`` or ``"cnn"``, the pairs of the MD-GAN paper; ignored by a half that is given by name.
         generator: A network of your own, ``"package.module:Class"``, called with (latent, classes, shape).
-        discriminator: The same, called with (classes, shape). ``models/gan_networks.py`` says what they map to what.
+        discriminator: The same, called with (classes, shape). ``nets/gan_pairs.py`` says what they map to what.
         latent: Size of the noise.
         batch: Samples per step, b of the paper.
         discriminator_steps: Steps of the discriminator per step of the generator, L of the paper.
@@ -120,7 +120,7 @@ class Acgan(LocalModel):
 
     def setup(self, space: Space, seed: int) -> None:
         """Note the variables; a half is built when it is first used."""
-        self._space, self._seed, self._place = space, seed, devices.found(self.device)
+        self._space, self._seed, self._place = space, seed, devices.resolve(self.device)
         self._image, self._class = _image_and_class(space)
         low, high = space[self._image].range
         image = Variable(kind="real", shape=self.shape, low=low, high=high)

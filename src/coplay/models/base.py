@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from coplay.components import Component
-from coplay.space import Samples, Space, Variable, join, pick
-from coplay.streams import unbiased_counts
+from coplay.core.components import Component
+from coplay.core.space import Samples, Space, Variable, join, pick
+from coplay.core.streams import unbiased_counts
 
 OWN = "own"
 """Name of the part of a mixture, and of the weight, that is a player's own data."""

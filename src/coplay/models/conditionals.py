@@ -45,10 +45,13 @@ import torch
 from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 
-from coplay.errors import ModelError
-from coplay.models import devices
+from coplay.core.errors import ModelError
+from coplay.core.space import LABEL, Samples, Space, Variable, tensors
+from coplay.core.streams import stream
 from coplay.models.base import Mixture
-from coplay.models.conditional_networks import (
+from coplay.models.neural import NeuralModel
+from coplay.nets import devices
+from coplay.nets.conditional import (
     Conditional,
     Draw,
     Independent,
@@ -58,11 +61,8 @@ from coplay.models.conditional_networks import (
     drawing,
     start,
 )
-from coplay.models.gibbs import Gibbs, Values
-from coplay.models.judge import Judge
-from coplay.models.neural import NeuralModel
-from coplay.space import LABEL, Samples, Space, Variable, tensors
-from coplay.streams import stream
+from coplay.nets.critic import Judge
+from coplay.nets.gibbs import Gibbs, Values
 
 AUTOCORRELATION = "autocorrelation"
 """Number of a turn that says how well Gibbs mixes: from 0, a chain forgets where it was, to 1, it stays there."""

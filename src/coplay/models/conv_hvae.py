@@ -24,17 +24,13 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coplay.errors import ModelError
-from coplay.models import devices
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, Space, Variable, join
 from coplay.models.base import Mixture
-from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
 from coplay.models.neural import LatentModel
-from coplay.space import Samples, Space, Variable, join
-
-Stack = Literal["strided", "reference"]
-
-# width in multiples of the first, kernel, stride of the authors' five convolutions
-_REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
+from coplay.nets import devices
+from coplay.nets.bits import carried, draw_bits, draw_latents, log_bits, two_layers
+from coplay.nets.convolutions import ConvolutionKind, Convolutions, concatenate, towards_image
 
 
 class ConvHvae(LatentModel):
@@ -69,7 +65,7 @@ class ConvHvae(LatentModel):
 
     latents: tuple[PositiveInt, PositiveInt] = (16, 48)
     channels: int = Field(default=24, ge=1)
-    convolutions: Stack = "strided"
+    convolutions: ConvolutionKind = "strided"
     hidden: int = Field(default=256, ge=1)
     prior: Literal["independent", "chain"] = "chain"
     draw: Literal["sample", "mean"] = "sample"
@@ -181,72 +177,19 @@ def _slices(n: int, size: int) -> Iterator[tuple[int, int]]:
     return ((start, min(size, n - start)) for start in range(0, n, size))
 
 
-class Convolutions(nn.Sequential):
-    """Convolutions and a layer: (n, channels, H, W) to (n, hidden)."""
-
-    def __init__(self, shape: tuple[int, ...], channels: int, hidden: int, stack: Stack) -> None:
-        shape = shape if len(shape) == 3 else (1, *shape)
-        if stack == "reference":
-            sizes = _reference_sizes(shape)
-            widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
-            layers: list[nn.Module] = []
-            for before, after, (_, kernel, stride) in zip(widths, widths[1:], _REFERENCE, strict=False):
-                layers += [nn.Conv2d(before, after, kernel, stride), nn.Tanh()]
-            last = sizes[-1]
-            super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * last[0] * last[1], hidden), nn.Tanh())
-            return
-        side = [math.ceil(s / 4) for s in shape[-2:]]
-        super().__init__(
-            nn.Conv2d(shape[0], channels, 5, stride=2, padding=2), nn.SiLU(),
-            nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2), nn.SiLU(),
-            nn.Flatten(), nn.Linear(2 * channels * side[0] * side[1], hidden), nn.SiLU(),
-        )  # fmt: skip
-
-
-def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Height and width before, between and after the reference convolutions."""
-    sizes = [(shape[-2], shape[-1])]
-    for _, kernel, stride in _REFERENCE:
-        high, wide = sizes[-1]
-        sizes.append(((high - kernel) // stride + 1, (wide - kernel) // stride + 1))
-    if min(sizes[-1]) < 1:
-        raise ModelError(
-            f'convolutions = "reference" needs images of 16×16 or more, got {"×".join(map(str, shape[-2:]))}'
-        )
-    return sizes
-
-
-def _towards_image(shape: tuple[int, ...], given: int, channels: int, hidden: int, stack: Stack) -> nn.Sequential:
-    """The mirror image of :class:`Convolutions`: (n, given) to (n, channels, H, W), or a little larger."""
-    if stack == "reference":
-        sizes = _reference_sizes(shape)
-        widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
-        layers: list[nn.Module] = [
-            nn.Linear(given, widths[-1] * math.prod(sizes[-1])), nn.Tanh(), nn.Unflatten(1, (widths[-1], *sizes[-1])),
-        ]  # fmt: skip
-        for i in reversed(range(len(_REFERENCE))):
-            _, kernel, stride = _REFERENCE[i]
-            high, wide = (w - (h - 1) * stride - kernel for w, h in zip(sizes[i], sizes[i + 1], strict=True))
-            layers += [
-                nn.ConvTranspose2d(widths[i + 1], widths[i], kernel, stride, output_padding=(high, wide)),
-                nn.Tanh(),
-            ]
-        return nn.Sequential(*layers[:-1])
-    side = [math.ceil(s / 4) for s in shape[-2:]]
-    return nn.Sequential(
-        nn.Linear(given, hidden), nn.SiLU(),
-        nn.Linear(hidden, 2 * channels * side[0] * side[1]), nn.SiLU(),
-        nn.Unflatten(1, (2 * channels, *side)),
-        nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1), nn.SiLU(),
-        nn.ConvTranspose2d(channels, shape[0], 4, stride=2, padding=1),
-    )  # fmt: skip
-
-
 class _Decoder(nn.Module):
     """p(c), p(z0|c), p(z1|z0,c), p(x|z0,z1,c)."""
 
     def __init__(
-        self, image: Variable, classes: int, n0: int, n1: int, channels: int, hidden: int, chained: bool, stack: Stack
+        self,
+        image: Variable,
+        classes: int,
+        n0: int,
+        n1: int,
+        channels: int,
+        hidden: int,
+        chained: bool,
+        kind: ConvolutionKind,
     ) -> None:
         super().__init__()
         self.shape = image.shape if len(image.shape) == 3 else (1, *image.shape)
@@ -257,7 +200,7 @@ class _Decoder(nn.Module):
         self.z1_chain = nn.Parameter(torch.zeros(n1, n1), requires_grad=chained)
         self.z1_deep = nn.Sequential(nn.Linear(n0 + classes, hidden), nn.SiLU(), nn.Linear(hidden, n1))
         self.z1_skip = nn.Linear(n0 + classes, n1, bias=False)
-        self.x_deep = _towards_image(self.shape, n0 + n1 + classes, channels, hidden, stack)
+        self.x_deep = towards_image(self.shape, n0 + n1 + classes, channels, hidden, kind)
         self.log_deviation = nn.Parameter(torch.tensor(-1.0), requires_grad=image.kind == "real")
 
     def z0_logits(self, c: Tensor | None, n: int) -> Tensor:
@@ -266,22 +209,22 @@ class _Decoder(nn.Module):
 
     def z1_logits(self, z0: Tensor, c: Tensor | None) -> Tensor:
         """Before the chain, shape (n, n1)."""
-        given = beside(z0, c)
+        given = concatenate(z0, c)
         return self.z1_deep(given) + self.z1_skip(given)
 
     def x_mean(self, z0: Tensor, z1: Tensor, c: Tensor | None) -> Tensor:
         """Logits of binary pixels, means of real ones; shape (n, channels, H, W)."""
-        return self.x_deep(beside(z0, z1, c))[:, :, : self.shape[1], : self.shape[2]]
+        return self.x_deep(concatenate(z0, z1, c))[:, :, : self.shape[1], : self.shape[2]]
 
 
 class _Encoder(nn.Module):
     """q(z1|x,c) and q(z0|z1,x,c) on common convolutions."""
 
     def __init__(
-        self, shape: tuple[int, ...], classes: int, n0: int, n1: int, channels: int, hidden: int, stack: Stack
+        self, shape: tuple[int, ...], classes: int, n0: int, n1: int, channels: int, hidden: int, kind: ConvolutionKind
     ) -> None:
         super().__init__()
-        self.seen = Convolutions(shape, channels, hidden, stack)
+        self.seen = Convolutions(shape, channels, hidden, kind)
         self.z1 = nn.Sequential(nn.Linear(hidden + classes, hidden), nn.SiLU(), nn.Linear(hidden, n1))
         self.z0 = nn.Sequential(nn.Linear(hidden + n1 + classes, hidden), nn.SiLU(), nn.Linear(hidden, n0))
 
@@ -290,12 +233,20 @@ class _Conditionals(nn.Module):
     """Decoder and encoder; bits and one-hot classes are float32, losses are in nats per sample."""
 
     def __init__(
-        self, image: Variable, classes: int, n0: int, n1: int, channels: int, hidden: int, prior: str, stack: Stack
+        self,
+        image: Variable,
+        classes: int,
+        n0: int,
+        n1: int,
+        channels: int,
+        hidden: int,
+        prior: str,
+        kind: ConvolutionKind,
     ) -> None:
         super().__init__()
         self.classes, self.binary, self.chained = classes, image.kind == "binary", prior == "chain"
-        self.decoder = _Decoder(image, classes, n0, n1, channels, hidden, self.chained, stack)
-        self.encoder = _Encoder(image.shape, classes, n0, n1, channels, hidden, stack)
+        self.decoder = _Decoder(image, classes, n0, n1, channels, hidden, self.chained, kind)
+        self.encoder = _Encoder(image.shape, classes, n0, n1, channels, hidden, kind)
 
     def one_hot(self, classes: Tensor) -> Tensor:
         """Shape (n,) to (n, C)."""
@@ -305,8 +256,8 @@ class _Conditionals(nn.Module):
     def encode(self, x: Tensor, c: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(z0, z1) ~ q(z1|x,c) q(z0|z1,x,c)."""
         seen = self.encoder.seen(x)
-        z1 = draw_bits(self.encoder.z1(beside(seen, c)), generator)
-        return draw_bits(self.encoder.z0(beside(seen, z1, c)), generator), z1
+        z1 = draw_bits(self.encoder.z1(concatenate(seen, c)), generator)
+        return draw_bits(self.encoder.z0(concatenate(seen, z1, c)), generator), z1
 
     @torch.no_grad()
     def draw(
@@ -341,9 +292,6 @@ class _Conditionals(nn.Module):
     def log_encoder(self, z0: Tensor, z1: Tensor, x: Tensor, c: Tensor | None) -> Tensor:
         """log q(z1|x,c) + log q(z0|z1,x,c), shape (n,)."""
         seen = self.encoder.seen(x)
-        return log_bits(self.encoder.z1(beside(seen, c)), z1) + log_bits(self.encoder.z0(beside(seen, z1, c)), z0)
-
-
-def beside(*parts: Tensor | None) -> Tensor:
-    """What is there, side by side."""
-    return torch.cat([part for part in parts if part is not None], 1)
+        return log_bits(self.encoder.z1(concatenate(seen, c)), z1) + log_bits(
+            self.encoder.z0(concatenate(seen, z1, c)), z0
+        )

@@ -13,11 +13,11 @@ import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor
 
-from coplay.components import find
-from coplay.errors import ModelError
+from coplay.core.components import find
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, Space, join, pick
+from coplay.core.streams import isolated_seed, small_seed, unbiased_counts
 from coplay.models.base import OWN, LocalModel, Mixture
-from coplay.space import Samples, Space, join, pick
-from coplay.streams import isolated_seed, small_seed, unbiased_counts
 
 
 class Estimator(LocalModel):

@@ -18,9 +18,9 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor
 from torch.nn import functional as F
 
-from coplay.errors import ModelError
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, Space, Variable
 from coplay.models.base import LocalModel, Mixture
-from coplay.space import Samples, Space, Variable
 
 
 class Block(Protocol):
@@ -327,7 +327,7 @@ class ExponentialFamily(LocalModel):
 
     @property
     def family(self) -> ProductFamily:
-        """The family, for the functions of :mod:`coplay.equilibrium`."""
+        """The family, for the functions of :mod:`coplay.theory.equilibrium`."""
         return self._family
 
     @property

@@ -33,12 +33,13 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coplay.errors import ModelError
-from coplay.models import devices
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, Space, finite, join, pick, tensors
 from coplay.models.base import OWN, Mixture, Part
-from coplay.models.bits import carried
-from coplay.models.conv_hvae import ConvHvae, Convolutions, Stack
-from coplay.space import Samples, Space, finite, join, pick, tensors
+from coplay.models.conv_hvae import ConvHvae
+from coplay.nets import devices
+from coplay.nets.bits import carried
+from coplay.nets.convolutions import ConvolutionKind, Convolutions
 
 _TARGET = "target of the classifier"
 """A variable that rides along with samples inside this model: class probabilities to learn in place of the class."""
@@ -261,7 +262,7 @@ class JointClassifier(ConvHvae):
         try:
             state = {name: tensor[0] for name, tensor in tensors(part).items()}
             sizes = len(state["0.0.weight"]), state["1.weight"].shape[1]
-            stack: Stack = "reference" if "0.4.weight" in state else "strided"
+            stack: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
             with torch.device("meta"):  # no start to draw
                 other = _classifier(self._space[self._image].shape, *sizes, stack, self._net.classes)
             other.load_state_dict(state, assign=True)
@@ -299,7 +300,9 @@ class JointClassifier(ConvHvae):
         return cls(latents=(3, 4), channels=2, hidden=8, batch=8, classifier_channels=2, generated_after=1)
 
 
-def _classifier(shape: tuple[int, ...], channels: int, hidden: int, stack: Stack, classes: int) -> nn.Sequential:
+def _classifier(
+    shape: tuple[int, ...], channels: int, hidden: int, stack: ConvolutionKind, classes: int
+) -> nn.Sequential:
     """p(c|x): images of shape (n, channels, H, W) to logits (n, C)."""
     return nn.Sequential(Convolutions(shape, channels, hidden, stack), nn.Linear(hidden, classes))
 

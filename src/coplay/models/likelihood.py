@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from coplay.core.space import Samples, pick
 from coplay.models.base import LocalModel, Mixture, Part
-from coplay.models.bits import bound
-from coplay.space import Samples, pick
+from coplay.nets.bits import bound
 
 _ROWS = 500  # samples at a time, for memory
 _MOST_VARIANCE = 0.1  # mean v up to which the correction and the interval hold

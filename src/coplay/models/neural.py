@@ -13,11 +13,11 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from coplay.models import devices
+from coplay.core.space import Samples, Space, pick
+from coplay.core.streams import isolated_seed, stream
 from coplay.models.base import LocalModel, Mixture, Part
-from coplay.models.bits import bound
-from coplay.space import Samples, Space, pick
-from coplay.streams import isolated_seed, stream
+from coplay.nets import devices
+from coplay.nets.bits import bound
 
 _VALIDATION_DRAWS = 8  # encoder's draws per sample that early stopping judges by
 
@@ -135,7 +135,7 @@ class NeuralModel(LocalModel):
 
     def setup(self, space: Space, seed: int) -> None:
         """Build the network and its optimisers."""
-        self._space, self._seed, self._place = space, seed, devices.found(self.device)
+        self._space, self._seed, self._place = space, seed, devices.resolve(self.device)
         with isolated_seed(seed):
             self._net = self.build(space).to(self._place)
         self._optimisers = {

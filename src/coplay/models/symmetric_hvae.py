@@ -23,12 +23,12 @@ import torch
 from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 
-from coplay.errors import ModelError
-from coplay.models import devices
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, Space, Variable
 from coplay.models.base import Mixture
-from coplay.models.bits import carried, draw_bits, draw_latents, log_bits, two_layers
 from coplay.models.neural import LatentModel
-from coplay.space import Samples, Space, Variable
+from coplay.nets import devices
+from coplay.nets.bits import carried, draw_bits, draw_latents, log_bits, two_layers
 
 
 class SymmetricHvae(LatentModel):

@@ -1,4 +1,4 @@
-"""One self-contained HTML page per run; it knows only :class:`coplay.result.Result`."""
+"""One self-contained HTML page per run; it knows only :class:`coplay.run.result.Result`."""
 
 from coplay.report.page import write
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coplay import storage
+from coplay.core import storage
 from coplay.report import charts, figures
-from coplay.report.head import late, lost, parties
+from coplay.report.headline import late, lost, parties
 from coplay.report.parts import SHOWN_PLAYERS, Cell, Figure, Section, Table, number, ranges, words
-from coplay.result import Play, Result
+from coplay.run.result import Play, Result
 
 _KIB, _MIB = 1024, 1024**2
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from coplay import costs
-from coplay.costs import Link, Pair, Setting
-from coplay.errors import CoplayError
+from coplay.core.errors import CoplayError
+from coplay.core.space import LABEL
 from coplay.report import charts
 from coplay.report.costs import counted_rounds, in_units
-from coplay.report.head import late, lost
+from coplay.report.headline import late, lost
 from coplay.report.parts import Cell, Figure, Section, Table, listed, number, words
-from coplay.result import Play, Result, space_from_json
-from coplay.space import LABEL
+from coplay.run.result import Play, Result, space_from_json
+from coplay.theory import gan_costs as costs
+from coplay.theory.gan_costs import Link, Pair, Setting
 
 GAMES = ("md_gan", "fl_gan")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from coplay.report import charts, figures
 from coplay.report.charts import Band, Line, SharesPanel
-from coplay.report.head import parties, scalars
+from coplay.report.headline import parties, scalars
 from coplay.report.parts import Figure, Section, first_players, sentence_case, span, words
-from coplay.result import Play, Result
+from coplay.run.result import Play, Result
 
 _PANELS = 12
 _BESIDE = 6  # with more players, curves show the games carried along by their means

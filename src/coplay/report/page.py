@@ -8,10 +8,11 @@ from pathlib import Path
 import tomli_w
 from jinja2 import Environment, StrictUndefined, Template
 
-from coplay import storage
-from coplay.report import costs, gan_costs, head, measured, samples
+from coplay.core import storage
+from coplay.report import costs, gan_costs, measured, samples
+from coplay.report import headline as head
 from coplay.report.parts import plain
-from coplay.result import Result
+from coplay.run.result import Result
 
 SECTIONS = (
     head.headline,

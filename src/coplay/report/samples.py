@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from coplay.core.space import LABEL, Variable
 from coplay.report import figures
-from coplay.report.head import parties
+from coplay.report.headline import parties
 from coplay.report.parts import Cell, Figure, Section, Table, first_players, number, words
-from coplay.result import Play, Result, space_from_json
-from coplay.space import LABEL, Variable
+from coplay.run.result import Play, Result, space_from_json
 
 _ROUNDS = 4  # columns of the main game
 _LISTED = 3  # samples per player in a table

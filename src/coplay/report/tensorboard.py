@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coplay.errors import CoplayError, RunFolderError
+from coplay.core.errors import CoplayError, RunFolderError
 from coplay.report import figures
 from coplay.report.samples import is_image
-from coplay.result import Play, Result, space_from_json
+from coplay.run.result import Play, Result, space_from_json
 
 
 def write_events(result: Result, folder: str | Path) -> Path:

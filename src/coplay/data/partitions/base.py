@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from coplay.components import Component, nearest
-from coplay.errors import DataError
+from coplay.core.components import Component, nearest
+from coplay.core.errors import DataError
 
 Deal = dict[str, Tensor]
 """Indices into the training split, by player; no sample goes to two players."""

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.errors import DataError
 from coplay.data.partitions.base import Deal, Partition, check_classes, check_names, need_labels, shuffled
-from coplay.errors import DataError
 
 
 class ByCount(Partition):

@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.streams import numpy_stream, unbiased_counts
 from coplay.data.partitions.base import Deal, Partition, need_labels, shuffled
-from coplay.streams import numpy_stream, unbiased_counts
 
 
 class Dirichlet(Partition):

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coplay.components import Component
-from coplay.errors import DataError
-from coplay.space import LABEL as LABEL  # the name that callers of this contract use
-from coplay.space import Samples, Space, Variable
-from coplay.streams import stream
+from coplay.core.components import Component
+from coplay.core.errors import DataError
+from coplay.core.space import LABEL as LABEL  # the name that callers of this contract use
+from coplay.core.space import Samples, Space, Variable
+from coplay.core.streams import stream
 
 if TYPE_CHECKING:
     from PIL.Image import Image

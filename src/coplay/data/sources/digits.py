@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
+from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset, Source, labelled_images
-from coplay.streams import stream
 
 _TEST = 497
 

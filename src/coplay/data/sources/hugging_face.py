@@ -13,6 +13,8 @@ import numpy as np
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from coplay.core.errors import DataError
+from coplay.core.space import Variable
 from coplay.data.sources.base import (
     LABEL,
     Column,
@@ -27,8 +29,6 @@ from coplay.data.sources.base import (
     numbered,
     read_pictures,
 )
-from coplay.errors import DataError
-from coplay.space import Variable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,7 +64,7 @@ class HuggingFace(Source):
     Example:
         >>> HuggingFace(dataset="./no/such/place").load()
         Traceback (most recent call last):
-        coplay.errors.DataError: the file or folder no/such/place does not exist (looked for from ...)
+        coplay.core.errors.DataError: the file or folder no/such/place does not exist (looked for from ...)
     """
 
     dataset: str = Field(min_length=1)

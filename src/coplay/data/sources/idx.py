@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from coplay.core.errors import DataError
 from coplay.data.sources.base import Dataset, Source, labelled_images, missing
-from coplay.errors import DataError
 
 _FILES = {"train": "train", "test": "t10k"}
 
@@ -32,7 +32,7 @@ class Idx(Source):
     Example:
         >>> Idx(folder="no/such/place").load()
         Traceback (most recent call last):
-        coplay.errors.DataError: the folder no/such/place does not exist (looked for from ...)
+        coplay.core.errors.DataError: the folder no/such/place does not exist (looked for from ...)
     """
 
     folder: str

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from pydantic import Field, PositiveInt
 
+from coplay.core.errors import DataError
 from coplay.data.sources.base import Dataset, Source, held_out, labelled_images, missing, numbered, read_pictures
-from coplay.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

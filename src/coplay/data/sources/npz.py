@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from coplay.core.errors import DataError
+from coplay.core.space import Variable
 from coplay.data.sources.base import (
     LABEL,
     Column,
@@ -23,8 +25,6 @@ from coplay.data.sources.base import (
     missing,
     numbered,
 )
-from coplay.errors import DataError
-from coplay.space import Variable
 
 _SETTINGS = ("x_train", "y_train", "x_test", "y_test")
 

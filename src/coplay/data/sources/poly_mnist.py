@@ -20,6 +20,9 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
+from coplay.core.errors import DataError
+from coplay.core.space import Samples, Variable, pick
+from coplay.core.streams import stream
 from coplay.data.sources.base import (
     LABEL,
     Dataset,
@@ -31,9 +34,6 @@ from coplay.data.sources.base import (
     read_pictures,
 )
 from coplay.data.sources.idx import Idx, write_idx
-from coplay.errors import DataError
-from coplay.space import Samples, Variable, pick
-from coplay.streams import stream
 
 # Of scikit-image's pictures in colour the five that are photographs and PNG, so that every decoder gives the same bytes.
 _BUNDLED = ("astronaut", "chelsea", "coffee", "ihc", "motorcycle_left")

@@ -1,0 +1,1 @@
+"""The ground that everything stands on: spaces, streams, storage, errors, components, messages."""

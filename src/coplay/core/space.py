@@ -1,0 +1,284 @@
+"""Variables, the space they span, and the gate that every sample passes.
+
+A sample set is a ``tensordict.TensorDict`` of named variables whose first axis is n, the number of samples. A variable
+that is absent is unobserved. Shape letters used in the whole package: N players, n samples, B batch, C classes,
+D features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from tensordict import TensorDict
+from torch import Tensor
+
+from coplay.core.errors import SpaceError
+
+Samples = TensorDict
+"""A set of n samples: a TensorDict of named variables with batch size ``[n]``."""
+
+LABEL = "class"
+"""Name of the variable that holds a sample's class, where there is one."""
+
+Kind = Literal["binary", "categorical", "count", "real"]
+
+# What a variable of each kind is stored as. One byte per bit or class keeps messages small and is exact.
+_DTYPES: Mapping[str, tuple[torch.dtype, ...]] = {
+    "binary": (torch.uint8,),
+    "categorical": (torch.int64,),
+    "count": (torch.int64,),
+    "real": (torch.float32, torch.float64),
+}
+
+
+class Variable(BaseModel):
+    """One named quantity of a space.
+
+    Args:
+        kind: ``binary`` (0 or 1), ``categorical`` (0 … classes-1), ``count`` (0, 1, 2, …) or ``real``.
+        shape: Shape of one sample, without the first axis; ``()`` for a number.
+        classes: Number of classes, for ``categorical`` only.
+        low: Smallest allowed value of a ``real`` variable.
+        high: Largest allowed value of a ``real`` variable.
+
+    Example:
+        >>> Variable(kind="binary", shape=(8, 8)).size
+        64
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    shape: tuple[int, ...] = ()
+    classes: int | None = Field(default=None, ge=2)
+    low: float = -math.inf
+    high: float = math.inf
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Variable:
+        if (self.kind == "categorical") != (self.classes is not None):
+            raise ValueError(f"classes must be given exactly for a categorical variable; got {self}")
+        if self.kind != "real" and (self.low != -math.inf or self.high != math.inf):
+            raise ValueError(f"low and high belong to real variables only; got {self}")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many numbers one sample has."""
+        return math.prod(self.shape)
+
+    @property
+    def dtypes(self) -> tuple[torch.dtype, ...]:
+        """The types a tensor of this variable may have; the first is the usual one."""
+        return _DTYPES[self.kind]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest allowed value."""
+        if self.kind == "binary":
+            return 0, 1
+        if self.kind == "categorical":
+            return 0, (self.classes or 0) - 1
+        if self.kind == "count":
+            return 0, math.inf
+        return self.low, self.high
+
+    def __str__(self) -> str:
+        shape = "×".join(map(str, self.shape)) or "scalar"
+        kind = f"categorical of {self.classes}" if self.kind == "categorical" else self.kind
+        low, high = self.range
+        limits = f" in [{low:g}, {high:g}]" if self.kind == "real" and (low, high) != (-math.inf, math.inf) else ""
+        return f"{kind} {shape}{limits}"
+
+    def fault(self, values: Tensor) -> str | None:
+        r"""Say what is wrong with ``values`` of shape (n, \\*shape), or return None."""
+        if values.dtype not in self.dtypes:
+            return f"type {' or '.join(str(d).removeprefix('torch.') for d in self.dtypes)}, got {values.dtype}"
+        if tuple(values.shape[1:]) != self.shape:
+            return f"shape (n, {', '.join(map(str, self.shape))}), got {tuple(values.shape)}"
+        if not values.numel():
+            return None
+        low, high = self.range
+        least, most = (end.item() for end in values.aminmax())
+        if low <= least and most <= high and math.isfinite(least) and math.isfinite(most):
+            return None  # one pass over what is right; what is wrong gets a closer look
+        if values.is_floating_point():
+            bad = ~torch.isfinite(values)
+            if bad.any():
+                return f"finite values, got {int(bad.sum())} NaN or infinite ones in {_rows(bad)}"
+        bad = (values < low) | (values > high)
+        if bad.any():
+            return f"values in [{low:g}, {high:g}], got {values[bad][0].item():g} in {_rows(bad)}"
+        return None
+
+
+def finite(values: Tensor) -> bool:
+    """Whether no value is NaN or infinite, in one pass.
+
+    Example:
+        >>> finite(torch.ones(2)), finite(torch.tensor([1.0, math.nan])), finite(torch.tensor([]))
+        (True, False, True)
+    """
+    return not values.numel() or all(math.isfinite(end.item()) for end in values.aminmax())
+
+
+def join(parts: Sequence[Samples]) -> Samples:
+    """One sample set after the other; all must have the same variables."""
+    joined: Samples = torch.cat(list(parts))  # type: ignore[assignment]
+    return joined
+
+
+def tensors(samples: Samples) -> dict[str, Tensor]:
+    """The variables by name."""
+    return dict(samples.items())  # type: ignore[arg-type]
+
+
+def pick(samples: Samples, index: Tensor | slice) -> Samples:
+    """Some of the samples, by position."""
+    picked: Samples = samples[index]
+    return picked
+
+
+def _rows(bad: Tensor) -> str:
+    """Name the rows with a fault: the first, and how many."""
+    rows = bad.flatten(1).any(1) if bad.dim() > 1 else bad
+    count, first = int(rows.sum()), int(rows.nonzero()[0])
+    return f"row {first}" if count == 1 else f"{count} rows, first {first}"
+
+
+class Space:
+    """An ordered set of named variables.
+
+    Args:
+        variables: Name to :class:`Variable`, at least one.
+
+    Example:
+        >>> space = Space({"image": Variable(kind="binary", shape=(2,))})
+        >>> ok = space.samples(image=torch.tensor([[0, 1], [1, 1]], dtype=torch.uint8))
+        >>> space.check(ok, "an example") is ok
+        True
+        >>> space.check(space.samples(image=torch.full((1, 2), 7, dtype=torch.uint8)), "site 'a'")
+        Traceback (most recent call last):
+        coplay.core.errors.SpaceError: site 'a': variable 'image' (binary 2): expected values in [0, 1], got 7 in row 0
+    """
+
+    def __init__(self, variables: Mapping[str, Variable]) -> None:
+        if not variables:
+            raise SpaceError("a space needs at least one variable")
+        self._variables = dict(variables)
+
+    def __getitem__(self, name: str) -> Variable:
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self._variables == other._variables
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._variables.items()))
+
+    def __repr__(self) -> str:
+        return "Space(" + ", ".join(f"{name}: {v}" for name, v in self._variables.items()) + ")"
+
+    def only(self, names: Iterable[str]) -> Space:
+        """The space of some of the variables, in the order given."""
+        names = list(names)
+        unknown = [name for name in names if name not in self._variables]
+        if unknown:
+            raise SpaceError(f"unknown variable {unknown[0]!r}; the space has {', '.join(self)}")
+        return Space({name: self._variables[name] for name in names})
+
+    def extended(self, more: Mapping[str, Variable]) -> Space:
+        """The space with more variables.
+
+        Raises:
+            SpaceError: One of them is there already.
+        """
+        doubled = [name for name in more if name in self._variables]
+        if doubled:
+            raise SpaceError(f"the space has a variable {doubled[0]!r} already; another of that name cannot be added")
+        return Space({**self._variables, **more})
+
+    def samples(self, **values: Tensor) -> Samples:
+        """Bind tensors of shape (n, …) to a sample set; the values are not checked."""
+        n = len(next(iter(values.values())))
+        return TensorDict(dict(values), batch_size=[n])
+
+    def empty(self) -> Samples:
+        """A sample set with no samples."""
+        return TensorDict(
+            {name: torch.empty((0, *v.shape), dtype=v.dtypes[0]) for name, v in self._variables.items()}, batch_size=[0]
+        )
+
+    def restrict(self, samples: Samples) -> Samples:
+        """Keep the variables that this space knows; the rest stays unobserved here (A5)."""
+        return samples.select(*(name for name in self if name in samples.keys()))
+
+    def check(self, samples: object, origin: str, *, complete: bool = False, rows: int | None = None) -> Samples:
+        """Return ``samples`` unchanged if they lie in this space.
+
+        Args:
+            samples: What claims to be a sample set.
+            origin: Where it comes from, named in the error.
+            complete: Whether every variable must be present.
+            rows: How many samples there must be, if that is known.
+
+        Raises:
+            SpaceError: It is no sample set, or a variable is unknown, missing, of the wrong type or shape, not finite
+                or out of range.
+        """
+        if not isinstance(samples, TensorDict) or samples.batch_dims != 1:
+            raise SpaceError(f"{origin}: expected a TensorDict with one batch axis, got {_describe(samples)}")
+        if rows is not None and len(samples) != rows:
+            raise SpaceError(f"{origin}: expected {rows} samples, got {len(samples)}")
+        names = [str(name) for name in samples.keys()]
+        unknown = [name for name in names if name not in self._variables]
+        if unknown or not names:
+            raise SpaceError(f"{origin}: expected variables among {', '.join(self)}; got {', '.join(names) or 'none'}")
+        missing = [name for name in self if name not in names]
+        if complete and missing:
+            raise SpaceError(
+                f"{origin}: variable '{missing[0]}' ({self[missing[0]]}) is missing; got {', '.join(names)}"
+            )
+        for name in names:
+            fault = self[name].fault(samples[name])
+            if fault:
+                raise SpaceError(f"{origin}: variable '{name}' ({self[name]}): expected {fault}")
+        return samples
+
+    def flatten(self, samples: Samples, dtype: torch.dtype = torch.float32) -> Tensor:
+        """All variables side by side, shape (n, D); every variable must be present."""
+        return torch.cat([samples[name].reshape(len(samples), -1).to(dtype) for name in self], 1)
+
+    def unflatten(self, rows: Tensor) -> Samples:
+        """The inverse of :meth:`flatten`, with values moved to the nearest allowed ones; shape (n, D)."""
+        values, start = {}, 0
+        for name, v in self._variables.items():
+            part = rows[:, start : start + v.size].reshape(len(rows), *v.shape)
+            start += v.size
+            low, high = v.range
+            if v.kind != "real":
+                part = part.round()
+            values[name] = part.clamp(low, high).to(v.dtypes[0] if v.kind != "real" else part.dtype)
+        if start != rows.shape[1]:
+            raise SpaceError(f"expected {start} numbers a sample for {self!r}, got {rows.shape[1]}")
+        return self.samples(**values)
+
+
+def _describe(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
+
+
+def payload_bytes(samples: Samples) -> int:
+    """Bytes of the numbers in a sample set, without any framing."""
+    return sum(t.numel() * t.element_size() for t in samples.values())  # type: ignore[union-attr, misc]

@@ -1,0 +1,142 @@
+"""Files that survive a crash: atomic writes, tensors as safetensors, folders of checkpoints.
+
+A checkpoint is complete once ``checkpoint.json`` names its round; that file is replaced in one step after everything it
+names is on disk. A run that dies between two checkpoints, or runs out of disk while writing one, keeps the last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from coplay.core.errors import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody keeps two processes apart there
+    fcntl = None  # type: ignore[assignment]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that whoever reads it finds the old content or the new, also if this process is killed.
+
+    Raises:
+        CheckpointError: The system refused (disk full, no permission); nothing is left half written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror or error}; what was written before is intact: "
+            "make room or give permission, then go on with 'coplay resume'"
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second process from playing in the same folder; the system frees the lock when this one ends, however.
+
+    Raises:
+        CheckpointError: Another process has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise CheckpointError(f"cannot write into {folder}: {error.strerror}") from error
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CheckpointError(f"{folder} is being played by another process; wait for it, or stop it") from None
+        yield
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, readable for people."""
+    write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run.
+
+    Raises:
+        CheckpointError: It is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a flat mapping of tensors as safetensors, atomically; equal tensors give equal bytes."""
+    write_atomically(path, save({name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())}))
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        CheckpointError: It is missing or damaged.
+    """
+    try:
+        return dict(sorted(load(path.read_bytes()).items()))  # the file's own order is not stable
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+
+
+def checkpoint_folder(home: Path, round: int) -> Path:
+    """Where the files of one round's checkpoint lie: ``state.safetensors`` and ``players/``."""
+    return home / "checkpoints" / f"round-{round:06d}"
+
+
+def commit_checkpoint(home: Path, round: int, record: Mapping[str, Any]) -> None:
+    """Make the checkpoint of ``round`` the one that counts, then delete the older ones."""
+    write_json(home / "checkpoint.json", {"round": round, **record})
+    drop_other_checkpoints(home, round)
+
+
+def drop_other_checkpoints(home: Path, round: int) -> None:
+    """Delete what does not count: older checkpoints, and newer ones that were never completed."""
+    for folder in (home / "checkpoints").glob("round-*"):
+        if folder != checkpoint_folder(home, round):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def last_checkpoint(home: Path) -> dict[str, Any] | None:
+    """The record of the checkpoint that counts, None if there is none."""
+    path = home / "checkpoint.json"
+    return dict(read_json(path)) if path.exists() else None
+
+
+def nest(tensors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Flatten one level: ``{"a": {"x": t}}`` to ``{"a/x": t}``."""
+    return {f"{outer}/{inner}": t for outer, part in tensors.items() for inner, t in part.items()}
+
+
+def unnest(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The inverse of :func:`nest`."""
+    nested: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        outer, _, inner = name.partition("/")
+        nested.setdefault(outer, {})[inner] = tensor
+    return nested

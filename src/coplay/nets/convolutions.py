@@ -1,0 +1,85 @@
+"""Convolutions from an image to a vector and back, in the two forms that the models offer."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from coplay.core.errors import ModelError
+
+ConvolutionKind = Literal["strided", "reference"]
+"""``"strided"``: two of 5×5 that halve the image at once. ``"reference"``: the five of the authors' experiment."""
+
+# width in multiples of the first, kernel, stride of the authors' five convolutions
+_REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
+
+
+class Convolutions(nn.Sequential):
+    """Convolutions and a layer: (n, channels, H, W) to (n, hidden)."""
+
+    def __init__(self, shape: tuple[int, ...], channels: int, hidden: int, kind: ConvolutionKind) -> None:
+        shape = shape if len(shape) == 3 else (1, *shape)
+        if kind == "reference":
+            sizes = _reference_sizes(shape)
+            widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
+            layers: list[nn.Module] = []
+            for before, after, (_, kernel, stride) in zip(widths, widths[1:], _REFERENCE, strict=False):
+                layers += [nn.Conv2d(before, after, kernel, stride), nn.Tanh()]
+            last = sizes[-1]
+            super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * last[0] * last[1], hidden), nn.Tanh())
+            return
+        side = [math.ceil(s / 4) for s in shape[-2:]]
+        super().__init__(
+            nn.Conv2d(shape[0], channels, 5, stride=2, padding=2), nn.SiLU(),
+            nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2), nn.SiLU(),
+            nn.Flatten(), nn.Linear(2 * channels * side[0] * side[1], hidden), nn.SiLU(),
+        )  # fmt: skip
+
+
+def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Height and width before, between and after the reference convolutions."""
+    sizes = [(shape[-2], shape[-1])]
+    for _, kernel, stride in _REFERENCE:
+        high, wide = sizes[-1]
+        sizes.append(((high - kernel) // stride + 1, (wide - kernel) // stride + 1))
+    if min(sizes[-1]) < 1:
+        raise ModelError(
+            f'convolutions = "reference" needs images of 16×16 or more, got {"×".join(map(str, shape[-2:]))}'
+        )
+    return sizes
+
+
+def towards_image(
+    shape: tuple[int, ...], given: int, channels: int, hidden: int, kind: ConvolutionKind
+) -> nn.Sequential:
+    """The mirror image of :class:`Convolutions`: (n, given) to (n, channels, H, W), or a little larger."""
+    if kind == "reference":
+        sizes = _reference_sizes(shape)
+        widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
+        layers: list[nn.Module] = [
+            nn.Linear(given, widths[-1] * math.prod(sizes[-1])), nn.Tanh(), nn.Unflatten(1, (widths[-1], *sizes[-1])),
+        ]  # fmt: skip
+        for i in reversed(range(len(_REFERENCE))):
+            _, kernel, stride = _REFERENCE[i]
+            high, wide = (w - (h - 1) * stride - kernel for w, h in zip(sizes[i], sizes[i + 1], strict=True))
+            layers += [
+                nn.ConvTranspose2d(widths[i + 1], widths[i], kernel, stride, output_padding=(high, wide)),
+                nn.Tanh(),
+            ]
+        return nn.Sequential(*layers[:-1])
+    side = [math.ceil(s / 4) for s in shape[-2:]]
+    return nn.Sequential(
+        nn.Linear(given, hidden), nn.SiLU(),
+        nn.Linear(hidden, 2 * channels * side[0] * side[1]), nn.SiLU(),
+        nn.Unflatten(1, (2 * channels, *side)),
+        nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1), nn.SiLU(),
+        nn.ConvTranspose2d(channels, shape[0], 4, stride=2, padding=1),
+    )  # fmt: skip
+
+
+def concatenate(*parts: Tensor | None) -> Tensor:
+    """Join the given tensors along their columns; None stands for a part that is absent."""
+    return torch.cat([part for part in parts if part is not None], 1)

@@ -1,0 +1,67 @@
+"""Where a model computes. What it is given, what it gives and what it draws lie on the CPU; only networks and batches move.
+
+Random numbers are drawn on the CPU, by the generator that the model is given, and moved: a seed means the same everywhere. Sums
+of floats differ between devices, and a GPU may round a sum otherwise from run to run, so bits are promised on the CPU alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from coplay.core.errors import ModelError
+from coplay.core.space import Samples, tensors
+
+_CPU = torch.device("cpu")
+
+
+def resolve(device: str) -> torch.device:
+    """The device of that name; ``"auto"`` is this machine's accelerator, or the CPU where there is none.
+
+    Raises:
+        ModelError: There is no such device here.
+
+    Example:
+        >>> resolve("cpu")
+        device(type='cpu')
+        >>> resolve("gpu")
+        Traceback (most recent call last):
+        coplay.core.errors.ModelError: device "gpu" is not there: expected "auto", "cpu" or ...
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if device == "auto":
+        return torch.empty(0, device=accelerator or _CPU).device
+    try:
+        place = torch.empty(0, device=device).device
+        if place.type not in {known.type for known in (_CPU, accelerator) if known}:
+            raise ValueError(place)  # such as "meta", where nothing is computed
+    except Exception as error:  # torch says it by many types
+        has = f"torch finds {accelerator} here" if accelerator else "torch finds no accelerator here"
+        raise ModelError(
+            f'device "{device}" is not there: expected "auto", "cpu" or what torch calls one, such as "cuda" or "cuda:1"; {has}'
+        ) from error
+    return place
+
+
+def moved(samples: Samples, device: torch.device = _CPU) -> Samples:
+    """The same samples on a device; the very same if they are there."""
+    if all(tensor.device == device for tensor in tensors(samples).values()):
+        return samples
+    return TensorDict({name: tensor.to(device) for name, tensor in tensors(samples).items()}, samples.batch_size)
+
+
+def uniform(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers from [0, 1), float32, of the shape of ``like`` and where it is."""
+    return torch.rand(like.shape, generator=generator).to(like.device)
+
+
+def normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers, float32, of the shape of ``like`` and where it is."""
+    return torch.randn(like.shape, generator=generator).to(like.device)
+
+
+def classes(probabilities: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """n draws, with replacement, from each row of probabilities, shape (..., C) to (..., n), where those are."""
+    drawn = torch.multinomial(probabilities.cpu(), n, replacement=True, generator=generator)
+    return drawn.to(probabilities.device)

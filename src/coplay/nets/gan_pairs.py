@@ -1,0 +1,192 @@
+"""Generator and discriminator networks of the MD-GAN paper's experiments, for images in [-1, 1].
+
+A generator takes noise of shape (n, latent) and a class index of shape (n,), or None, and gives (n, *shape).
+A discriminator takes (n, *shape) and gives logits of shape (n, 1 + classes): the first says real (> 0) or generated,
+the others are the class.
+
+References:
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
+    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+
+Differs from the paper:
+    The class enters as in the ACGAN code that the authors built on: noise times a learned vector per class. Strides and
+    activations, which the paper leaves open, are ours; so is the size of the mini-batch discrimination.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from coplay.core.errors import ModelError
+from coplay.nets.products import Linear
+
+Shape = tuple[int, ...]
+
+_SLOPE = 0.2
+
+
+class Conditioned(nn.Module):
+    """Noise times the class's vector, then a network: with ``classes = 0`` just the network."""
+
+    def __init__(self, latent: int, classes: int, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.by_class = nn.Embedding(classes, latent) if classes else None
+        if self.by_class is not None:
+            nn.init.normal_(self.by_class.weight, 1.0, 0.5)  # around 1, so that no class begins without noise
+
+    def forward(self, noise: Tensor, classes: Tensor | None) -> Tensor:
+        """Images of shape (n, *shape) in [-1, 1]."""
+        if self.by_class is not None:
+            assert classes is not None
+            noise = noise * self.by_class(classes)
+        images: Tensor = self.body(noise)
+        return images
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Appends to each sample how near the others of its batch are, so that a generator that repeats itself is seen.
+
+    References:
+        Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498, section 3.2.
+    """
+
+    def __init__(self, features: int, kernels: int = 50, size: int = 5) -> None:
+        super().__init__()
+        self.kernels, self.size = kernels, size
+        self.project = Linear(features, kernels * size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, features) to (n, features + kernels)."""
+        m = self.project(x).unflatten(-1, (self.kernels, self.size))
+        distance = (m.unsqueeze(0) - m.unsqueeze(1)).abs().sum(-1)
+        return torch.cat([x, torch.exp(-distance).sum(1) - 1], -1)  # less the distance to itself
+
+
+def mlp_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
+    """512-512-d; 716,560 parameters for 28×28 and latent 100, the class's vectors apart (B5)."""
+    body = nn.Sequential(
+        Linear(latent, 512), nn.LeakyReLU(_SLOPE), Linear(512, 512), nn.LeakyReLU(_SLOPE),
+        Linear(512, math.prod(shape)), nn.Tanh(), nn.Unflatten(-1, shape),
+    )  # fmt: skip
+    return Conditioned(latent, classes, body)
+
+
+def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
+    """512-512-(1 + classes); 670,219 parameters for 28×28 and 10 classes (B5)."""
+    return nn.Sequential(
+        nn.Flatten(-len(shape)), Linear(math.prod(shape), 512), nn.LeakyReLU(_SLOPE),
+        Linear(512, 512), nn.LeakyReLU(_SLOPE), Linear(512, 1 + classes),
+    )  # fmt: skip
+
+
+def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
+    """28×28: dense 6272 and 5×5 transposed convolutions (32, 1); 32×32: dense 6144 and (192, 96, 3) (B5)."""
+    channels, side = _image(shape)
+    start: tuple[int, int, int]
+    widths: tuple[int, ...]
+    if side == 28:
+        start, widths = (128, 7, 7), (32, channels)
+    elif side == 32:
+        start, widths = (384, 4, 4), (192, 96, channels)
+    else:
+        raise ModelError(f'the CNN pair is for images of 28×28 or 32×32, got {"×".join(map(str, shape))}; use "mlp"')
+    layers: list[nn.Module] = [Linear(latent, math.prod(start)), nn.ReLU(), nn.Unflatten(-1, start)]
+    for before, after in zip((start[0], *widths), widths, strict=False):
+        layers += [nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
+    return _channels_last(Conditioned(latent, classes, nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape))))
+
+
+def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
+    """Six 3×3 convolutions of 16 … 512, mini-batch discrimination, dense (B5)."""
+    channels, side = _image(shape)
+    layers: list[nn.Module] = [Shaped((channels, *shape[-2:]))]
+    before = channels
+    for i, after in enumerate((16, 32, 64, 128, 256, 512)):
+        stride = 2 - i % 2
+        layers += [nn.Conv2d(before, after, 3, stride=stride, padding=1), nn.LeakyReLU(_SLOPE)]
+        before, side = after, math.ceil(side / stride)
+    features = before * side * side
+    minibatch = MinibatchDiscrimination(features)
+    head = Linear(features + minibatch.kernels, 1 + classes)
+    return _channels_last(nn.Sequential(*layers, nn.Flatten(-3), minibatch, head))
+
+
+_ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid)
+
+
+def stackable(net: nn.Module) -> bool:
+    """Whether a network is a chain of layers that treat each sample by itself and that a stack knows.
+
+    Example:
+        >>> stackable(nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())), stackable(nn.Conv2d(1, 1, 3))
+        (True, False)
+    """
+    return type(net) is nn.Sequential and all(
+        isinstance(layer, _ELEMENTWISE)
+        or (isinstance(layer, nn.Linear) and layer.bias is not None)
+        or (isinstance(layer, nn.Flatten) and layer.start_dim < 0 and layer.end_dim == -1)
+        for layer in net
+    )
+
+
+def parted(net: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """A network's first layers, those that are known to treat each sample by itself, and what comes after them.
+
+    Example:
+        >>> first, rest = parted(cnn_discriminator(10, (28, 28)))
+        >>> len(first), type(rest[0]).__name__
+        (14, 'MinibatchDiscrimination')
+        >>> [len(part) for part in parted(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))]
+        [1, 2]
+    """
+    if type(net) is not nn.Sequential:  # a class of its own may do anything
+        return nn.Sequential(), net
+    count = next((i for i, layer in enumerate(net) if not isinstance(layer, _BY_SAMPLE)), len(net))
+    return net[:count], net[count:]
+
+
+def by_sample(generator: nn.Module) -> bool:
+    """Whether a generator is known to treat each sample by itself.
+
+    Example:
+        >>> by_sample(mlp_generator(2, 3, (4, 4))), by_sample(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+        (True, False)
+    """
+    body = generator.body if isinstance(generator, Conditioned) else generator
+    return type(body) is nn.Sequential and not len(parted(body)[1])  # type: ignore[arg-type]
+
+
+class Shaped(nn.Module):
+    """The same numbers in another shape."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, …) to (n, *shape)."""
+        return x.reshape(len(x), *self.shape)
+
+
+_BY_SAMPLE = (*_ELEMENTWISE, nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Flatten, nn.Unflatten, Shaped)
+
+
+def _channels_last(net: nn.Module) -> nn.Module:
+    """The same network with its convolutions' weights as a processor reads them fastest."""
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _image(shape: Shape) -> tuple[int, int]:
+    """Channels and side of a square image."""
+    if len(shape) not in (2, 3) or shape[-1] != shape[-2]:
+        raise ModelError(f'the CNN pair needs square images, got shape {shape}; use "mlp"')
+    return shape[0] if len(shape) == 3 else 1, shape[-1]
+
+
+GENERATORS: dict[str, Callable[[int, int, Shape], nn.Module]] = {"mlp": mlp_generator, "cnn": cnn_generator}
+DISCRIMINATORS: dict[str, Callable[[int, Shape], nn.Module]] = {"mlp": mlp_discriminator, "cnn": cnn_discriminator}

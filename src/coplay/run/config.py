@@ -1,0 +1,330 @@
+"""The config: a frozen tree that a TOML file becomes, and that becomes the same TOML file again.
+
+Every component is its own section; ``name`` chooses the class. All faults are reported at once.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import tomli_w
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+
+from coplay.core.components import BASES, Component, Section, find, name_of
+from coplay.core.errors import ConfigError
+from coplay.core.message import COORDINATOR
+from coplay.data.partitions.base import Partition
+from coplay.data.sources.base import Source
+from coplay.engines.base import Engine
+from coplay.games.base import Game
+from coplay.metrics.base import Metric
+from coplay.models.base import LocalModel
+from coplay.models.estimator import Estimator
+
+# Player names become file names and parts of links.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
+    """How a section ``{name = …, …}`` becomes a component of this kind, and back."""
+
+    def build(given: Any) -> Any:
+        if isinstance(given, str):
+            given = {"name": given}
+        if not isinstance(given, Mapping):
+            return given
+        section = dict(given)
+        name = section.pop("name", None)
+        if not isinstance(name, str):
+            raise ValueError(f"expected a {kind} section with a name, got {dict(given)}")
+        cls = find(kind, name)
+        if issubclass(cls, Component):
+            return cls.model_validate(section)
+        if kind != "model":
+            raise ValueError(f"{name!r} is no {kind}; expected a subclass of coplay.{BASES[kind]}")
+        missing = [method for method in ("fit", "sample") if not callable(getattr(cls, method, None))]
+        if missing:
+            raise ValueError(
+                f"{name!r} has no method {' and '.join(missing)}; any class with fit and sample is a model"
+            )
+        return Estimator(estimator=name, arguments=section)
+
+    def dump(component: Any) -> dict[str, Any]:
+        if isinstance(component, Estimator):
+            return {"name": component.estimator, **component.arguments}
+        return {"name": name_of(kind, component), **component.model_dump(mode="json", exclude_none=True)}
+
+    return BeforeValidator(build), PlainSerializer(dump)
+
+
+SourceField = Annotated[Source, *_component("source")]
+PartitionField = Annotated[Partition, *_component("partition")]
+GameField = Annotated[Game, *_component("game")]
+EngineField = Annotated[Engine, *_component("engine")]
+ModelField = Annotated[LocalModel, *_component("model")]
+MetricField = Annotated[Metric, *_component("metric")]
+
+
+class DataSection(Section):
+    """What there is to learn from.
+
+    Args:
+        source: Where data come from.
+        partition: How they are dealt out to the players.
+        variables: The variables that players learn; by default all of the source but the class.
+    """
+
+    source: SourceField = Field(default_factory=lambda: find("source", "digits")(), validate_default=True)
+    partition: PartitionField = Field(default_factory=lambda: find("partition", "iid")(), validate_default=True)
+    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+
+class PlayerSection(Section):
+    """One player.
+
+    Args:
+        model: The player's model; without one, the config's ``model``.
+        variables: The variables this player learns (A5); without them, those of ``data.variables``.
+        unobserved: Those of its variables that its own data lack: it learns them from what others send, which takes a model
+            that learns from incomplete samples.
+    """
+
+    model: ModelField | None = None
+    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
+    unobserved: tuple[str, ...] = ()
+
+
+def _named(players: Any) -> Any:
+    """A number of players becomes as many names that sort."""
+    if isinstance(players, bool) or not isinstance(players, int):
+        return players
+    width = len(str(max(players - 1, 0)))
+    return {f"player{i:0{width}}": {} for i in range(players)}
+
+
+class MeasureSection(Section):
+    """What is measured, on how many samples, how often.
+
+    Args:
+        metrics: Metrics by name.
+        every_rounds: Measure after so many rounds, and always after the last.
+        samples: Samples per player and measurement.
+        shown: Samples per player kept for the report's pictures.
+        nash_gap_steps: After the last round, learning steps by which each player's part of the Nash gap (A3) is estimated,
+            in a game that has one; 0 leaves it out. It costs as many steps as it says.
+        log_prob: Whether players that have log p are asked for that of the real test split, exactly or by importance weighting.
+        log_prob_draws: Encoder's draws per sample where log p takes importance weighting.
+    """
+
+    metrics: tuple[MetricField, ...] = Field(default=("class_shares", "domain_score", "fid"), validate_default=True)
+    every_rounds: int = Field(default=5, ge=1)
+    samples: int = Field(default=2000, ge=100)
+    shown: int = Field(default=40, ge=1)
+    nash_gap_steps: int = Field(default=0, ge=0)
+    log_prob: bool = False
+    log_prob_draws: int = Field(default=32, ge=2)
+
+
+class CheckpointSection(Section):
+    """How often a run is written down.
+
+    Args:
+        every_rounds: Rounds between two checkpoints; the last round always has one.
+    """
+
+    every_rounds: int = Field(default=5, ge=1)
+
+
+class Config(Section):
+    r"""Everything that decides a run.
+
+    Args:
+        title: One line for the report.
+        name: Short name; the run's folder is called after it.
+        seed: Decides everything random.
+        data: Source and partition.
+        model: The model of every player that names none.
+        players: Players by name, or just how many.
+        game: What is played.
+        compare: Further games carried along on the same data and models, by name, such as ``"isolated"`` and ``"pooled"``, or as
+            sections with a name; what they leave unsaid of rounds, steps and losses is the main game's.
+        engine: Where it runs.
+        measure: What is measured.
+        checkpoint: How often it is written down.
+
+    Example:
+        >>> config = Config.from_toml('players = 2\n[game]\nname = "sample_exchange"\nown_weight = 0.5')
+        >>> config.player_names, config.game.own_weight
+        (['player0', 'player1'], 0.5)
+        >>> Config.from_toml(config.to_toml()) == config
+        True
+        >>> Config.from_toml('seed = "x"\n[game]\nname = "sample_exchang"')
+        Traceback (most recent call last):
+        coplay.core.errors.ConfigError: 2 problems in the config:
+          - seed: input should be a valid integer, unable to parse string as an integer, got 'x'
+          - game: unknown game 'sample_exchang'; known, nearest first: sample_exchange, ...
+    """
+
+    title: str = "a cooperative game"
+    name: str = "run"
+    seed: int = Field(default=1, ge=0, lt=2**53)
+    data: DataSection = Field(default_factory=DataSection)
+    model: ModelField = Field(default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True)
+    players: Annotated[dict[str, PlayerSection], BeforeValidator(_named)] = Field(default=2, validate_default=True)
+    game: GameField = Field(default_factory=lambda: find("game", "sample_exchange")(), validate_default=True)
+    compare: tuple[str | dict[str, Any], ...] = ()
+    engine: EngineField = Field(default_factory=lambda: find("engine", "local")(), validate_default=True)
+    measure: MeasureSection = Field(default_factory=MeasureSection)
+    checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems: list[str] = []
+        games, faults = [self.game], []
+        for entry in self.compare:
+            try:
+                games.append(self._carried(entry))
+                if type(games[-1]) is type(self.game):
+                    faults.append(f"compare: {name_of('game', self.game)!r} is the game itself")
+            except ValidationError as error:
+                faults += [f"compare.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            except ValueError as error:
+                faults.append(f"compare: {error}")
+        taken = {seat for game in games for seat in game.seats}
+        if not self.players:
+            problems.append("players: expected at least one")
+        for name in self.players:
+            if not _NAME.fullmatch(name) or name in (COORDINATOR, "own"):
+                problems.append(
+                    f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than "
+                    f"'{COORDINATOR}' and 'own'"
+                )
+            elif name in taken:
+                problems.append(f"players.{name}: the game has a seat of this name; call the player otherwise")
+        if not _NAME.fullmatch(self.name):
+            problems.append(f"name: expected letters, digits, '_', '.' and '-', got {self.name!r}")
+        problems += faults
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _carried(self, entry: str | Mapping[str, Any]) -> Game:
+        section = {"name": entry} if isinstance(entry, str) else dict(entry)
+        name = section.pop("name", None)
+        if not isinstance(name, str):
+            raise ValueError(f"expected a game's name, or a section with one, got {entry!r}")
+        cls = find("game", name)
+        if not issubclass(cls, Game):
+            raise ValueError(f"{name!r} is no game")
+        main = self.game
+        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
+        return cls.model_validate(amount | section)
+
+    @property
+    def carried(self) -> list[Game]:
+        """The games that are carried along."""
+        return [self._carried(entry) for entry in self.compare]
+
+    @property
+    def player_names(self) -> list[str]:
+        """Names of the players, in order."""
+        return list(self.players)
+
+    def player_model(self, name: str) -> LocalModel:
+        """A new model for a player, not yet set up."""
+        return (self.players[name].model or self.model).fresh()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """Build a config from nested dictionaries.
+
+        Raises:
+            ConfigError: With all faults.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            problems = []
+            for item in error.errors():
+                place = ".".join(str(part) for part in item["loc"])
+                for line in item["msg"].removeprefix("Value error, ").split("\n"):
+                    problems.append(f"{place}: {line}" if place else line)
+            raise ConfigError(problems) from None
+
+    @classmethod
+    def from_toml(cls, text: str, overrides: Sequence[str] = (), origin: str = "config") -> Config:
+        """Build a config from TOML and ``key.path=value`` overrides.
+
+        Raises:
+            ConfigError: With all faults.
+        """
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([f"{origin} is no valid TOML: {error}"]) from None
+        for override in overrides:
+            _override(values, override)
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_file(cls, path: Path, overrides: Sequence[str] = ()) -> Config:
+        """Read a TOML file; the run is named after it unless it says otherwise."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ConfigError([f"{path} does not exist (looked for from {Path.cwd()})"]) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"cannot read {path}: {error}"]) from None
+        config = cls.from_toml(text, overrides, str(path))
+        if "name" in config.model_fields_set or not _NAME.fullmatch(path.stem):
+            return config
+        return config.model_copy(update={"name": path.stem})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested dictionaries of plain values, defaults included."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_toml(self) -> str:
+        """The config as TOML, defaults included."""
+        return tomli_w.dumps(self.to_dict())
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    """Apply one ``a.b=c``; the value is read as TOML, or taken as a string if it is none."""
+    path, equals, raw = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise ConfigError([f"--set {text}: expected key.path=value"])
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()
+    section = values
+    for key in keys[:-1]:
+        inner = section.setdefault(key, {})
+        if isinstance(inner, str):  # a component given by name only
+            section[key] = inner = {"name": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError([f"--set {text}: {key} is a value, not a section"])
+        section = inner
+    section[keys[-1]] = value
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], place: str = "") -> Iterable[str]:
+    """One line per value that differs between two configs.
+
+    Example:
+        >>> list(differences({"game": {"rounds": 4}}, {"game": {"rounds": 5}}))
+        ['game.rounds: was 4, is 5']
+    """
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key), after.get(key)
+        where = f"{place}{key}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, where + ".")
+        elif old != new:
+            yield f"{where}: was {'unset' if old is None else old}, is {'unset' if new is None else new}"
