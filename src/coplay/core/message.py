@@ -113,6 +113,30 @@ def part_count(part: Part) -> int:
     return len(part) if isinstance(part, Samples) else part.count
 
 
+@dataclass(frozen=True)
+class LinkTraffic:
+    """What travelled on one link for one purpose.
+
+    Args:
+        purpose: Heading, such as ``"exchange"``, or a part of one, such as ``"exchange/feedback"``.
+        sender: Name of the logical sender.
+        receiver: Name of the logical receiver.
+        bytes: Payload without any framing.
+        samples: Number of samples, or of other rows such as a model's parameters.
+    """
+
+    purpose: str
+    sender: str
+    receiver: str
+    bytes: int
+    samples: int
+
+    @property
+    def heading(self) -> str:
+        """``exchange`` of ``exchange/feedback``."""
+        return self.purpose.partition("/")[0]
+
+
 class Ledger:
     """Payload bytes and sample counts per link and purpose, from logical sender to logical receiver.
 

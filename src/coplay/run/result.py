@@ -28,12 +28,14 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
-from coplay.core.space import Samples, Space, Variable, tensors
+from coplay.core.space import Samples, tensors
 from coplay.games.base import Game, State
 from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.nets import devices
 from coplay.run.config import Config, differences
+from coplay.run.record import space_from_json as space_from_json
+from coplay.run.record import space_to_json as space_to_json
 
 _VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
 
@@ -245,16 +247,6 @@ class Result:
                 for name, play in self.plays.items()
             },
         }
-
-
-def space_to_json(space: Space) -> dict[str, Any]:
-    """A space as plain values."""
-    return {name: space[name].model_dump(mode="json", exclude_defaults=True) for name in space}
-
-
-def space_from_json(values: Mapping[str, Any]) -> Space:
-    """The inverse of :func:`space_to_json`."""
-    return Space({name: Variable.model_validate(v) for name, v in values.items()})
 
 
 def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:

@@ -1,0 +1,406 @@
+"""What a run writes down of itself, as types: ``run.json`` and one record per round.
+
+A :class:`~coplay.metrics.base.Value` lives from the metric to the page, its interval included. What is on disk is plain
+JSON; ``json`` and ``from_json`` of each class are inverse to one another, and a file of an older run lacks what that
+run did not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from coplay.core.message import LinkTraffic, PlayerLost
+from coplay.core.space import Space, Variable
+from coplay.metrics.base import Value
+
+_DECIMALS = 12  # of a matrix on disk; it is computed in float64 and shown with three
+
+Measured = Mapping[str, Mapping[str, Value]]
+"""By player (or seat) and quantity, what was measured."""
+
+
+@dataclass(frozen=True)
+class SparseMatrix:
+    """A square matrix with the entries that differ from the most frequent one.
+
+    With equal weights for all others, the matrices of weights and of influence hold one number off the diagonal: 5,000
+    players then take 5,000 entries instead of 25 million.
+
+    Args:
+        size: N, the number of rows and of columns.
+        fill: The entry at all places that are not listed.
+        rows: Row of each listed entry, from 0.
+        columns: Column of each listed entry, from 0.
+        values: The listed entries, to 12 decimals.
+
+    Example:
+        >>> matrix = SparseMatrix.of(torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]]))
+        >>> matrix.fill, matrix.rows, matrix.values
+        (0.25, (0, 1, 2), (0.5, 0.5, 0.5))
+        >>> matrix.row(1)
+        [0.25, 0.5, 0.25]
+    """
+
+    size: int
+    fill: float
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, dense: Tensor) -> Self:
+        """Compress a matrix of shape (N, N)."""
+        rounded = dense.double().round(decimals=_DECIMALS)
+        if not rounded.numel():
+            return cls(0, 0.0, (), (), ())
+        entries, counts = rounded.unique(return_counts=True)
+        fill = entries[counts.argmax()]
+        listed = (rounded != fill).nonzero()
+        rows = tuple(listed[:, 0].tolist())
+        columns = tuple(listed[:, 1].tolist())
+        return cls(len(rounded), fill.item(), rows, columns, tuple(rounded[rows, columns].tolist()))
+
+    def dense(self) -> Tensor:
+        """The whole matrix, shape (N, N), float64."""
+        whole = torch.full((self.size, self.size), self.fill, dtype=torch.float64)
+        whole[list(self.rows), list(self.columns)] = torch.tensor(self.values, dtype=torch.float64)
+        return whole
+
+    def row(self, place: int) -> list[float]:
+        """One row, N entries."""
+        entries = [self.fill] * self.size
+        for row, column, value in zip(self.rows, self.columns, self.values, strict=True):
+            if row == place:
+                entries[column] = value
+        return entries
+
+    def corner(self, size: int) -> list[list[float]]:
+        """The upper left corner of at most ``size`` rows and columns."""
+        side = min(size, self.size)
+        entries = [[self.fill] * side for _ in range(side)]
+        for row, column, value in zip(self.rows, self.columns, self.values, strict=True):
+            if row < side and column < side:
+                entries[row][column] = value
+        return entries
+
+    def json(self) -> dict[str, Any]:
+        """The matrix as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """The inverse of :meth:`json`; older runs wrote all rows."""
+        if isinstance(values, list):
+            return cls.of(torch.tensor(values, dtype=torch.float64))
+        lists = {key: tuple(values[key]) for key in ("rows", "columns", "values")}
+        return cls(values["size"], values["fill"], **lists)
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """How large a network is that travels.
+
+    Args:
+        parameters: Number of trainable numbers.
+        tensors: Number of tensors that hold them.
+        buffer_bytes: Bytes of its buffers, such as those of batch normalisation.
+    """
+
+    parameters: int
+    tensors: int
+    buffer_bytes: int
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The data of a run.
+
+    Args:
+        name: What the source calls them.
+        train: Number of training samples that can be dealt out.
+        test: Number of test samples, which no player holds.
+        space: All variables.
+        learned: Names of the variables that each player learns.
+        sizes: Number of private samples by player.
+        counts: Number of private samples per class, by player; empty without classes.
+    """
+
+    name: str
+    train: int
+    test: int
+    space: Space
+    learned: Mapping[str, Sequence[str]]
+    sizes: Mapping[str, int]
+    counts: Mapping[str, list[int]]
+
+    def json(self) -> dict[str, Any]:
+        """The record as plain values."""
+        return {
+            "name": self.name,
+            "train": self.train,
+            "test": self.test,
+            "space": space_to_json(self.space),
+            "learned": {name: list(variables) for name, variables in self.learned.items()},
+            "sizes": dict(self.sizes),
+            "counts": dict(self.counts),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`json`."""
+        return cls(
+            values["name"],
+            values["train"],
+            values["test"],
+            space_from_json(values["space"]),
+            values.get("learned", {}),
+            values.get("sizes", {}),
+            values["counts"],
+        )
+
+
+@dataclass(frozen=True)
+class ClassifierRecord:
+    """How good the domain classifier is behind all scores.
+
+    Args:
+        accuracy: Share of real test samples that it classifies correctly, from 0 to 1.
+        n_test: Number of these samples.
+    """
+
+    accuracy: float
+    n_test: int
+
+
+@dataclass(frozen=True)
+class GameRecord:
+    """What is known of a game before it is played.
+
+    Args:
+        influence: M of (A2), in the order of the players; None without theory.
+        predicted: Class shares by player that follow from it; empty without theory or classes.
+        network_sizes: Sizes of the networks that travel, by the game's own names for them.
+    """
+
+    influence: SparseMatrix | None = None
+    predicted: Mapping[str, list[float]] = field(default_factory=dict)
+    network_sizes: Mapping[str, NetworkSize] = field(default_factory=dict)
+
+    def json(self) -> dict[str, Any]:
+        """The record as plain values, without what is empty."""
+        values: dict[str, Any] = {}
+        if self.influence is not None:
+            values["influence"] = self.influence.json()
+        if self.predicted:
+            values["predicted"] = dict(self.predicted)
+        if self.network_sizes:
+            values["network_sizes"] = {name: asdict(size) for name, size in self.network_sizes.items()}
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`json`."""
+        influence = None
+        if values.get("influence") is not None:
+            influence = SparseMatrix.from_json(values["influence"])
+        sizes = values.get("network_sizes", {})
+        return cls(
+            influence,
+            values.get("predicted", {}),
+            {name: NetworkSize(**size) for name, size in sizes.items()},
+        )
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The contents of ``run.json``.
+
+    Args:
+        status: ``"running"``, ``"finished"``, ``"stopped"`` or ``"failed"``.
+        config: The config as plain values, defaults included.
+        versions: Of Python and of the packages that decide a result.
+        data: What the data are and who holds them.
+        notes: What a reader of the report should know, in sentences.
+        unmeasured: Why nothing is scored; empty if it is.
+        games: By name, the main game first.
+        classifier: The domain classifier; None before it is trained, or without one.
+        reason: Why the run is not finished, in words; empty where there is nothing to say.
+    """
+
+    status: str
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    data: DataRecord
+    notes: Sequence[str]
+    unmeasured: str
+    games: Mapping[str, GameRecord]
+    classifier: ClassifierRecord | None = None
+    reason: str = ""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.config["seed"])
+
+    @property
+    def title(self) -> str:
+        """The run's title."""
+        return str(self.config["title"])
+
+    def json(self) -> dict[str, Any]:
+        """The record as plain values."""
+        values: dict[str, Any] = {
+            "status": self.status,
+            "config": dict(self.config),
+            "versions": dict(self.versions),
+            "data": self.data.json(),
+            "notes": list(self.notes),
+            "unmeasured": self.unmeasured,
+            "games": {name: game.json() for name, game in self.games.items()},
+        }
+        if self.classifier is not None:
+            values["classifier"] = asdict(self.classifier)
+        if self.reason:
+            values["reason"] = self.reason
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`json`."""
+        classifier = values.get("classifier")
+        return cls(
+            status=values["status"],
+            config=values["config"],
+            versions=values["versions"],
+            data=DataRecord.from_json(values["data"]),
+            notes=values["notes"],
+            unmeasured=values.get("unmeasured", ""),
+            games={name: GameRecord.from_json(game) for name, game in values["games"].items()},
+            classifier=ClassifierRecord(**classifier) if classifier else None,
+            reason=values.get("reason", ""),
+        )
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What happened in one round of one game: a line of ``rows.jsonl``.
+
+    Args:
+        round: From 1.
+        players: Numbers that models reported, by player (or seat) and name.
+        own: What only this game tells, such as its number of swaps; plain JSON values.
+        measured: What was measured after the round; None where nothing was.
+        predicted: Class shares that the measurement was compared with; None where they did not change.
+        bytes: Payload exchanged in the round; None in runs that did not count it by round.
+        seconds: Time by kind: learning, sampling, exchange, evaluation, bookkeeping.
+        lost: Players lost in the round.
+        late: Players that were too late in the round.
+        frozen: Players without data or living sources after a loss; None where nobody was lost.
+        joined: Players that joined.
+        left: Players that left as configured, with the iteration before which they did.
+        influence: M among the living after a loss; None where nobody was lost.
+    """
+
+    round: int
+    players: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    measured: Measured | None = None
+    predicted: Mapping[str, list[float]] | None = None
+    bytes: int | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    lost: Mapping[str, PlayerLost] = field(default_factory=dict)
+    late: Mapping[str, PlayerLost] = field(default_factory=dict)
+    frozen: Sequence[str] | None = None
+    joined: Sequence[str] = ()
+    left: Mapping[str, int] = field(default_factory=dict)
+    influence: SparseMatrix | None = None
+
+    def json(self) -> dict[str, Any]:
+        """The record as plain values, without what is empty; the game's own numbers stand beside the others."""
+        values: dict[str, Any] = {"round": self.round, "players": dict(self.players), **self.own}
+        if self.measured is not None:
+            values["measured"] = measured_to_json(self.measured)
+        if self.predicted is not None:
+            values["predicted"] = dict(self.predicted)
+        if self.bytes is not None:
+            values["bytes"] = self.bytes
+        for name, losses in (("lost", self.lost), ("late", self.late)):
+            if losses:
+                values[name] = {who: {"action": x.action, "reason": x.reason} for who, x in losses.items()}
+        if self.frozen is not None:
+            values["frozen"] = list(self.frozen)
+        if self.joined:
+            values["joined"] = list(self.joined)
+        if self.left:
+            values["left"] = dict(self.left)
+        if self.influence is not None:
+            values["influence"] = self.influence.json()
+        values["seconds"] = dict(self.seconds)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`json`."""
+        known = cls.__dataclass_fields__
+        round = int(values["round"])
+        measured = None
+        if "measured" in values:
+            measured = measured_from_json(values["measured"])
+        influence = None
+        if "influence" in values:
+            influence = SparseMatrix.from_json(values["influence"])
+        return cls(
+            round=round,
+            players=values.get("players", {}),
+            own={key: value for key, value in values.items() if key not in known},
+            measured=measured,
+            predicted=values.get("predicted"),
+            bytes=values.get("bytes"),
+            seconds=values.get("seconds", {}),
+            lost=_losses(values.get("lost", {}), round),
+            late=_losses(values.get("late", {}), round),
+            frozen=values.get("frozen"),
+            joined=tuple(values.get("joined", ())),
+            left=values.get("left", {}),
+            influence=influence,
+        )
+
+
+def _losses(values: Mapping[str, Mapping[str, str]], round: int) -> dict[str, PlayerLost]:
+    return {name: PlayerLost(name, told["action"], round, told["reason"]) for name, told in values.items()}
+
+
+def measured_to_json(measured: Measured) -> dict[str, dict[str, Any]]:
+    """Values by player and quantity as plain values."""
+    plain = {}
+    for player, values in measured.items():
+        plain[player] = {quantity: value.json() for quantity, value in values.items()}
+    return plain
+
+
+def measured_from_json(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Value]]:
+    """The inverse of :func:`measured_to_json`."""
+    measured = {}
+    for player, quantities in values.items():
+        measured[player] = {quantity: Value(**value) for quantity, value in quantities.items()}
+    return measured
+
+
+def links_from_json(values: Sequence[Mapping[str, Any]]) -> list[LinkTraffic]:
+    """The ledger of a checkpoint."""
+    return [LinkTraffic(**link) for link in values]
+
+
+def space_to_json(space: Space) -> dict[str, Any]:
+    """A space as plain values."""
+    return {name: space[name].model_dump(mode="json", exclude_defaults=True) for name in space}
+
+
+def space_from_json(values: Mapping[str, Any]) -> Space:
+    """The inverse of :func:`space_to_json`."""
+    return Space({name: Variable.model_validate(value) for name, value in values.items()})
