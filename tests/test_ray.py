@@ -21,9 +21,10 @@ from coplay.core.errors import ConfigError, EngineError, PlayerError
 from coplay.core.message import COORDINATOR
 from coplay.engines.ray import Ray, _loopback
 from coplay.games.md_gan import MdGan
-from coplay.games.sample_exchange import SampleExchange
+from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
+from coplay.player import Evaluate
 
 from .oracles.small_gans import DOUBLED
 
@@ -292,7 +293,7 @@ def _bits(name, home=None):
 
 
 def _turn(name, round, payload=None):
-    return Message("turn", COORDINATOR, name, round, {"steps": 1, "weight/own": 1.0, "draw/x": 3}, payload or {})
+    return Message(Turn(1.0, {"x": 3}), COORDINATOR, name, round, payload=payload or {})
 
 
 @pytest.mark.parametrize("on_late", ["drop", "fail"])
@@ -339,7 +340,7 @@ def test_measuring_and_checkpoints_wait_for_everybody(cluster):
     number = process_of(engine, "slow")
     os.kill(number, signal.SIGSTOP)
     threading.Timer(0.6, os.kill, (number, signal.SIGCONT)).start()
-    (reply,) = engine.ask([Message("evaluate", COORDINATOR, "slow", 1, {"n": 4})], purpose="evaluation")
+    (reply,) = engine.ask([Message(Evaluate(4, 2), COORDINATOR, "slow", 1)], purpose="evaluation")
     assert isinstance(reply, Message)
     assert len(reply.samples()[COORDINATOR]) == 4
     engine.close()
@@ -560,11 +561,11 @@ def _lose_a_node(nodes, engine, game, state):
     begin = time.monotonic()
     state, row = game.play(engine, state, 3)
     (late,) = engine.take_late()
-    assert late.player not in row["players"]
+    assert late.player not in row.players
     assert "started again from its start" in late.reason
     assert time.monotonic() - begin < 60
     state, row = game.play(engine, state, 4)
-    assert set(row["players"]) == {"north", "south"}
+    assert set(row.players) == {"north", "south"}
 
 
 def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):

@@ -17,8 +17,9 @@ from typing import Any
 from coplay.comparison.arms import short_keys, value_text
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.run.config import Config, differences
-from coplay.run.federation import CLASSIFIER, Federation
-from coplay.run.match import Report
+from coplay.run.federation import Federation
+from coplay.run.measuring import CLASSIFIER
+from coplay.run.progress import Progress
 from coplay.run.result import Result
 
 _LONGEST = 80  # characters of a folder's name
@@ -76,7 +77,7 @@ class Sweep:
     def play(
         self,
         folder: Path,
-        report: Callable[[], AbstractContextManager[Report]] | None = None,
+        report: Callable[[], AbstractContextManager[Progress]] | None = None,
         say: Callable[[str], None] = print,
     ) -> list[Result]:
         """Play what is not finished, resume what was cut off, read the rest.

@@ -35,12 +35,12 @@ from tensordict import TensorDict
 
 from coplay.core.errors import EngineError, PartLostError
 from coplay.core.memory import keep_freed_memory
-from coplay.core.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost, part_bytes, part_count
+from coplay.core.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost, bytes_of, count_of
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.streams import single_pools
 from coplay.engines.base import Engine, answer_all, failed, grouped
 from coplay.games.base import Game
-from coplay.player import Player
+from coplay.player import Player, Restore, Save
 
 _INLINE = 100 * 1024  # bytes; larger parts go from process to process, past the coordinator
 _NAMESPACE = "coplay"  # marks a connection as one that coplay made
@@ -350,7 +350,7 @@ class Ray(Engine):
         self._answered.add(g)
         self._restarted.discard(g)
         for reply in replies:
-            if isinstance(reply, Message) and reply.action in ("save", "restore"):
+            if isinstance(reply, Message) and isinstance(reply.request, Save | Restore):
                 self._saved[reply.sender] = reply.round
         seen: dict[int, Samples] = {}
         return [_unpacked(reply, returned[1:], seen) if isinstance(reply, Message) else reply for reply in replies]
@@ -396,7 +396,7 @@ class _Group:
                 player = Player(seat.name, seat.space, data, seat.model, seat.seed, seat.home, seat.unobserved)
                 self.players[seat.name] = player
                 if seat.name in saved:
-                    player.serve(Message("restore", COORDINATOR, seat.name, saved[seat.name]))
+                    player.serve(Message(Restore(), COORDINATOR, seat.name, saved[seat.name]))
         except Exception as error:
             self.fault = error  # who started this process in the middle of a game does not wait for it
             raise
@@ -429,12 +429,10 @@ class _Group:
         payload: dict[str, Any] = {}
         for name, part in reply.payload.items():
             assert isinstance(part, TensorDict)
-            small = part_bytes(part) <= _INLINE
+            small = bytes_of(part) <= _INLINE
             g = self.groups if small else self.group_of.get(name, self.groups)  # small ones go by the coordinator
             if (id(part), g) not in kept:  # one part for several players travels once
-                kept[id(part), g] = (
-                    _arrays(part) if small else _Kept(part_bytes(part), part_count(part), g, len(large[g]))
-                )
+                kept[id(part), g] = _arrays(part) if small else _Kept(bytes_of(part), count_of(part), g, len(large[g]))
                 if not small:
                     large[g].append(_arrays(part))
             payload[name] = kept[id(part), g]
@@ -452,8 +450,8 @@ def _packed(ray: Any, message: Message, put: dict[int, Stored | Arrays]) -> Mess
             payload[name] = part
         else:
             if id(part) not in put:
-                small, arrays = part_bytes(part) <= _INLINE, _arrays(part)
-                put[id(part)] = arrays if small else Stored(part_bytes(part), part_count(part), ray.put([arrays]), 0)
+                small, arrays = bytes_of(part) <= _INLINE, _arrays(part)
+                put[id(part)] = arrays if small else Stored(bytes_of(part), count_of(part), ray.put([arrays]), 0)
             payload[name] = put[id(part)]
     return replace(message, payload=payload)
 

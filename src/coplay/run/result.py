@@ -29,7 +29,7 @@ from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
 from coplay.core.space import Samples, tensors
-from coplay.games.base import Game, State
+from coplay.games.base import Game
 from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.nets import devices
@@ -219,7 +219,7 @@ class Result:
         except ConfigError:
             told = dict.fromkeys(name for found in self.plays[play].measurements.values() for name in found)
             return list(told) if told and set(told).isdisjoint(self.players) else self.players
-        return list(game.measured(State(tuple(game.players_of(self.players)))))
+        return list(game.sampled_from(game.state_class(tuple(game.players_of(self.players)))))
 
     def real_samples(self) -> dict[str, Tensor]:
         """Some real test samples by variable; empty if the run has none."""
