@@ -19,7 +19,8 @@ from coplay import Config, Federation, Message, Player, PlayerLost, Space, Varia
 from coplay.core import storage
 from coplay.core.errors import ConfigError, EngineError, PlayerError
 from coplay.core.message import COORDINATOR
-from coplay.engines.ray import Ray, _loopback
+from coplay.engines.ray import Ray
+from coplay.engines.ray_cluster import loopback
 from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.acgan import Acgan
@@ -72,7 +73,7 @@ FINISH = Ray.finish
 @pytest.fixture(scope="module")
 def cluster():
     """One local cluster, and processes at rest, for all runs here: their starts would take most of the time."""
-    with _loopback(ray):
+    with loopback(ray):
         ray.init("local", num_cpus=0, include_dashboard=False, object_store_memory=2**28, log_to_driver=False,
                  logging_level="error", namespace="tests")  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -483,7 +484,7 @@ def nodes():
 
     if ray.is_initialized():  # the local cluster of the tests above, if this one does not run alone
         ray.shutdown()
-    with _loopback(ray):
+    with loopback(ray):
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # to believe that a node is gone
         head = {"num_cpus": 0, "object_store_memory": 2**27, "_system_config": quick}
         found = Cluster(initialize_head=True, head_node_args=head)
@@ -512,8 +513,8 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
 
         return counted
 
-    monkeypatch.setattr(module, "_packed", counting(module._packed, lambda given, found: found))
-    monkeypatch.setattr(module, "_unpacked", counting(module._unpacked, lambda given, found: given[0]))
+    monkeypatch.setattr(module, "packed", counting(module.packed, lambda given, found: found))
+    monkeypatch.setattr(module, "unpacked", counting(module.unpacked, lambda given, found: given[0]))
 
     def share(engine, act):
         """Bytes through the coordinator, and payload, while something happens."""
