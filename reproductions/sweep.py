@@ -19,7 +19,7 @@ from coplay.core import storage
 from coplay.report.page import write
 from coplay.run.config import Config
 from coplay.run.federation import Federation
-from coplay.run.measuring import CLASSIFIER
+from coplay.run.result import CLASSIFIER
 from coplay.run.result import Result, versions
 
 

@@ -33,7 +33,7 @@ from coplay.metrics.base import LABEL  # noqa: E402
 from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
 from coplay.run.config import Config  # noqa: E402
-from coplay.run.measuring import CLASSIFIER  # noqa: E402
+from coplay.run.result import CLASSIFIER  # noqa: E402
 from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "mnist_two_sites"

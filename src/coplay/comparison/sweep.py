@@ -18,9 +18,8 @@ from coplay.comparison.arms import short_keys, value_text
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.run.config import Config, differences
 from coplay.run.federation import Federation
-from coplay.run.measuring import CLASSIFIER
 from coplay.run.progress import Progress
-from coplay.run.result import Result
+from coplay.run.result import CLASSIFIER, Result
 
 _LONGEST = 80  # characters of a folder's name
 

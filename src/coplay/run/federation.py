@@ -19,10 +19,10 @@ from coplay.data.sources.base import Dataset
 from coplay.games.base import Game, State
 from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
-from coplay.run.measuring import CLASSIFIER, Measuring, reference, unmeasured
+from coplay.run.measuring import Measuring, reference, unmeasured
 from coplay.run.progress import Progress, silent
 from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord, SparseMatrix
-from coplay.run.result import Result, versions
+from coplay.run.result import CLASSIFIER, Result, versions
 from coplay.run.sites import (
     Seats,
     Sites,

@@ -20,9 +20,7 @@ from coplay.metrics.features import DomainClassifier
 from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
-
-CLASSIFIER = "classifier.safetensors"
-"""File of a run's domain classifier."""
+from coplay.run.result import CLASSIFIER
 
 
 @dataclass(frozen=True)
