@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_isolated_and_pooled_learn_exactly_their_data(small_config, tmp_path):
 def test_predictions_are_m_times_the_dealt_shares(small_config, tmp_path):
     config = small_config(game={"name": "sample_exchange", "rounds": 1, "own_weight": 0.3})
     result = Federation(config).run(tmp_path / "run")
-    counts = torch.tensor([result.record["data"]["counts"][n] for n in ("north", "south")]).double()
+    counts = torch.tensor([result.record.data.counts[n] for n in ("north", "south")]).double()
     shares = counts / counts.sum(1, keepdim=True)
     m = torch.tensor([[0.3, 0.7 * 0.3], [0.7 * 0.3, 0.3]], dtype=torch.float64) / (1 - 0.7**2)
     assert torch.allclose(torch.tensor(list(result.predicted("sample_exchange").values())).double(), m @ shares)
@@ -82,9 +83,9 @@ def test_after_a_loss_shares_are_compared_with_the_new_prediction(small_config, 
         measure=MEASURED,
     )
     result = Federation(config).run(tmp_path / "run")
-    first, last = (row["predicted"] for row in result.main.rows if "measured" in row)
+    first, last = (row.predicted for row in result.main.rows if row.measured is not None)
     assert set(first) == {"north", "south"}
-    counts = torch.tensor(result.record["data"]["counts"]["north"]).double()
+    counts = torch.tensor(result.record.data.counts["north"]).double()
     assert torch.allclose(torch.tensor(last["north"]).double(), counts / counts.sum())
     assert result.predicted("sample_exchange") == last
 
@@ -117,8 +118,7 @@ class TestEveryWrite:
     def learned(self, run):
         found = {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*") if p.suffix == ".safetensors"}
         found |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
-        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in Result.load(run).main.rows]
-        return found, [_without_times(row) for row in rows]
+        return found, [replace(row, seconds={}) for row in Result.load(run).main.rows]
 
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_dies_at_a_write_and_resumes(self, small_config, tmp_path, monkeypatch, when):
@@ -167,11 +167,6 @@ def _load(content):
     return load(content)
 
 
-def _without_times(row):
-    players = {name: {k: v for k, v in n.items() if "seconds" not in k} for name, n in row["players"].items()}
-    return row | {"players": players}
-
-
 def test_classifier_learns_from_training_samples_only_and_its_confusion_has_true_classes_as_rows():
     """Training data say class = bit; test data are wrong on purpose, in one class only."""
     space = Space({"x": Variable(kind="binary", shape=(4,))})
@@ -208,7 +203,7 @@ def test_players_may_learn_different_variables(small_config, tmp_path):
     players = {"north": {"variables": ["image", "class"]}, "south": {"variables": ["class"]}}
     game = {"name": "sample_exchange", "rounds": 12, "own_weight": 0.4, "samples_per_round": 4000}
     result = Federation(small_config(players=players, game=game, compare=["pooled"])).run(tmp_path / "run")
-    assert result.record["data"]["learned"] == {"north": ["image", "class"], "south": ["class"]}
+    assert result.record.data.learned == {"north": ["image", "class"], "south": ["class"]}
     drawn = {name: load_player(tmp_path / "run", name).draw(4000, 0, "test") for name in players}
     assert sorted(drawn["north"].keys()) == ["class", "image"]
     assert list(drawn["south"].keys()) == ["class"]
@@ -326,12 +321,12 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
     assert [sorted(k for k in names if k.startswith("north")) for names in shown] == [
         ["north/class"], ["north/class", "north/image"],
     ]  # fmt: skip
-    sent = [row["bytes"] for row in result.main.rows]
+    sent = [row.bytes for row in result.main.rows]
     assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 is heard in round 3"
     assert sent[3] == 2 * 20 * (64 + 8)
     for row in result.main.rows:
-        assert "class_accuracy" not in row["measured"]["north"], "it never sees an image to classify"
-        assert "class_accuracy" in row["measured"]["south"]
+        assert "class_accuracy" not in row.measured["north"], "it never sees an image to classify"
+        assert "class_accuracy" in row.measured["south"]
     assert load_player(tmp_path / "run", "north").untaught == []
 
 

@@ -211,7 +211,7 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
     at("turn", 3, killing("near"))
     at("save", 4, killing("mix"))
     result = play(EXCHANGE, tmp_path / "run", {"name": "ray", "processes": 3}, on_lost="continue")
-    assert result.record["status"] == "finished"
+    assert result.record.status == "finished"
     found = rows(tmp_path / "run")
     assert [row["round"] for row in found] == [1, 2, 3, 4, 5, 6]
     assert {row["round"]: list(row["lost"]) for row in found if "lost" in row} == {3: ["near"], 4: ["mix"]}
@@ -227,7 +227,7 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
 def test_md_gan_goes_on_without_the_workers_of_a_killed_process(cluster, tmp_path, at):
     at("feedback", 2, killing("player1"), nth=2)
     result = play(GANS, tmp_path / "run", {"name": "ray", "processes": 2}, on_lost="continue")
-    assert result.record["status"] == "finished"
+    assert result.record.status == "finished"
     found = rows(tmp_path / "run")
     assert {row["round"]: sorted(row["lost"]) for row in found if "lost" in row} == {2: GROUP}
     for loss in found[1]["lost"].values():
@@ -248,7 +248,7 @@ GROUP = ["player0", "player1", "player2"]
 def test_players_come_back_from_their_checkpoint(cluster, tmp_path, at, base, action, round, players):
     at(action, round, killing(players[0]))
     result = play(base, tmp_path / "run", {"name": "ray", "processes": 2, "restart": True})
-    assert result.record["status"] == "finished"
+    assert result.record.status == "finished"
     found = rows(tmp_path / "run")
     assert not [row for row in found if "lost" in row]
     assert {row["round"]: sorted(row["late"]) for row in found if "late" in row} == {round: players}
