@@ -17,16 +17,14 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from coplay.comparison import labels
 from coplay.core import storage
-from coplay.core.errors import ConfigError, RunFolderError
+from coplay.core.errors import RunFolderError
 from coplay.report.parts import listed, words
 from coplay.run.result import Play, Result
 
 SECONDS = ("learning", "sampling", "exchange", "evaluation", "bookkeeping")
 """Kinds of time that a run books; the first three are play."""
-
-_BESIDE = ("seed", "title", "name", "compare")  # what may differ within an arm
-_LONGEST = 44  # characters of a label; longer ones become letters
 
 
 @dataclass(frozen=True)
@@ -211,14 +209,14 @@ class Comparison:
         runs = [Result.load(folder) for folder in {Path(f).resolve(): Path(f) for f in folders}.values()]
         if not runs:
             raise RunFolderError("nothing to compare: expected the folder of at least one run")
-        flats = _without_common_games([flat(config) for config in _configs(runs)], runs)
+        flats = labels.settings_of(runs)
         groups: dict[str, list[int]] = {}
         for place, values in enumerate(flats):
             groups.setdefault(json.dumps(values, sort_keys=True), []).append(place)
         configs = [flats[places[0]] for places in groups.values()]
-        settings = _labels(configs)
+        settings = labels.labels(configs)
         several = any(len(run.plays) > 1 for run in runs)
-        named = "game.name" in _differing(configs)
+        named = "game.name" in labels.differing_keys(configs)
         arms, left_out = [], []
         for label, places in zip(settings, groups.values(), strict=True):
             by_seed, doubled = _by_seed([runs[place] for place in places])
@@ -230,7 +228,7 @@ class Comparison:
                 arms.append(Arm(", ".join(part for part in parts if part), label, game, playing))
         differences = {
             key: {label: values.get(key) for label, values in zip(settings, configs, strict=True)}
-            for key in _differing(configs)
+            for key in labels.differing_keys(configs)
         }
         return cls(arms, differences, left_out)
 
@@ -355,142 +353,7 @@ def _bytes_by_round(run: Result, play: Play) -> dict[int, float]:
     return {row["round"]: each * max(0, row["round"] - alone) for row in play.rows}
 
 
-# --------------------------------------------------------------------------------------------------- arms and labels
-
-
-def _configs(runs: Sequence[Result]) -> list[Mapping[str, Any]]:
-    """The configs with today's defaults for settings that older runs did not know; as recorded if any is no longer valid."""
-    try:
-        return [run.config.to_dict() for run in runs]
-    except ConfigError:
-        return [run.record["config"] for run in runs]
-
-
-def _without_common_games(flats: Sequence[dict[str, Any]], runs: Sequence[Result]) -> list[dict[str, Any]]:
-    """Without the settings of games carried along in which all runs that carry them agree; others may not carry them."""
-    keys = dict.fromkeys(key for values in flats for key in values if key.startswith("compare."))
-    common = {
-        key
-        for key in keys
-        if len({json.dumps(f.get(key)) for f, run in zip(flats, runs, strict=True) if key.split(".")[1] in run.plays})
-        < 2
-    }
-    return [{key: value for key, value in values.items() if key not in common} for values in flats]
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides an arm: dotted keys of a config and their values, without seed, title and name.
-
-    Of games carried along the settings count, not which are.
-
-    Example:
-        >>> flat({"seed": 1, "players": {"a": {}}, "measure": {"metrics": [{"name": "fid"}]}})
-        {'players': ['a'], 'measure.metrics': ['fid']}
-        >>> flat({"compare": ["isolated", {"name": "fl_gan", "average_every_epochs": 2}]})
-        {'compare.fl_gan.average_every_epochs': 2}
-    """
-    found: dict[str, Any] = {}
-    for entry in config.get("compare", ()):
-        if isinstance(entry, Mapping):
-            game = entry["name"].rpartition(":")[2]
-            found |= {f"compare.{game}.{key}": value for key, value in entry.items() if key != "name"}
-    for key, value in config.items():
-        if key == "players" and isinstance(value, Mapping):
-            found[key] = list(value)
-        if key not in _BESIDE:
-            _flatten(key, value, found)
-    return found
-
-
-def _flatten(place: str, value: Any, found: dict[str, Any]) -> None:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            _flatten(f"{place}.{key}", inner, found)
-    elif isinstance(value, list) and value and all(isinstance(item, Mapping) and "name" in item for item in value):
-        found[place] = [item["name"] for item in value]
-        for item in value:
-            for key, inner in item.items():
-                if key != "name":
-                    _flatten(f"{place}.{item['name']}.{key}", inner, found)
-    else:
-        found[place] = value
-
-
-def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest end of each dotted key that no other has; a component is called by its kind.
-
-    Example:
-        >>> short_keys(["game.own_weight", "model.name", "players.city.model.name"])
-        {'game.own_weight': 'own_weight', 'model.name': 'model', 'players.city.model.name': 'city.model'}
-    """
-    parts = {key: key.removesuffix(".name").split(".") for key in keys}
-    found = {}
-    for key, own in parts.items():
-        for length in range(1, len(own) + 1):
-            if not any(other[-length:] == own[-length:] for k, other in parts.items() if k != key):
-                break
-        found[key] = ".".join(own[-length:])
-    return found
-
-
-def value_text(value: Any) -> str:
-    """A config value as a label shows it.
-
-    Example:
-        >>> value_text(0.3), value_text(None), value_text("sklearn.mixture:GaussianMixture"), value_text(["a", "b"])
-        ('0.3', 'unset', 'GaussianMixture', 'a+b')
-    """
-    if value is None:
-        return "unset"
-    if isinstance(value, str):
-        return value.rpartition(":")[2]
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return "+".join(value)
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(key for values in configs for key in values)
-    return [key for key in keys if any(values.get(key) != configs[0].get(key) for values in configs)]
-
-
-def _labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A label per config from what differs; letters if those would be too long."""
-    keys = [key for key in _differing(configs) if not _implied(key, configs)]
-    names = short_keys(keys)
-    labels = [
-        ", ".join(f"{names[key]}={value_text(values.get(key))}" for key in keys if _said(key, values, keys))
-        for values in configs
-    ]
-    if len(set(labels)) < len(labels) or max(map(len, labels)) > _LONGEST:
-        return [_letters(place) for place in range(len(labels))]
-    return labels
-
-
-def _component(key: str, keys: Iterable[str]) -> str | None:
-    """The key of the name of the innermost component, among those given, that a setting belongs to."""
-    above = [name for name in keys if name.endswith(".name") and name != key and key.startswith(name[:-4])]
-    return max(above, key=len, default=None)
-
-
-def _implied(key: str, configs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a setting follows from which component was chosen, such as that component's default."""
-    component = _component(key, _differing(configs))
-    if component is None:
-        return False
-    values: dict[Any, list[Any]] = {}
-    for config in configs:
-        values.setdefault(config.get(component), []).append(config.get(key))
-    return all(value == found[0] for found in values.values() for value in found)
-
-
-def _said(key: str, values: Mapping[str, Any], keys: Sequence[str]) -> bool:
-    """Whether a label says a key: not where the component chosen has no such setting."""
-    return key in values or _component(key, keys) is None
-
-
-def _letters(place: int) -> str:
-    return (_letters(place // 26 - 1) if place >= 26 else "") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place % 26]
+# ------------------------------------------------------------------------------------------------------- seeds
 
 
 def _by_seed(runs: Sequence[Result]) -> tuple[dict[int, Result], list[str]]:
