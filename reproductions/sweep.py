@@ -18,7 +18,8 @@ from coplay.cli.progress import ProgressReport
 from coplay.core import storage
 from coplay.report.page import write
 from coplay.run.config import Config
-from coplay.run.federation import CLASSIFIER, Federation
+from coplay.run.federation import Federation
+from coplay.run.result import CLASSIFIER
 from coplay.run.result import Result, versions
 
 

@@ -23,13 +23,14 @@ from coplay import (
     Source,
     Space,
     Variable,
-    storage,
 )
 from coplay.cli.main import main
+from coplay.core import storage
 from coplay.core.streams import derive
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan
 from coplay.models.conv_hvae import ConvHvae
+from coplay.run.record import SparseMatrix
 
 CONFIG = """
 name = "bad"
@@ -268,7 +269,8 @@ def test_or_the_game_goes_on_without_the_bad_model(run, tmp_path):
     assert code == 0, error
     rows = Result.load(tmp_path / "out").main.rows
     assert set(rows[2]["lost"]) == {"south"}
-    assert rows[2]["influence"] == [[1.0]], "north is left with its own data"
+    influence = SparseMatrix.from_json(rows[2]["influence"])
+    assert influence.dense().tolist() == [[1.0]], "north is left with its own data"
     assert set(rows[4]["players"]) == {"north"}
 
 

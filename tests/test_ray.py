@@ -19,11 +19,13 @@ from coplay import Config, Federation, Message, Player, PlayerLost, Space, Varia
 from coplay.core import storage
 from coplay.core.errors import ConfigError, EngineError, PlayerError
 from coplay.core.message import COORDINATOR
-from coplay.engines.ray import Ray, _loopback
+from coplay.engines.ray import Ray
+from coplay.engines.ray_cluster import loopback
 from coplay.games.md_gan import MdGan
-from coplay.games.sample_exchange import SampleExchange
+from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
+from coplay.player import Evaluate
 
 from .oracles.small_gans import DOUBLED
 
@@ -71,7 +73,7 @@ FINISH = Ray.finish
 @pytest.fixture(scope="module")
 def cluster():
     """One local cluster, and processes at rest, for all runs here: their starts would take most of the time."""
-    with _loopback(ray):
+    with loopback(ray):
         ray.init("local", num_cpus=0, include_dashboard=False, object_store_memory=2**28, log_to_driver=False,
                  logging_level="error", namespace="tests")  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -292,7 +294,7 @@ def _bits(name, home=None):
 
 
 def _turn(name, round, payload=None):
-    return Message("turn", COORDINATOR, name, round, {"steps": 1, "weight/own": 1.0, "draw/x": 3}, payload or {})
+    return Message(Turn(1.0, {"x": 3}), COORDINATOR, name, round, payload=payload or {})
 
 
 @pytest.mark.parametrize("on_late", ["drop", "fail"])
@@ -339,7 +341,7 @@ def test_measuring_and_checkpoints_wait_for_everybody(cluster):
     number = process_of(engine, "slow")
     os.kill(number, signal.SIGSTOP)
     threading.Timer(0.6, os.kill, (number, signal.SIGCONT)).start()
-    (reply,) = engine.ask([Message("evaluate", COORDINATOR, "slow", 1, {"n": 4})], purpose="evaluation")
+    (reply,) = engine.ask([Message(Evaluate(4, 2), COORDINATOR, "slow", 1)], purpose="evaluation")
     assert isinstance(reply, Message)
     assert len(reply.samples()[COORDINATOR]) == 4
     engine.close()
@@ -482,7 +484,7 @@ def nodes():
 
     if ray.is_initialized():  # the local cluster of the tests above, if this one does not run alone
         ray.shutdown()
-    with _loopback(ray):
+    with loopback(ray):
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # to believe that a node is gone
         head = {"num_cpus": 0, "object_store_memory": 2**27, "_system_config": quick}
         found = Cluster(initialize_head=True, head_node_args=head)
@@ -511,8 +513,8 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
 
         return counted
 
-    monkeypatch.setattr(module, "_packed", counting(module._packed, lambda given, found: found))
-    monkeypatch.setattr(module, "_unpacked", counting(module._unpacked, lambda given, found: given[0]))
+    monkeypatch.setattr(module, "packed", counting(module.packed, lambda given, found: found))
+    monkeypatch.setattr(module, "unpacked", counting(module.unpacked, lambda given, found: given[0]))
 
     def share(engine, act):
         """Bytes through the coordinator, and payload, while something happens."""
@@ -560,11 +562,11 @@ def _lose_a_node(nodes, engine, game, state):
     begin = time.monotonic()
     state, row = game.play(engine, state, 3)
     (late,) = engine.take_late()
-    assert late.player not in row["players"]
+    assert late.player not in row.players
     assert "started again from its start" in late.reason
     assert time.monotonic() - begin < 60
     state, row = game.play(engine, state, 4)
-    assert set(row["players"]) == {"north", "south"}
+    assert set(row.players) == {"north", "south"}
 
 
 def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):

@@ -9,11 +9,11 @@ from coplay import Value, Variable
 from coplay.core.message import PlayerLost
 from coplay.core.space import Space
 from coplay.core.streams import stream
+from coplay.nets.sizes import NetworkSize
 from coplay.run.record import (
     ClassifierRecord,
     DataRecord,
     GameRecord,
-    NetworkSize,
     RoundRecord,
     RunRecord,
     SparseMatrix,

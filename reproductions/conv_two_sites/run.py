@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import sweep  # noqa: E402
 
-from coplay.run.sampling import sample_file  # noqa: E402
+from coplay.cli.sample_file import sample_file  # noqa: E402
 
 SEEDS = (1, 2, 3)
 CLASSES = {"low": range(5), "high": range(5, 10)}

@@ -32,7 +32,7 @@ from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.train_on_synthetic import TrainOnSynthetic  # noqa: E402
 from coplay.models.acgan import Acgan  # noqa: E402
 from coplay.run.config import Config  # noqa: E402
-from coplay.run.federation import CLASSIFIER  # noqa: E402
+from coplay.run.result import CLASSIFIER  # noqa: E402
 from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "md_gan"

@@ -24,6 +24,7 @@ import figures as drawing  # noqa: E402
 import sweep  # noqa: E402
 
 from coplay import load_player  # noqa: E402
+from coplay.cli.sample_file import sample_file  # noqa: E402
 from coplay.core import storage  # noqa: E402
 from coplay.core.memory import keep_freed_memory  # noqa: E402
 from coplay.core.space import pick  # noqa: E402
@@ -32,9 +33,8 @@ from coplay.metrics.base import LABEL  # noqa: E402
 from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
 from coplay.run.config import Config  # noqa: E402
-from coplay.run.federation import CLASSIFIER  # noqa: E402
+from coplay.run.result import CLASSIFIER  # noqa: E402
 from coplay.run.result import Result  # noqa: E402
-from coplay.run.sampling import sample_file  # noqa: E402
 
 RUNS = Path("runs") / "mnist_two_sites"
 KEPT = HERE / "results" / "runs"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -14,17 +15,65 @@ from torch import Tensor
 
 from coplay.core import storage
 from coplay.core.errors import ModelError
-from coplay.core.message import Message
+from coplay.core.message import Message, Request
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.models.base import OWN, LocalModel, Mixture, Part
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 
 CLASSIFIED = "classified"
-"""Name of the part of an evaluation that a player classifies."""
+"""Name of the payload of an evaluation that a player classifies."""
 
-JUDGED = "judged"
-"""Name of the part of an evaluation whose log p is asked for."""
+SCORED = "scored"
+"""Name of the payload of an evaluation whose log p is asked for."""
+
+
+_HEARD = "heard/"
+"""Prefix, in a checkpoint, of variables that others' samples have taught."""
+
+
+@dataclass(frozen=True)
+class Evaluate(Request):
+    """Draw samples to be measured; classify the real samples that come along, or say their log p.
+
+    Args:
+        n: Number of samples to draw.
+        draws: Encoder's draws per real sample, for log p by importance weighting.
+    """
+
+    n: int
+    draws: int
+
+
+@dataclass(frozen=True)
+class Gain(Request):
+    """Say what playing on alone would gain, against the samples that come along (A3).
+
+    Args:
+        steps: Learning steps.
+        draws: Encoder's draws per sample, for log p by importance weighting.
+        own: Weight of the player's own data, α_ii.
+        weights: Weights of the others' samples, α_ij, by name.
+    """
+
+    steps: int
+    draws: int
+    own: float
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Save(Request):
+    """Write a checkpoint of the model."""
+
+
+@dataclass(frozen=True)
+class Restore(Request):
+    """Go back to the checkpoint of the message's round."""
+
+
+REQUESTS: tuple[type[Request], ...] = (Evaluate, Gain, Save, Restore)
+"""What every player answers, whatever the game."""
 
 
 class Player:
@@ -73,10 +122,11 @@ class Player:
         self._heard: set[str] = set()
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
-        self.pending: Any = None
+        self.pending: object = None
         """What the player's side of a game keeps from one request to the next inside a round; not part of a checkpoint."""
         self.kept: dict[str, Tensor] = {}
         """What the player's side of a game keeps from round to round; part of a checkpoint."""
+        self._seconds: dict[str, float] = {}
         try:
             model.setup(space, derive(seed, "setup", name))
         except Exception as error:  # a model is foreign code
@@ -138,7 +188,9 @@ class Player:
         parts = self._mixture(received, weights)
         if not parts:
             return {}
-        numbers = self.model.learn(Mixture(parts), steps, stream(self.seed, "learn", round, self.name))
+        generator = stream(self.seed, "learn", round, self.name)
+        with self.timed("learning"):
+            numbers = self.model.learn(Mixture(parts), steps, generator)
         self.learned = True
         self._heard |= {str(name) for part in parts for name in part.samples.keys()}
         return {str(name): _finite(name, value) for name, value in numbers.items()}
@@ -199,8 +251,10 @@ class Player:
         Raises:
             SpaceError: The model returned something else than n samples of the space.
         """
-        samples = self.model.sample(n, stream(self.seed, "draw", round, self.name, receiver))
-        checked = self.space.check(samples, f"samples of {self.model.title}", complete=True, rows=n)
+        generator = stream(self.seed, "draw", round, self.name, receiver)
+        with self.timed("sampling"):
+            samples = self.model.sample(n, generator)
+            checked = self.space.check(samples, f"samples of {self.model.title}", complete=True, rows=n)
         return checked.detach().exclude(*self.untaught)  # samples leave, and nothing that hangs on them
 
     def classify(self, given: Samples) -> Samples:
@@ -218,36 +272,70 @@ class Player:
         found = log_prob(self.model, known, draws, stream(self.seed, "log p", round, self.name))
         return {} if found is None else dict(zip(("log_p", "low", "high"), found.mean, strict=True))
 
+    @contextlib.contextmanager
+    def timed(self, kind: str) -> Iterator[None]:
+        """Book the time that passes inside as the player's own.
+
+        Args:
+            kind: ``"learning"`` or ``"sampling"``.
+        """
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.book_seconds(kind, time.perf_counter() - began)
+
+    def book_seconds(self, kind: str, seconds: float) -> None:
+        """Add to the time that the player spent on something."""
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
+
+    def take_seconds(self) -> dict[str, float]:
+        """Return the time booked since this was last asked, by ``seconds_learning`` and ``seconds_sampling``."""
+        booked = self._seconds
+        self._seconds = {}
+        return {f"seconds_{kind}": seconds for kind, seconds in booked.items()}
+
     def serve(self, message: Message) -> Message | None:
-        """Answer what every game needs: ``evaluate``, ``gain``, ``save`` and ``restore``; None for any other action."""
-        if message.action == "evaluate":
-            if not self.learned:
+        """Answer what every game needs (:data:`REQUESTS`); None for any other request."""
+        match message.request:
+            case Evaluate() as request:
+                return self._evaluate(request, message)
+            case Gain() as request:
+                weights = {OWN: request.own, **request.weights}
+                numbers = self.gain(message.samples(), weights, request.steps, request.draws, message.round)
+                return message.reply(numbers)
+            case Save():
+                self._save(message.round)
                 return message.reply()
-            n, receiver = int(message.numbers["n"]), message.sender
-            payload = {receiver: self.draw(n, message.round, f"evaluation {message.round}")}
-            given = message.samples()  # real samples, from who may have them
-            able = any(name not in (LABEL, *self.unobserved) for name in self._observed)
-            if CLASSIFIED in given and LABEL in self._observed and able:
-                payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
-            numbers = (
-                self.log_prob(given[JUDGED], int(message.numbers["draws"]), message.round) if JUDGED in given else {}
-            )
-            return message.reply(numbers, payload)
-        if message.action == "gain":
-            weights, told = message.group("weight"), message.numbers
-            found = self.gain(message.samples(), weights, int(told["steps"]), int(told["draws"]), message.round)
-            return message.reply(found)
-        if message.action == "save":
-            heard = {f"heard/{name}": torch.tensor(True) for name in self.unobserved if name in self._heard}
-            state = {"model": self.model.state_dict(), "player": {"learned": torch.tensor(self.learned), **heard}}
-            if self.kept:
-                state["game"] = self.kept
-            storage.save_tensors(self._checkpoint(message.round), storage.nest(state))
-            return message.reply()
-        if message.action == "restore":
-            self.load(self._checkpoint(message.round))
-            return message.reply()
+            case Restore():
+                self.load(self._checkpoint(message.round))
+                return message.reply()
         return None
+
+    def _evaluate(self, request: Evaluate, message: Message) -> Message:
+        """Draw, and answer for real samples, from whoever may have them."""
+        if not self.learned:
+            return message.reply()
+        drawn = self.draw(request.n, message.round, f"evaluation {message.round}")
+        payload = {message.sender: drawn}
+        given = message.samples()
+        sees_more = any(name not in (LABEL, *self.unobserved) for name in self._observed)
+        if CLASSIFIED in given and LABEL in self._observed and sees_more:
+            payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
+        numbers = {}
+        if SCORED in given:
+            numbers = self.log_prob(given[SCORED], request.draws, message.round)
+        return message.reply(numbers, payload)
+
+    def _save(self, round: int) -> None:
+        player = {"learned": torch.tensor(self.learned)}
+        for name in self.unobserved:
+            if name in self._heard:
+                player[_HEARD + name] = torch.tensor(True)
+        state: dict[str, Mapping[str, Tensor]] = {"model": self.model.state_dict(), "player": player}
+        if self.kept:
+            state["game"] = self.kept
+        storage.save_tensors(self._checkpoint(round), storage.nest(state))
 
     def load(self, path: Path) -> None:
         """Restore the model from a file that ``save`` wrote."""
@@ -256,7 +344,8 @@ class Player:
             self.model.load_state_dict(state["model"])
             self.learned = bool(state["player"]["learned"])
             self.kept = state.get("game", {})
-            self._heard = {key.removeprefix("heard/") for key in state["player"] if key.startswith("heard/")}
+            heard = [key for key in state["player"] if key.startswith(_HEARD)]
+            self._heard = {key.removeprefix(_HEARD) for key in heard}
         except (KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path} does not fit the model of player '{self.name}': {error}") from error
 

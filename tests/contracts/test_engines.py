@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from coplay import Message, Player, PlayerLost, Space, Variable, find, names
-from coplay.core.message import COORDINATOR
-from coplay.games.sample_exchange import SampleExchange
+from coplay.core.message import COORDINATOR, LinkTraffic
+from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.exponential_family import ExponentialFamily
+from coplay.player import Evaluate
 
 ENGINES = names("engine")
 SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
@@ -38,8 +39,8 @@ def engine(request):
     engine.close()
 
 
-def turn(receiver, **numbers):
-    return Message("turn", COORDINATOR, receiver, 1, {"steps": 1, "weight/own": 1.0} | numbers)
+def turn(receiver, draw=None, round=1, own=1.0, payload=None):
+    return Message(Turn(own, draw or {}), COORDINATOR, receiver, round, payload=payload or {})
 
 
 def test_answers_come_in_the_order_of_the_messages(engine):
@@ -49,13 +50,13 @@ def test_answers_come_in_the_order_of_the_messages(engine):
 
 
 def test_drawn_samples_come_back_under_the_receivers_name(engine):
-    (reply,) = engine.ask([turn("a", **{"draw/b": 5, "draw/c": 2})])
+    (reply,) = engine.ask([turn("a", {"b": 5, "c": 2})])
     assert {to: len(samples) for to, samples in reply.samples().items()} == {"b": 5, "c": 2}
 
 
 def test_a_failure_names_player_action_round_and_reason(engine):
     bad = {"b": SPACE.samples(x=torch.full((2, 3), 9, dtype=torch.uint8))}
-    good, lost = engine.ask([turn("c"), Message("turn", COORDINATOR, "a", 7, {"steps": 1, "weight/own": 0.5}, bad)])
+    good, lost = engine.ask([turn("c"), turn("a", round=7, own=0.5, payload=bad)])
     assert isinstance(good, Message)
     assert isinstance(lost, PlayerLost)
     assert (lost.player, lost.action, lost.round) == ("a", "turn", 7)
@@ -65,12 +66,12 @@ def test_a_failure_names_player_action_round_and_reason(engine):
 
 def test_the_ledger_counts_bytes_from_logical_sender_to_receiver(engine):
     payload = {"b": SPACE.samples(x=torch.ones(10, 3, dtype=torch.uint8))}
-    engine.ask([Message("turn", COORDINATOR, "a", 1, {"steps": 1, "weight/own": 0.5}, payload)])
+    engine.ask([turn("a", own=0.5, payload=payload)])
     engine.ask([turn("c")])
-    engine.ask([Message("evaluate", COORDINATOR, "c", 1, {"n": 4})], purpose="evaluation")
-    assert engine.ledger.rows() == [
-        {"purpose": "exchange", "sender": "b", "receiver": "a", "bytes": 30, "samples": 10},
-        {"purpose": "evaluation", "sender": "c", "receiver": COORDINATOR, "bytes": 12, "samples": 4},
+    engine.ask([Message(Evaluate(4, 2), COORDINATOR, "c", 1)], purpose="evaluation")
+    assert engine.ledger.links() == [
+        LinkTraffic("exchange", "b", "a", bytes=30, samples=10),
+        LinkTraffic("evaluation", "c", COORDINATOR, bytes=12, samples=4),
     ]
 
 

@@ -7,7 +7,7 @@ import torch
 
 from coplay import Federation, Player, Space, Variable, find, names
 from coplay.core.errors import ConfigError, PlayerError
-from coplay.core.message import PlayerLate
+from coplay.core.message import COORDINATOR, PlayerLate, request_from_plain, request_to_plain
 from coplay.engines.local import Local
 from coplay.models.acgan import Acgan
 from coplay.models.base import LocalModel
@@ -131,8 +131,8 @@ class TestGame:
         engine, state, _ = seated(game)
         for round in (1, 2):
             state, row = game.play(engine, state, round)
-            assert set(row["players"]) - set(game.seats) == {"p0", "p1", "p2"}
-            json.dumps(row)
+            assert set(row.players) - set(game.seats) == {"p0", "p1", "p2"}
+            json.dumps([row.players, row.own])
         engine.close()
 
     def test_nothing_private_leaves(self, name):
@@ -154,6 +154,21 @@ class TestGame:
                 assert told - losses <= {"flops", "samples", "batch", "stacked"}, (
                     "a number leaves that nobody asked for"
                 )
+
+    def test_requests_and_state_survive_a_carrier_of_plain_values(self, name):
+        """What an engine between organisations may send as JSON, and what a checkpoint holds."""
+        game = find("game", name).tiny()
+        engine, state, _ = seated(game)
+        for round in (1, 2):
+            state, _ = game.play(engine, state, round)
+            again = game.state_class.from_known(json.loads(json.dumps(state.known())), state.payload)
+            assert again == state
+        engine.close()
+        asked = [message for message in engine._log if message.sender == COORDINATOR]
+        assert {type(message.request) for message in asked} <= set(game.requests)
+        for message in asked:
+            plain = json.loads(json.dumps(request_to_plain(message.request)))
+            assert request_from_plain(plain, game.requests, "a message") == message.request
 
     def test_prediction_is_row_stochastic(self, name):
         influence = find("game", name).tiny().predict(["a", "b", "c"])
@@ -178,9 +193,9 @@ class TestGame:
         for round in (1, 2, 3, 4):
             by_name["p1"].model._broken = round > 2
             state, row = game.play(engine, state, round)
-            assert set(row.get("lost", {})) == ({"p1"} if round == 3 else set())
+            assert set(row.lost) == ({"p1"} if round == 3 else set())
         assert state.players == ("p0", "p2")
-        assert set(row["players"]) - set(game.seats) == {"p0", "p2"}
+        assert set(row.players) - set(game.seats) == {"p0", "p2"}
         engine.close()
 
     @pytest.mark.parametrize("on_lost", ["stop", "continue"])
@@ -193,9 +208,9 @@ class TestGame:
         for round in (1, 2, 3):
             engine._slow = "p1" if round == 2 else ""
             state, row = game.play(engine, state, round)
-            assert "lost" not in row
+            assert not row.lost
             assert state.players == ("p0", "p1", "p2")
-            assert set(row["players"]) - set(game.seats) == ({"p0", "p2"} if round == 2 else {"p0", "p1", "p2"})
+            assert set(row.players) - set(game.seats) == ({"p0", "p2"} if round == 2 else {"p0", "p1", "p2"})
         engine.close()
 
     def test_a_seat_that_is_late_ends_the_game_by_name(self, name):

@@ -154,7 +154,7 @@ class Table(Played):
 
     def ledger(self):
         """Bytes by purpose and link."""
-        return {(r["purpose"], r["sender"], r["receiver"]): r["bytes"] for r in self.engine.ledger.rows()}
+        return {(link.purpose, link.sender, link.receiver): link.bytes for link in self.engine.ledger.links()}
 
 
 def flat(parameters):

@@ -136,8 +136,8 @@ def test_one_lesson_of_the_mean_is_one_lesson_of_n_copies(smoothing):
 def test_one_player_alone_is_isolated_to_the_bit():
     one, other = (Table(game, ["middle"]) for game in (Distillation(local_steps=4), Isolated(local_steps=4)))
     for row, expected in zip(one.play(3), other.play(3), strict=True):
-        row["players"]["middle"].pop("seconds_learning")
-        expected["players"]["middle"].pop("seconds_learning")
+        row.players["middle"].pop("seconds_learning")
+        expected.players["middle"].pop("seconds_learning")
         assert row == expected
     assert same(one.learned("middle"), other.learned("middle"))
 
@@ -214,7 +214,7 @@ def test_a_classifier_travels_each_way_a_round_and_nothing_else():
     t.play(4)
     classifiers = {name: player.model._net.classifier for name, player in t.players.items()}
     assert len({count(net) for net in classifiers.values()}) == 3
-    rows = {(r["sender"], r["receiver"]): (r["bytes"], r["samples"]) for r in t.engine.ledger.rows()}
+    rows = {(link.sender, link.receiver): (link.bytes, link.samples) for link in t.engine.ledger.links()}
     links = [(a, b) for a in SIZES for b in SIZES if a != b]
     assert rows == {(a, b): (3 * 4 * count(classifiers[a]), 3) for a, b in links}
     for _, ask, reply in t.engine._log:
@@ -242,7 +242,7 @@ def test_who_is_late_or_lost_is_missing_in_the_next_mean():
     with torch.no_grad():
         t.players["middle"].model._net.classifier[1].bias.fill_(float("nan"))
     (row,) = t.play()
-    assert set(row["lost"]) == {"middle"}
+    assert set(row.lost) == {"middle"}
     t.play()
     assert t.heard() == {"small": {"large"}, "large": {"small"}}
 

@@ -161,16 +161,16 @@ def test_what_is_measured_is_drawn_from_the_last_average():
     drawn = t.server.draw(50, 1, "x")
     expected = last.sample(50, stream(SEED, "draw", 1, "server", "x"))
     assert all(torch.equal(drawn[key], expected[key]) for key in expected.keys())
-    assert t.game.measured(t.state) == ("server",)
+    assert t.game.sampled_from(t.state) == ("server",)
 
 
 def test_averages_come_every_m_e_over_b_steps_wherever_rounds_end():
     t = table((8, 16), local_steps=2)
-    assert [row["averages"] for row in t.play(6)] == [0, 1, 1, 0, 1, 1]
+    assert [row.own["averages"] for row in t.play(6)] == [0, 1, 1, 0, 1, 1]
     early = table((8, 16), local_steps=2)
     early.play()
     assert not early.server.learned, "before the first average there is nothing to measure"
-    assert [row["averages"] for row in table((8, 16), average_every_epochs=1 / 3, local_steps=2).play(2)] == [2, 2]
+    assert [row.own["averages"] for row in table((8, 16), average_every_epochs=1 / 3, local_steps=2).play(2)] == [2, 2]
 
 
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
@@ -189,24 +189,24 @@ def test_a_lost_workers_weight_goes_to_the_others(on_lost):
 
     t.engine.watch(t.engine._before, poison)
     if on_lost == "stop":
-        with pytest.raises(PlayerError, match=r"player 'w1' failed at 'give' in round 2: .*not finite.*diverged"):
+        with pytest.raises(PlayerError, match=r"player 'w1' failed at 'send' in round 2: .*not finite.*diverged"):
             t.play()
         return
     (row,) = t.play()
-    assert set(row["lost"]) == {"w1"}
+    assert set(row.lost) == {"w1"}
     assert t.state.players == ("w0", "w2")
     one, two = (seen["before", "average", name].double() for name in t.state.players)
     assert torch.allclose(seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9)
     t.engine.watch()
-    assert set(t.play()[0]["players"]) == {"w0", "w2"}
+    assert set(t.play()[0].players) == {"w0", "w2"}
 
 
 def test_who_is_late_is_left_out_of_one_average():
     t = table((8, 12, 16))
     seen = snapshots(t)
-    t.engine._slow = ("w1", "give")
+    t.engine._slow = ("w1", "send")
     (row,) = t.play()
-    assert "lost" not in row
+    assert not row.lost
     one, two = (seen["before", "average", name].double() for name in ("w0", "w2"))
     assert torch.allclose(seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9)
     t.engine._slow = ("", "")
@@ -242,7 +242,7 @@ def test_buffers_are_averaged_or_stay(averaged):
     after = {}
 
     def note(messages, purpose):
-        if messages[0].action == "take":
+        if messages[0].action == "load":
             after.update({name: buffers(player) for name, player in t.workers.items()})
 
     t.engine.watch(after=note)
@@ -287,6 +287,6 @@ def test_operations_are_counted_as_those_of_a_whole_gan():
     first, rest, weights = 16 * 7, 7 * 5 + 5 * 4, 3 * 6 + 6 * 16
     judging = 2 * 8 * (2 * first + 3 * rest) + 2 * 4 * 2 * (first + rest)
     generating = 2 * 4 * (1 + 3) * weights
-    assert {name: told["flops"] for name, told in row["players"].items()} == dict.fromkeys(
+    assert {name: told["flops"] for name, told in row.players.items()} == dict.fromkeys(
         ("w0", "w1"), 3 * (judging + generating)
     )

@@ -73,8 +73,8 @@ def test_with_a_lost_worker_the_mean_is_over_the_living(n, k, side_by_side):
     with torch.no_grad():
         next(t.net("w1").parameters())[0, 0] = float("nan")
     (row,) = t.play()
-    assert set(row["lost"]) == {"w1"}
-    assert "not finite" in row["lost"]["w1"]["reason"]
+    assert set(row.lost) == {"w1"}
+    assert "not finite" in row.lost["w1"].reason
     living = [i for i in range(n) if i != 1]
     nets = [t.net(f"w{i}") for i in living]
     expected = joint_gradient(before, nets, [i % k for i in living], acgan(), LABELLED)
@@ -146,7 +146,7 @@ def test_halves_stay_where_they_belong_and_what_is_drawn_is_the_servers():
     assert not any(key.startswith("discriminator") for key in t.server.model.state_dict())
     for player in t.workers.values():
         assert not any(key.startswith(("generator", "mean")) for key in player.model.state_dict())
-    assert t.game.measured(t.state) == ("server",)
+    assert t.game.sampled_from(t.state) == ("server",)
 
 
 # ---------------------------------------------------------------------------------------------------------- swaps
@@ -187,7 +187,7 @@ def test_a_swap_moves_every_discriminator_once_and_adam_as_said(optimiser, side_
     routes = set()
     for _ in range(3):
         (row,) = t.play()
-        assert row["swaps"] == 1
+        assert row.own["swaps"] == 1
         before, after, to = seen["before"], seen["after"], seen["to"]
         assert set(to) == set(to.values()) == set(t.workers)
         assert all(sender != receiver for sender, receiver in to.items())
@@ -225,10 +225,10 @@ def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
     """m = 11, b = 4: every round(2.75) = 3 iterations; when the largest has left, m = 9 and it is every round(2.25) = 2."""
     t = table(3, sizes=[8, 15, 10], swap_every_epochs=1.0, leaves={"w1": 7})
     rows = t.play(12)
-    assert [i for i, row in enumerate(rows, 1) if row["swaps"]] == [3, 6, 8, 10, 12]
+    assert [i for i, row in enumerate(rows, 1) if row.own["swaps"]] == [3, 6, 8, 10, 12]
     alone = table(2, swap_every_epochs=1 / 3, leaves={"w1": 3})
-    assert [row["swaps"] for row in alone.play(4)] == [1, 1, 0, 0], "one worker has nobody to swap with"
-    assert [row["swaps"] for row in table(2, swap_every_epochs=0).play(4)] == [0] * 4
+    assert [row.own["swaps"] for row in alone.play(4)] == [1, 1, 0, 0], "one worker has nobody to swap with"
+    assert [row.own["swaps"] for row in table(2, swap_every_epochs=0).play(4)] == [0] * 4
 
 
 # --------------------------------------------------------------------------------- ways of doing the same
@@ -246,9 +246,9 @@ def test_stacked_and_loop_learn_the_same():
         ]
         rows = [t.play(3) for t in tables]
         loop, stacked = tables
-        assert [row["swaps"] for row in rows[0]] == [row["swaps"] for row in rows[1]] == [1, 2, 1]
-        assert rows[0][0]["stacked"] == []
-        assert rows[1][0]["stacked"] == ["w0", "w1", "w3"]
+        assert [row.own["swaps"] for row in rows[0]] == [row.own["swaps"] for row in rows[1]] == [1, 2, 1]
+        assert rows[0][0].own["stacked"] == []
+        assert rows[1][0].own["stacked"] == ["w0", "w1", "w3"]
         assert all(player.model.stack is None for player in loop.workers.values())
         assert all(player.model.stack is not None for player in stacked.workers.values())
         assert apart(stacked.values("server", "generator"), loop.values("server", "generator")) < 1e-5
@@ -262,8 +262,8 @@ def test_stacked_and_loop_learn_the_same():
             steps = {name: int(moments(stacked, name)["discriminator|1.weight|step"]) for name in stacked.workers}
             assert steps == {"w0": 12, "w1": 18, "w2": 12, "w3": 18}
         for a, b in zip(*rows, strict=True):
-            for name in set(a["players"]) | set(b["players"]):
-                assert b["players"][name]["flops"] == a["players"][name]["flops"] > 0
+            for name in set(a.players) | set(b.players):
+                assert b.players[name]["flops"] == a.players[name]["flops"] > 0
         assert stacked.ledger() == loop.ledger()
 
 
@@ -291,11 +291,11 @@ def test_what_a_leaver_sent_before_it_left_counts():
 def test_a_trial_chooses_and_changes_nobody():
     t, plain = table(3, side_by_side="measured"), table(3, side_by_side="loop")
     before = {name: t.values(name) for name in t.workers}
-    state, row = t.game._meet(t.engine, t.state, 1)
+    state, row = t.game._introduce(t.engine, t.state, 1)
     assert all(torch.equal(before[name], t.values(name)) for name in t.workers)
     assert not any(moments(t, name) for name in t.workers)
-    for name, tried in row["tried"].items():
-        assert state.numbers[f"stacked/{name}"] == (tried["stacked_seconds"] < tried["loop_seconds"])
+    for name, tried in row.own["tried"].items():
+        assert state.stacked[name] == (tried["stacked_seconds"] < tried["loop_seconds"])
     t.play(3)
     plain.play(3)
     for name in t.workers:
@@ -312,7 +312,7 @@ def test_operations_are_counted_as_the_paper_counts_them():
         feedback = 2 * 4 * ((first + rest) + (first + rest))  # b samples; no slope of the weights is needed
         weights = 3 * 6 + 6 * 16  # of G
         generator = 2 * 4 * 2 * 3 * weights  # k b samples; the class's vector takes the slope of G's input
-        assert {name: told["flops"] for name, told in row["players"].items()} == {
+        assert {name: told["flops"] for name, told in row.players.items()} == {
             "server": 5 * generator, **dict.fromkeys(t.workers, 5 * (learning + feedback)),
         }  # fmt: skip
 
@@ -324,7 +324,7 @@ def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
     t = table(4, joins={"w1": 3, "w3": 3}, side_by_side="loop")
     rows, seen = t.play(2), {}
     assert t.state.players == ("w0", "w2")
-    assert not any("joined" in row for row in rows)
+    assert not any(row.joined for row in rows)
     living = {name: t.values(name) for name in t.state.players}
 
     def note(messages, purpose):
@@ -333,23 +333,23 @@ def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
 
     t.engine.watch(after=note)
     (row,) = t.play()
-    assert row["joined"] == ["w1", "w3"]
+    assert row.joined == ("w1", "w3")
     assert t.state.players == ("w0", "w1", "w2", "w3"), "everybody keeps the place in line that the config gives"
     living["w1"] = seen["w1"][1]  # may be copied in its turn
     for name, ((donor,), copied) in seen.items():
         assert donor != name
         assert torch.equal(copied, living[donor])
-    assert set(row["players"]) == {"server", "w0", "w1", "w2", "w3"}
+    assert set(row.players) == {"server", "w0", "w1", "w2", "w3"}
 
 
 def test_a_late_worker_takes_its_steps_as_the_others_do():
     """Whatever it would choose itself: one that stands alone would keep all others from being stacked."""
     t = table(3, joins={"w1": 2})
     t.play()
-    loop = {f"stacked/{name}": 0.0 for name in t.state.players}  # as if a trial had found the loop faster
-    t.state = replace(t.state, numbers={**t.state.numbers, **loop})
+    loop = {name: False for name in t.state.players}  # as if a trial had found the loop faster
+    t.state = replace(t.state, stacked={**t.state.stacked, **loop})
     t.play()
-    assert {t.state.numbers[f"stacked/{name}"] for name in t.workers} == {0.0}
+    assert {t.state.stacked[name] for name in t.workers} == {False}
 
 
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
@@ -362,34 +362,34 @@ def test_a_worker_that_is_lost_while_another_joins(on_lost):
     with torch.no_grad():
         next(t.net(donor).parameters())[0, 0] = float("inf")
     if on_lost == "stop":
-        with pytest.raises(PlayerError, match=rf"player '{donor}' failed at 'give' in round 2"):
+        with pytest.raises(PlayerError, match=rf"player '{donor}' failed at 'send' in round 2"):
             t.play()
         return
     (row,) = t.play()
-    assert set(row["lost"]) == {donor}
-    assert row["joined"] == ["w1"]
+    assert set(row.lost) == {donor}
+    assert row.joined == ("w1",)
     assert set(t.state.players) == {"w1", other}
 
 
-@pytest.mark.parametrize("action", ["give", "meet"])
+@pytest.mark.parametrize("action", ["send", "introduce"])
 def test_who_is_late_when_another_joins_is_lost(action):
     """The one asked for a copy, or the one that joins: what is asked once cannot wait for a later round."""
     t = table(3, joins={"w1": 2}, on_lost="continue")
     t.play()
     lot = int(torch.randint(2, (1,), generator=stream(SEED, "join", "w1")))
     donor, other = ("w0", "w2") if lot == 0 else ("w2", "w0")
-    slow = donor if action == "give" else "w1"
+    slow = donor if action == "send" else "w1"
     t.engine._slow = (slow, action)
     (row,) = t.play()
-    assert {name: lost["reason"] for name, lost in row["lost"].items()} == {slow: "too slow"}
-    assert set(t.state.players) == ({"w1", other} if action == "give" else {donor, other})
+    assert {name: lost.reason for name, lost in row.lost.items()} == {slow: "too slow"}
+    assert set(t.state.players) == ({"w1", other} if action == "send" else {donor, other})
 
 
 def test_who_does_not_say_in_time_what_it_has_cannot_play():
     t = table(3, on_lost="continue")
-    t.engine._slow = ("w1", "meet")
+    t.engine._slow = ("w1", "introduce")
     rows = t.play(2)
-    assert set(rows[0]["lost"]) == {"w1"}
+    assert set(rows[0].lost) == {"w1"}
     assert t.state.players == ("w0", "w2")
 
 
@@ -401,8 +401,8 @@ def test_a_late_workers_feedback_is_left_out_of_the_mean_and_it_may_be_swapped()
     t.engine.watch(after=lambda asks, purpose: judged.update(
         {ask.receiver: copy.deepcopy(t.net(ask.receiver)) for ask in asks if ask.action == "feedback"}))  # fmt: skip
     (row,) = t.play()
-    assert "lost" not in row
-    assert row["swaps"] == 1
+    assert not row.lost
+    assert row.own["swaps"] == 1
     expected = joint_gradient(before, [judged["w0"], judged["w2"]], [0, 2], acgan(), LABELLED)
     assert apart(gradient(t.net("server", "generator")), expected) < 1e-6
 
@@ -412,8 +412,8 @@ def test_a_joiner_that_fails_stays_out():
     t.play()
     t.workers["w1"].model.half("discriminator")[1] = torch.nn.Identity()  # nothing that comes fits it
     (row,) = t.play()
-    assert set(row["lost"]) == {"w1"}
-    assert "joined" not in row
+    assert set(row.lost) == {"w1"}
+    assert not row.joined
     assert t.state.players == ("w0", "w2")
 
 
@@ -424,12 +424,12 @@ def test_one_leaves_every_nth_of_the_run_until_none_is_left():
     for iteration in range(1, 13):
         before = t.values("server", "generator")
         (row,) = t.play()
-        working.append(sorted(set(row["players"]) - {"server"}))
-        assert set(row.get("lost", {})) == ({f"w{4 - iteration // 3}"} if iteration % 3 == 0 else set())
-        if "lost" in row:
-            assert f"left before iteration {iteration}" in str(row["lost"])
+        working.append(sorted(set(row.players) - {"server"}))
+        assert set(row.lost) == ({f"w{4 - iteration // 3}"} if iteration % 3 == 0 else set())
+        if row.lost:
+            assert f"left before iteration {iteration}" in str(row.lost)
         assert torch.equal(before, t.values("server", "generator")) == (iteration == 12)
-        assert row["swaps"] == (len(working[-1]) > 1)
+        assert row.own["swaps"] == (len(working[-1]) > 1)
     all_of_them = ["w0", "w1", "w2", "w3"]
     assert working == [all_of_them[: 4 - i // 3] for i in range(1, 13)]
 
@@ -482,8 +482,8 @@ def test_players_rebuilt_from_their_states_go_on_exactly(side_by_side):
             new.model.load_state_dict(old.model.state_dict())
         second.state, second.round = first.state, first.round
         rows = [t.play(3) for t in (first, second)]
-        assert [row["swaps"] for row in rows[0]] == [row["swaps"] for row in rows[1]]
-        assert sum(row["swaps"] for row in rows[1]) == 1
+        assert [row.own["swaps"] for row in rows[0]] == [row.own["swaps"] for row in rows[1]]
+        assert sum(row.own["swaps"] for row in rows[1]) == 1
         for old, new in zip(first.players, second.players, strict=True):
             a, b = old.model.state_dict(), new.model.state_dict()
             assert a.keys() == b.keys()

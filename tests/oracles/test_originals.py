@@ -12,6 +12,7 @@ from coplay.engines.local import Local
 from coplay.games.originals import Origins
 from coplay.games.sample_exchange import SampleExchange
 from coplay.models.exponential_family import ExponentialFamily
+from coplay.player import Restore, Save
 from coplay.theory import equilibrium
 
 CLASSES = 6
@@ -66,14 +67,14 @@ def test_the_equilibrium_stays_where_it_is(warmup):
     found = torch.stack([shares(p) for p in players])
     assert (found - expected).abs().max() < 0.02
     for i, j in ((0, 1), (1, 2), (2, 0)):
-        assert rows[-1]["players"][f"p{i}"][f"copies/p{j}"] == pytest.approx(influence[j, i].item(), abs=0.04)
+        assert rows[-1].players[f"p{i}"][f"copies/p{j}"] == pytest.approx(influence[j, i].item(), abs=0.04)
 
 
 def test_who_knows_the_same_takes_what_theory_says_for_copies():
     """Three sites alike: of what p1 sends, M_10 are taken for p0's, and nothing changes."""
     players, rows, game = play(OVERLAPPING[:1].repeat(3, 1), 12, own_weight=0.25, originals=True)
     influence = game.predict(["p0", "p1", "p2"])
-    assert rows[-1]["players"]["p0"]["copies/p1"] == pytest.approx(influence[1, 0].item(), abs=0.03)
+    assert rows[-1].players["p0"]["copies/p1"] == pytest.approx(influence[1, 0].item(), abs=0.03)
     assert (shares(players[0]) - OVERLAPPING[0].double()).abs().max() < 0.02
 
 
@@ -141,11 +142,11 @@ def test_what_tells_copies_is_in_the_checkpoint(tmp_path):
         state, _ = game.play(engine, state, round)
     again, other = seat()
     for player, twin in zip(players, again, strict=True):
-        player.serve(Message("save", COORDINATOR, player.name, 3))
-        twin.serve(Message("restore", COORDINATOR, twin.name, 3))
+        player.serve(Message(Save(), COORDINATOR, player.name, 3))
+        twin.serve(Message(Restore(), COORDINATOR, twin.name, 3))
         assert player.kept
         assert all(torch.equal(value, twin.kept[key]) for key, value in player.kept.items())
-    assert game.play(engine, state, 4)[0].numbers == game.play(other, state, 4)[0].numbers
+    assert game.play(engine, state, 4)[0].known() == game.play(other, state, 4)[0].known()
     assert all(torch.equal(p.model.moments, t.model.moments) for p, t in zip(players, again, strict=True))
 
 
@@ -168,7 +169,7 @@ def test_after_a_loss_the_rest_go_on_with_originals():
         state, _ = game.play(engine, state, round)
     engine.close()
     assert state.players == ("p0", "p1")
-    left = game._living_weights(state, 1)
+    left = game.mixture_weights(state)
     expected = equilibrium.influence_matrix(left) @ OVERLAPPING[:2].double()
     found = torch.stack([shares(p) for p in players[:2]])
     assert (found - expected).abs().max() < 0.03

@@ -17,13 +17,13 @@ from typing import Any
 from coplay.comparison.labels import short_keys, value_text
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.run.config import Config, differences
-from coplay.run.federation import CLASSIFIER, Federation
-from coplay.run.match import Report
-from coplay.run.result import Result
+from coplay.run.federation import Federation
+from coplay.run.progress import Progress
+from coplay.run.result import CLASSIFIER, Result
 
 _LONGEST_NAME = 80  # characters of a folder's name
 
-OpenReport = Callable[[], AbstractContextManager[Report]]
+OpenProgress = Callable[[], AbstractContextManager[Progress]]
 """Opens what a run's progress is reported to, for the duration of a run."""
 
 Faults = dict[str, list[str]]
@@ -97,7 +97,7 @@ class Sweep:
     def play(
         self,
         folder: Path,
-        report: OpenReport | None = None,
+        progress: OpenProgress | None = None,
         say: Callable[[str], None] = print,
     ) -> list[Result]:
         """Play what is not finished, resume what was interrupted, read the rest.
@@ -106,7 +106,7 @@ class Sweep:
 
         Args:
             folder: The folder of all runs; each has one of its own in it.
-            report: Opens what a run's progress is reported to, such as
+            progress: Opens what a run's progress is reported to, such as
                 :class:`coplay.cli.progress.ProgressReport`.
             say: Called with a sentence when a run begins, and when one fails.
 
@@ -133,7 +133,7 @@ class Sweep:
             action = "going on with" if has_begun else "playing"
             say(f"{action} {place} ({number} of {len(left)})")
             try:
-                self._play_one(name, place, classifiers.get(key), report)
+                self._play_one(name, place, classifiers.get(key), progress)
                 classifiers[key] = place / CLASSIFIER
             except Exception as error:  # the run has recorded it; the others go on
                 say(f"{place} failed: {error or type(error).__name__}")
@@ -158,7 +158,7 @@ class Sweep:
         name: str,
         place: Path,
         classifier: Path | None,
-        report: OpenReport | None,
+        progress: OpenProgress | None,
     ) -> None:
         """Play one run, or resume it if it has begun.
 
@@ -166,15 +166,15 @@ class Sweep:
             name: The run's name.
             place: The run's folder.
             classifier: The file of a domain classifier trained by another run; it may be missing.
-            report: Opens what the run's progress is reported to.
+            progress: Opens what the run's progress is reported to.
         """
-        with report() if report else nullcontext() as progress:
+        with progress() if progress else nullcontext() as tell:
             if (place / "run.json").exists():
-                Federation.resume(place, progress)
+                Federation.resume(place, tell)
                 return
             if classifier is not None and not classifier.exists():
                 classifier = None
-            Federation(self.configs[name]).run(place, progress, classifier)
+            Federation(self.configs[name]).run(place, tell, classifier)
 
     def _is_finished(self, name: str, place: Path) -> bool:
         """Whether a run is on disk and finished.
@@ -190,7 +190,7 @@ class Sweep:
             lines = "\n".join(f"  - {line}" for line in changed)
             remedy = "name another folder with --out, or remove it"
             raise RunFolderError(f"{place} holds a run of another config:\n{lines}\n{remedy}")
-        return bool(result.record["status"] == "finished")
+        return bool(result.record.status == "finished")
 
 
 def _classifier_key(config: Config) -> str:

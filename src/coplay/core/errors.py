@@ -62,6 +62,10 @@ class PlayerError(CoplayError):
         super().__init__(f"player '{player}' failed at '{action}' in round {round}: {reason}")
 
 
+class MessageError(CoplayError):
+    """A message that does not say what its kind of request says."""
+
+
 class EngineError(CoplayError):
     """Players cannot be seated: a cluster is out of reach, or a package is missing."""
 

@@ -1,15 +1,19 @@
 """The only thing that leaves a player, hence the place where traffic is counted.
 
-A payload is a mapping from a party's name to a sample set: *from whom* in a request (player i receives the samples that
-j drew for it), *for whom* in a reply. A part may also be a :class:`Handle`, which a game routes without reading.
+A message carries a *request*, which says what is asked in a type of its own; *numbers*, which models report; and a
+*payload*, a mapping from a party's name to a sample set: *from whom* in a request (player i receives the samples that j
+drew for it), *for whom* in a reply. A payload may also be a :class:`Handle`, which a game routes without reading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from coplay.core.errors import MessageError
+from coplay.core.plain import Plain, flatten, restored
 from coplay.core.space import Samples, payload_bytes
 
 COORDINATOR = "coordinator"
@@ -18,7 +22,7 @@ COORDINATOR = "coordinator"
 
 @runtime_checkable
 class Handle(Protocol):
-    """A payload part by reference: it lives elsewhere, as an object of a cluster, say."""
+    """A payload by reference: it lives elsewhere, as an object of a cluster, say."""
 
     size_bytes: int
     """Size of the payload it stands for."""
@@ -34,7 +38,78 @@ class Handle(Protocol):
         ...
 
 
-Part = Samples | Handle
+Payload = Samples | Handle
+"""One sample set in a message, by value or by reference."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a message asks; a subclass is a frozen dataclass whose fields are plain values.
+
+    Plain values are a bool, an int, a float, a text, and sequences and mappings of these, so that any engine can carry
+    them (:func:`request_to_plain`). Settings are never sent: the game is at both ends.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class TakeTurn(Request):
+        ...     steps: int
+        >>> TakeTurn(3).action
+        'take turn'
+    """
+
+    @property
+    def action(self) -> str:
+        """What is asked, in words, for errors and logs."""
+        return action_of(type(self))
+
+
+def action_of(request: type[Request]) -> str:
+    """What a kind of request asks, in words: the class's name, parted."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", request.__name__).lower()
+
+
+_ACTION = "action"
+
+
+def request_to_plain(request: Request) -> dict[str, Plain]:
+    """Flatten a request to plain values, for an engine that must not pickle.
+
+    Args:
+        request: Any request; none may have a field called ``action``.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Turn(Request):
+        ...     own: float
+        ...     draw: Mapping[str, int]
+        >>> request_to_plain(Turn(0.5, {"south": 3}))
+        {'action': 'turn', 'own': 0.5, 'draw.keys': ['south'], 'draw.values': [3]}
+        >>> request_from_plain({"action": "turn", "own": "much"}, [Turn], "a message of 'north'")
+        Traceback (most recent call last):
+        coplay.core.errors.MessageError: a message of 'north' is no valid Turn: own: expected a finite number, got 'much'...
+    """
+    return {_ACTION: request.action, **flatten(request)}
+
+
+def request_from_plain(values: Mapping[str, object], known: Iterable[type[Request]], origin: str) -> Request:
+    """Build the request that :func:`request_to_plain` flattened, trusting nothing about the values.
+
+    Args:
+        values: Plain values by name.
+        known: The kinds of request that may come: a game's and a player's.
+        origin: Where the values come from, for the error.
+
+    Raises:
+        MessageError: The action is unknown, or its values are not those of its kind; all faults at once.
+    """
+    kinds = {action_of(kind): kind for kind in known}
+    action = values.get(_ACTION)
+    if not isinstance(action, str) or action not in kinds:
+        raise MessageError(
+            f"{origin} asks {action!r}, which nobody knows here; known: {', '.join(sorted(kinds)) or 'nothing'}"
+        )
+    rest = {name: value for name, value in values.items() if name != _ACTION}
+    return restored(kinds[action], rest, origin)
 
 
 @dataclass(frozen=True)
@@ -42,38 +117,46 @@ class Message:
     """One request to a player, or its answer.
 
     Args:
-        action: What is asked, in the game's own words.
-        sender: Who sends it.
-        receiver: Whom it is for.
+        request: What is asked.
+        sender: Name of the party that sends it.
+        receiver: Name of the party that it is for.
         round: The round it belongs to; an answer carries the round of its request.
-        numbers: Small named numbers (counts, weights, losses).
+        numbers: Small named numbers that are reported, such as losses and counts.
         payload: Sample sets by the name of the party they come from or go to.
 
     Example:
-        >>> ask = Message("draw", COORDINATOR, "north", 3, numbers={"n/south": 10})
-        >>> ask.reply(numbers={"seconds": 0.1}).receiver
+        >>> ask = Message(Request(), COORDINATOR, "north", 3)
+        >>> ask.reply(numbers={"loss": 0.1}).receiver
         'coordinator'
     """
 
-    action: str
+    request: Request
     sender: str
     receiver: str
     round: int
     numbers: Mapping[str, float] = field(default_factory=dict)
-    payload: Mapping[str, Part] = field(default_factory=dict)
+    payload: Mapping[str, Payload] = field(default_factory=dict)
 
-    def reply(self, numbers: Mapping[str, float] | None = None, payload: Mapping[str, Part] | None = None) -> Message:
-        """The answer to this message: same action and round, sender and receiver exchanged."""
-        return Message(self.action, self.receiver, self.sender, self.round, numbers or {}, payload or {})
+    @property
+    def action(self) -> str:
+        """What is asked, in words."""
+        return self.request.action
+
+    def reply(
+        self,
+        numbers: Mapping[str, float] | None = None,
+        payload: Mapping[str, Payload] | None = None,
+    ) -> Message:
+        """Answer this message: same request and round, sender and receiver exchanged."""
+        return Message(self.request, self.receiver, self.sender, self.round, numbers or {}, payload or {})
 
     def samples(self) -> dict[str, Samples]:
-        """The payload by value: references are fetched."""
-        return {name: part if isinstance(part, Samples) else part.fetch() for name, part in self.payload.items()}
+        """Return the payload by value: references are fetched."""
+        return {name: _by_value(payload) for name, payload in self.payload.items()}
 
-    def group(self, prefix: str) -> dict[str, float]:
-        """The numbers named ``prefix/key``, by key."""
-        start = prefix + "/"
-        return {key[len(start) :]: value for key, value in self.numbers.items() if key.startswith(start)}
+
+def _by_value(payload: Payload) -> Samples:
+    return payload if isinstance(payload, Samples) else payload.fetch()
 
 
 @dataclass(frozen=True)
@@ -103,14 +186,14 @@ class PlayerDied(PlayerLost):
     """In place of a reply of a player whose process is gone: it cannot be asked anything any more."""
 
 
-def part_bytes(part: Part) -> int:
-    """Bytes of the numbers in a payload part."""
-    return payload_bytes(part) if isinstance(part, Samples) else part.size_bytes
+def bytes_of(payload: Payload) -> int:
+    """Bytes of the numbers in a payload."""
+    return payload_bytes(payload) if isinstance(payload, Samples) else payload.size_bytes
 
 
-def part_count(part: Part) -> int:
-    """Number of samples in a payload part."""
-    return len(part) if isinstance(part, Samples) else part.count
+def count_of(payload: Payload) -> int:
+    """Number of samples in a payload."""
+    return len(payload) if isinstance(payload, Samples) else payload.count
 
 
 @dataclass(frozen=True)
@@ -140,39 +223,35 @@ class LinkTraffic:
 class Ledger:
     """Payload bytes and sample counts per link and purpose, from logical sender to logical receiver.
 
+    Args:
+        links: What was counted before.
+
     Example:
         >>> ledger = Ledger()
         >>> ledger.add("exchange", "south", "north", bytes=640, samples=10)
-        >>> ledger.rows()
-        [{'purpose': 'exchange', 'sender': 'south', 'receiver': 'north', 'bytes': 640, 'samples': 10}]
+        >>> ledger.links()
+        [LinkTraffic(purpose='exchange', sender='south', receiver='north', bytes=640, samples=10)]
     """
 
-    def __init__(self, entries: Mapping[tuple[str, str, str], tuple[int, int]] | None = None) -> None:
-        self._entries = dict(entries or {})
+    def __init__(self, links: Iterable[LinkTraffic] = ()) -> None:
+        self._counts: dict[tuple[str, str, str], tuple[int, int]] = {}
+        for link in links:
+            self.add(link.purpose, link.sender, link.receiver, bytes=link.bytes, samples=link.samples)
 
     def add(self, purpose: str, sender: str, receiver: str, *, bytes: int, samples: int) -> None:
-        """Add one payload part that went from ``sender`` to ``receiver``."""
+        """Add one payload that went from ``sender`` to ``receiver``."""
         key = (purpose, sender, receiver)
-        old_bytes, old_samples = self._entries.get(key, (0, 0))
-        self._entries[key] = (old_bytes + bytes, old_samples + samples)
+        old_bytes, old_samples = self._counts.get(key, (0, 0))
+        self._counts[key] = (old_bytes + bytes, old_samples + samples)
 
-    def total(self, purpose: str) -> int:
-        """Bytes of one purpose over all links; parts of it, named ``purpose/part``, count too."""
-        return sum(b for (p, _, _), (b, _) in self._entries.items() if p.partition("/")[0] == purpose)
+    def total(self, heading: str) -> int:
+        """Bytes of one heading over all links, parts of it included."""
+        total = 0
+        for (purpose, _, _), (sent, _) in self._counts.items():
+            if purpose.partition("/")[0] == heading:
+                total += sent
+        return total
 
-    def rows(self) -> list[dict[str, str | int]]:
-        """One row per purpose and link, in order of first use."""
-        return [
-            {"purpose": p, "sender": s, "receiver": r, "bytes": b, "samples": n}
-            for (p, s, r), (b, n) in self._entries.items()
-        ]
-
-    @classmethod
-    def from_rows(cls, rows: list[dict[str, str | int]]) -> Ledger:
-        """The inverse of :meth:`rows`."""
-        return cls(
-            {
-                (str(r["purpose"]), str(r["sender"]), str(r["receiver"])): (int(r["bytes"]), int(r["samples"]))
-                for r in rows
-            }
-        )
+    def links(self) -> list[LinkTraffic]:
+        """What was counted per purpose and link, in order of first use."""
+        return [LinkTraffic(*key, *counts) for key, counts in self._counts.items()]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from pydantic import PrivateAttr
 
 from coplay.core.components import Component
-from coplay.core.message import Ledger, Message, Part, PlayerLate, PlayerLost, part_bytes, part_count
+from coplay.core.message import Ledger, LinkTraffic, Message, Payload, PlayerLate, PlayerLost, bytes_of, count_of
 from coplay.games.base import Game
 from coplay.player import Player
 
@@ -24,9 +25,18 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     A model is foreign code, so whatever it raises is caught here, where player, action and round are known.
     """
     try:
-        return player.serve(message) or game.serve(player, message)
+        reply = player.serve(message)
+        if reply is not None:
+            player.take_seconds()  # measuring and saving are booked by the run, not by the player
+            return reply
+        return _with_seconds(player, game.serve(player, message))
     except Exception as error:
         return failed(player, message, error)
+
+
+def _with_seconds(player: Player, reply: Message) -> Message:
+    """Add the time that the player booked since it was last asked."""
+    return replace(reply, numbers={**reply.numbers, **player.take_seconds()})
 
 
 def answer_all(game: Game, players: Sequence[Player], messages: Sequence[Message]) -> list[Message | PlayerLost]:
@@ -37,10 +47,13 @@ def answer_all(game: Game, players: Sequence[Player], messages: Sequence[Message
         return [failed(player, message, error) for player, message in zip(players, messages, strict=True)]
     if together is None:
         return [answer(game, player, message) for player, message in zip(players, messages, strict=True)]
-    return [
-        failed(player, message, found) if isinstance(found, Exception) else found
-        for player, message, found in zip(players, messages, together, strict=True)
-    ]
+    answers: list[Message | PlayerLost] = []
+    for player, message, result in zip(players, messages, together, strict=True):
+        if isinstance(result, Exception):
+            answers.append(failed(player, message, result))
+        else:
+            answers.append(_with_seconds(player, result))
+    return answers
 
 
 def grouped(players: Sequence[T], groups: int) -> list[list[T]]:
@@ -82,15 +95,15 @@ class Engine(Component):
         """Payload that travelled so far, per purpose and link."""
         return self._ledger
 
-    def start_ledger(self, ledger: Ledger) -> None:
+    def start_ledger(self, links: Sequence[LinkTraffic]) -> None:
         """Go on counting from what travelled before."""
-        self._ledger = ledger
+        self._ledger = Ledger(links)
 
     def ask(self, messages: Sequence[Message], purpose: str = "exchange") -> list[Message | PlayerLost]:
         """Deliver messages and return the answers in the order of the messages.
 
-        A payload part of a request is counted on the link from the player it came from (its name in the payload) to
-        the receiver of the message; that it may pass through the coordinator is the engine's affair. Parts of answers
+        A payload of a request is counted on the link from the player it came from (its name in the payload) to
+        the receiver of the message; that it may pass through the coordinator is the engine's affair. Payloads of answers
         are counted only when they are addressed to the sender of the request, else when they are routed on.
 
         Args:
@@ -100,16 +113,14 @@ class Engine(Component):
         replies = self.deliver(messages, purpose)
         self._late += [reply for reply in replies if isinstance(reply, PlayerLate)]
         for message, reply in zip(messages, replies, strict=True):
-            for sender, part in message.payload.items():
-                self._count(purpose, sender, message.receiver, part)
-            if isinstance(reply, Message):
-                for receiver, part in reply.payload.items():
-                    if receiver == message.sender:
-                        self._count(purpose, reply.sender, receiver, part)
+            for sender, payload in message.payload.items():
+                self._count(purpose, sender, message.receiver, payload)
+            if isinstance(reply, Message) and message.sender in reply.payload:
+                self._count(purpose, reply.sender, message.sender, reply.payload[message.sender])
         return replies
 
-    def _count(self, purpose: str, sender: str, receiver: str, part: Part) -> None:
-        self._ledger.add(purpose, sender, receiver, bytes=part_bytes(part), samples=part_count(part))
+    def _count(self, purpose: str, sender: str, receiver: str, payload: Payload) -> None:
+        self._ledger.add(purpose, sender, receiver, bytes=bytes_of(payload), samples=count_of(payload))
 
     @abstractmethod
     def seat(self, players: Sequence[Player], game: Game) -> None:

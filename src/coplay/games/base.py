@@ -4,53 +4,115 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
 
 from coplay.core.components import Component
 from coplay.core.errors import PlayerError
-from coplay.core.message import Message, Part, PlayerLate, PlayerLost
+from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Request
+from coplay.core.plain import Plain, flatten, restored
+from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
+
+Link = tuple[str, str]
+"""Sender and receiver of what is in flight."""
 
 
 @dataclass(frozen=True)
 class State:
     """What the coordinator knows between two rounds; an explicit value, so that every game can be resumed.
 
+    A game that remembers more declares it in a subclass, whose further fields are plain values with a default (see
+    :mod:`coplay.core.plain`).
+
     Args:
         players: Names of the living players, in order.
-        payload: Samples in flight, by link ``"sender>receiver"`` or in the game's own naming.
-        numbers: Small values, such as counters.
-    """
-
-    players: tuple[str, ...]
-    payload: Mapping[str, Part] = field(default_factory=dict)
-    numbers: Mapping[str, float] = field(default_factory=dict)
-
-    def without(self, lost: Collection[str]) -> State:
-        """The state with some players and everything from or to them gone."""
-        if not lost:
-            return self
-        payload = {link: part for link, part in self.payload.items() if not set(link.split(">")) & set(lost)}
-        return State(tuple(name for name in self.players if name not in lost), payload, self.numbers)
-
-
-Row = dict[str, Any]
-"""The record of one round: JSON values by name."""
-
-
-def merged(row: Row, more: Row) -> Row:
-    """A record and what was told later; losses of both are kept.
+        payload: Samples in flight, by sender and receiver.
 
     Example:
-        >>> merged({"lost": {"a": 1}, "x": 1}, {"lost": {"b": 2}})
-        {'lost': {'a': 1, 'b': 2}, 'x': 1}
+        >>> State(("north", "south")).without(["south"]).players
+        ('north',)
     """
-    lost = row.get("lost", {}) | more.get("lost", {})
-    return row | more | ({"lost": lost} if lost else {})
+
+    players: Sequence[str]
+    payload: Mapping[Link, Payload] = field(default_factory=dict)
+
+    def without(self, lost: Collection[str]) -> Self:
+        """Return the state without some players and without everything from or to them."""
+        if not lost:
+            return self
+        left = tuple(name for name in self.players if name not in lost)
+        payload = {link: part for link, part in self.payload.items() if not set(link) & set(lost)}
+        return replace(self, players=left, payload=payload)
+
+    def known(self) -> dict[str, Plain]:
+        """Return everything but the payload, as plain values for a checkpoint."""
+        return flatten(self, without=("payload",))
+
+    @classmethod
+    def from_known(cls, values: Mapping[str, object], payload: Mapping[Link, Payload]) -> Self:
+        """Build a state from what :meth:`known` returned and the payload.
+
+        Raises:
+            MessageError: The values are not those of this kind of state.
+        """
+        return restored(cls, values, "the checkpoint", given={"payload": payload})
+
+
+S = TypeVar("S", bound=State, default=Any)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a game tells of one round, or of a part of it.
+
+    Args:
+        players: Numbers that the players' models reported, by player (or seat) and name.
+        lost: Players that were lost, by name.
+        frozen: Players that have neither data nor a living source; None where nobody was lost.
+        influence: M of (A2) among the living after a loss, shape (N, N); None where nobody was lost, or without theory.
+        joined: Players that joined.
+        left: Players that left as configured, with the iteration before which they did.
+        own: What only this game tells, such as its number of swaps; plain JSON values.
+
+    Example:
+        >>> Row(own={"swaps": 1}).merged(Row(joined=("late",))).joined
+        ('late',)
+    """
+
+    players: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    lost: Mapping[str, PlayerLost] = field(default_factory=dict)
+    frozen: Sequence[str] | None = None
+    influence: Tensor | None = None
+    joined: Sequence[str] = ()
+    left: Mapping[str, int] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+    def merged(self, more: Row) -> Row:
+        """Return this row with what was told later; where both tell one thing, the later holds."""
+        return Row(
+            players={**self.players, **more.players},
+            lost={**self.lost, **more.lost},
+            frozen=self.frozen if more.frozen is None else more.frozen,
+            influence=self.influence if more.influence is None else more.influence,
+            joined=(*self.joined, *more.joined),
+            left={**self.left, **more.left},
+            own={**self.own, **more.own},
+        )
+
+    @classmethod
+    def of(cls, answers: Sequence[Message], **own: Any) -> Row:
+        """Return the row that holds the numbers of some answers.
+
+        Args:
+            answers: At most one of each player.
+            own: What only this game tells.
+        """
+        return cls({answer.sender: dict(answer.numbers) for answer in answers}, own=own)
 
 
 class Asker(Protocol):
@@ -61,10 +123,11 @@ class Asker(Protocol):
         ...
 
 
-class Game(Component):
+class Game(Component, Generic[S]):
     """Rules of play, and nothing about where the players are.
 
-    A subclass gives ``start``, ``play`` and ``serve``. State is passed explicitly; a game object holds settings only.
+    A subclass gives ``start``, ``play`` and ``serve``, and declares its requests and its state. State is passed
+    explicitly; a game object holds settings only, and both sides have it: settings are never sent.
 
     Args:
         rounds: Number of rounds.
@@ -73,41 +136,47 @@ class Game(Component):
             ``"continue"`` without that player.
     """
 
+    requests: ClassVar[tuple[type[Request], ...]] = ()
+    """The kinds of request that the coordinator's side sends to the players."""
+
+    state_class: ClassVar[type[State]] = State
+    """The kind of state that ``start`` and ``play`` return."""
+
     pools_data: ClassVar[bool] = False
     """Whether every player is given everybody's data: a ceiling that only a simulation has."""
 
     seats: ClassVar[tuple[str, ...]] = ()
-    """Names of further players, without data, that the game needs, such as a server; they have the config's ``model``."""
+    """Names of further parties, without data, that the game needs, such as a server; they have the config's ``model``."""
 
     rounds: int = Field(default=40, ge=1)
     local_steps: int = Field(default=100, ge=1)
     on_lost: Literal["stop", "continue"] = "stop"
 
     @abstractmethod
-    def start(self, players: Sequence[str], seed: int) -> State:
-        """The state before the first round.
+    def start(self, players: Sequence[str], seed: int) -> S:
+        """Return the state before the first round.
 
         Raises:
             ConfigError: The settings do not fit these players.
         """
 
     @abstractmethod
-    def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
-        """Play round ``round`` (1, 2, …) and return the new state and a record of what happened."""
+    def play(self, engine: Asker, state: S, round: int) -> tuple[S, Row]:
+        """Play round ``round`` (1, 2, …) and return the new state and a row of what happened."""
 
-    def lose(self, state: State, lost: Sequence[PlayerLost]) -> tuple[State, Row]:
-        """Go on without some players: the state without them, and what the record says about it."""
-        report = {loss.player: {"action": loss.action, "reason": loss.reason} for loss in lost}
-        return state.without([loss.player for loss in lost]), {"lost": report} if lost else {}
+    def lose(self, state: S, lost: Sequence[PlayerLost]) -> tuple[S, Row]:
+        """Go on without some players: return the state without them, and what the row says about it."""
+        left = state.without([loss.player for loss in lost])
+        return left, Row(lost={loss.player: loss for loss in lost})
 
     @abstractmethod
     def serve(self, player: Player, message: Message) -> Message:
-        """The player's side: answer one request. Only what is in the answer leaves the player."""
+        """Answer one request on the player's side. Only what is in the answer leaves the player."""
 
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
     ) -> Sequence[Message | Exception] | None:
-        """The same for players that sit side by side and were asked at the same time, where that is faster.
+        """Answer for players that sit side by side and were asked at the same time, where that is faster.
 
         Returns:
             One answer, or what went wrong, per player; None to be asked one by one.
@@ -122,11 +191,11 @@ class Game(Component):
         """
 
     def players_of(self, players: Sequence[str]) -> Sequence[str]:
-        """Which of a config's players play."""
+        """Names of the players that take part in this game."""
         return players
 
-    def measured(self, state: State) -> tuple[str, ...]:
-        """Names of those whose samples are measured."""
+    def sampled_from(self, state: S) -> Sequence[str]:
+        """Names of the players, or seats, whose samples are measured."""
         return state.players
 
     def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
@@ -134,15 +203,21 @@ class Game(Component):
         return list(players)
 
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor | None:
-        """Row i: the shares of each site's data that theory predicts in player i's model; None if there is no theory."""
+        """Row i: the shares of each site's data that theory predicts in player i's model; None without theory."""
         return None
 
-    def mixture_weights(self, state: State) -> Tensor | None:
-        """Row i: what player i's utility (A1) weighs its own data and the others' samples by; None if it has no such utility."""
+    def mixture_weights(self, state: S) -> Tensor | None:
+        """Row i: what player i's utility (A1) weighs its own data and the others' samples by; None without such a utility."""
         return None
+
+    def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
+        """Sizes of the networks that travel, by name, for the record; empty where none do."""
+        return {}
 
     def alive(self, replies: Sequence[Message | PlayerLost]) -> tuple[list[Message], list[PlayerLost]]:
-        """Part the answers from the losses, or stop at the first loss if the settings say so; who is late is in neither.
+        """Split replies into answers and losses, or stop at the first loss if the settings say so.
+
+        Late players appear in neither.
 
         Raises:
             PlayerError: A player was lost and ``on_lost`` is ``"stop"``, or nobody is left.

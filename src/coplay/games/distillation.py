@@ -21,9 +21,9 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import torch
@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coplay.core.errors import ConfigError
-from coplay.core.message import COORDINATOR, Message
+from coplay.core.message import COORDINATOR, Message, Request
 from coplay.core.space import LABEL, Samples
 from coplay.games.base import Asker, Game, Row, State
 from coplay.models.base import OWN
@@ -40,7 +40,18 @@ from coplay.models.joint_classifier import JointClassifier
 from coplay.player import Player
 
 
-class Distillation(Game):
+@dataclass(frozen=True)
+class Turn(Request):
+    """Label your own images by the classifiers that come along, learn, and send your classifier.
+
+    Args:
+        receivers: Names of the players that it goes to.
+    """
+
+    receivers: Sequence[str]
+
+
+class Distillation(Game[State]):
     """Players send each other their classifiers, by which each labels its own images once more.
 
     Every player needs ``joint_classifier`` on the same image and class, of whatever size: what travels tells its own sizes.
@@ -57,6 +68,7 @@ class Distillation(Game):
     """
 
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
+    requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
 
     own_rounds: int = Field(default=1, ge=1)
 
@@ -88,27 +100,38 @@ class Distillation(Game):
 
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """Everybody learns, then sends its classifier to all others."""
-        sending, asks = self.own_rounds <= round < self.rounds, []
+        sending = self.own_rounds <= round < self.rounds
+        asks = []
         for name in state.players:
             others = [other for other in state.players if other != name]
-            inbox = {other: state.payload[f"{other}>{name}"] for other in others if f"{other}>{name}" in state.payload}
-            to = {f"to/{other}": 1.0 for other in others if sending}
-            asks.append(Message("turn", COORDINATOR, name, round, {"steps": self.local_steps, **to}, inbox))
+            inbox = {}
+            for other in others:
+                if (other, name) in state.payload:
+                    inbox[other] = state.payload[other, name]
+            request = Turn(tuple(others) if sending else ())
+            asks.append(Message(request, COORDINATOR, name, round, payload=inbox))
         answers, lost = self.alive(engine.ask(asks))
-        payload = {f"{answer.sender}>{to}": part for answer in answers for to, part in answer.payload.items()}
+        payload = {}
+        for answer in answers:
+            for to, classifier in answer.payload.items():
+                payload[answer.sender, to] = classifier
         state, row = self.lose(State(state.players, payload), lost)
-        return state, {"players": {answer.sender: dict(answer.numbers) for answer in answers}} | row
+        return state, Row.of(answers).merged(row)
 
     def serve(self, player: Player, message: Message) -> Message:
         """Label the own images by the classifiers that came, learn, and send the own classifier."""
-        begin, model = time.perf_counter(), player.model
+        request = message.request
+        model = player.model
+        assert isinstance(request, Turn)
         assert isinstance(model, JointClassifier)
-        came = message.samples()
-        with model.taught(targets(player, came)) if came else nullcontext():
-            numbers = player.learn({}, {OWN: 1.0}, int(message.numbers["steps"]), message.round)
+        classifiers = message.samples()
+        with player.timed("learning"):
+            labels = targets(player, classifiers) if classifiers else None
+        with model.taught(labels) if labels is not None else nullcontext():
+            numbers = player.learn({}, {OWN: 1.0}, self.local_steps, message.round)
         # a copy for each: a checkpoint keeps what is on its way link by link, and nothing in it may share memory
-        sent = {to: model.export_classifier() for to in message.group("to")}
-        return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin}, sent)
+        sent = {receiver: model.export_classifier() for receiver in request.receivers}
+        return message.reply(numbers, sent)
 
     @classmethod
     def tiny(cls) -> Self:

@@ -14,25 +14,75 @@ References:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
 
 from coplay.core.errors import ConfigError, ModelError
-from coplay.core.message import COORDINATOR, Message, Part
-from coplay.games.base import Asker, Game, Row, State, merged
-from coplay.games.gan_common import SERVER, Told, ask_once, ask_seat, gan, gan_faults, period
-from coplay.models.acgan import Half
+from coplay.core.message import COORDINATOR, Message, Payload, Request
+from coplay.games.base import Asker, Game, Row, State
+from coplay.games.gan_common import (
+    PAIR,
+    SERVER,
+    GanState,
+    Introduce,
+    Introduction,
+    RoundTotals,
+    ask_once,
+    ask_seat,
+    gan,
+    gan_faults,
+    sizes_of,
+)
 from coplay.models.base import OWN
+from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
 
-_PAIR: tuple[Half, Half] = ("generator", "discriminator")
+
+@dataclass(frozen=True)
+class Send(Request):
+    """Send your pair of networks.
+
+    Args:
+        receivers: Names of the parties that it goes to.
+    """
+
+    receivers: Sequence[str]
 
 
-class FlGan(Game):
+@dataclass(frozen=True)
+class Load(Request):
+    """Go on from the pair of networks that comes along."""
+
+
+@dataclass(frozen=True)
+class Learn(Request):
+    """Take steps of the whole GAN on your own data.
+
+    Args:
+        steps: How many.
+        first: Number of the first one, counted from 1 over all rounds; it names the random stream.
+    """
+
+    steps: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Average(Request):
+    """Average the pairs of networks that come along.
+
+    Args:
+        weights: Of each pair, by sender; their sum is 1.
+    """
+
+    weights: Mapping[str, float]
+
+
+class FlGan(Game[GanState]):
     """Whole GANs learn at the workers and are averaged every few epochs.
 
     A round is ``local_steps`` steps of every worker's GAN, so equal numbers mean equal generator updates in all games; when to
@@ -45,12 +95,14 @@ class FlGan(Game):
             those it began with, and workers keep their own.
 
     Example:
-        >>> FlGan().measured(State(("a", "b")))
+        >>> FlGan().sampled_from(GanState(("a", "b")))
         ('server',)
     """
 
     citation: ClassVar[tuple[str, ...]] = ("mcmahan2017communication", "hardy2019mdgan")
     seats: ClassVar[tuple[str, ...]] = (SERVER,)
+    requests: ClassVar[tuple[type[Request], ...]] = (Introduce, Send, Load, Learn, Average)
+    state_class: ClassVar[type[State]] = GanState
 
     average_every_epochs: float = Field(default=1.0, gt=0)
     optimiser_on_average: Literal["keep", "reset"] = "keep"
@@ -62,93 +114,104 @@ class FlGan(Game):
         if faults:
             raise ConfigError(faults)
 
-    def start(self, players: Sequence[str], seed: int) -> State:
+    def start(self, players: Sequence[str], seed: int) -> GanState:
         """Nothing is known of anybody's data yet."""
-        return State(tuple(players))
+        return GanState(tuple(players))
 
-    def measured(self, state: State) -> tuple[str, ...]:
-        """The average's."""
+    def sampled_from(self, state: GanState) -> Sequence[str]:
+        """The server's average is measured."""
         return self.seats
+
+    def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
+        """Sizes of the pair."""
+        return sizes_of(players[0])
 
     # ------------------------------------------------------------------------------------------ the coordinator's side
 
-    def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+    def play(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
         """``local_steps`` steps of everybody, cut where it is time to average."""
-        told, averages = Told(), 0
-        row: Row = {}
+        totals = RoundTotals()
+        averages = 0
+        row = Row()
         if round == 1:
-            asks = [Message("meet", COORDINATOR, name, round) for name in state.players]
-            answers, gone = ask_once(self, engine, asks)
-            known = {f"samples/{answer.sender}": answer.numbers["samples"] for answer in answers}
-            state, row = self.lose(State(state.players, numbers={**known, "batch": answers[0].numbers["batch"]}), gone)
-        began = [name.removeprefix("samples/") for name in state.numbers if name.startswith("samples/")]
-        every = period(state, began, self.average_every_epochs)
-        done, end = (round - 1) * self.local_steps, round * self.local_steps
+            state, row = self._introduce(engine, state, round)
+        every = state.period(list(state.samples), self.average_every_epochs)
+        done = (round - 1) * self.local_steps
+        end = round * self.local_steps
         while done < end:
-            if done % every == 0:  # to everybody, the pair to begin with
-                ask = Message("give", COORDINATOR, SERVER, round, self._to(state.players))
-                pair = ask_seat(engine, ask, "exchange").payload
-                reset = {"reset": float(self.optimiser_on_average == "reset")}
-                asks = [
-                    Message("take", COORDINATOR, name, round, reset, {SERVER: pair[name]}) for name in state.players
-                ]
-                state, more = self.lose(state, self.alive(engine.ask(asks, "exchange/average"))[1])
-                row = merged(row, more)
+            if done % every == 0:
+                state, more = self._hand_out(engine, state, round)
+                row = row.merged(more)
             steps = min(end, (done // every + 1) * every) - done
-            numbers = {"steps": float(steps), "step": float(done + 1)}
-            answers, gone = self.alive(
-                engine.ask([Message("learn", COORDINATOR, name, round, numbers) for name in state.players])
-            )
-            told.add(answers)
-            state, more = self.lose(state, gone)
-            row = merged(row, more)
+            request = Learn(steps, done + 1)
+            asks = [Message(request, COORDINATOR, name, round) for name in state.players]
+            answers, lost = self.alive(engine.ask(asks))
+            totals.add(answers)
+            state, more = self.lose(state, lost)
+            row = row.merged(more)
             done += steps
             if done % every == 0:
                 state, more = self._average(engine, state, round)
-                row = merged(row, more)
+                row = row.merged(more)
                 averages += 1
-        return state, {"players": told.row(), "averages": averages} | row
+        return state, Row(totals.by_player(), own={"averages": averages}).merged(row)
 
-    def _to(self, receivers: Sequence[str]) -> dict[str, float]:
-        return {f"to/{name}": 1.0 for name in receivers} | {"buffers": float(self.average_buffers)}
+    def _introduce(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
+        """Ask everybody's number of samples, once."""
+        asks = [Message(Introduce(), COORDINATOR, name, round) for name in state.players]
+        answers, lost = ask_once(self, engine, asks)
+        known = {answer.sender: Introduction.of(answer.numbers) for answer in answers}
+        samples = {name: each.samples for name, each in known.items()}
+        batch = known[answers[0].sender].batch
+        return self.lose(replace(state, samples=samples, batch=batch), lost)
 
-    def _average(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
-        asks = [Message("give", COORDINATOR, name, round, self._to([SERVER])) for name in state.players]
-        given, lost = self.alive(engine.ask(asks))
+    def _hand_out(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
+        """Everybody begins with the server's pair."""
+        ask = Message(Send(tuple(state.players)), COORDINATOR, SERVER, round)
+        pairs = ask_seat(engine, ask, "exchange").payload
+        asks = []
+        for name in state.players:
+            asks.append(Message(Load(), COORDINATOR, name, round, payload={SERVER: pairs[name]}))
+        return self.lose(state, self.alive(engine.ask(asks, "exchange/average"))[1])
+
+    def _average(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
+        """The server averages everybody's pair, weighted by numbers of samples."""
+        asks = [Message(Send((SERVER,)), COORDINATOR, name, round) for name in state.players]
+        answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
-        if not given:  # all are late: the last average stays
+        if not answers:  # all are late: the last average stays
             return state, row
-        parts: Mapping[str, Part] = {answer.sender: answer.payload[SERVER] for answer in given}
-        total = sum(state.numbers[f"samples/{name}"] for name in parts)
-        weights = {f"weight/{name}": state.numbers[f"samples/{name}"] / total for name in parts}
-        ask_seat(engine, Message("average", COORDINATOR, SERVER, round, weights, parts), "exchange/average")
+        pairs: dict[str, Payload] = {answer.sender: answer.payload[SERVER] for answer in answers}
+        total = sum(state.samples[name] for name in pairs)
+        weights = {name: state.samples[name] / total for name in pairs}
+        ask = Message(Average(weights), COORDINATOR, SERVER, round, payload=pairs)
+        ask_seat(engine, ask, "exchange/average")
         return state, row
 
     # --------------------------------------------------------------------------------------------- the players' side
 
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request."""
-        model, begin = gan(player), time.perf_counter()
-        if message.action == "meet":
-            return message.reply({"samples": float(player.count), "batch": float(model.batch)})
-        if message.action == "give":
-            pair = model.export(_PAIR, buffers=bool(message.numbers["buffers"]))
-            return message.reply({}, dict.fromkeys(message.group("to"), pair))
-        if message.action == "take":
-            how: Any = "reset" if message.numbers["reset"] else "keep"
-            for sender, part in message.samples().items():
-                model.take(part, f"player '{sender}'", how)
-            return message.reply()
-        if message.action == "average":
-            came, weights = message.samples(), message.group("weight")
-            model.average_of(list(came.values()), torch.tensor([weights[name] for name in came], dtype=torch.float64))
-            player.learned = True
-            return message.reply()
-        if message.action != "learn":
-            raise ModelError(f"FL-GAN has no action {message.action!r}")
-        steps, first = int(message.numbers["steps"]), int(message.numbers["step"])
-        numbers = player.learn({}, {OWN: 1.0}, steps, first)  # the first step's number names the random stream
-        return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin})
+        model = gan(player)
+        match message.request:
+            case Introduce():
+                return message.reply(Introduction(player.count, model.batch).numbers())
+            case Send(receivers):
+                pair = model.export(PAIR, buffers=self.average_buffers)
+                return message.reply(payload=dict.fromkeys(receivers, pair))
+            case Load():
+                for sender, pair in message.samples().items():
+                    model.take(pair, f"player '{sender}'", self.optimiser_on_average)
+                return message.reply()
+            case Learn(steps, first):
+                return message.reply(player.learn({}, {OWN: 1.0}, steps, first))
+            case Average(weights):
+                pairs = message.samples()
+                shares = [weights[name] for name in pairs]
+                model.average_of(list(pairs.values()), torch.tensor(shares, dtype=torch.float64))
+                player.learned = True
+                return message.reply()
+        raise ModelError(f"FL-GAN has no action {message.action!r}")
 
     @classmethod
     def tiny(cls) -> Self:

@@ -1,31 +1,109 @@
-"""What games between GANs have in common: who may play, what is told of a round, work counted and tried."""
+"""What games between GANs have in common: which players fit, what they report in a round, how workers take their steps."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
 from coplay.core.errors import PlayerError
-from coplay.core.message import Message, PlayerLate, PlayerLost
+from coplay.core.message import Message, PlayerLate, PlayerLost, Request
 from coplay.core.space import Space
 from coplay.core.streams import stream
-from coplay.games.base import Asker, Game, State
+from coplay.games.base import Asker, Game, S, State
 from coplay.games.md_gan_stack import Stack
-from coplay.models.acgan import Acgan
+from coplay.models.acgan import Acgan, Half
 from coplay.models.neural import FLOPS
 from coplay.nets.gan_pairs import stackable
+from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
 
 SERVER = "server"
 """Name of the seat that holds what all players share."""
 
+PAIR: tuple[Half, Half] = ("generator", "discriminator")
+"""Both halves of a GAN."""
+
 _TRIAL_STEPS = 3
 
 
-class Told:
+SideBySide = Literal["by_network", "loop", "stacked", "measured"]
+"""How workers that share a process may take their steps."""
+
+
+@dataclass(frozen=True)
+class Introduce(Request):
+    """Describe yourself before the first round."""
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What a player tells of itself before the first round.
+
+    Args:
+        samples: Number of its private samples.
+        batch: b, the size of its batches.
+        stacked: Whether workers beside it take their steps together, as one product.
+        loop_seconds: Seconds of a step one after the other, where both ways were tried.
+        stacked_seconds: Seconds of a step together, where both ways were tried.
+    """
+
+    samples: int
+    batch: int
+    stacked: bool = False
+    loop_seconds: float | None = None
+    stacked_seconds: float | None = None
+
+    def numbers(self) -> dict[str, float]:
+        """Return the introduction as the numbers of a message."""
+        numbers = {
+            "samples": float(self.samples),
+            "batch": float(self.batch),
+            "stacked": float(self.stacked),
+        }
+        return numbers | self.tried()
+
+    def tried(self) -> dict[str, float]:
+        """Seconds of a step either way; empty where it was not tried."""
+        if self.loop_seconds is None or self.stacked_seconds is None:
+            return {}
+        return {"loop_seconds": self.loop_seconds, "stacked_seconds": self.stacked_seconds}
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, float]) -> Introduction:
+        """The inverse of :meth:`numbers`."""
+        return cls(
+            int(numbers["samples"]),
+            int(numbers["batch"]),
+            bool(numbers.get("stacked", 0.0)),
+            numbers.get("loop_seconds"),
+            numbers.get("stacked_seconds"),
+        )
+
+
+@dataclass(frozen=True)
+class GanState(State):
+    """What the coordinator of GANs remembers.
+
+    Args:
+        samples: Number of private samples by player, also of those that are gone.
+        batch: b, the size of everybody's batches; 0 before anybody has said it.
+    """
+
+    samples: Mapping[str, int] = field(default_factory=dict)
+    batch: int = 0
+
+    def period(self, players: Sequence[str], epochs: float) -> int:
+        """m E / b steps, at least one; m is the mean number of samples of these players."""
+        m = sum(self.samples[name] for name in players) / len(players)
+        return max(1, round(m * epochs / self.batch))
+
+
+class RoundTotals:
     """What players report in a round: sums of seconds and operations, means of the rest."""
 
     def __init__(self) -> None:
@@ -39,16 +117,16 @@ class Told:
                 self._sums[answer.sender][name] += value
                 self._counts[answer.sender][name] += 1
 
-    def row(self) -> dict[str, dict[str, float]]:
-        """By player and name."""
-        total = ("seconds_", FLOPS)
-        return {
-            player: {
-                name: value if name.startswith(total) else value / self._counts[player][name]
-                for name, value in sums.items()
-            }
-            for player, sums in self._sums.items()
-        }
+    def by_player(self) -> dict[str, dict[str, float]]:
+        """The totals by player and name."""
+        return {player: self._totals(player) for player in self._sums}
+
+    def _totals(self, player: str) -> dict[str, float]:
+        totals = {}
+        for name, value in self._sums[player].items():
+            is_sum = name.startswith(("seconds_", FLOPS))
+            totals[name] = value if is_sum else value / self._counts[player][name]
+        return totals
 
 
 def gan(player: Player) -> Acgan:
@@ -88,12 +166,6 @@ def gan_faults(players: Sequence[Player], seats: Sequence[str]) -> list[str]:
     return faults
 
 
-def period(state: State, players: Sequence[str], epochs: float) -> int:
-    """m E / b steps, at least one; m is the mean number of samples of these players."""
-    m = sum(state.numbers[f"samples/{name}"] for name in players) / len(players)
-    return max(1, round(m * epochs / state.numbers["batch"]))
-
-
 def ask_seat(engine: Asker, ask: Message, purpose: str) -> Message:
     """Ask a seat: without it nothing goes on, so its loss or lateness ends the game whatever ``on_lost`` says."""
     (reply,) = engine.ask([ask], purpose)
@@ -102,29 +174,33 @@ def ask_seat(engine: Asker, ask: Message, purpose: str) -> Message:
     return reply
 
 
-def ask_once(game: Game, engine: Asker, asks: Sequence[Message]) -> tuple[list[Message], list[PlayerLost]]:
-    """Ask what is asked only once and cannot be done without: who is late with it is lost."""
-    replies = engine.ask(asks)
-    return game.alive(
-        [PlayerLost(r.player, r.action, r.round, r.reason) if isinstance(r, PlayerLate) else r for r in replies]
-    )
+def ask_once(game: Game[S], engine: Asker, asks: Sequence[Message]) -> tuple[list[Message], list[PlayerLost]]:
+    """Ask what is asked only once and cannot be done without: a player that is late with it is lost."""
+    replies: list[Message | PlayerLost] = []
+    for reply in engine.ask(asks):
+        if isinstance(reply, PlayerLate):
+            replies.append(PlayerLost(reply.player, reply.action, reply.round, reply.reason))
+        else:
+            replies.append(reply)
+    return game.alive(replies)
 
 
-WAYS = ("by_network", "loop", "stacked", "measured")
-"""How workers that share a process may take their steps; messages carry the place in this list."""
+def introduction(player: Player, way: SideBySide, workers: int) -> Introduction:
+    """Describe a player, and say whether so many workers beside one another take their steps stacked.
 
-
-def chosen_way(model: Acgan, space: Space, way: int, workers: int) -> dict[str, float]:
-    """Whether so many workers take their steps stacked: by rule, or by a short trial on twins that changes nobody."""
+    By rule, or by a short trial on twins that changes nobody.
+    """
+    model = gan(player)
     able = stackable(model.half("discriminator"))
-    if WAYS[way] != "measured" or not able:
-        return {"stacked": float(able and WAYS[way] != "loop")}
-    tried = trial(model, space, min(workers, 10))
-    return {"stacked": float(tried["stacked_seconds"] < tried["loop_seconds"]), **tried}
+    if way != "measured" or not able:
+        return Introduction(player.count, model.batch, able and way != "loop")
+    loop_seconds, stacked_seconds = trial(model, player.space, min(workers, 10))
+    stacked = stacked_seconds < loop_seconds
+    return Introduction(player.count, model.batch, stacked, loop_seconds, stacked_seconds)
 
 
-def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:
-    """Seconds of a step of so many twins, one after the other and stacked."""
+def trial(model: Acgan, space: Space, workers: int) -> tuple[float, float]:
+    """Seconds of a step of so many twins: one after the other, and stacked."""
     twins = []
     for i in range(workers):
         twin = model.fresh()
@@ -147,11 +223,22 @@ def trial(model: Acgan, space: Space, workers: int) -> dict[str, float]:
         stack.learn_to_judge(torch.cat([x, x], 1), c, c)
         stack.feedback(x, c)[1].cpu()  # waits for a device that computes on its own
 
-    found = {}
-    for name, step in (("loop_seconds", loop), ("stacked_seconds", together)):
+    return _seconds(loop), _seconds(together)
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    """Mean seconds of a step, after one that is not counted."""
+    step()
+    began = time.perf_counter()
+    for _ in range(_TRIAL_STEPS):
         step()
-        begin = time.perf_counter()
-        for _ in range(_TRIAL_STEPS):
-            step()
-        found[name] = (time.perf_counter() - begin) / _TRIAL_STEPS
-    return found
+    return (time.perf_counter() - began) / _TRIAL_STEPS
+
+
+def sizes_of(player: Player) -> dict[str, NetworkSize]:
+    """Sizes of both halves of a player's GAN."""
+    halves: dict[str, NetworkSize] = {}
+    for half in PAIR:
+        size = gan(player).size(half)
+        halves[half] = NetworkSize(size.parameters, size.tensors, size.buffer_bytes)
+    return halves

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import Self
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from coplay.core.message import COORDINATOR, Message
+from coplay.core.message import COORDINATOR, Message, Request
 from coplay.games.base import Asker, Game, Row, State
 from coplay.models.base import OWN
 from coplay.player import Player
 
 
-class Isolated(Game):
+@dataclass(frozen=True)
+class Turn(Request):
+    """Take the local steps on your own data."""
+
+
+class Isolated(Game[State]):
     """No exchange: α is the identity, and so is the prediction.
 
     Args:
@@ -27,6 +32,8 @@ class Isolated(Game):
         tensor([[1., 0.],
                 [0., 1.]], dtype=torch.float64)
     """
+
+    requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
 
     once: bool = Field(default=False)
 
@@ -39,21 +46,19 @@ class Isolated(Game):
         return torch.eye(len(players), dtype=torch.float64)
 
     def start(self, players: Sequence[str], seed: int) -> State:
-        """Nothing but the names."""
+        """The initial state holds only the player names."""
         return State(tuple(players))
 
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
         """Everybody takes its local steps."""
-        asks = [Message("turn", COORDINATOR, name, round, {"steps": self.local_steps}) for name in state.players]
+        asks = [Message(Turn(), COORDINATOR, name, round) for name in state.players]
         answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
-        return state, {"players": {answer.sender: dict(answer.numbers) for answer in answers}} | row
+        return state, Row.of(answers).merged(row)
 
     def serve(self, player: Player, message: Message) -> Message:
-        """Learn from the own data."""
-        begin = time.perf_counter()
-        numbers = player.learn({}, {OWN: 1.0}, int(message.numbers["steps"]), message.round)
-        return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin})
+        """Learn from the player's own data."""
+        return message.reply(player.learn({}, {OWN: 1.0}, self.local_steps, message.round))
 
     @classmethod
     def tiny(cls) -> Self:

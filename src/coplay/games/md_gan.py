@@ -23,22 +23,61 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt
 
 from coplay.core.errors import ConfigError, PlayerError
-from coplay.core.message import COORDINATOR, Message, Part, PlayerLost
+from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
 from coplay.core.streams import stream
-from coplay.games.base import Asker, Game, Row, State, merged
-from coplay.games.gan_common import SERVER, WAYS, Told, ask_once, ask_seat, gan, gan_faults, period
-from coplay.games.md_gan_seats import serve, serve_together
+from coplay.games.base import Asker, Game, Row, State
+from coplay.games.gan_common import (
+    SERVER,
+    GanState,
+    Introduce,
+    Introduction,
+    RoundTotals,
+    SideBySide,
+    ask_once,
+    ask_seat,
+    gan,
+    gan_faults,
+    sizes_of,
+)
+from coplay.games.md_gan_seats import (
+    REQUESTS,
+    Feedback,
+    Generate,
+    Load,
+    OptimizerOnSwap,
+    Send,
+    Update,
+    serve,
+    serve_together,
+)
 from coplay.nets.gan_pairs import stackable
+from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
 
 
-class MdGan(Game):
+@dataclass(frozen=True)
+class MdGanState(GanState):
+    """What the coordinator remembers.
+
+    Args:
+        seed: The run's seed.
+        order: Names of all players in order, also of those that join later or have left.
+        stacked: Whether each worker's steps are taken together with those of its neighbours.
+    """
+
+    seed: int = 0
+    order: Sequence[str] = ()
+    stacked: Mapping[str, bool] = field(default_factory=dict)
+
+
+class MdGan(Game[MdGanState]):
     """One generator learns from the feedback of discriminators that never leave their data, except to swap places.
 
     A round is ``local_steps`` global iterations; all players have the same ``acgan`` model, whose ``batch`` is b,
@@ -63,11 +102,13 @@ class MdGan(Game):
 
     citation: ClassVar[tuple[str, ...]] = ("hardy2019mdgan",)
     seats: ClassVar[tuple[str, ...]] = (SERVER,)
+    requests: ClassVar[tuple[type[Request], ...]] = REQUESTS
+    state_class: ClassVar[type[State]] = MdGanState
 
     batches: int | Literal["log"] = "log"
     swap_every_epochs: float = Field(default=1.0, ge=0)
-    optimiser_on_swap: Literal["keep", "travel", "reset"] = "keep"
-    side_by_side: Literal["by_network", "loop", "stacked", "measured"] = "by_network"
+    optimiser_on_swap: OptimizerOnSwap = "keep"
+    side_by_side: SideBySide = "by_network"
     leaves: dict[str, PositiveInt] = Field(default_factory=dict)
     leave_evenly: bool = False
     joins: dict[str, PositiveInt] = Field(default_factory=dict)
@@ -86,12 +127,11 @@ class MdGan(Game):
         if self.batches != "log" and not 1 <= self.batches <= len(workers):
             faults.append(f"game.batches: k is at most the number of workers, {len(workers)}; got {self.batches}")
         names = {player.name for player in workers}
-        for field in ("leaves", "joins"):
-            faults += [
-                f"game.{field}: there is no player '{name}'; the players are {', '.join(sorted(names))}"
-                for name in getattr(self, field)
-                if name not in names
-            ]
+        for setting, given in (("leaves", self.leaves), ("joins", self.joins)):
+            for name in given:
+                if name not in names:
+                    known = ", ".join(sorted(names))
+                    faults.append(f"game.{setting}: there is no player '{name}'; the players are {known}")
         if names and names == set(self.joins):
             faults.append("game.joins: somebody must be there from the beginning")
         if not faults and self.side_by_side == "stacked" and not stackable(gan(players[0]).half("discriminator")):
@@ -99,190 +139,201 @@ class MdGan(Game):
         if faults:
             raise ConfigError(faults)
 
-    def start(self, players: Sequence[str], seed: int) -> State:
+    def start(self, players: Sequence[str], seed: int) -> MdGanState:
         """All but those who join later."""
-        numbers = {"seed": float(seed), **{f"player/{name}": float(i) for i, name in enumerate(players)}}
-        return State(tuple(name for name in players if name not in self.joins), numbers=numbers)
+        present = tuple(name for name in players if name not in self.joins)
+        return MdGanState(present, seed=seed, order=tuple(players))
 
-    def measured(self, state: State) -> tuple[str, ...]:
-        """The generator's."""
+    def sampled_from(self, state: MdGanState) -> Sequence[str]:
+        """The server's generator is measured."""
         return self.seats
+
+    def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
+        """Sizes of generator and discriminator."""
+        return sizes_of(players[0])
 
     # ------------------------------------------------------------------------------------------ the coordinator's side
 
-    def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+    def play(self, engine: Asker, state: MdGanState, round: int) -> tuple[MdGanState, Row]:
         """``local_steps`` global iterations."""
-        told, swaps = Told(), 0
-        row: Row = {}
+        totals = RoundTotals()
+        swaps = 0
+        row = Row()
         if round == 1:
-            state, row = self._meet(engine, state, round)
-        feedback: dict[str, Part] = {}
+            state, row = self._introduce(engine, state, round)
+        feedback: dict[str, Payload] = {}
         first = (round - 1) * self.local_steps + 1
         for iteration in range(first, first + self.local_steps):
             state, more = self._come_and_go(engine, state, round, iteration)
-            row = _merged(row, more)
+            row = row.merged(more)
             if not state.players:  # what the last ones sent before they left still counts, below
                 continue
-            batches = self._generate(engine, state, round, iteration, feedback, told)
-            state, feedback, more = self._feedback(engine, state, round, iteration, batches, told)
-            row = _merged(row, more)
+            batches = self._generate(engine, state, round, iteration, feedback, totals)
+            state, feedback, more = self._feedback(engine, state, round, iteration, batches, totals)
+            row = row.merged(more)
             if self._swaps(state, iteration):
                 state, more = self._swap(engine, state, round, iteration)
-                row, swaps = _merged(row, more), swaps + 1
+                row = row.merged(more)
+                swaps += 1
         if feedback:
-            ask = Message("update", COORDINATOR, SERVER, round, {}, feedback)
-            told.add([ask_seat(engine, ask, "exchange/feedback")])
-        return state, {"players": told.row(), "swaps": swaps} | row
+            ask = Message(Update(), COORDINATOR, SERVER, round, payload=feedback)
+            totals.add([ask_seat(engine, ask, "exchange/feedback")])
+        return state, Row(totals.by_player(), own={"swaps": swaps}).merged(row)
 
-    def _meet(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+    def _introduce(self, engine: Asker, state: MdGanState, round: int) -> tuple[MdGanState, Row]:
         """Ask everybody's number of samples, and how they take their steps, once."""
-        choice = float(WAYS.index(self.side_by_side))
-        asks = [Message("meet", COORDINATOR, name, round, {"side_by_side": choice}) for name in state.players]
+        asks = [Message(Introduce(), COORDINATOR, name, round) for name in state.players]
         answers, lost = ask_once(self, engine, asks)
-        known = {f"samples/{answer.sender}": answer.numbers["samples"] for answer in answers}
-        stacked = {f"stacked/{answer.sender}": answer.numbers["stacked"] for answer in answers}
-        b = {"batch": answers[0].numbers["batch"]}
-        state, row = self.lose(State(state.players, state.payload, {**state.numbers, **known, **stacked, **b}), lost)
-        tried = {
-            answer.sender: {key: answer.numbers[key] for key in ("loop_seconds", "stacked_seconds")}
-            for answer in answers
-            if "loop_seconds" in answer.numbers
-        }
-        return state, row | {"stacked": [name for name in state.players if stacked[f"stacked/{name}"]]} | (
-            {"tried": tried} if tried else {}
+        known = {answer.sender: Introduction.of(answer.numbers) for answer in answers}
+        samples = {name: each.samples for name, each in known.items()}
+        stacked = {name: each.stacked for name, each in known.items()}
+        state = replace(
+            state,
+            samples={**state.samples, **samples},
+            stacked={**state.stacked, **stacked},
+            batch=known[answers[0].sender].batch,
         )
+        state, row = self.lose(state, lost)
+        own: dict[str, object] = {"stacked": [name for name in state.players if stacked[name]]}
+        tried = {name: each.tried() for name, each in known.items() if each.tried()}
+        if tried:
+            own["tried"] = tried
+        return state, row.merged(Row(own=own))
 
-    def _come_and_go(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, Row]:
+    def _come_and_go(self, engine: Asker, state: MdGanState, round: int, iteration: int) -> tuple[MdGanState, Row]:
         """Injected losses, by the code path of real ones, and late joiners."""
         leaving = self._leaving(state)
         gone = [name for name in state.players if leaving.get(name) == iteration]
         reason = f"left before iteration {iteration}, as configured"
-        state, row = self.lose(state, [PlayerLost(name, "feedback", round, reason) for name in gone])
-        if gone:
-            row["left"] = dict.fromkeys(gone, iteration)
+        losses = [PlayerLost(name, "feedback", round, reason) for name in gone]
+        state, row = self.lose(state, losses)
+        row = replace(row, left=dict.fromkeys(gone, iteration))
         for name, when in self.joins.items():
             if when == iteration and name not in state.players and state.players:
                 state, more = self._join(engine, state, round, name)
-                row = _merged(row, more)
+                row = row.merged(more)
         return state, row
 
-    def _leaving(self, state: State) -> dict[str, int]:
+    def _leaving(self, state: MdGanState) -> dict[str, int]:
+        """Iteration before which each player leaves."""
         if not self.leave_evenly:
             return dict(self.leaves)
-        names = sorted((k.removeprefix("player/") for k in state.numbers if k.startswith("player/")),
-                       key=lambda name: state.numbers[f"player/{name}"])  # fmt: skip
-        every = self.rounds * self.local_steps / len(names)
-        evenly = {name: round(every * (i + 1)) for i, name in enumerate(reversed(names))}
-        return evenly | dict(self.leaves)
+        every = self.rounds * self.local_steps / len(state.order)
+        leaving = {name: round(every * (i + 1)) for i, name in enumerate(reversed(state.order))}
+        return leaving | dict(self.leaves)
 
     def _generate(
-        self, engine: Asker, state: State, round: int, iteration: int, feedback: Mapping[str, Part], told: Told
-    ) -> Mapping[str, Part]:
+        self,
+        engine: Asker,
+        state: MdGanState,
+        round: int,
+        iteration: int,
+        feedback: Mapping[str, Payload],
+        totals: RoundTotals,
+    ) -> Mapping[str, Payload]:
         """The server's side of an iteration: an update by what came back, then new batches for everybody."""
         k = self.count_of_batches(len(state.players))
-        numbers = {"iteration": float(iteration), "batches": float(k)}
-        for n, name in enumerate(state.players):
-            numbers |= {f"g/{name}": float(n % k), f"d/{name}": float((n + 1) % k)}
-        ask = Message("generate", COORDINATOR, SERVER, round, numbers, feedback)
+        feedback_batch = {name: n % k for n, name in enumerate(state.players)}
+        learning_batch = {name: (n + 1) % k for n, name in enumerate(state.players)}
+        request = Generate(iteration, k, feedback_batch, learning_batch)
+        ask = Message(request, COORDINATOR, SERVER, round, payload=feedback)
         answer = ask_seat(engine, ask, "exchange/feedback")
-        told.add([answer])
+        totals.add([answer])
         return answer.payload
 
     def _feedback(
-        self, engine: Asker, state: State, round: int, iteration: int, batches: Mapping[str, Part], told: Told
-    ) -> tuple[State, dict[str, Part], Row]:
-        numbers = {"iteration": float(iteration), "batches": float(self.count_of_batches(len(state.players)))}
+        self,
+        engine: Asker,
+        state: MdGanState,
+        round: int,
+        iteration: int,
+        batches: Mapping[str, Payload],
+        totals: RoundTotals,
+    ) -> tuple[MdGanState, dict[str, Payload], Row]:
+        """The workers' side of an iteration."""
+        k = self.count_of_batches(len(state.players))
         asks = []
         for name in state.players:
-            how = {"stacked": state.numbers.get(f"stacked/{name}", 0.0)}
-            asks.append(Message("feedback", COORDINATOR, name, round, numbers | how, {SERVER: batches[name]}))
+            request = Feedback(iteration, k, state.stacked.get(name, False))
+            asks.append(Message(request, COORDINATOR, name, round, payload={SERVER: batches[name]}))
         answers, lost = self.alive(engine.ask(asks, "exchange/generated"))
-        told.add(answers)
+        totals.add(answers)
         state, row = self.lose(state, lost)
         return state, {answer.sender: answer.payload[SERVER] for answer in answers}, row
 
-    def _swaps(self, state: State, iteration: int) -> bool:
+    def _swaps(self, state: MdGanState, iteration: int) -> bool:
         """Whether an m E / b-th iteration just ended, m the mean number of samples of the living."""
         if not self.swap_every_epochs or len(state.players) < 2:
             return False
-        return iteration % period(state, state.players, self.swap_every_epochs) == 0
+        return iteration % state.period(state.players, self.swap_every_epochs) == 0
 
-    def _swap(self, engine: Asker, state: State, round: int, iteration: int) -> tuple[State, Row]:
+    def _swap(self, engine: Asker, state: MdGanState, round: int, iteration: int) -> tuple[MdGanState, Row]:
         """Everybody sends its discriminator to another, worker to worker."""
-        to = derangement(state.players, stream(int(state.numbers["seed"]), "swap", iteration))
-        moments = float(self.optimiser_on_swap == "travel")
-        asks = [
-            Message("give", COORDINATOR, name, round, {f"to/{to[name]}": 1.0, "moments": moments})
-            for name in state.players
-        ]
-        given, lost = self.alive(engine.ask(asks))
+        to = derangement(state.players, stream(state.seed, "swap", iteration))
+        asks = [Message(Send(to[name]), COORDINATOR, name, round) for name in state.players]
+        answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
-        state, more = self._take(
-            engine, state, round, {to[g.sender]: {g.sender: g.payload[to[g.sender]]} for g in given}
-        )
-        return state, _merged(row, more)
+        moving = {}
+        for answer in answers:
+            receiver = to[answer.sender]
+            moving[receiver] = {answer.sender: answer.payload[receiver]}
+        state, more = self._load(engine, state, round, moving)
+        return state, row.merged(more)
 
-    def _take(
-        self, engine: Asker, state: State, round: int, parts: Mapping[str, Mapping[str, Part]]
-    ) -> tuple[State, Row]:
-        how = {"keep": 0.0, "travel": 1.0, "reset": 2.0}[self.optimiser_on_swap]
-        asks = [
-            Message("take", COORDINATOR, name, round, {"moments": how}, part)
-            for name, part in parts.items()
-            if name in state.players
-        ]
+    def _load(
+        self,
+        engine: Asker,
+        state: MdGanState,
+        round: int,
+        moving: Mapping[str, Mapping[str, Payload]],
+    ) -> tuple[MdGanState, Row]:
+        """Hand discriminators, by receiver and sender, to those who are still there."""
+        asks = []
+        for name, discriminator in moving.items():
+            if name in state.players:
+                asks.append(Message(Load(), COORDINATOR, name, round, payload=discriminator))
         return self.lose(state, self.alive(engine.ask(asks, "exchange/swap"))[1])
 
-    def _join(self, engine: Asker, state: State, round: int, name: str) -> tuple[State, Row]:
+    def _join(self, engine: Asker, state: MdGanState, round: int, name: str) -> tuple[MdGanState, Row]:
         """A late worker begins with a copy of a living one's discriminator, drawn by lot."""
-        lot = stream(int(state.numbers["seed"]), "join", name)
+        lot = stream(state.seed, "join", name)
         donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]
-        moments = float(self.optimiser_on_swap == "travel")
-        ask = Message("give", COORDINATOR, donor, round, {f"to/{name}": 1.0, "moments": moments})
         try:
-            given = ask_once(self, engine, [ask])[0][0]
-            known = self._meet(engine, State((name,), {}, state.numbers), round)[0].numbers
+            ask = Message(Send(name), COORDINATOR, donor, round)
+            (answer,), _ = ask_once(self, engine, [ask])
+            known, _ = self._introduce(engine, replace(state, players=(name,), payload={}), round)
             # it takes its steps as the others do, whatever a trial of its own would find
-            known = {**known, f"stacked/{name}": known[f"stacked/{donor}"]}
-            order = sorted((*state.players, name), key=lambda n: known[f"player/{n}"])
-            joined, _ = self._take(
-                engine, State(tuple(order), state.payload, known), round, {name: {donor: given.payload[name]}}
-            )
-            return joined, {"joined": [name]}
-        except PlayerError as error:  # who is asked alone need not be all that is left
-            if self.on_lost == "stop" or state.players == (error.player,):
+            stacked = {**known.stacked, name: known.stacked[donor]}
+            order = sorted((*state.players, name), key=state.order.index)
+            joined = replace(known, players=tuple(order), payload=state.payload, stacked=stacked)
+            joined, _ = self._load(engine, joined, round, {name: {donor: answer.payload[name]}})
+            return joined, Row(joined=(name,))
+        except PlayerError as error:  # the one that is asked alone need not be all that is left
+            if self.on_lost == "stop" or tuple(state.players) == (error.player,):
                 raise
-            state, row = self.lose(state, [PlayerLost(error.player, error.action, error.round, error.reason)])
+            loss = PlayerLost(error.player, error.action, error.round, error.reason)
+            state, row = self.lose(state, [loss])
             if error.player == name:
                 return state, row
             state, more = self._join(engine, state, round, name)  # a copy of somebody else's
-            return state, _merged(row, more)
+            return state, row.merged(more)
 
     # --------------------------------------------------------------------------------------------- the players' side
 
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request; see ``games/md_gan_seats.py``."""
-        return serve(player, message)
+        return serve(player, message, self.side_by_side, self.optimiser_on_swap)
 
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
     ) -> list[Message | Exception] | None:
         """Feedback of workers that sit side by side: one product over all of them."""
-        return serve_together(players, messages)
+        return serve_together(players, messages, self.side_by_side)
 
     @classmethod
     def tiny(cls) -> Self:
         """Two rounds of two iterations."""
         return cls(rounds=2, local_steps=2)
-
-
-def _merged(row: Row, more: Row) -> Row:
-    """As ``merged``; who joined and who left adds up, too."""
-    if not more:
-        return row
-    joined = row.get("joined", []) + more.get("joined", [])
-    left = row.get("left", {}) | more.get("left", {})
-    return merged(row, more) | ({"joined": joined} if joined else {}) | ({"left": left} if left else {})
 
 
 def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, str]:

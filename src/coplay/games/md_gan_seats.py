@@ -1,4 +1,4 @@
-"""What server and workers of MD-GAN do when they are asked; steps 1 to 4 of Algorithm 1 as the seats take them (B2.1 to B2.4).
+"""What server and workers of MD-GAN are asked and do; steps 1 to 4 of Algorithm 1 as the seats take them (B2.1 to B2.4).
 
 References:
     MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
@@ -9,165 +9,297 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.core.errors import ModelError
-from coplay.core.message import Message
+from coplay.core.message import Message, Request
 from coplay.core.space import Samples, finite, join
 from coplay.core.streams import stream
-from coplay.games.gan_common import SERVER, chosen_way, gan
+from coplay.games.gan_common import SERVER, Introduce, SideBySide, gan, introduction
 from coplay.games.md_gan_stack import Batch, Lesson, feedback_alone, feedback_together
 from coplay.models.acgan import counted
 from coplay.models.neural import FLOPS
 from coplay.player import Player
 
+OptimizerOnSwap = Literal["keep", "travel", "reset"]
+"""What becomes of Adam's state of a discriminator that moves."""
+
+
+@dataclass(frozen=True)
+class Send(Request):
+    """To a worker: send your discriminator to another.
+
+    Args:
+        receiver: Name of the worker that it goes to.
+    """
+
+    receiver: str
+
+
+@dataclass(frozen=True)
+class Load(Request):
+    """To a worker: go on with the discriminator that comes along."""
+
+
+@dataclass(frozen=True)
+class Generate(Request):
+    """To the server: update by the feedback that comes along, then generate batches for everybody (B2.1).
+
+    Args:
+        iteration: From 1, over all rounds.
+        batches: k, the number of batches.
+        feedback_batch: Number of the batch X^(g), from 0, that each worker gives feedback on.
+        learning_batch: Number of the batch X^(d), from 0, that each worker learns from.
+    """
+
+    iteration: int
+    batches: int
+    feedback_batch: Mapping[str, int]
+    learning_batch: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Update(Request):
+    """To the server: update by the feedback that comes along (B2.4)."""
+
+
+@dataclass(frozen=True)
+class Feedback(Request):
+    """To a worker: learn from the batches that come along (B2.2), and give feedback (B2.3).
+
+    Args:
+        iteration: From 1, over all rounds.
+        batches: k, the number of batches generated; of one alone, X^(g) and X^(d) are the same.
+        stacked: Whether workers side by side take this step as one product over all of them.
+    """
+
+    iteration: int
+    batches: int
+    stacked: bool
+
+
+REQUESTS: tuple[type[Request], ...] = (Introduce, Send, Load, Generate, Update, Feedback)
+"""What server and workers answer."""
+
+
+@dataclass(frozen=True)
+class GeneratedBatches:
+    """What the server remembers between generating and updating.
+
+    Args:
+        images: X^(1) … X^(k) with their graph.
+        feedback_batch: Number of the batch that each worker was to give feedback on.
+        flops: Operations of generating them.
+    """
+
+    images: Sequence[Tensor]
+    feedback_batch: Mapping[str, int]
+    flops: float
+
+
 _FEEDBACK = "feedback"
 
 
-def serve(player: Player, message: Message) -> Message:
+def serve(player: Player, message: Message, side_by_side: SideBySide, optimizer_on_swap: OptimizerOnSwap) -> Message:
     """Answer one request."""
     model = gan(player)
-    begin = time.perf_counter()
-    if message.action == "meet":
-        return message.reply(_met([player], message)[0])
-    if message.action == "give":
-        moments = bool(message.numbers["moments"])
-        return message.reply({}, {to: model.export(["discriminator"], moments=moments) for to in message.group("to")})
-    if message.action == "take":
-        for sender, part in message.samples().items():
-            how: Any = ("keep", "travel", "reset")[int(message.numbers["moments"])]
-            model.take(part, f"player '{sender}'", how)
-        return message.reply()
-    if message.action in ("generate", "update"):
-        numbers = _update(player, message)
-        payload = _batches(player, message) if message.action == "generate" else {}
-        return message.reply(numbers | {"seconds_learning": time.perf_counter() - begin}, payload)
-    if message.action != "feedback":
-        raise ModelError(f"MD-GAN has no action {message.action!r}")
-    found, numbers = feedback_alone(model, _lesson(player, message, {}))
-    return _answer(player, message, found, numbers, begin)
+    match message.request:
+        case Introduce():
+            return message.reply(introduction(player, side_by_side, 1).numbers())
+        case Send(receiver):
+            moments = optimizer_on_swap == "travel"
+            return message.reply(payload={receiver: model.export(["discriminator"], moments=moments)})
+        case Load():
+            for sender, discriminator in message.samples().items():
+                model.take(discriminator, f"player '{sender}'", optimizer_on_swap)
+            return message.reply()
+        case Generate() as request:
+            with player.timed("learning"):
+                numbers = _update(player, message)
+                payload = _batches(player, request)
+            return message.reply(numbers, payload)
+        case Update():
+            with player.timed("learning"):
+                numbers = _update(player, message)
+            return message.reply(numbers)
+        case Feedback() as request:
+            with player.timed("learning"):
+                batches = _training_batches(player, request, message, {})
+                feedback, numbers = feedback_alone(model, batches)
+            return _answer(player, request, message, feedback, numbers)
+    raise ModelError(f"MD-GAN has no action {message.action!r}")
 
 
-def serve_together(players: Sequence[Player], messages: Sequence[Message]) -> list[Message | Exception] | None:
-    """Feedback of workers that sit side by side: one product over all of them."""
-    actions = {message.action for message in messages}
-    if actions == {"meet"}:
-        return [m.reply(n) for m, n in zip(messages, _met(players, messages[0]), strict=True)]
-    if actions != {"feedback"} or not all(message.numbers["stacked"] for message in messages):
+def serve_together(
+    players: Sequence[Player], messages: Sequence[Message], side_by_side: SideBySide
+) -> list[Message | Exception] | None:
+    """Answer for workers that sit side by side: introductions by one trial, feedback by one product over all of them."""
+    requests = [message.request for message in messages]
+    if all(isinstance(request, Introduce) for request in requests):
+        return _introduced(players, messages, side_by_side)
+    asked = [request for request in requests if isinstance(request, Feedback) and request.stacked]
+    if len(asked) < len(requests):
         return None
-    begin = time.perf_counter()
-    found: dict[int, Message | Exception] = {}
+    return _feedback_together(players, messages, asked)
+
+
+def _introduced(
+    players: Sequence[Player], messages: Sequence[Message], side_by_side: SideBySide
+) -> list[Message | Exception]:
+    """Introduce everybody; how steps are taken here is tried once."""
+    first = introduction(players[0], side_by_side, len(players))
+    answers: list[Message | Exception] = []
+    for player, message in zip(players, messages, strict=True):
+        own = replace(first, samples=player.count, batch=gan(player).batch)
+        answers.append(message.reply(own.numbers()))
+    return answers
+
+
+def _feedback_together(
+    players: Sequence[Player], messages: Sequence[Message], requests: Sequence[Feedback]
+) -> list[Message | Exception]:
+    began = time.perf_counter()
+    answers: dict[int, Message | Exception] = {}
     lessons: dict[int, Lesson] = {}
     checked: dict[int, Batch] = {}
-    for i, (player, message) in enumerate(zip(players, messages, strict=True)):
+    for i, (player, request, message) in enumerate(zip(players, requests, messages, strict=True)):
         try:
-            lessons[i] = _lesson(player, message, checked)
+            lessons[i] = _training_batches(player, request, message, checked)
         except Exception as error:
-            found[i] = error
+            answers[i] = error
     if lessons:
-        taught = feedback_together([gan(players[i]) for i in lessons], list(lessons.values()))
-        for i, (slope, numbers) in zip(lessons, taught, strict=True):
+        results = feedback_together([gan(players[i]) for i in lessons], list(lessons.values()))
+        each = (time.perf_counter() - began) / len(lessons)
+        for i, (feedback, numbers) in zip(lessons, results, strict=True):
+            players[i].book_seconds("learning", each)
             try:
-                found[i] = _answer(players[i], messages[i], slope, numbers, begin, len(lessons))
+                answers[i] = _answer(players[i], requests[i], messages[i], feedback, numbers)
             except Exception as error:
-                found[i] = error
-    return [found[i] for i in range(len(players))]
+                answers[i] = error
+    return [answers[i] for i in range(len(players))]
 
 
-def _met(players: Sequence[Player], message: Message) -> list[dict[str, float]]:
-    """Everybody's number of samples, and how steps are taken here."""
-    model = gan(players[0])
-    way = chosen_way(model, players[0].space, int(message.numbers["side_by_side"]), len(players))
-    return [{"samples": float(player.count), "batch": float(model.batch), **way} for player in players]
+def _training_batches(player: Player, request: Feedback, message: Message, checked: dict[int, Batch]) -> Lesson:
+    """Collect what one worker learns from in one iteration: its own real batch and what the server sent.
 
-
-def _lesson(player: Player, message: Message, checked: dict[int, Batch]) -> Lesson:
-    """What one worker learns from in one iteration: its own real batch and what the server sent.
-
-    What workers that sit together share is checked once: ``checked`` has it by identity.
+    Args:
+        player: The worker.
+        request: What it is asked.
+        message: With what the server sent.
+        checked: What workers that sit together share, by identity, so that it is checked once.
     """
-    model, part, b = gan(player), message.payload[SERVER], gan(player).batch
-    if id(part) not in checked:
+    model = gan(player)
+    payload = message.payload[SERVER]
+    b = model.batch
+    if id(payload) not in checked:
         sent = model.wire.check(message.samples()[SERVER], "batches of the server", complete=True)
-        if len(sent) != b * min(2, int(message.numbers["batches"])):
+        if len(sent) != b * min(2, request.batches):
             raise ModelError(
                 f"the server sent {len(sent)} samples, expected {b} for feedback and as many to learn from"
             )
-        checked[id(part)] = model.pixels(sent), model.labels(sent)
-    images, classes = checked[id(part)]
-    own = player.own_batch(b, "real", int(message.numbers["iteration"]))
-    fake = (images[-b:], None if classes is None else classes[-b:])
-    shown = (images[:b], None if classes is None else classes[:b])
-    return Lesson((model.pixels(own), model.labels(own)), fake, shown)
+        checked[id(payload)] = model.pixels(sent), model.labels(sent)
+    images, classes = checked[id(payload)]
+    own = player.own_batch(b, "real", request.iteration)
+    for_learning = (images[-b:], None if classes is None else classes[-b:])
+    for_feedback = (images[:b], None if classes is None else classes[:b])
+    return Lesson((model.pixels(own), model.labels(own)), for_learning, for_feedback)
 
 
 def _answer(
-    player: Player, message: Message, found: Tensor, numbers: dict[str, float], begin: float, among: int = 1
+    player: Player,
+    request: Feedback,
+    message: Message,
+    feedback: Tensor,
+    numbers: Mapping[str, float],
 ) -> Message:
-    if not finite(found):
+    if not finite(feedback):
         raise ModelError(
-            f"feedback at iteration {int(message.numbers['iteration'])} is not finite: the discriminator has diverged; "
+            f"feedback at iteration {request.iteration} is not finite: the discriminator has diverged; "
             "try a smaller learning rate"
         )
     player.learned = True
-    seconds = {"seconds_learning": (time.perf_counter() - begin) / among}
-    return message.reply(numbers | seconds, {SERVER: feedback_part(found)})
+    return message.reply(numbers, {SERVER: feedback_part(feedback)})
 
 
-def _batches(player: Player, message: Message) -> dict[str, Samples]:
+def _batches(player: Player, request: Generate) -> dict[str, Samples]:
     """X^(1) … X^(k), kept here with their graph, and for every worker X^(g) and, if there is another, X^(d)."""
-    model, k, iteration = gan(player), int(message.numbers["batches"]), int(message.numbers["iteration"])
-    with counted(model, f"generate {k}") as flops:
-        made = model.generate_batches(model.batch, [stream(player.seed, "noise", iteration, j) for j in range(k)])
-    g, d = message.group("g"), message.group("d")
-    player.pending = ([images for images, _ in made], {name: int(j) for name, j in g.items()}, flops[0])
-    whole = [model.bundle(images.detach(), classes) for images, classes in made]
-    if k == 1:
-        return dict.fromkeys(g, whole[0])
-    pairs = {(int(g[name]), int(d[name])) for name in g}
-    joined = {pair: join([whole[pair[0]], whole[pair[1]]]) for pair in pairs}
-    return {name: joined[int(g[name]), int(d[name])] for name in g}
+    model = gan(player)
+    streams = [stream(player.seed, "noise", request.iteration, j) for j in range(request.batches)]
+    with counted(model, f"generate {request.batches}") as flops:
+        generated = model.generate_batches(model.batch, streams)
+    images = [batch for batch, _ in generated]
+    player.pending = GeneratedBatches(images, request.feedback_batch, flops[0])
+    whole = [model.bundle(batch.detach(), classes) for batch, classes in generated]
+    if request.batches == 1:
+        return dict.fromkeys(request.feedback_batch, whole[0])
+    # workers with the same two batches get the same object, so that it is checked, and sent, once
+    pairs: dict[tuple[int, int], Samples] = {}
+    payload = {}
+    for name, g in request.feedback_batch.items():
+        d = request.learning_batch[name]
+        if (g, d) not in pairs:
+            pairs[g, d] = join([whole[g], whole[d]])
+        payload[name] = pairs[g, d]
+    return payload
 
 
 def _update(player: Player, message: Message) -> dict[str, float]:
     """Δw by the mean of the living workers' feedback; nothing where none came."""
     if not message.payload:
         return {}
-    model, came = gan(player), message.samples()
-    images, shown, flops = player.pending
+    model = gan(player)
+    pending = player.pending
     player.pending = None
-    slopes = slopes_by_batch(came, shown, images)
-    with counted(model, f"update {len(images)}") as more:
-        seen = [(images[j], slope) for j, slope in enumerate(slopes) if slope is not None]
-        model.follow([batch for batch, _ in seen], [slope for _, slope in seen])
+    assert isinstance(pending, GeneratedBatches)
+    gradients = gradients_by_batch(message.samples(), pending.feedback_batch, pending.images)
+    batches = []
+    given = []
+    for images, gradient in zip(pending.images, gradients, strict=True):
+        if gradient is not None:
+            batches.append(images)
+            given.append(gradient)
+    with counted(model, f"update {len(pending.images)}") as flops:
+        model.follow(batches, given)
     player.learned = True
-    return {FLOPS: flops + more[0]}
+    return {FLOPS: pending.flops + flops[0]}
 
 
-def slopes_by_batch(
-    came: Mapping[str, Samples], shown: Mapping[str, int], images: Sequence[Tensor]
+def gradients_by_batch(
+    feedback: Mapping[str, Samples], feedback_batch: Mapping[str, int], images: Sequence[Tensor]
 ) -> list[Tensor | None]:
-    """Derivatives by each batch: 1/(N b) Σ_n F_n over the workers that were shown it (B2.4); N of those that answered.
+    """Gradient by each batch: 1/(N b) Σ_n F_n over the N workers that answered of those that were shown it (B2.4).
+
+    Args:
+        feedback: F_n by worker, in player order.
+        feedback_batch: Number of the batch that each worker was shown.
+        images: The batches.
+
+    Returns:
+        One gradient per batch, of its shape; None where no feedback came.
 
     Raises:
         ModelError: A feedback has another shape than its batch, or is not finite; the worker is named.
     """
     total: list[Tensor | None] = [None] * len(images)
-    for name, part in came.items():  # in player order
-        slope, j = part[_FEEDBACK], shown[name]
-        if slope.shape != images[j].shape or slope.dtype != images[j].dtype or not finite(slope):
+    for name, payload in feedback.items():
+        gradient = payload[_FEEDBACK]
+        j = feedback_batch[name]
+        alike = gradient.shape == images[j].shape and gradient.dtype == images[j].dtype
+        if not alike or not finite(gradient):
             raise ModelError(
-                f"feedback of player '{name}' is {tuple(slope.shape)} of {slope.dtype}, "
+                f"feedback of player '{name}' is {tuple(gradient.shape)} of {gradient.dtype}, "
                 f"expected finite {tuple(images[j].shape)}"
             )
-        total[j] = slope if total[j] is None else total[j] + slope
-    n = len(came)
-    return [None if t is None else t / (n * len(t)) for t in total]
+        before = total[j]
+        total[j] = gradient if before is None else before + gradient
+    n = len(feedback)
+    return [None if sum_ is None else sum_ / (n * len(sum_)) for sum_ in total]
 
 
-def feedback_part(found: Tensor) -> Samples:
-    """Feedback as a part of a message: one number per entry of the batch."""
-    return TensorDict({_FEEDBACK: found.cpu()}, batch_size=[len(found)])
+def feedback_part(feedback: Tensor) -> Samples:
+    """Feedback as the payload of a message: one number per entry of the batch."""
+    return TensorDict({_FEEDBACK: feedback.cpu()}, batch_size=[len(feedback)])

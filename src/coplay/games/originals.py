@@ -19,14 +19,18 @@ While c learns, some pixels of an image are exchanged for those of others: it wo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.core.space import Samples, Space, join, pick
-from coplay.core.streams import isolated_seed
+from coplay.core.streams import derive, isolated_seed, stream
+from coplay.models.base import OWN
 from coplay.nets.conditional import Seen, Sizes, is_image, one_hidden_layer
+from coplay.player import Player
+from coplay.theory import equilibrium
 
 _SIZES = Sizes(channels=16, hidden=64, image_latents=1)
 _STEPS, _BATCH, _RATE = 600, 128, 4e-3
@@ -109,3 +113,69 @@ class Origins(nn.Module):
             middle = (low + high) / 2
             low, high = (low, middle) if (odds + middle).sigmoid().mean() > shares[of] else (middle, high)
         return (odds + low).sigmoid()
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The weights of a round and what they lead to, by name.
+
+    Args:
+        weights: α_ij of the living.
+        influence: M_jk for j among the living and k among all that began; 0 for those that are gone.
+    """
+
+    weights: Mapping[str, Mapping[str, float]]
+    influence: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, living: Sequence[str], started: Sequence[str], alpha: Tensor) -> Shares:
+        """Name the entries of α, shape (living, living), and of the M that follows from it."""
+        weights = {}
+        influence = {}
+        for j, row in zip(living, alpha.tolist(), strict=True):
+            weights[j] = dict(zip(living, row, strict=True))
+        for j, row in zip(living, equilibrium.influence_matrix(alpha).tolist(), strict=True):
+            influence[j] = {**dict.fromkeys(started, 0.0), **dict(zip(living, row, strict=True))}
+        return cls(weights, influence)
+
+
+def without_copies(
+    player: Player, shares: Shares, received: Mapping[str, Samples], round: int
+) -> tuple[dict[str, Samples], dict[str, float], dict[str, float]]:
+    """Leave copies of the player's own data out of what it received.
+
+    Until all the others are heard at once for the first time, everything is kept, with the weights of (A1).
+
+    Args:
+        player: The player that received.
+        shares: The weights of the round.
+        received: Samples by sender.
+        round: Current round.
+
+    Returns:
+        What is kept, by sender; the weights of (O), by source; the share of copies among what was received, by the name
+        under which it is reported.
+    """
+    me = player.name
+    alpha = shares.weights[me]
+    influence = shares.influence
+    origins = Origins(player.variables, list(influence[me]), derive(player.seed, "origins", me))
+    if player.kept:
+        origins.load_state_dict(player.kept)
+    elif set(received) == set(alpha) - {me}:
+        mine = player.draw(max(map(len, received.values())), round, me)
+        origins.fit({me: mine, **received}, stream(player.seed, "origins", me))
+        player.kept = dict(origins.state_dict())
+    else:
+        return dict(received), {OWN: alpha[me], **{j: alpha[j] for j in received}}, {}
+    weights = {OWN: influence[me][me]}
+    kept: dict[str, Samples] = {}
+    copies: dict[str, float] = {}
+    for j, samples in received.items():
+        lots = stream(player.seed, "copies", round, me, j)
+        chance = torch.rand(len(samples), generator=lots, dtype=torch.float64)
+        is_copy = chance < origins.copies(samples, me, influence[j])
+        kept[j] = pick(samples, ~is_copy)
+        weights[j] = alpha[j] * (1 - influence[j][me])
+        copies[f"copies/{j}"] = is_copy.double().mean().item()
+    return kept, weights, copies

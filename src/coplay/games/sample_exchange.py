@@ -19,8 +19,8 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import networkx as nx
@@ -29,21 +29,53 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from torch import Tensor
 
 from coplay.core.errors import ConfigError
-from coplay.core.message import COORDINATOR, Message, PlayerLost
-from coplay.core.space import Samples, pick
+from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
 from coplay.core.streams import derive, stream, unbiased_counts
 from coplay.games.base import Asker, Game, Row, State
-from coplay.games.originals import Origins
+from coplay.games.originals import Shares, without_copies
 from coplay.models.base import OWN
 from coplay.player import Player
 from coplay.theory import equilibrium
 
 Topology = Literal["complete", "ring", "star", "random_regular"]
 
-_SPREAD = {"own_weight", "topology", "neighbours"}  # the fields that give α by a rule
+_BY_RULE = {"own_weight", "topology", "neighbours"}  # the fields that give α by a rule
 
 
-class SampleExchange(Game):
+@dataclass(frozen=True)
+class Turn(Request):
+    """Learn from your own data and from the samples that come along, then draw for the others.
+
+    Args:
+        own: Weight of the own data: α_ii, or a number of samples once others are heard; the samples that come along weigh
+            as many as they are.
+        draw: Number of samples to draw, by receiver.
+        living: Names of the living players in order, with ``originals``; else empty.
+        started: Names of all players of the beginning in order, with ``originals``; else empty.
+    """
+
+    own: float
+    draw: Mapping[str, int]
+    living: Sequence[str] = ()
+    started: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ExchangeState(State):
+    """What is remembered between two rounds.
+
+    Args:
+        seed: The run's seed.
+        started: Names of all players of the beginning, in order.
+        own_counts: n·α_ii, rounded as the samples in flight were, by player.
+    """
+
+    seed: int = 0
+    started: Sequence[str] = ()
+    own_counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class SampleExchange(Game[ExchangeState]):
     """Players exchange synthetic samples, never data or parameters.
 
     The weights α come from ``alpha`` as a full matrix, or from ``own_weight`` with the rest spread evenly over the
@@ -71,6 +103,8 @@ class SampleExchange(Game):
     """
 
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
+    requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
+    state_class: ClassVar[type[State]] = ExchangeState
 
     alpha: tuple[tuple[float, ...], ...] | None = None
     own_weight: float = Field(default=0.3, ge=0, le=1)
@@ -84,7 +118,7 @@ class SampleExchange(Game):
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> Self:
-        doubled = _SPREAD & self.model_fields_set
+        doubled = _BY_RULE & self.model_fields_set
         if self.alpha is not None and doubled:
             raise ValueError(f"give either alpha or {', '.join(sorted(doubled))}, not both")
         return self
@@ -92,7 +126,7 @@ class SampleExchange(Game):
     @model_serializer(mode="wrap")
     def _only_what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
-        return values if self.alpha is None else {k: v for k, v in values.items() if k not in _SPREAD}
+        return values if self.alpha is None else {k: v for k, v in values.items() if k not in _BY_RULE}
 
     def weights(self, players: Sequence[str], seed: int = 0) -> Tensor:
         """The weight matrix α, shape (N, N), float64.
@@ -110,7 +144,7 @@ class SampleExchange(Game):
                 )  # fmt: skip
             alpha = torch.tensor(self.alpha, dtype=torch.float64)
         else:
-            alpha = spread(self._adjacency(len(players), seed), self.own_weight)
+            alpha = even_weights(self._adjacency(len(players), seed), self.own_weight)
         faults = equilibrium.weight_faults(alpha, list(players))
         if faults:
             place = "own_weight" if self.alpha is None else "alpha"
@@ -139,7 +173,7 @@ class SampleExchange(Game):
         return equilibrium.influence_matrix(self.weights(players, seed))
 
     def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
-        """All that listen to themselves."""
+        """Players whose own weight is positive."""
         own = self.weights(players, seed).diag()
         return [name for name, weight in zip(players, own, strict=True) if weight > 0]
 
@@ -171,82 +205,75 @@ class SampleExchange(Game):
         if faults:
             raise ConfigError(faults)
 
-    def start(self, players: Sequence[str], seed: int) -> State:
+    def start(self, players: Sequence[str], seed: int) -> ExchangeState:
         """Nothing is in flight before the first round."""
         self.weights(players, seed)
-        return State(tuple(players), numbers={"seed": seed, **{f"player/{name}": i for i, name in enumerate(players)}})
+        return ExchangeState(tuple(players), seed=seed, started=tuple(players))
 
-    def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
+    def play(self, engine: Asker, state: ExchangeState, round: int) -> tuple[ExchangeState, Row]:
         """One round: everybody learns, then draws for those who listen."""
-        seed = int(state.numbers["seed"])
-        alpha = self._living_weights(state, seed)
+        alpha = self._living_weights(state.players, state.started, state.seed)
         listening = round > self.own_rounds
-        since = round - self.own_rounds  # 0 is the round that draws the first samples anybody will hear
-        drawing = since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
-        # in player order, whatever the order of arrival: the order decides the order of random draws
-        inbox = {
-            to: {name: state.payload[f"{name}>{to}"] for name in state.players if f"{name}>{to}" in state.payload}
-            for to in state.players
-        }
-        # the counts are n·α_ij, own count included, and they are the weights: nothing is weighted again
-        # with originals the weights are (O)'s, and all that will ever be heard is worth drawing at once
-        asked = alpha if self.originals else self.admitted(alpha, round + 1)
-        counts = self._counts(asked, state.players, seed, round) if drawing else {}
-        now = self.admitted(alpha, round)
-        shares = self._shares(now, state) if self.originals and listening else {}
+        drawing = self._draws_in(round)
+        counts = self._counts(alpha, state, round) if drawing else {}
         asks = []
         for i, name in enumerate(state.players):
-            own = state.numbers.get(f"own/{name}", 0.0) if listening and inbox[name] else alpha[i, i].item()
-            numbers: dict[str, float] = {"steps": self.local_steps, "weight/own": own}
-            numbers |= {f"draw/{to}": count[name] for to, count in counts.items() if to != name and count[name]}
-            if shares:
-                numbers |= shares | {f"alpha/{k}": w for k, w in zip(state.players, now[i].tolist(), strict=True)}
-            asks.append(Message("turn", COORDINATOR, name, round, numbers, inbox[name] if listening else {}))
+            received = _in_flight_to(name, state) if listening else {}
+            own = float(state.own_counts.get(name, 0)) if received else alpha[i, i].item()
+            draw = {to: count[name] for to, count in counts.items() if to != name and count[name]}
+            request = Turn(own, draw)
+            if self.originals and listening:
+                request = Turn(own, draw, tuple(state.players), tuple(state.started))
+            asks.append(Message(request, COORDINATOR, name, round, payload=received))
         answers, lost = self.alive(engine.ask(asks))
 
         payload = {} if drawing else dict(state.payload)  # fresh ones, or the old ones again
         for answer in answers:
-            payload |= {f"{answer.sender}>{to}": part for to, part in answer.payload.items()}
-        own_counts = {f"own/{name}": float(count[name]) for name, count in counts.items()}
-        after, row = self.lose(State(state.players, payload, {**state.numbers, **own_counts}), lost)
-        return after, {"players": {answer.sender: dict(answer.numbers) for answer in answers}} | row
+            for to, samples in answer.payload.items():
+                payload[answer.sender, to] = samples
+        own_counts = {name: count[name] for name, count in counts.items()}
+        state = replace(state, payload=payload, own_counts={**state.own_counts, **own_counts})
+        state, row = self.lose(state, lost)
+        return state, Row.of(answers).merged(row)
 
     def serve(self, player: Player, message: Message) -> Message:
         """Learn from own and received samples, then draw what the others will use."""
-        begin = time.perf_counter()
+        request = message.request
+        assert isinstance(request, Turn)
         received = message.samples()
         weights = {sender: float(len(samples)) for sender, samples in received.items()}
-        weights[OWN] = message.numbers["weight/own"]
+        weights[OWN] = request.own
         copies: dict[str, float] = {}
         if self.originals and received:
-            received, weights, copies = _without_copies(player, message, received)
-        numbers = player.learn(received, weights, int(message.numbers["steps"]), message.round) | copies
-        middle = time.perf_counter()
+            shares = self._shares(request, player.seed, message.round)
+            received, weights, copies = without_copies(player, shares, received, message.round)
+        numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn = {}
-        if player.learned and not player.untaught:  # who has heard nothing yet has nothing to say
-            drawn = {to: player.draw(int(n), message.round, to) for to, n in message.group("draw").items()}
-        numbers |= {"seconds_learning": middle - begin, "seconds_sampling": time.perf_counter() - middle}
-        return message.reply(numbers, drawn)
+        if player.learned and not player.untaught:  # a player that has learned nothing has nothing to say
+            for receiver, count in request.draw.items():
+                drawn[receiver] = player.draw(count, message.round, receiver)
+        return message.reply({**numbers, **copies}, drawn)
 
-    def lose(self, state: State, lost: Sequence[PlayerLost]) -> tuple[State, Row]:
-        """α is re-normalised over the living; who lost its last source is frozen; the new M is stated."""
+    def lose(self, state: ExchangeState, lost: Sequence[PlayerLost]) -> tuple[ExchangeState, Row]:
+        """α is re-normalised over the living; a player that lost its last source is frozen; the new M is stated."""
         after, row = super().lose(state, lost)
-        if lost:
-            alpha = self._living_weights(after, int(state.numbers["seed"]))
-            row["frozen"] = [name for name, weights in zip(after.players, alpha, strict=True) if not weights.any()]
-            if not equilibrium.weight_faults(alpha):
-                row["influence"] = equilibrium.influence_matrix(alpha).tolist()
-        return after, row
+        if not lost:
+            return after, row
+        alpha = self._living_weights(after.players, after.started, after.seed)
+        frozen = [name for name, own in zip(after.players, alpha, strict=True) if not own.any()]
+        influence = None
+        if not equilibrium.weight_faults(alpha):
+            influence = equilibrium.influence_matrix(alpha)
+        return after, replace(row, frozen=frozen, influence=influence)
 
-    def mixture_weights(self, state: State) -> Tensor:
+    def mixture_weights(self, state: ExchangeState) -> Tensor:
         """α of the living."""
-        return self._living_weights(state, int(state.numbers["seed"]))
+        return self._living_weights(state.players, state.started, state.seed)
 
-    def _living_weights(self, state: State, seed: int) -> Tensor:
+    def _living_weights(self, living: Sequence[str], started: Sequence[str], seed: int) -> Tensor:
         """α of those who are left, rows re-normalised; a row of zeros is a player that lost its last source."""
-        names = _started(state)
-        alpha = self.weights(names, seed)
-        kept = [names.index(name) for name in state.players]
+        alpha = self.weights(started, seed)
+        kept = [started.index(name) for name in living]
         alpha = alpha[kept][:, kept]
         return torch.nan_to_num(alpha / alpha.sum(1, keepdim=True))
 
@@ -258,21 +285,30 @@ class SampleExchange(Game):
         held_back = (1 - share) * (alpha.sum(1) - own)
         return scaled - torch.diag(scaled.diag()) + torch.diag(own + held_back)
 
-    def _shares(self, alpha: Tensor, state: State) -> dict[str, float]:
-        """M_jk by ``share/j/k``, for j among the living; who is gone has the share 0."""
-        found = {f"share/{j}/{k}": 0.0 for j in state.players for k in _started(state)}
-        for j, row in zip(state.players, equilibrium.influence_matrix(alpha).tolist(), strict=True):
-            found |= {f"share/{j}/{k}": share for k, share in zip(state.players, row, strict=True)}
-        return found
+    def _shares(self, request: Turn, seed: int, round: int) -> Shares:
+        """What a player needs to know of the weights to tell copies, computed at its own side."""
+        alpha = self.admitted(self._living_weights(request.living, request.started, seed), round)
+        return Shares.of(request.living, request.started, alpha)
 
-    def _counts(self, alpha: Tensor, players: Sequence[str], seed: int, round: int) -> dict[str, dict[str, int]]:
-        """For each receiver i, how many of its n samples come from whom: n·α_ij, rounded without bias."""
-        found = {}
-        for row, receiver in zip(alpha, players, strict=True):
+    def _draws_in(self, round: int) -> bool:
+        """Whether fresh samples are drawn at the end of a round."""
+        since = round - self.own_rounds  # 0 is the round that draws the first samples anybody will hear
+        return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
+
+    def _counts(self, alpha: Tensor, state: ExchangeState, round: int) -> dict[str, dict[str, int]]:
+        """For each receiver i, the number of its n samples that come from each player.
+
+        The counts are n·α_ij, rounded without bias, the own count included, and they are the weights: nothing is weighted
+        again. With originals the weights are (O)'s, and all that will ever be heard is worth drawing at once.
+        """
+        wanted = alpha if self.originals else self.admitted(alpha, round + 1)
+        counts = {}
+        for row, receiver in zip(wanted, state.players, strict=True):
             if row.any():
-                counts = unbiased_counts(row, self.samples_per_round, stream(seed, "counts", round, receiver))
-                found[receiver] = dict(zip(players, counts, strict=True))
-        return found
+                generator = stream(state.seed, "counts", round, receiver)
+                each = unbiased_counts(row, self.samples_per_round, generator)
+                counts[receiver] = dict(zip(state.players, each, strict=True))
+        return counts
 
     @classmethod
     def tiny(cls) -> Self:
@@ -280,48 +316,25 @@ class SampleExchange(Game):
         return cls(rounds=2, local_steps=1, samples_per_round=20)
 
 
-def _started(state: State) -> list[str]:
-    """Who was there in the beginning, in order."""
-    numbers = {key.removeprefix("player/"): i for key, i in state.numbers.items() if key.startswith("player/")}
-    return sorted(numbers, key=lambda name: numbers[name])
+def _in_flight_to(receiver: str, state: ExchangeState) -> dict[str, Payload]:
+    """What is on its way to a player, by sender.
 
-
-def _without_copies(
-    player: Player, message: Message, received: Mapping[str, Samples]
-) -> tuple[dict[str, Samples], dict[str, float], dict[str, float]]:
-    """What is received without copies of the player's own data, the weights of (O), and the share of copies by sender.
-
-    Until all the others are heard at once for the first time, everything, by the weights of (A1).
+    It is in player order, whatever the order of arrival: the order decides the order of random draws.
     """
-    me, round = player.name, message.round
-    alpha = message.group("alpha")
-    shares = {j: message.group(f"share/{j}") for j in alpha}
-    origins = Origins(player.variables, list(shares[me]), derive(player.seed, "origins", me))
-    if player.kept:
-        origins.load_state_dict(player.kept)
-    elif set(received) == set(alpha) - {me}:
-        mine = player.draw(max(map(len, received.values())), round, me)
-        origins.fit({me: mine, **received}, stream(player.seed, "origins", me))
-        player.kept = dict(origins.state_dict())
-    else:
-        return dict(received), {OWN: alpha[me], **{j: alpha[j] for j in received}}, {}
-    weights, found, copies = {OWN: shares[me][me]}, {}, {}
-    for j, samples in received.items():
-        chance = torch.rand(len(samples), generator=stream(player.seed, "copies", round, me, j), dtype=torch.float64)
-        copied = chance < origins.copies(samples, me, shares[j])
-        found[j] = pick(samples, ~copied)
-        weights[j] = alpha[j] * (1 - shares[j][me])
-        copies[f"copies/{j}"] = copied.double().mean().item()
-    return found, weights, copies
+    inbox = {}
+    for sender in state.players:
+        if (sender, receiver) in state.payload:
+            inbox[sender] = state.payload[sender, receiver]
+    return inbox
 
 
-def spread(adjacency: Tensor, own_weight: float) -> Tensor:
+def even_weights(adjacency: Tensor, own_weight: float) -> Tensor:
     """α with ``own_weight`` on the diagonal and the rest spread evenly over the neighbours.
 
     A player without neighbours keeps all the weight.
 
     Example:
-        >>> spread(torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 0.5)
+        >>> even_weights(torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 0.5)
         tensor([[0.5000, 0.2500, 0.2500],
                 [0.5000, 0.5000, 0.0000],
                 [0.0000, 0.0000, 1.0000]], dtype=torch.float64)

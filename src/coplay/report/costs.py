@@ -9,6 +9,7 @@ from coplay.core import storage
 from coplay.report import charts, figures
 from coplay.report.headline import late, lost, parties
 from coplay.report.parts import SHOWN_PLAYERS, Cell, Figure, Section, Table, number, ranges, words
+from coplay.run.record import SparseMatrix
 from coplay.run.result import Play, Result
 
 _KIB, _MIB = 1024, 1024**2
@@ -171,7 +172,8 @@ def _influence_after(play: Play) -> list[Table]:
     row = told[-1]
     left = list(row["players"])[:SHOWN_PLAYERS]
     body: list[list[Cell]] = [
-        [name, *(f"{v:.3f}" for v in shares[: len(left)])] for name, shares in zip(left, row["influence"], strict=False)
+        [name, *(f"{v:.3f}" for v in shares[: len(left)])]
+        for name, shares in zip(left, SparseMatrix.from_json(row["influence"]).corner(len(left)), strict=False)
     ]
     caption = (
         f"The influence matrix among those left after round {row['round']} of {words(play.name)}. From then on measured "

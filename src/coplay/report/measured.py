@@ -10,6 +10,7 @@ from coplay.report import charts, figures
 from coplay.report.charts import Band, Line, SharesPanel
 from coplay.report.headline import parties, scalars
 from coplay.report.parts import Figure, Section, first_players, sentence_case, span, words
+from coplay.run.record import SparseMatrix
 from coplay.run.result import Play, Result
 
 _PANELS = 12
@@ -94,7 +95,7 @@ def influence(result: Result) -> Section:
     names = result.players
     players, notes = first_players(names)
     png = figures.heat_map(
-        [row[: len(players)] for row in matrix[: len(players)]],
+        SparseMatrix.from_json(matrix).corner(len(players)),
         players,
         players,
         row_label="model of",

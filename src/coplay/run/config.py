@@ -171,7 +171,7 @@ class Config(Section):
 
     title: str = "a cooperative game"
     name: str = "run"
-    seed: int = Field(default=1, ge=0, lt=2**53)
+    seed: int = Field(default=1, ge=0)
     data: DataSection = Field(default_factory=DataSection)
     model: ModelField = Field(default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True)
     players: Annotated[dict[str, PlayerSection], BeforeValidator(_named)] = Field(default=2, validate_default=True)
@@ -198,10 +198,9 @@ class Config(Section):
         if not self.players:
             problems.append("players: expected at least one")
         for name in self.players:
-            if not _NAME.fullmatch(name) or name in (COORDINATOR, "own"):
+            if not _NAME.fullmatch(name) or name == COORDINATOR:
                 problems.append(
-                    f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than "
-                    f"'{COORDINATOR}' and 'own'"
+                    f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than '{COORDINATOR}'"
                 )
             elif name in taken:
                 problems.append(f"players.{name}: the game has a seat of this name; call the player otherwise")

@@ -17,6 +17,7 @@ from torch import Tensor
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.space import Space, Variable
 from coplay.metrics.base import Value
+from coplay.nets.sizes import NetworkSize
 
 _DECIMALS = 12  # of a matrix on disk; it is computed in float64 and shown with three
 
@@ -99,21 +100,6 @@ class SparseMatrix:
             return cls.of(torch.tensor(values, dtype=torch.float64))
         lists = {key: tuple(values[key]) for key in ("rows", "columns", "values")}
         return cls(values["size"], values["fill"], **lists)
-
-
-@dataclass(frozen=True)
-class NetworkSize:
-    """How large a network is that travels.
-
-    Args:
-        parameters: Number of trainable numbers.
-        tensors: Number of tensors that hold them.
-        buffer_bytes: Bytes of its buffers, such as those of batch normalisation.
-    """
-
-    parameters: int
-    tensors: int
-    buffer_bytes: int
 
 
 @dataclass(frozen=True)

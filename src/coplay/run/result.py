@@ -14,10 +14,9 @@ RUN/summary.json, report.html, figures/*.png
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -28,76 +27,32 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
-from coplay.core.space import Samples, tensors
-from coplay.games.base import Game, State
+from coplay.core.space import LABEL, Samples, tensors
+from coplay.core.streams import derive
+from coplay.games.base import Game
+from coplay.metrics.features import DomainClassifier
 from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.nets import devices
 from coplay.run.config import Config, differences
-from coplay.run.record import space_from_json as space_from_json
-from coplay.run.record import space_to_json as space_to_json
+from coplay.run.play import Mean, Play
+from coplay.run.record import RunRecord, measured_to_json
+
+CLASSIFIER = "classifier.safetensors"
+"""File of a run's domain classifier."""
 
 _VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a result."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    known = {"python": platform.python_version(), "machine": platform.machine()}
     for package in _VERSIONED:
         try:
-            found[package] = metadata.version(package)
+            known[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = "not installed as a package"
-    return found
-
-
-@dataclass(frozen=True)
-class Play:
-    """What one game of a run left: the main game, or one carried along.
-
-    Args:
-        name: The game's name.
-        folder: Where it lies.
-    """
-
-    name: str
-    folder: Path
-
-    @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        """One record per finished round, oldest first."""
-        path = self.folder / "rows.jsonl"
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]  # a killed run may leave half a line
-
-    @cached_property
-    def measurements(self) -> dict[int, dict[str, dict[str, dict[str, Any]]]]:
-        """By round, player and quantity, the value with its unit and counts."""
-        return {row["round"]: row["measured"] for row in self.rows if "measured" in row}
-
-    @property
-    def last(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """The last measurement: by player and quantity; empty if nothing was measured."""
-        return self.measurements[max(self.measurements)] if self.measurements else {}
-
-    @cached_property
-    def traffic(self) -> list[dict[str, Any]]:
-        """Payload per purpose and link, up to the last checkpoint."""
-        record = storage.last_checkpoint(self.folder)
-        return list(record["traffic"]) if record else []
-
-    @property
-    def bookkeeping_seconds(self) -> float:
-        """Time spent on rows and checkpoints since the start or the last resume; 0 before the end."""
-        path = self.folder / "seconds.json"
-        return float(storage.read_json(path)["bookkeeping"]) if path.exists() else 0.0
-
-    def samples(self, round: int) -> dict[str, dict[str, Tensor]]:
-        """The samples shown after a measured round: by player and variable."""
-        path = self.folder / "samples" / f"round-{round:06d}.safetensors"
-        return dict(sorted(storage.unnest(storage.load_tensors(path)).items())) if path.exists() else {}
+            known[package] = "not installed as a package"
+    return known
 
 
 @dataclass(frozen=True)
@@ -108,7 +63,7 @@ class Result:
         folder: The run's folder.
 
     Example:
-        ``Result.load("runs/digits").plays["sample_exchange"].last["north"]["fid"]["value"]``
+        ``Result.load("runs/digits").plays["sample_exchange"].last["north"]["fid"].value``
     """
 
     folder: Path
@@ -127,14 +82,18 @@ class Result:
         return cls(folder)
 
     @cached_property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """Contents of ``run.json``."""
-        return dict(storage.read_json(self.folder / "run.json"))
+        return RunRecord.from_json(storage.read_json(self.folder / "run.json"))
 
     @cached_property
     def config(self) -> Config:
-        """The config the run was started with."""
-        return Config.from_dict(self.record["config"])
+        """The config the run was started with.
+
+        Raises:
+            ConfigError: It is an old one that is no longer valid.
+        """
+        return Config.from_dict(self.record.config)
 
     def check_config(self) -> None:
         """Refuse a config file that was changed after the start.
@@ -142,21 +101,24 @@ class Result:
         Raises:
             RunFolderError: It shows each difference.
         """
-        if not (self.folder / "config.toml").exists():
+        path = self.folder / "config.toml"
+        if not path.exists():
             return  # killed before it was written; run.json has it
-        now = Config.from_file(self.folder / "config.toml").to_dict()
+        now = Config.from_file(path).to_dict()
         changed = list(differences(self.config.to_dict(), now))
         if changed:
             lines = "\n".join(f"  - {line}" for line in changed)
             raise RunFolderError(
-                f"{self.folder / 'config.toml'} was changed since the run began:\n{lines}\n"
+                f"{path} was changed since the run began:\n{lines}\n"
                 "a run goes on only as it began: undo the change, or start a new run with 'coplay run'"
             )
+
+    # -------------------------------------------------------------------------------------------------- games
 
     @cached_property
     def plays(self) -> dict[str, Play]:
         """The games of the run by name, the main one first."""
-        return {name: Play(name, self.folder / name) for name in self.record["games"]}
+        return {name: Play(name, self.folder / name) for name in self.record.games}
 
     @property
     def main(self) -> Play:
@@ -165,15 +127,22 @@ class Result:
 
     def section(self, play: str) -> dict[str, Any]:
         """A game's section of the config as recorded; what one carried along leaves unsaid is the main game's."""
-        main = dict(self.record["config"]["game"])
+        main = dict(self.record.config.get("game", {}))
         if play == self.main.name:
             return main
-        found: dict[str, Any] = {key: main[key] for key in ("rounds", "local_steps", "on_lost") if key in main}
-        for entry in self.record["config"].get("compare", ()):
-            section = {"name": entry} if isinstance(entry, str) else entry
-            if section["name"].rpartition(":")[2] == play:
-                found |= section
-        return found
+        section: dict[str, Any] = {}
+        for key in ("rounds", "local_steps", "on_lost"):
+            if key in main:
+                section[key] = main[key]
+        for entry in self.record.config.get("compare", ()):
+            own = {"name": entry} if isinstance(entry, str) else dict(entry)
+            if str(own.get("name")).rpartition(":")[2] == play:
+                section |= own
+        return section
+
+    def planned_rounds(self, play: str) -> int:
+        """How many rounds a game of the run was to have."""
+        return int(self.section(play).get("rounds", 0))
 
     def game(self, play: str) -> Game:
         """The rules of a game of the run.
@@ -181,71 +150,148 @@ class Result:
         Raises:
             ConfigError: The config is an old one that is no longer valid.
         """
-        games = {name_of("game", g).rpartition(":")[2]: g for g in (self.config.game, *self.config.carried)}
+        games = {}
+        for game in (self.config.game, *self.config.carried):
+            games[name_of("game", game).rpartition(":")[2]] = game
         if play not in games:
             raise ConfigError([f"{self.folder} has a game {play!r} that its config does not name"])
         return games[play]
 
-    def model(self, player: str | None = None) -> LocalModel:
-        """A new model as a player has it, or as the games' own seats do; on the CPU if its device is not on this machine."""
-        return on_available_device(self.config.player_model(player) if player else self.config.model.fresh())
+    # -------------------------------------------------------------------------------------------------- parties
 
     @property
     def players(self) -> list[str]:
         """Names of the players, in order, as recorded: they can be read when the settings of components have changed since."""
-        given, counts = self.record["config"]["players"], self.record["data"]["counts"]
-        return list(given) if isinstance(given, dict) else list(counts) or self.config.player_names
+        given = self.record.config.get("players")
+        if isinstance(given, Mapping):
+            return list(given)
+        return list(self.record.data.counts) or self.config.player_names
 
     @cached_property
     def seats(self) -> list[str]:
         """Names of those who take part without being players, such as a server."""
-        found: dict[str, None] = {}
+        names: dict[str, None] = {}
         for name, play in self.plays.items():
             try:
-                found |= dict.fromkeys(self.game(name).seats)
+                names |= dict.fromkeys(self.game(name).seats)
             except ConfigError:  # an old run tells by its rows
-                told = (who for row in play.rows for who in (*row.get("measured", {}), *row.get("players", {})))
-                found |= {who: None for who in told if who not in self.players}
-        return list(found)
+                names |= dict.fromkeys(self._strangers(play))
+        return list(names)
+
+    def _strangers(self, play: Play) -> list[str]:
+        """Parties of a game's rows that are no players."""
+        parties: dict[str, None] = {}
+        for row in play.rows:
+            parties |= dict.fromkeys([*(row.measured or {}), *row.players])
+        return [name for name in parties if name not in self.players]
+
+    @property
+    def parties(self) -> list[str]:
+        """Seats, then players: everybody who may have been measured."""
+        return [*self.seats, *self.players]
 
     @cached_property
-    def measured(self) -> dict[str, list[str]]:
-        """By game, whose samples it is to measure: its players', or its seats'."""
-        return {name: self._measured(name) for name in self.plays}
+    def sampled_from(self) -> dict[str, list[str]]:
+        """By game, the names of those whose samples it measures: its players, or its seats."""
+        return {name: self._sampled_from(name) for name in self.plays}
 
-    def _measured(self, play: str) -> list[str]:
+    def _sampled_from(self, play: str) -> list[str]:
         try:
             game = self.game(play)
         except ConfigError:
-            told = dict.fromkeys(name for found in self.plays[play].measurements.values() for name in found)
-            return list(told) if told and set(told).isdisjoint(self.players) else self.players
-        return list(game.measured(State(tuple(game.players_of(self.players)))))
+            measured: dict[str, None] = {}
+            for values in self.plays[play].measurements.values():
+                measured |= dict.fromkeys(values)
+            only_seats = bool(measured) and set(measured).isdisjoint(self.players)
+            return list(measured) if only_seats else self.players
+        state = game.state_class(tuple(game.players_of(self.players)))
+        return list(game.sampled_from(state))
+
+    def model(self, player: str | None = None) -> LocalModel:
+        """A new model as a player has it, or as the games' own seats do; on the CPU if its device is not on this machine."""
+        model = self.config.player_model(player) if player else self.config.model.fresh()
+        return on_available_device(model)
+
+    def model_name(self, player: str) -> str:
+        """The name of a player's model, or of a seat's, as the config gives it."""
+        config = self.record.config
+        given = config.get("players")
+        own = given.get(player, {}).get("model") if isinstance(given, Mapping) else None
+        section = own or config.get("model")
+        if section:
+            return str(section.get("name")).rpartition(":")[2]
+        model = self.config.player_model(player)
+        if isinstance(model, Estimator):
+            return model.estimator.rpartition(":")[2]
+        return name_of("model", model)
+
+    def sample_count(self, player: str) -> int | None:
+        """Number of a player's private samples; None where the run did not record it."""
+        return self.record.data.sizes.get(player)
+
+    def classes_of(self, player: str) -> list[int] | None:
+        """Classes of which a player holds samples; None for data without classes."""
+        counts = self.record.data.counts.get(player)
+        if counts is None:
+            return None
+        return [label for label, count in enumerate(counts) if count]
+
+    # -------------------------------------------------------------------------------------------------- measurements
+
+    def mean(self, play: str, quantity: str, round: int | None = None) -> Mean | None:
+        """The mean of a quantity over those whom a game measures: one rule for tables, curves and comparisons.
+
+        It is over everybody whom the game measures and of whom the quantity was measured. A player whose model cannot be
+        asked for a quantity (log p, say) is not among them. Once a player that the game measures is lost there is no mean:
+        one over the survivors would compare unlike things.
+
+        Args:
+            play: The game's name.
+            quantity: Name of a quantity that is one number.
+            round: A measured round; the last one by default.
+
+        Returns:
+            None where the quantity was not measured, or a player was lost by then.
+        """
+        return self.plays[play].mean(quantity, self.sampled_from[play], round)
+
+    def classifier(self) -> DomainClassifier | None:
+        """The domain classifier that measured; None in a run without one."""
+        path = self.folder / CLASSIFIER
+        space = self.record.data.space
+        if not path.exists() or LABEL not in space:
+            return None
+        inputs = space.only([name for name in space if name != LABEL])
+        seed = derive(self.record.seed, "classifier")
+        classifier = DomainClassifier(inputs, space[LABEL].classes or 0, seed)
+        classifier.load_state_dict(storage.load_tensors(path))
+        return classifier
 
     def real_samples(self) -> dict[str, Tensor]:
         """Some real test samples by variable; empty if the run has none."""
         path = self.folder / "real.safetensors"
         return storage.load_tensors(path) if path.exists() else {}
 
-    def model_name(self, player: str) -> str:
-        """What a config calls the player's model."""
-        model = self.config.player_model(player)
-        return model.estimator.rpartition(":")[2] if isinstance(model, Estimator) else name_of("model", model)
-
-    def predicted(self, play: str) -> dict[str, list[float]]:
+    def predicted(self, play: str) -> Mapping[str, list[float]]:
         """Class shares that the last measurement was compared with, or that theory predicts; empty without theory."""
-        told = [row["predicted"] for row in self.plays[play].rows if "predicted" in row]
-        return dict(told[-1] if told else self.record["games"][play].get("predicted", {}))
+        told = [row.predicted for row in self.plays[play].rows if row.predicted is not None]
+        return told[-1] if told else self.record.games[play].predicted
 
     def summary(self) -> dict[str, Any]:
-        """The last measurement of every game, with what was predicted."""
+        """The last measurement of every game, with what was predicted, as plain values."""
+        classifier = self.record.classifier
+        games = {}
+        for name, play in self.plays.items():
+            games[name] = {
+                "rounds": len(play.rows),
+                "measured": measured_to_json(play.last),
+                "predicted": dict(self.predicted(name)),
+            }
         return {
-            "status": self.record["status"],
-            "seed": self.config.seed,
-            "classifier": self.record.get("classifier"),
-            "games": {
-                name: {"rounds": len(play.rows), "measured": play.last, "predicted": self.predicted(name)}
-                for name, play in self.plays.items()
-            },
+            "status": self.record.status,
+            "seed": self.record.seed,
+            "classifier": asdict(classifier) if classifier else None,
+            "games": games,
         }
 
 

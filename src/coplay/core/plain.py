@@ -1,0 +1,187 @@
+"""Dataclasses of plain values, flattened for a carrier that may neither pickle nor trust, and read back with types checked.
+
+A field is a bool, an int, a float, a text, a choice of texts (``Literal``), a sequence of one of these, a mapping from
+texts to one of these, or one of them or None. Flattened, a sequence is a list, a mapping two lists of equal length, and
+None is absent: that is what the records of Flower, JSON and TOML can all hold.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from coplay.core.errors import MessageError
+
+Scalar = bool | int | float | str
+Plain = Scalar | list[bool] | list[int] | list[float] | list[str]
+
+T = TypeVar("T")
+
+_KEYS = ".keys"
+_VALUES = ".values"
+
+
+def flatten(record: Any, without: Collection[str] = ()) -> dict[str, Plain]:
+    """Turn a dataclass of plain values into scalars and lists of scalars.
+
+    Args:
+        record: An instance whose fields are as the module describes.
+        without: Names of fields to leave out.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Draw:
+        ...     steps: int
+        ...     counts: Mapping[str, int]
+        >>> flatten(Draw(3, {"north": 5}))
+        {'steps': 3, 'counts.keys': ['north'], 'counts.values': [5]}
+        >>> restored(Draw, flatten(Draw(3, {"north": 5})), "a message of 'south'")
+        Draw(steps=3, counts={'north': 5})
+    """
+    flat: dict[str, Plain] = {}
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if value is None or item.name in without:
+            continue
+        if isinstance(value, Mapping):
+            flat[item.name + _KEYS] = list(value)
+            flat[item.name + _VALUES] = list(value.values())
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            flat[item.name] = list(value)
+        else:
+            flat[item.name] = value
+    return flat
+
+
+def restored(
+    cls: type[T],
+    values: Mapping[str, object],
+    origin: str,
+    given: Mapping[str, object] | None = None,
+) -> T:
+    """Build a dataclass from what :func:`flatten` made of it, trusting nothing about the values.
+
+    Args:
+        cls: The dataclass.
+        values: Scalars and lists of scalars by name.
+        origin: Where they come from, for the error.
+        given: Fields that do not come from ``values``, as they are.
+
+    Raises:
+        MessageError: Values are missing, unknown, of another type or not finite; all faults at once.
+    """
+    faults: list[str] = []
+    arguments: dict[str, Any] = dict(given or {})
+    unread = dict(values)
+    hints = get_type_hints(cls)
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.name in arguments:
+            continue
+        kind, optional = _without_none(hints[item.name])
+        value, is_there = _taken(unread, item.name, kind)
+        if is_there:
+            fault = _fault(kind, value)
+            if fault:
+                faults.append(f"{item.name}: expected {fault}, got {_shown(value)}")
+            else:
+                arguments[item.name] = _converted(kind, value)
+        elif optional:
+            arguments[item.name] = None
+        else:
+            faults.append(f"{item.name} is missing")
+    faults += [f"{name!r} is unknown here" for name in unread]
+    if faults:
+        raise MessageError(f"{origin} is no valid {cls.__name__}: {'; '.join(faults)}")
+    return cls(**arguments)
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """A field's type, and whether it may be None."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint, False
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    if len(kinds) != 1:
+        raise TypeError(f"a field of plain values has one type, or that and None, not {hint}")
+    return kinds[0], True
+
+
+def _is_mapping(kind: Any) -> bool:
+    return get_origin(kind) in (dict, Mapping)
+
+
+def _is_sequence(kind: Any) -> bool:
+    return get_origin(kind) in (list, tuple, Sequence)
+
+
+def _taken(values: dict[str, object], name: str, kind: Any) -> tuple[object, bool]:
+    """Remove a field's value from the values, and say whether it was there."""
+    if not _is_mapping(kind):
+        is_there = name in values
+        return values.pop(name, None), is_there
+    keys = values.pop(name + _KEYS, None)
+    entries = values.pop(name + _VALUES, None)
+    return (keys, entries), keys is not None and entries is not None
+
+
+def _fault(kind: Any, value: object) -> str:
+    """What a value should have been; empty if it is that."""
+    if _is_mapping(kind):
+        assert isinstance(value, tuple)
+        keys, entries = value
+        inner = get_args(kind)[1]
+        lists = isinstance(keys, list | tuple) and isinstance(entries, list | tuple)
+        if not lists or len(keys) != len(entries) or len(set(map(repr, keys))) != len(keys):
+            return "names, each once, and as many values"
+        wrong = any(_scalar_fault(str, key) for key in keys)
+        if wrong or any(_scalar_fault(inner, entry) for entry in entries):
+            return f"texts and {_said(inner)} each"
+        return ""
+    if _is_sequence(kind):
+        inner = get_args(kind)[0]
+        if not isinstance(value, list | tuple) or any(_scalar_fault(inner, entry) for entry in value):
+            return f"a list of {_said(inner)} each"
+        return ""
+    return _scalar_fault(kind, value)
+
+
+def _scalar_fault(kind: Any, value: object) -> str:
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        return "" if isinstance(value, str) and value in choices else _said(kind)
+    if kind is float:
+        # a carrier may write 1.0 as 1
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if is_number and math.isfinite(value) else _said(kind)  # type: ignore[arg-type]
+    if kind is int:
+        return "" if isinstance(value, int) and not isinstance(value, bool) else _said(kind)
+    if kind in (bool, str):
+        return "" if isinstance(value, kind) else _said(kind)
+    raise TypeError(f"{kind} is no plain value")
+
+
+def _said(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(kind)))
+    names = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
+    return names[kind]
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    if _is_mapping(kind):
+        keys, entries = value
+        inner = get_args(kind)[1]
+        return {key: _converted(inner, entry) for key, entry in zip(keys, entries, strict=True)}
+    if _is_sequence(kind):
+        inner = get_args(kind)[0]
+        entries = [_converted(inner, entry) for entry in value]
+        return entries if get_origin(kind) is list else tuple(entries)
+    return float(value) if kind is float else value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

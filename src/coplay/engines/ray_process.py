@@ -1,0 +1,147 @@
+"""A process that holds some players and the game that answers for them: a plain Ray actor."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coplay.core.memory import keep_freed_memory
+from coplay.core.message import COORDINATOR, Message, PlayerLost
+from coplay.core.space import Space
+from coplay.core.streams import single_pools
+from coplay.engines.base import answer_all, failed
+from coplay.engines.ray_parts import Arrays, Kept, laid_out, received, to_arrays, to_samples
+from coplay.games.base import Game
+from coplay.player import Player, Restore
+
+
+@dataclass(frozen=True)
+class PlayerSpec:
+    """What a process needs to make a player; it is sent once, inside one trust domain.
+
+    Args:
+        name: Of the player.
+        space: The variables that it learns.
+        data: Its private samples.
+        model: Its model, not yet set up.
+        seed: The run's seed.
+        home: Folder of its checkpoints, absolute; None for none.
+        unobserved: Variables that it does not observe.
+    """
+
+    name: str
+    space: Space
+    data: Arrays
+    model: Any
+    seed: int
+    home: Path | None
+    unobserved: tuple[str, ...]
+
+    @classmethod
+    def of(cls, player: Player) -> PlayerSpec:
+        """What it takes to make a player again in another process."""
+        home = None
+        if player.home is not None:
+            home = player.home.absolute()  # the process may work in another folder
+        return cls(
+            player.name,
+            player.variables,
+            to_arrays(player.private_data),
+            player.model.fresh(),
+            player.seed,
+            home,
+            player.unobserved,
+        )
+
+    def player(self) -> Player:
+        """Make the player."""
+        data = to_samples(self.data)
+        return Player(self.name, self.space, data, self.model, self.seed, self.home, self.unobserved)
+
+
+class Group:
+    """Some players and the game that answers for them.
+
+    Args:
+        threads: Threads that torch and scikit-learn use.
+        keep_memory: Whether the process keeps freed memory.
+    """
+
+    def __init__(self, threads: int, keep_memory: bool) -> None:
+        if keep_memory:
+            keep_freed_memory()
+        torch.set_num_threads(threads)
+        self.threads = threads
+        self.leave()
+
+    def ready(self) -> int:
+        """The number of the process."""
+        return os.getpid()
+
+    def leave(self) -> None:
+        """Let the players go."""
+        self.players: dict[str, Player] = {}
+        self.fault: Exception | None = None
+        gc.collect()
+
+    def attach(
+        self,
+        specs: Sequence[PlayerSpec],
+        saved: Mapping[str, int],
+        group_of: Mapping[str, int],
+        groups: int,
+        game: Game,
+    ) -> None:
+        """Make the players, with the checkpoints they have.
+
+        Args:
+            specs: The players.
+            saved: Round of the last checkpoint, by player; players without one begin at their start.
+            group_of: Number of every player's group, also of those elsewhere.
+            groups: Number of groups.
+            game: The rules.
+        """
+        self.group_of = group_of
+        self.groups = groups
+        self.game = game
+        try:
+            for spec in specs:
+                player = spec.player()
+                self.players[spec.name] = player
+                if spec.name in saved:
+                    player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
+        except Exception as error:
+            self.fault = error  # nobody waits for a process that is started in the middle of a game
+            raise
+
+    def serve(self, messages: Sequence[Message]) -> list[Any]:
+        """Answer what one call brings.
+
+        Returns:
+            The answers, then for each group and for the coordinator the large payloads that are meant for it.
+        """
+        if self.fault is not None:
+            raise self.fault
+        large: list[list[Arrays]] = [[] for _ in range(self.groups + 1)]
+        players = [self.players[message.receiver] for message in messages]
+        try:
+            asked = received(messages)
+            with single_pools(self.threads):
+                answers = answer_all(self.game, players, asked)
+            kept: dict[tuple[int, int], Kept | Arrays] = {}
+            replies: list[Message | PlayerLost] = []
+            for answer in answers:
+                if isinstance(answer, Message):
+                    replies.append(laid_out(answer, self.group_of, large, kept))
+                else:
+                    replies.append(answer)
+        except Exception as error:  # the way here or back failed, for all alike
+            replies = [failed(*both, error) for both in zip(players, messages, strict=True)]
+            large = [[] for _ in large]
+        return [replies, *large]

@@ -1,0 +1,168 @@
+"""What is measured of drawn samples, and against what; it knows no rounds and changes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from coplay.core import storage
+from coplay.core.message import COORDINATOR, Message
+from coplay.core.space import LABEL, Samples
+from coplay.core.streams import derive
+from coplay.data.sources.base import Dataset
+from coplay.metrics.base import Observed, Reference, Value
+from coplay.metrics.features import DomainClassifier
+from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
+from coplay.run.config import Config, MeasureSection
+from coplay.run.progress import Progress
+from coplay.run.result import CLASSIFIER
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What a run measures, and against what.
+
+    Args:
+        settings: What to measure, on how many samples.
+        reference: What samples are measured against; None where nothing is scored.
+        real: Real test samples with all variables, for log p.
+    """
+
+    settings: MeasureSection
+    reference: Reference | None
+    real: Samples
+
+    @property
+    def anything(self) -> bool:
+        """Whether any quantity is measured at all."""
+        settings = self.settings
+        return bool(self.reference or settings.nash_gap_steps or settings.log_prob)
+
+    def evaluations(self, players: Sequence[Player], names: Sequence[str], round: int) -> list[Message]:
+        """Ask for fresh samples, and for what only the player itself can say of real ones.
+
+        Args:
+            players: Everybody in the game, by whom models are known.
+            names: Whose samples are measured.
+            round: Current round.
+        """
+        request = Evaluate(self.settings.samples, self.settings.log_prob_draws)
+        models = {player.name: player.model for player in players}
+        asks = []
+        for name in names:
+            real = self._real_for(models.get(name))
+            asks.append(Message(request, COORDINATOR, name, round, payload=real))
+        return asks
+
+    def _real_for(self, model: object) -> dict[str, Samples]:
+        """Real test samples for a player that is to classify them or to say their log p."""
+        real = {}
+        wanted = any(metric.wants_classified for metric in self.settings.metrics)
+        if self.reference and wanted and hasattr(model, "classify"):
+            real[CLASSIFIED] = self.reference.test
+        if self.settings.log_prob and len(self.real):
+            real[SCORED] = self.real
+        return real
+
+    def values(
+        self, drawn: Mapping[str, Samples], predicted: Sequence[float] | None, held: Samples | None
+    ) -> dict[str, Value]:
+        """Every metric that applies to one player's samples.
+
+        Args:
+            drawn: What the player sent: its samples, and the classes it gives to real ones.
+            predicted: Class shares that theory predicts for it, if there is a theory.
+            held: What it learned from.
+        """
+        if self.reference is None:
+            return {}
+        observed = Observed(
+            drawn[COORDINATOR],
+            self.reference,
+            None if predicted is None else torch.tensor(predicted),
+            drawn[CLASSIFIED][LABEL] if CLASSIFIED in drawn else None,
+            held,
+        )
+        values: dict[str, Value] = {}
+        for metric in self.settings.metrics:
+            if metric.applies(observed):
+                values |= metric.observe(observed).result()
+        return values
+
+    def log_prob(self, numbers: Mapping[str, float]) -> Value:
+        """Log p of the real test samples, from the numbers that a player reported."""
+        unit = "nats per real test sample"
+        high: float | None = numbers["high"]
+        if high is not None and not math.isfinite(high):
+            high = None
+            draws = self.settings.log_prob_draws
+            unit += f", a lower bound: {draws} draws are too few for an interval"
+        return Value(numbers["log_p"], unit, "higher", 0, len(self.real), numbers["low"], high)
+
+    def gains(self, alpha: Tensor, names: Sequence[str], drawn: Mapping[str, Samples], round: int) -> list[Message]:
+        """Ask everybody what playing on alone would gain, against a frozen batch of everybody's samples (A3).
+
+        Args:
+            alpha: Weights, shape (N, N).
+            names: The N players.
+            drawn: Samples by player.
+            round: Current round.
+        """
+        asks = []
+        for i, name in enumerate(names):
+            weights = {}
+            for j, other in enumerate(names):
+                if j != i and alpha[i, j]:
+                    weights[other] = alpha[i, j].item()
+            request = Gain(
+                self.settings.nash_gap_steps,
+                self.settings.log_prob_draws,
+                alpha[i, i].item(),
+                weights,
+            )
+            heard = {other: drawn[other] for other in weights if other in drawn}
+            asks.append(Message(request, COORDINATOR, name, round, payload=heard))
+        return asks
+
+    def gain(self, numbers: Mapping[str, float]) -> Value:
+        """A player's part of the Nash gap, from the numbers that it reported."""
+        unit = f"nats per sample in {self.settings.nash_gap_steps} steps, 0 at the equilibrium"
+        value = numbers["value"]
+        half = 1.96 * numbers["error"]
+        n = int(numbers["n"])
+        return Value(value, unit, "lower", n, low=value - half, high=value + half)
+
+
+def unmeasured(config: Config, data: Dataset) -> str:
+    """Why nothing is scored; empty if it is."""
+    if not config.measure.metrics:
+        return "measure.metrics is empty"
+    if not data.classes:
+        return f"scores need classes for the domain classifier, and {data.name} has none"
+    return "" if len(data.test) else f"{data.name} has no test samples"
+
+
+def reference(config: Config, folder: Path, data: Dataset, progress: Progress) -> Reference | None:
+    """The domain classifier, trained once per run; None where there is nothing to train it on or to measure."""
+    if unmeasured(config, data):
+        return None
+    space = data.space.only(data.inputs)
+    classifier = DomainClassifier(space, data.classes, derive(config.seed, "classifier"))
+    path = folder / CLASSIFIER
+    if path.exists():
+        classifier.load_state_dict(storage.load_tensors(path))
+    else:
+        classifier.fit(
+            space.restrict(data.train),
+            data.train[LABEL],
+            space.restrict(data.test),
+            data.test[LABEL],
+            lambda done, of: progress("domain classifier", done, of),
+        )
+        storage.save_tensors(path, classifier.state_dict())
+    return Reference(space.restrict(data.test), classifier, data.test[LABEL])

@@ -1,0 +1,168 @@
+"""What one game of a run left on disk: the main game, or one carried along."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from coplay.core import storage
+from coplay.core.message import LinkTraffic, PlayerLost
+from coplay.metrics.base import Value
+from coplay.run.record import Measured, RoundRecord, links_from_json
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a quantity over players.
+
+    Args:
+        value: The mean.
+        best: The best of the values, in the direction that is better; None where neither is.
+        players: Names of those that it is over.
+    """
+
+    value: float
+    best: float | None
+    players: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Play:
+    """What one game of a run left.
+
+    Args:
+        name: The game's name.
+        folder: Where it lies.
+    """
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def rows(self) -> list[RoundRecord]:
+        """One record per finished round, oldest first."""
+        path = self.folder / "rows.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]  # a killed run may leave half a line
+        return [RoundRecord.from_json(json.loads(line)) for line in whole]
+
+    @cached_property
+    def measurements(self) -> dict[int, Measured]:
+        """By measured round, what was measured: by player and quantity."""
+        return {row.round: row.measured for row in self.rows if row.measured is not None}
+
+    @property
+    def last_round(self) -> int | None:
+        """The last measured round; None if nothing was measured."""
+        return max(self.measurements, default=None)
+
+    @property
+    def last(self) -> Measured:
+        """The last measurement: by player and quantity; empty if nothing was measured."""
+        return {} if self.last_round is None else self.measurements[self.last_round]
+
+    @cached_property
+    def quantities(self) -> list[str]:
+        """Names of the quantities of the last measurement that are one number, sorted."""
+        names = set()
+        for values in self.last.values():
+            names |= {name for name, value in values.items() if not isinstance(value.value, list)}
+        return sorted(names)
+
+    def example(self, quantity: str) -> Value | None:
+        """One value of a quantity of the last measurement, for its unit and direction; None if there is none."""
+        for values in self.last.values():
+            if quantity in values:
+                return values[quantity]
+        return None
+
+    def scalars(self, quantity: str, round: int | None = None) -> dict[str, float]:
+        """The values of a quantity that is one number, by player.
+
+        Args:
+            quantity: Its name.
+            round: A measured round; the last one by default.
+        """
+        measured = self.last if round is None else self.measurements[round]
+        numbers = {}
+        for name, values in measured.items():
+            if quantity in values:
+                value = values[quantity].value
+                assert not isinstance(value, list), f"{quantity} is not one number"
+                numbers[name] = float(value)
+        return numbers
+
+    def mean(self, quantity: str, members: Sequence[str], round: int | None = None) -> Mean | None:
+        """The mean of a quantity over players; see :meth:`Result.mean`."""
+        round = self.last_round if round is None else round
+        if round is None:
+            return None
+        gone = {name for name, loss in self.lost.items() if loss.round <= round}
+        if gone & set(members):
+            return None  # a mean over survivors would compare unlike things
+        by_player = self.scalars(quantity, round)
+        names = [name for name in members if name in by_player]
+        if not names:
+            return None
+        values = [by_player[name] for name in names]
+        better = self.measurements[round][names[0]][quantity].better
+        return Mean(math.fsum(values) / len(values), best_of(values, better), names)
+
+    @cached_property
+    def lost(self) -> dict[str, PlayerLost]:
+        """Players that were lost, by name, with action, round and reason."""
+        losses: dict[str, PlayerLost] = {}
+        for row in self.rows:
+            losses |= row.lost
+        return losses
+
+    @cached_property
+    def late(self) -> list[PlayerLost]:
+        """Every lateness: player, action, round and reason."""
+        return [loss for row in self.rows for loss in row.late.values()]
+
+    @cached_property
+    def traffic(self) -> list[LinkTraffic]:
+        """Payload per purpose and link, up to the last checkpoint."""
+        record = storage.last_checkpoint(self.folder)
+        return links_from_json(record["traffic"]) if record else []
+
+    @property
+    def counted_rounds(self) -> int:
+        """Rounds up to the last checkpoint, as far as the ledger on disk goes."""
+        record = storage.last_checkpoint(self.folder)
+        return int(record["round"]) if record else 0
+
+    @property
+    def bookkeeping_seconds(self) -> float:
+        """Time spent on rows and checkpoints since the start or the last resume; 0 before the end."""
+        path = self.folder / "seconds.json"
+        return float(storage.read_json(path)["bookkeeping"]) if path.exists() else 0.0
+
+    def samples(self, round: int) -> dict[str, dict[str, Tensor]]:
+        """The samples shown after a measured round: by player and variable."""
+        path = self.folder / "samples" / f"round-{round:06d}.safetensors"
+        if not path.exists():
+            return {}
+        return dict(sorted(storage.unnest(storage.load_tensors(path)).items()))
+
+
+def best_of(values: Sequence[float], better: Literal["higher", "lower"] | None) -> float | None:
+    """The best of some values; None where no direction is better.
+
+    Example:
+        >>> best_of([1.0, 3.0], "lower"), best_of([1.0, 3.0], None)
+        (1.0, None)
+    """
+    if better is None:
+        return None
+    return min(values) if better == "lower" else max(values)

@@ -1,0 +1,247 @@
+"""Who holds what in a simulation: the sites that a partition deals the training data to, and who plays with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from coplay.core.components import nearest
+from coplay.core.errors import DataError
+from coplay.core.space import LABEL, Samples, Space, pick
+from coplay.core.streams import stream
+from coplay.data.sources.base import Dataset
+from coplay.games.base import Game
+from coplay.player import Player
+from coplay.run.config import Config
+
+# For errors: the models that learn from incomplete samples.
+_INCOMPLETE = "exponential_family, joint_classifier, conditionals"
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Who holds what, in a simulation.
+
+    Args:
+        spaces: The variables that each player learns.
+        data: Private samples by player.
+        train: The training split, with all variables.
+        dealt: Positions in it of all samples dealt out, player after player.
+        shares: Class shares by player, each of shape (C,); None without classes.
+        counts: Number of samples per class, by player.
+        notes: What a reader of the report should know.
+    """
+
+    spaces: Mapping[str, Space]
+    data: Mapping[str, Samples]
+    train: Samples
+    dealt: Tensor
+    shares: Tensor | None
+    counts: Mapping[str, list[int]]
+    notes: Sequence[str]
+
+    @property
+    def shares_by_player(self) -> dict[str, Tensor]:
+        """Class shares by name; empty without classes."""
+        if self.shares is None:
+            return {}
+        return dict(zip(self.data, self.shares, strict=True))
+
+    def held_in(self, game: Game) -> dict[str, Samples]:
+        """What each player of a game learns from: its own data, or everybody's."""
+        names = game.players_of(list(self.spaces))
+        if not game.pools_data:
+            return {name: self.data[name] for name in names}
+        union = pick(self.train, self.dealt)
+        return {name: self.spaces[name].restrict(union) for name in names}
+
+
+@dataclass(frozen=True)
+class Seats:
+    """Everybody who takes part in one game of a run.
+
+    Args:
+        players: The players, then the game's own seats, such as a server.
+        held: What each player was given, for metrics that compare with it; it never enters play.
+        shares: Class shares of each player's site, shape (C,); empty without classes.
+    """
+
+    players: Sequence[Player]
+    held: Mapping[str, Samples]
+    shares: Mapping[str, Tensor]
+
+
+def deal(config: Config, data: Dataset) -> Sites:
+    """Deal the training data out to the players of a config.
+
+    Raises:
+        DataError: A player wants a variable that the data do not have.
+    """
+    names = config.player_names
+    labels = data.train[LABEL] if data.classes else None
+    generator = stream(config.seed, "partition")
+    positions = config.data.partition.deal(labels, len(data.train), names, generator)
+    spaces = {name: _space(config, name, data) for name in names}
+    held = {}
+    for name in names:
+        unobserved = config.players[name].unobserved
+        dealt = pick(data.train, positions[name])
+        held[name] = spaces[name].restrict(dealt).exclude(*unobserved)
+    everything = torch.cat([positions[name] for name in names])
+    if labels is None:
+        return Sites(spaces, held, data.train, everything, None, {}, ())
+    each = [torch.bincount(labels[positions[name]], minlength=data.classes) for name in names]
+    counts = torch.stack(each)
+    shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
+    by_player = dict(zip(names, counts.tolist(), strict=True))
+    return Sites(spaces, held, data.train, everything, shares, by_player, _notes(names, counts))
+
+
+def _notes(names: Sequence[str], counts: Tensor) -> tuple[str, ...]:
+    notes = []
+    for name, row in zip(names, counts, strict=True):
+        if (row > 0).sum() == 1:
+            only = int(row.argmax())
+            notes.append(f"{name} holds a single class ({only}); allowed, but alone it can learn nothing else")
+    return tuple(notes)
+
+
+def _space(config: Config, player: str, data: Dataset) -> Space:
+    """The variables that a player learns: its own choice, or the config's, or all inputs."""
+    wanted = config.players[player].variables or config.data.variables or tuple(data.inputs)
+    unknown = [name for name in wanted if name not in data.space]
+    if unknown:
+        raise DataError(
+            f"player '{player}': the data set {data.name} has no variable {unknown[0]!r}; "
+            f"known, nearest first: {nearest(unknown[0], data.space)}"
+        )
+    return data.space.only(wanted)
+
+
+def seats_for(config: Config, game: Game, sites: Sites, home: Path | None) -> Seats:
+    """Build the players of one game, then its own seats.
+
+    Players without data are left out if the game requires data.
+
+    Args:
+        config: The run's config.
+        game: The rules.
+        sites: Who holds what.
+        home: The game's folder; None where nothing is to be written.
+    """
+    held = sites.held_in(game)
+    must_have_data = game.needs_data(list(held), config.seed)
+    players = []
+    for name, data in held.items():
+        if len(data) or name not in must_have_data:
+            players.append(
+                Player(
+                    name, sites.spaces[name], data, config.player_model(name), config.seed, home,
+                    unobserved=config.players[name].unobserved,
+                )
+            )  # fmt: skip
+    space = next(iter(sites.spaces.values()))
+    for name in game.seats:
+        players.append(Player(name, space, space.empty(), config.model.fresh(), config.seed, home))
+    return Seats(players, held, sites.shares_by_player)
+
+
+def check_data(config: Config, sites: Sites) -> None:
+    """Refuse a main game in which a player that needs data was given none.
+
+    Raises:
+        DataError: There is one.
+    """
+    names = config.player_names
+    must_have_data = config.game.needs_data(names, config.seed)
+    empty = [name for name in must_have_data if not len(sites.data[name])]
+    if empty:
+        raise DataError(
+            f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. "
+            "Give it samples; in sample_exchange, own weight 0 would let it learn from others only"
+        )
+
+
+def check_common_variables(config: Config, sites: Sites) -> None:
+    """A player that listens to another must be able to learn from that one's variables.
+
+    Raises:
+        DataError: A player's model needs variables that a player it listens to does not have.
+    """
+    names = config.player_names
+    alpha = config.game.mixture_weights(config.game.start(names, config.seed))
+    if alpha is None:
+        return
+    for i, j in alpha.nonzero().tolist():
+        if i != j:
+            _check_pair(config, sites, names[i], names[j])
+
+
+def _check_pair(config: Config, sites: Sites, listener: str, speaker: str) -> None:
+    own = sites.spaces[listener]
+    missing = [name for name in own if name not in sites.spaces[speaker]]
+    if not missing:
+        return
+    if len(missing) == len(own):
+        raise DataError(f"player '{listener}' listens to '{speaker}' and has no variable in common with it")
+    model = config.player_model(listener)
+    if not model.learns_incomplete:
+        raise DataError(
+            f"player '{listener}': {model.title} needs every variable, and '{missing[0]}' is missing in the samples "
+            f"of player '{speaker}'; choose a model that learns from incomplete samples ({_INCOMPLETE}), "
+            "or give both the same variables"
+        )
+
+
+def check_unobserved(config: Config, sites: Sites) -> None:
+    """A variable that a player's data lack must be one of its own, and reach it from somebody who observes it.
+
+    Raises:
+        DataError: It does not, or nothing is left, or the player's model needs complete samples.
+    """
+    reachable = _reachable(config, sites)
+    for name in config.player_names:
+        unobserved = config.players[name].unobserved
+        own = sites.spaces[name]
+        for variable in unobserved:
+            place = f"players.{name}.unobserved: '{variable}'"
+            if variable not in own:
+                raise DataError(f"{place} is none of its variables; these are {', '.join(own)}")
+            if variable not in reachable[name]:
+                raise DataError(
+                    f"{place} is observed by nobody whom it listens to, directly or by way of others, so it cannot learn it; "
+                    "give it to some player's data, or let it listen to one that has it"
+                )
+        model = config.player_model(name)
+        if unobserved and not model.learns_incomplete:
+            raise DataError(
+                f"players.{name}.unobserved: {model.title} needs every variable; choose a model that learns from incomplete "
+                f"samples ({_INCOMPLETE})"
+            )
+        if set(unobserved) == set(own):
+            raise DataError(
+                f"players.{name}.unobserved: its data lack all of its variables; leave one, or give it no data"
+            )
+
+
+def _reachable(config: Config, sites: Sites) -> dict[str, set[str]]:
+    """Variables that each player observes or can hear of, from those it listens to in the end."""
+    names = config.player_names
+    knows: dict[str, set[str]] = {}
+    for name in names:
+        has_data = len(sites.data[name]) > 0
+        knows[name] = set(sites.spaces[name]) - set(config.players[name].unobserved) if has_data else set()
+    alpha = config.game.mixture_weights(config.game.start(names, config.seed))
+    if alpha is None:  # no game in which samples travel
+        observed = set().union(*knows.values())
+        return {name: observed & set(sites.spaces[name]) for name in names}
+    listened_to = [row.nonzero()[:, 0].tolist() for row in alpha]
+    for _ in names:  # by then news has gone all the way round
+        for listener, sources in zip(names, listened_to, strict=True):
+            for j in sources:
+                knows[listener] |= knows[names[j]] & set(sites.spaces[listener])
+    return knows
