@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coplay.report.headline import better, held, mean_and_best, model_name, scalars
-from coplay.report.parts import Table, aligned, first_players, number, span, words
+from coplay.report.parts import Table, first_players
+from coplay.report.words import aligned, number, span, words
 from coplay.run.result import Result
 
 _ARROWS = {"higher": " ↑", "lower": " ↓"}

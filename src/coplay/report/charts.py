@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from coplay.report.figures import INK, MUTED, PALE, canvas, png
-from coplay.report.parts import number, words
+from coplay.report.words import number, words
 
 # Okabe and Ito's palette without yellow, which fades on white; told apart also by the colour-blind. Players after the
 # sixth have the same colours with hollow markers.

@@ -8,7 +8,8 @@ from typing import Any
 from coplay.core import storage
 from coplay.report import charts, figures
 from coplay.report.headline import late, lost, parties
-from coplay.report.parts import SHOWN_PLAYERS, Cell, Figure, Section, Table, number, ranges, words
+from coplay.report.parts import SHOWN_PLAYERS, Cell, PageSection, Picture, Table
+from coplay.report.words import number, ranges, words
 from coplay.run.record import SparseMatrix
 from coplay.run.result import Play, Result
 
@@ -23,13 +24,15 @@ def in_units(count: float) -> str:
     return f"{count:.0f} B"
 
 
-def traffic(result: Result) -> Section:
+def traffic(result: Result) -> PageSection:
     """Payload per link of the main game, and totals per game and purpose."""
     title = "Traffic"
     entries = {name: play.traffic for name, play in result.plays.items()}
     rounds = {name: counted_rounds(play) for name, play in result.plays.items()}
     if not any(entries.values()):
-        return Section("traffic", title, ["No traffic is on record: no checkpoint was written, or nothing travelled."])
+        return PageSection(
+            "traffic", title, ["No traffic is on record: no checkpoint was written, or nothing travelled."]
+        )
     links = [entry for entry in entries[result.main.name] if _root(entry["purpose"]) == "exchange"]
     text = [] if links else [f"No samples travelled between players in {words(result.main.name)}."]
     rows = [row for name in entries for row in _totals(name, entries[name], rounds[name], result.seats)]
@@ -43,7 +46,7 @@ def traffic(result: Result) -> Section:
         + "Evaluation is measuring, not play, and is counted apart.",
     )
     pictures = [_links(links, parties(result))] if links else []
-    return Section("traffic", title, text, [totals], pictures, data={"links": entries, "rounds_counted": rounds})
+    return PageSection("traffic", title, text, [totals], pictures, data={"links": entries, "rounds_counted": rounds})
 
 
 def _root(purpose: str) -> str:
@@ -81,7 +84,7 @@ def _kind(entry: dict[str, Any], seats: Sequence[str]) -> str:
     return " → ".join(entry[end] if entry[end] in seats else "players" for end in ("sender", "receiver"))
 
 
-def _links(links: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
+def _links(links: Sequence[dict[str, Any]], names: Sequence[str]) -> Picture:
     used = dict.fromkeys(party for link in links for party in (link["sender"], link["receiver"]))
     parties = [*(name for name in names if name in used), *(name for name in used if name not in names)]
     shown = parties[:SHOWN_PLAYERS]
@@ -100,15 +103,15 @@ def _links(links: Sequence[dict[str, Any]], names: Sequence[str]) -> Figure:
     )
     more = f" The first {len(shown)} of {len(parties):,} parties are shown." if len(shown) < len(parties) else ""
     caption = f"Payload exchanged per link over all counted rounds, in {unit}.{more}"
-    return Figure("traffic", png, "Heat map of payload per sender and receiver", caption)
+    return Picture("traffic", png, "Heat map of payload per sender and receiver", caption)
 
 
-def time(result: Result) -> Section:
+def time(result: Result) -> PageSection:
     """Where the time went, per game."""
     title = "Time"
     spent = {name: _seconds(play) for name, play in result.plays.items() if play.rows}
     if not spent:
-        return Section("time", title, ["No round was finished, so no time was booked."])
+        return PageSection("time", title, ["No round was finished, so no time was booked."])
     parts = list(dict.fromkeys(part for bar in spent.values() for part in bar))
     rows = [
         [words(name), number(len(result.plays[name].rows)), *(f"{bar.get(part, 0.0):,.2f}" for part in parts),
@@ -120,8 +123,8 @@ def time(result: Result) -> Section:
         "Shares of the time booked. Learning and sampling are added up over the players, so with players side by side "
         "their sum can exceed the clock; bookkeeping is writing rows and checkpoints."
     )
-    figure = Figure("time", charts.stacked(spent, "s"), "Stacked shares of time per game", caption)
-    return Section("time", title, tables=[table], figures=[figure], data={"seconds": spent})
+    figure = Picture("time", charts.stacked(spent, "s"), "Stacked shares of time per game", caption)
+    return PageSection("time", title, tables=[table], pictures=[figure], data={"seconds": spent})
 
 
 def _seconds(play: Play) -> dict[str, float]:
@@ -132,7 +135,7 @@ def _seconds(play: Play) -> dict[str, float]:
     return total
 
 
-def losses(result: Result) -> Section:
+def losses(result: Result) -> PageSection:
     """Who was lost, who was frozen since, who joined late, and what the theory says of the rest."""
     title, rows, data, tables = "Losses of players", [], {}, []
     for name, play in result.plays.items():
@@ -159,9 +162,9 @@ def losses(result: Result) -> Section:
         ]
         tables += _influence_after(play)
     if not rows:
-        return Section("losses", title, ["No player was lost in a round that was finished."])
+        return PageSection("losses", title, ["No player was lost in a round that was finished."])
     first = Table(["player", "game", "round", "what happened"], rows, numeric=False)
-    return Section("losses", title, tables=[first, *tables], data=data)
+    return PageSection("losses", title, tables=[first, *tables], data=data)
 
 
 def _influence_after(play: Play) -> list[Table]:
@@ -182,13 +185,13 @@ def _influence_after(play: Play) -> list[Table]:
     return [Table(["model of \\ data of", *left], body, caption)]
 
 
-def provenance(result: Result) -> Section:
+def provenance(result: Result) -> PageSection:
     """Seed, versions and machine."""
     seed = result.record["config"]["seed"]
     rows: list[list[Cell]] = [["seed", str(seed)], ["run folder", result.folder.name]]
     rows += [[name, value] for name, value in result.record["versions"].items()]
     data = {"seed": seed, "versions": result.record["versions"], "config": result.record["config"]}
     text = ["The same config and versions on the same kind of machine give the same run."]
-    return Section(
+    return PageSection(
         "provenance", "Seed, versions, config", text, [Table(["what", "value"], rows, numeric=False)], data=data
     )

@@ -11,7 +11,8 @@ from coplay.core.space import LABEL
 from coplay.report import charts
 from coplay.report.costs import counted_rounds, in_units
 from coplay.report.headline import late, lost
-from coplay.report.parts import Cell, Figure, Section, Table, listed, number, words
+from coplay.report.parts import Cell, PageSection, Picture, Table
+from coplay.report.words import listed, number, words
 from coplay.run.result import Play, Result, space_from_json
 from coplay.theory import gan_costs as costs
 from coplay.theory.gan_costs import Link, Pair, Setting
@@ -174,7 +175,7 @@ def _work(result: Result, play: Play, steps: int) -> dict[str, float]:
 # -------------------------------------------------------------------------------------------------------- the page
 
 
-def section(result: Result) -> Section | None:
+def section(result: Result) -> PageSection | None:
     """Tables of traffic, orders and work, and the ingress over the batch size; None for a run of other games."""
     told = found(result)
     if not told:
@@ -183,7 +184,7 @@ def section(result: Result) -> Section | None:
     worker, server = costs.break_even_batch(setting.pair, setting.batches)
     text = [_letters(games), _break_even(setting)]
     tables = [_traffic_table(told), _orders_table(setting, games), *_work_table(told)]
-    figure = Figure(
+    figure = Picture(
         "ingress",
         charts.ingress(setting.pair.sample, setting.pair.both, setting.workers, setting.batch, min(setting.batches, 2)),
         "Bytes that arrive in one exchange over the batch size",
@@ -195,7 +196,7 @@ def section(result: Result) -> Section | None:
         "games": {each.game: asdict(each) | {"left_bytes": [link.left for link in each.links]} for each in told},
         "orders": [asdict(order) for order in costs.orders(setting)],
     }
-    return Section("formulas", "Costs against the paper's formulas", text, tables, [figure], data=data)
+    return PageSection("formulas", "Costs against the paper's formulas", text, tables, [figure], data=data)
 
 
 def sentences(result: Result) -> list[str]:

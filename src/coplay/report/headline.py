@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from coplay.report.parts import Cell, Section, Table, aligned, first_players, listed, number, ranges, span, words
+from coplay.report.parts import Cell, PageSection, Table, first_players
+from coplay.report.words import aligned, listed, number, ranges, span, words
 from coplay.run.result import Play, Result
 
 _FIRST = ("fid", "domain_score", "distance_to_prediction")
@@ -82,7 +83,7 @@ def status(result: Result) -> dict[str, str]:
     return {"word": word, "text": said.get(word, reason)}
 
 
-def headline(result: Result) -> Section:
+def headline(result: Result) -> PageSection:
     """A table per player: what it is, what it holds, and the last scores beside those of the games carried along."""
     names, gone = result.players, lost(result.main)
     games = {name: play for name, play in result.plays.items() if play.last}
@@ -114,7 +115,7 @@ def headline(result: Result) -> Section:
         *(words(g) for _, g in columns),
     ]
     table = Table(header, rows, _caption(result, games, units), groups if columns else (), total=means)
-    return Section(
+    return PageSection(
         "headline",
         "Players and scores",
         text=[*_classifier(result), *notes],

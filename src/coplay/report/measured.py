@@ -9,7 +9,8 @@ from typing import Any
 from coplay.report import charts, figures
 from coplay.report.charts import Band, Line, SharesPanel
 from coplay.report.headline import parties, scalars
-from coplay.report.parts import Figure, Section, first_players, sentence_case, span, words
+from coplay.report.parts import PageSection, Picture, first_players
+from coplay.report.words import sentence_case, span, words
 from coplay.run.record import SparseMatrix
 from coplay.run.result import Play, Result
 
@@ -18,11 +19,11 @@ _BESIDE = 6  # with more players, curves show the games carried along by their m
 _ARROWS = {"higher": "higher is better", "lower": "lower is better"}
 
 
-def holdings(result: Result) -> Section:
+def holdings(result: Result) -> PageSection:
     """Counts per class and player."""
     title, counts = "Who holds what", result.record["data"]["counts"]
     if not counts:
-        return Section("holdings", title, ["The data have no classes, so there are no counts per class."])
+        return PageSection("holdings", title, ["The data have no classes, so there are no counts per class."])
     players, notes = first_players(list(counts))
     classes = len(counts[players[0]])
     total = sum(map(sum, counts.values()))
@@ -35,18 +36,18 @@ def holdings(result: Result) -> Section:
         write=lambda v: f"{v:,.0f}",
     )
     caption = f"Private training samples per class; {total:,} of {result.record['data']['train']:,} were dealt out."
-    figure = Figure("holdings", png, "Heat map of private samples per player and class", caption)
-    return Section("holdings", title, notes, figures=[figure], data={"counts": counts})
+    figure = Picture("holdings", png, "Heat map of private samples per player and class", caption)
+    return PageSection("holdings", title, notes, pictures=[figure], data={"counts": counts})
 
 
-def shares(result: Result) -> Section:
+def shares(result: Result) -> PageSection:
     """Class shares of the last measurement against those that theory predicts."""
     play = result.main
     predicted, counts = result.predicted(play.name), dict(result.record["data"]["counts"])
     title = "Class shares" if play.last and not predicted else "Class shares, measured against predicted"
     found = {name: values for name, values in play.last.items() if "class_shares" in values}
     if not found:
-        return Section("shares", title, ["Class shares were not measured."])
+        return PageSection("shares", title, ["Class shares were not measured."])
     beside = [name for name in result.seats if name in found]
     if beside and counts:  # what is shared learns from everybody
         everybody = [sum(column) for column in zip(*counts.values(), strict=True)]
@@ -75,8 +76,10 @@ def shares(result: Result) -> Section:
     else:
         notes = [*notes, f"There is no theory that predicts class shares for {words(play.name)}."]
     held = "in all players' data" if beside else "in the player's own data"
-    figure = Figure("shares", charts.shares(panels, held), "Class shares per player, measured and predicted", caption)
-    return Section("shares", title, notes, figures=[figure], data={"round": max(play.measurements), "players": data})
+    figure = Picture("shares", charts.shares(panels, held), "Class shares per player, measured and predicted", caption)
+    return PageSection(
+        "shares", title, notes, pictures=[figure], data={"round": max(play.measurements), "players": data}
+    )
 
 
 def _panel(name: str, values: dict[str, Any], counts: list[int] | None) -> SharesPanel:
@@ -86,12 +89,12 @@ def _panel(name: str, values: dict[str, Any], counts: list[int] | None) -> Share
     return SharesPanel(said, values["measured"], values["raw"], values["predicted"], held)
 
 
-def influence(result: Result) -> Section:
+def influence(result: Result) -> PageSection:
     """The influence matrix of the main game."""
     title, play = "Influence", result.main
     matrix = result.record["games"][play.name].get("influence")
     if matrix is None:
-        return Section("influence", title, [f"There is no theory of influence for {words(play.name)}."])
+        return PageSection("influence", title, [f"There is no theory of influence for {words(play.name)}."])
     names = result.players
     players, notes = first_players(names)
     png = figures.heat_map(
@@ -107,11 +110,11 @@ def influence(result: Result) -> Section:
         "M: row i, column j hold the share of site j's data in player i's model at the equilibrium. It follows from "
         "the weights alone; rows sum to 1."
     )
-    figure = Figure("influence", png, "Heat map of the influence matrix", caption)
-    return Section("influence", title, notes, figures=[figure], data={"players": names, "influence": matrix})
+    figure = Picture("influence", png, "Heat map of the influence matrix", caption)
+    return PageSection("influence", title, notes, pictures=[figure], data={"players": names, "influence": matrix})
 
 
-def curves(result: Result) -> Section:
+def curves(result: Result) -> PageSection:
     """Scores over the rounds, the games carried along beside; and the numbers that the models report."""
     title, names = "Over the rounds", parties(result)
     players, notes = first_players(names)
@@ -131,15 +134,15 @@ def curves(result: Result) -> Section:
         said = (
             f"What the models themselves report after each turn in {words(result.main.name)}, in their own units.{more}"
         )
-        pictures.append(Figure("learning", png, "Numbers that the models report over the rounds", said))
+        pictures.append(Picture("learning", png, "Numbers that the models report over the rounds", said))
     else:
         text.append("The models reported no numbers.")
-    return Section(
-        "curves", title, text, figures=pictures, data={"measured": _json(measured), "learning": _json(learning)}
+    return PageSection(
+        "curves", title, text, pictures=pictures, data={"measured": _json(measured), "learning": _json(learning)}
     )
 
 
-def _scores(result: Result, measured: dict[str, list[Line]], players: list[str]) -> Figure:
+def _scores(result: Result, measured: dict[str, list[Line]], players: list[str]) -> Picture:
     """A line per player; where a game measures a seat, a line per game."""
     games, values = list(result.plays), {q: _any_value(result, q) for q in measured}
     titles = {q: f"{words(q)}" + (f" ({_ARROWS[v['better']]})" if v["better"] else "") for q, v in values.items()}
@@ -160,7 +163,7 @@ def _scores(result: Result, measured: dict[str, list[Line]], players: list[str])
             lines = {q: [*(x for x in lines[q] if x.game == games[0]), *_means(measured[q], games[1:])] for q in lines}
             counted += ". The games carried along are drawn as means over their players"
         png = charts.curves(lines, titles, players, games)
-    return Figure("scores", png, "Scores over the rounds", f"Scores at the measured rounds. {counted}.")
+    return Picture("scores", png, "Scores over the rounds", f"Scores at the measured rounds. {counted}.")
 
 
 def _label(result: Result, game: str) -> str:

@@ -12,7 +12,8 @@ from torch import Tensor
 from coplay.core.space import LABEL, Variable
 from coplay.report import figures
 from coplay.report.headline import parties
-from coplay.report.parts import Cell, Figure, Section, Table, first_players, number, words
+from coplay.report.parts import Cell, PageSection, Picture, Table, first_players
+from coplay.report.words import number, words
 from coplay.run.result import Play, Result, space_from_json
 
 _ROUNDS = 4  # columns of the main game
@@ -23,12 +24,12 @@ Shown = Mapping[tuple[str, int], Mapping[str, Mapping[str, Tensor]]]
 """Samples by game and round, then by player and variable."""
 
 
-def section(result: Result) -> Section:
+def section(result: Result) -> PageSection:
     """Samples of every player: some rounds of the main game, and the last of each game carried along."""
     title = "What the players generate"
     shown = _shown(result)
     if not shown:
-        return Section("samples", title, ["No samples are on disk: no round was measured."])
+        return PageSection("samples", title, ["No samples are on disk: no round was measured."])
     space = space_from_json(result.record["data"]["space"])
     drawn = {name for there in shown.values() for values in there.values() for name in values}
     names = [name for name in space if name in drawn]
@@ -49,7 +50,7 @@ def section(result: Result) -> Section:
         ],
     }
     tables = [_table(shown, others, picture.rows)] if others else []
-    return Section("samples", title, notes, tables, pictures, data=data)
+    return PageSection("samples", title, notes, tables, pictures, data=data)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _evenly(items: list[int], count: int) -> list[int]:
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
 
 
-def _grid(shown: _Picture, name: str, variable: Variable, result: Result) -> Figure:
+def _grid(shown: _Picture, name: str, variable: Variable, result: Result) -> Picture:
     found = {key: values for key, values in shown.values.items() if name in values}
     few = min(len(values[name]) for values in found.values())
     side = max(1, min(5, 200 // max(variable.shape[-2:]), math.isqrt(few)))
@@ -151,7 +152,7 @@ def _grid(shown: _Picture, name: str, variable: Variable, result: Result) -> Fig
         f"{words(name)} ({variable}): the first {side * side} samples drawn after a round of {words(result.main.name)}"
         f"{order}, {shown.said}{note} {said}"
     )
-    return Figure(f"samples-{name}", png, f"Grids of generated samples of {name} per player and round", caption)
+    return Picture(f"samples-{name}", png, f"Grids of generated samples of {name} per player and round", caption)
 
 
 def by_class(values: Mapping[str, Tensor], name: str, n: int) -> np.ndarray:
