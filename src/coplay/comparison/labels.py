@@ -43,7 +43,7 @@ def _configs(runs: Sequence[Result]) -> list[Mapping[str, Any]]:
     try:
         return [run.config.to_dict() for run in runs]
     except ConfigError:
-        return [run.record["config"] for run in runs]
+        return [run.record.config for run in runs]
 
 
 def _carriers_agree(key: str, settings: Sequence[Settings], runs: Sequence[Result]) -> bool:
@@ -182,7 +182,11 @@ def differing_keys(settings: Sequence[Settings]) -> list[str]:
     """
     first = settings[0]
     keys = dict.fromkeys(key for values in settings for key in values)
-    return [key for key in keys if any(values.get(key) != first.get(key) for values in settings)]
+    differing = []
+    for key in keys:
+        if any(values.get(key) != first.get(key) for values in settings):
+            differing.append(key)
+    return differing
 
 
 def labels(settings: Sequence[Settings]) -> list[str]:
