@@ -205,6 +205,86 @@ def test_an_unfinished_run_counts_with_a_note_and_a_doubled_seed_does_not_count_
     assert "last measured after different rounds (sample exchange: 1 and 2)" in told
 
 
+def rewrite_rows(folder, change):
+    """Change the rows of a record's main game in place."""
+    path = folder / "sample_exchange" / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        change(row)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_run_that_lost_a_player_has_no_mean_and_a_caveat_says_so(record, tmp_path):
+    both = {"north": 2.0, "south": 4.0}
+    whole = record("whole", [both, both, both])
+    cut = record("cut", [both, {"north": 10.0}, {"north": 20.0}], seed=2)
+
+    def lose(row):
+        if row["round"] == 2:
+            row["lost"] = {"south": {"action": "turn", "reason": "it failed"}}
+
+    rewrite_rows(cut, lose)
+    found = Comparison.load([whole, cut])
+    (arm,) = found.arms
+    assert dict(arm.score("fid").values) == {1: 3.0}  # 20.0 is north's alone
+    assert dict(arm.player_score("north", "fid").values) == {1: 2.0, 2: 20.0}
+    assert dict(arm.player_score("south", "fid").values) == {1: 4.0}
+    assert arm.curves["fid"].rounds == [1]
+    (caveat,) = (each for each in caveats(found) if "lost" in each.text)
+    assert caveat.text.startswith("sample exchange: the run with seed 2 lost south (round 2); a mean over")
+    assert caveat.quantities == ["fid", "domain_score"]
+    assert not any("different players" in text for text in texts(found))
+    assert score_table(found, caveats(found)).rows == [("sample exchange", "2", "3.00 (1 seed)", "4.00 (1 seed)")]
+
+    alone = Comparison.load([cut])
+    assert alone.arms[0].score("fid") is None
+    assert score_table(alone, caveats(alone)).rows == [("sample exchange", "1", "–", "–")]
+    page = write(alone, tmp_path / "out", "Lost").read_text()
+    assert "lost south (round 2)" in page
+    score = json.loads((tmp_path / "out" / "comparison.json").read_text())["arms"][0]["scores"]["fid"]
+    assert score["mean"] is None
+    assert score["players"]["north"]["values"] == {"2": 20.0}
+
+
+def test_a_player_lost_after_the_last_measurement_takes_no_mean_away(record):
+    both = {"north": 2.0, "south": 4.0}
+    folder = record("late", [both, both, both])
+
+    def lose(row):
+        if row["round"] == 3:
+            del row["measured"]
+            row["lost"] = {"south": {"action": "turn", "reason": "it failed"}}
+
+    rewrite_rows(folder, lose)
+    found = Comparison.load([folder])
+    assert found.arms[0].score("fid").mean == 3.0
+    assert not any("lost" in text for text in texts(found))
+
+
+def test_a_single_value_has_its_interval_and_a_mean_has_none(record):
+    def bound(row):
+        for values in row["measured"].values():
+            for value in values.values():
+                value["high"] = value["value"] + 2
+
+    two = [record(f"two{seed}", [{"north": 10.0, "south": 30.0}], seed=seed) for seed in (1, 2)]
+    one = record("one", [{"north": 33.6}])
+    for folder in (*two, one):
+        rewrite_rows(folder, bound)
+
+    alone = Comparison.load([one])
+    assert score_table(alone, ()).rows[0][2] == "33.6 [32.6, 35.6]"
+    assert alone.arms[0].single_value("fid").high == 35.6
+    seed = Comparison.load(two[:1])
+    assert score_table(seed, ()).rows[0][2] == "20.0"  # a mean over two players
+    by_player = score_table(seed, (), by_player=True)
+    assert [row[2] for row in by_player.rows] == ["10.0 [9.0, 12.0]", "30.0 [29.0, 32.0]"]
+    seeds = Comparison.load(two)
+    assert score_table(seeds, (), by_player=True).rows[0][2] == "10.0 ± 0.0"
+    assert seeds.arms[0].single_value("fid") is None
+    assert seeds.arms[0].single_value("fid", "north") is None
+
+
 def test_a_run_that_measured_nothing_is_compared_by_its_costs(record, tmp_path):
     found = Comparison.load([record("empty", [])])
     assert found.arms[0].score("fid") is None

@@ -104,9 +104,9 @@ def _lost_players(comparison: Comparison) -> list[Caveat]:
             lost = _lost_and_measured(arm, seed, run)
             if lost:
                 text = (
-                    f"{arm.label}: with seed {seed}, {_losses(lost)}; a mean over the remaining "
-                    "players would compare unlike things, so this run has none from then on, and "
-                    "the arm's curves end before"
+                    f"{arm.label}: the run with seed {seed} lost {_names_of(lost)}; a mean over "
+                    "the other players would compare unlike things, so this run has none from then "
+                    "on, and the arm's curves end before"
                 )
                 found.append(Caveat(text, list(arm.quantities)))
     return found
@@ -122,13 +122,12 @@ def _lost_and_measured(arm: Arm, seed: int, run: Result) -> list[PlayerLost]:
     return [loss for loss in lost if loss.round <= play.last_round]
 
 
-def _losses(lost: Sequence[PlayerLost]) -> str:
-    """Who was lost in which round."""
-    named = [f"{loss.player} in round {loss.round}" for loss in lost[:_NAMED_LOSSES]]
-    if len(lost) > len(named):
-        named.append(f"{len(lost) - len(named):,} more")
-    verb = "was lost" if len(lost) == 1 else "were lost"
-    return f"{listed(named)} {verb}"
+def _names_of(lost: Sequence[PlayerLost]) -> str:
+    """The players that were lost, each with its round."""
+    names = [f"{loss.player} (round {loss.round})" for loss in lost[:_NAMED_LOSSES]]
+    if len(lost) > len(names):
+        names.append(f"{len(lost) - len(names):,} more")
+    return listed(names)
 
 
 def _different_rounds(comparison: Comparison) -> list[Caveat]:
