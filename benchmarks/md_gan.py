@@ -230,9 +230,9 @@ def flops(network: str, b: int) -> dict[str, float]:
         engine.seat(players, game)
         _, row = game.play(engine, game.start([p.name for p in players[:-1]], 1), 1)
         engine.close()
-        found[f"{name} worker"] = row["players"]["p0"]["flops"]
+        found[f"{name} worker"] = row.players["p0"]["flops"]
         if name == "md_gan":
-            found["md_gan server"] = row["players"][SERVER]["flops"]
+            found["md_gan server"] = row.players[SERVER]["flops"]
     return found | {"worker, md_gan / fl_gan": found["md_gan worker"] / found["fl_gan worker"]}
 
 

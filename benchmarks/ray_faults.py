@@ -28,7 +28,8 @@ import torch
 from coplay import Config, Federation
 from coplay.core.errors import PlayerError
 from coplay.core.storage import load_tensors
-from coplay.engines.ray import Ray, _ray
+from coplay.engines.ray import Ray
+from coplay.engines.ray_cluster import import_ray
 from coplay.games.base import Game
 from coplay.games.gan_common import SERVER
 from coplay.player import Player
@@ -64,8 +65,8 @@ _seat = Ray.seat
 def seat(self: Ray, players: Sequence[Player], game: Game) -> None:
     """Seat the players and note in which processes."""
     _seat(self, players, game)
-    numbers = _ray().get([actor.ready.remote() for actor in self._actors])
-    seats[:] = [(n, [seat.name for seat in group]) for n, group in zip(numbers, self._seats, strict=True)]
+    numbers = import_ray().get([actor.ready.remote() for actor in self._actors])
+    seats[:] = [(n, [spec.name for spec in group]) for n, group in zip(numbers, self._specs, strict=True)]
     began.append(time.perf_counter())
 
 

@@ -3,244 +3,295 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from coplay.metrics.base import Value
 from coplay.report.parts import Cell, PageSection, Table, first_players
-from coplay.report.words import aligned, listed, number, ranges, span, words
-from coplay.run.result import Play, Result
-
-_FIRST = ("fid", "domain_score", "distance_to_prediction")
-_ARROWS = {"higher": " ↑", "lower": " ↓"}
-
-
-def parties(result: Result) -> list[str]:
-    """Seats, then players: everybody who may have been measured."""
-    return [*result.seats, *result.players]
-
-
-def model_name(result: Result, player: str) -> str:
-    """The name of a player's model, or of a seat's, as the config gives it."""
-    config = result.record["config"]
-    own = config["players"].get(player, {}).get("model") if isinstance(config["players"], dict) else None
-    section = own or config.get("model")
-    return str(section["name"]).rpartition(":")[2] if section else result.model_name(player)
+from coplay.report.words import (
+    Writer,
+    aligned,
+    heading,
+    in_order,
+    listed,
+    number,
+    ranges,
+    span,
+    words,
+    write_value,
+)
+from coplay.run.play import Play
+from coplay.run.record import measured_to_json
+from coplay.run.result import Result
 
 
-def held(result: Result, player: str) -> int | None:
-    """Number of a player's private samples; None where the run did not record it."""
-    size = result.record["data"]["sizes"].get(player)
-    return None if size is None else int(size)
+@dataclass(frozen=True)
+class Status:
+    """How a run ended.
 
+    Args:
+        word: ``"finished"``, ``"stopped"``, ``"running"`` or ``"failed"``.
+        text: The same in a sentence.
+    """
 
-def lost(play: Play) -> dict[str, dict[str, Any]]:
-    """Players that a game lost: round, action and reason by name."""
-    return {name: {"round": row["round"], **why} for row in play.rows for name, why in row.get("lost", {}).items()}
-
-
-def late(play: Play) -> list[tuple[int, str, str]]:
-    """Who was too late in which round, and at what: round, name and reason."""
-    return [(row["round"], who, why["reason"]) for row in play.rows for who, why in row.get("late", {}).items()]
-
-
-def scalars(play: Play) -> list[str]:
-    """Names of the measured quantities that are one number, the usual ones first."""
-    found = {q for values in play.last.values() for q, v in values.items() if not isinstance(v["value"], list)}
-    return [q for q in _FIRST if q in found] + sorted(found - set(_FIRST))
-
-
-def planned(result: Result, game: str | None = None) -> int:
-    """How many rounds a game of the run was to have; the main game by default."""
-    return int(result.section(game or result.main.name)["rounds"])
+    word: str
+    text: str
 
 
 def sentence(result: Result) -> str:
     """What was played by whom on which data."""
-    names, data = result.players, result.record["data"]
-    models = Counter(model_name(result, name) for name in names)
-    kinds = [f"{count} × {model}" if len(models) > 1 else model for model, count in models.items()]
+    names = result.players
+    data = result.record.data
+    models = Counter(result.model_name(name) for name in names)
+    kinds = list(models)
+    if len(models) > 1:
+        kinds = [f"{count} × {model}" for model, count in models.items()]
     main, *others = result.plays
-    beside = f" and a {listed(result.measured[main])}" if set(result.measured[main]) <= set(result.seats) else ""
-    carried = (
-        f"; {listed(words(o) for o in others)} {'were' if len(others) > 1 else 'was'} carried along" if others else ""
-    )
+    sampled = result.sampled_from[main]
+    seats = f" and a {listed(sampled)}" if set(sampled) <= set(result.seats) else ""
+    carried = ""
+    if others:
+        were = "were" if len(others) > 1 else "was"
+        carried = f"; {listed(words(other) for other in others)} {were} carried along"
     return (
-        f"{len(names):,} player{'s' if len(names) > 1 else ''} ({listed(kinds)}){beside} played {words(main)} for "
-        f"{len(result.main.rows):,} of {planned(result):,} rounds on {data['name']} "
-        f"({data['train']:,} training samples, {data['test']:,} test samples that no player holds){carried}."
+        f"{len(names):,} player{plural(names)} ({listed(kinds)}){seats} played {words(main)} for "
+        f"{len(result.main.rows):,} of {result.planned_rounds(main):,} rounds on {data.name} "
+        f"({data.train:,} training samples, {data.test:,} test samples that no player holds){carried}."
     )
 
 
-def status(result: Result) -> dict[str, str]:
+def plural(items: Sequence[object]) -> str:
+    """The ending of a noun that counts some items."""
+    return "s" if len(items) > 1 else ""
+
+
+def status(result: Result) -> Status:
     """How the run ended, in a word and in a sentence."""
-    word, reason = result.record["status"], result.record.get("reason", "")
-    said = {
+    word = result.record.status
+    reason = result.record.reason
+    sentences = {
         "finished": "All rounds of all games were played.",
         "stopped": "The run was stopped by hand; 'coplay resume' goes on from its last checkpoint.",
         "running": "The run has not ended, or was killed; this page shows what was on disk.",
         "failed": reason or "No reason was recorded.",
     }
-    return {"word": word, "text": said.get(word, reason)}
+    return Status(word, sentences.get(word, reason))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of scores: a quantity in a game.
+
+    Args:
+        quantity: Its name.
+        play: The game's record.
+        write: How numbers of the column are written.
+    """
+
+    quantity: str
+    play: Play
+    write: Writer
+
+    def value(self, player: str) -> Value | None:
+        """The last value of a player; None if it was not measured."""
+        return self.play.last.get(player, {}).get(self.quantity)
 
 
 def headline(result: Result) -> PageSection:
     """A table per player: what it is, what it holds, and the last scores beside those of the games carried along."""
-    names, gone = result.players, lost(result.main)
     games = {name: play for name, play in result.plays.items() if play.last}
-    quantities = list(dict.fromkeys(q for play in games.values() for q in scalars(play)))
-    columns = [(q, g) for q in quantities for g, play in games.items() if any(q in v for v in play.last.values())]
-    write = {(q, g): aligned(_values(games[g], q).values()) for q, g in columns}
-    best = len(result.seats) > 0  # where models are alike, so that the best of them says something
-    scored = [name for name in names if not best or name in gone or any(name in play.last for play in games.values())]
+    columns = _columns(games)
+    scored = _scored(result, games)
     shown, notes = first_players(scored)
-    rows = [
-        [_who(result, name, gone), _holds(result, name), *(_score(games[g], name, q, write[q, g]) for q, g in columns)]
-        for name in [*result.seats, *shown]
-    ]
-    rest = [name for name in names if name not in scored]
+    rows = []
+    for name in [*result.seats, *shown]:
+        scores = [write_value(column.value(name), column.write) for column in columns]
+        rows.append([_player_cell(result, name), _data_cell(result, name), *scores])
+    rest = [name for name in result.players if name not in scored]
     if rest:
-        rows.append([_others(result, rest, len(scored)), _span_held(result, rest), *("–" for _ in columns)])
-    means = len(names) > 1 and any(len(result.measured[g]) > 1 for _, g in columns)
-    if means:
-        who: Cell = ("mean over players", "and their best") if best else f"mean over {len(names):,} players"
-        rows.append([who, "", *(_mean(result, g, q, write[q, g], best) for q, g in columns)])
-    units = {q: _value_of(result, q) for q in quantities}
-    groups = [
-        ("", 2),
-        *((words(q) + _ARROWS.get(units[q]["better"], ""), sum(c[0] == q for c in columns)) for q in quantities),
-    ]
-    header = [
-        "player and model",
-        "private samples",
-        *(words(g) for _, g in columns),
-    ]
-    table = Table(header, rows, _caption(result, games, units), groups if columns else (), total=means)
+        dashes = ["–"] * len(columns)
+        rows.append([_rest_cell(result, rest, scored), _rest_data_cell(result, rest), *dashes])
+    several = any(len(result.sampled_from[column.play.name]) > 1 for column in columns)
+    has_means = len(result.players) > 1 and several
+    if has_means:
+        rows.append(_means(result, columns))
+    header = ["player and model", "private samples", *(words(c.play.name) for c in columns)]
+    table = Table(header, rows, _caption(result, games), _groups(columns), total=has_means)
     return PageSection(
         "headline",
         "Players and scores",
         text=[*_classifier(result), *notes],
         tables=[table],
-        points=result.record["notes"],
-        data={
-            "players": {
-                name: {
-                    "model": model_name(result, name),
-                    "private_samples": held(result, name),
-                    "classes": _classes(result, name),
-                }
-                for name in names
-            },
-            "seats": result.seats,
-            "classifier": result.record.get("classifier"),
-            "measured": {game: play.last for game, play in games.items()},
-            "measured_after_round": {game: max(play.measurements) for game, play in games.items()},
-            "notes": result.record["notes"],
-        },
+        points=result.record.notes,
+        data=_data(result, games),
     )
 
 
-def _classes(result: Result, player: str) -> list[int] | None:
-    counts = result.record["data"]["counts"].get(player)
-    return None if counts is None else [c for c, count in enumerate(counts) if count]
+def _columns(games: Mapping[str, Play]) -> list[Column]:
+    """A column for every quantity and game that measured it, quantity after quantity."""
+    quantities: dict[str, None] = {}
+    for play in games.values():
+        quantities |= dict.fromkeys(in_order(play.quantities))
+    columns = []
+    for quantity in quantities:
+        for play in games.values():
+            if quantity in play.quantities:
+                write = aligned(play.scalars(quantity).values())
+                columns.append(Column(quantity, play, write))
+    return columns
 
 
-def _who(result: Result, player: str, gone: dict[str, dict[str, Any]]) -> Cell:
-    model = model_name(result, player)
-    return (player, f"{model}, lost in round {gone[player]['round']}" if player in gone else model)
+def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """The row above the header: each quantity over its columns."""
+    if not columns:
+        return []
+    groups = [("", 2)]
+    for quantity, count in Counter(column.quantity for column in columns).items():
+        example = next(column for column in columns if column.quantity == quantity)
+        value = example.play.example(quantity)
+        groups.append((heading(quantity, value.better if value else None), count))
+    return groups
 
 
-def _others(result: Result, names: list[str], beside: int) -> Cell:
+def _scored(result: Result, games: Mapping[str, Play]) -> list[str]:
+    """Players with a line of their own: all, or, beside a server, those of whom something is known."""
+    if not result.seats:
+        return result.players
+    known = set(result.main.lost)
+    for play in games.values():
+        known |= set(play.last)
+    return [name for name in result.players if name in known]
+
+
+def _data(result: Result, games: Mapping[str, Play]) -> dict[str, Any]:
+    players = {}
+    for name in result.players:
+        players[name] = {
+            "model": result.model_name(name),
+            "private_samples": result.sample_count(name),
+            "classes": result.classes_of(name),
+        }
+    classifier = result.record.classifier
+    return {
+        "players": players,
+        "seats": result.seats,
+        "classifier": asdict(classifier) if classifier else None,
+        "measured": {game: measured_to_json(play.last) for game, play in games.items()},
+        "measured_after_round": {game: play.last_round for game, play in games.items()},
+        "notes": list(result.record.notes),
+    }
+
+
+def _player_cell(result: Result, player: str) -> Cell:
+    model = result.model_name(player)
+    loss = result.main.lost.get(player)
+    return (player, f"{model}, lost in round {loss.round}" if loss else model)
+
+
+def _rest_cell(result: Result, names: Sequence[str], scored: Sequence[str]) -> Cell:
     """Players whom no game measures, in one line."""
-    models = ", ".join(dict.fromkeys(model_name(result, name) for name in names))
-    return (
-        f"{len(names):,}{' more' if beside else ''} player{'s' if len(names) > 1 else ''}",
-        f"{models}, not measured",
-    )
+    models = ", ".join(dict.fromkeys(result.model_name(name) for name in names))
+    more = " more" if scored else ""
+    return (f"{len(names):,}{more} player{plural(names)}", f"{models}, not measured")
 
 
-def _span_held(result: Result, names: list[str]) -> Cell:
-    sizes = [size for name in names if (size := held(result, name)) is not None]
-    return (span(sizes), "each") if sizes else "not recorded"
+def _rest_data_cell(result: Result, names: Sequence[str]) -> Cell:
+    counts = [result.sample_count(name) for name in names]
+    known = [count for count in counts if count is not None]
+    return (span(known), "each") if known else "not recorded"
 
 
-def _holds(result: Result, player: str) -> Cell:
+def _data_cell(result: Result, player: str) -> Cell:
     if player not in result.players:
         return "–"
-    n, classes = held(result, player), _classes(result, player)
-    if n is None:
+    count = result.sample_count(player)
+    classes = result.classes_of(player)
+    if count is None:
         return "not recorded"
     if classes is None:
-        return (number(n), "without classes")
+        return (number(count), "without classes")
     if not classes:
         return ("0", "none")
-    return (number(n), ranges(classes))
+    return (number(count), ranges(classes))
 
 
-def _values(play: Play, quantity: str) -> dict[str, float]:
-    """The last values of a quantity, by who was measured."""
-    return {name: float(found[quantity]["value"]) for name, found in play.last.items() if quantity in found}
+def _means(result: Result, columns: Sequence[Column]) -> list[Cell]:
+    """The last line: means over players, and the best of them where models are alike."""
+    alike = bool(result.seats)  # the games of a server have one model for all
+    first: Cell = f"mean over {len(result.players):,} players"
+    if alike:
+        first = ("mean over players", "and their best")
+    return [first, "", *(_mean_cell(result, column, alike) for column in columns)]
 
 
-def _score(play: Play, player: str, quantity: str, write: Callable[[float | None], str]) -> Cell:
-    return write(_values(play, quantity).get(player))
+def _mean_cell(result: Result, column: Column, best: bool) -> Cell:
+    members = result.sampled_from[column.play.name]
+    mean = result.mean(column.play.name, column.quantity)
+    if len(members) < 2 or mean is None:
+        return "–"
+    beneath = []
+    if best and mean.best is not None:
+        beneath.append(column.write(mean.best))
+    if len(mean.players) < len(members):
+        beneath.append(f"of {len(mean.players):,}")
+    text = column.write(mean.value)
+    return (text, ", ".join(beneath)) if beneath else text
 
 
-def _mean(result: Result, game: str, quantity: str, write: Callable[[float | None], str], best: bool) -> Cell:
-    """The mean over the players whom a game measures, and the best of them; nothing for a single one, or for survivors."""
-    play = result.plays[game]
-    wanted, values = result.measured[game], _values(play, quantity)
-    if len(wanted) < 2 or any(name not in values for name in wanted):
-        return "–"  # a mean over survivors would compare unlike things
-    mean, top = mean_and_best([values[name] for name in wanted], better(play, quantity))
-    return (write(mean), write(top)) if best and top is not None else write(mean)
-
-
-def mean_and_best(values: Sequence[float], direction: str | None) -> tuple[float, float | None]:
-    """The mean, and the best value in the direction that is better; None where neither is.
-
-    Example:
-        >>> mean_and_best([1.0, 3.0], "lower")
-        (2.0, 1.0)
-    """
-    best = {"lower": min, "higher": max}.get(direction or "")
-    return sum(values) / len(values), best(values) if best else None
-
-
-def better(play: Play, quantity: str) -> str | None:
-    """Which direction of a quantity is better; None where neither is."""
-    return next(found[quantity]["better"] for found in play.last.values() if quantity in found)
-
-
-def _value_of(result: Result, quantity: str) -> dict[str, Any]:
-    """Unit, direction and all counts of a quantity."""
-    found = [v[quantity] for play in result.plays.values() for v in play.last.values() if quantity in v]
-    return {**found[0], "n": [v["n"] for v in found], "n_real": [v["n_real"] for v in found]}
-
-
-def _caption(result: Result, games: dict[str, Play], units: dict[str, dict[str, Any]]) -> str:
-    beneath = "Beneath a number of private samples: their classes. " if result.record["data"]["counts"] else ""
+def _caption(result: Result, games: Mapping[str, Play]) -> str:
+    beneath = ""
+    if result.record.data.counts:
+        beneath = "Beneath a number of private samples: their classes. "
     if not games:
         return f"{beneath}No player was measured: there is no score to show."
-    said = []
-    for q, unit in units.items():
-        better = f", {unit['better']} is better" if unit["better"] else ""
-        real = f" against n_real = {span(unit['n_real'])}" if any(unit["n_real"]) else ""
-        said.append(f"{words(q)}: {unit['unit']}{better}, n = {span(unit['n'])} generated samples{real}")
+    quantities: dict[str, None] = {}
+    for play in games.values():
+        quantities |= dict.fromkeys(in_order(play.quantities))
+    units = [_unit(games, quantity) for quantity in quantities]
+    brackets = ""
+    if any(_has_interval(play) for play in games.values()):
+        brackets = " In brackets: 95 % intervals."
     against = ""
-    if "distance_to_prediction" in units:
-        against = f" The prediction is the equilibrium of {words(result.main.name)}, also for the games beside it."
-    rounds = listed(
-        f"{max(play.measurements)} of {planned(result, name)} ({words(name)})" for name, play in games.items()
-    )
-    return f"{beneath}{'; '.join(said)}.{against} Last measured after round {rounds}."
+    if "distance_to_prediction" in quantities:
+        main = words(result.main.name)
+        against = f" The prediction is the equilibrium of {main}, also for the games beside it."
+    rounds = []
+    for name, play in games.items():
+        rounds.append(f"{play.last_round} of {result.planned_rounds(name)} ({words(name)})")
+    return f"{beneath}{'; '.join(units)}.{brackets}{against} Last measured after round {listed(rounds)}."
+
+
+def _has_interval(play: Play) -> bool:
+    values: list[Value] = []
+    for measured in play.last.values():
+        values += measured.values()
+    return any(value.low is not None for value in values)
+
+
+def _unit(games: Mapping[str, Play], quantity: str) -> str:
+    """Unit, direction and all counts of a quantity, in words."""
+    values = []
+    for play in games.values():
+        for measured in play.last.values():
+            if quantity in measured:
+                values.append(measured[quantity])
+    first = values[0]
+    better = f", {first.better} is better" if first.better else ""
+    real = ""
+    if any(value.n_real for value in values):
+        real = f" against n_real = {span(value.n_real for value in values)}"
+    generated = span(value.n for value in values)
+    return f"{words(quantity)}: {first.unit}{better}, n = {generated} generated samples{real}"
 
 
 def _classifier(result: Result) -> list[str]:
-    found = result.record.get("classifier")
-    if not found:
-        why = result.record.get("unmeasured") or "the run has not come that far"
+    classifier = result.record.classifier
+    if classifier is None:
+        why = result.record.unmeasured or "the run has not come that far"
         return [f"No domain classifier was trained, so nothing was scored: {why}."]
     return [
-        f"The domain classifier behind all scores recognises {found['accuracy']:.1%} of n = {found['n_test']:,} real "
-        "test samples; it is trained on real training data and never enters learning."
+        f"The domain classifier behind all scores recognises {classifier.accuracy:.1%} of "
+        f"n = {classifier.n_test:,} real test samples; it is trained on real training data and never "
+        "enters learning."
     ]

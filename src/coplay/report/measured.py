@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import stdev
 from typing import Any
 
+from coplay.metrics.base import Value
 from coplay.report import charts, figures
 from coplay.report.charts import Band, Line, SharesPanel
-from coplay.report.headline import parties, scalars
 from coplay.report.parts import PageSection, Picture, first_players
-from coplay.report.words import sentence_case, span, words
-from coplay.run.record import SparseMatrix
-from coplay.run.result import Play, Result
+from coplay.report.words import direction, in_order, sentence_case, span, words
+from coplay.run.play import Play
+from coplay.run.result import Result
 
 _PANELS = 12
 _BESIDE = 6  # with more players, curves show the games carried along by their means
-_ARROWS = {"higher": "higher is better", "lower": "lower is better"}
 
 
 def holdings(result: Result) -> PageSection:
     """Counts per class and player."""
-    title, counts = "Who holds what", result.record["data"]["counts"]
+    title = "Who holds what"
+    counts = result.record.data.counts
     if not counts:
-        return PageSection("holdings", title, ["The data have no classes, so there are no counts per class."])
+        text = ["The data have no classes, so there are no counts per class."]
+        return PageSection("holdings", title, text)
     players, notes = first_players(list(counts))
     classes = len(counts[players[0]])
     total = sum(map(sum, counts.values()))
@@ -35,70 +38,123 @@ def holdings(result: Result) -> PageSection:
         column_label="class",
         write=lambda v: f"{v:,.0f}",
     )
-    caption = f"Private training samples per class; {total:,} of {result.record['data']['train']:,} were dealt out."
-    figure = Picture("holdings", png, "Heat map of private samples per player and class", caption)
-    return PageSection("holdings", title, notes, pictures=[figure], data={"counts": counts})
+    train = result.record.data.train
+    caption = f"Private training samples per class; {total:,} of {train:,} were dealt out."
+    alt = "Heat map of private samples per player and class"
+    picture = Picture("holdings", png, alt, caption)
+    data = {"counts": dict(counts)}
+    return PageSection("holdings", title, notes, pictures=[picture], data=data)
+
+
+@dataclass(frozen=True)
+class MeasuredShares:
+    """Class shares of one player's samples, each a number per class.
+
+    Args:
+        measured: Corrected for the domain classifier's confusions.
+        raw: As the domain classifier counts them; None where they were not measured.
+        predicted: By theory; None without one.
+        distance_to_prediction: Total variation between measured and predicted shares, 0 to 1; None without a prediction.
+        n: Number of generated samples.
+        n_real: Number of real samples behind the correction.
+    """
+
+    measured: list[float]
+    raw: list[float] | None
+    predicted: list[float] | None
+    distance_to_prediction: float | None
+    n: int
+    n_real: int
+
+
+def _measured_shares(values: Mapping[str, Value], predicted: list[float] | None) -> MeasuredShares | None:
+    corrected = values.get("class_shares")
+    if corrected is None:
+        return None
+    raw = values.get("class_shares_raw")
+    distance = values.get("distance_to_prediction")
+    return MeasuredShares(
+        _per_class(corrected),
+        None if raw is None else _per_class(raw),
+        predicted,
+        None if distance is None else float(distance.value),  # type: ignore[arg-type]
+        corrected.n,
+        corrected.n_real,
+    )
+
+
+def _per_class(value: Value) -> list[float]:
+    assert isinstance(value.value, list)
+    return value.value
 
 
 def shares(result: Result) -> PageSection:
     """Class shares of the last measurement against those that theory predicts."""
     play = result.main
-    predicted, counts = result.predicted(play.name), dict(result.record["data"]["counts"])
-    title = "Class shares" if play.last and not predicted else "Class shares, measured against predicted"
-    found = {name: values for name, values in play.last.items() if "class_shares" in values}
-    if not found:
+    predicted = result.predicted(play.name)
+    title = "Class shares, measured against predicted"
+    if play.last and not predicted:
+        title = "Class shares"
+    by_player: dict[str, MeasuredShares] = {}
+    for name, values in play.last.items():
+        measured = _measured_shares(values, predicted.get(name))
+        if measured is not None:
+            by_player[name] = measured
+    if not by_player:
         return PageSection("shares", title, ["Class shares were not measured."])
-    beside = [name for name in result.seats if name in found]
-    if beside and counts:  # what is shared learns from everybody
+    counts = dict(result.record.data.counts)
+    seats = [name for name in result.seats if name in by_player]
+    if seats and counts:  # what is shared learns from everybody
         everybody = [sum(column) for column in zip(*counts.values(), strict=True)]
-        counts |= {name: everybody for name in beside}
-    players, notes = first_players([name for name in parties(result) if name in found])
-    data = {
-        name: {
-            "measured": values["class_shares"]["value"],
-            "raw": values.get("class_shares_raw", {}).get("value"),
-            "predicted": predicted.get(name),
-            "distance_to_prediction": values.get("distance_to_prediction", {}).get("value"),
-            "n": values["class_shares"]["n"],
-            "n_real": values["class_shares"]["n_real"],
-        }
-        for name, values in found.items()
-    }
-    panels = [_panel(name, data[name], counts.get(name)) for name in players]
+        counts |= dict.fromkeys(seats, everybody)
+    players, notes = first_players([name for name in result.parties if name in by_player])
+    chosen = [by_player[name] for name in players]
+    panels = [_panel(name, by_player[name], counts.get(name)) for name in players]
+    each = "each" if seats else "per player"
     caption = (
-        f"{sentence_case(words(play.name))} after round {max(play.measurements)}: "
-        f"n = {span(data[name]['n'] for name in players)} generated samples {'each' if beside else 'per player'}. Bars are "
-        f"corrected for the domain classifier's confusions on n_real = {span(data[name]['n_real'] for name in players)} test "
-        "samples."
+        f"{sentence_case(words(play.name))} after round {play.last_round}: "
+        f"n = {span(shares.n for shares in chosen)} generated samples {each}. Bars are corrected for the "
+        f"domain classifier's confusions on n_real = {span(shares.n_real for shares in chosen)} test samples."
     )
     if predicted:
         caption += " d is the total variation between bars and prediction, from 0 to 1."
     else:
-        notes = [*notes, f"There is no theory that predicts class shares for {words(play.name)}."]
-    held = "in all players' data" if beside else "in the player's own data"
-    figure = Picture("shares", charts.shares(panels, held), "Class shares per player, measured and predicted", caption)
-    return PageSection(
-        "shares", title, notes, pictures=[figure], data={"round": max(play.measurements), "players": data}
-    )
+        notes = [
+            *notes,
+            f"There is no theory that predicts class shares for {words(play.name)}.",
+        ]
+    held = "in all players' data" if seats else "in the player's own data"
+    alt = "Class shares per player, measured and predicted"
+    picture = Picture("shares", charts.shares(panels, held), alt, caption)
+    data = {
+        "round": play.last_round,
+        "players": {name: asdict(shares) for name, shares in by_player.items()},
+    }
+    return PageSection("shares", title, notes, pictures=[picture], data=data)
 
 
-def _panel(name: str, values: dict[str, Any], counts: list[int] | None) -> SharesPanel:
-    distance = values["distance_to_prediction"]
-    said = f"{name}   n = {values['n']:,}" + (f", d = {distance:.3f}" if distance is not None else "")
-    held = [c / sum(counts) for c in counts] if counts and sum(counts) else None
-    return SharesPanel(said, values["measured"], values["raw"], values["predicted"], held)
+def _panel(name: str, shares: MeasuredShares, counts: list[int] | None) -> SharesPanel:
+    title = f"{name}   n = {shares.n:,}"
+    if shares.distance_to_prediction is not None:
+        title += f", d = {shares.distance_to_prediction:.3f}"
+    held = None
+    if counts and sum(counts):
+        held = [count / sum(counts) for count in counts]
+    return SharesPanel(title, shares.measured, shares.raw, shares.predicted, held)
 
 
 def influence(result: Result) -> PageSection:
     """The influence matrix of the main game."""
-    title, play = "Influence", result.main
-    matrix = result.record["games"][play.name].get("influence")
+    title = "Influence"
+    play = result.main
+    matrix = result.record.games[play.name].influence
     if matrix is None:
-        return PageSection("influence", title, [f"There is no theory of influence for {words(play.name)}."])
+        text = [f"There is no theory of influence for {words(play.name)}."]
+        return PageSection("influence", title, text)
     names = result.players
     players, notes = first_players(names)
     png = figures.heat_map(
-        SparseMatrix.from_json(matrix).corner(len(players)),
+        matrix.corner(len(players)),
         players,
         players,
         row_label="model of",
@@ -107,133 +163,186 @@ def influence(result: Result) -> PageSection:
         most=1.0,
     )
     caption = (
-        "M: row i, column j hold the share of site j's data in player i's model at the equilibrium. It follows from "
-        "the weights alone; rows sum to 1."
+        "M: row i, column j hold the share of site j's data in player i's model at the equilibrium. It "
+        "follows from the weights alone; rows sum to 1."
     )
-    figure = Picture("influence", png, "Heat map of the influence matrix", caption)
-    return PageSection("influence", title, notes, pictures=[figure], data={"players": names, "influence": matrix})
+    picture = Picture("influence", png, "Heat map of the influence matrix", caption)
+    data = {"players": names, "influence": matrix.json()}
+    return PageSection("influence", title, notes, pictures=[picture], data=data)
 
 
 def curves(result: Result) -> PageSection:
     """Scores over the rounds, the games carried along beside; and the numbers that the models report."""
-    title, names = "Over the rounds", parties(result)
-    players, notes = first_players(names)
-    measured = {
-        q: [line for play in result.plays.values() for line in _measured(play, names, q)] for q in _quantities(result)
-    }
-    learning = {n: _learning(result.main, names, n) for n in _learning_numbers(result.main)}
-    pictures, text = [], list(notes)
+    players, notes = first_players(result.parties)
+    measured = _measured_lines(result)
+    learning = _learning_lines(result)
+    pictures = []
+    text = list(notes)
     if measured:
         pictures.append(_scores(result, measured, players))
     else:
         text.append("No score was measured.")
     if learning:
-        drawn = dict(list(_first(learning, players).items())[:_PANELS])
-        png = charts.curves(drawn, {n: words(n) for n in learning}, players, list(result.plays))
-        more = f" The first {_PANELS} of {len(learning)} are shown." if len(learning) > _PANELS else ""
-        said = (
-            f"What the models themselves report after each turn in {words(result.main.name)}, in their own units.{more}"
-        )
-        pictures.append(Picture("learning", png, "Numbers that the models report over the rounds", said))
+        pictures.append(_learning(result, learning, players))
     else:
         text.append("The models reported no numbers.")
-    return PageSection(
-        "curves", title, text, pictures=pictures, data={"measured": _json(measured), "learning": _json(learning)}
-    )
+    data = {"measured": _json(measured), "learning": _json(learning)}
+    return PageSection("curves", "Over the rounds", text, pictures=pictures, data=data)
 
 
-def _scores(result: Result, measured: dict[str, list[Line]], players: list[str]) -> Picture:
+def _measured_lines(result: Result) -> dict[str, list[Line]]:
+    """By quantity, a line for everybody it was measured of in any game."""
+    quantities: dict[str, None] = {}
+    for play in result.plays.values():
+        quantities |= dict.fromkeys(in_order(play.quantities))
+    lines: dict[str, list[Line]] = {quantity: [] for quantity in quantities}
+    for quantity in quantities:
+        for play in result.plays.values():
+            lines[quantity] += _lines(play, result.parties, quantity)
+    return lines
+
+
+def _lines(play: Play, names: Sequence[str], quantity: str) -> list[Line]:
+    by_round = {round: play.scalars(quantity, round) for round in play.measurements}
+    lines = []
+    for name in names:
+        rounds = [round for round, values in by_round.items() if name in values]
+        if rounds:
+            values = [by_round[round][name] for round in rounds]
+            lines.append(Line(name, play.name, rounds, values))
+    return lines
+
+
+def _learning_lines(result: Result) -> dict[str, list[Line]]:
+    """By number that models report in the main game, a line for everybody that reports it."""
+    numbers: dict[str, None] = {}
+    for row in result.main.rows:
+        for reported in row.players.values():
+            numbers |= dict.fromkeys(reported)
+    numbers.pop("flops", None)
+    lines: dict[str, list[Line]] = {number: [] for number in numbers}
+    for number in numbers:
+        for name in result.parties:
+            rounds = []
+            values = []
+            for row in result.main.rows:
+                reported = row.players.get(name, {})
+                if number in reported:
+                    rounds.append(row.round)
+                    values.append(float(reported[number]))
+            if rounds:
+                lines[number].append(Line(name, result.main.name, rounds, values))
+    return lines
+
+
+def _learning(result: Result, lines: dict[str, list[Line]], players: list[str]) -> Picture:
+    drawn = dict(list(_of_players(lines, players).items())[:_PANELS])
+    titles = {number: words(number) for number in lines}
+    png = charts.curves(drawn, titles, players, list(result.plays))
+    caption = f"What the models themselves report after each turn in {words(result.main.name)}, in their own units."
+    if len(lines) > _PANELS:
+        caption += f" The first {_PANELS} of {len(lines)} are shown."
+    return Picture("learning", png, "Numbers that the models report over the rounds", caption)
+
+
+def _scores(result: Result, lines: dict[str, list[Line]], players: list[str]) -> Picture:
     """A line per player; where a game measures a seat, a line per game."""
-    games, values = list(result.plays), {q: _any_value(result, q) for q in measured}
-    titles = {q: f"{words(q)}" + (f" ({_ARROWS[v['better']]})" if v["better"] else "") for q, v in values.items()}
-    counted = "; ".join(
-        f"{words(q)}: {v['unit']}, n = {v['n']:,}" + (f", n_real = {v['n_real']:,}" if v["n_real"] else "")
-        for q, v in values.items()
-    )
+    titles = {}
+    counts = []
+    for quantity in lines:
+        value = _example(result, quantity)
+        better = f" ({direction(value.better)})" if value.better else ""
+        titles[quantity] = words(quantity) + better
+        real = f", n_real = {value.n_real:,}" if value.n_real else ""
+        counts.append(f"{words(quantity)}: {value.unit}, n = {value.n:,}{real}")
+    counted = "; ".join(counts)
     if result.seats:
-        panels = {q: [band for game in games if (band := _band(result, game, lines))] for q, lines in measured.items()}
-        styles = {_label(result, game): (place, min(place, 2)) for place, game in enumerate(games)}
-        drawn = {band.arm for bands in panels.values() for band in bands}
-        png = charts.bands(panels, titles, {k: v for k, v in styles.items() if k in drawn}, "round", rounds=True)
-        several = any(len(result.measured[game]) > 1 for game in games)
-        counted += ". Bands are one standard deviation over players" if several else ""
+        png = _bands(result, lines, titles)
+        if any(len(members) > 1 for members in result.sampled_from.values()):
+            counted += ". Bands are one standard deviation over players"
     else:
-        lines = _first(measured, players)
+        drawn = _of_players(lines, players)
         if len(players) > _BESIDE:
-            lines = {q: [*(x for x in lines[q] if x.game == games[0]), *_means(measured[q], games[1:])] for q in lines}
+            drawn = _with_means(result, drawn)
             counted += ". The games carried along are drawn as means over their players"
-        png = charts.curves(lines, titles, players, games)
-    return Picture("scores", png, "Scores over the rounds", f"Scores at the measured rounds. {counted}.")
+        png = charts.curves(drawn, titles, players, list(result.plays))
+    caption = f"Scores at the measured rounds. {counted}."
+    return Picture("scores", png, "Scores over the rounds", caption)
+
+
+def _example(result: Result, quantity: str) -> Value:
+    """One value of a quantity, for its unit, direction and counts."""
+    examples = [play.example(quantity) for play in result.plays.values()]
+    return next(value for value in examples if value is not None)
+
+
+def _bands(result: Result, lines: Mapping[str, list[Line]], titles: dict[str, str]) -> bytes:
+    panels: dict[str, list[Band]] = {}
+    for quantity in lines:
+        bands = [_band(result, game, quantity) for game in result.plays]
+        panels[quantity] = [band for band in bands if band is not None]
+    labels = set()
+    for drawn in panels.values():
+        labels |= {band.arm for band in drawn}
+    styles = {}
+    for place, game in enumerate(result.plays):
+        label = _label(result, game)
+        if label in labels:
+            styles[label] = (place, min(place, 2))
+    return charts.bands(panels, titles, styles, "round", rounds=True)
 
 
 def _label(result: Result, game: str) -> str:
-    who = result.measured[game]
-    return f"{words(game)}: {who[0] if len(who) == 1 else f'mean of {len(who):,} players'}"
+    members = result.sampled_from[game]
+    whose = members[0] if len(members) == 1 else f"mean of {len(members):,} players"
+    return f"{words(game)}: {whose}"
 
 
-def _band(result: Result, game: str, lines: list[Line]) -> Band | None:
-    """Mean and spread over those whom a game measures, at the rounds where all of them were; None if nobody was."""
-    own = [dict(zip(line.rounds, line.values, strict=True)) for line in lines if line.game == game]
-    rounds = sorted(set.intersection(*(set(values) for values in own))) if own else []
+def _band(result: Result, game: str, quantity: str) -> Band | None:
+    """Mean and spread over those whom a game measures, at the rounds that have a mean; None if none has."""
+    play = result.plays[game]
+    rounds = []
+    means = []
+    deviations = []
+    for round in play.measurements:
+        mean = result.mean(game, quantity, round)
+        if mean is not None:
+            by_player = play.scalars(quantity, round)
+            rounds.append(round)
+            means.append(mean.value)
+            deviations.append(_deviation([by_player[name] for name in mean.players]))
     if not rounds:
         return None
-    each = [[values[r] for values in own] for r in rounds]
-    means = [sum(values) / len(values) for values in each]
-    return Band(_label(result, game), rounds, means, [_std(v) for v in each])
+    return Band(_label(result, game), rounds, means, deviations)
 
 
-def _std(values: list[float]) -> float | None:
-    return stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
+def _deviation(values: list[float]) -> float | None:
+    several = len(values) > 1 and all(map(math.isfinite, values))
+    return stdev(values) if several else None
 
 
-def _quantities(result: Result) -> list[str]:
-    return list(dict.fromkeys(q for play in result.plays.values() for q in scalars(play)))
-
-
-def _learning_numbers(play: Play) -> list[str]:
-    rows = (numbers for row in play.rows for numbers in row.get("players", {}).values())
-    return [name for name in dict.fromkeys(name for numbers in rows for name in numbers) if name != "flops"]
-
-
-def _measured(play: Play, names: list[str], quantity: str) -> list[Line]:
-    lines = []
-    for name in names:
-        values = {r: m[name][quantity]["value"] for r, m in play.measurements.items() if quantity in m.get(name, {})}
-        if values:
-            lines.append(Line(name, play.name, list(values), list(values.values())))
-    return lines
-
-
-def _learning(play: Play, names: list[str], number: str) -> list[Line]:
-    lines = []
-    for name in names:
-        told = {row["round"]: row.get("players", {}).get(name, {}) for row in play.rows}
-        values = {round: float(numbers[number]) for round, numbers in told.items() if number in numbers}
-        if values:
-            lines.append(Line(name, play.name, list(values), list(values.values())))
-    return lines
-
-
-def _first(panels: dict[str, list[Line]], players: list[str]) -> dict[str, list[Line]]:
+def _of_players(panels: dict[str, list[Line]], players: list[str]) -> dict[str, list[Line]]:
     """The lines of some players; panels left without any are dropped."""
-    kept = {key: [line for line in lines if line.player in players] for key, lines in panels.items()}
-    return {key: lines for key, lines in kept.items() if lines}
+    kept = {}
+    for key, lines in panels.items():
+        own = [line for line in lines if line.player in players]
+        if own:
+            kept[key] = own
+    return kept
 
 
-def _means(lines: list[Line], games: list[str]) -> list[Line]:
-    """One line per game: the mean over its players at the rounds where all were measured."""
-    found = []
-    for game in games:
-        own = [dict(zip(line.rounds, line.values, strict=True)) for line in lines if line.game == game]
-        rounds = sorted(set.intersection(*(set(values) for values in own))) if own else []
-        if rounds:
-            found.append(Line("", game, rounds, [sum(values[r] for values in own) / len(own) for r in rounds]))
-    return found
-
-
-def _any_value(result: Result, quantity: str) -> dict[str, Any]:
-    return next(v[quantity] for play in result.plays.values() for v in play.last.values() if quantity in v)
+def _with_means(result: Result, panels: dict[str, list[Line]]) -> dict[str, list[Line]]:
+    """The main game's lines, and for each game carried along the mean over its players."""
+    main, *others = result.plays
+    drawn = {}
+    for quantity, lines in panels.items():
+        drawn[quantity] = [line for line in lines if line.game == main]
+        for game in others:
+            band = _band(result, game, quantity)
+            if band is not None:
+                drawn[quantity].append(Line("", game, [int(x) for x in band.x], band.mean))
+    return drawn
 
 
 def _json(panels: dict[str, list[Line]]) -> dict[str, list[dict[str, Any]]]:
-    return {key: [vars(line) for line in lines] for key, lines in panels.items()}
+    return {key: [asdict(line) for line in lines] for key, lines in panels.items()}

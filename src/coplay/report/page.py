@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 from jinja2 import Environment, StrictUndefined, Template
@@ -48,19 +50,24 @@ def write(result: Result) -> Path:
     Example:
         ``write(Result.load("runs/digits"))``
     """
-    sections = [part for build in SECTIONS if (part := build(result)) is not None]
-    title, sentence, status = str(result.record["config"]["title"]), head.sentence(result), head.status(result)
-    data = {"title": title, "sentence": sentence, "status": status} | {part.id: part.data for part in sections}
-    for figure in (figure for part in sections for figure in part.figures):
-        storage.write_atomically(result.folder / "figures" / f"{figure.name}.png", figure.png)
+    built = [build(result) for build in SECTIONS]
+    sections = [section for section in built if section is not None]
+    title = result.record.title
+    sentence = head.sentence(result)
+    status = head.status(result)
+    data: dict[str, Any] = {"title": title, "sentence": sentence, "status": asdict(status)}
+    for part in sections:
+        data[part.id] = part.data
+        for picture in part.pictures:
+            storage.write_atomically(result.folder / "figures" / f"{picture.name}.png", picture.png)
     storage.write_json(result.folder / "report.json", plain(data))
     html = template().render(
         title=title,
         sentence=sentence,
         status=status,
         sections=sections,
-        config=tomli_w.dumps(result.record["config"]),
-        version=result.record["versions"].get("coplay", ""),
+        config=tomli_w.dumps(result.record.config),
+        version=result.record.versions.get("coplay", ""),
     )
     page = result.folder / "report.html"
     storage.write_atomically(page, html.encode())

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from coplay.core.space import LABEL, Variable
 from coplay.report import figures
-from coplay.report.headline import parties
 from coplay.report.parts import Cell, PageSection, Picture, Table, first_players
 from coplay.report.words import number, words
-from coplay.run.result import Play, Result, space_from_json
+from coplay.run.play import Play
+from coplay.run.result import Result
 
 _ROUNDS = 4  # columns of the main game
 _LISTED = 3  # samples per player in a table
@@ -30,25 +30,27 @@ def section(result: Result) -> PageSection:
     shown = _shown(result)
     if not shown:
         return PageSection("samples", title, ["No samples are on disk: no round was measured."])
-    space = space_from_json(result.record["data"]["space"])
-    drawn = {name for there in shown.values() for values in there.values() for name in values}
+    space = result.record.data.space
+    drawn: set[str] = set()
+    for by_player in shown.values():
+        for values in by_player.values():
+            drawn |= set(values)
     names = [name for name in space if name in drawn]
     images = [name for name in names if is_image(space[name])]
     others = [name for name in names if name not in images and not (images and name == LABEL)]
     picture, notes = _picture(result, shown)
     pictures = [_grid(picture, name, space[name], result) for name in images]
-    data = {
-        "variables": {name: str(space[name]) for name in names},
-        "columns": [
+    columns = []
+    for (game, round), by_player in shown.items():
+        columns.append(
             {
                 "game": game,
                 "round": round,
                 "file": f"{game}/samples/round-{round:06d}.safetensors",
-                "players": [name for name in parties(result) if name in there],
+                "players": [name for name in result.parties if name in by_player],
             }
-            for (game, round), there in shown.items()
-        ],
-    }
+        )
+    data = {"variables": {name: str(space[name]) for name in names}, "columns": columns}
     tables = [_table(shown, others, picture.rows)] if others else []
     return PageSection("samples", title, notes, tables, pictures, data=data)
 
@@ -76,16 +78,20 @@ class _Picture:
 
 def _picture(result: Result, shown: Shown) -> tuple[_Picture, list[str]]:
     """One row per player; where the main game measures but a seat, this one's, with a model of every other game."""
-    main, lone = result.main.name, result.measured[result.main.name]
+    main = result.main.name
+    lone = result.sampled_from[main]
     strip = len(lone) == 1 and lone[0] in result.seats
-    rows, notes = (lone, []) if strip else first_players(parties(result))
+    rows: list[str] = lone
+    notes: list[str] = []
+    if not strip:
+        rows, notes = first_players(result.parties)
     columns: dict[tuple[str, int], str] = {}
     values: dict[tuple[str, str], Mapping[str, Tensor]] = {}
     for (game, round), there in shown.items():
         who = {row: row for row in rows if row in there}
         columns[game, round] = f"round {round}" if game == main else f"{words(game)},\nround {round}"
         if strip:
-            stand_in = next((name for name in [*rows, *result.measured[game]] if name in there), "")
+            stand_in = next((name for name in [*rows, *result.sampled_from[game]] if name in there), "")
             who = {rows[0]: stand_in} if stand_in else {}
             columns[game, round] = f"{words(game)}: {stand_in}, round {round}"
         values |= {(row, columns[game, round]): there[name] for row, name in who.items()}
@@ -175,12 +181,13 @@ def _range(variable: Variable, values: list[np.ndarray]) -> tuple[float, float, 
 def _table(shown: Shown, names: list[str], players: list[str]) -> Table:
     game, round = next(reversed([column for column in shown if column[0] == next(iter(shown))[0]]))
     there = shown[game, round]
-    rows: list[list[Cell]] = [
-        [f"{player} {k + 1}", *(_write(there[player][name][k]) if name in there[player] else "–" for name in names)]
-        for player in players
-        if player in there
-        for k in range(min(_LISTED, *(len(values) for values in there[player].values())))
-    ]
+    rows: list[list[Cell]] = []
+    for player in players:
+        values = there.get(player, {})
+        count = min([_LISTED, *map(len, values.values())]) if values else 0
+        for k in range(count):
+            cells = [_write(values[name][k]) if name in values else "–" for name in names]
+            rows.append([f"{player} {k + 1}", *cells])
     caption = f"The first {_LISTED} samples of each player drawn after round {round} of {words(game)}."
     return Table(["player, sample", *map(words, names)], rows, caption)
 
