@@ -11,13 +11,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from coplay.core.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from coplay.comparison.arms import Comparison
     from coplay.report.parts import Table
     from coplay.run.config import Config
     from coplay.run.result import Result
@@ -209,13 +210,12 @@ def _compare(given: argparse.Namespace) -> None:
     else:
         folders, left = given.what, []
     comparison = Comparison.load(folders)
-    configs = [run.record["config"] for run in comparison.runs.values()]
+    configs = [run.record.config for run in comparison.runs.values()]
     names, titles = ({str(config[key]) for config in configs} for key in ("name", "title"))
     wanted = Path("comparisons") / (names.pop() if len(names) == 1 else "runs")
     out = given.out or _free_folder(wanted, lambda folder: _holds_comparison(folder, comparison.runs))
-    data = comparison.data()
-    page = write(data, out, titles.pop() if len(titles) == 1 else "Runs side by side", by_player=given.by_player)
-    _print_comparison(data, given.by_player)
+    page = write(comparison, out, titles.pop() if len(titles) == 1 else "Runs side by side", by_player=given.by_player)
+    _print_comparison(comparison, given.by_player)
     print(f"comparison: {page}")
     if left:
         raise RunFolderError(f"not finished: {', '.join(left)}; the same command goes on with them")
@@ -237,7 +237,7 @@ def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
     except KeyboardInterrupt:
         print(f"what was played is kept in {out}; the same command goes on from there", file=sys.stderr)
         raise
-    finished = {result.folder.name for result in results if result.record["status"] == "finished"}
+    finished = {result.folder.name for result in results if result.record.status == "finished"}
     return [result.folder for result in results], out, [name for name in sweep.configs if name not in finished]
 
 
@@ -344,21 +344,28 @@ def _print_table(result: Result) -> None:
         console.print(note, highlight=False, markup=False)
 
 
-def _print_comparison(data: dict[str, Any], by_player: bool) -> None:
-    """Tables of scores and costs and the notes, as narrow as the terminal."""
+def _print_comparison(comparison: Comparison, by_player: bool) -> None:
+    """Print the tables of scores and costs and the caveats, as narrow as the terminal."""
     from rich.console import Console
 
-    from coplay.comparison.page import cost_tables, score_table
+    from coplay.comparison.caveats import caveats
+    from coplay.comparison.tables import cost_tables, score_table
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    scores = [score_table(data), *([score_table(data, by_player=True)] if by_player else [])] if data["metrics"] else []
-    if not scores:
+    notes = caveats(comparison)
+    tables = []
+    if comparison.quantities:
+        tables.append(score_table(comparison, notes))
+        if by_player:
+            tables.append(score_table(comparison, notes, by_player=True))
+    else:
         console.print("nothing was measured", highlight=False)
-    for table in [*scores, *cost_tables(data)]:
+    for table in [*tables, *cost_tables(comparison)]:
         _print_folded(console, table)
         console.print(table.caption, style="dim", highlight=False, markup=False)
-    for note in data["notes"]:
-        console.print(f"{'* ' if note['metrics'] else ''}{note['text']}", highlight=False, markup=False)
+    for note in notes:
+        star = "* " if note.quantities else ""
+        console.print(f"{star}{note.text}", highlight=False, markup=False)
 
 
 def _print_folded(console: Console, table: Table) -> None:
