@@ -23,9 +23,9 @@ from coplay import (
     Source,
     Space,
     Variable,
-    storage,
 )
 from coplay.cli.main import main
+from coplay.core import storage
 from coplay.core.streams import derive
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan

@@ -19,7 +19,6 @@ from coplay.report import charts, figures
 from coplay.report.charts import Band
 from coplay.report.page import template
 from coplay.report.parts import Cell, Figure, Section, Table, aligned, first_players, listed, plain, words
-from coplay.report.samples import is_image
 from coplay.run.result import Result, space_from_json
 
 _COLUMNS = 6  # arms whose samples stand side by side
@@ -330,7 +329,7 @@ def _samples(data: Data) -> Section:
 
 def _drawable(name: str, shown: Mapping[str, Any], spaces: Mapping[str, Any]) -> bool:
     drawn = any(name in values for there in shown.values() for values in there.values())
-    return drawn and all(is_image(space[name]) for space in spaces.values() if name in space)
+    return drawn and all(space[name].is_image for space in spaces.values() if name in space)
 
 
 def _grid(

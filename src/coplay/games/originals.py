@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import isolated_seed
-from coplay.nets.conditional import Seen, Sizes, is_image, one_hidden_layer
+from coplay.nets.conditional import Seen, Sizes, goes_through_convolutions, one_hidden_layer
 
 _SIZES = Sizes(channels=16, hidden=64, image_latents=1)
 _STEPS, _BATCH, _RATE = 600, 128, 4e-3
@@ -83,7 +83,7 @@ class Origins(nn.Module):
         """Some pixels of every image come from the same place of another row."""
         changed = {}
         for name in self.space:
-            if is_image(self.space[name]):
+            if goes_through_convolutions(self.space[name]):
                 x = rows[name]
                 other = x.gather(0, torch.randint(len(x), x.shape, generator=generator))
                 changed[name] = torch.where(torch.rand(x.shape, generator=generator) < _EXCHANGED, other, x)

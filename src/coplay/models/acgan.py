@@ -31,7 +31,7 @@ from coplay.core.components import imported
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, Variable, finite, tensors
 from coplay.core.streams import derive, isolated_seed
-from coplay.models.base import LocalModel, Mixture
+from coplay.models.base import LocalModel, Mixture, image_and_class
 from coplay.models.neural import FLOPS, beside_parameter, follow_mean, standing_in
 from coplay.nets import devices
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS, by_sample, parted
@@ -121,7 +121,7 @@ class Acgan(LocalModel):
     def setup(self, space: Space, seed: int) -> None:
         """Note the variables; a half is built when it is first used."""
         self._space, self._seed, self._place = space, seed, devices.resolve(self.device)
-        self._image, self._class = _image_and_class(space)
+        self._image, self._class = _bounded_image_and_class(space)
         low, high = space[self._image].range
         image = Variable(kind="real", shape=self.shape, low=low, high=high)
         self._wire = Space({name: image if name == self._image else space[name] for name in space})
@@ -566,17 +566,14 @@ def _named(network: str) -> Callable[..., Any]:
     return make
 
 
-def _image_and_class(space: Space) -> tuple[str, str | None]:
+def _bounded_image_and_class(space: Space) -> tuple[str, str | None]:
     """The names of a space's one image and of its class, if it has one."""
-    classes = [name for name in space if space[name].kind == "categorical" and not space[name].shape]
-    images = [name for name in space if name not in classes]
-    has = ", ".join(f"'{name}' ({space[name]})" for name in space)
-    if len(images) != 1 or len(classes) > 1:
-        raise ModelError(f"acgan needs one image and at most one class; the variables are {has}")
-    v = space[images[0]]
+    # any shape: to the perceptrons an image is a row of numbers, and one of blood values works too
+    image, label = image_and_class(space, "acgan", any_shape=True)
+    v = space[image]
     if v.kind not in ("binary", "real") or not all(map(math.isfinite, v.range)) or not v.shape:
         raise ModelError(
-            f"acgan needs an image, binary or real with a finite range; '{images[0]}' is {v}. Its generator ends in tanh, "
+            f"acgan needs an image, binary or real with a finite range; '{image}' is {v}. Its generator ends in tanh, "
             "so scale the values to a known range"
         )
-    return images[0], classes[0] if classes else None
+    return image, label

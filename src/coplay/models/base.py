@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from coplay.core.components import Component
+from coplay.core.errors import ModelError, SpaceError
 from coplay.core.space import Samples, Space, Variable, join, pick
 from coplay.core.streams import unbiased_counts
 
@@ -159,3 +160,15 @@ class LocalModel(Component):
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go back to a state; from then on the model does exactly what it did."""
+
+
+def image_and_class(space: Space, model: str, *, any_shape: bool = False) -> tuple[str, str | None]:
+    """The answer of :meth:`Space.image_and_class`, whose error then names the model that asked.
+
+    Raises:
+        ModelError: There is no image or more than one, more than one class, or another variable.
+    """
+    try:
+        return space.image_and_class(any_shape=any_shape)
+    except SpaceError as error:
+        raise ModelError(f"{model}: {error}") from None

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, Variable, join
-from coplay.models.base import Mixture
+from coplay.models.base import Mixture, image_and_class
 from coplay.models.neural import LatentModel
 from coplay.nets import devices
 from coplay.nets.bits import carried, draw_bits, draw_latents, log_bits, two_layers
@@ -79,7 +79,7 @@ class ConvHvae(LatentModel):
 
     def build(self, space: Space) -> Any:
         """The conditionals for the space's one image and, where there is one, its class."""
-        self._image, self._class = image_and_class(space, type(self).__name__)
+        self._image, self._class = _binary_or_real(space, type(self).__name__)
         classes = (space[self._class].classes or 0) if self._class else 0
         sizes = (*self.latents, self.channels, self.hidden)
         net = _Conditionals(space[self._image], classes, *sizes, self.prior, self.convolutions)
@@ -155,22 +155,18 @@ class ConvHvae(LatentModel):
         return cls(latents=(3, 4), channels=2, hidden=8, batch=8)
 
 
-def image_and_class(space: Space, model: str) -> tuple[str, str | None]:
+def _binary_or_real(space: Space, model: str) -> tuple[str, str | None]:
     """The names of a space's one image and of its class, if it has one.
 
     Raises:
-        ModelError: There is no image or more than one, or another variable.
+        ModelError: They are not all there is, or the image is one of counts.
     """
-    images = [name for name in space if space[name].kind in ("binary", "real") and len(space[name].shape) in (2, 3)]
-    classes = [name for name in space if space[name].kind == "categorical" and not space[name].shape]
-    other = [f"'{name}' ({space[name]})" for name in space if name not in images + classes]
-    if len(images) != 1 or len(classes) > 1 or other:
-        has = ", ".join(f"'{name}' ({space[name]})" for name in space)
-        raise ModelError(f"{model} needs one image, binary or real, and at most one class; the variables are {has}")
-    shape = space[images[0]].shape
-    if len(shape) == 3 and shape[0] not in (1, 3):
-        raise ModelError(f"{model}: '{images[0]}' has shape {shape}, expected (H, W), (1, H, W) or (3, H, W)")
-    return images[0], classes[0] if classes else None
+    image, label = image_and_class(space, model)
+    if space[image].kind not in ("binary", "real"):
+        raise ModelError(
+            f"{model} needs an image, binary or real; '{image}' is {space[image]}. Load the image as real values"
+        )
+    return image, label
 
 
 def _slices(n: int, size: int) -> Iterator[tuple[int, int]]:
@@ -192,7 +188,7 @@ class _Decoder(nn.Module):
         kind: ConvolutionKind,
     ) -> None:
         super().__init__()
-        self.shape = image.shape if len(image.shape) == 3 else (1, *image.shape)
+        self.shape = (image.channels, *image.shape[-2:])
         self.c_logits = nn.Parameter(torch.zeros(classes), requires_grad=classes > 0)
         self.z0_bias = nn.Parameter(torch.zeros(n0), requires_grad=chained)
         self.z0_given_c = nn.Parameter(torch.zeros(classes, n0), requires_grad=chained)

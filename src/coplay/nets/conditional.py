@@ -63,10 +63,9 @@ class Sizes(NamedTuple):
     image_latents: int
 
 
-def is_image(v: Variable) -> bool:
-    """Whether a variable is binary or real of shape (H, W), (1, H, W) or (3, H, W), of at least 4×4 pixels."""
-    planar = len(v.shape) == 2 or (len(v.shape) == 3 and v.shape[0] in (1, 3))
-    return v.kind in ("binary", "real") and planar and min(v.shape[-2:]) >= _LEAST_SIDE
+def goes_through_convolutions(v: Variable) -> bool:
+    """Whether a variable is a binary or real image of at least 4×4 pixels."""
+    return v.is_image and v.kind in ("binary", "real") and min(v.shape[-2:]) >= _LEAST_SIDE
 
 
 def start(v: Variable, n: int, generator: torch.Generator) -> Tensor:
@@ -180,7 +179,7 @@ class _Gaussian(_Law):
         super().__init__()
         self.shape, self.outputs, self.range = v.shape, v.size, v.range
         self.centre, self.half_width = _scale(v)
-        self.log_deviation = nn.Parameter(torch.full(() if is_image(v) else (v.size,), -1.0))
+        self.log_deviation = nn.Parameter(torch.full(() if goes_through_convolutions(v) else (v.size,), -1.0))
 
     def log_prob(self, told: Tensor, values: Tensor) -> Tensor:
         """Shape (n,), in the variable's own units."""
@@ -208,10 +207,10 @@ class Seen(nn.Module):
 
     def __init__(self, variables: Mapping[str, Variable], sizes: Sizes) -> None:
         super().__init__()
-        self.plain = {name: v for name, v in variables.items() if not is_image(v)}
+        self.plain = {name: v for name, v in variables.items() if not goes_through_convolutions(v)}
         self.images: dict[tuple[int, ...], dict[str, Variable]] = {}
         for name, v in variables.items():
-            if is_image(v):
+            if goes_through_convolutions(v):
                 self.images.setdefault(v.shape[-2:], {})[name] = v
         self.convolutions = nn.ModuleList(
             Convolutions((_channels(group), *side), sizes.channels, sizes.hidden, "strided")
@@ -228,7 +227,7 @@ class Seen(nn.Module):
 
 
 def _channels(images: Mapping[str, Variable]) -> int:
-    return sum(v.shape[0] if len(v.shape) == 3 else 1 for v in images.values())
+    return sum(v.channels for v in images.values())
 
 
 def _side_by_side(images: Mapping[str, Variable], given: Mapping[str, Tensor]) -> Tensor:
@@ -382,7 +381,7 @@ class Independent(Conditional):
 
 def _alike(target: Variable, given: Mapping[str, Variable]) -> dict[str, Variable]:
     """The given images of the target's height and width."""
-    return {name: v for name, v in given.items() if is_image(v) and v.shape[-2:] == target.shape[-2:]}
+    return {name: v for name, v in given.items() if goes_through_convolutions(v) and v.shape[-2:] == target.shape[-2:]}
 
 
 class Vae(Conditional):
@@ -480,8 +479,8 @@ def conditional(
     v, given = variables[name], {g: variables[g] for g in sees}
     images = _alike(v, given)
     if network is None:
-        network = ("unet" if v.kind == "binary" and images else "vae") if is_image(v) else "perceptron"
-    if network != "perceptron" and not is_image(v):
+        network = ("unet" if v.kind == "binary" and images else "vae") if goes_through_convolutions(v) else "perceptron"
+    if network != "perceptron" and not goes_through_convolutions(v):
         raise ModelError(
             f"networks: '{name}' ({v}) is no image of at least {_LEAST_SIDE}×{_LEAST_SIDE} pixels in 1 or 3 channels, as a "
             f'{network} needs; use "perceptron"'
