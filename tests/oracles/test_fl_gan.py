@@ -6,8 +6,8 @@ import torch
 from coplay.core.errors import PlayerError
 from coplay.core.streams import stream
 from coplay.games.fl_gan import FlGan
-from coplay.models.acgan import frozen
 from coplay.models.base import Mixture, Part
+from coplay.nets.training import frozen
 
 from .small_gans import LABELLED, NORMED, PLAIN, SEED, Table, acgan, apart, count, flat, images
 

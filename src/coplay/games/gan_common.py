@@ -15,8 +15,8 @@ from coplay.core.streams import stream
 from coplay.games.base import Asker, Game, State
 from coplay.games.md_gan_stack import Stack
 from coplay.models.acgan import Acgan
-from coplay.models.neural import FLOPS
 from coplay.nets.gan_pairs import stackable
+from coplay.nets.training import FLOPS
 from coplay.player import Player
 
 SERVER = "server"

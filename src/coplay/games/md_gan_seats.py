@@ -20,8 +20,7 @@ from coplay.core.space import Samples, finite, join
 from coplay.core.streams import stream
 from coplay.games.gan_common import SERVER, chosen_way, gan
 from coplay.games.md_gan_stack import Batch, Lesson, feedback_alone, feedback_together
-from coplay.models.acgan import counted
-from coplay.models.neural import FLOPS
+from coplay.nets.training import FLOPS, counted
 from coplay.player import Player
 
 _FEEDBACK = "feedback"
@@ -120,7 +119,7 @@ def _answer(
 def _batches(player: Player, message: Message) -> dict[str, Samples]:
     """X^(1) … X^(k), kept here with their graph, and for every worker X^(g) and, if there is another, X^(d)."""
     model, k, iteration = gan(player), int(message.numbers["batches"]), int(message.numbers["iteration"])
-    with counted(model, f"generate {k}") as flops:
+    with counted(model.flops, f"generate {k}") as flops:
         made = model.generate_batches(model.batch, [stream(player.seed, "noise", iteration, j) for j in range(k)])
     g, d = message.group("g"), message.group("d")
     player.pending = ([images for images, _ in made], {name: int(j) for name, j in g.items()}, flops[0])
@@ -140,7 +139,7 @@ def _update(player: Player, message: Message) -> dict[str, float]:
     images, shown, flops = player.pending
     player.pending = None
     slopes = slopes_by_batch(came, shown, images)
-    with counted(model, f"update {len(images)}") as more:
+    with counted(model.flops, f"update {len(images)}") as more:
         seen = [(images[j], slope) for j, slope in enumerate(slopes) if slope is not None]
         model.follow([batch for batch, _ in seen], [slope for _, slope in seen])
     player.learned = True

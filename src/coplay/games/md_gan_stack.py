@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from coplay.models.acgan import Acgan, counted
-from coplay.models.neural import FLOPS
+from coplay.models.acgan import Acgan
 from coplay.nets.products import by_onednn, products
+from coplay.nets.training import FLOPS, counted
 
 
 class _Linear(torch.autograd.Function):
@@ -160,7 +160,7 @@ class Lesson:
 
 def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, float]]:
     """L steps on the lesson, then F for what is shown; with both losses and the operations it took."""
-    with counted(model, "feedback") as flops:
+    with counted(model.flops, "feedback") as flops:
         for _ in range(model.discriminator_steps):
             loss = model.learn_to_judge(*lesson.real, *lesson.fake)
         found, own = model.feedback(*lesson.shown)
@@ -179,7 +179,7 @@ def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> lis
     images = images.unflatten(0, (len(lessons), -1))
     real_classes, fake_classes = (_classes([getattr(lesson, kind) for lesson in lessons]) for kind in ("real", "fake"))
     shown = torch.stack([lesson.shown[0] for lesson in lessons]), _classes([lesson.shown for lesson in lessons])
-    with counted(models[0], f"feedback of {len(models)}") as flops:
+    with counted(models[0].flops, f"feedback of {len(models)}") as flops:
         for _ in range(models[0].discriminator_steps):
             losses = stack.learn_to_judge(images, real_classes, fake_classes)
         found, own = stack.feedback(*shown)

@@ -25,16 +25,15 @@ from pydantic import Field, PrivateAttr
 from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from coplay.core.components import imported
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, Variable, finite, tensors
 from coplay.core.streams import derive, isolated_seed
 from coplay.models.base import LocalModel, Mixture, image_and_class
-from coplay.models.neural import FLOPS, beside_parameter, follow_mean, standing_in
 from coplay.nets import devices
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS, by_sample, parted
+from coplay.nets.training import FLOPS, adam_state_like, counted, follow_mean, frozen, using_parameters
 
 Half = Literal["generator", "discriminator"]
 
@@ -359,7 +358,7 @@ class Acgan(LocalModel):
         """The GAN at a single site: L steps of the discriminator, then one of the generator on fresh noise."""
         sums = {"discriminator_loss": 0.0, "generator_loss": 0.0}
         for _ in range(steps):
-            with counted(self, "step") as flops:
+            with counted(self._flops, "step") as flops:
                 for name, loss in self._take_step(mixture, generator).items():
                     sums[name] += loss
         return {name: total / steps for name, total in sums.items()} | {FLOPS: steps * flops[0]}
@@ -399,7 +398,7 @@ class Acgan(LocalModel):
         net = self.half("generator")
         net.eval()
         try:
-            with standing_in(net, self._mean if self.average else []):
+            with using_parameters(net, self._mean if self.average else []):
                 yield
         finally:
             net.train()
@@ -491,7 +490,7 @@ class Acgan(LocalModel):
         state.clear()
         for name, p in self.half(half).named_parameters():
             if f"{half}|{name}|step" in moments:
-                state[p] = beside_parameter(p, {m: moments[f"{half}|{name}|{m}"] for m in _MOMENTS})
+                state[p] = adam_state_like(p, {m: moments[f"{half}|{name}|{m}"] for m in _MOMENTS})
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Weights, optimisers, the generator's running mean, the counters; of the halves that were ever used."""
@@ -518,43 +517,6 @@ class Acgan(LocalModel):
     def tiny(cls) -> Self:
         """A few noise numbers, batches of 4."""
         return cls(latent=4, batch=4)
-
-
-class counted:
-    """Floating-point operations inside the block, as a list of one number; counted once per kind and model."""
-
-    def __init__(self, model: Acgan, kind: str) -> None:
-        self.model, self.kind, self.found = model, kind, [0.0]
-
-    def __enter__(self) -> list[float]:
-        self._counter = None if self.kind in self.model.flops else FlopCounterMode(display=False)
-        if self._counter is None:
-            self.found[0] = self.model.flops[self.kind]
-        else:
-            self._counter.__enter__()
-        return self.found
-
-    def __exit__(self, *error: Any) -> None:
-        if self._counter is not None:
-            self._counter.__exit__(*error)
-            self.found[0] = self.model.flops[self.kind] = float(self._counter.get_total_flops())
-
-
-@contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
-    """Inside the block no parameter of the network asks for a gradient; after it, its buffers are what they were."""
-    asked = [p for p in net.parameters() if p.requires_grad]
-    kept = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    for p in asked:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in asked:
-            p.requires_grad_(True)
-        with torch.no_grad():
-            for buffer, before in kept:
-                buffer.copy_(before)
 
 
 def _named(network: str) -> Callable[..., Any]:

@@ -11,61 +11,15 @@ from typing import Literal
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import isolated_seed, stream
 from coplay.models.base import LocalModel, Mixture, Part
 from coplay.nets import devices
 from coplay.nets.bits import bound
+from coplay.nets.training import FLOPS, adam_state_like, counted, follow_mean, using_parameters
 
 _VALIDATION_DRAWS = 8  # encoder's draws per sample that early stopping judges by
-
-FLOPS = "flops"
-"""Number of a turn's floating-point operations in matrix products and convolutions, forwards and backwards (torch's counter)."""
-
-
-def follow_mean(mean: list[Tensor], net: nn.Module, decay: float, step: int) -> None:
-    """Move the running mean of a network's parameters on by one step, in place.
-
-    Args:
-        mean: One tensor per parameter.
-        net: The network.
-        decay: Share that the mean keeps of itself.
-        step: Number of the step just taken, from 1.
-    """
-    # it starts as a plain mean, so that early samples do not show the random start
-    keep = min(decay, step / (step + 10))
-    torch._foreach_lerp_(mean, [p.detach() for p in net.parameters()], 1 - keep)
-
-
-def beside_parameter(p: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Adam's state of one parameter as the fused step needs it: it walks through memory, so all must lie there as ``p`` does.
-
-    Args:
-        p: The parameter.
-        values: Its moments and step, of any layout, as they come from a file; they are copied.
-    """
-    return {
-        k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v.to(p.device, copy=True) for k, v in values.items()
-    }
-
-
-@contextmanager
-def standing_in(net: nn.Module, values: list[Tensor]) -> Iterator[None]:
-    """Inside the block a network has these parameters, afterwards its own again; without values it keeps its own."""
-    if not values:
-        yield
-        return
-    parameters: list[Tensor] = list(net.parameters())
-    last = [p.detach().clone() for p in parameters]
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, values)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, last)
 
 
 class NeuralModel(LocalModel):
@@ -154,12 +108,10 @@ class NeuralModel(LocalModel):
         sums: dict[str, float] = {}  # of the sides that learned
         kind = self.kind_of_step(mixture)
         for _ in range(steps):
-            counter = FlopCounterMode(display=False) if kind not in self._flops else None  # steps of a kind cost alike
-            with counter or nullcontext():
-                for side, loss in self._take_step(mixture, generator):
-                    sums[side] = sums.get(side, 0.0) + loss
-            if counter:
-                self._flops[kind] = float(counter.get_total_flops())
+            with counted(self._flops, kind):
+                losses = self._take_step(mixture, generator)
+            for side, loss in losses:
+                sums[side] = sums.get(side, 0.0) + loss
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
         numbers[FLOPS] = steps * self._flops.get(kind, 0.0)
         return numbers | (self._judge(aside) if aside else {})
@@ -261,7 +213,7 @@ class NeuralModel(LocalModel):
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside the block the network has the parameters that samples are drawn from; afterwards those that learn."""
-        with standing_in(self._net, self._best if self.stopped else self._mean if self.average else []):
+        with using_parameters(self._net, self._best if self.stopped else self._mean if self.average else []):
             yield
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -304,7 +256,7 @@ class NeuralModel(LocalModel):
             optimiser.state.clear()
             for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"]):
                 if n in kept:
-                    optimiser.state[p] = beside_parameter(p, kept[n])
+                    optimiser.state[p] = adam_state_like(p, kept[n])
 
 
 class LatentModel(NeuralModel):
