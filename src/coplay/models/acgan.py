@@ -28,12 +28,12 @@ from torch.nn import functional as F
 
 from coplay.core.components import imported
 from coplay.core.errors import ModelError
-from coplay.core.space import Samples, Space, Variable, finite, tensors
+from coplay.core.space import Samples, Space, Variable
 from coplay.core.streams import derive, isolated_seed
 from coplay.models.base import LocalModel, Mixture, image_and_class
-from coplay.nets import devices
+from coplay.nets import devices, parameters
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS, by_sample, parted
-from coplay.nets.training import FLOPS, adam_state_like, counted, follow_mean, frozen, using_parameters
+from coplay.nets.training import FLOPS, counted, follow_mean, frozen, using_parameters
 
 Half = Literal["generator", "discriminator"]
 
@@ -52,7 +52,7 @@ class Size(NamedTuple):
     buffer_bytes: int
 
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's state of one parameter
+_HALVES: tuple[Half, ...] = ("generator", "discriminator")
 
 
 class Acgan(LocalModel):
@@ -209,9 +209,9 @@ class Acgan(LocalModel):
         """How large a half is; nothing is allocated for it."""
         with isolated_seed(self._seed), torch.device("meta"):
             net = self._build(name)
-        parameters = list(net.parameters())
+        counts = [p.numel() for p in net.parameters()]
         buffers = sum(b.numel() * b.element_size() for b in net.buffers())
-        return Size(sum(p.numel() for p in parameters), len(parameters), buffers)
+        return Size(sum(counts), len(counts), buffers)
 
     def optimiser(self, name: Half) -> torch.optim.Adam:
         """Adam of one half."""
@@ -406,7 +406,7 @@ class Acgan(LocalModel):
     # ------------------------------------------------------------------------------------------- what travels, state
 
     def export(self, halves: Sequence[Half], buffers: bool = True, moments: bool = False) -> Samples:
-        """Parameters of one half or both as one part of a message: a TensorDict of batch size [1].
+        """Return the parameters of one half or both as a part of a message: a TensorDict of batch size [1].
 
         Args:
             halves: Which.
@@ -414,90 +414,63 @@ class Acgan(LocalModel):
             moments: Whether Adam's state goes along.
 
         Raises:
-            ModelError: A number is not finite; said here, so that who diverged is named and not who it is sent to.
+            ModelError: A number is not finite.
         """
         values: dict[str, Tensor] = {}
         for half in halves:
-            net = self.half(half)
-            named = dict(net.named_parameters()) | (dict(net.named_buffers()) if buffers else {})
-            values |= {
-                f"{half}:{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)[None]
-                for name, tensor in named.items()
-            }
+            values |= parameters.named_tensors(self.half(half), f"{half}:", buffers=buffers)
             if moments:
-                values |= {name: tensor[None] for name, tensor in self._moments(half).items()}
-        for name, tensor in values.items():
-            if not finite(tensor):
-                raise ModelError(f"{name} has values that are not finite; the network has diverged, try smaller steps")
-        return TensorDict(values, batch_size=[1])
+                values |= self._adam_state(half)
+        return parameters.export(values)
 
     def take(self, part: Samples, origin: str, moments: Literal["keep", "travel", "reset"] = "keep") -> None:
-        """Take over what :meth:`export` gave, in place.
+        """Take over in place what :meth:`export` returned.
 
         Args:
             part: Parameters of one half or both.
             origin: Who sent them, for the error.
-            moments: ``"keep"`` the optimiser's state as it is here, take over the one that came, or start it anew.
+            moments: ``"keep"`` the optimiser's state as it is here, take over the one that came
+                (``"travel"``), or start it anew (``"reset"``).
 
         Raises:
             ModelError: Names, shapes or types differ from this model's, or a number is not finite.
         """
-        halves: dict[Half, nn.Module] = {
-            half: self.half(half) for half in ("generator", "discriminator") if any(str(k).startswith(half) for k in part.keys())
-        }  # fmt: skip
-        own = {f"{half}:{k}": p for half, net in halves.items() for k, p in net.state_dict(keep_vars=True).items()}
-        came = {name: tensor[0] for name, tensor in tensors(part).items() if "|" not in name}
-        for name, tensor in came.items():
-            if name not in own or own[name].shape != tensor.shape or own[name].dtype != tensor.dtype:
-                fits = f"{tuple(own[name].shape)} of {own[name].dtype}" if name in own else "no such parameter"
-                raise ModelError(f"{name} from {origin} is {tuple(tensor.shape)} of {tensor.dtype}, expected {fits}")
-            if not finite(tensor):
-                raise ModelError(f"{name} from {origin} has values that are not finite; that model has diverged")
-        with torch.no_grad():
-            for name, tensor in came.items():
-                own[name].copy_(tensor)
-            if "generator" in halves and self._mean:  # what is drawn from is what came
+        came = parameters.unpack(part)
+        halves = [half for half in _HALVES if any(name.startswith(half) for name in came)]
+        own: dict[str, Tensor] = {}
+        for half in halves:
+            named = self.half(half).state_dict(keep_vars=True)
+            own |= {f"{half}:{name}": tensor for name, tensor in named.items()}
+        parameters.load({name: tensor for name, tensor in came.items() if "|" not in name}, own, origin)
+        if "generator" in halves and self._mean:  # samples are drawn from what came
+            with torch.no_grad():
                 torch._foreach_copy_(self._mean, [p.detach() for p in self.half("generator").parameters()])
         for half in halves:
             if moments == "reset":
                 self._optimisers[half].state.clear()
             elif moments == "travel":
-                self._set_moments(half, {k: v[0] for k, v in tensors(part).items() if k.startswith(half + "|")})
+                self._load_adam_state(half, came)
 
     def average_of(self, parts: Sequence[Samples], weights: Tensor) -> None:
-        """Become the weighted mean of exported pairs; weights of shape (N,) sum to 1. The operands do not change."""
-        names = [str(name) for name in parts[0].keys()]
-        mean = {}
-        for name in names:
-            stacked = torch.stack([part[name][0] for part in parts])
-            whole = not stacked.is_floating_point()  # counters of batches seen
-            mixed = torch.tensordot(weights, stacked.double(), 1)
-            mean[name] = (mixed.round() if whole else mixed).to(stacked.dtype)[None]
-        self.take(TensorDict(mean, batch_size=[1]), "the average")
+        """Become the weighted mean of exported pairs; weights of shape (N,) sum to 1."""
+        self.take(parameters.average_of(parts, weights), "the average")
 
-    def _moments(self, half: Half) -> dict[str, Tensor]:
+    def _adam_state(self, half: Half) -> dict[str, Tensor]:
         """Adam's state of one half by ``half|parameter|moment``; empty before the first step."""
-        state = self.optimiser(half).state
-        return {
-            f"{half}|{name}|{moment}": state[p][moment].detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, p in self.half(half).named_parameters()
-            for moment in _MOMENTS
-            if p in state
-        }
+        return parameters.adam_state(self.optimiser(half), self._for_adam(half))
 
-    def _set_moments(self, half: Half, moments: Mapping[str, Tensor]) -> None:
-        state = self.optimiser(half).state
-        state.clear()
-        for name, p in self.half(half).named_parameters():
-            if f"{half}|{name}|step" in moments:
-                state[p] = adam_state_like(p, {m: moments[f"{half}|{name}|{m}"] for m in _MOMENTS})
+    def _load_adam_state(self, half: Half, state: Mapping[str, Tensor]) -> None:
+        parameters.load_adam_state(self.optimiser(half), self._for_adam(half), state)
+
+    def _for_adam(self, half: Half) -> dict[str, nn.Parameter]:
+        return {f"{half}|{name}": p for name, p in self.half(half).named_parameters()}
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Weights, optimisers, the generator's running mean, the counters; of the halves that were ever used."""
         state = {"step": torch.tensor(self._step), "seen": self._seen.clone()}
         for half, net in self._halves.items():
             state |= {f"{half}/{name}": tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
-            state |= self._moments(half)  # type: ignore[arg-type]
+            state |= parameters.copied(self._adam_state(half))  # type: ignore[arg-type]
         state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
         return state | {f"mean/{i:03d}": tensor.cpu().clone() for i, tensor in enumerate(self._mean)}
 
@@ -507,7 +480,7 @@ class Acgan(LocalModel):
             kept = {k.removeprefix(half + "/"): v for k, v in state.items() if k.startswith(half + "/")}
             if kept:
                 self.half(half).load_state_dict(kept)
-                self._set_moments(half, {k: v for k, v in state.items() if k.startswith(half + "|")})
+                self._load_adam_state(half, state)
         self._step, self._seen = int(state["step"]), state["seen"].clone()
         count = sum(name.startswith("mean/") for name in state)
         self._mean = [state[f"mean/{i:03d}"].to(self._place, copy=True) for i in range(count)]

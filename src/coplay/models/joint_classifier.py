@@ -29,15 +29,14 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from pydantic import Field, PrivateAttr
-from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.core.errors import ModelError
-from coplay.core.space import Samples, Space, finite, join, pick, tensors
+from coplay.core.space import Samples, Space, finite, join, pick
 from coplay.models.base import OWN, Mixture, Part
 from coplay.models.conv_hvae import ConvHvae
-from coplay.nets import devices
+from coplay.nets import devices, parameters
 from coplay.nets.bits import carried
 from coplay.nets.convolutions import ConvolutionKind, Convolutions
 
@@ -233,20 +232,13 @@ class JointClassifier(ConvHvae):
     # ------------------------------------------------------------------------------------ a classifier that travels
 
     def export_classifier(self) -> Samples:
-        """The parameters of the p(c|x) that ``classify`` gives, as one part of a message: a TensorDict of batch size [1].
+        """Return the parameters of the p(c|x) that ``classify`` gives, as one part of a message.
 
         Raises:
-            ModelError: A number is not finite; said here, so that who diverged is named and not who it is sent to.
+            ModelError: A number is not finite.
         """
-        with self.averaged():  # contiguous, whatever the layout: so they are after a message or a checkpoint
-            state = {
-                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)[None]
-                for name, tensor in self._net.classifier.state_dict().items()
-            }
-        for name, tensor in state.items():
-            if not finite(tensor):
-                raise ModelError(f"classifier, {name}: values that are not finite; it has diverged, try smaller steps")
-        return TensorDict(state, batch_size=[1])
+        with self.averaged():
+            return parameters.export(parameters.named_tensors(self._net.classifier), "classifier, ")
 
     def classify_by(self, part: Samples, samples: Samples, origin: str) -> Tensor:
         """p(c|x) for each image by a classifier of another player, shape (n, C); its sizes are read off its parameters.
@@ -260,7 +252,7 @@ class JointClassifier(ConvHvae):
             ModelError: It is no classifier of these images in these classes.
         """
         try:
-            state = {name: tensor[0] for name, tensor in tensors(part).items()}
+            state = parameters.unpack(part)
             sizes = len(state["0.0.weight"]), state["1.weight"].shape[1]
             stack: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
             with torch.device("meta"):  # no start to draw

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import isolated_seed, stream
 from coplay.models.base import LocalModel, Mixture, Part
-from coplay.nets import devices
+from coplay.nets import devices, parameters
 from coplay.nets.bits import bound
-from coplay.nets.training import FLOPS, adam_state_like, counted, follow_mean, using_parameters
+from coplay.nets.training import FLOPS, counted, follow_mean, using_parameters
 
 _VALIDATION_DRAWS = 8  # encoder's draws per sample that early stopping judges by
 
@@ -222,41 +222,49 @@ class NeuralModel(LocalModel):
         state |= {f"mean/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._mean)}
         state |= {f"best/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._best)}
         for side, optimiser in self._optimisers.items():
-            for i, values in optimiser.state_dict()["state"].items():
-                state |= {f"{side}/{i}/{key}": value.cpu() for key, value in values.items()}
-        state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
+            moments = parameters.adam_state(optimiser, _numbered(side, optimiser), "/")
+            state |= {name: tensor.cpu() for name, tensor in moments.items()}
+        state |= {f"flops/{kind}": _number(count) for kind, count in self._flops.items()}
         if self.validation:
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
-            state["seed"] = torch.tensor(self._seed)  # who is set aside follows from it
-            state |= {f"source/{name}": torch.tensor(w, dtype=torch.float64) for name, w in self._sources.items()}
+            state["seed"] = torch.tensor(self._seed)  # the samples set aside follow from it
+            state |= {f"source/{name}": _number(weight) for name, weight in self._sources.items()}
         return state | {"step": torch.tensor(self._step)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state back."""
-        self._net.load_state_dict({k.removeprefix("net/"): v for k, v in state.items() if k.startswith("net/")})
-        self._mean, self._best = (
-            [
-                state[f"{kind}/{i:03d}"].to(self._place, copy=True)
-                for i in range(sum(name.startswith(f"{kind}/") for name in state))
-            ]
-            for kind in ("mean", "best")
-        )
+        """Restore a state returned by :meth:`state_dict`."""
+        self._net.load_state_dict(_under("net/", state))
+        self._mean = self._listed("mean/", state)
+        self._best = self._listed("best/", state)
         self._step = int(state["step"])
-        self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
+        self._flops = {kind: count.item() for kind, count in _under("flops/", state).items()}
         if "validation" in state:
-            self._best_loss, self._worse = state["validation"][0].item(), int(state["validation"][1])
+            self._best_loss = state["validation"][0].item()
+            self._worse = int(state["validation"][1])
             self._seed = int(state["seed"])
-            self._sources = {k.removeprefix("source/"): v.item() for k, v in state.items() if k.startswith("source/")}
+            self._sources = {name: w.item() for name, w in _under("source/", state).items()}
         for side, optimiser in self._optimisers.items():
-            kept: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in state.items():
-                if name.startswith(side + "/"):
-                    _, i, key = name.split("/")
-                    kept.setdefault(int(i), {})[key] = tensor
-            optimiser.state.clear()
-            for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"]):
-                if n in kept:
-                    optimiser.state[p] = adam_state_like(p, kept[n])
+            parameters.load_adam_state(optimiser, _numbered(side, optimiser), state, "/")
+
+    def _listed(self, prefix: str, state: Mapping[str, Tensor]) -> list[Tensor]:
+        """The numbered tensors of a state, copied to where the network is."""
+        count = sum(name.startswith(prefix) for name in state)
+        return [state[f"{prefix}{i:03d}"].to(self._place, copy=True) for i in range(count)]
+
+
+def _number(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a state whose names begin with a prefix, by what follows it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _numbered(side: str, optimiser: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+    """The parameters of a side by its name and their number."""
+    moved = [p for group in optimiser.param_groups for p in group["params"]]
+    return {f"{side}/{i}": p for i, p in enumerate(moved)}
 
 
 class LatentModel(NeuralModel):
