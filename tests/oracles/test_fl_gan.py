@@ -57,7 +57,11 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
 
     def step(model, real, fake):
         (x, c), (y, d) = given(real), given(fake)
-        sgd(model, "discriminator", model.discriminator_loss(torch.cat([model.judge(x), model.judge(y)]), c, d))
+        sgd(
+            model,
+            "discriminator",
+            model.losses.discriminator(torch.cat([model.discriminate(x), model.discriminate(y)]), c, d),
+        )
 
     for model, *batches in zip(workers, real, fake, strict=True):
         step(model, *batches)
@@ -79,7 +83,7 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
     def step(model, noise, classes):
         drawn = model.half("generator")(noise, classes)
         with frozen(model.half("discriminator")):
-            sgd(model, "generator", model.generator_loss(model.half("discriminator")(drawn), classes).mean())
+            sgd(model, "generator", model.losses.generator(model.half("discriminator")(drawn), classes).mean())
 
     for model, z, c in zip(workers, noise, classes, strict=True):
         step(model, z, c)

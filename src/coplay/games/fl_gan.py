@@ -25,8 +25,8 @@ from coplay.core.errors import ConfigError, ModelError
 from coplay.core.message import COORDINATOR, Message, Part
 from coplay.games.base import Asker, Game, Row, State, merged
 from coplay.games.gan_common import SERVER, Told, ask_once, ask_seat, gan, gan_faults, period
-from coplay.models.acgan import Half
 from coplay.models.base import OWN
+from coplay.nets.gan_builder import Half
 from coplay.player import Player
 
 _PAIR: tuple[Half, Half] = ("generator", "discriminator")

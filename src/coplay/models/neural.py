@@ -233,32 +233,22 @@ class NeuralModel(LocalModel):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state returned by :meth:`state_dict`."""
-        self._net.load_state_dict(_under("net/", state))
-        self._mean = self._listed("mean/", state)
-        self._best = self._listed("best/", state)
+        self._net.load_state_dict(parameters.under("net/", state))
+        self._mean = parameters.numbered("mean/", state, self._place)
+        self._best = parameters.numbered("best/", state, self._place)
         self._step = int(state["step"])
-        self._flops = {kind: count.item() for kind, count in _under("flops/", state).items()}
+        self._flops = {kind: count.item() for kind, count in parameters.under("flops/", state).items()}
         if "validation" in state:
             self._best_loss = state["validation"][0].item()
             self._worse = int(state["validation"][1])
             self._seed = int(state["seed"])
-            self._sources = {name: w.item() for name, w in _under("source/", state).items()}
+            self._sources = {name: w.item() for name, w in parameters.under("source/", state).items()}
         for side, optimiser in self._optimisers.items():
             parameters.load_adam_state(optimiser, _numbered(side, optimiser), state, "/")
-
-    def _listed(self, prefix: str, state: Mapping[str, Tensor]) -> list[Tensor]:
-        """The numbered tensors of a state, copied to where the network is."""
-        count = sum(name.startswith(prefix) for name in state)
-        return [state[f"{prefix}{i:03d}"].to(self._place, copy=True) for i in range(count)]
 
 
 def _number(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
-
-
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a state whose names begin with a prefix, by what follows it."""
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _numbered(side: str, optimiser: torch.optim.Optimizer) -> dict[str, nn.Parameter]:

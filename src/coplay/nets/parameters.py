@@ -1,4 +1,4 @@
-"""Parameters of networks on their way to another player: sent, taken in, averaged; with Adam's state.
+"""Parameters that travel between players: sent, loaded, averaged; with Adam's state.
 
 A network travels as one part of a message, a ``TensorDict`` of batch size [1], since all that
 travels is a sample set. Names are the caller's.
@@ -155,3 +155,14 @@ def load_adam_state(
         if f"{prefix}step" in state:
             values = {moment: state[prefix + moment] for moment in _MOMENTS}
             optimiser.state[p] = adam_state_like(p, values)
+
+
+def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a state whose names begin with a prefix, by what follows it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def numbered(prefix: str, state: Mapping[str, Tensor], device: torch.device) -> list[Tensor]:
+    """Return the tensors of a state called ``prefix000``, ``prefix001``, …, copied to a device."""
+    count = sum(name.startswith(prefix) for name in state)
+    return [state[f"{prefix}{i:03d}"].to(device, copy=True) for i in range(count)]

@@ -1,4 +1,4 @@
-"""Parts of a training step that any network can use: EMA of parameters, Adam's state, operations."""
+"""Parts of a training step that any network can use: a running mean, Adam's state, operations."""
 
 from __future__ import annotations
 
