@@ -12,8 +12,9 @@ from coplay.core.errors import ModelError, SpaceError
 from coplay.core.streams import isolated_seed, stream
 from coplay.models.base import Part
 from coplay.models.conditionals import AUTOCORRELATION, Conditionals
-from coplay.nets.conditional import Independent, Sizes, conditional
+from coplay.nets.conditional import Independent, build_conditional
 from coplay.nets.gibbs import Gibbs
+from coplay.nets.variables import Sizes
 
 from ..contracts.test_models import SPACES, same, some_samples
 
@@ -59,16 +60,20 @@ def variation(one, two):
     return (one - two).abs().sum().item() / 2
 
 
+NARROW = Sizes(channels=1, hidden=4, image_latents=1)
+MIDDLE = Sizes(channels=2, hidden=8, image_latents=2)
+
+
 class Table(Independent):
     """p(v | rest) of a joint table, exactly; drawing, likelihood and classes are the model's own code."""
 
     def __init__(self, joint, names, name):
         others = [other for other in names if other != name]
         space = {n: Variable(kind="categorical", classes=k) for n, k in zip(names, joint.shape, strict=True)}
-        super().__init__(space[name], {other: space[other] for other in others}, {}, Sizes(1, 1, 1))
+        super().__init__(space[name], {other: space[other] for other in others}, {}, NARROW)
         self.logits, self.others, self.watch = joint.log().movedim(names.index(name), -1), others, lambda given: None
 
-    def _told(self, given):
+    def _outputs(self, given):
         self.watch(given)
         return self.logits[tuple(given[other] for other in self.others)]
 
@@ -165,7 +170,9 @@ def test_the_last_draw_is_the_one_that_was_made_last():
     model = exact(joint, ("row", "a", "b", "c"))
     full = some_samples(model._space, 6, 1)
     full["row"] = torch.arange(6)
-    values, missing = model._begin([full[:2].select("row", "a"), full[2:4].select("row", "c"), full[4:]], stream(1))
+    values, missing = model._chains.begin(
+        [full[:2].select("row", "a"), full[2:4].select("row", "c"), full[4:]], stream(1)
+    )
     order = []
     for name, table in zip(model._net.variables, model._net.conditionals, strict=True):
         table.watch = lambda given, name=name: order.append((name, given["row"]))
@@ -216,15 +223,15 @@ def test_a_latent_learns_from_rows_that_miss_nothing_else():
     model = Conditionals(latents={"z": 1}, given={"a": ["z"], "b": ["z"], "z": ["a", "b"]}, hidden=8, batch=50)
     model.setup(letters("ab", classes=2), 1)
     data = some_samples(model._space, 50, 1)
-    values, missing = model._begin([data], stream(1))
+    values, missing = model._chains.begin([data], stream(1))
     last = model._net.sweep(values, missing, 3, stream(1))
     assert last["z"].all()
     for target in "ab":  # a and b become copies of z
-        model._net.of(target)._told = lambda given: 80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
+        model._net.of(target)._outputs = lambda given: 80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
     seen = []
-    model._net.of("z").lesson = lambda z, given, generator: seen.append((z, given)) or torch.zeros(len(z))
+    model._net.of("z").objective = lambda z, given, generator: seen.append((z, given)) or torch.zeros(len(z))
     for seed in range(10):
-        model._lesson("z", ["a", "b", "z"], values, last["z"], stream(seed))
+        model._objective("z", ["a", "b", "z"], values, last["z"], stream(seed))
     copied = {name for z, given in seen for name in "ab" if torch.equal(given[name], z[:, 0].long())}
     assert copied == {"a", "b"}, "now the one, now the other"
     assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in seen), "one only"
@@ -265,7 +272,7 @@ def test_completing_for_a_step_changes_no_observed_value(missing):
     model.setup(space, 1)
     full = some_samples(space, 20, 1)
     kept = next(name for name in space if name != missing)
-    values, gone = model._begin([full, full.select(kept)], stream(1))
+    values, gone = model._chains.begin([full, full.select(kept)], stream(1))
     before = {name: column.clone() for name, column in values.items()}
     model._net.sweep(values, gone, 3, stream(2))
     for name, column in values.items():
@@ -383,7 +390,7 @@ def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
 def test_a_real_number_has_a_density_in_its_own_units():
     space = Space({"lab": Variable(kind="real", low=-5, high=15), "bit": Variable(kind="binary")})
     with isolated_seed(1):
-        p = conditional("lab", {name: space[name] for name in space}, ["bit"], None, Sizes(1, 4, 1))
+        p = build_conditional("lab", {name: space[name] for name in space}, ["bit"], None, NARROW)
     grid = torch.linspace(-60, 70, 20_001)
     with torch.no_grad():
         log_p = p.log_prob(grid, {"bit": torch.ones(len(grid), dtype=torch.uint8)}, stream(1))
@@ -398,7 +405,7 @@ def small_vae():
     """An image of 4×5 bits given a class, by two latents, which are few enough to integrate over on a grid."""
     variables = {"x": Variable(kind="binary", shape=(4, 5)), "c": Variable(kind="categorical", classes=2)}
     with isolated_seed(3):
-        p = conditional("x", variables, ["c"], None, Sizes(2, 8, 2))
+        p = build_conditional("x", variables, ["c"], None, MIDDLE)
         for layer in (p.prior[-1], p.encoder[-1], p.decoder.out):
             nn.init.normal_(layer.weight, 0, 0.5)
             nn.init.uniform_(layer.bias, -0.5, 0.5)
@@ -435,7 +442,7 @@ def test_a_conditional_vae_ascends_the_evidence_lower_bound(small_vae):
     log_joint = p._log_pixels(zeros, u, seen, given) + p._prior(seen).log_prob(u).sum(1)
     exact = (log_q.exp() * (log_joint - log_q)).sum() * cell
     rows = slice(20_000)
-    mean = p.lesson(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
+    mean = p.objective(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
     assert mean.item() == pytest.approx(exact.item(), rel=0.01)
     for one, other in zip(torch.autograd.grad(mean, parameters), torch.autograd.grad(exact, parameters), strict=True):
         assert torch.allclose(one, other, atol=0.03 * other.abs().max().item())
@@ -446,7 +453,7 @@ def test_without_pixel_noise_the_mean_is_drawn():
     drawn = {}
     for draw in ("sample", "mean"):
         with isolated_seed(3):
-            p = conditional("x", variables, ["c"], None, Sizes(2, 8, 2), draw)
+            p = build_conditional("x", variables, ["c"], None, MIDDLE, draw)
             nn.init.constant_(p.prior[-1].bias, -4)  # u hardly varies
         drawn[draw] = p.draw({"c": torch.zeros(5000, dtype=torch.long)}, stream(1)).detach()
     assert drawn["mean"].std(0).max() < 0.05 < drawn["sample"].std(0).min()
@@ -488,15 +495,27 @@ def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_it
 def test_a_u_net_that_nobody_taught_says_the_same_whatever_is_given():
     """So that it carries no meaning that others could take up."""
     with isolated_seed(3):
-        p = conditional("shape", {name: SCENES[name] for name in SCENES}, ["class", "image"], None, Sizes(2, 8, 2))
+        p = build_conditional(
+            "shape",
+            {name: SCENES[name] for name in SCENES},
+            ["class", "image"],
+            None,
+            MIDDLE,
+        )
     rows = scenes(50, 1, "untaught")
-    assert not p._told({g: rows[g] for g in ("class", "image")}).any()
+    assert not p._outputs({g: rows[g] for g in ("class", "image")}).any()
 
 
 def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
     """A changed pixel changes what is drawn within two pixels of it, and nothing else; before it learned, not even that."""
     with isolated_seed(3):
-        p = conditional("image", {name: SCENES[name] for name in SCENES}, ["shape", "style"], None, Sizes(2, 8, 2))
+        p = build_conditional(
+            "image",
+            {name: SCENES[name] for name in SCENES},
+            ["shape", "style"],
+            None,
+            MIDDLE,
+        )
     shape = torch.zeros(2, 8, 8, dtype=torch.uint8)
     shape[1, 3, 4] = 1
     given = {"shape": shape, "style": torch.zeros(2, dtype=torch.long)}

@@ -8,13 +8,8 @@ import torch
 from coplay import Mixture, Space, Variable
 from coplay.core.streams import stream
 from coplay.models.base import Part
-from coplay.models.exponential_family import (
-    BernoulliBlock,
-    ExponentialFamily,
-    GaussianBlock,
-    PoissonBlock,
-    ProductFamily,
-)
+from coplay.models.exponential_family import ExponentialFamily
+from coplay.models.families import BernoulliBlock, GaussianBlock, PoissonBlock, ProductFamily
 
 
 def test_mean_of_each_family_by_hand():

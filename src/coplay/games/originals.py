@@ -26,7 +26,8 @@ from torch.nn import functional as F
 
 from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import isolated_seed
-from coplay.nets.conditional import Seen, Sizes, goes_through_convolutions, one_hidden_layer
+from coplay.nets.perceptrons import one_hidden_layer
+from coplay.nets.variables import InputEncoder, Sizes, goes_through_convolutions
 
 _SIZES = Sizes(channels=16, hidden=64, image_latents=1)
 _STEPS, _BATCH, _RATE = 600, 128, 4e-3
@@ -57,7 +58,7 @@ class Origins(nn.Module):
         super().__init__()
         self.space, self.players = space, list(players)
         with isolated_seed(seed):
-            self.seen = Seen({name: space[name] for name in space}, _SIZES)
+            self.seen = InputEncoder({name: space[name] for name in space}, _SIZES)
             self.says = one_hidden_layer(self.seen.size, _SIZES.hidden, len(self.players))
 
     def forward(self, samples: Samples) -> Tensor:

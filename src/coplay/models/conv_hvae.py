@@ -29,7 +29,7 @@ from coplay.core.space import Samples, Space, Variable, join
 from coplay.models.base import Mixture, image_and_class
 from coplay.models.neural import LatentModel
 from coplay.nets import devices
-from coplay.nets.bits import carried, draw_bits, draw_latents, log_bits, two_layers
+from coplay.nets.bits import draw_bits, draw_latents, log_bits, two_layers, with_sent_latents
 from coplay.nets.convolutions import ConvolutionKind, Convolutions, concatenate, towards_image
 
 
@@ -93,7 +93,7 @@ class ConvHvae(LatentModel):
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
         parts = list(self.drawn(mixture, generator).values())
         x, c = self._tensors(join([self._space.restrict(part) for part in parts]))
-        z0, z1 = carried(parts, *self._net.encode(x, c, generator))
+        z0, z1 = with_sent_latents(parts, *self._net.encode(x, c, generator))
         yield "decoder", -self._net.log_joint(z0, z1, x, c).mean()
         drawn = self._net.draw(len(x), None, generator)
         yield "encoder", -self._net.log_encoder(*drawn).mean()

@@ -37,7 +37,7 @@ from coplay.core.space import Samples, Space, finite, join, pick
 from coplay.models.base import OWN, Mixture, Part
 from coplay.models.conv_hvae import ConvHvae
 from coplay.nets import devices, parameters
-from coplay.nets.bits import carried
+from coplay.nets.bits import with_sent_latents
 from coplay.nets.convolutions import ConvolutionKind, Convolutions
 
 _TARGET = "target of the classifier"
@@ -124,7 +124,7 @@ class JointClassifier(ConvHvae):
         loss = torch.zeros(())
         if seen:
             x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
-            z0, z1 = carried(seen, *self._net.encode(x, c, generator))
+            z0, z1 = with_sent_latents(seen, *self._net.encode(x, c, generator))
             loss = loss - self._net.log_joint(z0, z1, x, c).sum()
         for part in labels_alone:
             loss = loss - self._net.decoder.c_logits.log_softmax(0)[part[self._label]].sum()

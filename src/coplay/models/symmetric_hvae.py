@@ -28,7 +28,7 @@ from coplay.core.space import Samples, Space, Variable
 from coplay.models.base import Mixture
 from coplay.models.neural import LatentModel
 from coplay.nets import devices
-from coplay.nets.bits import carried, draw_bits, draw_latents, log_bits, two_layers
+from coplay.nets.bits import draw_bits, draw_latents, log_bits, two_layers, with_sent_latents
 
 
 class SymmetricHvae(LatentModel):
@@ -81,7 +81,7 @@ class SymmetricHvae(LatentModel):
         """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
         parts = list(self.drawn(mixture, generator).values())
         x = torch.cat([self._space.flatten(part) for part in parts])
-        z0, z1 = carried(parts, *self._net.encode(x, generator))
+        z0, z1 = with_sent_latents(parts, *self._net.encode(x, generator))
         yield "decoder", self._net.decoder_loss(z0, z1, x)
         yield "encoder", self._net.encoder_loss(*self._net.draw(self.batch, generator))
 
