@@ -1,5 +1,9 @@
 """Every model in models/ joins by existing; so does a user's."""
 
+import inspect
+from pathlib import Path
+from typing import Protocol
+
 import pytest
 import torch
 
@@ -7,6 +11,7 @@ from coplay import Space, Variable, find, names
 from coplay.core import storage
 from coplay.core.errors import ModelError
 from coplay.core.streams import stream
+from coplay.models import abilities
 from coplay.models.base import LocalModel, Mixture, Part
 
 from ..oracles.small_gans import NORMED
@@ -165,6 +170,35 @@ def test_a_model_lives_somewhere_and_refuses_the_rest_by_variable(name):
         assert any(variable in words for variable in SPACES[kind])
 
 
+ABILITIES = {
+    abilities.HasLogProb: "log_prob",
+    abilities.HasLogWeights: "log_weights",
+    abilities.Classifies: "classify",
+    abilities.Completes: "complete",
+    abilities.BestResponds: "best_response",
+    abilities.StopsEarly: "go_on",
+}
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_a_model_has_an_ability_by_its_method_and_takes_what_the_ability_says(name):
+    model = find("model", name).tiny()
+    for ability, method in ABILITIES.items():
+        assert isinstance(model, ability) == hasattr(model, method)
+        if isinstance(model, ability):
+            expected = inspect.signature(getattr(ability, method)).parameters
+            assert list(inspect.signature(getattr(type(model), method)).parameters) == list(expected)
+
+
+def test_every_ability_is_documented_where_models_are():
+    text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+    protocols = [cls for cls in vars(abilities).values() if getattr(cls, "_is_protocol", False) and cls is not Protocol]
+    assert set(protocols) == set(ABILITIES)
+    for ability, method in ABILITIES.items():
+        assert f"`{ability.__name__}`" in text
+        assert method in inspect.getdoc(LocalModel)
+
+
 @pytest.mark.parametrize("name", [n for n in names("model") if find("model", n).learns_incomplete])
 def test_a_model_that_learns_from_incomplete_samples_does(name):
     space = SPACES["labelled"]
@@ -292,7 +326,7 @@ def test_latents_travel_are_learned_from_and_may_be_ignored(name):
 
 
 def test_carried_latents_stand_at_their_rows():
-    from coplay.nets.bits import carried
+    from coplay.nets.bits import with_sent_latents
 
     space = SPACES["binary"]
     zeros = [torch.zeros(5, 2), torch.zeros(5, 3)]
@@ -302,7 +336,7 @@ def test_carried_latents_stand_at_their_rows():
         ([some_samples(space, 3, 1), with_latents], [3, 4]),
         ([with_latents, some_samples(space, 3, 1)], [0, 1]),
     ):
-        for z in carried(parts, *zeros):
+        for z in with_sent_latents(parts, *zeros):
             assert z.any(1).nonzero()[:, 0].tolist() == rows
     assert not any(z.any() for z in zeros), "what the encoder drew stays as it was"
 

@@ -83,9 +83,11 @@ class LocalModel(Component):
     A subclass declares its settings as fields and keeps what it learns in attributes whose names begin with an
     underscore. It uses only the generators it is given, never a global one, so that runs repeat and resume exactly.
 
-    Optional, detected by their presence: ``log_prob(samples) -> Tensor`` of shape (n,), in nats; ``complete(partial,
-    generator) -> Samples``; ``classify(samples) -> Tensor`` of class probabilities, shape (n, C);
-    ``best_response(moments)`` for exponential families.
+    What else a model can do is found by its methods, see :mod:`coplay.models.abilities`:
+    ``log_prob(samples)``, log p in nats, shape (n,); ``log_weights(samples, draws, generator)``, log
+    importance weights, shape (draws, n); ``classify(samples)``, class probabilities, shape (n, C);
+    ``complete(partial, generator)``, samples with what was missing; ``best_response(moments)``, for
+    exponential families; ``go_on()``, for a model that may stop learning early.
 
     Example:
         A whole model: it memorises the mean of a real variable and samples around it.
@@ -127,6 +129,11 @@ class LocalModel(Component):
     def title(self) -> str:
         """What an error calls this model."""
         return type(self).__name__
+
+    @property
+    def generates(self) -> bool:
+        """Whether there is anything to draw samples from, once it has learned."""
+        return True
 
     @abstractmethod
     def setup(self, space: Space, seed: int) -> None:
