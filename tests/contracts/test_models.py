@@ -12,7 +12,7 @@ from coplay.core import storage
 from coplay.core.errors import ModelError
 from coplay.core.streams import stream
 from coplay.models import abilities
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.base import LocalModel, Mixture, Portion
 
 from ..oracles.small_gans import NORMED
 
@@ -55,7 +55,7 @@ def some_samples(space, n, seed):
 
 
 def mixture(space):
-    return Mixture((Part("own", some_samples(space, 30, 1), 0.4), Part("peer", some_samples(space, 20, 2), 0.6)))
+    return Mixture((Portion("own", some_samples(space, 30, 1), 0.4), Portion("peer", some_samples(space, 20, 2), 0.6)))
 
 
 def ready(name, space, seed=5) -> LocalModel:
@@ -122,7 +122,7 @@ class TestModel:
         rows = {"own": (0, 40), "a": (0, 10), "b": (1, 200)}  # all pixels of a source have one value
         weights = {"own": 0.2, "a": 0.1, "b": 0.7}
         parts = [
-            Part(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
+            Portion(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
             for source, (value, n) in rows.items()
         ]
         model.learn(Mixture(tuple(parts)), 400, stream(1))
@@ -205,8 +205,8 @@ def test_a_model_that_learns_from_incomplete_samples_does(name):
     full = some_samples(space, 30, 1)
     for missing in space:
         model = ready(name, space)
-        part = Part("peer", full.select(*(v for v in space if v != missing)), 0.5)
-        model.learn(Mixture((Part("own", full, 0.5), part)), 3, stream(1))
+        part = Portion("peer", full.select(*(v for v in space if v != missing)), 0.5)
+        model.learn(Mixture((Portion("own", full, 0.5), part)), 3, stream(1))
         space.check(model.sample(5, stream(2)), name, complete=True, rows=5)
 
 
@@ -252,7 +252,7 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
     best = kept[losses.index(min(losses))]
     assert all(torch.equal(a, b) for a, b in zip(drawn_from(model), best, strict=True))
     same(model.sample(9, stream(4)), resumed.sample(9, stream(4)))
-    alone = Mixture((Part("own", mixture(space).parts[0].samples, 1.0),))
+    alone = Mixture((Portion("own", mixture(space).parts[0].samples, 1.0),))
     assert "stopped" not in model.learn(alone, 2, stream(8)), "with other sources it begins anew"
 
 
@@ -363,7 +363,7 @@ def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
     white = {"image": torch.zeros(40, 5, 6, dtype=torch.uint8), "class": torch.zeros(40, dtype=torch.long)}
     other = {"image": torch.ones(10, 5, 6, dtype=torch.uint8), "class": torch.full((10,), 2)}
     rest = {name: value for name, value in other.items() if name != missing}
-    parts = (Part("own", space.samples(**white), 1 - expected), Part("other", space.samples(**rest), expected))
+    parts = (Portion("own", space.samples(**white), 1 - expected), Portion("other", space.samples(**rest), expected))
     model.learn(Mixture(parts), 300, stream(1))
     drawn = model.sample(4000, stream(2))
     found = (drawn["class"] == 2).double().mean() if missing == "image" else drawn["image"].double().mean()
@@ -378,7 +378,7 @@ def test_a_joint_model_learns_to_classify():
     images = torch.zeros(60, 5, 6, dtype=torch.uint8)
     images[torch.arange(60), classes] = 1  # row c of the picture is black
     samples = space.samples(**{"image": images, "class": classes})
-    model.learn(Mixture((Part("own", samples, 1.0),)), 100, stream(1))
+    model.learn(Mixture((Portion("own", samples, 1.0),)), 100, stream(1))
     assert (model.classify(samples).argmax(1) == classes).float().mean() > 0.95
     completed = model.complete(samples.select("image"), stream(2))["class"]
     assert (completed == classes).float().mean() > 0.8
@@ -416,7 +416,7 @@ def test_a_model_whose_weights_lie_otherwise_is_restored_exactly(name, tmp_path)
 def test_a_gan_of_convolutions_is_restored_exactly(tmp_path):
     """The paper's CNN pair; and what it sends lies as a message's reader expects it."""
     space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
-    given = Mixture((Part("own", space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),))
+    given = Mixture((Portion("own", space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),))
     models = [find("model", "acgan")(network="cnn", latent=4, batch=4) for _ in range(2)]
     for seed, model in enumerate(models):
         model.setup(space, seed)
@@ -436,7 +436,7 @@ def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
     model.setup(space, 5)
     images = some_samples(space, 200, 1)["image"]
     parts = [
-        Part(source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight)
+        Portion(source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight)
         for source, c, n, weight in (("own", 0, 40, 0.2), ("a", 1, 10, 0.1), ("b", 2, 200, 0.7))
     ]
     model.learn(Mixture(tuple(parts)), 20, stream(1))

@@ -9,7 +9,7 @@ import torch
 from coplay import Mixture, Space, Variable
 from coplay.core.errors import ModelError
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import Part
+from coplay.models.base import Portion
 from coplay.models.conditionals import Conditionals
 from coplay.nets import critic as judging
 from coplay.nets.bits import straight_through_bits
@@ -83,10 +83,10 @@ def found(matched):
     model.setup(READINGS, 1)
     begun = scenes(2000, "begun")
     begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)  # what is certain has no gradient
-    model.learn(Mixture((Part("begun", begun, 1.0),)), 300, stream(2))
+    model.learn(Mixture((Portion("begun", begun, 1.0),)), 300, stream(2))
     test, parts = scenes(1000, "test"), []
     for name, columns in (("own", ("class", "s", "x")), ("south", ("class", "v"))):
-        parts.append(Part(name, scenes(2000, name).select(*columns), 0.5))
+        parts.append(Portion(name, scenes(2000, name).select(*columns), 0.5))
     shares = []
     for steps in (0, 400):
         numbers = model.learn(Mixture(tuple(parts)), steps, stream(3))
@@ -127,14 +127,14 @@ def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
     model = Conditionals(hidden=4, matched={"v": ["class"]}, given={"v": ["x", "class"]})
     model.setup(READINGS, 1)
     four = torch.zeros(8, 4, dtype=torch.uint8)
-    pictures = Part("own", READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
+    pictures = Portion("own", READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.learn(Mixture((pictures,)), 1, stream(1))  # nobody is heard yet
     with pytest.warns(
         UserWarning, match="nothing is matched. The judge of 'v' compares rows that have class beside it"
     ):
-        model.learn(Mixture((pictures, Part("other", READINGS.samples(v=four), 0.5))), 1, stream(1))
+        model.learn(Mixture((pictures, Portion("other", READINGS.samples(v=four), 0.5))), 1, stream(1))
 
 
 def test_a_killed_turn_with_a_judge_is_taken_again_exactly(tmp_path):

@@ -20,7 +20,7 @@ OWN = "own"
 
 
 @dataclass(frozen=True)
-class Part:
+class Portion:
     """One source of a mixture: its samples, and the total mass they have in it."""
 
     name: str
@@ -41,13 +41,13 @@ class Mixture:
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real")})
         >>> own, foreign = space.samples(x=torch.zeros(3)), space.samples(x=torch.ones(2))
-        >>> mixture = Mixture((Part("own", own, 0.25), Part("south", foreign, 0.75)))
+        >>> mixture = Mixture((Portion("own", own, 0.25), Portion("south", foreign, 0.75)))
         >>> samples, weights = mixture.weighted()
         >>> samples["x"].tolist(), weights.sum().item()
         ([0.0, 0.0, 0.0, 1.0, 1.0], 1.0)
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Portion, ...]
 
     @property
     def weights(self) -> Tensor:
@@ -111,7 +111,7 @@ class LocalModel(Component):
         ...         self._mean = state["mean"]
         >>> model = Mean()
         >>> model.setup(Space({"x": Variable(kind="real")}), seed=1)
-        >>> model.learn(Mixture((Part("own", TensorDict({"x": torch.ones(4)}, [4]), 1.0),)), 1, torch.Generator())
+        >>> model.learn(Mixture((Portion("own", TensorDict({"x": torch.ones(4)}, [4]), 1.0),)), 1, torch.Generator())
         {'mean': 1.0}
     """
 

@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, finite, join, pick
-from coplay.models.base import OWN, Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.conv_hvae import ConvHvae
 from coplay.nets import devices, parameters
 from coplay.nets.bits import with_sent_latents
@@ -283,7 +283,7 @@ class JointClassifier(ConvHvae):
         if self._targets is not None:
             first, *rest = mixture.parts
             samples = first.samples.clone(recurse=False).set(_TARGET, self._targets)
-            mixture = Mixture((Part(first.name, samples, first.weight), *rest))
+            mixture = Mixture((Portion(first.name, samples, first.weight), *rest))
         return super().learn(mixture, steps, generator)
 
     @classmethod

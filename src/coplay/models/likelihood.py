@@ -19,7 +19,7 @@ from torch import Tensor
 
 from coplay.core.space import Samples, pick
 from coplay.models.abilities import HasLogProb, HasLogWeights, StopsEarly
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.base import LocalModel, Mixture, Portion
 from coplay.nets.bits import bound
 
 _ROWS = 500  # samples at a time, for memory
@@ -139,8 +139,8 @@ def gain(
             continue
         order = torch.randperm(len(part.samples), generator=generator)
         half = (len(order) + 1) // 2
-        teach.append(Part(part.name, pick(part.samples, order[:half]), part.weight))
-        judge.append(Part(part.name, pick(part.samples, order[half:] if len(order) > 1 else order), part.weight))
+        teach.append(Portion(part.name, pick(part.samples, order[:half]), part.weight))
+        judge.append(Portion(part.name, pick(part.samples, order[half:] if len(order) > 1 else order), part.weight))
     twin.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()})
     if isinstance(twin, StopsEarly):  # it is asked what it would gain by not stopping
         twin.go_on()

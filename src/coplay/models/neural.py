@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.base import LocalModel, Mixture, Portion
 from coplay.nets import devices, parameters
 from coplay.nets.bits import bound
 from coplay.nets.training import FLOPS, counted, follow_mean, using_parameters
@@ -168,8 +168,8 @@ class NeuralModel(LocalModel):
             order = torch.randperm(len(part.samples), generator=stream(self._seed, "validation", part.name))
             whole = all(name in part.samples.keys() for name in self._space)
             if count and whole and count < len(part.samples):
-                judge.append(Part(part.name, pick(part.samples, order[:count].sort().values), part.weight))
-                part = Part(part.name, pick(part.samples, order[count:].sort().values), part.weight)
+                judge.append(Portion(part.name, pick(part.samples, order[:count].sort().values), part.weight))
+                part = Portion(part.name, pick(part.samples, order[count:].sort().values), part.weight)
             teach.append(part)
         sources = {part.name: part.weight for part in mixture.parts}
         known = self._sources.keys() == sources.keys()
