@@ -97,9 +97,14 @@ class JointClassifier(ConvHvae):
                 f"joint_classifier: residuals need real pixels, and '{self._image}' is {space[self._image]}. Load grey images, "
                 "or set residuals = false"
             )
-        sizes = (self.classifier_channels, self.hidden)
-        net.classifier = _classifier(space[self._image].shape, *sizes, self.convolutions, net.classes)
-        return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net
+        net.classifier = _classifier(
+            space[self._image].shape,
+            classes=net.classes,
+            channels=self.classifier_channels,
+            hidden=self.hidden,
+            kind=self.convolutions,
+        )
+        return self.laid_out(net)
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder, encoder and classifier."""
@@ -253,10 +258,15 @@ class JointClassifier(ConvHvae):
         """
         try:
             state = parameters.unpack(part)
-            sizes = len(state["0.0.weight"]), state["1.weight"].shape[1]
-            stack: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
+            kind: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
             with torch.device("meta"):  # no start to draw
-                other = _classifier(self._space[self._image].shape, *sizes, stack, self._net.classes)
+                other = _classifier(
+                    self._space[self._image].shape,
+                    classes=self._net.classes,
+                    channels=len(state["0.0.weight"]),
+                    hidden=state["1.weight"].shape[1],
+                    kind=kind,
+                )
             other.load_state_dict(state, assign=True)
         except (KeyError, IndexError, RuntimeError) as error:
             raise ModelError(f"what came from {origin} is no classifier of these images: {error}") from error
@@ -293,10 +303,11 @@ class JointClassifier(ConvHvae):
 
 
 def _classifier(
-    shape: tuple[int, ...], channels: int, hidden: int, stack: ConvolutionKind, classes: int
+    shape: tuple[int, ...], *, classes: int, channels: int, hidden: int, kind: ConvolutionKind
 ) -> nn.Sequential:
     """p(c|x): images of shape (n, channels, H, W) to logits (n, C)."""
-    return nn.Sequential(Convolutions(shape, channels, hidden, stack), nn.Linear(hidden, classes))
+    convolutions = Convolutions(shape, channels=channels, hidden=hidden, kind=kind)
+    return nn.Sequential(convolutions, nn.Linear(hidden, classes))
 
 
 def _joined(lessons: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:

@@ -109,10 +109,10 @@ class InputEncoder(nn.Module):
                 self.images.setdefault(v.shape[-2:], {})[name] = v
             else:
                 self.plain[name] = v
-        self.convolutions = nn.ModuleList(
-            Convolutions((count_channels(group), *side), sizes.channels, sizes.hidden, "strided")
-            for side, group in self.images.items()
-        )
+        self.convolutions = nn.ModuleList()
+        for side, group in self.images.items():
+            shape = (count_channels(group), *side)
+            self.convolutions.append(Convolutions(shape, channels=sizes.channels, hidden=sizes.hidden, kind="strided"))
         numbers = sum(v.size * (v.classes or 1) for v in self.plain.values())
         self.size = numbers + sizes.hidden * len(self.images)
 
