@@ -26,7 +26,7 @@ from coplay.core.memory import keep_freed_memory
 from coplay.core.streams import stream
 from coplay.engines.local import Local
 from coplay.games.md_gan import MdGan
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.base import LocalModel, Mixture, Portion
 from coplay.nets import devices
 
 TURNS, STEPS, THREADS, WORKERS = 6, 5, 2, 10
@@ -58,7 +58,7 @@ def images() -> Any:
 def alone(name: str, settings: Mapping[str, Any], device: str) -> Case:
     model: LocalModel = find("model", name)(**settings, device=device)
     model.setup(SPACE, 1)
-    mixture, generator = Mixture((Part("own", images(), 1.0),)), stream(1, "steps")
+    mixture, generator = Mixture((Portion("own", images(), 1.0),)), stream(1, "steps")
 
     def step(count: int) -> None:
         model.learn(mixture, count, generator)

@@ -31,7 +31,7 @@ from coplay.games.fl_gan import FlGan
 from coplay.games.gan_common import SERVER
 from coplay.games.md_gan import MdGan
 from coplay.models.acgan import Acgan
-from coplay.models.base import Mixture, Part
+from coplay.models.base import Mixture, Portion
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
 from coplay.nets.products import Linear
 from coplay.nets.products import product as matrix_product
@@ -140,7 +140,7 @@ def role(kind: str, network: str, b: int) -> None:
         pairs = [model.export(("generator", "discriminator")) for _ in range(10)]
         model.average_of(pairs, torch.full((10,), 0.1, dtype=torch.float64))
     else:
-        model.learn(Mixture((Part("own", SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1))
+        model.learn(Mixture((Portion("own", SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1))
     print(common.peak_bytes() - before)
 
 

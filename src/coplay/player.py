@@ -18,7 +18,7 @@ from coplay.core.errors import ModelError
 from coplay.core.message import Message, Request
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
-from coplay.models.base import OWN, LocalModel, Mixture, Part
+from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 
 CLASSIFIED = "classified"
@@ -229,7 +229,7 @@ class Player:
         ]
         return self.space.restrict(samples.exclude(*foreign))
 
-    def _mixture(self, received: Mapping[str, Samples], weights: Mapping[str, float]) -> tuple[Part, ...]:
+    def _mixture(self, received: Mapping[str, Samples], weights: Mapping[str, float]) -> tuple[Portion, ...]:
         """The sources that have samples and mass."""
         sources = {OWN: self._data}
         for sender, samples in received.items():
@@ -243,7 +243,7 @@ class Player:
                 )
         mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
         total = sum(mass.values())
-        return tuple(Part(name, sources[name], w / total) for name, w in mass.items() if w > 0)
+        return tuple(Portion(name, sources[name], w / total) for name, w in mass.items() if w > 0)
 
     def draw(self, n: int, round: int, receiver: str) -> Samples:
         """Draw n samples for a receiver.

@@ -1,5 +1,9 @@
 """Every model in models/ joins by existing; so does a user's."""
 
+import inspect
+from pathlib import Path
+from typing import Protocol
+
 import pytest
 import torch
 
@@ -7,7 +11,8 @@ from coplay import Space, Variable, find, names
 from coplay.core import storage
 from coplay.core.errors import ModelError
 from coplay.core.streams import stream
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models import abilities
+from coplay.models.base import LocalModel, Mixture, Portion
 
 from ..oracles.small_gans import NORMED
 
@@ -50,7 +55,7 @@ def some_samples(space, n, seed):
 
 
 def mixture(space):
-    return Mixture((Part("own", some_samples(space, 30, 1), 0.4), Part("peer", some_samples(space, 20, 2), 0.6)))
+    return Mixture((Portion("own", some_samples(space, 30, 1), 0.4), Portion("peer", some_samples(space, 20, 2), 0.6)))
 
 
 def ready(name, space, seed=5) -> LocalModel:
@@ -117,7 +122,7 @@ class TestModel:
         rows = {"own": (0, 40), "a": (0, 10), "b": (1, 200)}  # all pixels of a source have one value
         weights = {"own": 0.2, "a": 0.1, "b": 0.7}
         parts = [
-            Part(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
+            Portion(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
             for source, (value, n) in rows.items()
         ]
         model.learn(Mixture(tuple(parts)), 400, stream(1))
@@ -165,14 +170,43 @@ def test_a_model_lives_somewhere_and_refuses_the_rest_by_variable(name):
         assert any(variable in words for variable in SPACES[kind])
 
 
+ABILITIES = {
+    abilities.HasLogProb: "log_prob",
+    abilities.HasLogWeights: "log_weights",
+    abilities.Classifies: "classify",
+    abilities.Completes: "complete",
+    abilities.BestResponds: "best_response",
+    abilities.StopsEarly: "go_on",
+}
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_a_model_has_an_ability_by_its_method_and_takes_what_the_ability_says(name):
+    model = find("model", name).tiny()
+    for ability, method in ABILITIES.items():
+        assert isinstance(model, ability) == hasattr(model, method)
+        if isinstance(model, ability):
+            expected = inspect.signature(getattr(ability, method)).parameters
+            assert list(inspect.signature(getattr(type(model), method)).parameters) == list(expected)
+
+
+def test_every_ability_is_documented_where_models_are():
+    text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+    protocols = [cls for cls in vars(abilities).values() if getattr(cls, "_is_protocol", False) and cls is not Protocol]
+    assert set(protocols) == set(ABILITIES)
+    for ability, method in ABILITIES.items():
+        assert f"`{ability.__name__}`" in text
+        assert method in inspect.getdoc(LocalModel)
+
+
 @pytest.mark.parametrize("name", [n for n in names("model") if find("model", n).learns_incomplete])
 def test_a_model_that_learns_from_incomplete_samples_does(name):
     space = SPACES["labelled"]
     full = some_samples(space, 30, 1)
     for missing in space:
         model = ready(name, space)
-        part = Part("peer", full.select(*(v for v in space if v != missing)), 0.5)
-        model.learn(Mixture((Part("own", full, 0.5), part)), 3, stream(1))
+        part = Portion("peer", full.select(*(v for v in space if v != missing)), 0.5)
+        model.learn(Mixture((Portion("own", full, 0.5), part)), 3, stream(1))
         space.check(model.sample(5, stream(2)), name, complete=True, rows=5)
 
 
@@ -218,7 +252,7 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
     best = kept[losses.index(min(losses))]
     assert all(torch.equal(a, b) for a, b in zip(drawn_from(model), best, strict=True))
     same(model.sample(9, stream(4)), resumed.sample(9, stream(4)))
-    alone = Mixture((Part("own", mixture(space).parts[0].samples, 1.0),))
+    alone = Mixture((Portion("own", mixture(space).parts[0].samples, 1.0),))
     assert "stopped" not in model.learn(alone, 2, stream(8)), "with other sources it begins anew"
 
 
@@ -292,7 +326,7 @@ def test_latents_travel_are_learned_from_and_may_be_ignored(name):
 
 
 def test_carried_latents_stand_at_their_rows():
-    from coplay.nets.bits import carried
+    from coplay.nets.bits import with_sent_latents
 
     space = SPACES["binary"]
     zeros = [torch.zeros(5, 2), torch.zeros(5, 3)]
@@ -302,7 +336,7 @@ def test_carried_latents_stand_at_their_rows():
         ([some_samples(space, 3, 1), with_latents], [3, 4]),
         ([with_latents, some_samples(space, 3, 1)], [0, 1]),
     ):
-        for z in carried(parts, *zeros):
+        for z in with_sent_latents(parts, *zeros):
             assert z.any(1).nonzero()[:, 0].tolist() == rows
     assert not any(z.any() for z in zeros), "what the encoder drew stays as it was"
 
@@ -329,7 +363,7 @@ def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
     white = {"image": torch.zeros(40, 5, 6, dtype=torch.uint8), "class": torch.zeros(40, dtype=torch.long)}
     other = {"image": torch.ones(10, 5, 6, dtype=torch.uint8), "class": torch.full((10,), 2)}
     rest = {name: value for name, value in other.items() if name != missing}
-    parts = (Part("own", space.samples(**white), 1 - expected), Part("other", space.samples(**rest), expected))
+    parts = (Portion("own", space.samples(**white), 1 - expected), Portion("other", space.samples(**rest), expected))
     model.learn(Mixture(parts), 300, stream(1))
     drawn = model.sample(4000, stream(2))
     found = (drawn["class"] == 2).double().mean() if missing == "image" else drawn["image"].double().mean()
@@ -344,7 +378,7 @@ def test_a_joint_model_learns_to_classify():
     images = torch.zeros(60, 5, 6, dtype=torch.uint8)
     images[torch.arange(60), classes] = 1  # row c of the picture is black
     samples = space.samples(**{"image": images, "class": classes})
-    model.learn(Mixture((Part("own", samples, 1.0),)), 100, stream(1))
+    model.learn(Mixture((Portion("own", samples, 1.0),)), 100, stream(1))
     assert (model.classify(samples).argmax(1) == classes).float().mean() > 0.95
     completed = model.complete(samples.select("image"), stream(2))["class"]
     assert (completed == classes).float().mean() > 0.8
@@ -382,7 +416,7 @@ def test_a_model_whose_weights_lie_otherwise_is_restored_exactly(name, tmp_path)
 def test_a_gan_of_convolutions_is_restored_exactly(tmp_path):
     """The paper's CNN pair; and what it sends lies as a message's reader expects it."""
     space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
-    given = Mixture((Part("own", space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),))
+    given = Mixture((Portion("own", space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),))
     models = [find("model", "acgan")(network="cnn", latent=4, batch=4) for _ in range(2)]
     for seed, model in enumerate(models):
         model.setup(space, seed)
@@ -402,7 +436,7 @@ def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
     model.setup(space, 5)
     images = some_samples(space, 200, 1)["image"]
     parts = [
-        Part(source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight)
+        Portion(source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight)
         for source, c, n, weight in (("own", 0, 40, 0.2), ("a", 1, 10, 0.1), ("b", 2, 200, 0.7))
     ]
     model.learn(Mixture(tuple(parts)), 20, stream(1))

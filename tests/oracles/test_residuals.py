@@ -6,7 +6,7 @@ import torch
 from coplay import Mixture, Space, Variable
 from coplay.core.errors import ModelError
 from coplay.core.streams import stream
-from coplay.models.base import Part
+from coplay.models.base import Portion
 from coplay.models.joint_classifier import JointClassifier
 
 CLASSES, SIDE, MEAN = 3, 6, 0.25
@@ -78,7 +78,7 @@ def test_own_images_of_a_class_are_equally_probable_and_a_class_without_any_stay
 def test_who_is_taught_with_residuals(sources):
     """Own images teach as they are, received and drawn ones with residuals; where nothing is the player's own, none do."""
     data = {"own": images([0, 1, 2], "own"), "other": images([0, 1, 2, 0], "other")}
-    mixture = Mixture(tuple(Part(name, data[name], 1 / len(sources)) for name in sources))
+    mixture = Mixture(tuple(Portion(name, data[name], 1 / len(sources)) for name in sources))
     learner = model()
     learner._step = 1
     for _ in learner.losses(mixture, stream(4)):
@@ -104,7 +104,7 @@ def test_who_is_taught_with_residuals(sources):
 def test_only_the_classifier_learns_from_residuals():
     learner = model()
     learner._step = 1
-    for side, loss in learner.losses(Mixture((Part("own", images([0, 1, 2], "own"), 1.0),)), stream(4)):
+    for side, loss in learner.losses(Mixture((Portion("own", images([0, 1, 2], "own"), 1.0),)), stream(4)):
         parameters = list(learner._net.decoder.x_deep.parameters()) + list(learner._net.encoder.parameters())
         reached = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
         assert any(g is not None for g in reached) == (side != "classifier")
@@ -114,7 +114,9 @@ def test_a_young_model_has_no_residuals_yet():
     data = images([0, 1, 2], "own")
     young, without = model(generated_after=50), model(generated_after=50, residuals=False)
     for learner in (young, without):
-        learner.learn(Mixture((Part("own", data, 0.5), Part("other", images([1, 1], "other"), 0.5))), 40, stream(2))
+        learner.learn(
+            Mixture((Portion("own", data, 0.5), Portion("other", images([1, 1], "other"), 0.5))), 40, stream(2)
+        )
     for key, value in young.state_dict().items():
         assert torch.equal(value, without.state_dict()[key]), key
 

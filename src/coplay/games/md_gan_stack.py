@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from coplay.models.acgan import Acgan, counted
-from coplay.models.neural import FLOPS
+from coplay.models.acgan import Acgan
 from coplay.nets.products import by_onednn, products
+from coplay.nets.training import FLOPS, counted
 
 
 class _Linear(torch.autograd.Function):
@@ -61,15 +61,17 @@ class Stack:
         for i, (model, named) in enumerate(zip(models, own, strict=True)):
             for name, p in named.items():
                 p.data = self.parameters[name].detach()[i]
-            model.lie_in(self)
+            model.attach(self)
 
     @classmethod
     def of(cls, models: Sequence[Acgan]) -> Stack:
         """The stack of these models: the one they are in, or a new one."""
-        found = models[0].stack
-        same = isinstance(found, cls) and len(found.models) == len(models)
-        if same and all(a is b and a.stack is found for a, b in zip(found.models, models, strict=True)):
-            return found
+        there = models[0].stack
+        if not isinstance(there, cls) or len(there.models) != len(models):
+            return cls(models)
+        pairs = zip(there.models, models, strict=True)
+        if all(a is b and a.stack is there for a, b in pairs):
+            return there
         return cls(models)
 
     def _leaves(self, rows: int) -> dict[str, list[Tensor]]:
@@ -80,7 +82,7 @@ class Stack:
             found[name] = own if by_onednn(rows, weight) else [self.parameters[name]]
         return found
 
-    def judge(self, images: Tensor, frozen: bool = False) -> Tensor:
+    def discriminate(self, images: Tensor, frozen: bool = False) -> Tensor:
         """Logits of shape (N, b, 1 + C) for images of shape (N, b, *shape) in the variable's range."""
         x, leaves = self.models[0].centred(images), self._leaves(images.shape[1])
         for i, layer in enumerate(self.nets[0].children()):
@@ -95,7 +97,7 @@ class Stack:
 
     def learn_to_judge(self, images: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
         """One step of every discriminator; images (N, 2b, *shape), real ones first. Losses before the step, shape (N,)."""
-        losses = self.models[0].discriminator_loss(self.judge(images), real_classes, fake_classes)
+        losses = self.models[0].losses.discriminator(self.discriminate(images), real_classes, fake_classes)
         leaves = self._leaves(images.shape[1])
         found = iter(torch.autograd.grad(losses.sum(), [p for its in leaves.values() for p in its]))
         slopes = [
@@ -132,7 +134,7 @@ class Stack:
     def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """Every worker's F = ∂ΣB̃/∂x, shape (N, b, *shape), and its mean B̃, shape (N,)."""
         images = images.detach().requires_grad_()
-        losses = self.models[0].generator_loss(self.judge(images, frozen=True), classes)
+        losses = self.models[0].losses.generator(self.discriminate(images, frozen=True), classes)
         (found,) = torch.autograd.grad(losses.sum(), images)
         return found, losses.detach().mean(-1)
 
@@ -160,7 +162,7 @@ class Lesson:
 
 def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, float]]:
     """L steps on the lesson, then F for what is shown; with both losses and the operations it took."""
-    with counted(model, "feedback") as flops:
+    with counted(model.flops, "feedback") as flops:
         for _ in range(model.discriminator_steps):
             loss = model.learn_to_judge(*lesson.real, *lesson.fake)
         found, own = model.feedback(*lesson.shown)
@@ -179,7 +181,7 @@ def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> lis
     images = images.unflatten(0, (len(lessons), -1))
     real_classes, fake_classes = (_classes([getattr(lesson, kind) for lesson in lessons]) for kind in ("real", "fake"))
     shown = torch.stack([lesson.shown[0] for lesson in lessons]), _classes([lesson.shown for lesson in lessons])
-    with counted(models[0], f"feedback of {len(models)}") as flops:
+    with counted(models[0].flops, f"feedback of {len(models)}") as flops:
         for _ in range(models[0].discriminator_steps):
             losses = stack.learn_to_judge(images, real_classes, fake_classes)
         found, own = stack.feedback(*shown)

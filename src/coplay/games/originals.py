@@ -28,7 +28,8 @@ from torch.nn import functional as F
 from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import derive, isolated_seed, stream
 from coplay.models.base import OWN
-from coplay.nets.conditional import Seen, Sizes, is_image, one_hidden_layer
+from coplay.nets.perceptrons import one_hidden_layer
+from coplay.nets.variables import InputEncoder, Sizes, goes_through_convolutions
 from coplay.player import Player
 from coplay.theory import equilibrium
 
@@ -61,7 +62,7 @@ class Origins(nn.Module):
         super().__init__()
         self.space, self.players = space, list(players)
         with isolated_seed(seed):
-            self.seen = Seen({name: space[name] for name in space}, _SIZES)
+            self.seen = InputEncoder({name: space[name] for name in space}, _SIZES)
             self.says = one_hidden_layer(self.seen.size, _SIZES.hidden, len(self.players))
 
     def forward(self, samples: Samples) -> Tensor:
@@ -87,7 +88,7 @@ class Origins(nn.Module):
         """Some pixels of every image come from the same place of another row."""
         changed = {}
         for name in self.space:
-            if is_image(self.space[name]):
+            if goes_through_convolutions(self.space[name]):
                 x = rows[name]
                 other = x.gather(0, torch.randint(len(x), x.shape, generator=generator))
                 changed[name] = torch.where(torch.rand(x.shape, generator=generator) < _EXCHANGED, other, x)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from coplay.core.components import Component
+from coplay.core.errors import ModelError, SpaceError
 from coplay.core.space import Samples, Space, Variable, join, pick
 from coplay.core.streams import unbiased_counts
 
@@ -19,7 +20,7 @@ OWN = "own"
 
 
 @dataclass(frozen=True)
-class Part:
+class Portion:
     """One source of a mixture: its samples, and the total mass they have in it."""
 
     name: str
@@ -40,13 +41,13 @@ class Mixture:
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real")})
         >>> own, foreign = space.samples(x=torch.zeros(3)), space.samples(x=torch.ones(2))
-        >>> mixture = Mixture((Part("own", own, 0.25), Part("south", foreign, 0.75)))
+        >>> mixture = Mixture((Portion("own", own, 0.25), Portion("south", foreign, 0.75)))
         >>> samples, weights = mixture.weighted()
         >>> samples["x"].tolist(), weights.sum().item()
         ([0.0, 0.0, 0.0, 1.0, 1.0], 1.0)
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Portion, ...]
 
     @property
     def weights(self) -> Tensor:
@@ -82,9 +83,11 @@ class LocalModel(Component):
     A subclass declares its settings as fields and keeps what it learns in attributes whose names begin with an
     underscore. It uses only the generators it is given, never a global one, so that runs repeat and resume exactly.
 
-    Optional, detected by their presence: ``log_prob(samples) -> Tensor`` of shape (n,), in nats; ``complete(partial,
-    generator) -> Samples``; ``classify(samples) -> Tensor`` of class probabilities, shape (n, C);
-    ``best_response(moments)`` for exponential families.
+    What else a model can do is found by its methods, see :mod:`coplay.models.abilities`:
+    ``log_prob(samples)``, log p in nats, shape (n,); ``log_weights(samples, draws, generator)``, log
+    importance weights, shape (draws, n); ``classify(samples)``, class probabilities, shape (n, C);
+    ``complete(partial, generator)``, samples with what was missing; ``best_response(moments)``, for
+    exponential families; ``go_on()``, for a model that may stop learning early.
 
     Example:
         A whole model: it memorises the mean of a real variable and samples around it.
@@ -108,7 +111,7 @@ class LocalModel(Component):
         ...         self._mean = state["mean"]
         >>> model = Mean()
         >>> model.setup(Space({"x": Variable(kind="real")}), seed=1)
-        >>> model.learn(Mixture((Part("own", TensorDict({"x": torch.ones(4)}, [4]), 1.0),)), 1, torch.Generator())
+        >>> model.learn(Mixture((Portion("own", TensorDict({"x": torch.ones(4)}, [4]), 1.0),)), 1, torch.Generator())
         {'mean': 1.0}
     """
 
@@ -126,6 +129,11 @@ class LocalModel(Component):
     def title(self) -> str:
         """What an error calls this model."""
         return type(self).__name__
+
+    @property
+    def generates(self) -> bool:
+        """Whether there is anything to draw samples from, once it has learned."""
+        return True
 
     @abstractmethod
     def setup(self, space: Space, seed: int) -> None:
@@ -159,3 +167,15 @@ class LocalModel(Component):
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go back to a state; from then on the model does exactly what it did."""
+
+
+def image_and_class(space: Space, model: str, *, any_shape: bool = False) -> tuple[str, str | None]:
+    """The answer of :meth:`Space.image_and_class`, whose error then names the model that asked.
+
+    Raises:
+        ModelError: There is no image or more than one, more than one class, or another variable.
+    """
+    try:
+        return space.image_and_class(any_shape=any_shape)
+    except SpaceError as error:
+        raise ModelError(f"{model}: {error}") from None

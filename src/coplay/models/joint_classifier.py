@@ -29,16 +29,15 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from pydantic import Field, PrivateAttr
-from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.core.errors import ModelError
-from coplay.core.space import Samples, Space, finite, join, pick, tensors
-from coplay.models.base import OWN, Mixture, Part
+from coplay.core.space import Samples, Space, finite, join, pick
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.conv_hvae import ConvHvae
-from coplay.nets import devices
-from coplay.nets.bits import carried
+from coplay.nets import devices, parameters
+from coplay.nets.bits import with_sent_latents
 from coplay.nets.convolutions import ConvolutionKind, Convolutions
 
 _TARGET = "target of the classifier"
@@ -98,9 +97,14 @@ class JointClassifier(ConvHvae):
                 f"joint_classifier: residuals need real pixels, and '{self._image}' is {space[self._image]}. Load grey images, "
                 "or set residuals = false"
             )
-        sizes = (self.classifier_channels, self.hidden)
-        net.classifier = _classifier(space[self._image].shape, *sizes, self.convolutions, net.classes)
-        return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net
+        net.classifier = _classifier(
+            space[self._image].shape,
+            classes=net.classes,
+            channels=self.classifier_channels,
+            hidden=self.hidden,
+            kind=self.convolutions,
+        )
+        return self.laid_out(net)
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder, encoder and classifier."""
@@ -125,7 +129,7 @@ class JointClassifier(ConvHvae):
         loss = torch.zeros(())
         if seen:
             x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
-            z0, z1 = carried(seen, *self._net.encode(x, c, generator))
+            z0, z1 = with_sent_latents(seen, *self._net.encode(x, c, generator))
             loss = loss - self._net.log_joint(z0, z1, x, c).sum()
         for part in labels_alone:
             loss = loss - self._net.decoder.c_logits.log_softmax(0)[part[self._label]].sum()
@@ -233,20 +237,13 @@ class JointClassifier(ConvHvae):
     # ------------------------------------------------------------------------------------ a classifier that travels
 
     def export_classifier(self) -> Samples:
-        """The parameters of the p(c|x) that ``classify`` gives, as one part of a message: a TensorDict of batch size [1].
+        """Return the parameters of the p(c|x) that ``classify`` gives, as one part of a message.
 
         Raises:
-            ModelError: A number is not finite; said here, so that who diverged is named and not who it is sent to.
+            ModelError: A number is not finite.
         """
-        with self.averaged():  # contiguous, whatever the layout: so they are after a message or a checkpoint
-            state = {
-                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)[None]
-                for name, tensor in self._net.classifier.state_dict().items()
-            }
-        for name, tensor in state.items():
-            if not finite(tensor):
-                raise ModelError(f"classifier, {name}: values that are not finite; it has diverged, try smaller steps")
-        return TensorDict(state, batch_size=[1])
+        with self.averaged():
+            return parameters.export(parameters.named_tensors(self._net.classifier), "classifier, ")
 
     def classify_by(self, part: Samples, samples: Samples, origin: str) -> Tensor:
         """p(c|x) for each image by a classifier of another player, shape (n, C); its sizes are read off its parameters.
@@ -260,11 +257,16 @@ class JointClassifier(ConvHvae):
             ModelError: It is no classifier of these images in these classes.
         """
         try:
-            state = {name: tensor[0] for name, tensor in tensors(part).items()}
-            sizes = len(state["0.0.weight"]), state["1.weight"].shape[1]
-            stack: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
+            state = parameters.unpack(part)
+            kind: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
             with torch.device("meta"):  # no start to draw
-                other = _classifier(self._space[self._image].shape, *sizes, stack, self._net.classes)
+                other = _classifier(
+                    self._space[self._image].shape,
+                    classes=self._net.classes,
+                    channels=len(state["0.0.weight"]),
+                    hidden=state["1.weight"].shape[1],
+                    kind=kind,
+                )
             other.load_state_dict(state, assign=True)
         except (KeyError, IndexError, RuntimeError) as error:
             raise ModelError(f"what came from {origin} is no classifier of these images: {error}") from error
@@ -291,7 +293,7 @@ class JointClassifier(ConvHvae):
         if self._targets is not None:
             first, *rest = mixture.parts
             samples = first.samples.clone(recurse=False).set(_TARGET, self._targets)
-            mixture = Mixture((Part(first.name, samples, first.weight), *rest))
+            mixture = Mixture((Portion(first.name, samples, first.weight), *rest))
         return super().learn(mixture, steps, generator)
 
     @classmethod
@@ -301,10 +303,11 @@ class JointClassifier(ConvHvae):
 
 
 def _classifier(
-    shape: tuple[int, ...], channels: int, hidden: int, stack: ConvolutionKind, classes: int
+    shape: tuple[int, ...], *, classes: int, channels: int, hidden: int, kind: ConvolutionKind
 ) -> nn.Sequential:
     """p(c|x): images of shape (n, channels, H, W) to logits (n, C)."""
-    return nn.Sequential(Convolutions(shape, channels, hidden, stack), nn.Linear(hidden, classes))
+    convolutions = Convolutions(shape, channels=channels, hidden=hidden, kind=kind)
+    return nn.Sequential(convolutions, nn.Linear(hidden, classes))
 
 
 def _joined(lessons: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from coplay.core.space import Samples, pick
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.abilities import HasLogProb, HasLogWeights, StopsEarly
+from coplay.models.base import LocalModel, Mixture, Portion
 from coplay.nets.bits import bound
 
 _ROWS = 500  # samples at a time, for memory
@@ -54,7 +55,7 @@ class LogProb:
 
 def has_log_prob(model: LocalModel) -> bool:
     """Whether log p can be had, exactly or by importance weighting."""
-    return hasattr(model, "log_prob") or hasattr(model, "log_weights")
+    return isinstance(model, HasLogProb | HasLogWeights)
 
 
 def log_prob(model: LocalModel, samples: Samples, draws: int, generator: torch.Generator) -> LogProb | None:
@@ -76,10 +77,10 @@ def log_prob(model: LocalModel, samples: Samples, draws: int, generator: torch.G
         >>> found.value.exp().tolist(), found.error.tolist()
         ([0.5, 0.5], [0.0, 0.0])
     """
-    if hasattr(model, "log_prob"):
-        exact: Tensor = model.log_prob(samples).double()
+    if isinstance(model, HasLogProb):
+        exact = model.log_prob(samples).double()
         return LogProb(exact, torch.zeros_like(exact))
-    if not hasattr(model, "log_weights"):
+    if not isinstance(model, HasLogWeights):
         return None
     parts = [model.log_weights(part, draws, generator) for part in samples.split(_ROWS)]
     return from_weights(torch.cat(parts, 1))
@@ -138,10 +139,10 @@ def gain(
             continue
         order = torch.randperm(len(part.samples), generator=generator)
         half = (len(order) + 1) // 2
-        teach.append(Part(part.name, pick(part.samples, order[:half]), part.weight))
-        judge.append(Part(part.name, pick(part.samples, order[half:] if len(order) > 1 else order), part.weight))
+        teach.append(Portion(part.name, pick(part.samples, order[:half]), part.weight))
+        judge.append(Portion(part.name, pick(part.samples, order[half:] if len(order) > 1 else order), part.weight))
     twin.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()})
-    if hasattr(twin, "go_on"):  # one that stopped early is asked what it would gain by not stopping
+    if isinstance(twin, StopsEarly):  # it is asked what it would gain by not stopping
         twin.go_on()
     twin.learn(Mixture(tuple(teach)), steps, generator)
     value = variance = 0.0

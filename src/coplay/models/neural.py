@@ -11,61 +11,15 @@ from typing import Literal
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import LocalModel, Mixture, Part
-from coplay.nets import devices
+from coplay.models.base import LocalModel, Mixture, Portion
+from coplay.nets import devices, parameters
 from coplay.nets.bits import bound
+from coplay.nets.training import FLOPS, counted, follow_mean, using_parameters
 
 _VALIDATION_DRAWS = 8  # encoder's draws per sample that early stopping judges by
-
-FLOPS = "flops"
-"""Number of a turn's floating-point operations in matrix products and convolutions, forwards and backwards (torch's counter)."""
-
-
-def follow_mean(mean: list[Tensor], net: nn.Module, decay: float, step: int) -> None:
-    """Move the running mean of a network's parameters on by one step, in place.
-
-    Args:
-        mean: One tensor per parameter.
-        net: The network.
-        decay: Share that the mean keeps of itself.
-        step: Number of the step just taken, from 1.
-    """
-    # it starts as a plain mean, so that early samples do not show the random start
-    keep = min(decay, step / (step + 10))
-    torch._foreach_lerp_(mean, [p.detach() for p in net.parameters()], 1 - keep)
-
-
-def beside_parameter(p: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Adam's state of one parameter as the fused step needs it: it walks through memory, so all must lie there as ``p`` does.
-
-    Args:
-        p: The parameter.
-        values: Its moments and step, of any layout, as they come from a file; they are copied.
-    """
-    return {
-        k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v.to(p.device, copy=True) for k, v in values.items()
-    }
-
-
-@contextmanager
-def standing_in(net: nn.Module, values: list[Tensor]) -> Iterator[None]:
-    """Inside the block a network has these parameters, afterwards its own again; without values it keeps its own."""
-    if not values:
-        yield
-        return
-    parameters: list[Tensor] = list(net.parameters())
-    last = [p.detach().clone() for p in parameters]
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, values)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, last)
 
 
 class NeuralModel(LocalModel):
@@ -154,12 +108,10 @@ class NeuralModel(LocalModel):
         sums: dict[str, float] = {}  # of the sides that learned
         kind = self.kind_of_step(mixture)
         for _ in range(steps):
-            counter = FlopCounterMode(display=False) if kind not in self._flops else None  # steps of a kind cost alike
-            with counter or nullcontext():
-                for side, loss in self._take_step(mixture, generator):
-                    sums[side] = sums.get(side, 0.0) + loss
-            if counter:
-                self._flops[kind] = float(counter.get_total_flops())
+            with counted(self._flops, kind):
+                losses = self._take_step(mixture, generator)
+            for side, loss in losses:
+                sums[side] = sums.get(side, 0.0) + loss
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
         numbers[FLOPS] = steps * self._flops.get(kind, 0.0)
         return numbers | (self._judge(aside) if aside else {})
@@ -216,8 +168,8 @@ class NeuralModel(LocalModel):
             order = torch.randperm(len(part.samples), generator=stream(self._seed, "validation", part.name))
             whole = all(name in part.samples.keys() for name in self._space)
             if count and whole and count < len(part.samples):
-                judge.append(Part(part.name, pick(part.samples, order[:count].sort().values), part.weight))
-                part = Part(part.name, pick(part.samples, order[count:].sort().values), part.weight)
+                judge.append(Portion(part.name, pick(part.samples, order[:count].sort().values), part.weight))
+                part = Portion(part.name, pick(part.samples, order[count:].sort().values), part.weight)
             teach.append(part)
         sources = {part.name: part.weight for part in mixture.parts}
         known = self._sources.keys() == sources.keys()
@@ -261,7 +213,7 @@ class NeuralModel(LocalModel):
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Inside the block the network has the parameters that samples are drawn from; afterwards those that learn."""
-        with standing_in(self._net, self._best if self.stopped else self._mean if self.average else []):
+        with using_parameters(self._net, self._best if self.stopped else self._mean if self.average else []):
             yield
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -270,41 +222,39 @@ class NeuralModel(LocalModel):
         state |= {f"mean/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._mean)}
         state |= {f"best/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._best)}
         for side, optimiser in self._optimisers.items():
-            for i, values in optimiser.state_dict()["state"].items():
-                state |= {f"{side}/{i}/{key}": value.cpu() for key, value in values.items()}
-        state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
+            moments = parameters.adam_state(optimiser, _numbered(side, optimiser), "/")
+            state |= {name: tensor.cpu() for name, tensor in moments.items()}
+        state |= {f"flops/{kind}": _number(count) for kind, count in self._flops.items()}
         if self.validation:
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
-            state["seed"] = torch.tensor(self._seed)  # who is set aside follows from it
-            state |= {f"source/{name}": torch.tensor(w, dtype=torch.float64) for name, w in self._sources.items()}
+            state["seed"] = torch.tensor(self._seed)  # the samples set aside follow from it
+            state |= {f"source/{name}": _number(weight) for name, weight in self._sources.items()}
         return state | {"step": torch.tensor(self._step)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state back."""
-        self._net.load_state_dict({k.removeprefix("net/"): v for k, v in state.items() if k.startswith("net/")})
-        self._mean, self._best = (
-            [
-                state[f"{kind}/{i:03d}"].to(self._place, copy=True)
-                for i in range(sum(name.startswith(f"{kind}/") for name in state))
-            ]
-            for kind in ("mean", "best")
-        )
+        """Restore a state returned by :meth:`state_dict`."""
+        self._net.load_state_dict(parameters.under("net/", state))
+        self._mean = parameters.numbered("mean/", state, self._place)
+        self._best = parameters.numbered("best/", state, self._place)
         self._step = int(state["step"])
-        self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
+        self._flops = {kind: count.item() for kind, count in parameters.under("flops/", state).items()}
         if "validation" in state:
-            self._best_loss, self._worse = state["validation"][0].item(), int(state["validation"][1])
+            self._best_loss = state["validation"][0].item()
+            self._worse = int(state["validation"][1])
             self._seed = int(state["seed"])
-            self._sources = {k.removeprefix("source/"): v.item() for k, v in state.items() if k.startswith("source/")}
+            self._sources = {name: w.item() for name, w in parameters.under("source/", state).items()}
         for side, optimiser in self._optimisers.items():
-            kept: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in state.items():
-                if name.startswith(side + "/"):
-                    _, i, key = name.split("/")
-                    kept.setdefault(int(i), {})[key] = tensor
-            optimiser.state.clear()
-            for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"]):
-                if n in kept:
-                    optimiser.state[p] = beside_parameter(p, kept[n])
+            parameters.load_adam_state(optimiser, _numbered(side, optimiser), state, "/")
+
+
+def _number(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def _numbered(side: str, optimiser: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+    """The parameters of a side by its name and their number."""
+    moved = [p for group in optimiser.param_groups for p in group["params"]]
+    return {f"{side}/{i}": p for i, p in enumerate(moved)}
 
 
 class LatentModel(NeuralModel):

@@ -18,12 +18,12 @@ def draw_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
     return (devices.uniform(logits, generator) < torch.sigmoid(logits.float())).float()
 
 
-def passing_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
+def straight_through_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Bits like those of :func:`draw_bits`; gradients reach the logits as if a bit were its probability (arXiv:1308.3432).
 
     Example:
         >>> logits = torch.zeros(2, requires_grad=True)
-        >>> bits = passing_bits(logits, torch.Generator().manual_seed(1))
+        >>> bits = straight_through_bits(logits, torch.Generator().manual_seed(1))
         >>> bits.sum().backward()
         >>> set(bits.tolist()) <= {0.0, 1.0}, logits.grad
         (True, tensor([0.2500, 0.2500]))
@@ -78,7 +78,7 @@ def two_layers(sizes: tuple[int, int]) -> dict[str, Variable]:
     return {f"z{layer}": Variable(kind="binary", shape=(size,)) for layer, size in enumerate(sizes)}
 
 
-def carried(parts: Sequence[Samples], *latents: Tensor) -> tuple[Tensor, ...]:
+def with_sent_latents(parts: Sequence[Samples], *latents: Tensor) -> tuple[Tensor, ...]:
     """Latents of the rows of ``parts``, one part after the other: those that came with a part, else the given ones.
 
     Args:

@@ -134,31 +134,34 @@ def stackable(net: nn.Module) -> bool:
     )
 
 
-def parted(net: nn.Module) -> tuple[nn.Module, nn.Module]:
+def split_at_batch_layers(net: nn.Module) -> tuple[nn.Module, nn.Module]:
     """A network's first layers, those that are known to treat each sample by itself, and what comes after them.
 
     Example:
-        >>> first, rest = parted(cnn_discriminator(10, (28, 28)))
+        >>> first, rest = split_at_batch_layers(cnn_discriminator(10, (28, 28)))
         >>> len(first), type(rest[0]).__name__
         (14, 'MinibatchDiscrimination')
-        >>> [len(part) for part in parted(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))]
+        >>> [len(part) for part in split_at_batch_layers(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))]
         [1, 2]
     """
     if type(net) is not nn.Sequential:  # a class of its own may do anything
         return nn.Sequential(), net
-    count = next((i for i, layer in enumerate(net) if not isinstance(layer, _BY_SAMPLE)), len(net))
-    return net[:count], net[count:]
+    for i, layer in enumerate(net):
+        if not isinstance(layer, _BY_SAMPLE):
+            return net[:i], net[i:]
+    return net, nn.Sequential()
 
 
-def by_sample(generator: nn.Module) -> bool:
+def treats_each_sample_by_itself(generator: nn.Module) -> bool:
     """Whether a generator is known to treat each sample by itself.
 
     Example:
-        >>> by_sample(mlp_generator(2, 3, (4, 4))), by_sample(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
-        (True, False)
+        >>> normalised = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        >>> [treats_each_sample_by_itself(net) for net in (mlp_generator(2, 3, (4, 4)), normalised)]
+        [True, False]
     """
     body = generator.body if isinstance(generator, Conditioned) else generator
-    return type(body) is nn.Sequential and not len(parted(body)[1])  # type: ignore[arg-type]
+    return type(body) is nn.Sequential and not len(split_at_batch_layers(body)[1])  # type: ignore[arg-type]
 
 
 class Shaped(nn.Module):
