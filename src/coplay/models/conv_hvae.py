@@ -1,4 +1,4 @@
-"""The hierarchical VAE of (A4) for images, convolutional, and conditional on a class where it learns one.
+"""The hierarchical VAE of (A4) for images, convolutional, and conditional on a class if it has one.
 
     p(c) p(z0|c) p(z1|z0,c) p(x|z0,z1,c)                      q(z1|x,c) q(z0|z1,x,c)
 
