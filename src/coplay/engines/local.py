@@ -40,7 +40,7 @@ class Local(Engine):
     _groups: list[set[str]] = PrivateAttr(default_factory=list)
     _threads_before: int | None = PrivateAttr(default=None)
 
-    def seat(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player], game: Game) -> None:
         """Take the players; torch is set to ``threads`` until :meth:`close`."""
         self._players, self._game = {player.name: player for player in players}, game
         self._groups = [{player.name for player in group} for group in grouped(list(players), self.groups)]

@@ -91,7 +91,7 @@ class Ray(Engine):
 
     # ------------------------------------------------------------------------------------------ processes come and go
 
-    def seat(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player], game: Game) -> None:
         """Start the processes and make the players there.
 
         Raises:
@@ -106,7 +106,7 @@ class Ray(Engine):
         self._group_of = {player.name: g for g, group in enumerate(groups) for player in group}
         self._specs = [[PlayerSpec.of(player) for player in group] for group in groups]
         try:
-            started = [self._start(ray, g) for g in range(len(groups))]
+            started = [self._spawn(ray, g) for g in range(len(groups))]
             self._actors = [actor for actor, _ in started]
             ray.get([ready for _, ready in started], timeout=self.start_seconds)
         except ray.exceptions.GetTimeoutError as error:
@@ -124,7 +124,7 @@ class Ray(Engine):
             raise EngineError(f"a player's process did not start: {reason_of(error)}") from error
         self._idle = True
 
-    def _start(self, ray: Any, g: int) -> tuple[Any, Any]:
+    def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
         """A process with the players of group g, and what is there once they are ready."""
         actor = self._reused_process(ray) or ray.remote(Group).options(**self._actor_options()).remote(
             self.threads, self.keep_memory
@@ -167,7 +167,7 @@ class Ray(Engine):
             self._dead[g] = reason
             return [_died(message, reason) for message in messages]
         self._restarted.add(g)
-        self._actors[g], _ = self._start(ray, g)
+        self._actors[g], _ = self._spawn(ray, g)
         late: list[PlayerLost] = []
         for m in messages:
             since = f"the checkpoint of round {self._saved[m.receiver]}" if m.receiver in self._saved else "its start"

@@ -15,8 +15,8 @@ from coplay.core.errors import ModelError, SpaceError
 from coplay.core.space import Samples, Space, Variable, join, pick
 from coplay.core.streams import unbiased_counts
 
-OWN = "own"
-"""Name of the part of a mixture, and of the weight, that is a player's own data."""
+OWN = "own data"
+"""Name of the portion of a mixture, and of the weight, that is a player's own data; no player can have this name."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Mixture:
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real")})
         >>> own, foreign = space.samples(x=torch.zeros(3)), space.samples(x=torch.ones(2))
-        >>> mixture = Mixture((Portion("own", own, 0.25), Portion("south", foreign, 0.75)))
+        >>> mixture = Mixture((Portion(OWN, own, 0.25), Portion("south", foreign, 0.75)))
         >>> samples, weights = mixture.weighted()
         >>> samples["x"].tolist(), weights.sum().item()
         ([0.0, 0.0, 0.0, 1.0, 1.0], 1.0)
@@ -124,7 +124,7 @@ class LocalModel(Component):
         >>> model = Mean()
         >>> model.setup(Space({"x": Variable(kind="real")}), seed=1)
         >>> ones = TensorDict({"x": torch.ones(4)}, [4])
-        >>> model.learn(Mixture((Portion("own", ones, 1.0),)), 1, torch.Generator())
+        >>> model.learn(Mixture((Portion(OWN, ones, 1.0),)), 1, torch.Generator())
         {'mean': 1.0}
     """
 

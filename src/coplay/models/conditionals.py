@@ -122,7 +122,7 @@ class Conditionals(NeuralModel):
         A site knows (a, b), another (b, c); with what sees what, this determines all three.
 
         >>> from coplay import Variable
-        >>> from coplay.models.base import Portion
+        >>> from coplay.models.base import OWN, Portion
         >>> bit = Variable(kind="binary")
         >>> space = Space({"a": bit, "b": bit, "c": bit})
         >>> given = {"a": ["b"], "b": ["a", "c"], "c": ["b"]}
@@ -130,7 +130,7 @@ class Conditionals(NeuralModel):
         >>> model.setup(space, seed=1)
         >>> b = torch.arange(100, dtype=torch.uint8) % 2
         >>> noisy = b ^ (torch.arange(100) % 5 == 0)  # one in five is wrong
-        >>> own = Portion("own", space.samples(a=noisy, b=b), 0.5)
+        >>> own = Portion(OWN, space.samples(a=noisy, b=b), 0.5)
         >>> south = Portion("south", space.samples(b=b, c=1 - noisy), 0.5)
         >>> _ = model.learn(Mixture((own, south)), 300, torch.Generator().manual_seed(1))
         >>> drawn = model.sample(2000, torch.Generator().manual_seed(2))
