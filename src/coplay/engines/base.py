@@ -1,4 +1,4 @@
-"""The contract of an engine: seat players, carry messages to them, count what travels."""
+"""The contract of an engine: start with players, carry messages to them, count what travels."""
 
 from __future__ import annotations
 

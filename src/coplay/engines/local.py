@@ -51,7 +51,7 @@ class Local(Engine):
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
         """Answer group after group."""
         if self._game is None:
-            raise RuntimeError("seat the players before asking them")
+            raise RuntimeError("start the engine before asking players")
         found: dict[int, Message | PlayerLost] = {}
         with single_pools(self.threads):
             for group in self._groups:

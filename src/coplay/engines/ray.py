@@ -129,7 +129,7 @@ class Ray(Engine):
         actor = self._reused_process(ray) or ray.remote(Group).options(**self._actor_options()).remote(
             self.threads, self.keep_memory
         )
-        saved = {seat.name: self._saved[seat.name] for seat in self._specs[g] if seat.name in self._saved}
+        saved = {spec.name: self._saved[spec.name] for spec in self._specs[g] if spec.name in self._saved}
         seats = ray.put(self._specs[g])
         return actor, actor.attach.remote(seats, saved, self._group_of, len(self._specs), self._game)
 
@@ -216,7 +216,7 @@ class Ray(Engine):
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
         """One call per process; answers in the order of the messages."""
         if self._game is None:
-            raise RuntimeError("seat the players before asking them")
+            raise RuntimeError("start the engine before asking players")
         by_group: dict[int, list[int]] = {}
         for i, message in enumerate(messages):
             by_group.setdefault(self._group_of[message.receiver], []).append(i)
