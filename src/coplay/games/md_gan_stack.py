@@ -23,8 +23,8 @@ from coplay.nets.training import FLOPS, counted
 class _Linear(torch.autograd.Function):
     """x Wᵀ + β for N layers at once: (N, b, in), (N, out, in), (N, out) to (N, b, out).
 
-    Autograd's own gives ∂W as a transposed view, which the optimiser would copy; this one is laid out
-    as W is, in memory that is there from step to step.
+    Autograd's own gives ∂W as a transposed view, which the optimiser would copy; this one is laid
+    out as W is, in memory that is there from step to step.
     """
 
     @staticmethod
@@ -194,7 +194,7 @@ def _adam_step(ready: Sequence[tuple[Tensor, Tensor, dict[str, Tensor]]], group:
 _MOST = 10  # more gain nothing, and gradients beyond 32 MiB would be new pages every time
 
 Batch = tuple[Tensor, Tensor | None]
-"""Images of shape (b, *shape) in the variable's range, and their classes of shape (b,), if there are any."""
+"""Images of shape (b, *shape) in the variable's range, and classes of shape (b,), if any."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
 """Whose sample is this? What a player receives holds copies of its own data.
 
 Others learned them from what it drew. At the equilibrium p_j = Σ_k M_jk π_k (A3), so the share M_ji
-of what j sends to i imitates i's own data. Player i may put its data, the originals, in their place:
+of what j sends to i imitates i's own data. Player i may put its data, the originals, in their
+place:
 
     m_i = M_ii π_i + Σ_{j≠i} α_ij Σ_{k≠i} M_jk π_k                                              (O)
 
@@ -54,7 +55,8 @@ class Origins(nn.Module):
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="categorical", classes=4)})
         >>> origins = Origins(space, ["a", "b"], seed=1)
-        >>> a, b = space.samples(x=torch.tensor([0, 1, 1])), space.samples(x=torch.tensor([2, 2, 3]))
+        >>> a = space.samples(x=torch.tensor([0, 1, 1]))
+        >>> b = space.samples(x=torch.tensor([2, 2, 3]))
         >>> origins.fit({"a": a, "b": b}, torch.Generator().manual_seed(1))
         >>> received = space.samples(x=torch.tensor([0, 1, 2, 3]))
         >>> (origins.copies(received, "a", {"a": 0.5, "b": 0.5}) > 0.5).tolist()
@@ -105,13 +107,14 @@ class Origins(nn.Module):
 
     @torch.no_grad()
     def copies(self, received: Samples, of: str, shares: Mapping[str, float]) -> Tensor:
-        """How probable it is that each sample is a copy of a player's own data, shape (n,), float64.
+        """Probability that each sample is a copy of a player's own data, shape (n,), float64.
 
         Args:
             received: Samples drawn by one player j.
             of: Name of player i.
-            shares: M_jk by name. The odds of i are scaled until in the mean there are as many copies as M_ji says: a
-                classifier is less sure of what is drawn later than of what it learned from.
+            shares: M_jk by name. The odds of i are scaled until in the mean there are as many
+                copies as M_ji says: a classifier is less sure of what is drawn later than of what
+                it learned from.
         """
         i = self.players.index(of)
         others = [k for k in range(len(self.players)) if k != i]

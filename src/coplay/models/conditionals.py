@@ -213,8 +213,8 @@ class Conditionals(NeuralModel):
         correlation = self._autocorrelation(generator)
         if correlation > _STUCK:
             warnings.warn(
-                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain "
-                "is where it will be at their end, so the shares of what is drawn show where chains "
+                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain is "
+                "where it will be at their end, so the shares of what is drawn show where chains "
                 "began. Raise sample_sweeps, let variables be noisier given each other by more "
                 "latents or fewer variables in given, or say in starts where chains shall begin",
                 stacklevel=2,
@@ -362,7 +362,8 @@ class Conditionals(NeuralModel):
         """
         classifier = self._net.of(LABEL) if self._has_class() else None
         if not isinstance(classifier, Independent):
-            raise ModelError(f"conditionals can only tell a categorical number called '{LABEL}'; got {self._space}")
+            space = self._space
+            raise ModelError(f"conditionals can only tell a categorical number called '{LABEL}'; got {space}")
         generator = stream(self._seed, "classify")
         given = devices.moved(samples.exclude(LABEL), self._place)
         complete = all(name in given.keys() for name in self._net.sees[LABEL])

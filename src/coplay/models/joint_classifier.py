@@ -223,7 +223,7 @@ class JointClassifier(ConvHvae):
             return means
 
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
-        """Add the class from p(c|x) or the image from p(x|c), by the parameters that are learning."""
+        """Add the class from p(c|x) or the image from p(x|c), by the parameters that learn."""
         if self._image in part.keys() and self._label in part.keys():
             return self._space.restrict(part)
         n = len(part)
@@ -297,7 +297,10 @@ class JointClassifier(ConvHvae):
             raise ModelError(f"what came from {origin} is no classifier of these images: {error}") from error
         for name, tensor in state.items():
             if tensor.dtype != torch.float32 or not finite(tensor):
-                raise ModelError(f"classifier, {name}, from {origin}: expected finite float32, got {tensor.dtype}")
+                raise ModelError(
+                    f"classifier, {name}, from {origin}: expected float32 numbers, all of them "
+                    f"finite, got {tensor.dtype}"
+                )
         return self._probabilities(other.to(self._place), samples)
 
     @contextmanager

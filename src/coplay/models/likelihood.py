@@ -107,7 +107,8 @@ class Gain:
     """What one player would still gain by playing on alone: its part of the Nash gap (A3).
 
     Args:
-        value: Utility gained on held-out samples, in nats per sample; infinite where some were impossible before.
+        value: Utility gained on held-out samples, in nats per sample; infinite where some were
+            impossible before.
         error: Its standard error.
         n: Held-out samples.
     """

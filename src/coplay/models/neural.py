@@ -28,7 +28,8 @@ _VALIDATION_DRAWS = 8  # of the encoder per sample, for early stopping
 class NeuralModel(LocalModel):
     """A model that takes gradient steps.
 
-    A subclass builds its network, says which parameters each side of its game has, and yields the losses of one step.
+    A subclass builds its network, tells which parameters each side of its game has, and yields the
+    losses of one step.
 
     Args:
         batch: Samples per step.
@@ -309,7 +310,7 @@ def _numbered(side: str, optimiser: torch.optim.Optimizer) -> dict[str, nn.Param
 
 
 class LatentModel(NeuralModel):
-    """A network with latents z whose log p(x) can be had by weighting draws of its encoder q(z|x)."""
+    """A network with latents z: log p(x) follows by weighting draws of its encoder q(z|x)."""
 
     @abstractmethod
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:

@@ -56,7 +56,8 @@ class MinibatchDiscrimination(nn.Module):
     So a generator that repeats itself is noticed.
 
     References:
-        Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498, section 3.2.
+        Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498,
+        section 3.2.
     """
 
     def __init__(self, features: int, kernels: int = 50, size: int = 5) -> None:
@@ -98,7 +99,7 @@ def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
 
 
 def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
-    """28×28: dense 6272 and 5×5 transposed convolutions (32, 1); 32×32: dense 6144 and (192, 96, 3) (B5)."""
+    """Dense and 5×5 transposed convolutions: 6272, 32, 1 or, for 32×32, 6144, 192, 96, 3 (B5)."""
     channels, side = _image(shape)
     start: tuple[int, int, int]
     widths: tuple[int, ...]
@@ -182,7 +183,9 @@ def treats_each_sample_by_itself(generator: nn.Module) -> bool:
         [True, False]
     """
     body = generator.body if isinstance(generator, Conditioned) else generator
-    return type(body) is nn.Sequential and not len(split_at_batch_layers(body)[1])  # type: ignore[arg-type]
+    if type(body) is not nn.Sequential:
+        return False
+    return all(isinstance(layer, _BY_SAMPLE) for layer in body)
 
 
 class Shaped(nn.Module):
