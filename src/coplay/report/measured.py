@@ -147,14 +147,15 @@ def influence(result: Result) -> PageSection:
     """The influence matrix of the main game."""
     title = "Influence"
     play = result.main
-    matrix = result.record.games[play.name].influence
-    if matrix is None:
-        text = [f"There is no theory of influence for {words(play.name)}."]
-        return PageSection("influence", title, text)
+    record = result.record.games[play.name]
     names = result.players
     players, notes = first_players(names)
+    corner = record.influence_corner(len(players))
+    if corner is None:
+        text = [f"There is no theory of influence for {words(play.name)}."]
+        return PageSection("influence", title, text)
     png = figures.heat_map(
-        matrix.corner(len(players)),
+        corner,
         players,
         players,
         row_label="model of",
@@ -167,7 +168,11 @@ def influence(result: Result) -> PageSection:
         "follows from the weights alone; rows sum to 1."
     )
     picture = Picture("influence", png, "Heat map of the influence matrix", caption)
-    data = {"players": names, "influence": matrix.json()}
+    data: dict[str, Any] = {"players": names}
+    if record.influence is not None:
+        data["influence"] = record.influence.json()
+    else:
+        data["reason"] = "influence has too many entries to be kept; it follows from the weights in run.json"
     return PageSection("influence", title, notes, pictures=[picture], data=data)
 
 

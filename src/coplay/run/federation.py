@@ -188,11 +188,16 @@ class Federation:
 
     def _game_record(self, prepared: PreparedGame, sites: Sites) -> GameRecord:
         """What theory predicts of a game, and the sizes of its networks."""
-        sizes = prepared.game.network_sizes(prepared.seats.players)
-        if prepared.influence is None:
-            return GameRecord(network_sizes=sizes)
-        influence = SparseMatrix.of(prepared.influence)
-        return GameRecord(influence, self._predicted(prepared, sites), sizes)
+        game = prepared.game
+        names = self.config.player_names
+        alpha = game.mixture_weights(game.start(names, self.config.seed))
+        influence = prepared.influence
+        return GameRecord(
+            weights=None if alpha is None else SparseMatrix.of(alpha),
+            influence=None if influence is None else SparseMatrix.if_small(influence),
+            predicted=self._predicted(prepared, sites),
+            network_sizes=game.network_sizes(prepared.seats.players),
+        )
 
     def _predicted(self, prepared: PreparedGame, sites: Sites) -> dict[str, list[float]]:
         """Class shares by player that follow from the influence; empty without theory or classes."""

@@ -137,7 +137,7 @@ class Match:
                 frozen=row.frozen,
                 joined=row.joined,
                 left=row.left,
-                influence=None if row.influence is None else SparseMatrix.of(row.influence),
+                influence=None if row.influence is None else SparseMatrix.if_small(row.influence),
             )
         )
         if saving:

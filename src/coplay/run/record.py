@@ -12,14 +12,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.space import Space, Variable
 from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
+from coplay.theory.equilibrium import influence_rows
 
 _DECIMALS = 12  # of a matrix on disk; it is computed in float64 and shown with three
+_MOST_ENTRIES = 100  # per row, of a matrix that is kept; 5,000 players then take 15 MB and not half a gigabyte
 
 Measured = Mapping[str, Mapping[str, Value]]
 """By player (or seat) and quantity, what was measured."""
@@ -66,11 +69,24 @@ class SparseMatrix:
         columns = tuple(listed[:, 1].tolist())
         return cls(len(rounded), fill.item(), rows, columns, tuple(rounded[rows, columns].tolist()))
 
+    @classmethod
+    def if_small(cls, dense: Tensor) -> Self | None:
+        """Compress a matrix of shape (N, N); None if more than 100 N entries differ from the most frequent one."""
+        matrix = cls.of(dense)
+        return matrix if len(matrix.values) <= _MOST_ENTRIES * matrix.size else None
+
     def dense(self) -> Tensor:
         """The whole matrix, shape (N, N), float64."""
         whole = torch.full((self.size, self.size), self.fill, dtype=torch.float64)
         whole[list(self.rows), list(self.columns)] = torch.tensor(self.values, dtype=torch.float64)
         return whole
+
+    def scipy(self) -> sparse.csr_matrix:
+        """The matrix for scipy; it is sparse there if the most frequent entry is 0."""
+        if self.fill:
+            return sparse.csr_matrix(self.dense().numpy())
+        places = (self.rows, self.columns)
+        return sparse.csr_matrix((self.values, places), shape=(self.size, self.size))
 
     def row(self, place: int) -> list[float]:
         """One row, N entries."""
@@ -168,18 +184,33 @@ class GameRecord:
     """What is known of a game before it is played.
 
     Args:
-        influence: M of (A2), in the order of the players; None without theory.
+        weights: α of (A1), in the order of the players; None for a game without such weights.
+        influence: M of (A2), in the order of the players; None without theory, or where it takes too much space: it then
+            follows from the weights (:meth:`influence_corner`).
         predicted: Class shares by player that follow from it; empty without theory or classes.
         network_sizes: Sizes of the networks that travel, by the game's own names for them.
     """
 
+    weights: SparseMatrix | None = None
     influence: SparseMatrix | None = None
     predicted: Mapping[str, list[float]] = field(default_factory=dict)
     network_sizes: Mapping[str, NetworkSize] = field(default_factory=dict)
 
+    def influence_corner(self, size: int) -> list[list[float]] | None:
+        """The upper left corner of M, at most ``size`` rows and columns; None without theory."""
+        if self.influence is not None:
+            return self.influence.corner(size)
+        if self.weights is None:
+            return None
+        side = min(size, self.weights.size)
+        rows = influence_rows(self.weights.scipy(), list(range(side))).values
+        return [row[:side] for row in rows.tolist()]
+
     def json(self) -> dict[str, Any]:
         """The record as plain values, without what is empty."""
         values: dict[str, Any] = {}
+        if self.weights is not None:
+            values["weights"] = self.weights.json()
         if self.influence is not None:
             values["influence"] = self.influence.json()
         if self.predicted:
@@ -191,12 +222,10 @@ class GameRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`json`."""
-        influence = None
-        if values.get("influence") is not None:
-            influence = SparseMatrix.from_json(values["influence"])
         sizes = values.get("network_sizes", {})
         return cls(
-            influence,
+            _matrix(values, "weights"),
+            _matrix(values, "influence"),
             values.get("predicted", {}),
             {name: NetworkSize(**size) for name, size in sizes.items()},
         )
@@ -289,7 +318,8 @@ class RoundRecord:
         frozen: Players without data or living sources after a loss; None where nobody was lost.
         joined: Players that joined.
         left: Players that left as configured, with the iteration before which they did.
-        influence: M among the living after a loss; None where nobody was lost.
+        influence: M among the living after a loss; None where nobody was lost, or where it takes too much space: it then
+            follows from the weights.
     """
 
     round: int
@@ -337,9 +367,6 @@ class RoundRecord:
         measured = None
         if "measured" in values:
             measured = measured_from_json(values["measured"])
-        influence = None
-        if "influence" in values:
-            influence = SparseMatrix.from_json(values["influence"])
         return cls(
             round=round,
             players=values.get("players", {}),
@@ -353,8 +380,12 @@ class RoundRecord:
             frozen=values.get("frozen"),
             joined=tuple(values.get("joined", ())),
             left=values.get("left", {}),
-            influence=influence,
+            influence=_matrix(values, "influence"),
         )
+
+
+def _matrix(values: Mapping[str, Any], name: str) -> SparseMatrix | None:
+    return SparseMatrix.from_json(values[name]) if name in values else None
 
 
 def _losses(values: Mapping[str, Mapping[str, str]], round: int) -> dict[str, PlayerLost]:
