@@ -117,9 +117,9 @@ def _heat_map(links: Sequence[LinkTraffic], names: Sequence[str]) -> Picture:
     payload: dict[tuple[str, str], float] = {}
     used: dict[str, None] = {}
     for link in links:
-        ends = (link.sender, link.receiver)
-        payload[ends] = payload.get(ends, 0.0) + link.bytes
-        used |= dict.fromkeys(ends)
+        used |= dict.fromkeys([link.sender, link.receiver])
+        sent = payload.get((link.sender, link.receiver), 0.0)
+        payload[link.sender, link.receiver] = sent + link.bytes
     parties = [name for name in names if name in used]
     parties += [name for name in used if name not in names]
     shown = parties[:SHOWN_PLAYERS]

@@ -1,4 +1,4 @@
-"""The page's section on what MD-GAN and FL-GAN cost beside the formulas of MD-GAN's paper (Tables II and III, B4)."""
+"""What MD-GAN and FL-GAN cost beside the formulas of MD-GAN's paper (Tables II and III, B4)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def section(result: Result) -> PageSection | None:
         result: The run.
 
     Returns:
-        None for a run of other games. A game whose record lacks what the formulas need is named in a sentence.
+        None for a run of other games. A game whose record lacks what the formulas need is named in
+        a sentence.
     """
     if not gan_plays(result):
         return None
@@ -48,7 +49,7 @@ def section(result: Result) -> PageSection | None:
 
 
 def sentences(result: Result) -> list[str]:
-    """The same in a line or two per game, for a terminal; nothing for a game whose record lacks what they need."""
+    """The same in a line per game, for a terminal; a game whose record lacks something has none."""
     lines = []
     work = {}
     for costs in costs_of(result):
@@ -59,8 +60,8 @@ def sentences(result: Result) -> list[str]:
     md_gan = work.get("md_gan")
     fl_gan = work.get("fl_gan")
     if md_gan and fl_gan:
-        share = f"{md_gan / fl_gan:.2f}"
-        lines.append(f"a worker of MD-GAN does {share} of the operations of one of FL-GAN for an update")
+        share = f"{md_gan / fl_gan:.2f} of the operations"
+        lines.append(f"a worker of MD-GAN does {share} of one of FL-GAN for an update")
     return lines
 
 
@@ -158,9 +159,9 @@ def _break_even(setting: Setting) -> str:
     return (
         "An exchange brings a worker less with MD-GAN than with FL-GAN for batches below "
         f"(|w| + |θ|) / ({factor}d) = {worker:,.0f}, and the server for batches below "
-        f"(|w| + |θ|) / d = {server:,.0f}. MD-GAN exchanges more often, however: while a worker goes "
-        f"through its m samples once, it gets {factor}m d = {numbers:,.0f} numbers, whatever b is, "
-        f"and with FL-GAN, E = 1, |w| + |θ| = {pair.both:,}."
+        f"(|w| + |θ|) / d = {server:,.0f}. MD-GAN exchanges more often, however: while a worker "
+        f"goes through its m samples once, it gets {factor}m d = {numbers:,.0f} numbers, whatever b "
+        f"is, and with FL-GAN, E = 1, |w| + |θ| = {pair.both:,}."
     )
 
 
@@ -176,20 +177,21 @@ def _traffic_table(games: Sequence[GanCosts]) -> Table:
     others = any(cost.others for _, cost in links)
     header = ["sent", "numbers each", "times", "by the formula"]
     caption = (
-        "Bytes over all links of a kind: by the formula, 4 for each number; what the ledger counted; "
-        "and the difference that is left."
+        "Bytes over all links of a kind: by the formula, 4 for each number; what the ledger "
+        "counted; and the difference that is left."
     )
     if classes:
         header.append("classes")
-        caption += " Classes: 8 for each generated sample that was sent, which the paper does not count."
+        caption += " Classes: 8 for each generated sample that was sent, "
+        caption += "which the paper does not count."
     if others:
         header.append("beside")
         caption += " Beside: buffers and the optimizer's state that travel with the parameters."
     inexact = [words(costs.game) for costs in games if not costs.exact]
     if inexact:
         caption += (
-            f" Workers of {listed(inexact)} were lost or late; of that only the round is on record, so "
-            "there the formulas bound what was sent."
+            f" Workers of {listed(inexact)} were lost or late; of that only the round is on record, "
+            "so there the formulas bound what was sent."
         )
     rows = [_traffic_row(costs.game, cost, classes, others) for costs, cost in links]
     return Table([*header, "measured", "left"], rows, caption)
@@ -232,7 +234,7 @@ def _orders_table(setting: Setting, played: Container[str]) -> Table:
 
 
 def _work_table(games: Sequence[GanCosts]) -> list[Table]:
-    """Operations per update as counted, beside the paper's orders; nothing where none were counted."""
+    """Operations per update as counted, beside the paper's orders; empty where none were counted."""
     rows: list[list[Cell]] = []
     for costs in games:
         for role, work in costs.work.items():
@@ -242,9 +244,9 @@ def _work_table(games: Sequence[GanCosts]) -> list[Table]:
     if not rows:
         return []
     caption = (
-        "Floating-point operations of matrix products and convolutions, forwards and backwards, per "
-        "update of the generator, as counted; and how many of them a unit of the paper's order takes. "
-        "Averaging pairs has none."
+        "Floating-point operations of matrix products and convolutions, forwards and backwards, "
+        "per update of the generator, as counted; and how many of them a unit of the paper's order "
+        "takes. Averaging pairs has none."
     )
     header = ["work per update", "measured", "the paper's order", "measured / order"]
     return [Table(header, rows, caption)]

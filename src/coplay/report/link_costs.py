@@ -1,7 +1,7 @@
 """What MD-GAN and FL-GAN cost in a run, counted, beside the formulas of MD-GAN's paper (B4).
 
-Everything is read from the run's record: no model is built. The letters N, b, k, d, m, E, I, |w| and |θ| are those of
-:mod:`coplay.theory.gan_costs`.
+Everything is read from the run's record: no model is built. The letters N, b, k, d, m, E, I, |w|
+and |θ| are those of :mod:`coplay.theory.gan_costs`.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class GanCosts:
         setting: The letters' values.
         iterations: I so far, up to the last checkpoint.
         links: Traffic.
-        work: Floating-point operations per update of the generator, by ``"server"`` and ``"a worker"``; empty where
-            models do not count them.
-        exact: Whether the record says who took part in each iteration, so that the counted bytes must be those of the
-            formulas.
+        work: Floating-point operations per update of the generator, by ``"server"`` and
+            ``"a worker"``; empty where models do not count them.
+        exact: Whether the record says who took part in each iteration, so that the counted bytes
+            must be those of the formulas.
     """
 
     game: str
@@ -74,7 +74,7 @@ def gan_plays(result: Result) -> list[Play]:
 
 
 def missing(result: Result, play: Play) -> str:
-    """What the record of a game lacks to compare it with the formulas, in words; empty if nothing."""
+    """What a game's record lacks for a comparison with the formulas, in words; empty if nothing."""
     if not play.rows or not play.traffic:
         return "no traffic is on record"
     if not result.record.games[play.name].network_sizes:
@@ -87,11 +87,20 @@ def missing(result: Result, play: Play) -> str:
 
 
 def costs_of(result: Result) -> list[GanCosts]:
-    """The costs of every MD-GAN and FL-GAN of a run whose record has all that it takes, see :func:`missing`."""
+    """The costs of every MD-GAN and FL-GAN of a run, except where the record lacks something.
+
+    Args:
+        result: The run. What its games lack is told by :func:`missing`.
+
+    Example:
+        ``[link.left for link in costs_of(Result.load("runs/md_gan"))[0].links]``
+    """
     costs = []
     for play in gan_plays(result):
-        if not missing(result, play):
-            costs.append(_fl_gan(result, play) if play.name == "fl_gan" else _md_gan(result, play))
+        if missing(result, play):
+            continue
+        count = _fl_gan if play.name == "fl_gan" else _md_gan
+        costs.append(count(result, play))
     return costs
 
 
@@ -138,7 +147,7 @@ def _ledger(play: Play, seats: Sequence[str], link: Link) -> tuple[int, int]:
 
 
 def _work(result: Result, play: Play) -> dict[str, float]:
-    """Operations per update of the generator: of the server, and of a worker as the mean over turns of all workers."""
+    """Operations per update of the generator, by role; of a worker the mean over all turns."""
     game: Any = result.game(play.name)
     sums = {"server": 0.0, "a worker": 0.0}
     turns = dict.fromkeys(sums, 0)
@@ -220,7 +229,12 @@ def _leaves(play: Play) -> dict[str, int]:
     return leaves
 
 
-def _living(result: Result, play: Play, leaves: Mapping[str, int], iterations: int) -> list[list[str]]:
+def _living(
+    result: Result,
+    play: Play,
+    leaves: Mapping[str, int],
+    iterations: int,
+) -> list[list[str]]:
     """Who took part in each iteration, as far as the record says."""
     game: Any = result.game(play.name)
     living = []
@@ -235,7 +249,7 @@ def _living(result: Result, play: Play, leaves: Mapping[str, int], iterations: i
 
 
 def _moved_discriminators(result: Result, play: Play, living: Sequence[Sequence[str]]) -> int:
-    """How many discriminators moved: one for each player that joined, and those of all living players at each swap."""
+    """Discriminators that moved: those of all living players at a swap, one for each that joined."""
     game: Any = result.game(play.name)
     model: Any = result.config.model
     moved = sum(first <= len(living) for first in game.joins.values())
@@ -249,12 +263,18 @@ def _moved_discriminators(result: Result, play: Play, living: Sequence[Sequence[
     return moved
 
 
-def _ledger_rows(result: Result, play: Play, setting: Setting, counts: Sequence[tuple[int, int]]) -> dict[str, _Row]:
+def _ledger_rows(
+    result: Result,
+    play: Play,
+    setting: Setting,
+    counts: Sequence[tuple[int, int]],
+) -> dict[str, _Row]:
     """How the ledger counts each purpose; ``counts`` are N and k of every iteration."""
     game: Any = result.game(play.name)
     discriminator = result.record.games[play.name].network_sizes["discriminator"]
     others = discriminator.buffer_bytes
-    if game.optimiser_on_swap == "travel":  # two moments of every parameter, a step count per tensor
+    if game.optimiser_on_swap == "travel":
+        # two moments of every parameter, and a count of steps of every tensor
         others += theory.NUMBER_BYTES * (2 * discriminator.parameters + discriminator.tensors)
     has_classes = LABEL in result.record.data.learned[result.players[0]]
     classes = theory.CLASS_BYTES if has_classes else 0
