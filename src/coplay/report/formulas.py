@@ -160,8 +160,8 @@ def _break_even(setting: Setting) -> str:
         "An exchange brings a worker less with MD-GAN than with FL-GAN for batches below "
         f"(|w| + |θ|) / ({factor}d) = {worker:,.0f}, and the server for batches below "
         f"(|w| + |θ|) / d = {server:,.0f}. MD-GAN exchanges more often, however: while a worker "
-        f"goes through its m samples once, it gets {factor}m d = {numbers:,.0f} numbers, whatever b "
-        f"is, and with FL-GAN, E = 1, |w| + |θ| = {pair.both:,}."
+        f"goes through its m samples once, it gets {factor}m d = {numbers:,.0f} numbers, whatever "
+        f"b is, and with FL-GAN, E = 1, |w| + |θ| = {pair.both:,}."
     )
 
 
@@ -190,8 +190,8 @@ def _traffic_table(games: Sequence[GanCosts]) -> Table:
     inexact = [words(costs.game) for costs in games if not costs.exact]
     if inexact:
         caption += (
-            f" Workers of {listed(inexact)} were lost or late; of that only the round is on record, "
-            "so there the formulas bound what was sent."
+            f" Workers of {listed(inexact)} were lost or late; of that only the round is on "
+            "record, so there the formulas bound what was sent."
         )
     rows = [_traffic_row(costs.game, cost, classes, others) for costs, cost in links]
     return Table([*header, "measured", "left"], rows, caption)
@@ -234,7 +234,7 @@ def _orders_table(setting: Setting, played: Container[str]) -> Table:
 
 
 def _work_table(games: Sequence[GanCosts]) -> list[Table]:
-    """Operations per update as counted, beside the paper's orders; empty where none were counted."""
+    """Operations per update as counted, beside the paper's orders; empty if none were counted."""
     rows: list[list[Cell]] = []
     for costs in games:
         for role, work in costs.work.items():

@@ -249,7 +249,7 @@ def _living(
 
 
 def _moved_discriminators(result: Result, play: Play, living: Sequence[Sequence[str]]) -> int:
-    """Discriminators that moved: those of all living players at a swap, one for each that joined."""
+    """Discriminators that moved: all at each swap, and one for each player that joined."""
     game: Any = result.game(play.name)
     model: Any = result.config.model
     moved = sum(first <= len(living) for first in game.joins.values())
