@@ -17,8 +17,8 @@ from coplay.run.record import (
     GameRecord,
     RoundRecord,
     RunRecord,
-    SparseMatrix,
 )
+from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import influence_matrix
 
 

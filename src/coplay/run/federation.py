@@ -21,7 +21,7 @@ from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
 from coplay.run.progress import Progress, silent
-from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord, SparseMatrix
+from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
 from coplay.run.result import CLASSIFIER, Result, versions
 from coplay.run.sites import (
     Seats,
@@ -32,6 +32,7 @@ from coplay.run.sites import (
     deal,
     seats_for,
 )
+from coplay.run.sparse_matrix import SparseMatrix
 
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
 

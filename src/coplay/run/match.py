@@ -30,9 +30,10 @@ from coplay.player import Restore, Save
 from coplay.run.config import CheckpointSection
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
-from coplay.run.record import RoundRecord, SparseMatrix, links_from_json
+from coplay.run.record import RoundRecord, links_from_json
 from coplay.run.result import by_player
 from coplay.run.sites import Seats
+from coplay.run.sparse_matrix import SparseMatrix
 
 
 @dataclass(frozen=True)
