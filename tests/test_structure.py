@@ -26,7 +26,7 @@ ALLOWED = {
     "games": {"core", "theory", "nets", "models", "player"},
     "engines": {"core", "games", "player"},
     "run": {"core", "theory", "data", "metrics", "nets", "models", "player", "games", "engines"},
-    "report": {"core", "theory", "run"},
+    "report": {"core", "theory", "metrics", "run"},
     "comparison": {"core", "metrics", "run", "report"},
     "cli": {"core", "run", "report", "comparison"},
     "__init__": {"core", "theory", "data", "metrics", "models", "player", "games", "engines", "run"},
