@@ -79,7 +79,8 @@ class Result:
         folder = Path(folder)
         if not (folder / "run.json").exists():
             there = "has no run.json" if folder.exists() else "does not exist"
-            raise RunFolderError(f"{folder} is no run of coplay: it {there}; 'coplay run CONFIG' makes one")
+            remedy = "'coplay run CONFIG' makes one"
+            raise RunFolderError(f"{folder} is no run of coplay: it {there}; {remedy}")
         return cls(folder)
 
     @cached_property
