@@ -15,6 +15,8 @@ from coplay.core.errors import CheckpointError, CoplayError, PlayerError
 from coplay.core.space import Space, Variable
 from coplay.core.streams import stream
 from coplay.metrics.features import DomainClassifier
+from coplay.models.base import OWN
+from coplay.models.exponential_family import ExponentialFamily
 
 MEASURED = {"metrics": ["class_shares"], "samples": 200, "shown": 4, "every_rounds": 2}
 
@@ -226,7 +228,7 @@ def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config,
     slope = torch.cov(torch.stack([drawn["x"], drawn["y"]]))[0] / drawn["x"].var()
     assert slope[1].item() == pytest.approx(2, abs=0.1)
     alone = load_player(tmp_path / "run", "blind", game="isolated")
-    assert alone.untaught == ["y"]
+    assert alone.unlearned == ["y"]
     assert list(alone.draw(10, 0, "test").keys()) == ["x"], "y was in its data after all"
 
 
@@ -327,7 +329,7 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
     for row in result.main.rows:
         assert "class_accuracy" not in row.measured["north"], "it never sees an image to classify"
         assert "class_accuracy" in row.measured["south"]
-    assert load_player(tmp_path / "run", "north").untaught == []
+    assert load_player(tmp_path / "run", "north").unlearned == []
 
 
 def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(small_config, tmp_path, monkeypatch):
@@ -393,3 +395,24 @@ def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
     assert told["n_real"] == 497
     assert -64 * 2 < told["value"] < -10, "64 pixels, less than two nats each"
     assert "log_p" not in last["south"]
+
+
+def test_a_player_may_be_called_own():
+    """Its samples are not taken for the private data of a player that hears it: the moments are the weighted mean."""
+    space = Space({"x": Variable(kind="binary")})
+    ones = space.samples(x=torch.ones(8, dtype=torch.uint8))
+    north = Player("north", space, space.samples(x=torch.zeros(4, dtype=torch.uint8)), ExponentialFamily(), seed=1)
+    north.learn({"own": ones}, {OWN: 0.75, "own": 0.25}, 1, 1)
+    assert north.model.moments.tolist() == pytest.approx([0.25])
+
+
+def test_the_forbidden_name_is_gone_and_a_seed_may_be_large(small_config, tmp_path):
+    config = small_config(
+        seed=2**70,
+        players={"own": {}, "south": {}},
+        data={"partition": {"name": "by_class", "classes": {"own": [0, 1, 2], "south": [3, 4]}}},
+    )
+    result = Federation(config).run(tmp_path / "run")
+    assert result.record.seed == 2**70
+    assert set(result.main.rows[-1].players) == {"own", "south"}
+    assert Federation.resume(tmp_path / "run").record.status == "finished"

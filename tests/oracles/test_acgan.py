@@ -10,7 +10,7 @@ from coplay import Space, Variable
 from coplay.core.streams import isolated_seed, stream
 from coplay.games.md_gan_stack import Stack
 from coplay.models.acgan import Acgan
-from coplay.models.base import Mixture, Portion
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.nets.gan_pairs import MinibatchDiscrimination, mlp_discriminator, mlp_generator, stackable
 
 from .small_gans import (
@@ -116,7 +116,7 @@ class OwnGenerator(nn.Sequential):
 def test_networks_of_a_class_of_ones_own_and_images_of_either_precision(dtype):
     given = images(LABELLED, 8, "own")
     given["image"] = given["image"].to(dtype)
-    mixture = Mixture((Portion("own", given, 1.0),))
+    mixture = Mixture((Portion(OWN, given, 1.0),))
     for settings in ({}, {h: f"{__name__}:Own{h.capitalize()}" for h in ("generator", "discriminator")}):
         model = ready(**settings)
         assert not settings or not stackable(model.half("discriminator"))
@@ -214,7 +214,7 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
     g_net, d_net = (copy.deepcopy(model.half(half)).double() for half in ("generator", "discriminator"))
     g_adam, d_adam = (torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999)) for net in (g_net, d_net))
     own = images(space, 9, "own")
-    part = Mixture((Portion("own", own, 1.0),))
+    part = Mixture((Portion(OWN, own, 1.0),))
     model.learn(part, 3, stream(5))
     g, seen = stream(5), torch.zeros(CLASSES, dtype=torch.float64)
 
@@ -243,7 +243,7 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
 
 def test_samples_come_from_the_running_mean_of_the_generator():
     model, last = ready(average=0.5), ready(average=0)
-    part = Mixture((Portion("own", images(LABELLED, 9, "own"), 1.0),))
+    part = Mixture((Portion(OWN, images(LABELLED, 9, "own"), 1.0),))
     expected = flat(model.half("generator").parameters()).double()
     for turn in range(4):
         for one in (model, last):

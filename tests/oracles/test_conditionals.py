@@ -10,7 +10,7 @@ from coplay import Mixture, Player, Samples, Space, Variable
 from coplay.core import storage
 from coplay.core.errors import ModelError, SpaceError
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import Portion
+from coplay.models.base import OWN, Portion
 from coplay.models.conditionals import AUTOCORRELATION, Conditionals
 from coplay.nets.conditional import Independent, build_conditional
 from coplay.nets.gibbs import Gibbs
@@ -134,7 +134,7 @@ def test_sources_are_learned_in_proportion_to_their_weights():
     own, other = (space.samples(a=torch.full((200,), a), b=b) for a in (0, 1))
     model = Conditionals(**(QUICK | {"decay_steps": 150}))
     model.setup(space, 1)
-    model.learn(Mixture((Portion("own", own[:10], 0.3), Portion("other", other.select("a"), 0.7))), 150, stream(1))
+    model.learn(Mixture((Portion(OWN, own[:10], 0.3), Portion("other", other.select("a"), 0.7))), 150, stream(1))
     assert model.sample(10_000, stream(2))["a"].double().mean().item() == pytest.approx(0.7, abs=0.03)
 
 
@@ -320,7 +320,7 @@ def test_learning_warns_where_gibbs_does_not_mix(alike):
     model.setup(space, 1)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        numbers = model.learn(Mixture((Portion("own", data, 1.0),)), 60, stream(1))
+        numbers = model.learn(Mixture((Portion(OWN, data, 1.0),)), 60, stream(1))
     assert [("does not mix" in str(w.message)) for w in told] == [True] * alike
     assert (numbers[AUTOCORRELATION] > 0.5) == alike
 
@@ -334,7 +334,7 @@ def taken_again(folder, settings):
         return model
 
     full = some_samples(SPACES["labelled"], 20, 1)
-    given = Mixture((Portion("own", full, 0.5), Portion("south", full.select("class"), 0.5)))
+    given = Mixture((Portion(OWN, full, 0.5), Portion("south", full.select("class"), 0.5)))
     straight, first, second = fresh(5), fresh(5), fresh(99)
     for turn in range(2):
         numbers = straight.learn(given, 2, stream(turn))
@@ -374,7 +374,7 @@ def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
     model.setup(space, 1)
     full = some_samples(space, 40, 1)
     first = next(iter(space))
-    parts = [Portion("own", full, 0.5), Portion("south", full.select(first), 0.5)]
+    parts = [Portion(OWN, full, 0.5), Portion("south", full.select(first), 0.5)]
     numbers = model.learn(Mixture(tuple(parts)), 4, stream(1))
     assert {f"p({name})_loss" for name in (*space, "z")} | {"validation_loss"} <= set(numbers)
     assert all(value.any() for key, value in model.state_dict().items() if key.endswith("exp_avg")), (
@@ -481,7 +481,7 @@ def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_it
     model = Conditionals(given={"c": ["v"], "v": ["x"], "x": ["v"]}, starts=starts, **QUICK)
     model.setup(letters("cvx", 5), 1)
     c = torch.arange(2000) % 5
-    model.learn(Mixture((Portion("own", letters("cvx", 5).samples(c=c, v=c, x=c), 1.0),)), 250, stream(1))
+    model.learn(Mixture((Portion(OWN, letters("cvx", 5).samples(c=c, v=c, x=c), 1.0),)), 250, stream(1))
     drawn = model.complete(Samples({"c": c}, batch_size=[2000]), stream(2))
     assert torch.equal(drawn["c"], c), "what is given stays"
     for name in "vx":
@@ -502,7 +502,7 @@ def test_a_u_net_that_nobody_taught_says_the_same_whatever_is_given():
             None,
             MIDDLE,
         )
-    rows = scenes(50, 1, "untaught")
+    rows = scenes(50, 1, "unlearned")
     assert not p._outputs({g: rows[g] for g in ("class", "image")}).any()
 
 
@@ -567,7 +567,7 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     )  # fmt: skip
     model.setup(SCENES, 1)
     seen = data[1500:].select("class", "style", "image")
-    model.learn(Mixture((Portion("own", data[:1500], 0.75), Portion("other", seen, 0.25))), 350, stream(3))
+    model.learn(Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", seen, 0.25))), 350, stream(3))
     found = model.complete(test.select("image"), stream(4))
     assert overlap(found["shape"], test["shape"]) > 0.8
     assert overlap(scenes(300, 3)["shape"], test["shape"]) < 0.5, "what chance gives"
@@ -620,7 +620,7 @@ def test_a_source_without_any_of_the_variables_is_named_before_any_step():
     data = draws(MARKOV, "abc", 20, 1)
     foreign = Portion("south", letters(["ward"]).samples(ward=data["a"]), 0.5)
     with pytest.raises(ModelError, match=r"source 'south' has the variables ward, and none of a, b, c"):
-        model.learn(Mixture((Portion("own", data, 0.5), foreign)), 1, stream(1))
+        model.learn(Mixture((Portion(OWN, data, 0.5), foreign)), 1, stream(1))
     same(before, model.state_dict())
 
 
@@ -629,13 +629,13 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
     model = Conditionals(**QUICK)
     model.setup(letters("abc"), 1)
     data = draws(MARKOV, "abc", 100, 1)
-    own = Portion("own", data.select("a", "b"), 0.5)
+    own = Portion(OWN, data.select("a", "b"), 0.5)
     before = {name: [p.detach().clone() for p in model._net.of(name).parameters()] for name in "abc"}
 
     def learned_since(name):
         return not all(torch.equal(p, q) for p, q in zip(model._net.of(name).parameters(), before[name], strict=True))
 
-    told = model.learn(Mixture((Portion("own", own.samples, 1.0),)), 3, stream(1))
+    told = model.learn(Mixture((Portion(OWN, own.samples, 1.0),)), 3, stream(1))
     assert "p(b)_loss" in told
     assert "p(c)_loss" not in told
     assert [learned_since(name) for name in "abc"] == [True, True, False]
@@ -658,9 +658,9 @@ def test_what_no_source_observes_stays_noise():
     seen = []
     model._net.of("a").seen.register_forward_pre_hook(lambda _, given: seen.append(given[0]["c"].clone()))
     data = draws(MARKOV, "abc", 900, 1)
-    next(model.losses(Mixture((Portion("own", data.select("a", "b"), 1.0),)), stream(1)))
+    next(model.losses(Mixture((Portion(OWN, data.select("a", "b"), 1.0),)), stream(1)))
     assert torch.bincount(seen[-1], minlength=3).min() > 60, "of 300"
-    own = Portion("own", data.select("a", "b"), 0.5)
+    own = Portion(OWN, data.select("a", "b"), 0.5)
     model.learn(Mixture((own, Portion("south", data.select("b", "c"), 0.5))), 1, stream(1))
     with torch.no_grad():
         model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
@@ -679,7 +679,7 @@ def test_a_vae_waits_for_what_it_sees():
     assert ["p(class)_loss" in numbers for numbers in told] == [True, True, True, True]
     assert ["p(shape)_loss" in numbers for numbers in told] == [False, True, True, False]
     model.setup(SCENES, 1)
-    together = Portion("own", data.select("style", "shape", "image"), 0.5)
+    together = Portion(OWN, data.select("style", "shape", "image"), 0.5)
     assert "p(image)_loss" in model.learn(Mixture((together,)), 2, stream(1))
 
 
@@ -696,14 +696,14 @@ def test_a_player_plays_it_with_latents_that_stay_at_home():
     players = [
         Player(name, space, some_samples(space, 20, 1), Conditionals(**settings), 3) for name in ("north", "south")
     ]
-    players[0].learn({}, {"own": 1.0}, 2, 1)
+    players[0].learn({}, {OWN: 1.0}, 2, 1)
     sent = players[0].draw(10, 1, "south")
     assert set(sent.keys()) == set(space)
-    players[1].learn({"north": sent.select("class")}, {"own": 0.5, "north": 0.5}, 2, 2)
+    players[1].learn({"north": sent.select("class")}, {OWN: 0.5, "north": 0.5}, 2, 2)
     assert players[1].classify(sent.select("image"))["class"].shape == (10,)
     assert players[1].log_prob(sent, 2, 1) == {}, "conditionals have no log p of a whole sample"
     with pytest.raises(SpaceError, match="variables among"):
-        players[1].learn({"north": letters(["ward"]).samples(ward=sent["class"])}, {"own": 0.5, "north": 0.5}, 2, 2)
+        players[1].learn({"north": letters(["ward"]).samples(ward=sent["class"])}, {OWN: 0.5, "north": 0.5}, 2, 2)
 
 
 def test_numbers_of_either_precision_are_learned_from():
@@ -713,7 +713,7 @@ def test_numbers_of_either_precision_are_learned_from():
     own, other = space.samples(x=x, b=b), space.only(["b"]).samples(b=b)
     model = Conditionals(**QUICK, latents={"z": 2})
     model.setup(space, 1)
-    model.learn(Mixture((Portion("own", own, 0.5), Portion("south", other, 0.5))), 3, stream(1))
+    model.learn(Mixture((Portion(OWN, own, 0.5), Portion("south", other, 0.5))), 3, stream(1))
     space.check(model.sample(5, stream(2)), "a test", complete=True)
 
 

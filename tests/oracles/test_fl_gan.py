@@ -6,7 +6,7 @@ import torch
 from coplay.core.errors import PlayerError
 from coplay.core.streams import stream
 from coplay.games.fl_gan import FlGan
-from coplay.models.base import Mixture, Portion
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.nets.training import frozen
 
 from .small_gans import LABELLED, NORMED, PLAIN, SEED, Table, acgan, apart, count, flat, images
@@ -150,7 +150,7 @@ def test_a_period_is_learning_at_a_single_site_from_the_servers_pair(optimiser):
         t.play()
         for name, model in alone.items():
             model.take(begin, "the server", optimiser)
-            model.learn(Mixture((Portion("own", t.data[name], 1.0),)), 3, stream(SEED, "learn", first, name))
+            model.learn(Mixture((Portion(OWN, t.data[name], 1.0),)), 3, stream(SEED, "learn", first, name))
             state = t.workers[name].model.state_dict()
             assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
             assert int(state["discriminator|1.weight|step"]) == (3 if optimiser == "reset" else first + 2)

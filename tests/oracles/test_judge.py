@@ -9,7 +9,7 @@ import torch
 from coplay import Mixture, Space, Variable
 from coplay.core.errors import ModelError
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import Portion
+from coplay.models.base import OWN, Portion
 from coplay.models.conditionals import Conditionals
 from coplay.nets import critic as judging
 from coplay.nets.bits import straight_through_bits
@@ -85,7 +85,7 @@ def found(matched):
     begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)  # what is certain has no gradient
     model.learn(Mixture((Portion("begun", begun, 1.0),)), 300, stream(2))
     test, parts = scenes(1000, "test"), []
-    for name, columns in (("own", ("class", "s", "x")), ("south", ("class", "v"))):
+    for name, columns in ((OWN, ("class", "s", "x")), ("south", ("class", "v"))):
         parts.append(Portion(name, scenes(2000, name).select(*columns), 0.5))
     shares = []
     for steps in (0, 400):
@@ -127,7 +127,7 @@ def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
     model = Conditionals(hidden=4, matched={"v": ["class"]}, given={"v": ["x", "class"]})
     model.setup(READINGS, 1)
     four = torch.zeros(8, 4, dtype=torch.uint8)
-    pictures = Portion("own", READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
+    pictures = Portion(OWN, READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.learn(Mixture((pictures,)), 1, stream(1))  # nobody is heard yet

@@ -54,7 +54,7 @@ class Acgan(LocalModel):
             shape).
         discriminator: The same, called with (classes, shape). ``nets/gan_pairs.py`` says what they
             map to what.
-        latent: NetworkSize of the noise.
+        latent: Size of the noise.
         batch: Samples per step, b of the paper.
         discriminator_steps: Steps of the discriminator per step of the generator, L of the paper.
         loss: The generator's: ``"non_saturating"`` −log D, or ``"saturating"`` log(1 − D).
@@ -77,7 +77,7 @@ class Acgan(LocalModel):
         >>> model.setup(space, seed=1)
         >>> drawn = model.sample(5, torch.Generator().manual_seed(1))
         >>> drawn["image"].shape, drawn["class"].shape
-        (torch.NetworkSize([5, 4, 4]), torch.Size([5]))
+        (torch.Size([5, 4, 4]), torch.Size([5]))
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("binary", "real")

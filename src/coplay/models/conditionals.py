@@ -122,7 +122,7 @@ class Conditionals(NeuralModel):
         A site knows (a, b), another (b, c); with what sees what, this determines all three.
 
         >>> from coplay import Variable
-        >>> from coplay.models.base import Portion
+        >>> from coplay.models.base import OWN, Portion
         >>> bit = Variable(kind="binary")
         >>> space = Space({"a": bit, "b": bit, "c": bit})
         >>> given = {"a": ["b"], "b": ["a", "c"], "c": ["b"]}
@@ -130,7 +130,7 @@ class Conditionals(NeuralModel):
         >>> model.setup(space, seed=1)
         >>> b = torch.arange(100, dtype=torch.uint8) % 2
         >>> noisy = b ^ (torch.arange(100) % 5 == 0)  # one in five is wrong
-        >>> own = Portion("own", space.samples(a=noisy, b=b), 0.5)
+        >>> own = Portion(OWN, space.samples(a=noisy, b=b), 0.5)
         >>> south = Portion("south", space.samples(b=b, c=1 - noisy), 0.5)
         >>> _ = model.learn(Mixture((own, south)), 300, torch.Generator().manual_seed(1))
         >>> drawn = model.sample(2000, torch.Generator().manual_seed(2))
@@ -213,8 +213,8 @@ class Conditionals(NeuralModel):
         correlation = self._autocorrelation(generator)
         if correlation > _STUCK:
             warnings.warn(
-                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain "
-                "is where it will be at their end, so the shares of what is drawn show where chains "
+                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain is "
+                "where it will be at their end, so the shares of what is drawn show where chains "
                 "began. Raise sample_sweeps, let variables be noisier given each other by more "
                 "latents or fewer variables in given, or say in starts where chains shall begin",
                 stacklevel=2,
@@ -362,7 +362,8 @@ class Conditionals(NeuralModel):
         """
         classifier = self._net.of(LABEL) if self._has_class() else None
         if not isinstance(classifier, Independent):
-            raise ModelError(f"conditionals can only tell a categorical number called '{LABEL}'; got {self._space}")
+            space = self._space
+            raise ModelError(f"conditionals can only tell a categorical number called '{LABEL}'; got {space}")
         generator = stream(self._seed, "classify")
         given = devices.moved(samples.exclude(LABEL), self._place)
         complete = all(name in given.keys() for name in self._net.sees[LABEL])

@@ -43,9 +43,8 @@ def check_uniform(uniform: Iterable[str], space: Space) -> None:
     """
     for name in uniform:
         if name not in space or not math.isfinite(sum(space[name].range)):
-            raise ModelError(
-                f"uniform: expected variables of this player of finite range, got '{name}'; it has {space}"
-            )
+            expected = "expected variables of this player of finite range"
+            raise ModelError(f"uniform: {expected}, got '{name}'; it has {space}")
 
 
 def what_each_sees(
@@ -71,7 +70,8 @@ def what_each_sees(
         for name in targets:
             if name not in variables:
                 raise ModelError(
-                    f"{setting}: '{name}' is neither a variable of this player nor a latent; those are {known}"
+                    f"{setting}: '{name}' is neither a variable of this player nor a latent; "
+                    f"the variables and latents are {known}"
                 )
     sees = {name: given.get(name, [g for g in variables if g != name]) for name in variables}
     for name, inputs in sees.items():
@@ -86,7 +86,10 @@ def what_each_sees(
     seen = {g for inputs in sees.values() for g in inputs}
     for name in latents:
         if name not in seen:
-            raise ModelError(f"latents: nobody sees '{name}', so it explains nothing; add it to what others are given")
+            raise ModelError(
+                f"latents: nobody sees '{name}', so it explains nothing; "
+                "add it to what others are given in the setting given"
+            )
     return sees
 
 

@@ -1,11 +1,13 @@
-"""The hierarchical VAE of (A4) for images, convolutional, and conditional on a class where it learns one.
+"""The hierarchical VAE of (A4) for images, convolutional, and conditional on a class if it has one.
 
     p(c) p(z0|c) p(z1|z0,c) p(x|z0,z1,c)                      q(z1|x,c) q(z0|z1,x,c)
 
-Without a class among its variables, c drops out. Decoder and encoder learn as in ``models/symmetric_hvae.py``.
+Without a class among its variables, c drops out. Decoder and encoder learn as in
+``models/symmetric_hvae.py``.
 
 References:
-    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov, AISTATS 2024), arXiv:2307.09883.
+    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov,
+    AISTATS 2024), arXiv:2307.09883.
 
 Differs from the paper:
     Both encoders share their convolutions, and activations are SiLU instead of tanh: fewer

@@ -25,8 +25,8 @@ class ExponentialFamily(LocalModel):
     """An exponential family that answers with its exact best response.
 
     Where some sources lack a variable (A5), the block of that variable learns from the sources that
-    have it; the Gaussian completes missing real variables by expectation maximisation, going on from
-    its present parameters.
+    have it; the Gaussian completes missing real variables by expectation maximisation, going on
+    from its present parameters.
 
     Warning:
         Draws of a real variable with limits are clamped to them, which changes their moments: for
@@ -79,7 +79,8 @@ class ExponentialFamily(LocalModel):
     def best_response(self, moments: Tensor) -> None:
         """Take mean features of a mixture, shape (K,), as mean parameters (A2)."""
         if moments.shape != self._moments.shape or not torch.isfinite(moments).all():
-            raise ModelError(f"expected {len(self._moments)} finite moments, got shape {tuple(moments.shape)} or NaN")
+            shape = tuple(moments.shape)
+            raise ModelError(f"expected {len(self._moments)} finite moments, got shape {shape} or NaN")
         self._moments = moments.double().clone()
 
     def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
@@ -155,7 +156,7 @@ class ExponentialFamily(LocalModel):
 
 
 def _average(mixture: Mixture, names: list[str], block: Block, present: Tensor) -> Tensor:
-    """Weighted mean of φ over the sources that have the variables; the present value if none has."""
+    """Weighted mean of φ over the sources that have the variables; else the present value."""
     having = [part for part in mixture.parts if all(name in part.samples.keys() for name in names)]
     total = sum(part.weight for part in having)
     if not total:

@@ -259,7 +259,7 @@ class ProductFamily:
         self.size = sum(block.size for _, block in self.blocks)
 
     def split(self, values: Tensor) -> list[tuple[Block, Tensor]]:
-        """Every block with its part of features or parameters, shape (…, K) to (…, K of the block)."""
+        """Every block with its part of features or parameters, which have shape (…, K)."""
         parts = values.split([block.size for _, block in self.blocks], -1)
         return [(block, part) for (_, block), part in zip(self.blocks, parts, strict=True)]
 

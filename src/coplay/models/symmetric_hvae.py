@@ -4,14 +4,17 @@
 
 Decoder and encoder play a game of their own, without reparametrisation or KL term:
 
-    decoder:  max E_{x~data} E_{z~q(.|x)} log p(x, z)        encoder:  max E_{(x,z)~p} log q(z|x)              (A4)
+    decoder:  max E_{x~data} E_{z~q(.|x)} log p(x, z)
+    encoder:  max E_{(x,z)~p} log q(z|x)                                                        (A4)
 
 References:
-    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov, AISTATS 2024), arXiv:2307.09883.
+    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov,
+    AISTATS 2024), arXiv:2307.09883.
 
 Differs from the paper:
-    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits nothing draws the
-    frequency of a latent code to the frequency of the data it stands for, and shares of classes are off.
+    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits
+    nothing draws the frequency of a latent code to the frequency of the data it stands for, and
+    shares of classes are off.
 """
 
 from __future__ import annotations

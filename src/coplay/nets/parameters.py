@@ -56,9 +56,8 @@ def export(named: Mapping[str, Tensor], label: str = "") -> Samples:
     values = copied(named)
     for name, tensor in values.items():
         if not finite(tensor):
-            raise ModelError(
-                f"{label}{name} has values that are not finite; the network has diverged, try smaller steps"
-            )
+            fault = f"{label}{name} has values that are not finite"
+            raise ModelError(f"{fault}; the network has diverged, try smaller steps")
     return TensorDict({name: tensor[None] for name, tensor in values.items()}, batch_size=[1])
 
 
@@ -86,9 +85,11 @@ def load(came: Mapping[str, Tensor], own: Mapping[str, Tensor], origin: str) -> 
         else:
             expected = ""
         if expected:
-            raise ModelError(f"{name} from {origin} is {tuple(tensor.shape)} of {tensor.dtype}, expected {expected}")
+            got = f"{tuple(tensor.shape)} of {tensor.dtype}"
+            raise ModelError(f"{name} from {origin} is {got}, expected {expected}")
         if not finite(tensor):
-            raise ModelError(f"{name} from {origin} has values that are not finite; that model has diverged")
+            fault = f"{name} from {origin} has values that are not finite"
+            raise ModelError(f"{fault}; that model has diverged")
     with torch.no_grad():
         for name, tensor in came.items():
             own[name].copy_(tensor)
