@@ -31,7 +31,6 @@ from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan
 from coplay.models.base import OWN
 from coplay.models.conv_hvae import ConvHvae
-from coplay.run.record import SparseMatrix
 
 CONFIG = """
 name = "bad"
@@ -195,7 +194,7 @@ def test_unreadable_config(tmp_path, capsys):
 def test_one_class_site_is_allowed_and_noted(run, tmp_path):
     code, _ = run("data.partition.classes={north=[0,1],south=[2]}")
     assert code == 0
-    assert Result.load(tmp_path / "out").record["notes"] == [
+    assert Result.load(tmp_path / "out").record.notes == [
         "south holds a single class (2); allowed, but alone it can learn nothing else"
     ]
 
@@ -205,8 +204,8 @@ def test_empty_site_with_own_weight_zero_is_allowed(run, tmp_path):
     code, error = run(*overrides)
     assert code == 0, error
     plays = Result.load(tmp_path / "out").plays
-    assert set(plays["sample_exchange"].rows[-1]["players"]) == {"north", "south"}
-    assert set(plays["isolated"].rows[-1]["players"]) == {"north"}, "a site without data cannot learn alone"
+    assert set(plays["sample_exchange"].rows[-1].players) == {"north", "south"}
+    assert set(plays["isolated"].rows[-1].players) == {"north"}, "a site without data cannot learn alone"
 
 
 def test_existing_folder_is_left_alone(run, tmp_path):
@@ -260,7 +259,7 @@ def test_a_bad_model_is_named_and_the_last_checkpoint_is_intact(run, tmp_path, f
     assert reason in error
     assert "sample_exchange up to round 2" in error
     assert storage.last_checkpoint(tmp_path / "out" / "sample_exchange")["round"] == 2
-    assert Result.load(tmp_path / "out").record["status"] == "failed"
+    assert Result.load(tmp_path / "out").record.status == "failed"
     assert main(["report", str(tmp_path / "out")]) == 0
 
 
@@ -269,10 +268,9 @@ def test_or_the_game_goes_on_without_the_bad_model(run, tmp_path):
     code, error = run(model, 'game.on_lost="continue"', "game.rounds=5")
     assert code == 0, error
     rows = Result.load(tmp_path / "out").main.rows
-    assert set(rows[2]["lost"]) == {"south"}
-    influence = SparseMatrix.from_json(rows[2]["influence"])
-    assert influence.dense().tolist() == [[1.0]], "north is left with its own data"
-    assert set(rows[4]["players"]) == {"north"}
+    assert set(rows[2].lost) == {"south"}
+    assert rows[2].influence.dense().tolist() == [[1.0]], "north is left with its own data"
+    assert set(rows[4].players) == {"north"}
 
 
 class NoLicence:
@@ -426,7 +424,7 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
     assert "Traceback" not in process.stderr
     assert storage.last_checkpoint(tmp_path / "out" / "sample_exchange")["round"] == 1
     result = Federation.resume(tmp_path / "out")  # there is room again
-    assert result.record["status"] == "finished"
+    assert result.record.status == "finished"
     fresh = Federation(Config.from_file(tmp_path / "out" / "config.toml")).run(tmp_path / "undisturbed")
     for name in ("north", "south"):
         path = f"sample_exchange/models/{name}.safetensors"
@@ -575,7 +573,7 @@ def test_networks_that_diverge_are_named_and_the_last_checkpoint_is_intact(run, 
     assert code == 2
     assert re.search(r"player 'north' failed at '(feedback|learn)' in round 1: .*diverged.*try", error)
     assert "Traceback" not in error
-    assert Result.load(tmp_path / "out").record["status"] == "failed"
+    assert Result.load(tmp_path / "out").record.status == "failed"
 
 
 @pytest.mark.parametrize("game", ["md_gan", "fl_gan"])
@@ -588,8 +586,8 @@ def test_a_single_worker_that_diverges_is_named_or_left_out(run, tmp_path, game)
     code, error = run(model, section + ',on_lost="continue"}')
     assert code == 0, error
     rows = Result.load(tmp_path / "out").main.rows
-    assert set(rows[0]["lost"]) == {"south"}
-    assert set(rows[1]["players"]) - {"server"} == {"north"}
+    assert set(rows[0].lost) == {"south"}
+    assert set(rows[1].players) - {"server"} == {"north"}
     assert main(["report", str(tmp_path / "out")]) == 0
 
 
@@ -597,7 +595,7 @@ def test_a_run_whose_players_have_all_left_ends_well(run, tmp_path):
     code, error = run(*GAN, "game.rounds=4", "game.leave_evenly=true", "game.on_lost=stop")
     assert code == 0, error
     rows = Result.load(tmp_path / "out").main.rows
-    assert [set(row.get("lost", {})) for row in rows] == [set(), {"south"}, set(), {"north"}]
+    assert [set(row.lost) for row in rows] == [set(), {"south"}, set(), {"north"}]
     assert main(["resume", str(tmp_path / "out")]) == 0
 
 

@@ -5,17 +5,20 @@ import json
 import math
 import re
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
 
 from coplay.cli import main as cli
+from coplay.cli.tables import print_comparison
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import caveats
 from coplay.comparison.page import write
 from coplay.comparison.sweep import Sweep
 from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
+from coplay.metrics.base import Value
 from coplay.report.tensorboard import write_events
 from coplay.run.config import Config
 from coplay.run.federation import Federation
@@ -464,7 +467,7 @@ def test_tables_are_never_cut(record, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     folders = [record(f"s{s}", [{"north": 123456.5 * s, "south": 0.0}], seed=s) for s in (1, 3)]
-    cli._print_comparison(Comparison.load(folders), by_player=True)
+    print_comparison(Comparison.load(folders), by_player=True)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert "123,456.5 ± 87,296.9" in "".join(lines)  # 61728.25 and 185184.75
     assert "246,913.0 ± 174,593.9" in "".join(lines)
@@ -479,21 +482,23 @@ def test_events_say_the_same_as_the_rows(small, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     result = Federation(Config.from_file(small)).run(tmp_path / "run")
     rows = result.main.rows
-    for row in rows:
-        row["measured"] = {"player0": {"fid": {"value": 2.5 * row["round"]}, "class_shares": {"value": [0.5, 0.5]}}}
+    for place, row in enumerate(rows):
+        fid = Value(2.5 * row.round, "", "lower", 100)
+        shares = Value([0.5, 0.5], "", None, 100)
+        rows[place] = replace(row, measured={"player0": {"fid": fid, "class_shares": shares}})
     folder = write_events(result, tmp_path / "events")
     found = accumulator.EventAccumulator(str(folder / "sample_exchange"))
     found.Reload()
     assert [(e.step, e.value) for e in found.Scalars("score/fid/player0")] == [(1, 2.5), (2, 5.0), (3, 7.5)]
     assert not any("class_shares" in tag for tag in found.Tags()["scalars"])
-    for number in rows[0]["players"]["player0"]:
+    for number in rows[0].players["player0"]:
         values = [e.value for e in found.Scalars(f"learning/{number}/player0")]
-        assert values == pytest.approx([row["players"]["player0"][number] for row in rows], rel=1e-6)
+        assert values == pytest.approx([row.players["player0"][number] for row in rows], rel=1e-6)
     images = found.Images("samples/image/player1")
     assert [image.step for image in images] == [1, 2, 3]
     assert images[0].encoded_image_string.startswith(b"\x89PNG")
     times = [e.wall_time for e in found.Scalars("score/fid/player0")]
-    spent = sum(sum(row["seconds"].values()) for row in rows[1:])
+    spent = sum(sum(row.seconds.values()) for row in rows[1:])
     assert times[-1] - times[0] == pytest.approx(spent, abs=1e-3)
     with pytest.raises(RunFolderError, match="holds events already"):
         write_events(result, folder)

@@ -77,7 +77,7 @@ def run(tmp_path_factory):
 
 
 def test_a_result_knows_whom_each_game_measures(run):
-    assert run.measured == EACH
+    assert run.sampled_from == EACH
     assert run.seats == ["server"]
     assert {game: list(play.last) for game, play in run.plays.items()} == EACH
     assert run.section("pooled") == {"name": "pooled", "rounds": 4, "local_steps": 3, "on_lost": "stop", "once": True}
@@ -88,7 +88,7 @@ def test_the_table_has_a_line_for_whoever_is_measured_and_all_scores_that_fit(ru
     assert [row[3] for row in found.rows] == ["md_gan", "fl_gan", "pooled", *["isolated"] * 4]
     assert [row[0] for row in found.rows] == ["server", "", "player0", "", "player1", "player2", "mean of 3 (best)"]
     assert list(found.header) == [*LABELS, "FID ↓", "domain score ↑", "KID ↓"]
-    fid = [run.plays["isolated"].last[name]["fid"]["value"] for name in EACH["isolated"]]
+    fid = [run.plays["isolated"].last[name]["fid"].value for name in EACH["isolated"]]
     mean, best = (
         float(x.replace(",", "")) for x in re.fullmatch(r"([\d,.]+) \(([\d,.]+)\)", found.rows[-1][4]).groups()
     )
@@ -144,8 +144,8 @@ def test_traffic_is_told_by_purpose_and_kind_of_link(run):
     ):
         assert f"… {part}<small>{kind}</small>" in text
     traffic = run.plays["md_gan"].traffic
-    total = sum(entry["bytes"] for entry in traffic if entry["purpose"].startswith("exchange/"))
-    assert total == sum(row["bytes"] for row in run.plays["md_gan"].rows)
+    total = sum(link.bytes for link in traffic if link.purpose.startswith("exchange/"))
+    assert total == sum(row.bytes for row in run.plays["md_gan"].rows)
     assert f"<td>{total / 1024**2:.2f} MiB</td>" in text
 
 
@@ -153,7 +153,7 @@ def test_a_comparison_sets_the_server_beside_means_over_players(run, tmp_path):
     found = Comparison.load([run.folder])
     arms = {arm.game: arm for arm in found.arms}
     assert [arm.label for arm in found.arms] == ["MD-GAN", "FL-GAN", "pooled", "isolated"]
-    assert arms["md_gan"].score("fid").mean == run.main.last["server"]["fid"]["value"]
+    assert arms["md_gan"].score("fid").mean == run.main.last["server"]["fid"].value
     costs = arms["md_gan"].costs
     parts = [costs[f"bytes_exchange/{part}"].mean for part in ("generated", "feedback", "swap")]
     assert costs["bytes_exchange"].mean == sum(parts) > 0
@@ -174,7 +174,7 @@ def test_settings_of_a_game_carried_along_tell_arms_apart(run, tmp_path):
     def other(name, **changes):
         folder = tmp_path / name
         folder.mkdir()
-        told = run.record | {"config": run.record["config"] | changes}
+        told = run.record.json() | {"config": run.record.config | changes}
         (folder / "run.json").write_text(json.dumps(told | {"games": {"md_gan": {}, "fl_gan": {}}}))
         return folder
 
@@ -229,9 +229,9 @@ def test_events_have_the_server_and_what_a_round_counted(run, tmp_path):
     found = accumulator.EventAccumulator(str(folder / "md_gan"))
     found.Reload()
     assert [e.value for e in found.Scalars("score/fid/server")] == pytest.approx(
-        [row["measured"]["server"]["fid"]["value"] for row in run.main.rows], rel=1e-6
+        [row.measured["server"]["fid"].value for row in run.main.rows], rel=1e-6
     )
-    assert [e.value for e in found.Scalars("round/swaps")] == [row["swaps"] for row in run.main.rows]
+    assert [e.value for e in found.Scalars("round/swaps")] == [row.own["swaps"] for row in run.main.rows]
     assert found.Images("samples/image/server")
 
 
@@ -249,7 +249,7 @@ def test_an_old_record_is_read_by_its_rows(run, tmp_path):
     (folder / "run.json").write_text(json.dumps(told | {"games": {"md_gan": {}}}))
     (folder / "md_gan" / "rows.jsonl").write_bytes((run.main.folder / "rows.jsonl").read_bytes())
     old = Result.load(folder)
-    assert (old.measured, old.seats) == ({"md_gan": ["server"]}, ["server"])
+    assert (old.sampled_from, old.seats) == ({"md_gan": ["server"]}, ["server"])
     assert "and a server played" in write(old).read_text()
 
 
@@ -309,4 +309,4 @@ def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
     for game in ("md_gan", "fl_gan"):
         drawn = load_player(tmp_path / "run", "server", game).draw(4, 0, "test")
         assert drawn["image"].shape == (4, 3, 32, 32)
-        assert result.plays[game].rows[-1]["measured"]["server"]["fid"]["value"] > 0
+        assert result.plays[game].rows[-1].measured["server"]["fid"].value > 0

@@ -4,7 +4,7 @@ import html
 import json
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -145,39 +145,39 @@ def test_curves_are_those_of_the_rows(page):
         for name in ("north", "south"):
             line = next(x for x in page.data["curves"]["measured"]["fid"] if (x["game"], x["player"]) == (game, name))
             assert line["rounds"] == [1, 2]
-            assert line["values"] == [row["measured"][name]["fid"]["value"] for row in found.rows]
+            assert line["values"] == [row.measured[name]["fid"].value for row in found.rows]
     (line, _) = page.data["curves"]["learning"]["moment_change"]
-    assert line["values"] == [row["players"]["north"]["moment_change"] for row in page.result.main.rows]
+    assert line["values"] == [row.players["north"]["moment_change"] for row in page.result.main.rows]
 
 
 def test_scores_stand_in_the_table_with_their_counts(page):
     text = page.section("headline")
-    value = page.result.main.last["north"]["distance_to_prediction"]["value"]
+    value = page.result.main.last["north"]["distance_to_prediction"].value
     assert f"<td>{value:.3f}</td>" in text
     assert "n = 100 generated samples" in text
-    classifier = page.result.record["classifier"]
-    assert f"{classifier['accuracy']:.1%} of n = {classifier['n_test']} real test samples" in text
+    classifier = page.result.record.classifier
+    assert f"{classifier.accuracy:.1%} of n = {classifier.n_test} real test samples" in text
     assert "80<small>0, 1</small>" in text
     assert "exponential_family" in text
 
 
 def test_holdings_influence_and_traffic_are_those_of_the_run(page):
     record = page.result.record
-    assert page.data["holdings"]["counts"] == record["data"]["counts"]
-    assert page.data["influence"]["influence"] == record["games"]["sample_exchange"]["influence"]
-    assert page.data["traffic"]["links"]["sample_exchange"] == page.result.main.traffic
-    sent = sum(e["bytes"] for e in page.result.main.traffic if e["purpose"] == "exchange")
+    assert page.data["holdings"]["counts"] == record.data.counts
+    assert page.data["influence"]["influence"] == record.games["sample_exchange"].influence.json()
+    assert page.data["traffic"]["links"]["sample_exchange"] == [asdict(link) for link in page.result.main.traffic]
+    sent = sum(link.bytes for link in page.result.main.traffic if link.purpose == "exchange")
     assert f"<td>{sent / 1024:.2f} KiB</td>" in page.section("traffic")
     seconds = page.data["time"]["seconds"]["isolated"]
     assert seconds["learning"] == pytest.approx(
-        sum(r["seconds"]["learning"] for r in page.result.plays["isolated"].rows)
+        sum(row.seconds["learning"] for row in page.result.plays["isolated"].rows)
     )
 
 
 def test_config_and_versions_are_shown(page):
     text = html.unescape(page.section("provenance"))
     assert 'name = "sample_exchange"' in text
-    assert page.result.record["versions"]["torch"] in text
+    assert page.result.record.versions["torch"] in text
     assert page.data["provenance"]["config"] == page.result.config.to_dict()
 
 

@@ -28,7 +28,7 @@ ALLOWED = {
     "run": {"core", "theory", "data", "metrics", "nets", "models", "player", "games", "engines"},
     "report": {"core", "theory", "metrics", "run"},
     "comparison": {"core", "metrics", "run", "report"},
-    "cli": {"core", "run", "report", "comparison"},
+    "cli": {"core", "metrics", "run", "report", "comparison"},
     "__init__": {"core", "theory", "data", "metrics", "models", "player", "games", "engines", "run"},
     "__main__": {"cli"},
 }

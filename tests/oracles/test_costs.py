@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from coplay.report import gan_costs
+from coplay.report import formulas
+from coplay.report.link_costs import costs_of
 from coplay.run.config import Config
 from coplay.run.federation import Federation
 from coplay.theory import gan_costs as costs
@@ -32,11 +33,11 @@ def play(folder, game="md_gan", iterations=6, variables=("image", "class"), mode
 
 def sent(result, purpose, game=None):
     play = result.plays[game or result.main.name]
-    return sum(entry["bytes"] for entry in play.traffic if entry["purpose"] == purpose)
+    return sum(link.bytes for link in play.traffic if link.purpose == purpose)
 
 
 def only(result):
-    (found,) = gan_costs.found(result)
+    (found,) = costs_of(result)
     return found
 
 
@@ -78,7 +79,7 @@ def test_fl_gan_sends_the_pair_down_before_and_up_after_every_period(tmp_path):
 
 def test_operations_are_those_of_the_networks_products(tmp_path):
     result = play(tmp_path / "run", batches=2, compare=[{"name": "fl_gan", "average_every_epochs": 0.02}])
-    md, fl = gan_costs.found(result)
+    md, fl = costs_of(result)
     d, g = (sum(i * o for i, o in layers) for layers in (LAYERS_D, LAYERS_G))
     first = LAYERS_D[0][0] * LAYERS_D[0][1]  # images ask for no gradient while a discriminator learns
     judge = 2 * (2 * B) * (3 * d - first) + 2 * B * 2 * d  # real and generated forwards and back, then feedback
@@ -116,7 +117,7 @@ def test_a_real_loss_leaves_the_formulas_a_bound(tmp_path, monkeypatch):
     found = only(result)
     assert not found.exact
     assert found.links[1].left < 0
-    assert any("only bound it" in line for line in gan_costs.sentences(result))
+    assert any("only bound it" in line for line in formulas.sentences(result))
 
 
 def test_what_travels_beside_parameters_is_told_apart(tmp_path, monkeypatch):

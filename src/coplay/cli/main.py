@@ -1,25 +1,24 @@
 """The command line: run, resume, compare, list, show, report, sample, cite.
 
-Whatever the user can be at fault for ends in one message and exit code 2; nothing that was learned is lost.
+Whatever the user can be at fault for ends in one message and exit code 2; nothing that was learned
+is lost.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from coplay.core.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from coplay.comparison.arms import Comparison
-    from coplay.report.parts import Table
     from coplay.run.config import Config
     from coplay.run.result import Result
 
@@ -35,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     if "" not in sys.path:
-        sys.path.insert(0, "")  # so that "my_module:MyModel" in a config finds a file here, as python -m would
+        # so that "my_module:MyModel" in a config finds a file here, as python -m would
+        sys.path.insert(0, "")
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         given.command(given)
@@ -58,15 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="coplay", description="Generative models that learn together from data that cannot be pooled."
+        prog="coplay",
+        description="Generative models that learn together from data that cannot be pooled.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="play what a config says, measure, report")
     run.add_argument("config", type=Path, help="a TOML file")
-    run.add_argument("--out", type=Path, help="folder of the run; by default runs/NAME, or runs/NAME-2 and so on")
     run.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value: --set game.rounds=10"
+        "--out",
+        type=Path,
+        help="folder of the run; by default runs/NAME, or runs/NAME-2 and so on",
+    )
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value: --set game.rounds=10",
     )
     run.set_defaults(command=_run)
 
@@ -74,8 +83,17 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run", type=Path)
     resume.set_defaults(command=_resume)
 
-    compare = commands.add_parser("compare", help="runs side by side, or a config over settings and seeds")
-    compare.add_argument("what", type=Path, nargs="+", metavar="RUN", help="run folders, or one TOML file")
+    compare = commands.add_parser(
+        "compare",
+        help="runs side by side, or a config over settings and seeds",
+    )
+    compare.add_argument(
+        "what",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="run folders, or one TOML file",
+    )
     compare.add_argument(
         "--vary",
         action="append",
@@ -83,18 +101,31 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=V1,V2",
         help="values to play the config with; may be repeated",
     )
-    compare.add_argument("--seeds", default="", metavar="1,2,3", help="seeds to play the config with")
+    compare.add_argument(
+        "--seeds",
+        default="",
+        metavar="1,2,3",
+        help="seeds to play the config with",
+    )
     compare.add_argument(
         "--games",
         metavar="G1,G2",
-        help="games to carry along: isolated,pooled; with the settings that the TOML file has for them",
+        help="games to carry along: isolated,pooled; with the settings of the TOML file for them",
     )
     compare.add_argument("--by-player", action="store_true", help="scores of every player too")
-    compare.add_argument("--out", type=Path, help="folder of the comparison; by default comparisons/NAME")
+    compare.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the comparison; by default comparisons/NAME",
+    )
     compare.set_defaults(command=_compare)
 
     listing = commands.add_parser("list", help="components and their settings")
-    listing.add_argument("kind", nargs="?", help="source, partition, game, engine, model or metric")
+    listing.add_argument(
+        "kind",
+        nargs="?",
+        help="source, partition, game, engine, model or metric",
+    )
     listing.set_defaults(command=_list)
 
     show = commands.add_parser("show", help="print a run's table")
@@ -103,7 +134,12 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="write a run's page again")
     report.add_argument("run", type=Path)
-    report.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard events instead")
+    report.add_argument(
+        "--tensorboard",
+        type=Path,
+        metavar="FOLDER",
+        help="write TensorBoard events instead",
+    )
     report.set_defaults(command=_report)
 
     sample = commands.add_parser("sample", help="draw from the model of a player, or of a server")
@@ -112,7 +148,12 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--game", help="by default the run's main game")
     sample.add_argument("-n", type=int, default=100, help="how many samples (100)")
     sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument("--out", type=Path, required=True, help="a file .npz or .csv, or .png for images")
+    sample.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="a file .npz or .csv, or .png for images",
+    )
     sample.set_defaults(command=_sample)
 
     cite = commands.add_parser("cite", help="BibTeX of the methods a config or run uses")
@@ -155,33 +196,25 @@ def _resume(given: argparse.Namespace) -> None:
 
 
 def _list(given: argparse.Namespace) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from coplay.cli.tables import print_components
+    from coplay.core.components import FOLDERS, nearest
 
-    from coplay.core.components import FOLDERS, find, names, nearest
-
-    if given.kind is not None and given.kind.removesuffix("s") not in FOLDERS:
-        raise ConfigError([f"unknown kind {given.kind!r}; known, nearest first: {nearest(given.kind, FOLDERS)}"])
-    for kind in [given.kind.removesuffix("s")] if given.kind else FOLDERS:
-        table = Table(title=f"{kind}s", title_justify="left", title_style="bold", expand=True)
-        table.add_column("name", no_wrap=True, width=max(map(len, names(kind))))
-        for heading in ("what it is", "settings"):
-            table.add_column(heading, ratio=1, overflow="fold")
-        for name in names(kind):
-            cls = find(kind, name)
-            fields = getattr(cls, "model_fields", {})
-            settings = ", ".join(
-                key if field.is_required() else f"{key}={field.get_default(call_default_factory=True)!r}"
-                for key, field in fields.items()
-            )
-            table.add_row(name, (cls.__doc__ or "").split("\n")[0].replace("``", ""), settings)
-        Console().print(table)
+    if given.kind is None:
+        for kind in FOLDERS:
+            print_components(kind)
+        return
+    kind = given.kind.removesuffix("s")
+    if kind not in FOLDERS:
+        known = nearest(given.kind, FOLDERS)
+        raise ConfigError([f"unknown kind {given.kind!r}; known, nearest first: {known}"])
+    print_components(kind)
 
 
 def _show(given: argparse.Namespace) -> None:
+    from coplay.cli.tables import print_run
     from coplay.run.result import Result
 
-    _print_table(Result.load(given.run))
+    print_run(Result.load(given.run))
 
 
 def _report(given: argparse.Namespace) -> None:
@@ -199,46 +232,62 @@ def _report(given: argparse.Namespace) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
+    from coplay.cli.tables import print_comparison
     from coplay.comparison.arms import Comparison
     from coplay.comparison.page import write
 
-    sweeping = any(path.suffix == ".toml" for path in given.what)
-    if sweeping:
-        folders, given.out, left = _sweep(given)
+    unfinished: list[str] = []
+    if any(path.suffix == ".toml" for path in given.what):
+        folders, given.out, unfinished = _sweep(given)
     elif given.vary or given.seeds or given.games is not None:
-        raise ConfigError(["--vary, --seeds and --games go with a TOML file; run folders are compared as they are"])
+        alone = "run folders are compared as they are"
+        raise ConfigError([f"--vary, --seeds and --games go with a TOML file; {alone}"])
     else:
-        folders, left = given.what, []
+        folders = given.what
     comparison = Comparison.load(folders)
-    configs = [run.record.config for run in comparison.runs.values()]
-    names, titles = ({str(config[key]) for config in configs} for key in ("name", "title"))
-    wanted = Path("comparisons") / (names.pop() if len(names) == 1 else "runs")
-    out = given.out or _free_folder(wanted, lambda folder: _holds_comparison(folder, comparison.runs))
-    page = write(comparison, out, titles.pop() if len(titles) == 1 else "Runs side by side", by_player=given.by_player)
-    _print_comparison(comparison, given.by_player)
+    records = [run.record for run in comparison.runs.values()]
+    names = {record.name for record in records}
+    titles = {record.title for record in records}
+    name = names.pop() if len(names) == 1 else "runs"
+    title = titles.pop() if len(titles) == 1 else "Runs side by side"
+    out = given.out or _comparison_folder(name, comparison)
+    page = write(comparison, out, title, by_player=given.by_player)
+    print_comparison(comparison, given.by_player)
     print(f"comparison: {page}")
-    if left:
-        raise RunFolderError(f"not finished: {', '.join(left)}; the same command goes on with them")
+    if unfinished:
+        names_left = ", ".join(unfinished)
+        raise RunFolderError(f"not finished: {names_left}; the same command goes on with them")
 
 
 def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
-    """Play what a config and --vary ask for: where the runs and the comparison lie, and what did not finish."""
+    """Play what a config and ``--vary`` ask for.
+
+    Returns:
+        Folders of the runs, folder of the comparison, and names of the runs that did not finish.
+    """
     from coplay.cli.progress import ProgressReport
     from coplay.comparison.sweep import Sweep
 
     if len(given.what) > 1:
-        raise ConfigError(["compare one TOML file over --vary and --seeds, or any number of run folders, not both"])
+        one = "one TOML file over --vary and --seeds"
+        raise ConfigError([f"compare {one}, or any number of run folders, not both"])
     path = given.what[0]
     sys.path.insert(1, str(path.resolve().parent))  # a model may lie beside the config
     sweep = Sweep.of(path, given.vary, given.seeds, given.games)
-    out: Path = given.out or Path("comparisons") / next(iter(sweep.configs.values())).name
+    first = next(iter(sweep.configs.values()))
+    out: Path = given.out or Path("comparisons") / first.name
     try:
-        results = sweep.play(out, ProgressReport, lambda text: print(text, file=sys.stderr, flush=True))
+        results = sweep.play(out, ProgressReport, _say)
     except KeyboardInterrupt:
-        print(f"what was played is kept in {out}; the same command goes on from there", file=sys.stderr)
+        _say(f"what was played is kept in {out}; the same command goes on from there")
         raise
-    finished = {result.folder.name for result in results if result.record.status == "finished"}
-    return [result.folder for result in results], out, [name for name in sweep.configs if name not in finished]
+    folders = [result.folder for result in results]
+    finished = {run.folder.name for run in results if run.record.status == "finished"}
+    return folders, out, [name for name in sweep.configs if name not in finished]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _sample(given: argparse.Namespace) -> None:
@@ -253,10 +302,12 @@ def _cite(given: argparse.Namespace) -> None:
     from coplay.run.config import Config
     from coplay.run.result import Result
 
-    print(cite(Result.load(given.what).config if given.what.is_dir() else Config.from_file(given.what)))
+    is_run = given.what.is_dir()
+    config = Result.load(given.what).config if is_run else Config.from_file(given.what)
+    print(cite(config))
 
 
-# -------------------------------------------------------------------------------------------------- small helpers
+# ------------------------------------------------------------------------- small helpers
 
 
 def _keep_memory(config: Config) -> None:
@@ -267,40 +318,53 @@ def _keep_memory(config: Config) -> None:
         keep_freed_memory()
 
 
-def _free_folder(wanted: Path, fits: Callable[[Path], bool] = lambda folder: False) -> Path:
-    """``wanted``, or the first of wanted-2, wanted-3, … that does not exist or fits although it does."""
-    folder, number = wanted, 1
-    while folder.exists() and not fits(folder):
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    return folder
+def _numbered(wanted: Path) -> Iterator[Path]:
+    """``wanted``, then wanted-2, wanted-3 and so on."""
+    yield wanted
+    for number in itertools.count(2):
+        yield wanted.with_name(f"{wanted.name}-{number}")
 
 
-def _holds_comparison(folder: Path, runs: Iterable[str]) -> bool:
-    """Whether a folder holds the comparison of just these runs."""
+def _free_folder(wanted: Path) -> Path:
+    """The first of ``wanted``, wanted-2, … that does not exist."""
+    return next(folder for folder in _numbered(wanted) if not folder.exists())
+
+
+def _comparison_folder(name: str, comparison: Comparison) -> Path:
+    """A folder that is free, or one that holds the comparison of just these runs."""
+    for folder in _numbered(Path("comparisons") / name):
+        if not folder.exists() or _compared_runs(folder) == set(comparison.runs):
+            return folder
+    raise AssertionError("there is no last number")
+
+
+def _compared_runs(folder: Path) -> set[str]:
+    """The runs whose comparison a folder holds; empty if it holds none."""
     from coplay.core import storage
 
     file = folder / "comparison.json"
-    return file.exists() and {run["folder"] for run in storage.read_json(file)["runs"]} == set(runs)
+    if not file.exists():
+        return set()
+    return {run["folder"] for run in storage.read_json(file)["runs"]}
 
 
 def _say_what_is_kept(folder: Path, error: BaseException) -> None:
-    """After a failure or an interrupt, tell what is on disk and how to go on; write the report of what there is."""
-    from coplay.core import storage
+    """After a failure or an interrupt, say what is kept and how to go on; write what there is."""
     from coplay.report.page import write
     from coplay.run.result import Result
 
     if not (folder / "run.json").exists() or isinstance(error, RunFolderError | CheckpointError):
         return
-    kept, result = [], Result.load(folder)
+    result = Result.load(folder)
+    kept = []
     for name, play in result.plays.items():
-        last = storage.last_checkpoint(play.folder)
-        if last:
-            kept.append(f"{name} up to round {last['round']}")
-    how = "goes on from there" if isinstance(error, KeyboardInterrupt) else "goes on once the cause is mended"
-    print(
-        f"kept in {folder}: {', '.join(kept) or 'no checkpoint yet'}; 'coplay resume {folder}' {how}", file=sys.stderr
-    )
+        if play.counted_rounds:
+            kept.append(f"{name} up to round {play.counted_rounds}")
+    what = ", ".join(kept) or "no checkpoint yet"
+    how = "goes on once the cause is mended"
+    if isinstance(error, KeyboardInterrupt):
+        how = "goes on from there"
+    print(f"kept in {folder}: {what}; 'coplay resume {folder}' {how}", file=sys.stderr)
     if kept:
         with contextlib.suppress(CoplayError):
             print(f"report so far: {write(result)}", file=sys.stderr)
@@ -315,80 +379,12 @@ def _terminated(signal_number: int, frame: object) -> NoReturn:
 
 
 def _finish(result: Result) -> None:
+    from coplay.cli.tables import print_run
     from coplay.report.page import write
 
     page = write(result)
-    _print_table(result)
+    print_run(result)
     print(f"report: {page}")
-
-
-def _print_table(result: Result) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from coplay.cli import run_table as summary
-    from coplay.report import gan_costs
-
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    found, left = summary.fitted(summary.table(result), console.width)
-    table = Table(title=result.config.title, title_justify="left", title_style="bold")
-    for place, heading in enumerate(found.header):
-        words = place in (0, 1, 3)
-        table.add_column(heading, justify="left" if words else "right", overflow="fold")
-    for row in found.rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console.print(table)
-    more = [f"measured too, and in the report: {', '.join(left)}"] if left else []
-    for note in [*more, *summary.notes(result), *gan_costs.sentences(result)]:
-        console.print(note, highlight=False, markup=False)
-
-
-def _print_comparison(comparison: Comparison, by_player: bool) -> None:
-    """Print the tables of scores and costs and the caveats, as narrow as the terminal."""
-    from rich.console import Console
-
-    from coplay.comparison.caveats import caveats
-    from coplay.comparison.tables import cost_tables, score_table
-
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    notes = caveats(comparison)
-    tables = []
-    if comparison.quantities:
-        tables.append(score_table(comparison, notes))
-        if by_player:
-            tables.append(score_table(comparison, notes, by_player=True))
-    else:
-        console.print("nothing was measured", highlight=False)
-    for table in [*tables, *cost_tables(comparison)]:
-        _print_folded(console, table)
-        console.print(table.caption, style="dim", highlight=False, markup=False)
-    for note in notes:
-        star = "* " if note.quantities else ""
-        console.print(f"{star}{note.text}", highlight=False, markup=False)
-
-
-def _print_folded(console: Console, table: Table) -> None:
-    """A table as several, side by side columns that fit the width; no number is ever cut."""
-    from rich.markup import escape
-    from rich.table import Table as Rich
-
-    columns = [[str(row[place]) for row in table.rows] for place in range(len(table.header))]
-    first = min(max(map(len, [table.header[0], *columns[0]])), max(16, console.width // 3))
-    widths = [max(map(len, [*heading.split(), *column])) for heading, column in zip(table.header, columns, strict=True)]
-    parts: list[list[int]] = []
-    for place in range(1, len(columns)):
-        if not parts or first + 4 + sum(widths[p] + 3 for p in [*parts[-1], place]) > console.width:
-            parts.append([])
-        parts[-1].append(place)
-    for part in parts:
-        shown = Rich()
-        shown.add_column(table.header[0], overflow="fold", width=first)
-        for place in part:
-            shown.add_column(table.header[place], justify="right", width=widths[place])
-        for row in range(len(table.rows)):
-            shown.add_row(*(escape(columns[place][row]) for place in [0, *part]))
-        console.print(shown)
 
 
 if __name__ == "__main__":

@@ -1,66 +1,144 @@
-"""The table that the command line prints of a run: a line per game and whoever it measures, as many scores as fit."""
+"""The table that the command line prints of a run: a line per measured model and game."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from coplay.report.headline import better, held, mean_and_best, model_name, scalars
+from coplay.metrics.base import Value
 from coplay.report.parts import Table, first_players
-from coplay.report.words import aligned, number, span, words
+from coplay.report.words import (
+    Writer,
+    aligned,
+    heading,
+    in_order,
+    listed,
+    number,
+    scalar,
+    span,
+    write_value,
+)
+from coplay.run.play import Mean, Play
 from coplay.run.result import Result
 
-_ARROWS = {"higher": " ↑", "lower": " ↓"}
 LABELS = ("player", "model", "own samples", "game")
 """The columns that say whose scores a line has."""
 
 
-def table(result: Result) -> Table:
-    """Everything measured that is one number, the usual scores first; whoever no game measures has no line.
+@dataclass(frozen=True)
+class _Line:
+    """A line of the table.
 
-    In a game that measures several, a last line has their mean, and their best in brackets.
+    Args:
+        labels: Its texts in the columns ``LABELS``.
+        scores: By quantity, the value of one model or the mean over several.
+        members: How many models a mean is meant to be over.
     """
-    quantities = list(dict.fromkeys(q for play in result.plays.values() for q in scalars(play)))
-    shown, _ = first_players(result.players)
-    chosen: list[tuple[list[str], dict[str, list[float]]]] = []
-    for name in [*result.seats, *shown]:
-        games = [game for game in result.plays if name in result.measured[game]]
-        for place, game in enumerate(games):
-            found = result.plays[game].last.get(name, {})
-            chosen.append(
-                (
-                    [*(_who(result, name) if place == 0 else ["", "", ""]), game],
-                    {q: [float(found[q]["value"])] for q in quantities if q in found},
-                )
-            )
-    for game, play in result.plays.items():
-        several = [play.last[name] for name in result.measured[game] if name in play.last]
-        if len(several) > 1:
-            line: dict[str, list[float]] = {}
-            for q in quantities:
-                values = [float(found[q]["value"]) for found in several if q in found]
-                if len(values) == len(several):
-                    mean, best = mean_and_best(values, better(play, q))
-                    line[q] = [mean] if best is None else [mean, best]
-            chosen.append(([f"mean of {len(several)} (best)", "", "", game], line))
-    write = {q: aligned(v for _, values in chosen for v in values.get(q, [])) for q in quantities}
-    header = [*LABELS, *(f"{words(q)}{_ARROWS.get(_direction(result, q) or '', '')}" for q in quantities)]
-    rows = [[*labels, *(_cell(values.get(q), write[q]) for q in quantities)] for labels, values in chosen]
+
+    labels: Sequence[str]
+    scores: Mapping[str, Value] | Mapping[str, Mean]
+    members: int = 1
+
+    def numbers(self, quantity: str) -> list[float]:
+        """Numbers of a cell that are aligned with those of other lines."""
+        score = self.scores.get(quantity)
+        if isinstance(score, Mean):
+            return [score.value] if score.best is None else [score.value, score.best]
+        return [] if score is None else [scalar(score)]
+
+    def cell(self, quantity: str, write: Writer) -> str:
+        """A value with its interval, or a mean with the best; the count where not all have one."""
+        score = self.scores.get(quantity)
+        if not isinstance(score, Mean):
+            return write_value(score, write)
+        text = write(score.value)
+        if score.best is not None:
+            text += f" ({write(score.best)})"
+        if len(score.players) < self.members:
+            text += f" of {len(score.players)}"
+        return text
+
+
+def table(result: Result) -> Table:
+    """Everything measured that is one number, the usual scores first.
+
+    A player that no game measures has no line. A game that measures several models has a last line
+    with their means, and the best values in round brackets. ``of 2`` follows a mean where only two
+    of them have the quantity, and a dash stands for it once one of them was lost.
+    """
+    lines = [*_model_lines(result), *_mean_lines(result)]
+    quantities = _quantities(result)
+    writers = {quantity: _writer(lines, quantity) for quantity in quantities}
+    header = [*LABELS]
+    header += [heading(quantity, _better(result, quantity)) for quantity in quantities]
+    rows = []
+    for line in lines:
+        cells = [line.cell(quantity, writers[quantity]) for quantity in quantities]
+        rows.append([*line.labels, *cells])
     return Table(header, rows)
+
+
+def _quantities(result: Result) -> list[str]:
+    names: list[str] = []
+    for play in result.plays.values():
+        names += play.quantities
+    return in_order(names)
+
+
+def _model_lines(result: Result) -> list[_Line]:
+    """A line per seat or shown player and game; what a player is stands in its first one."""
+    shown, _ = first_players(result.players)
+    lines = []
+    for name in [*result.seats, *shown]:
+        count = result.sample_count(name)
+        labels = [name, result.model_name(name), number(count)]
+        for game, play in result.plays.items():
+            if name in result.sampled_from[game]:
+                lines.append(_Line([*labels, game], play.last.get(name, {})))
+                labels = ["", "", ""]
+    return lines
+
+
+def _mean_lines(result: Result) -> list[_Line]:
+    """A line per game that measured several models."""
+    lines = []
+    for game, play in result.plays.items():
+        members = result.sampled_from[game]
+        if len(members) < 2 or not play.last:
+            continue
+        means = {}
+        for quantity in play.quantities:
+            mean = result.mean(game, quantity)
+            if mean is not None:
+                means[quantity] = mean
+        labels = [f"mean of {len(members)} (best)", "", "", game]
+        lines.append(_Line(labels, means, len(members)))
+    return lines
+
+
+def _writer(lines: Sequence[_Line], quantity: str) -> Writer:
+    numbers = []
+    for line in lines:
+        numbers += line.numbers(quantity)
+    return aligned(numbers)
 
 
 def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """As many columns of scores as fit into so many characters, and the headings of the rest.
 
     Example:
-        >>> wide = Table([*LABELS, "FID ↓", "domain score ↑"], [["city", "hvae", "10", "isolated", "1.0", "2.0"]])
-        >>> fitted(wide, 60)[0].header, fitted(wide, 50)[1]
-        (['player', 'model', 'own samples', 'game', 'FID ↓', 'domain score ↑'], ['domain score ↑'])
+        >>> rows = [["city", "hvae", "10", "isolated", "1.0", "2.0 [1.8, 2.2]"]]
+        >>> wide = Table([*LABELS, "FID ↓", "domain score ↑"], rows)
+        >>> fitted(wide, 70)[0].header[-2:], fitted(wide, 60)[1]
+        (['FID ↓', 'domain score ↑'], ['domain score ↑'])
     """
-    columns = [[str(row[place]) for row in table.rows] for place in range(len(table.header))]
-    needs = [
-        max(map(len, [*(heading.split() if place >= len(LABELS) else [heading]), *column])) + 3
-        for place, (heading, column) in enumerate(zip(table.header, columns, strict=True))
-    ]
+    needs = []
+    for place, title in enumerate(table.header):
+        # headings of scores may be folded, numbers and labels are never
+        pieces = title.split() if place >= len(LABELS) else [title]
+        pieces += [str(row[place]) for row in table.rows]
+        needs.append(max(map(len, pieces)) + 3)
     fit = len(LABELS)
     while fit < len(needs) and 1 + sum(needs[: fit + 1]) <= width:
         fit += 1
@@ -68,44 +146,92 @@ def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
 
 
 def notes(result: Result) -> list[str]:
-    """What a reader of the table must know: who is not in it, what was sampled, what judged, how the run ended."""
-    names, found = result.players, []
+    """What a reader of the table must know.
+
+    Returns:
+        Sentences on players without a line, missing means, what was sampled and how it was scored,
+        and how the run ended.
+    """
+    return [
+        *_notes_on_players(result),
+        *_notes_on_means(result),
+        *_notes_on_scores(result),
+        *_notes_on_end(result),
+    ]
+
+
+def _notes_on_players(result: Result) -> list[str]:
+    names = result.players
     shown, cut = first_players(names)
-    found += cut
-    unmeasured = [name for name in shown if not any(name in result.measured[game] for game in result.plays)]
-    if unmeasured:
-        sizes = [size for name in names if (size := held(result, name)) is not None]
-        each = f", {span(sizes)} own samples each" if sizes else ""
-        found.append(f"{len(names):,} players{each}; those without a line are not measured themselves")
-    classifier = result.record.get("classifier")
-    if classifier:
-        found.append(
-            f"{result.record['config']['measure']['samples']:,} samples of each model; domain classifier right on "
-            f"{classifier['accuracy']:.1%} of {classifier['n_test']} real test samples"
-        )
-    elif result.record.get("unmeasured"):
-        found.append(f"nothing was scored: {result.record['unmeasured']}")
-    if classifier and len(result.plays) > 1 and result.predicted(result.main.name):
-        found.append(
-            f"every game's distance is to what {result.main.name} predicts: total variation of class shares, 0 to 1"
-        )
-    if result.record["status"] != "finished":
-        reason = f": {result.record['reason']}" if "reason" in result.record else ""
-        found.append(f"the run is {result.record['status']}{reason}")
-    return found
+    sampled: set[str] = set()
+    for members in result.sampled_from.values():
+        sampled |= set(members)
+    if sampled.issuperset(shown):
+        return cut
+    counts = [result.sample_count(name) for name in names]
+    known = [count for count in counts if count is not None]
+    each = f", {span(known)} own samples each" if known else ""
+    unmeasured = f"{len(names):,} players{each}; those without a line are not measured themselves"
+    return [*cut, unmeasured]
 
 
-def _who(result: Result, name: str) -> list[str]:
-    size = held(result, name)
-    return [name, model_name(result, name), "–" if size is None else number(size)]
+def _notes_on_means(result: Result) -> list[str]:
+    sentences = []
+    for game, play in result.plays.items():
+        members = result.sampled_from[game]
+        lost = _lost_members(play, members)
+        if lost and len(members) > 1:
+            why = "over survivors they would compare unlike things"
+            sentences.append(f"no means of {game}, since {why}: lost {listed(lost)}")
+    return sentences
 
 
-def _cell(values: list[float] | None, write: Callable[[float | None], str]) -> str:
-    if not values:
-        return "–"
-    value, *best = values
-    return f"{write(value)} ({write(best[0])})" if best else write(value)
+def _lost_members(play: Play, members: Sequence[str]) -> list[str]:
+    """Those of some players that were lost by the last measured round."""
+    last = play.last_round
+    if last is None:
+        return []
+    return [name for name in members if name in play.lost and play.lost[name].round <= last]
 
 
-def _direction(result: Result, quantity: str) -> str | None:
-    return next(better(play, quantity) for play in result.plays.values() if quantity in scalars(play))
+def _notes_on_scores(result: Result) -> list[str]:
+    record = result.record
+    classifier = record.classifier
+    if classifier is None:
+        return [f"nothing was scored: {record.unmeasured}"] if record.unmeasured else []
+    samples = record.config["measure"]["samples"]
+    right = f"right on {classifier.accuracy:.1%} of {classifier.n_test} real test samples"
+    sentences = [f"{samples:,} samples of each model; domain classifier {right}"]
+    if any(_has_interval(line) for line in _model_lines(result)):
+        sentences.append("in square brackets: 95 % intervals")
+    main = result.main.name
+    if len(result.plays) > 1 and result.predicted(main):
+        distance = f"every game's distance is to what {main} predicts"
+        sentences.append(f"{distance}: total variation of class shares, 0 to 1")
+    return sentences
+
+
+def _has_interval(line: _Line) -> bool:
+    for score in line.scores.values():
+        if isinstance(score, Mean) or isinstance(score.value, list):
+            continue  # neither has an interval in the table
+        if score.low is not None or score.high is not None:
+            return True
+    return False
+
+
+def _notes_on_end(result: Result) -> list[str]:
+    record = result.record
+    if record.status == "finished":
+        return []
+    reason = f": {record.reason}" if record.reason else ""
+    return [f"the run is {record.status}{reason}"]
+
+
+def _better(result: Result, quantity: str) -> Literal["higher", "lower"] | None:
+    """Which direction of a quantity is better; None where neither is."""
+    for play in result.plays.values():
+        value = play.example(quantity)
+        if value is not None:
+            return value.better
+    return None

@@ -14,7 +14,19 @@ from coplay.run.sampling import load_player
 
 
 def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out: Path) -> Samples:
-    """Draw n samples and write them: ``.npz``, one array per variable; ``.csv``, a row per sample; ``.png``, a grid of images.
+    """Draw samples of a player and write them.
+
+    Args:
+        run: The run's folder.
+        player: The player's name, or that of a seat such as a server.
+        game: Name of the game; None for the main one.
+        n: Number of samples, at least 1.
+        seed: Seed of the draw.
+        out: The file: ``.npz``, one array per variable; ``.csv``, a row per sample; ``.png``, a
+            grid of images.
+
+    Returns:
+        The samples that were written, n of them.
 
     Raises:
         RunFolderError: See :func:`load_player`.
@@ -24,37 +36,41 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
         raise CoplayError(f"-n {n}: expected at least 1 sample")
     if out.suffix not in (".npz", ".csv", ".png"):
         raise CoplayError(f"--out {out}: expected a name that ends in .npz, .csv or .png")
-    found = load_player(run, player, game)
-    samples = found.draw(n, 0, f"file {seed}")
+    loaded = load_player(run, player, game)
+    samples = loaded.draw(n, 0, f"file {seed}")
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
-        np.savez_compressed(out, **{name: tensor.numpy() for name, tensor in tensors(samples).items()})  # type: ignore[arg-type]
+        arrays = {name: tensor.numpy() for name, tensor in tensors(samples).items()}
+        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
     elif out.suffix == ".csv":
         out.write_text(as_csv(samples), encoding="utf-8")
     else:
         from coplay.report.figures import image_grid
 
-        image = next((name for name in tensors(samples) if found.space[name].is_image), None)
-        if image is None:
-            raise CoplayError(f"--out {out}: the samples hold no images; write an .npz or a .csv instead")
-        out.write_bytes(image_grid(samples[image]))
+        images = [name for name in tensors(samples) if loaded.space[name].is_image]
+        if not images:
+            instead = "write an .npz or a .csv instead"
+            raise CoplayError(f"--out {out}: the samples hold no images; {instead}")
+        out.write_bytes(image_grid(samples[images[0]]))
     return samples
 
 
 def as_csv(samples: Samples) -> str:
-    """Samples as lines of CSV: a number per column, those of a larger variable named by their place in it.
+    """Samples as lines of CSV: a number per column, named by its place in a larger variable.
 
     Example:
         >>> import torch
-        >>> print(as_csv(Samples({"age": torch.tensor([31.5]), "bits": torch.tensor([[[0, 1]]])}, batch_size=[1])), end="")
+        >>> values = {"age": torch.tensor([31.5]), "bits": torch.tensor([[[0, 1]]])}
+        >>> print(as_csv(Samples(values, batch_size=[1])), end="")
         age,bits.0.0,bits.0.1
         31.5,0,1
     """
-    header, columns = [], []
+    header: list[str] = []
+    columns: list[np.ndarray] = []
     for name, tensor in tensors(samples).items():
-        values = tensor.reshape(len(tensor), -1).numpy()
-        header += [".".join([name, *map(str, place)]) for place in np.ndindex(tuple(tensor.shape[1:]))]
-        columns += list(values.T)
+        for place in np.ndindex(tuple(tensor.shape[1:])):
+            header.append(".".join([name, *map(str, place)]))
+        columns += list(tensor.reshape(len(tensor), -1).numpy().T)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)

@@ -1,166 +1,275 @@
-"""What a run cost and what went wrong: traffic per link, time, losses of players; and everything that decides it."""
+"""What a run cost and what went wrong: traffic per link, time, losses; and what decides the run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from coplay.core import storage
+from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.report import charts, figures
-from coplay.report.headline import late, lost, parties
 from coplay.report.parts import SHOWN_PLAYERS, Cell, PageSection, Picture, Table
 from coplay.report.words import number, ranges, words
-from coplay.run.record import SparseMatrix
-from coplay.run.result import Play, Result
+from coplay.run.play import Play
+from coplay.run.result import Result
 
-_KIB, _MIB = 1024, 1024**2
+_KIB = 1024
+_MIB = 1024**2
+_GIB = 1024**3
 
 
 def in_units(count: float) -> str:
-    """Bytes in the unit that suits them."""
-    for size, unit in ((1024**3, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
+    """Bytes in the unit that suits them.
+
+    Example:
+        >>> in_units(12), in_units(2048), in_units(3 * 1024**2)
+        ('12 B', '2.00 KiB', '3.00 MiB')
+    """
+    for size, unit in ((_GIB, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
         if count >= size:
             return f"{count / size:.2f} {unit}"
     return f"{count:.0f} B"
 
 
+# --------------------------------------------------------------------------------- traffic
+
+
 def traffic(result: Result) -> PageSection:
     """Payload per link of the main game, and totals per game and purpose."""
     title = "Traffic"
-    entries = {name: play.traffic for name, play in result.plays.items()}
-    rounds = {name: counted_rounds(play) for name, play in result.plays.items()}
-    if not any(entries.values()):
-        return PageSection(
-            "traffic", title, ["No traffic is on record: no checkpoint was written, or nothing travelled."]
-        )
-    links = [entry for entry in entries[result.main.name] if _root(entry["purpose"]) == "exchange"]
-    text = [] if links else [f"No samples travelled between players in {words(result.main.name)}."]
-    rows = [row for name in entries for row in _totals(name, entries[name], rounds[name], result.seats)]
-    parted = any("/" in entry["purpose"] for found in entries.values() for entry in found)
-    totals = Table(
-        ["game and purpose", "payload", "rows" if parted else "samples", "payload per round"],
-        rows,
-        f"Payload is the numbers of the {'rows' if parted else 'samples'} without any framing, from logical sender to logical "
-        "receiver, up to the last checkpoint. "
-        + ("A row is a sample, its feedback, or the parameters of a model. " if parted else "")
-        + "Evaluation is measuring, not play, and is counted apart.",
-    )
-    pictures = [_links(links, parties(result))] if links else []
-    return PageSection("traffic", title, text, [totals], pictures, data={"links": entries, "rounds_counted": rounds})
+    plays = result.plays
+    if not any(play.traffic for play in plays.values()):
+        text = "No traffic is on record: no checkpoint was written, or nothing travelled."
+        return PageSection("traffic", title, [text])
+    notes = []
+    pictures = []
+    exchanged = [link for link in result.main.traffic if link.heading == "exchange"]
+    if exchanged:
+        pictures.append(_heat_map(exchanged, result.parties))
+    else:
+        notes.append(f"No samples travelled between players in {words(result.main.name)}.")
+    links = {}
+    for name, play in plays.items():
+        links[name] = [asdict(link) for link in play.traffic]
+    data = {
+        "links": links,
+        "rounds_counted": {name: play.counted_rounds for name, play in plays.items()},
+    }
+    tables = [_totals(plays.values(), result.seats)]
+    return PageSection("traffic", title, notes, tables, pictures, data=data)
 
 
-def _root(purpose: str) -> str:
-    """``exchange`` of ``exchange/feedback``."""
-    return str(purpose).partition("/")[0]
-
-
-def counted_rounds(play: Play) -> int:
-    """Rounds up to the last checkpoint, as far as the ledger on disk goes."""
-    record = storage.last_checkpoint(play.folder)
-    return int(record["round"]) if record else 0
-
-
-def _totals(game: str, entries: Sequence[dict[str, Any]], rounds: int, seats: Sequence[str]) -> list[list[Cell]]:
-    """A line per purpose, then one per part of it and kind of link."""
+def _totals(plays: Iterable[Play], seats: Sequence[str]) -> Table:
     rows: list[list[Cell]] = []
-    for root in dict.fromkeys(["exchange", *(_root(entry["purpose"]) for entry in entries)]):
-        chosen = [entry for entry in entries if _root(entry["purpose"]) == root]
-        rows.append(_total(f"{words(game)}, {root}", chosen, rounds if root == "exchange" else 0))
-        kinds = dict.fromkeys((entry["purpose"], _kind(entry, seats)) for entry in chosen if "/" in entry["purpose"])
-        for purpose, kind in kinds:
-            part = [entry for entry in chosen if (entry["purpose"], _kind(entry, seats)) == (purpose, kind)]
-            rows.append(_total((f"… {purpose.partition('/')[2]}", kind), part, rounds))
+    has_parts = False
+    for play in plays:
+        rows += _total_rows(play, seats)
+        has_parts = has_parts or any("/" in link.purpose for link in play.traffic)
+    unit = "samples"
+    parts = ""
+    if has_parts:
+        unit = "rows"
+        parts = "A row is a sample, its feedback, or the parameters of a model. "
+    caption = (
+        f"Payload is the numbers of the {unit} without any framing, from logical sender to logical "
+        f"receiver, up to the last checkpoint. {parts}"
+        "Evaluation is measuring, not play, and is counted apart."
+    )
+    return Table(["game and purpose", "payload", unit, "payload per round"], rows, caption)
+
+
+def _total_rows(play: Play, seats: Sequence[str]) -> list[list[Cell]]:
+    """A line per heading of the ledger, then one per part of it and kind of link."""
+    rounds = play.counted_rounds
+    by_heading: dict[str, list[LinkTraffic]] = {"exchange": []}
+    for link in play.traffic:
+        by_heading.setdefault(link.heading, []).append(link)
+    rows = []
+    for heading, links in by_heading.items():
+        per_rounds = rounds if heading == "exchange" else 0  # nothing else happens every round
+        rows.append(_total_row(f"{words(play.name)}, {heading}", links, per_rounds))
+        by_kind: dict[tuple[str, str], list[LinkTraffic]] = {}
+        for link in links:
+            _, _, part = link.purpose.partition("/")
+            if part:
+                by_kind.setdefault((part, _kind(link, seats)), []).append(link)
+        for (part, kind), some in by_kind.items():
+            rows.append(_total_row((f"… {part}", kind), some, rounds))
     return rows
 
 
-def _total(name: Cell, entries: Sequence[dict[str, Any]], rounds: int) -> list[Cell]:
-    count = sum(entry["bytes"] for entry in entries)
+def _total_row(name: Cell, links: Sequence[LinkTraffic], rounds: int) -> list[Cell]:
+    count = sum(link.bytes for link in links)
+    samples = sum(link.samples for link in links)
     each = in_units(count / rounds) if rounds else "–"
-    return [name, in_units(count), number(sum(entry["samples"] for entry in entries)), each]
+    return [name, in_units(count), number(samples), each]
 
 
-def _kind(entry: dict[str, Any], seats: Sequence[str]) -> str:
-    """Between whom: seats by name, players as what they are."""
-    return " → ".join(entry[end] if entry[end] in seats else "players" for end in ("sender", "receiver"))
+def _kind(link: LinkTraffic, seats: Sequence[str]) -> str:
+    """The ends of a link: seats by name, players as what they are."""
+    sender = link.sender if link.sender in seats else "players"
+    receiver = link.receiver if link.receiver in seats else "players"
+    return f"{sender} → {receiver}"
 
 
-def _links(links: Sequence[dict[str, Any]], names: Sequence[str]) -> Picture:
-    used = dict.fromkeys(party for link in links for party in (link["sender"], link["receiver"]))
-    parties = [*(name for name in names if name in used), *(name for name in used if name not in names)]
-    shown = parties[:SHOWN_PLAYERS]
-    matrix: dict[tuple[str, str], float] = {}
+def _heat_map(links: Sequence[LinkTraffic], names: Sequence[str]) -> Picture:
+    """Payload per sender and receiver; ``names`` gives the order."""
+    payload: dict[tuple[str, str], float] = {}
+    used: dict[str, None] = {}
     for link in links:
-        key = link["sender"], link["receiver"]
-        matrix[key] = matrix.get(key, 0.0) + link["bytes"]
-    size, unit = (_MIB, "MiB") if max(matrix.values()) >= _MIB else (_KIB, "KiB")
+        used |= dict.fromkeys([link.sender, link.receiver])
+        sent = payload.get((link.sender, link.receiver), 0.0)
+        payload[link.sender, link.receiver] = sent + link.bytes
+    parties = [name for name in names if name in used]
+    parties += [name for name in used if name not in names]
+    shown = parties[:SHOWN_PLAYERS]
+    size = _KIB
+    unit = "KiB"
+    if max(payload.values()) >= _MIB:
+        size = _MIB
+        unit = "MiB"
+    matrix = []
+    for sender in shown:
+        matrix.append([payload.get((sender, receiver), 0.0) / size for receiver in shown])
     png = figures.heat_map(
-        [[matrix.get((s, r), 0.0) / size for r in shown] for s in shown],
+        matrix,
         shown,
         shown,
         row_label="sender",
         column_label=f"receiver ({unit})",
-        write=lambda v: (f"{v:.2f}" if v < 10 else f"{v:,.0f}") if v else "–",
+        write=_amount,
     )
-    more = f" The first {len(shown)} of {len(parties):,} parties are shown." if len(shown) < len(parties) else ""
-    caption = f"Payload exchanged per link over all counted rounds, in {unit}.{more}"
+    caption = f"Payload exchanged per link over all counted rounds, in {unit}."
+    if len(shown) < len(parties):
+        caption += f" The first {len(shown)} of {len(parties):,} parties are shown."
     return Picture("traffic", png, "Heat map of payload per sender and receiver", caption)
+
+
+def _amount(value: float) -> str:
+    """An amount in a cell of the heat map; a dash where nothing travelled."""
+    if not value:
+        return "–"
+    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+# ------------------------------------------------------------------------------------ time
 
 
 def time(result: Result) -> PageSection:
     """Where the time went, per game."""
     title = "Time"
-    spent = {name: _seconds(play) for name, play in result.plays.items() if play.rows}
-    if not spent:
+    plays = [play for play in result.plays.values() if play.rows]
+    if not plays:
         return PageSection("time", title, ["No round was finished, so no time was booked."])
-    parts = list(dict.fromkeys(part for bar in spent.values() for part in bar))
-    rows = [
-        [words(name), number(len(result.plays[name].rows)), *(f"{bar.get(part, 0.0):,.2f}" for part in parts),
-         f"{sum(bar.values()):,.2f}"]
-        for name, bar in spent.items()
-    ]  # fmt: skip
-    table = Table(["seconds", "rounds", *parts, "total"], rows, "Seconds over all finished rounds.")
+    spent = {play.name: _seconds(play) for play in plays}
+    kinds: dict[str, None] = {}
+    for seconds in spent.values():
+        kinds |= dict.fromkeys(seconds)
+    rows = []
+    for play in plays:
+        seconds = spent[play.name]
+        booked = [f"{seconds.get(kind, 0.0):,.2f}" for kind in kinds]
+        total = f"{sum(seconds.values()):,.2f}"
+        rows.append([words(play.name), number(len(play.rows)), *booked, total])
+    header = ["seconds", "rounds", *kinds, "total"]
+    table = Table(header, rows, "Seconds over all finished rounds.")
     caption = (
-        "Shares of the time booked. Learning and sampling are added up over the players, so with players side by side "
-        "their sum can exceed the clock; bookkeeping is writing rows and checkpoints."
+        "Shares of the time booked. Learning and sampling are added up over the players, so with "
+        "players side by side their sum can exceed the clock; bookkeeping is writing rows and "
+        "checkpoints."
     )
-    figure = Picture("time", charts.stacked(spent, "s"), "Stacked shares of time per game", caption)
-    return PageSection("time", title, tables=[table], pictures=[figure], data={"seconds": spent})
+    png = charts.stacked(spent, "s")
+    picture = Picture("time", png, "Stacked shares of time per game", caption)
+    data = {"seconds": spent}
+    return PageSection("time", title, tables=[table], pictures=[picture], data=data)
 
 
 def _seconds(play: Play) -> dict[str, float]:
+    """Seconds by kind, over all finished rounds."""
     total: dict[str, float] = {}
     for row in play.rows:
-        for part, seconds in row.get("seconds", {}).items():
-            total[part] = total.get(part, 0.0) + seconds
+        for kind, seconds in row.seconds.items():
+            total[kind] = total.get(kind, 0.0) + seconds
     return total
 
 
+# ---------------------------------------------------------------------------------- losses
+
+
+@dataclass(frozen=True)
+class Absences:
+    """Who was missing from a game, and when.
+
+    Args:
+        lost: Players that were lost, by name.
+        frozen: The first round in which a player had no data and no living source, by name.
+        joined: The round in which a player joined late, by name.
+        late: The rounds in which a player was too late, by name.
+    """
+
+    lost: Mapping[str, PlayerLost]
+    frozen: Mapping[str, int]
+    joined: Mapping[str, int]
+    late: Mapping[str, list[int]]
+
+    @classmethod
+    def of(cls, play: Play) -> Absences:
+        """Collect the absences of all finished rounds."""
+        frozen: dict[str, int] = {}
+        for row in reversed(play.rows):  # the first round stays
+            frozen |= dict.fromkeys(row.frozen or (), row.round)
+        joined: dict[str, int] = {}
+        for row in play.rows:
+            joined |= dict.fromkeys(row.joined, row.round)
+        late: dict[str, list[int]] = {}
+        for loss in play.late:
+            late.setdefault(loss.player, []).append(loss.round)
+        return cls(play.lost, frozen, joined, late)
+
+    def __bool__(self) -> bool:
+        return any((self.lost, self.frozen, self.joined, self.late))
+
+    def table_rows(self, game: str) -> list[list[str]]:
+        """What happened to each player, a line each."""
+        rows = []
+        for name, loss in self.lost.items():
+            what = f"lost at '{loss.action}': {loss.reason}"
+            rows.append([name, words(game), str(loss.round), what])
+        for name, round in self.frozen.items():
+            what = "frozen: no data and no peer is left to it"
+            rows.append([name, words(game), str(round), what])
+        for name, round in self.joined.items():
+            rows.append([name, words(game), str(round), "joined late"])
+        for name, rounds in self.late.items():
+            what = "too late, and left out until the next exchange"
+            rows.append([name, words(game), ranges(rounds), what])
+        return rows
+
+    def json(self) -> dict[str, Any]:
+        """The absences as plain values."""
+        lost = {}
+        for name, loss in self.lost.items():
+            lost[name] = {"round": loss.round, "action": loss.action, "reason": loss.reason}
+        return {
+            "lost": lost,
+            "frozen": dict(self.frozen),
+            "joined": dict(self.joined),
+            "late": dict(self.late),
+        }
+
+
 def losses(result: Result) -> PageSection:
-    """Who was lost, who was frozen since, who joined late, and what the theory says of the rest."""
-    title, rows, data, tables = "Losses of players", [], {}, []
+    """Who was lost, frozen, late or joined late, and the influence among those who are left."""
+    title = "Losses of players"
+    rows: list[list[str]] = []
+    data = {}
+    tables = []
     for name, play in result.plays.items():
-        gone = lost(play)
-        frozen = {who: row["round"] for row in reversed(play.rows) for who in row.get("frozen", [])}
-        joined = {who: row["round"] for row in play.rows for who in row.get("joined", [])}
-        missed: dict[str, list[int]] = {}
-        for when, who, _ in late(play):
-            missed.setdefault(who, []).append(when)
-        if not gone and not frozen and not joined and not missed:
-            continue
-        data[name] = {"lost": gone, "frozen": frozen, "joined": joined, "late": missed}
-        rows += [
-            [who, words(name), str(why["round"]), f"lost at '{why['action']}': {why['reason']}"]
-            for who, why in gone.items()
-        ]
-        rows += [
-            [who, words(name), str(round), "frozen: no data and no peer is left to it"] for who, round in frozen.items()
-        ]
-        rows += [[who, words(name), str(round), "joined late"] for who, round in joined.items()]
-        rows += [
-            [who, words(name), ranges(rounds), "too late, and left out until the next exchange"]
-            for who, rounds in missed.items()
-        ]
-        tables += _influence_after(play)
+        absences = Absences.of(play)
+        if absences:
+            data[name] = absences.json()
+            rows += absences.table_rows(name)
+            tables += _influence_after(play)
     if not rows:
         return PageSection("losses", title, ["No player was lost in a round that was finished."])
     first = Table(["player", "game", "round", "what happened"], rows, numeric=False)
@@ -168,30 +277,36 @@ def losses(result: Result) -> PageSection:
 
 
 def _influence_after(play: Play) -> list[Table]:
-    """The influence matrix among those left after the last loss, if the game told it."""
-    told = [row for row in play.rows if "influence" in row]
-    if not told:
-        return []
-    row = told[-1]
-    left = list(row["players"])[:SHOWN_PLAYERS]
-    body: list[list[Cell]] = [
-        [name, *(f"{v:.3f}" for v in shares[: len(left)])]
-        for name, shares in zip(left, SparseMatrix.from_json(row["influence"]).corner(len(left)), strict=False)
-    ]
-    caption = (
-        f"The influence matrix among those left after round {row['round']} of {words(play.name)}. From then on measured "
-        "shares are compared with what it predicts; the matrix further up is that of the game as it began."
-    )
-    return [Table(["model of \\ data of", *left], body, caption)]
+    """The influence matrix among those left after the last loss, if the game has one."""
+    for row in reversed(play.rows):
+        if row.influence is None:
+            continue
+        left = list(row.players)[:SHOWN_PLAYERS]
+        body: list[list[Cell]] = []
+        for name, shares in zip(left, row.influence.corner(len(left)), strict=False):
+            body.append([name, *(f"{share:.3f}" for share in shares)])
+        caption = (
+            f"The influence matrix among those left after round {row.round} of "
+            f"{words(play.name)}. From then on measured shares are compared with what it predicts; "
+            "the matrix further up is that of the game as it began."
+        )
+        return [Table(["model of \\ data of", *left], body, caption)]
+    return []
+
+
+# ------------------------------------------------------------------------------ provenance
 
 
 def provenance(result: Result) -> PageSection:
     """Seed, versions and machine."""
-    seed = result.record["config"]["seed"]
-    rows: list[list[Cell]] = [["seed", str(seed)], ["run folder", result.folder.name]]
-    rows += [[name, value] for name, value in result.record["versions"].items()]
-    data = {"seed": seed, "versions": result.record["versions"], "config": result.record["config"]}
-    text = ["The same config and versions on the same kind of machine give the same run."]
-    return PageSection(
-        "provenance", "Seed, versions, config", text, [Table(["what", "value"], rows, numeric=False)], data=data
-    )
+    record = result.record
+    rows: list[list[Cell]] = [["seed", str(record.seed)], ["run folder", result.folder.name]]
+    rows += [[name, version] for name, version in record.versions.items()]
+    data = {
+        "seed": record.seed,
+        "versions": dict(record.versions),
+        "config": dict(record.config),
+    }
+    text = "The same config and versions on the same kind of machine give the same run."
+    table = Table(["what", "value"], rows, numeric=False)
+    return PageSection("provenance", "Seed, versions, config", [text], [table], data=data)

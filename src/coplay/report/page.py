@@ -11,7 +11,7 @@ import tomli_w
 from jinja2 import Environment, StrictUndefined, Template
 
 from coplay.core import storage
-from coplay.report import costs, gan_costs, measured, samples
+from coplay.report import costs, formulas, measured, samples
 from coplay.report import headline as head
 from coplay.report.parts import plain
 from coplay.run.result import Result
@@ -24,7 +24,7 @@ SECTIONS = (
     measured.influence,
     measured.curves,
     costs.traffic,
-    gan_costs.section,
+    formulas.section,
     costs.time,
     costs.losses,
     costs.provenance,

@@ -6,22 +6,26 @@ It writes through the package ``tensorboard``, which is an extra and is imported
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coplay.core.errors import CoplayError, RunFolderError
+from coplay.core.space import Space
 from coplay.report import figures
-from coplay.run.result import Play, Result, space_from_json
+from coplay.run.play import Play
+from coplay.run.record import RoundRecord
+from coplay.run.result import Result
 
 
 def write_events(result: Result, folder: str | Path) -> Path:
     """Write a run's events, one folder per game.
 
-    Scalars are ``score/QUANTITY/PLAYER``, ``learning/NUMBER/PLAYER``, ``seconds/KIND`` and ``round/NUMBER`` (bytes exchanged,
-    swaps, averages), images ``samples/VARIABLE/PLAYER``, all by round; a seat, such as a server, counts as a player. Times of
-    events are seconds booked by the run, so that TensorBoard's relative time is that of the run.
+    Scalars are ``score/QUANTITY/PLAYER``, ``learning/NUMBER/PLAYER``, ``seconds/KIND`` and
+    ``round/NUMBER`` (bytes exchanged, swaps, averages), images ``samples/VARIABLE/PLAYER``, all by
+    round; a seat, such as a server, counts as a player. Times of events are seconds booked by the
+    run, so that TensorBoard's relative time is that of the run.
 
     Args:
         result: The run, finished or not.
@@ -37,71 +41,99 @@ def write_events(result: Result, folder: str | Path) -> Path:
     Example:
         ``write_events(Result.load("runs/digits"), "events/digits")``
     """
-    try:
-        writers: Any = importlib.import_module("tensorboard.summary.writer.event_file_writer")
-        events: Any = importlib.import_module("tensorboard.compat.proto.event_pb2")
-        summaries: Any = importlib.import_module("tensorboard.compat.proto.summary_pb2")
-    except ImportError as error:
-        raise CoplayError(
-            f"TensorBoard events need the package tensorboard ({error}); pip install 'coplay[tensorboard]'"
-        ) from error
+    package = _TensorBoard.load()
     folder = Path(folder)
     for game in result.plays:
         if any((folder / game).glob("events.out.tfevents.*")):
             raise RunFolderError(
-                f"{folder / game} holds events already, and TensorBoard would show both; remove it or name another folder"
+                f"{folder / game} holds events already, and TensorBoard would show both; "
+                "remove it or name another folder"
             )
-    began = (result.folder / "config.toml").stat().st_mtime if (result.folder / "config.toml").exists() else 0.0
+    config = result.folder / "config.toml"
+    began = config.stat().st_mtime if config.exists() else 0.0
     for game, play in result.plays.items():
-        try:
-            writer = writers.EventFileWriter(str(folder / game))
-        except OSError as error:
-            raise RunFolderError(f"cannot write {folder / game}: {error.strerror or error}") from error
-        spent = 0.0
-        for row in play.rows:
-            spent += sum(row.get("seconds", {}).values())
-            values = [summaries.Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(row)]
-            values += [
-                summaries.Summary.Value(
-                    tag=tag,
-                    image=summaries.Summary.Image(
-                        height=size[1], width=size[0], colorspace=3, encoded_image_string=png
-                    ),
-                )
-                for tag, png, size in _images(result, play, row["round"])
-            ]
-            summary = summaries.Summary(value=values)
-            writer.add_event(events.Event(wall_time=began + spent, step=row["round"], summary=summary))
-        writer.close()
+        package.write(play, result.record.data.space, folder / game, began)
     return folder
 
 
-def _scalars(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Tags and values of a round; what is no finite number stays as it is, since TensorBoard marks it."""
-    for player, measured in row.get("measured", {}).items():
-        for quantity, found in measured.items():
-            if not isinstance(found["value"], list):
-                yield f"score/{quantity}/{player}", _float(found["value"])
-    for player, numbers in row.get("players", {}).items():
-        for name, value in numbers.items():
-            yield f"learning/{name}/{player}", _float(value)
-    for name, value in row.items():
-        if name != "round" and isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"round/{name}", float(value)
-    for kind, seconds in row.get("seconds", {}).items():
+@dataclass(frozen=True)
+class _TensorBoard:
+    """The modules of ``tensorboard`` that write events.
+
+    Args:
+        writers: Has the writer of event files.
+        events: Has the message of an event.
+        summaries: Has the messages of an event's content.
+    """
+
+    writers: Any
+    events: Any
+    summaries: Any
+
+    @classmethod
+    def load(cls) -> _TensorBoard:
+        """Import the modules."""
+        try:
+            return cls(
+                importlib.import_module("tensorboard.summary.writer.event_file_writer"),
+                importlib.import_module("tensorboard.compat.proto.event_pb2"),
+                importlib.import_module("tensorboard.compat.proto.summary_pb2"),
+            )
+        except ImportError as error:
+            need = f"TensorBoard events need the package tensorboard ({error})"
+            raise CoplayError(f"{need}; pip install 'coplay[tensorboard]'") from error
+
+    def write(self, play: Play, space: Space, folder: Path, began: float) -> None:
+        """Write the events of one game; the run began at ``began``, in seconds since 1970."""
+        try:
+            writer = self.writers.EventFileWriter(str(folder))
+        except OSError as error:
+            raise RunFolderError(f"cannot write {folder}: {error.strerror or error}") from error
+        spent = 0.0
+        for row in play.rows:
+            spent += sum(row.seconds.values())
+            values = [*self._numbers(row), *self._pictures(play, space, row.round)]
+            summary = self.summaries.Summary(value=values)
+            event = self.events.Event(wall_time=began + spent, step=row.round, summary=summary)
+            writer.add_event(event)
+        writer.close()
+
+    def _numbers(self, row: RoundRecord) -> Iterator[Any]:
+        for tag, value in _scalars(row):
+            yield self.summaries.Summary.Value(tag=tag, simple_value=value)
+
+    def _pictures(self, play: Play, space: Space, round: int) -> Iterator[Any]:
+        """What each player showed after a round."""
+        for player, values in play.samples(round).items():
+            for name, images in values.items():
+                if name in space and space[name].is_image and len(images):
+                    picture = self._picture(figures.image_grid(images))
+                    tag = f"samples/{name}/{player}"
+                    yield self.summaries.Summary.Value(tag=tag, image=picture)
+
+    def _picture(self, png: bytes) -> Any:
+        """A picture as TensorBoard holds it; width and height stand in the PNG's header."""
+        return self.summaries.Summary.Image(
+            width=int.from_bytes(png[16:20], "big"),
+            height=int.from_bytes(png[20:24], "big"),
+            colorspace=3,
+            encoded_image_string=png,
+        )
+
+
+def _scalars(row: RoundRecord) -> Iterator[tuple[str, float]]:
+    """Tags and values of a round; NaN and infinities stay, since TensorBoard marks them."""
+    for player, measured in (row.measured or {}).items():
+        for quantity, value in measured.items():
+            if not isinstance(value.value, list):
+                yield f"score/{quantity}/{player}", float(value.value)
+    for player, numbers in row.players.items():
+        for name, number in numbers.items():
+            yield f"learning/{name}/{player}", float(number)
+    for name, number in row.own.items():
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            yield f"round/{name}", float(number)
+    if row.bytes is not None:
+        yield "round/bytes", float(row.bytes)
+    for kind, seconds in row.seconds.items():
         yield f"seconds/{kind}", float(seconds)
-
-
-def _float(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _images(result: Result, play: Play, round: int) -> Iterator[tuple[str, bytes, tuple[int, int]]]:
-    """Tag, PNG and (width, height) of what every player showed after a round."""
-    space = space_from_json(result.record["data"]["space"])
-    for player, values in play.samples(round).items():
-        for name, images in values.items():
-            if name in space and space[name].is_image and len(images):
-                png = figures.image_grid(images)
-                size = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-                yield f"samples/{name}/{player}", png, size

@@ -7,7 +7,7 @@ from pathlib import Path
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
 from coplay.player import Player
-from coplay.run.result import Result, space_from_json
+from coplay.run.result import Result
 
 
 def load_player(run: Path, player: str, game: str | None = None) -> Player:
@@ -18,41 +18,72 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
         player: The player's name, or the seat's.
         game: Name of the game; the main one by default.
 
+    Returns:
+        The player, ready to draw.
+
     Raises:
         RunFolderError: There is no such run, game, player or model, or the model only judges.
+
+    Example:
+        ``load_player(Path("runs/digits"), "north").draw(100, 0, "my figure")``
     """
     result = Result.load(run)
     game = game or result.main.name
     if game not in result.plays:
         raise RunFolderError(f"{run} has no game {game!r}; it has {', '.join(result.plays)}")
-    rules = result.game(game)
-    names = [*rules.seats, *rules.players_of(result.config.player_names)]
-    if player not in names:
-        elsewhere = [name for name, who in _places(result).items() if player in who]
-        hint = f"; it has in {', '.join(elsewhere)}, see --game" if elsewhere else ""
-        raise RunFolderError(
-            f"{run} has no player {player!r} in {game!r}{hint}; known, nearest first: {nearest(player, names)}"
-        )
-    path = result.plays[game].folder / "models" / f"{player}.safetensors"
-    if not path.exists():
-        if result.record["status"] == "finished":
-            raise RunFolderError(f"player {player!r} was lost in {game!r} before its end; it left no model")
-        raise RunFolderError(f"{path} does not exist; '{game}' is not finished, 'coplay resume {run}' goes on")
-    config, seat = result.config, player in rules.seats
-    learned = result.record["data"]["learned"][config.player_names[0] if seat else player]
-    space = space_from_json(result.record["data"]["space"]).only(learned)
-    model = result.model(None if seat else player)
-    unobserved = () if seat else config.players[player].unobserved
-    found = Player(player, space, space.empty(), model, config.seed, unobserved=unobserved)
-    found.load(path)
+    _check_plays(result, player, game)
+    path = _weights(result, player, game)
+    record = result.record
+    names = result.config.player_names
+    if player in result.game(game).seats:
+        model = result.model()
+        learned = record.data.learned[names[0]]
+        unobserved: tuple[str, ...] = ()
+    else:
+        model = result.model(player)
+        learned = record.data.learned[player]
+        unobserved = result.config.players[player].unobserved
+    space = record.data.space.only(learned)
+    loaded = Player(
+        player,
+        space,
+        space.empty(),
+        model,
+        result.config.seed,
+        unobserved=unobserved,
+    )
+    loaded.load(path)
     if not getattr(model, "generates", True):
-        raise RunFolderError(
-            f"player {player!r} only judges in {game!r} and has no generator; sample from {', '.join(result.measured[game])}"
-        )
-    return found
+        others = ", ".join(result.sampled_from[game])
+        fault = f"player {player!r} only judges in {game!r} and has no generator"
+        raise RunFolderError(f"{fault}; sample from {others}")
+    return loaded
 
 
-def _places(result: Result) -> dict[str, list[str]]:
-    """Who has a model, by game."""
-    games = {name: result.game(name) for name in result.plays}
-    return {name: [*g.seats, *g.players_of(result.config.player_names)] for name, g in games.items()}
+def _check_plays(result: Result, player: str, game: str) -> None:
+    """Refuse the name of somebody who takes no part in a game."""
+    parties = _parties(result, game)
+    if player in parties:
+        return
+    elsewhere = [name for name in result.plays if player in _parties(result, name)]
+    hint = f"; it has in {', '.join(elsewhere)}, see --game" if elsewhere else ""
+    known = f"known, nearest first: {nearest(player, parties)}"
+    raise RunFolderError(f"{result.folder} has no player {player!r} in {game!r}{hint}; {known}")
+
+
+def _parties(result: Result, play: str) -> list[str]:
+    """Names of the seats and players of a game."""
+    game = result.game(play)
+    return [*game.seats, *game.players_of(result.config.player_names)]
+
+
+def _weights(result: Result, player: str, game: str) -> Path:
+    """The file with what a player learned."""
+    path = result.plays[game].folder / "models" / f"{player}.safetensors"
+    if path.exists():
+        return path
+    if result.record.status == "finished":
+        lost = f"player {player!r} was lost in {game!r} before its end"
+        raise RunFolderError(f"{lost}; it left no model")
+    unfinished = f"{path} does not exist; '{game}' is not finished"
+    raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")

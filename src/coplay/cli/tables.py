@@ -1,0 +1,137 @@
+"""What the command line prints as tables, as wide as the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import rich.table
+from rich.console import Console
+from rich.markup import escape
+
+from coplay.cli import run_table
+from coplay.comparison.arms import Comparison
+from coplay.comparison.caveats import caveats
+from coplay.comparison.tables import cost_tables, score_table
+from coplay.core.components import find, names
+from coplay.report import formulas
+from coplay.report.parts import Table
+from coplay.run.result import Result
+
+
+def terminal() -> Console:
+    """The terminal; 120 columns wide if the output goes elsewhere."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def print_run(result: Result) -> None:
+    """Print a run's table of scores, and what a reader of it must know."""
+    console = terminal()
+    scores, left_out = run_table.fitted(run_table.table(result), console.width)
+    shown = rich.table.Table(title=result.record.title, title_justify="left", title_style="bold")
+    for place, title in enumerate(scores.header):
+        is_count = run_table.LABELS.index("own samples") == place
+        is_label = place < len(run_table.LABELS) and not is_count
+        shown.add_column(title, justify="left" if is_label else "right", overflow="fold")
+    for row in scores.rows:
+        shown.add_row(*(escape(str(cell)) for cell in row))
+    console.print(shown)
+    notes = []
+    if left_out:
+        notes.append(f"measured too, and in the report: {', '.join(left_out)}")
+    for note in [*notes, *run_table.notes(result), *formulas.sentences(result)]:
+        console.print(note, highlight=False, markup=False)
+
+
+def print_comparison(comparison: Comparison, by_player: bool) -> None:
+    """Print the scores and the costs of arms, and what cannot be compared.
+
+    Args:
+        comparison: The arms.
+        by_player: Whether scores of every player are printed too.
+    """
+    console = terminal()
+    notes = caveats(comparison)
+    tables = []
+    if comparison.quantities:
+        tables.append(score_table(comparison, notes))
+        if by_player:
+            tables.append(score_table(comparison, notes, by_player=True))
+    else:
+        console.print("nothing was measured", highlight=False)
+    for table in [*tables, *cost_tables(comparison)]:
+        for part in folded(table, console.width):
+            console.print(part)
+        console.print(table.caption, style="dim", highlight=False, markup=False)
+    for note in notes:
+        star = "* " if note.quantities else ""
+        console.print(f"{star}{note.text}", highlight=False, markup=False)
+
+
+def print_components(kind: str) -> None:
+    """Print all components of a kind with their settings."""
+    known = names(kind)
+    table = rich.table.Table(
+        title=f"{kind}s",
+        title_justify="left",
+        title_style="bold",
+        expand=True,
+    )
+    table.add_column("name", no_wrap=True, width=max(map(len, known)))
+    table.add_column("what it is", ratio=1, overflow="fold")
+    table.add_column("settings", ratio=1, overflow="fold")
+    for name in known:
+        cls = find(kind, name)
+        summary, *_ = (cls.__doc__ or "").split("\n")
+        table.add_row(name, summary.replace("``", ""), ", ".join(_settings(cls)))
+    Console().print(table)
+
+
+def _settings(cls: Any) -> list[str]:
+    """The settings of a component, each with its default if it has one."""
+    settings = []
+    for key, field in getattr(cls, "model_fields", {}).items():
+        if field.is_required():
+            settings.append(key)
+        else:
+            settings.append(f"{key}={field.get_default(call_default_factory=True)!r}")
+    return settings
+
+
+def folded(table: Table, width: int) -> list[rich.table.Table]:
+    """A table as several, each with the first column and as many others as fit; no number is cut.
+
+    Args:
+        table: Any table.
+        width: Characters of a line.
+    """
+    columns = []
+    for place in range(len(table.header)):
+        columns.append([str(row[place]) for row in table.rows])
+    longest = max(map(len, [table.header[0], *columns[0]]))
+    first = min(longest, max(16, width // 3))
+    widths = []
+    for title, column in zip(table.header, columns, strict=True):
+        widths.append(max(map(len, [*title.split(), *column])))
+    tables = []
+    for places in _groups(widths, width - first - 4):
+        part = rich.table.Table()
+        part.add_column(table.header[0], overflow="fold", width=first)
+        for place in places:
+            part.add_column(table.header[place], justify="right", width=widths[place])
+        for row in range(len(table.rows)):
+            part.add_row(*(escape(columns[place][row]) for place in [0, *places]))
+        tables.append(part)
+    return tables
+
+
+def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns after the first in groups that fit side by side, at least one in each."""
+    groups: list[list[int]] = []
+    for place in range(1, len(widths)):
+        if groups and sum(widths[p] + 3 for p in [*groups[-1], place]) <= room:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
