@@ -13,7 +13,7 @@ import torch
 from coplay.core.errors import PlayerError
 from coplay.report.figures import image_grid
 from coplay.report.page import write
-from coplay.report.parts import SHOWN_PLAYERS
+from coplay.report.parts import SHOWN_PLAYERS, plain
 from coplay.run.config import Config
 from coplay.run.federation import Federation
 from coplay.run.result import Result
@@ -164,7 +164,7 @@ def test_scores_stand_in_the_table_with_their_counts(page):
 def test_holdings_influence_and_traffic_are_those_of_the_run(page):
     record = page.result.record
     assert page.data["holdings"]["counts"] == record.data.counts
-    assert page.data["influence"]["influence"] == record.games["sample_exchange"].influence.json()
+    assert page.data["influence"]["influence"] == plain(record.games["sample_exchange"].influence.json())
     assert page.data["traffic"]["links"]["sample_exchange"] == [asdict(link) for link in page.result.main.traffic]
     sent = sum(link.bytes for link in page.result.main.traffic if link.purpose == "exchange")
     assert f"<td>{sent / 1024:.2f} KiB</td>" in page.section("traffic")
@@ -249,7 +249,7 @@ def test_anything_else_is_a_table(tmp_path, sources):
 def test_many_players_are_cut_and_said_so(tmp_path):
     page = play(tmp_path / "run", players=14, data={"partition": "iid"}, measure=UNMEASURED, compare=[])
     assert f"The first {SHOWN_PLAYERS} of 14 players are shown" in page.section("headline")
-    assert len(page.data["headline"]["players"]) == len(page.data["influence"]["influence"]) == 14
+    assert len(page.data["headline"]["players"]) == page.data["influence"]["influence"]["size"] == 14
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 8), (5, 1, 8, 8), (1, 3, 6, 7)])

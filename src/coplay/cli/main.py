@@ -62,7 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Generative models that learn together from data that cannot be pooled.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_playing(commands)
+    _add_compare(commands)
+    _add_reading(commands)
+    return parser
 
+
+def _add_playing(commands: Any) -> None:
+    """Add the commands that play: run and resume."""
     run = commands.add_parser("run", help="play what a config says, measure, report")
     run.add_argument("config", type=Path, help="a TOML file")
     run.add_argument(
@@ -83,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("run", type=Path)
     resume.set_defaults(command=_resume)
 
+
+def _add_compare(commands: Any) -> None:
+    """Add the command that sets runs side by side."""
     compare = commands.add_parser(
         "compare",
         help="runs side by side, or a config over settings and seeds",
@@ -120,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.set_defaults(command=_compare)
 
+
+def _add_reading(commands: Any) -> None:
+    """Add the commands that read what there is: list, show, report, sample and cite."""
     listing = commands.add_parser("list", help="components and their settings")
     listing.add_argument(
         "kind",
@@ -159,7 +172,6 @@ def _parser() -> argparse.ArgumentParser:
     cite = commands.add_parser("cite", help="BibTeX of the methods a config or run uses")
     cite.add_argument("what", type=Path, help="a TOML file or a run")
     cite.set_defaults(command=_cite)
-    return parser
 
 
 def _run(given: argparse.Namespace) -> None:
