@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from coplay.core.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
 
 if TYPE_CHECKING:
-    from coplay.comparison.arms import Comparison
     from coplay.run.config import Config
     from coplay.run.result import Result
 
@@ -175,6 +173,7 @@ def _add_reading(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
+    from coplay.cli.folders import free_folder
     from coplay.cli.progress import ProgressReport
     from coplay.run.config import Config
     from coplay.run.federation import Federation
@@ -182,7 +181,7 @@ def _run(given: argparse.Namespace) -> None:
     sys.path.insert(1, str(given.config.resolve().parent))  # a model may lie beside the config
     config = Config.from_file(given.config, given.set)
     _keep_memory(config)
-    folder = given.out or _free_folder(Path("runs") / config.name)
+    folder = given.out or free_folder(Path("runs") / config.name)
     try:
         with ProgressReport() as report:
             result = Federation(config).run(folder, report)
@@ -244,6 +243,7 @@ def _report(given: argparse.Namespace) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
+    from coplay.cli.folders import comparison_folder
     from coplay.cli.tables import print_comparison
     from coplay.comparison.arms import Comparison
     from coplay.comparison.page import write
@@ -262,7 +262,7 @@ def _compare(given: argparse.Namespace) -> None:
     titles = {record.title for record in records}
     name = names.pop() if len(names) == 1 else "runs"
     title = titles.pop() if len(titles) == 1 else "Runs side by side"
-    out = given.out or _comparison_folder(name, comparison)
+    out = given.out or comparison_folder(name, comparison)
     page = write(comparison, out, title, by_player=given.by_player)
     print_comparison(comparison, given.by_player)
     print(f"comparison: {page}")
@@ -328,36 +328,6 @@ def _keep_memory(config: Config) -> None:
         from coplay.core.memory import keep_freed_memory
 
         keep_freed_memory()
-
-
-def _numbered(wanted: Path) -> Iterator[Path]:
-    """``wanted``, then wanted-2, wanted-3 and so on."""
-    yield wanted
-    for number in itertools.count(2):
-        yield wanted.with_name(f"{wanted.name}-{number}")
-
-
-def _free_folder(wanted: Path) -> Path:
-    """The first of ``wanted``, wanted-2, … that does not exist."""
-    return next(folder for folder in _numbered(wanted) if not folder.exists())
-
-
-def _comparison_folder(name: str, comparison: Comparison) -> Path:
-    """A folder that is free, or one that holds the comparison of just these runs."""
-    for folder in _numbered(Path("comparisons") / name):
-        if not folder.exists() or _compared_runs(folder) == set(comparison.runs):
-            return folder
-    raise AssertionError("there is no last number")
-
-
-def _compared_runs(folder: Path) -> set[str]:
-    """The runs whose comparison a folder holds; empty if it holds none."""
-    from coplay.core import storage
-
-    file = folder / "comparison.json"
-    if not file.exists():
-        return set()
-    return {run["folder"] for run in storage.read_json(file)["runs"]}
 
 
 def _say_what_is_kept(folder: Path, error: BaseException) -> None:
