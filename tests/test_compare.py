@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from coplay.cli import main as cli
+from coplay.cli.tables import print_comparison
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import caveats
 from coplay.comparison.page import write
@@ -466,7 +467,7 @@ def test_tables_are_never_cut(record, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     folders = [record(f"s{s}", [{"north": 123456.5 * s, "south": 0.0}], seed=s) for s in (1, 3)]
-    cli._print_comparison(Comparison.load(folders), by_player=True)
+    print_comparison(Comparison.load(folders), by_player=True)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert "123,456.5 ± 87,296.9" in "".join(lines)  # 61728.25 and 185184.75
     assert "246,913.0 ± 174,593.9" in "".join(lines)

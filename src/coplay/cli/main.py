@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -173,6 +173,7 @@ def _add_reading(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
+    from coplay.cli.folders import free_folder
     from coplay.cli.progress import ProgressReport
     from coplay.run.config import Config
     from coplay.run.federation import Federation
@@ -180,7 +181,7 @@ def _run(given: argparse.Namespace) -> None:
     sys.path.insert(1, str(given.config.resolve().parent))  # a model may lie beside the config
     config = Config.from_file(given.config, given.set)
     _keep_memory(config)
-    folder = given.out or _free_folder(Path("runs") / config.name)
+    folder = given.out or free_folder(Path("runs") / config.name)
     try:
         with ProgressReport() as report:
             result = Federation(config).run(folder, report)
@@ -242,46 +243,63 @@ def _report(given: argparse.Namespace) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
+    from coplay.cli.folders import comparison_folder
+    from coplay.cli.tables import print_comparison
     from coplay.comparison.arms import Comparison
     from coplay.comparison.page import write
 
-    sweeping = any(path.suffix == ".toml" for path in given.what)
-    if sweeping:
-        folders, given.out, left = _sweep(given)
+    unfinished: list[str] = []
+    if any(path.suffix == ".toml" for path in given.what):
+        folders, given.out, unfinished = _sweep(given)
     elif given.vary or given.seeds or given.games is not None:
-        raise ConfigError(["--vary, --seeds and --games go with a TOML file; run folders are compared as they are"])
+        alone = "run folders are compared as they are"
+        raise ConfigError([f"--vary, --seeds and --games go with a TOML file; {alone}"])
     else:
-        folders, left = given.what, []
+        folders = given.what
     comparison = Comparison.load(folders)
-    configs = [run.record.config for run in comparison.runs.values()]
-    names, titles = ({str(config[key]) for config in configs} for key in ("name", "title"))
-    wanted = Path("comparisons") / (names.pop() if len(names) == 1 else "runs")
-    out = given.out or _free_folder(wanted, lambda folder: _holds_comparison(folder, comparison.runs))
-    page = write(comparison, out, titles.pop() if len(titles) == 1 else "Runs side by side", by_player=given.by_player)
+    records = [run.record for run in comparison.runs.values()]
+    names = {record.name for record in records}
+    titles = {record.title for record in records}
+    name = names.pop() if len(names) == 1 else "runs"
+    title = titles.pop() if len(titles) == 1 else "Runs side by side"
+    out = given.out or comparison_folder(name, comparison)
+    page = write(comparison, out, title, by_player=given.by_player)
     print_comparison(comparison, given.by_player)
     print(f"comparison: {page}")
-    if left:
-        raise RunFolderError(f"not finished: {', '.join(left)}; the same command goes on with them")
+    if unfinished:
+        names_left = ", ".join(unfinished)
+        raise RunFolderError(f"not finished: {names_left}; the same command goes on with them")
 
 
 def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
-    """Play what a config and --vary ask for: where the runs and the comparison lie, and what did not finish."""
+    """Play what a config and ``--vary`` ask for.
+
+    Returns:
+        Folders of the runs, folder of the comparison, and names of the runs that did not finish.
+    """
     from coplay.cli.progress import ProgressReport
     from coplay.comparison.sweep import Sweep
 
     if len(given.what) > 1:
-        raise ConfigError(["compare one TOML file over --vary and --seeds, or any number of run folders, not both"])
+        one = "one TOML file over --vary and --seeds"
+        raise ConfigError([f"compare {one}, or any number of run folders, not both"])
     path = given.what[0]
     sys.path.insert(1, str(path.resolve().parent))  # a model may lie beside the config
     sweep = Sweep.of(path, given.vary, given.seeds, given.games)
-    out: Path = given.out or Path("comparisons") / next(iter(sweep.configs.values())).name
+    first = next(iter(sweep.configs.values()))
+    out: Path = given.out or Path("comparisons") / first.name
     try:
-        results = sweep.play(out, ProgressReport, lambda text: print(text, file=sys.stderr, flush=True))
+        results = sweep.play(out, ProgressReport, _say)
     except KeyboardInterrupt:
-        print(f"what was played is kept in {out}; the same command goes on from there", file=sys.stderr)
+        _say(f"what was played is kept in {out}; the same command goes on from there")
         raise
-    finished = {result.folder.name for result in results if result.record.status == "finished"}
-    return [result.folder for result in results], out, [name for name in sweep.configs if name not in finished]
+    folders = [result.folder for result in results]
+    finished = {run.folder.name for run in results if run.record.status == "finished"}
+    return folders, out, [name for name in sweep.configs if name not in finished]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _sample(given: argparse.Namespace) -> None:
@@ -310,24 +328,6 @@ def _keep_memory(config: Config) -> None:
         from coplay.core.memory import keep_freed_memory
 
         keep_freed_memory()
-
-
-def _free_folder(wanted: Path, fits: Callable[[Path], bool] = lambda folder: False) -> Path:
-    """``wanted``, or the first of wanted-2, wanted-3, … that does not exist, or fits all the same."""
-    folder = wanted
-    number = 1
-    while folder.exists() and not fits(folder):
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    return folder
-
-
-def _holds_comparison(folder: Path, runs: Iterable[str]) -> bool:
-    """Whether a folder holds the comparison of just these runs."""
-    from coplay.core import storage
-
-    file = folder / "comparison.json"
-    return file.exists() and {run["folder"] for run in storage.read_json(file)["runs"]} == set(runs)
 
 
 def _say_what_is_kept(folder: Path, error: BaseException) -> None:

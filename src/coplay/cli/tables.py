@@ -45,7 +45,12 @@ def print_run(result: Result) -> None:
 
 
 def print_comparison(comparison: Comparison, by_player: bool) -> None:
-    """Print the tables of scores and costs and the caveats, as narrow as the terminal."""
+    """Print the scores and the costs of arms, and what cannot be compared.
+
+    Args:
+        comparison: The arms.
+        by_player: Whether scores of every player are printed too.
+    """
     console = terminal()
     notes = caveats(comparison)
     tables = []

@@ -10,8 +10,9 @@ from typing import Any
 
 from coplay.metrics.base import Value
 from coplay.report import charts, figures
-from coplay.report.charts import Band, Line, SharesPanel
+from coplay.report.charts import Band, Line
 from coplay.report.parts import PageSection, Picture, first_players
+from coplay.report.share_bars import SharesPanel, share_bars
 from coplay.report.words import direction, in_order, sentence_case, span, words
 from coplay.run.play import Play
 from coplay.run.result import Result
@@ -125,7 +126,7 @@ def shares(result: Result) -> PageSection:
         ]
     held = "in all players' data" if seats else "in the player's own data"
     alt = "Class shares per player, measured and predicted"
-    picture = Picture("shares", charts.shares(panels, held), alt, caption)
+    picture = Picture("shares", share_bars(panels, held), alt, caption)
     data = {
         "round": play.last_round,
         "players": {name: asdict(shares) for name, shares in by_player.items()},

@@ -167,6 +167,11 @@ class RunRecord:
         return int(self.config["seed"])
 
     @property
+    def name(self) -> str:
+        """The run's name, after which its folder is called."""
+        return str(self.config["name"])
+
+    @property
     def title(self) -> str:
         """The run's title."""
         return str(self.config["title"])
