@@ -57,7 +57,10 @@ def test_what_does_not_compress_is_left_to_the_weights():
     corner = torch.tensor(again.influence_corner(12), dtype=torch.float64)
     assert torch.allclose(corner, influence[:12, :12], atol=1e-9)
     small = GameRecord(None, SparseMatrix.if_small(influence_matrix(even_weights(5, 0.3))))
-    assert torch.allclose(torch.tensor(small.influence_corner(3), dtype=torch.float64), small.influence.dense()[:3, :3])
+    assert torch.allclose(
+        torch.tensor(small.influence_corner(3), dtype=torch.float64),
+        small.influence.dense()[:3, :3],
+    )
     assert GameRecord().influence_corner(3) is None
 
 
@@ -84,7 +87,12 @@ def test_a_round_comes_back_from_its_json():
 
 
 def test_a_run_comes_back_from_its_json():
-    space = Space({"x": Variable(kind="real", shape=(2,), low=0.0), "class": Variable(kind="categorical", classes=2)})
+    space = Space(
+        {
+            "x": Variable(kind="real", shape=(2,), low=0.0),
+            "class": Variable(kind="categorical", classes=2),
+        }
+    )
     data = DataRecord("toy", 10, 5, space, {"north": ["x"]}, {"north": 10}, {"north": [4, 6]})
     games = {
         "md_gan": GameRecord(network_sizes={"generator": NetworkSize(5, 2, 8)}),

@@ -68,7 +68,9 @@ class MeasuredShares:
     n_real: int
 
 
-def _measured_shares(values: Mapping[str, Value], predicted: list[float] | None) -> MeasuredShares | None:
+def _measured_shares(
+    values: Mapping[str, Value], predicted: list[float] | None
+) -> MeasuredShares | None:
     corrected = values.get("class_shares")
     if corrected is None:
         return None
@@ -173,7 +175,9 @@ def influence(result: Result) -> PageSection:
     if record.influence is not None:
         data["influence"] = record.influence.json()
     else:
-        data["reason"] = "influence has too many entries to be kept; it follows from the weights in run.json"
+        data["reason"] = (
+            "influence has too many entries to be kept; it follows from the weights in run.json"
+        )
     return PageSection("influence", title, notes, pictures=[picture], data=data)
 
 

@@ -139,7 +139,9 @@ class Federation:
             result.check_config()
             federation = cls(result.config)
             record = RunRecord.from_json(storage.read_json(folder / "run.json"))
-            return federation._play_all(folder, federation.prepare(folder), record, report or silent)
+            return federation._play_all(
+                folder, federation.prepare(folder), record, report or silent
+            )
 
     def prepare(self, folder: Path | None = None) -> Prepared:
         """Load and deal the data and build the players of all games; nothing is written.
@@ -207,7 +209,9 @@ class Federation:
         shares = (prepared.influence @ sites.shares).tolist()
         return dict(zip(self.config.player_names, shares, strict=True))
 
-    def _play_all(self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress) -> Result:
+    def _play_all(
+        self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
+    ) -> Result:
         storage.write_atomically(folder / "config.toml", self.config.to_toml().encode())
         record = replace(record, status="running", reason="")
         storage.write_json(folder / "run.json", record.json())
@@ -232,12 +236,16 @@ class Federation:
             raise
         finally:
             self.config.engine.finish()
-            with contextlib.suppress(CheckpointError):  # a full disk must not hide the error that is on its way
+            with contextlib.suppress(
+                CheckpointError
+            ):  # a full disk must not hide the error that is on its way
                 storage.write_json(folder / "run.json", end.json())
                 storage.write_json(folder / "summary.json", Result.load(folder).summary())
         return Result.load(folder)
 
-    def _play_games(self, folder: Path, prepared: Prepared, measuring: Measuring, progress: Progress) -> None:
+    def _play_games(
+        self, folder: Path, prepared: Prepared, measuring: Measuring, progress: Progress
+    ) -> None:
         """Play one game after the other.
 
         Every game is measured against the main game's prediction: that is what carrying others along is for.

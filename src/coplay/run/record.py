@@ -120,7 +120,9 @@ class GameRecord:
         if self.predicted:
             values["predicted"] = dict(self.predicted)
         if self.network_sizes:
-            values["network_sizes"] = {name: asdict(size) for name, size in self.network_sizes.items()}
+            values["network_sizes"] = {
+                name: asdict(size) for name, size in self.network_sizes.items()
+            }
         return values
 
     @classmethod
@@ -256,7 +258,9 @@ class RoundRecord:
             values["bytes"] = self.bytes
         for name, losses in (("lost", self.lost), ("late", self.late)):
             if losses:
-                values[name] = {who: {"action": x.action, "reason": x.reason} for who, x in losses.items()}
+                values[name] = {
+                    who: {"action": x.action, "reason": x.reason} for who, x in losses.items()
+                }
         if self.frozen is not None:
             values["frozen"] = list(self.frozen)
         if self.joined:
@@ -298,7 +302,10 @@ def _matrix(values: Mapping[str, Any], name: str) -> SparseMatrix | None:
 
 
 def _losses(values: Mapping[str, Mapping[str, str]], round: int) -> dict[str, PlayerLost]:
-    return {name: PlayerLost(name, told["action"], round, told["reason"]) for name, told in values.items()}
+    return {
+        name: PlayerLost(name, told["action"], round, told["reason"])
+        for name, told in values.items()
+    }
 
 
 def measured_to_json(measured: Measured) -> dict[str, dict[str, Any]]:
@@ -309,7 +316,9 @@ def measured_to_json(measured: Measured) -> dict[str, dict[str, Any]]:
     return plain
 
 
-def measured_from_json(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Value]]:
+def measured_from_json(
+    values: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, dict[str, Value]]:
     """The inverse of :func:`measured_to_json`."""
     measured = {}
     for player, quantities in values.items():

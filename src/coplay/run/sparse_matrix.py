@@ -10,7 +10,9 @@ from scipy import sparse
 from torch import Tensor
 
 _DECIMALS = 12  # of a matrix on disk; it is computed in float64 and shown with three
-_MOST_ENTRIES = 100  # per row, of a matrix that is kept; 5,000 players then take 15 MB and not half a gigabyte
+_MOST_ENTRIES = (
+    100  # per row, of a matrix that is kept; 5,000 players then take 15 MB and not half a gigabyte
+)
 
 
 @dataclass(frozen=True)
