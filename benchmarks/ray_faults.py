@@ -59,7 +59,7 @@ seats: list[tuple[int, list[str]]] = []
 """The processes of the run that is being played, and who sits there."""
 began: list[float] = []
 """When each run began to play."""
-_seat = Ray.seat
+_seat = Ray.start
 
 
 def seat(self: Ray, players: Sequence[Player], game: Game) -> None:
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     given = parser.parse_args()
     kills, rounds = (len(GAMES), 4) if given.quick else (KILLS, ROUNDS)
-    Ray.seat, finish, Ray.finish = seat, Ray.finish, lambda self: None  # type: ignore[method-assign, assignment]
+    Ray.start, finish, Ray.finish = seat, Ray.finish, lambda self: None  # type: ignore[method-assign, assignment]
     lot, found = random.Random(given.seed), []
     with tempfile.TemporaryDirectory() as place:
         for name in GAMES:  # the first of each is slow, and kills drawn by its time would come after the end

@@ -34,9 +34,7 @@ from coplay.metrics.train_on_synthetic import TrainOnSynthetic  # noqa: E402
 from coplay.models.acgan import Acgan  # noqa: E402
 from coplay.run.config import Config  # noqa: E402
 from coplay.run.record import RoundRecord  # noqa: E402
-from coplay.run.result import (
-    Result,
-)
+from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "md_gan"
 KEPT = HERE / "results" / "runs"

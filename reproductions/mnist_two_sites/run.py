@@ -31,9 +31,7 @@ from coplay.core.space import pick  # noqa: E402
 from coplay.metrics.base import LABEL  # noqa: E402
 from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
 from coplay.run.config import Config  # noqa: E402
-from coplay.run.result import (
-    Result,
-)
+from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "mnist_two_sites"
 KEPT = HERE / "results" / "runs"
@@ -105,7 +103,7 @@ def figures(result: Result) -> dict[str, Any]:
         }
         sample_file(result.folder, name, None, 100, 0, KEPT.parent / "pictures" / f"{result.folder.name}-{name}.png")
     return {
-        "seed": seed,
+        "seed": result.config.seed,
         "versions": dict(result.record.versions),
         "classifier": asdict(result.record.classifier),
         "data": {key: getattr(result.record.data, key) for key in ("name", "train", "test")},

@@ -14,7 +14,6 @@ from coplay.comparison.arms import Arm, Comparison
 from coplay.core.space import Space, Variable
 from coplay.report import figures
 from coplay.report.parts import PageSection, Picture, first_players
-from coplay.report.samples import is_image
 from coplay.report.words import listed, words
 from coplay.run.result import Result
 
@@ -146,7 +145,7 @@ def _was_drawn(name: str, columns: Sequence[_Column]) -> bool:
 
 
 def _is_image(name: str, columns: Sequence[_Column]) -> bool:
-    return all(is_image(column.space[name]) for column in columns if name in column.space)
+    return all(column.space[name].is_image for column in columns if name in column.space)
 
 
 def _rounds(columns: Sequence[_Column]) -> str:

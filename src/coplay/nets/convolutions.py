@@ -20,7 +20,7 @@ _REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
 class Convolutions(nn.Sequential):
     """Convolutions and a layer: (n, channels, H, W) to (n, hidden)."""
 
-    def __init__(self, shape: tuple[int, ...], channels: int, hidden: int, kind: ConvolutionKind) -> None:
+    def __init__(self, shape: tuple[int, ...], *, channels: int, hidden: int, kind: ConvolutionKind) -> None:
         shape = shape if len(shape) == 3 else (1, *shape)
         if kind == "reference":
             sizes = _reference_sizes(shape)
@@ -53,7 +53,7 @@ def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def towards_image(
-    shape: tuple[int, ...], given: int, channels: int, hidden: int, kind: ConvolutionKind
+    shape: tuple[int, ...], *, given: int, channels: int, hidden: int, kind: ConvolutionKind
 ) -> nn.Sequential:
     """The mirror image of :class:`Convolutions`: (n, given) to (n, channels, H, W), or a little larger."""
     if kind == "reference":

@@ -85,7 +85,7 @@ def _costs(result: Result, play: Play) -> GanCosts:
     space = space_from_json(data["space"]).only(data["learned"][names[0]])
     model.setup(space, result.config.seed)
     sizes = {half: model.size(half) for half in ("generator", "discriminator")}
-    image = next(name for name in space if name != LABEL)
+    image, _ = space.image_and_class(any_shape=True)
     pair = Pair(sizes["generator"].parameters, sizes["discriminator"].parameters, space[image].size)
     held = {name: float(data["sizes"][name]) for name in names}
     mean, iterations = sum(held.values()) / len(held), counted_rounds(play) * game.local_steps

@@ -13,7 +13,6 @@ from typing import Any
 
 from coplay.core.errors import CoplayError, RunFolderError
 from coplay.report import figures
-from coplay.report.samples import is_image
 from coplay.run.result import Play, Result, space_from_json
 
 
@@ -102,7 +101,7 @@ def _images(result: Result, play: Play, round: int) -> Iterator[tuple[str, bytes
     space = space_from_json(result.record["data"]["space"])
     for player, values in play.samples(round).items():
         for name, images in values.items():
-            if name in space and is_image(space[name]) and len(images):
+            if name in space and space[name].is_image and len(images):
                 png = figures.image_grid(images)
                 size = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
                 yield f"samples/{name}/{player}", png, size
