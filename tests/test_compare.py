@@ -373,9 +373,11 @@ def test_a_single_value_has_its_interval_and_a_mean_has_none(record):
 
     alone = Comparison.load([one])
     assert score_table(alone, ()).rows[0][2] == "33.6 [32.6, 35.6]"
+    assert "95 % interval" in score_table(alone, ()).caption
     assert alone.arms[0].single_value("fid").high == 35.6
     seed = Comparison.load(two[:1])
     assert score_table(seed, ()).rows[0][2] == "20.0"  # a mean over two players
+    assert "interval" not in score_table(seed, ()).caption
     by_player = score_table(seed, (), by_player=True)
     assert [row[2] for row in by_player.rows] == ["10.0 [9.0, 12.0]", "30.0 [29.0, 32.0]"]
     seeds = Comparison.load(two)
