@@ -26,7 +26,7 @@ from coplay.core.memory import keep_freed_memory
 from coplay.core.streams import stream
 from coplay.engines.local import Local
 from coplay.games.md_gan import MdGan
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets import devices
 
 TURNS, STEPS, THREADS, WORKERS = 6, 5, 2, 10
@@ -58,7 +58,7 @@ def images() -> Any:
 def alone(name: str, settings: Mapping[str, Any], device: str) -> Case:
     model: LocalModel = find("model", name)(**settings, device=device)
     model.setup(SPACE, 1)
-    mixture, generator = Mixture((Part("own", images(), 1.0),)), stream(1, "steps")
+    mixture, generator = Mixture((Portion(OWN, images(), 1.0),)), stream(1, "steps")
 
     def step(count: int) -> None:
         model.learn(mixture, count, generator)
@@ -71,7 +71,7 @@ def gan(network: str, b: int, device: str) -> Case:
     players = [Player(f"p{i}", SPACE, images(), model.fresh(), 1) for i in range(WORKERS)]
     players.append(Player("server", SPACE, SPACE.empty(), model.fresh(), 1))
     engine, game = Local(threads=THREADS), MdGan(local_steps=1, rounds=10**6, swap_every_epochs=0)
-    engine.seat(players, game)
+    engine.start(players, game)
     played: dict[str, Any] = {"round": 0, "state": game.start([p.name for p in players[:-1]], 1)}
 
     def step(count: int) -> None:

@@ -24,7 +24,7 @@ from coplay.core.streams import stream
 from coplay.data.sources.base import LABEL
 from coplay.metrics.base import Observed, Reference
 from coplay.metrics.features import DomainClassifier
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.likelihood import log_prob
 
 SEEDS = (1, 2, 3)
@@ -93,7 +93,7 @@ def early_stopping(seed: int, on: bool) -> dict[str, float]:
     model = find("model", "symmetric_hvae")(validation=0.2 if on else 0.0, patience=5)
     model.setup(space, seed)
     for turn in range(40):
-        model.learn(Mixture((Part("own", few, 1.0),)), 50, stream(seed, "learn", turn))
+        model.learn(Mixture((Portion(OWN, few, 1.0),)), 50, stream(seed, "learn", turn))
     found = log_prob(model, space.restrict(data.test), 50, stream(seed, "draws"))
     assert found is not None
     return {"test_log_p": found.mean[0]}

@@ -31,7 +31,7 @@ from coplay.games.fl_gan import FlGan
 from coplay.games.gan_common import SERVER
 from coplay.games.md_gan import MdGan
 from coplay.models.acgan import Acgan
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
 from coplay.nets.products import Linear
 from coplay.nets.products import product as matrix_product
@@ -113,7 +113,7 @@ def coplays(network: str, workers: int, b: int) -> Callable[[int], None]:
     def iterate(count: int) -> None:
         game = MdGan(local_steps=count, rounds=10**6, swap_every_epochs=0)
         if played["state"] is None:
-            engine.seat(players, game)
+            engine.start(players, game)
             played["state"] = game.start([player.name for player in players[:-1]], 1)
         played["round"] += 1
         played["state"], _ = game.play(engine, played["state"], played["round"])
@@ -140,7 +140,7 @@ def role(kind: str, network: str, b: int) -> None:
         pairs = [model.export(("generator", "discriminator")) for _ in range(10)]
         model.average_of(pairs, torch.full((10,), 0.1, dtype=torch.float64))
     else:
-        model.learn(Mixture((Part("own", SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1))
+        model.learn(Mixture((Portion(OWN, SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1))
     print(common.peak_bytes() - before)
 
 
@@ -227,12 +227,12 @@ def flops(network: str, b: int) -> dict[str, float]:
         ]
         players.append(Player(SERVER, SPACE, SPACE.empty(), Acgan(network=network, batch=b), 1))
         engine = Local(threads=THREADS)
-        engine.seat(players, game)
+        engine.start(players, game)
         _, row = game.play(engine, game.start([p.name for p in players[:-1]], 1), 1)
         engine.close()
-        found[f"{name} worker"] = row["players"]["p0"]["flops"]
+        found[f"{name} worker"] = row.players["p0"]["flops"]
         if name == "md_gan":
-            found["md_gan server"] = row["players"][SERVER]["flops"]
+            found["md_gan server"] = row.players[SERVER]["flops"]
     return found | {"worker, md_gan / fl_gan": found["md_gan worker"] / found["fl_gan worker"]}
 
 

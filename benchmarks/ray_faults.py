@@ -28,7 +28,8 @@ import torch
 from coplay import Config, Federation
 from coplay.core.errors import PlayerError
 from coplay.core.storage import load_tensors
-from coplay.engines.ray import Ray, _ray
+from coplay.engines.ray import Ray
+from coplay.engines.ray_cluster import import_ray
 from coplay.games.base import Game
 from coplay.games.gan_common import SERVER
 from coplay.player import Player
@@ -58,14 +59,14 @@ seats: list[tuple[int, list[str]]] = []
 """The processes of the run that is being played, and who sits there."""
 began: list[float] = []
 """When each run began to play."""
-_seat = Ray.seat
+_seat = Ray.start
 
 
 def seat(self: Ray, players: Sequence[Player], game: Game) -> None:
     """Seat the players and note in which processes."""
     _seat(self, players, game)
-    numbers = _ray().get([actor.ready.remote() for actor in self._actors])
-    seats[:] = [(n, [seat.name for seat in group]) for n, group in zip(numbers, self._seats, strict=True)]
+    numbers = import_ray().get([actor.ready.remote() for actor in self._actors])
+    seats[:] = [(n, [spec.name for spec in group]) for n, group in zip(numbers, self._specs, strict=True)]
     began.append(time.perf_counter())
 
 
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     given = parser.parse_args()
     kills, rounds = (len(GAMES), 4) if given.quick else (KILLS, ROUNDS)
-    Ray.seat, finish, Ray.finish = seat, Ray.finish, lambda self: None  # type: ignore[method-assign, assignment]
+    Ray.start, finish, Ray.finish = seat, Ray.finish, lambda self: None  # type: ignore[method-assign, assignment]
     lot, found = random.Random(given.seed), []
     with tempfile.TemporaryDirectory() as place:
         for name in GAMES:  # the first of each is slow, and kills drawn by its time would come after the end

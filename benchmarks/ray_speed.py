@@ -80,7 +80,7 @@ def seated(game: str, n: int, b: int, engine: Engine) -> Callable[[int], None]:
         data = BINARY.samples(image=(images > 0.5).byte())
         players = [Player(name, BINARY, data, ConvHvae(batch=b), 1) for name in names]
         rules = SampleExchange(rounds=10**6, local_steps=5 if n > 2 else 1, samples_per_round=SAMPLES)
-    engine.seat(players, rules)
+    engine.start(players, rules)
     played["state"] = rules.start(names, 1)
 
     def iterate(count: int) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             play = Federation(config).run(Path(folder) / "run").main
             for part in PARTS:
-                spent = sum(row["seconds"][part] for row in play.rows)
+                spent = sum(row.seconds[part] for row in play.rows)
                 # rows tell the bookkeeping of the round before; the total has the last round's, too
                 spent = play.bookkeeping_seconds if part == "bookkeeping" else spent
                 seconds[part].append(spent / len(play.rows))

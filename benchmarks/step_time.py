@@ -39,7 +39,7 @@ WORKER = """
 import sys, time, torch
 from coplay import Space, Variable, find
 from coplay.core.memory import keep_freed_memory
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.core.streams import stream
 kept, name, players = eval(sys.argv[1])
 torch.set_num_threads(2)
@@ -48,7 +48,7 @@ if kept:
 space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1),
                "class": Variable(kind="categorical", classes=10)})
 images = torch.rand(1000, 28, 28, generator=stream(1))
-mixture = Mixture((Part("own", space.samples(**{"image": images, "class": torch.arange(1000) % 10}), 1.0),))
+mixture = Mixture((Portion(OWN, space.samples(**{"image": images, "class": torch.arange(1000) % 10}), 1.0),))
 models = [find("model", name)(**settings) for settings in players]
 for seed, model in enumerate(models):
     model.setup(space, seed)

@@ -57,7 +57,7 @@ def fluctuation() -> dict:
                 for name, d in zip(names, data, strict=True)
             ]
             engine = Local()
-            engine.seat(players, game)
+            engine.start(players, game)
             state, path = game.start(names, seed), []
             for round in range(1, game.rounds + 1):
                 state, _ = game.play(engine, state, round)

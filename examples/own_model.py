@@ -61,9 +61,7 @@ def main() -> None:
     result = coplay.Federation(config).run(Path(tempfile.mkdtemp()) / "run")
     for player, values in result.main.last.items():
         distance = values["distance_to_prediction"]
-        print(
-            f"{player}: total variation to the predicted class shares {distance['value']:.3f} on {distance['n']} samples"
-        )
+        print(f"{player}: total variation to the predicted class shares {distance.value:.3f} on {distance.n} samples")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from coplay.core import storage
 from coplay.report.page import write
 from coplay.run.config import Config
 from coplay.run.federation import Federation
-from coplay.run.result import CLASSIFIER
-from coplay.run.result import Result, versions
+from coplay.run.record import RoundRecord
+from coplay.run.result import CLASSIFIER, Result, versions
 
 
 def run(config: Path, overrides: Mapping[str, Any]) -> Result:
@@ -40,7 +40,7 @@ def played(folder: Path, wanted: Config, classifier: Path | None = None) -> Resu
         result = Result.load(folder)
         if result.config != wanted:
             raise SystemExit(f"{folder} was run with another config; remove it or rename it")
-        if result.record["status"] == "finished":
+        if result.record.status == "finished":
             return result
     began = time.time()
     print(folder, flush=True)
@@ -104,9 +104,9 @@ def kept_by_seed(folder: Path) -> dict[str, dict[int, dict[str, Any]]]:
     return {name: dict(sorted(by_seed.items())) for name, by_seed in found.items()}
 
 
-def seconds_playing(rows: Sequence[Mapping[str, Any]]) -> float:
+def seconds_playing(rows: Sequence[RoundRecord]) -> float:
     """What these rounds took, without measuring; of players in several processes their sum."""
-    return sum(sum(row["seconds"].values()) - row["seconds"]["evaluation"] for row in rows)
+    return sum(sum(row.seconds.values()) - row.seconds["evaluation"] for row in rows)
 
 
 def seconds(result: Result) -> float:

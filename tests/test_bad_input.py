@@ -29,6 +29,7 @@ from coplay.core import storage
 from coplay.core.streams import derive
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan
+from coplay.models.base import OWN
 from coplay.models.conv_hvae import ConvHvae
 
 CONFIG = """
@@ -623,5 +624,5 @@ def test_a_variable_with_two_meanings_is_told_by_who_receives_it(theirs, words):
     )
     player = Player("ward", here, here.samples(scan=torch.full((20, 3, 3), 0.5)), ConvHvae.tiny(), seed=1)
     with pytest.raises(CoplayError, match=rf"received from player 'lab': variable 'scan' .*{words}"):
-        player.learn({"lab": there.samples(scan=full)}, {"own": 0.5, "lab": 0.5}, 1, 1)
+        player.learn({"lab": there.samples(scan=full)}, {OWN: 0.5, "lab": 0.5}, 1, 1)
     assert not player.learned, "nothing is learned of what is refused"

@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from coplay.cli import main as cli
+from coplay.cli.tables import print_comparison
 from coplay.comparison.arms import Comparison
-from coplay.comparison.page import cost_tables, score_table, write
+from coplay.comparison.caveats import caveats
+from coplay.comparison.page import write
 from coplay.comparison.sweep import Sweep
+from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.metrics.base import Value
 from coplay.report.tensorboard import write_events
@@ -47,7 +50,7 @@ def record(tmp_path, small_config):
     def build(name, scores, *, seed=1, n=100, games=("sample_exchange",), status="finished", changes=None, **sections):
         config = small_config(seed=seed, compare=list(games[1:]), **sections).to_dict()
         folder = tmp_path / name
-        test = {"name": "digits", "train": 1300, "test": 497, "space": {}, "counts": {}}
+        test = {"name": "digits", "train": 1300, "test": 497, "space": {"x": {"kind": "real"}}, "counts": {}}
         classifier = {"accuracy": 0.9 + seed / 100, "n_test": 497}
         versions = {"python": "3.11", "machine": "x86_64", "coplay": "0.1.0"}
         told = {
@@ -87,7 +90,7 @@ def game(**settings):
 
 
 def texts(comparison):
-    return [note["text"] for note in comparison.notes()]
+    return [note.text for note in caveats(comparison)]
 
 
 def test_runs_that_differ_in_the_seed_are_one_arm_and_its_numbers_are_right(record):
@@ -104,7 +107,7 @@ def test_runs_that_differ_in_the_seed_are_one_arm_and_its_numbers_are_right(reco
     assert arm.score("fid").std == pytest.approx(math.sqrt(3.0))  # ((-2)² + 1² + 1²) / 2
     assert arm.score("domain_score").mean == 18.0
     assert arm.player_score("south", "fid").mean == pytest.approx(64 / 3)
-    costs = arm.costs()
+    costs = arm.costs
     assert costs["bytes_exchange"].mean == 2048
     assert costs["bytes_evaluation"].mean == 512
     assert costs["bytes_checkpoint"].mean == 0
@@ -112,12 +115,12 @@ def test_runs_that_differ_in_the_seed_are_one_arm_and_its_numbers_are_right(reco
     assert costs["rounds"].mean == 2
     assert costs["steps"].mean == 4
     assert costs["flops"] is None
-    curve = arm.curve("fid")
-    assert curve["round"] == [1, 2]
-    assert curve["mean"] == [99.0, 17.0]
-    assert curve["std"] == [0.0, pytest.approx(math.sqrt(3.0))]
-    assert curve["bytes"] == [0.0, 2048.0]  # in the first round everybody is alone
-    assert curve["seconds"] == [3.5, 7.0]
+    curve = arm.curves["fid"]
+    assert curve.rounds == [1, 2]
+    assert curve.mean == [99.0, 17.0]
+    assert curve.std == [0.0, pytest.approx(math.sqrt(3.0))]
+    assert curve.bytes == [0.0, 2048.0]  # in the first round everybody is alone
+    assert curve.seconds == [3.5, 7.0]
 
 
 def test_arms_are_labelled_by_what_differs(record):
@@ -168,15 +171,15 @@ def test_different_sample_counts_are_told_beside_the_numbers(record):
     many = record("many", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 5000}, n=5000)
     found = Comparison.load([few, many])
     assert "FID: 2,000 and 5,000 samples, not comparable" in texts(found)
-    assert {"fid", "domain_score"} == {q for note in found.notes() for q in note["metrics"]}
-    assert "FID ↓ *" in score_table(found.data()).header
+    assert {"fid", "domain_score"} == {q for note in caveats(found) for q in note.quantities}
+    assert "FID ↓ *" in score_table(found, caveats(found)).header
     assert [arm.label for arm in found.arms] == ["samples=2000", "samples=5000"]
 
 
 def test_different_data_references_players_and_versions_are_told(record):
     last = [{"north": 1.0, "south": 3.0}]
     here = record("here", last)
-    other = {"name": "faces", "train": 10, "test": 5, "space": {}, "counts": {}}
+    other = {"name": "faces", "train": 10, "test": 5, "space": {"x": {"kind": "real"}}, "counts": {}}
     there = record("there", last, game=game(own_weight=0.5), changes={"data": other})
     assert any("different data: digits" in text and "faces" in text for text in texts(Comparison.load([here, there])))
     odd = {"accuracy": 0.5, "n_test": 497}
@@ -205,12 +208,92 @@ def test_an_unfinished_run_counts_with_a_note_and_a_doubled_seed_does_not_count_
     assert "last measured after different rounds (sample exchange: 1 and 2)" in told
 
 
+def rewrite_rows(folder, change):
+    """Change the rows of a record's main game in place."""
+    path = folder / "sample_exchange" / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        change(row)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_run_that_lost_a_player_has_no_mean_and_a_caveat_says_so(record, tmp_path):
+    both = {"north": 2.0, "south": 4.0}
+    whole = record("whole", [both, both, both])
+    cut = record("cut", [both, {"north": 10.0}, {"north": 20.0}], seed=2)
+
+    def lose(row):
+        if row["round"] == 2:
+            row["lost"] = {"south": {"action": "turn", "reason": "it failed"}}
+
+    rewrite_rows(cut, lose)
+    found = Comparison.load([whole, cut])
+    (arm,) = found.arms
+    assert dict(arm.score("fid").values) == {1: 3.0}  # 20.0 is north's alone
+    assert dict(arm.player_score("north", "fid").values) == {1: 2.0, 2: 20.0}
+    assert dict(arm.player_score("south", "fid").values) == {1: 4.0}
+    assert arm.curves["fid"].rounds == [1]
+    (caveat,) = (each for each in caveats(found) if "lost" in each.text)
+    assert caveat.text.startswith("sample exchange: the run with seed 2 lost south (round 2); a mean over")
+    assert caveat.quantities == ["fid", "domain_score"]
+    assert not any("different players" in text for text in texts(found))
+    assert score_table(found, caveats(found)).rows == [("sample exchange", "2", "3.00 (1 seed)", "4.00 (1 seed)")]
+
+    alone = Comparison.load([cut])
+    assert alone.arms[0].score("fid") is None
+    assert score_table(alone, caveats(alone)).rows == [("sample exchange", "1", "–", "–")]
+    page = write(alone, tmp_path / "out", "Lost").read_text()
+    assert "lost south (round 2)" in page
+    score = json.loads((tmp_path / "out" / "comparison.json").read_text())["arms"][0]["scores"]["fid"]
+    assert score["mean"] is None
+    assert score["players"]["north"]["values"] == {"2": 20.0}
+
+
+def test_a_player_lost_after_the_last_measurement_takes_no_mean_away(record):
+    both = {"north": 2.0, "south": 4.0}
+    folder = record("late", [both, both, both])
+
+    def lose(row):
+        if row["round"] == 3:
+            del row["measured"]
+            row["lost"] = {"south": {"action": "turn", "reason": "it failed"}}
+
+    rewrite_rows(folder, lose)
+    found = Comparison.load([folder])
+    assert found.arms[0].score("fid").mean == 3.0
+    assert not any("lost" in text for text in texts(found))
+
+
+def test_a_single_value_has_its_interval_and_a_mean_has_none(record):
+    def bound(row):
+        for values in row["measured"].values():
+            for value in values.values():
+                value["high"] = value["value"] + 2
+
+    two = [record(f"two{seed}", [{"north": 10.0, "south": 30.0}], seed=seed) for seed in (1, 2)]
+    one = record("one", [{"north": 33.6}])
+    for folder in (*two, one):
+        rewrite_rows(folder, bound)
+
+    alone = Comparison.load([one])
+    assert score_table(alone, ()).rows[0][2] == "33.6 [32.6, 35.6]"
+    assert alone.arms[0].single_value("fid").high == 35.6
+    seed = Comparison.load(two[:1])
+    assert score_table(seed, ()).rows[0][2] == "20.0"  # a mean over two players
+    by_player = score_table(seed, (), by_player=True)
+    assert [row[2] for row in by_player.rows] == ["10.0 [9.0, 12.0]", "30.0 [29.0, 32.0]"]
+    seeds = Comparison.load(two)
+    assert score_table(seeds, (), by_player=True).rows[0][2] == "10.0 ± 0.0"
+    assert seeds.arms[0].single_value("fid") is None
+    assert seeds.arms[0].single_value("fid", "north") is None
+
+
 def test_a_run_that_measured_nothing_is_compared_by_its_costs(record, tmp_path):
     found = Comparison.load([record("empty", [])])
     assert found.arms[0].score("fid") is None
-    page = write(found.data(), tmp_path / "out", "Nothing")
+    page = write(found, tmp_path / "out", "Nothing")
     assert "Nothing was measured." in page.read_text()
-    assert cost_tables(found.data())[0].rows[0][0] == "sample exchange"
+    assert cost_tables(found)[0].rows[0][0] == "sample exchange"
 
 
 def test_a_run_from_before_a_setting_existed_is_of_the_same_arm(record):
@@ -233,7 +316,7 @@ def test_unknown_folders_are_named(tmp_path, record):
 
 def test_files_say_the_same_as_the_records(record, tmp_path):
     folders = [record(f"s{s}", [{"north": 10.0 * s, "south": 20.0 * s}], seed=s) for s in (1, 2)]
-    page = write(Comparison.load(folders).data(), tmp_path / "out", 'A <script>alert("x")</script>', by_player=True)
+    page = write(Comparison.load(folders), tmp_path / "out", 'A <script>alert("x")</script>', by_player=True)
     rows = list(csv.DictReader((tmp_path / "out" / "comparison.csv").read_text().splitlines()))
     assert len(rows) == 2 * 1 * 2 * 2  # runs, games, players, metrics
     first = rows[0]
@@ -294,14 +377,14 @@ def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(small,
 
     with pytest.raises(KeyboardInterrupt):
         first.play(out, Cut, lambda text: None)
-    assert Result.load(out / names[0]).record["status"] == "stopped"
+    assert Result.load(out / names[0]).record.status == "stopped"
 
     assert cli.main(["compare", str(small), *vary]) == 0
     said = capsys.readouterr()
     assert f"going on with {out / names[0]} (1 of 4)" in said.err
     assert f"playing {out / names[3]} (4 of 4)" in said.err
     assert "own_weight=0.4, isolated" in said.out
-    assert all(Result.load(out / name).record["status"] == "finished" for name in names)
+    assert all(Result.load(out / name).record.status == "finished" for name in names)
     whole = Federation(Config.from_file(small, ["game.own_weight=0.2", "seed=1", 'compare=["isolated"]'])).run(
         tmp_path / "one"
     )
@@ -384,7 +467,7 @@ def test_tables_are_never_cut(record, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     folders = [record(f"s{s}", [{"north": 123456.5 * s, "south": 0.0}], seed=s) for s in (1, 3)]
-    cli._print_comparison(Comparison.load(folders).data(), by_player=True)
+    print_comparison(Comparison.load(folders), by_player=True)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert "123,456.5 ± 87,296.9" in "".join(lines)  # 61728.25 and 185184.75
     assert "246,913.0 ± 174,593.9" in "".join(lines)
@@ -440,5 +523,5 @@ def test_the_page_draws_many_arms_without_touching_torch(record, tmp_path):
         record(f"w{i}", [{"north": w, "south": 50 * w}, {"north": w / 2, "south": w}], game=game(own_weight=w))
         for i, w in enumerate(weights)
     ]
-    write(Comparison.load(folders).data(), tmp_path / "out", "Many")
+    write(Comparison.load(folders), tmp_path / "out", "Many")
     assert torch.equal(before, torch.random.get_rng_state())

@@ -20,7 +20,7 @@ from coplay.core.errors import ModelError
 from coplay.core.streams import stream
 from coplay.games.fl_gan import FlGan
 from coplay.games.md_gan import MdGan
-from coplay.models.base import Mixture, Part
+from coplay.models.base import Mixture, Portion
 from coplay.nets import devices
 from coplay.report.page import write
 from coplay.run.config import Config
@@ -173,7 +173,7 @@ def played(case, device):
         more |= {"uniform": ["class"], "networks": {"image": "perceptron"}}
         more |= {"matched": {"image": ["class"]}, "starts": {"image": ["class"]}}
         full, other = given.parts
-        given = Mixture((full, *(Part(name, other.samples.select(name), 0.3) for name in ("class", "image"))))
+        given = Mixture((full, *(Portion(name, other.samples.select(name), 0.3) for name in ("class", "image"))))
     model = type(find("model", name).tiny())(**{**find("model", name).tiny().model_dump(), **more, "device": device})
     model.setup(space, 5)
     model.learn(given, 4, stream(1))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from coplay.core.errors import CheckpointError, CoplayError, PlayerError
 from coplay.core.space import Space, Variable
 from coplay.core.streams import stream
 from coplay.metrics.features import DomainClassifier
+from coplay.models.base import OWN
+from coplay.models.exponential_family import ExponentialFamily
 
 MEASURED = {"metrics": ["class_shares"], "samples": 200, "shown": 4, "every_rounds": 2}
 
@@ -37,7 +40,7 @@ def test_isolated_and_pooled_learn_exactly_their_data(small_config, tmp_path):
 def test_predictions_are_m_times_the_dealt_shares(small_config, tmp_path):
     config = small_config(game={"name": "sample_exchange", "rounds": 1, "own_weight": 0.3})
     result = Federation(config).run(tmp_path / "run")
-    counts = torch.tensor([result.record["data"]["counts"][n] for n in ("north", "south")]).double()
+    counts = torch.tensor([result.record.data.counts[n] for n in ("north", "south")]).double()
     shares = counts / counts.sum(1, keepdim=True)
     m = torch.tensor([[0.3, 0.7 * 0.3], [0.7 * 0.3, 0.3]], dtype=torch.float64) / (1 - 0.7**2)
     assert torch.allclose(torch.tensor(list(result.predicted("sample_exchange").values())).double(), m @ shares)
@@ -82,9 +85,9 @@ def test_after_a_loss_shares_are_compared_with_the_new_prediction(small_config, 
         measure=MEASURED,
     )
     result = Federation(config).run(tmp_path / "run")
-    first, last = (row["predicted"] for row in result.main.rows if "measured" in row)
+    first, last = (row.predicted for row in result.main.rows if row.measured is not None)
     assert set(first) == {"north", "south"}
-    counts = torch.tensor(result.record["data"]["counts"]["north"]).double()
+    counts = torch.tensor(result.record.data.counts["north"]).double()
     assert torch.allclose(torch.tensor(last["north"]).double(), counts / counts.sum())
     assert result.predicted("sample_exchange") == last
 
@@ -117,8 +120,7 @@ class TestEveryWrite:
     def learned(self, run):
         found = {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*") if p.suffix == ".safetensors"}
         found |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
-        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in Result.load(run).main.rows]
-        return found, [_without_times(row) for row in rows]
+        return found, [replace(row, seconds={}) for row in Result.load(run).main.rows]
 
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_dies_at_a_write_and_resumes(self, small_config, tmp_path, monkeypatch, when):
@@ -167,11 +169,6 @@ def _load(content):
     return load(content)
 
 
-def _without_times(row):
-    players = {name: {k: v for k, v in n.items() if "seconds" not in k} for name, n in row["players"].items()}
-    return row | {"players": players}
-
-
 def test_classifier_learns_from_training_samples_only_and_its_confusion_has_true_classes_as_rows():
     """Training data say class = bit; test data are wrong on purpose, in one class only."""
     space = Space({"x": Variable(kind="binary", shape=(4,))})
@@ -208,7 +205,7 @@ def test_players_may_learn_different_variables(small_config, tmp_path):
     players = {"north": {"variables": ["image", "class"]}, "south": {"variables": ["class"]}}
     game = {"name": "sample_exchange", "rounds": 12, "own_weight": 0.4, "samples_per_round": 4000}
     result = Federation(small_config(players=players, game=game, compare=["pooled"])).run(tmp_path / "run")
-    assert result.record["data"]["learned"] == {"north": ["image", "class"], "south": ["class"]}
+    assert result.record.data.learned == {"north": ["image", "class"], "south": ["class"]}
     drawn = {name: load_player(tmp_path / "run", name).draw(4000, 0, "test") for name in players}
     assert sorted(drawn["north"].keys()) == ["class", "image"]
     assert list(drawn["south"].keys()) == ["class"]
@@ -231,7 +228,7 @@ def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config,
     slope = torch.cov(torch.stack([drawn["x"], drawn["y"]]))[0] / drawn["x"].var()
     assert slope[1].item() == pytest.approx(2, abs=0.1)
     alone = load_player(tmp_path / "run", "blind", game="isolated")
-    assert alone.untaught == ["y"]
+    assert alone.unlearned == ["y"]
     assert list(alone.draw(10, 0, "test").keys()) == ["x"], "y was in its data after all"
 
 
@@ -326,13 +323,13 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
     assert [sorted(k for k in names if k.startswith("north")) for names in shown] == [
         ["north/class"], ["north/class", "north/image"],
     ]  # fmt: skip
-    sent = [row["bytes"] for row in result.main.rows]
+    sent = [row.bytes for row in result.main.rows]
     assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 is heard in round 3"
     assert sent[3] == 2 * 20 * (64 + 8)
     for row in result.main.rows:
-        assert "class_accuracy" not in row["measured"]["north"], "it never sees an image to classify"
-        assert "class_accuracy" in row["measured"]["south"]
-    assert load_player(tmp_path / "run", "north").untaught == []
+        assert "class_accuracy" not in row.measured["north"], "it never sees an image to classify"
+        assert "class_accuracy" in row.measured["south"]
+    assert load_player(tmp_path / "run", "north").unlearned == []
 
 
 def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(small_config, tmp_path, monkeypatch):
@@ -398,3 +395,24 @@ def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
     assert told["n_real"] == 497
     assert -64 * 2 < told["value"] < -10, "64 pixels, less than two nats each"
     assert "log_p" not in last["south"]
+
+
+def test_a_player_may_be_called_own():
+    """Its samples are not taken for the private data of a player that hears it: the moments are the weighted mean."""
+    space = Space({"x": Variable(kind="binary")})
+    ones = space.samples(x=torch.ones(8, dtype=torch.uint8))
+    north = Player("north", space, space.samples(x=torch.zeros(4, dtype=torch.uint8)), ExponentialFamily(), seed=1)
+    north.learn({"own": ones}, {OWN: 0.75, "own": 0.25}, 1, 1)
+    assert north.model.moments.tolist() == pytest.approx([0.25])
+
+
+def test_the_forbidden_name_is_gone_and_a_seed_may_be_large(small_config, tmp_path):
+    config = small_config(
+        seed=2**70,
+        players={"own": {}, "south": {}},
+        data={"partition": {"name": "by_class", "classes": {"own": [0, 1, 2], "south": [3, 4]}}},
+    )
+    result = Federation(config).run(tmp_path / "run")
+    assert result.record.seed == 2**70
+    assert set(result.main.rows[-1].players) == {"own", "south"}
+    assert Federation.resume(tmp_path / "run").record.status == "finished"

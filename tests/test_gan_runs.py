@@ -16,6 +16,7 @@ from coplay.cli import main as cli
 from coplay.cli.citations import cite
 from coplay.cli.run_table import LABELS, fitted, table
 from coplay.comparison.arms import Comparison
+from coplay.comparison.caveats import Caveat, caveats
 from coplay.comparison.page import write as write_comparison
 from coplay.comparison.sweep import Sweep
 from coplay.core.errors import RunFolderError
@@ -153,21 +154,20 @@ def test_a_comparison_sets_the_server_beside_means_over_players(run, tmp_path):
     arms = {arm.game: arm for arm in found.arms}
     assert [arm.label for arm in found.arms] == ["MD-GAN", "FL-GAN", "pooled", "isolated"]
     assert arms["md_gan"].score("fid").mean == run.main.last["server"]["fid"].value
-    costs = arms["md_gan"].costs()
+    costs = arms["md_gan"].costs
     parts = [costs[f"bytes_exchange/{part}"].mean for part in ("generated", "feedback", "swap")]
     assert costs["bytes_exchange"].mean == sum(parts) > 0
-    assert arms["md_gan"].curve("fid")["bytes"][-1] == sum(parts)
-    assert (arms["pooled"].costs()["steps"].mean, arms["isolated"].costs()["steps"].mean) == (12, 6)
-    told = [note for note in found.notes() if "single model" in note["text"]]
-    assert told == [
-        {
-            "text": "scores of a single model (MD-GAN: server; FL-GAN: server; pooled: player0); the others are means over "
-            "players",
-            "metrics": [],
-        }
+    assert arms["md_gan"].curves["fid"].bytes[-1] == sum(parts)
+    assert (arms["pooled"].costs["steps"].mean, arms["isolated"].costs["steps"].mean) == (12, 6)
+    notes = caveats(found)
+    assert [note for note in notes if "single model" in note.text] == [
+        Caveat(
+            "scores of a single model (MD-GAN: server; FL-GAN: server; pooled: player0); the others are means over "
+            "players"
+        )
     ]
-    assert not any("different players" in note["text"] for note in found.notes())
-    assert "named above" in write_comparison(found.data(), tmp_path / "out", "Bars").read_text()
+    assert not any("different players" in note.text for note in notes)
+    assert "named above" in write_comparison(found, tmp_path / "out", "Bars").read_text()
 
 
 def test_settings_of_a_game_carried_along_tell_arms_apart(run, tmp_path):

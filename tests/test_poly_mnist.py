@@ -221,10 +221,10 @@ def test_one_player_sees_pictures_with_their_style_and_one_the_digits_shape(tmp_
     )
     assert Config.from_toml(config.to_toml()) == config
     result = Federation(config).run(tmp_path / "run")
-    assert result.record["data"]["learned"] == {
+    assert result.record.data.learned == {
         "pictures": ["class", "style", "image"],
         "shapes": ["class", "segmentation"],
     }
-    link = {"sender": "shapes", "receiver": "pictures"}
-    heard = [row for row in result.main.traffic if row["purpose"] == "exchange" and link.items() <= row.items()]
-    assert heard[0]["bytes"] == heard[0]["samples"] * (8 + 8 * 8), "a class and a segmentation each"
+    links = {(link.purpose, link.sender, link.receiver): link for link in result.main.traffic}
+    heard = links["exchange", "shapes", "pictures"]
+    assert heard.bytes == heard.samples * (8 + 8 * 8), "a class and a segmentation each"

@@ -172,7 +172,7 @@ def test_an_address_where_nobody_listens_is_told_at_once():
         address = f"127.0.0.1:{free.getsockname()[1]}"
     begin = time.monotonic()
     with pytest.raises(EngineError, match=f"cannot reach the cluster at {address}: nobody listens there"):
-        Ray(address=address).seat([], SampleExchange.tiny())
+        Ray(address=address).start([], SampleExchange.tiny())
     assert time.monotonic() - begin < 10
 
 
@@ -183,7 +183,7 @@ def test_and_so_is_one_where_somebody_else_listens(monkeypatch):
         other.listen()
         begin = time.monotonic()
         with pytest.raises(EngineError, match="does not answer as the head of a Ray cluster"):
-            Ray(address=f"127.0.0.1:{other.getsockname()[1]}").seat([], SampleExchange.tiny())
+            Ray(address=f"127.0.0.1:{other.getsockname()[1]}").start([], SampleExchange.tiny())
         assert time.monotonic() - begin < 20
 
 
@@ -211,7 +211,7 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
     at("turn", 3, killing("near"))
     at("save", 4, killing("mix"))
     result = play(EXCHANGE, tmp_path / "run", {"name": "ray", "processes": 3}, on_lost="continue")
-    assert result.record["status"] == "finished"
+    assert result.record.status == "finished"
     found = rows(tmp_path / "run")
     assert [row["round"] for row in found] == [1, 2, 3, 4, 5, 6]
     assert {row["round"]: list(row["lost"]) for row in found if "lost" in row} == {3: ["near"], 4: ["mix"]}
@@ -227,7 +227,7 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
 def test_md_gan_goes_on_without_the_workers_of_a_killed_process(cluster, tmp_path, at):
     at("feedback", 2, killing("player1"), nth=2)
     result = play(GANS, tmp_path / "run", {"name": "ray", "processes": 2}, on_lost="continue")
-    assert result.record["status"] == "finished"
+    assert result.record.status == "finished"
     found = rows(tmp_path / "run")
     assert {row["round"]: sorted(row["lost"]) for row in found if "lost" in row} == {2: GROUP}
     for loss in found[1]["lost"].values():
@@ -248,7 +248,7 @@ GROUP = ["player0", "player1", "player2"]
 def test_players_come_back_from_their_checkpoint(cluster, tmp_path, at, base, action, round, players):
     at(action, round, killing(players[0]))
     result = play(base, tmp_path / "run", {"name": "ray", "processes": 2, "restart": True})
-    assert result.record["status"] == "finished"
+    assert result.record.status == "finished"
     found = rows(tmp_path / "run")
     assert not [row for row in found if "lost" in row]
     assert {row["round"]: sorted(row["late"]) for row in found if "late" in row} == {round: players}
@@ -273,7 +273,7 @@ def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
     """A failure inside a player is told like the local engine's; its process goes on."""
     players = [_bits(name, tmp_path / "home") for name in ("a", "b")]
     engine = Ray(processes=1)
-    engine.seat(players, SampleExchange.tiny())
+    engine.start(players, SampleExchange.tiny())
     wrong = {"b": BITS.samples(x=torch.full((2, 3), 9, dtype=torch.uint8))}
     lost, fine = engine.ask([_turn("a", 1, wrong), _turn("b", 1)])
     assert isinstance(lost, PlayerLost)
@@ -300,7 +300,7 @@ def _turn(name, round, payload=None):
 @pytest.mark.parametrize("on_late", ["drop", "fail"])
 def test_a_round_ends_at_the_deadline_and_late_answers_are_dropped(cluster, on_late):
     engine = Ray(processes=2, deadline=1, on_late=on_late)
-    engine.seat([_bits("fast"), _bits("slow")], game := SampleExchange(rounds=9, local_steps=1, on_lost="continue"))
+    engine.start([_bits("fast"), _bits("slow")], game := SampleExchange(rounds=9, local_steps=1, on_lost="continue"))
     assert all(isinstance(reply, Message) for reply in engine.ask([_turn("fast", 1), _turn("slow", 1)]))
     number = process_of(engine, "slow")
     os.kill(number, signal.SIGSTOP)
@@ -336,7 +336,7 @@ def test_a_round_ends_at_the_deadline_and_late_answers_are_dropped(cluster, on_l
 
 def test_measuring_and_checkpoints_wait_for_everybody(cluster):
     engine = Ray(processes=1, deadline=0.2)
-    engine.seat([_bits("slow")], SampleExchange.tiny())
+    engine.start([_bits("slow")], SampleExchange.tiny())
     engine.ask([_turn("slow", 1)])
     number = process_of(engine, "slow")
     os.kill(number, signal.SIGSTOP)
@@ -351,12 +351,12 @@ def test_a_process_rests_between_games_and_ends_with_the_run_even_stopped(cluste
     numbers = []
     for _ in range(2):
         engine = Ray(processes=1)
-        engine.seat([_bits("slow")], SampleExchange.tiny())
+        engine.start([_bits("slow")], SampleExchange.tiny())
         engine.ask([_turn("slow", 1)])
         numbers.append(process_of(engine, "slow"))
         engine.close()
     assert numbers[0] == numbers[1]
-    engine.seat([_bits("slow")], SampleExchange.tiny())
+    engine.start([_bits("slow")], SampleExchange.tiny())
     assert process_of(engine, "slow") == numbers[0]
     os.kill(numbers[0], signal.SIGSTOP)
     engine.close()
@@ -527,12 +527,12 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     data = pixels.samples(x=torch.ones(4, 28, 28, dtype=torch.uint8))
     north = Player("north", pixels, data, ExponentialFamily(), 1)
     with pytest.raises(EngineError, match="1 processes with 3 CPUs each did not start within 1 s; 2 CPUs"):
-        Ray(address=nodes.address, threads=3, start_seconds=1).seat([north], SampleExchange.tiny())
+        Ray(address=nodes.address, threads=3, start_seconds=1).start([north], SampleExchange.tiny())
     with pytest.raises(EngineError, match=r"1 processes with 1 CPUs and 0\.5 GPUs each did not start .* and 0 GPUs"):
-        Ray(address=nodes.address, gpus=0.5, start_seconds=1).seat([north], SampleExchange.tiny())
+        Ray(address=nodes.address, gpus=0.5, start_seconds=1).start([north], SampleExchange.tiny())
     game = SampleExchange(rounds=9, local_steps=1, samples_per_round=6000)
     engine = Ray(processes=2, address=nodes.address, restart=True)
-    engine.seat([Player(name, pixels, data, ExponentialFamily(), 1) for name in ("north", "south")], game)
+    engine.start([Player(name, pixels, data, ExponentialFamily(), 1) for name in ("north", "south")], game)
     states = [game.play(engine, game.start(["north", "south"], 1), 1)[0]]
     coordinators, payload = share(engine, lambda: states.append(game.play(engine, states[0], 2)[0]))
     assert payload >= 2 * 2**20
@@ -547,7 +547,7 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     ]
     engine = Ray(processes=2, address=nodes.address)
     players = [Player(name, images, room, Acgan(), 1) for name, room in zip(names, rooms, strict=True)]
-    engine.seat(players, gan)
+    engine.start(players, gan)
     state, _ = gan.play(engine, gan.start(names[:2], 1), 1)
     coordinators, payload = share(engine, lambda: gan._swap(engine, state, 1, 1))
     assert payload >= 2 * 2**20

@@ -27,7 +27,7 @@ ALLOWED = {
     "engines": {"core", "games", "player"},
     "run": {"core", "theory", "data", "metrics", "nets", "models", "player", "games", "engines"},
     "report": {"core", "theory", "metrics", "run"},
-    "comparison": {"core", "run", "report"},
+    "comparison": {"core", "metrics", "run", "report"},
     "cli": {"core", "metrics", "run", "report", "comparison"},
     "__init__": {"core", "theory", "data", "metrics", "models", "player", "games", "engines", "run"},
     "__main__": {"cli"},

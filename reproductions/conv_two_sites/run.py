@@ -34,7 +34,7 @@ def main() -> None:
     for player, held in CLASSES.items():
         shares = {
             kind: [
-                sum(s for c, s in enumerate(r.main.last[player][kind]["value"]) if c not in held) for r in runs.values()
+                sum(s for c, s in enumerate(r.main.last[player][kind].value) if c not in held) for r in runs.values()
             ]
             for kind in ("class_shares", "class_shares_raw")
         }
@@ -42,9 +42,9 @@ def main() -> None:
             "other_sites_digits": sweep.spread(shares["class_shares"]),
             "other_sites_digits_raw": sweep.spread(shares["class_shares_raw"]),
             "distance_to_prediction": sweep.spread(
-                [r.main.last[player]["distance_to_prediction"]["value"] for r in runs.values()]
+                [r.main.last[player]["distance_to_prediction"].value for r in runs.values()]
             ),
-            "fid": sweep.spread([r.main.last[player]["fid"]["value"] for r in runs.values()]),
+            "fid": sweep.spread([r.main.last[player]["fid"].value for r in runs.values()]),
         }
         print(f"{player}: predicted {predicted:.3f}, measured {', '.join(f'{s:.3f}' for s in shares['class_shares'])}")
     if given.seed:
@@ -62,7 +62,7 @@ def main() -> None:
             "samples": first.config.measure.samples,
             "own_weight": own,
             "predicted": predicted,
-            "classifier_accuracy": sweep.spread([r.record["classifier"]["accuracy"] for r in runs.values()]),
+            "classifier_accuracy": sweep.spread([r.record.classifier.accuracy for r in runs.values()]),
             "seconds": sweep.spread([sweep.seconds(r) for r in runs.values()]),
             "players": players,
         },

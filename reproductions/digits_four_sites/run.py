@@ -30,10 +30,10 @@ def main() -> None:
         to_prediction, isolated_ratio, unseen = [], [], []
         for result in runs.values():
             predicted = result.predicted("sample_exchange")[name]
-            counts = result.record["data"]["counts"][name]
+            counts = result.record.data.counts[name]
             own = [c / sum(counts) for c in counts]
-            shares = result.plays["sample_exchange"].last[name]["class_shares"]["value"]
-            alone = result.plays["isolated"].last[name]["class_shares"]["value"]
+            shares = result.plays["sample_exchange"].last[name]["class_shares"].value
+            alone = result.plays["isolated"].last[name]["class_shares"].value
             to_prediction.append(distance(shares, predicted))
             isolated_ratio.append(distance(alone, predicted) / distance(own, predicted))
             unseen.append({c: shares[c] / predicted[c] for c in range(len(own)) if own[c] == 0})
@@ -45,7 +45,7 @@ def main() -> None:
             "isolated_share_of_theoretical_distance": sweep.spread(isolated_ratio),
             "unseen_class_measured_over_predicted": {"mean": mean_unseen, "lowest_of_seeds": lowest},
             "fid": {
-                game: sweep.spread([r.plays[game].last[name]["fid"]["value"] for r in runs.values()])
+                game: sweep.spread([r.plays[game].last[name]["fid"].value for r in runs.values()])
                 for game in first.plays
             },
         }
@@ -61,7 +61,7 @@ def main() -> None:
             "data": "8×8 digits of scikit-learn, 1,300 training samples dealt out, 497 test samples to measure against",
             "seeds": list(runs),
             "samples": first.config.measure.samples,
-            "classifier_accuracy": sweep.spread([r.record["classifier"]["accuracy"] for r in runs.values()]),
+            "classifier_accuracy": sweep.spread([r.record.classifier.accuracy for r in runs.values()]),
             "seconds": sweep.spread([sweep.seconds(r) for r in runs.values()]),
             "players": players,
         },

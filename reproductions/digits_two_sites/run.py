@@ -24,7 +24,7 @@ CLASSES = {"low": range(5), "high": range(5, 10)}
 
 def foreign_share(measured: dict, player: str, quantity: str) -> float:
     """Share of the classes that the player does not hold."""
-    shares = measured[player][quantity]["value"]
+    shares = measured[player][quantity].value
     return sum(share for c, share in enumerate(shares) if c not in CLASSES[player])
 
 
@@ -43,14 +43,14 @@ def main() -> None:
         for player in CLASSES:
             corrected = [foreign_share(r.main.last, player, "class_shares") for r in runs.values()]
             raw = [foreign_share(r.main.last, player, "class_shares_raw") for r in runs.values()]
-            accuracy = [r.record["classifier"]["accuracy"] for r in runs.values()]
+            accuracy = [r.record.classifier.accuracy for r in runs.values()]
             cell = {
                 "own_weight": own,
                 "player": player,
                 "predicted": predicted,
                 "corrected": sweep.spread(corrected),
                 "raw": sweep.spread(raw),
-                "fid": sweep.spread([r.main.last[player]["fid"]["value"] for r in runs.values()]),
+                "fid": sweep.spread([r.main.last[player]["fid"].value for r in runs.values()]),
                 "mean_within_0.05": abs(sum(corrected) / len(corrected) - predicted) <= 0.05,
                 "each_within_0.12": all(abs(c - predicted) <= 0.12 for c in corrected),
                 "classifier_error": sweep.spread([1 - a for a in accuracy]),

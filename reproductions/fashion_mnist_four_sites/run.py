@@ -96,10 +96,10 @@ def figures(result: Result) -> dict[str, Any]:
     curve = measured(result)
     return {
         "seed": result.config.seed,
-        "versions": result.record["versions"],
+        "versions": dict(result.record.versions),
         "accuracy": curve[-1]["accuracy"],
         "seconds_playing": sweep.seconds_playing(result.main.rows),
-        "bytes": sum(row["bytes"] for row in result.main.rows),
+        "bytes": sum(row.bytes for row in result.main.rows),
         "curve": curve,
     }
 
@@ -109,10 +109,10 @@ def measured(result: Result) -> list[dict[str, Any]]:
     curve, seconds = [], 0.0
     for row in result.main.rows:
         seconds += sweep.seconds_playing([row])
-        if "measured" in row:
-            accuracy = {name: row["measured"][name]["class_accuracy"]["value"] for name in PLAYERS}
+        if row.measured is not None:
+            accuracy = {name: row.measured[name]["class_accuracy"].value for name in PLAYERS}
             curve.append(
-                {"steps": row["round"] * result.config.game.local_steps, "seconds": seconds, "accuracy": accuracy}
+                {"steps": row.round * result.config.game.local_steps, "seconds": seconds, "accuracy": accuracy}
             )
     return curve
 

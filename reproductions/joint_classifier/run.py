@@ -24,7 +24,7 @@ import sweep  # noqa: E402
 from coplay.core.streams import stream  # noqa: E402
 from coplay.data.sources.base import LABEL, Dataset  # noqa: E402
 from coplay.data.sources.idx import Idx  # noqa: E402
-from coplay.models.base import Mixture, Part  # noqa: E402
+from coplay.models.base import OWN, Mixture, Portion  # noqa: E402
 from coplay.models.joint_classifier import JointClassifier  # noqa: E402
 from coplay.report.figures import image_grid  # noqa: E402
 
@@ -48,7 +48,7 @@ def train(model: JointClassifier, data: Dataset, seed: int, steps: int) -> tuple
     """Accuracy on the test split and seconds."""
     torch.set_num_threads(1)
     model.setup(data.space, seed)
-    mixture, began = Mixture((Part("own", data.train, 1.0),)), time.perf_counter()
+    mixture, began = Mixture((Portion(OWN, data.train, 1.0),)), time.perf_counter()
     for turn in range(TURNS):
         model.learn(mixture, steps // TURNS, stream(seed, "learn", turn))
         left = (time.perf_counter() - began) / (turn + 1) * (TURNS - turn - 1)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,12 @@ import sweep  # noqa: E402
 from coplay.core import storage  # noqa: E402
 from coplay.core.memory import keep_freed_memory  # noqa: E402
 from coplay.core.space import Space  # noqa: E402
-from coplay.core.streams import derive, stream  # noqa: E402
+from coplay.core.streams import stream  # noqa: E402
 from coplay.metrics.base import LABEL, Observed, Reference  # noqa: E402
-from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.train_on_synthetic import TrainOnSynthetic  # noqa: E402
 from coplay.models.acgan import Acgan  # noqa: E402
 from coplay.run.config import Config  # noqa: E402
-from coplay.run.result import CLASSIFIER  # noqa: E402
+from coplay.run.record import RoundRecord  # noqa: E402
 from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "md_gan"
@@ -142,16 +143,16 @@ def figures(result: Result, accuracy: dict[str, float], threads: int) -> dict[st
         "seed": result.config.seed,
         "iterations": len(rows) * result.config.game.local_steps,
         "threads": threads,
-        "versions": result.record["versions"],
-        "classifier": result.record["classifier"],
+        "versions": dict(result.record.versions),
+        "classifier": asdict(result.record.classifier),
         "trained_on_synthetic_accuracy": accuracy["last"],
         "trained_on_synthetic_accuracy_of_running_mean": accuracy["mean"],
-        **{q: last[q]["value"] for q in QUANTITIES},
+        **{q: last[q].value for q in QUANTITIES},
         **{f"{q}_by_iteration": _curve(result, q) for q in QUANTITIES},
-        "bytes": sum(row["bytes"] for row in rows),
+        "bytes": sum(row.bytes for row in rows),
         "flops_by_player": _flops(rows),
-        "seconds_playing": sum(row["seconds"][k] for row in rows for k in ("learning", "sampling", "exchange")),
-        "lost": {k: v["reason"] for row in rows for k, v in row.get("lost", {}).items()},
+        "seconds_playing": sum(row.seconds[k] for row in rows for k in ("learning", "sampling", "exchange")),
+        "lost": {k: v.reason for row in rows for k, v in row.lost.items()},
     }
 
 
@@ -161,8 +162,8 @@ def accuracies(here: Path, wanted: Config) -> dict[str, float]:
     Of the generator's last parameters, as in the paper, and of their running mean.
     """
     data = wanted.data.source.load()
-    classifier = DomainClassifier(data.space.only(data.inputs), data.classes, derive(wanted.seed, "classifier"))
-    classifier.load_state_dict(storage.load_tensors(here / CLASSIFIER))
+    classifier = Result.load(here).classifier()
+    assert classifier is not None
     reference = Reference(data.space.only(data.inputs).restrict(data.test), classifier, data.test[LABEL])
     found = {}
     for which in ("last", "mean"):
@@ -224,13 +225,13 @@ def _curve(result: Result, quantity: str) -> dict[int, float]:
     steps = result.config.game.local_steps
     found = result.main.measurements.items()
     # before FL-GAN first averages there is nobody to measure
-    return {r * steps: next(iter(m.values()))[quantity]["value"] for r, m in found if m}
+    return {r * steps: next(iter(m.values()))[quantity].value for r, m in found if m}
 
 
-def _flops(rows: list[dict[str, Any]]) -> dict[str, float]:
+def _flops(rows: Sequence[RoundRecord]) -> dict[str, float]:
     total: dict[str, float] = {}
     for row in rows:
-        for player, numbers in row["players"].items():
+        for player, numbers in row.players.items():
             total[player] = total.get(player, 0.0) + numbers.get("flops", 0.0)
     return total
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,11 @@ import sweep  # noqa: E402
 
 from coplay import load_player  # noqa: E402
 from coplay.cli.sample_file import sample_file  # noqa: E402
-from coplay.core import storage  # noqa: E402
 from coplay.core.memory import keep_freed_memory  # noqa: E402
 from coplay.core.space import pick  # noqa: E402
-from coplay.core.streams import derive  # noqa: E402
 from coplay.metrics.base import LABEL  # noqa: E402
-from coplay.metrics.features import DomainClassifier  # noqa: E402
 from coplay.metrics.fid import Moments, frechet_distance  # noqa: E402
 from coplay.run.config import Config  # noqa: E402
-from coplay.run.result import CLASSIFIER  # noqa: E402
 from coplay.run.result import Result  # noqa: E402
 
 RUNS = Path("runs") / "mnist_two_sites"
@@ -85,10 +82,10 @@ def figures(result: Result) -> dict[str, Any]:
 
     The floor of a distance is that of as many real training digits of the same classes.
     """
-    data, seed = result.config.data.source.load(), result.config.seed
+    data = result.config.data.source.load()
     space = data.space.only(data.inputs)
-    classifier = DomainClassifier(space, data.classes, derive(seed, "classifier"))
-    classifier.load_state_dict(storage.load_tensors(result.folder / CLASSIFIER))
+    classifier = result.classifier()
+    assert classifier is not None
     real, seen = (classifier.features(space.restrict(part)) for part in (data.test, pick(data.train, slice(SAMPLES))))
     players = {}
     for name, held in CLASSES.items():
@@ -99,19 +96,19 @@ def figures(result: Result) -> dict[str, Any]:
             **{f"fid_{d}": frechet_distance(Moments.of(real[rows[d]]), generated) for d in DIGITS},
             **{f"floor_{d}": frechet_distance(Moments.of(real[rows[d]]), Moments.of(seen[trained[d]])) for d in DIGITS},
             **{
-                key: sum(share for c, share in enumerate(last[key]["value"]) if c not in held)
+                key: sum(share for c, share in enumerate(last[key].value) if c not in held)
                 for key in ("class_shares", "class_shares_raw")
             },
             "real_digits": {d: int(rows[d].sum()) for d in DIGITS},
         }
         sample_file(result.folder, name, None, 100, 0, KEPT.parent / "pictures" / f"{result.folder.name}-{name}.png")
     return {
-        "seed": seed,
-        "versions": result.record["versions"],
-        "classifier": result.record["classifier"],
-        "data": {key: result.record["data"][key] for key in ("name", "train", "test")},
+        "seed": result.config.seed,
+        "versions": dict(result.record.versions),
+        "classifier": asdict(result.record.classifier),
+        "data": {key: getattr(result.record.data, key) for key in ("name", "train", "test")},
         "seconds_playing": sweep.seconds_playing(result.main.rows),
-        "bytes": sum(row["bytes"] for row in result.main.rows),
+        "bytes": sum(row.bytes for row in result.main.rows),
         "players": players,
     }
 

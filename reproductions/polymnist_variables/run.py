@@ -98,8 +98,8 @@ def figures(result: Result) -> dict[str, Any]:
     styles = data.space["style"].classes or 0
     found = {
         "seed": result.config.seed,
-        "versions": result.record["versions"],
-        "data": {key: result.record["data"][key] for key in ("name", "sizes", "test")},
+        "versions": dict(result.record.versions),
+        "data": {key: getattr(result.record.data, key) for key in ("name", "sizes", "test")},
         "tested": len(test),
         "wrong": (~right).nonzero()[:, 0].tolist(),
         "accuracy": right.double().mean().item(),

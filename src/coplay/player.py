@@ -18,7 +18,7 @@ from coplay.core.errors import ModelError
 from coplay.core.message import Message, Request
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
-from coplay.models.base import OWN, LocalModel, Mixture, Part
+from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 
 CLASSIFIED = "classified"
@@ -103,7 +103,7 @@ class Player:
         >>> space = Space({"x": Variable(kind="binary")})
         >>> data = space.samples(x=torch.tensor([0, 1, 1, 1], dtype=torch.uint8))
         >>> north = Player("north", space, data, ExponentialFamily(), seed=1)
-        >>> _ = north.learn({}, {"own": 1.0}, steps=1, round=1)
+        >>> _ = north.learn({}, {OWN: 1.0}, steps=1, round=1)
         >>> north.draw(3, round=1, receiver="south")["x"].shape
         torch.Size([3])
     """
@@ -119,7 +119,7 @@ class Player:
         self._data = space.check(data, f"data of player '{name}'", complete=not model.learns_incomplete)
         self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
         """Variables that others' samples have to supply; nor is it told them when it classifies."""
-        self._heard: set[str] = set()
+        self._learned_variables: set[str] = set()
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
         self.pending: object = None
@@ -142,9 +142,9 @@ class Player:
         return self._observed
 
     @property
-    def untaught(self) -> list[str]:
+    def unlearned(self) -> list[str]:
         """Variables that nothing it learned from had so far; they are left out of what it draws."""
-        return [name for name in self.unobserved if name not in self._heard]
+        return [name for name in self.unobserved if name not in self._learned_variables]
 
     @property
     def private_data(self) -> Samples:
@@ -174,7 +174,7 @@ class Player:
 
         Args:
             received: Sample sets by sender; each is checked, and variables unknown here are dropped (A5).
-            weights: Mass by source, ``"own"`` for the private data; sources without samples or mass are left out and
+            weights: Mass by source, ``OWN`` for the private data; sources without samples or mass are left out and
                 the rest re-normalised.
             steps: Local steps.
             round: Current round.
@@ -192,7 +192,7 @@ class Player:
         with self.timed("learning"):
             numbers = self.model.learn(Mixture(parts), steps, generator)
         self.learned = True
-        self._heard |= {str(name) for part in parts for name in part.samples.keys()}
+        self._learned_variables |= {str(name) for part in parts for name in part.samples.keys()}
         return {str(name): _finite(name, value) for name, value in numbers.items()}
 
     def gain(
@@ -229,7 +229,7 @@ class Player:
         ]
         return self.space.restrict(samples.exclude(*foreign))
 
-    def _mixture(self, received: Mapping[str, Samples], weights: Mapping[str, float]) -> tuple[Part, ...]:
+    def _mixture(self, received: Mapping[str, Samples], weights: Mapping[str, float]) -> tuple[Portion, ...]:
         """The sources that have samples and mass."""
         sources = {OWN: self._data}
         for sender, samples in received.items():
@@ -243,7 +243,7 @@ class Player:
                 )
         mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
         total = sum(mass.values())
-        return tuple(Part(name, sources[name], w / total) for name, w in mass.items() if w > 0)
+        return tuple(Portion(name, sources[name], w / total) for name, w in mass.items() if w > 0)
 
     def draw(self, n: int, round: int, receiver: str) -> Samples:
         """Draw n samples for a receiver.
@@ -255,7 +255,7 @@ class Player:
         with self.timed("sampling"):
             samples = self.model.sample(n, generator)
             checked = self.space.check(samples, f"samples of {self.model.title}", complete=True, rows=n)
-        return checked.detach().exclude(*self.untaught)  # samples leave, and nothing that hangs on them
+        return checked.detach().exclude(*self.unlearned)  # samples leave, and nothing that hangs on them
 
     def classify(self, given: Samples) -> Samples:
         """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C).
@@ -330,7 +330,7 @@ class Player:
     def _save(self, round: int) -> None:
         player = {"learned": torch.tensor(self.learned)}
         for name in self.unobserved:
-            if name in self._heard:
+            if name in self._learned_variables:
                 player[_HEARD + name] = torch.tensor(True)
         state: dict[str, Mapping[str, Tensor]] = {"model": self.model.state_dict(), "player": player}
         if self.kept:
@@ -345,7 +345,7 @@ class Player:
             self.learned = bool(state["player"]["learned"])
             self.kept = state.get("game", {})
             heard = [key for key in state["player"] if key.startswith(_HEARD)]
-            self._heard = {key.removeprefix(_HEARD) for key in heard}
+            self._learned_variables = {key.removeprefix(_HEARD) for key in heard}
         except (KeyError, ValueError, RuntimeError) as error:
             raise ModelError(f"{path} does not fit the model of player '{self.name}': {error}") from error
 

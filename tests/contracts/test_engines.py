@@ -34,7 +34,7 @@ def engine(request):
         Player(name, SPACE, SPACE.samples(x=torch.full((4, 3), i % 2, dtype=torch.uint8)), ExponentialFamily(), seed=1)
         for i, name in enumerate(("a", "b", "c"))
     ]
-    engine.seat(players, SampleExchange.tiny())
+    engine.start(players, SampleExchange.tiny())
     yield engine
     engine.close()
 
@@ -79,7 +79,7 @@ def test_the_ledger_counts_bytes_from_logical_sender_to_receiver(engine):
 def test_closing_twice_is_harmless_and_gives_threads_back(name):
     before = torch.get_num_threads()
     engine = tiny(name)
-    engine.seat([], SampleExchange.tiny())
+    engine.start([], SampleExchange.tiny())
     engine.close()
     engine.close()
     assert torch.get_num_threads() == before

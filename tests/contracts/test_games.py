@@ -120,7 +120,7 @@ def model_for(game):
 def seated(game):
     seats = players(game, model_for(game))
     engine = Recording()
-    engine.seat(seats, game)
+    engine.start(seats, game)
     return engine, game.start([p.name for p in seats if p.name not in game.seats], 1), {p.name: p for p in seats}
 
 

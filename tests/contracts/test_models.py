@@ -1,5 +1,9 @@
 """Every model in models/ joins by existing; so does a user's."""
 
+import inspect
+from pathlib import Path
+from typing import Protocol
+
 import pytest
 import torch
 
@@ -7,7 +11,8 @@ from coplay import Space, Variable, find, names
 from coplay.core import storage
 from coplay.core.errors import ModelError
 from coplay.core.streams import stream
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models import abilities
+from coplay.models.base import OWN, LocalModel, Mixture, Portion
 
 from ..oracles.small_gans import NORMED
 
@@ -50,7 +55,7 @@ def some_samples(space, n, seed):
 
 
 def mixture(space):
-    return Mixture((Part("own", some_samples(space, 30, 1), 0.4), Part("peer", some_samples(space, 20, 2), 0.6)))
+    return Mixture((Portion(OWN, some_samples(space, 30, 1), 0.4), Portion("peer", some_samples(space, 20, 2), 0.6)))
 
 
 def ready(name, space, seed=5) -> LocalModel:
@@ -114,10 +119,10 @@ class TestModel:
         elif name == "estimator":
             model = find("model", name)(estimator="sklearn.neighbors:KernelDensity", arguments={"bandwidth": 1e-3})
         model.setup(space, 5)
-        rows = {"own": (0, 40), "a": (0, 10), "b": (1, 200)}  # all pixels of a source have one value
-        weights = {"own": 0.2, "a": 0.1, "b": 0.7}
+        rows = {OWN: (0, 40), "a": (0, 10), "b": (1, 200)}  # all pixels of a source have one value
+        weights = {OWN: 0.2, "a": 0.1, "b": 0.7}
         parts = [
-            Part(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
+            Portion(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
             for source, (value, n) in rows.items()
         ]
         model.learn(Mixture(tuple(parts)), 400, stream(1))
@@ -165,14 +170,43 @@ def test_a_model_lives_somewhere_and_refuses_the_rest_by_variable(name):
         assert any(variable in words for variable in SPACES[kind])
 
 
+ABILITIES = {
+    abilities.HasLogProb: "log_prob",
+    abilities.HasLogWeights: "log_weights",
+    abilities.Classifies: "classify",
+    abilities.Completes: "complete",
+    abilities.BestResponds: "best_response",
+    abilities.StopsEarly: "go_on",
+}
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_a_model_has_an_ability_by_its_method_and_takes_what_the_ability_says(name):
+    model = find("model", name).tiny()
+    for ability, method in ABILITIES.items():
+        assert isinstance(model, ability) == hasattr(model, method)
+        if isinstance(model, ability):
+            expected = inspect.signature(getattr(ability, method)).parameters
+            assert list(inspect.signature(getattr(type(model), method)).parameters) == list(expected)
+
+
+def test_every_ability_is_documented_where_models_are():
+    text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+    protocols = [cls for cls in vars(abilities).values() if getattr(cls, "_is_protocol", False) and cls is not Protocol]
+    assert set(protocols) == set(ABILITIES)
+    for ability, method in ABILITIES.items():
+        assert f"`{ability.__name__}`" in text
+        assert method in inspect.getdoc(LocalModel)
+
+
 @pytest.mark.parametrize("name", [n for n in names("model") if find("model", n).learns_incomplete])
 def test_a_model_that_learns_from_incomplete_samples_does(name):
     space = SPACES["labelled"]
     full = some_samples(space, 30, 1)
     for missing in space:
         model = ready(name, space)
-        part = Part("peer", full.select(*(v for v in space if v != missing)), 0.5)
-        model.learn(Mixture((Part("own", full, 0.5), part)), 3, stream(1))
+        part = Portion("peer", full.select(*(v for v in space if v != missing)), 0.5)
+        model.learn(Mixture((Portion(OWN, full, 0.5), part)), 3, stream(1))
         space.check(model.sample(5, stream(2)), name, complete=True, rows=5)
 
 
@@ -218,7 +252,7 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
     best = kept[losses.index(min(losses))]
     assert all(torch.equal(a, b) for a, b in zip(drawn_from(model), best, strict=True))
     same(model.sample(9, stream(4)), resumed.sample(9, stream(4)))
-    alone = Mixture((Part("own", mixture(space).parts[0].samples, 1.0),))
+    alone = Mixture((Portion(OWN, mixture(space).parts[0].samples, 1.0),))
     assert "stopped" not in model.learn(alone, 2, stream(8)), "with other sources it begins anew"
 
 
@@ -230,7 +264,7 @@ def test_early_stopping_judges_by_all_sources(name):
     model.setup(space, 5)
     given = mixture(space)
     teach, judge = model._set_aside(given)
-    assert [part.name for part in judge.parts] == ["own", "peer"]
+    assert [part.name for part in judge.parts] == [OWN, "peer"]
     assert [part.weight for part in judge.parts] == [part.weight for part in given.parts]
     for whole, a, b in zip(given.parts, teach.parts, judge.parts, strict=True):
         rows = [tuple(row) for row in space.flatten(whole.samples).tolist()]
@@ -274,25 +308,25 @@ def test_latents_travel_are_learned_from_and_may_be_ignored(name):
         return Player("north", space, some_samples(space, 30, 1), model, seed=3)
 
     sender, receiver = (player(find("model", name)(**tiny)) for _ in range(2))
-    sender.learn({}, {"own": 1.0}, 3, 1)
+    sender.learn({}, {OWN: 1.0}, 3, 1)
     drawn = sender.draw(20, 1, "south")
     assert set(drawn.keys()) == {*space, "z0", "z1"}
     listener = player(find("model", name)(**(tiny | {"send_latents": False})))
     other = player(find("model", "estimator").tiny())
     for one in (receiver, listener, other):
-        one.learn({"south": drawn}, {"own": 0.5, "south": 0.5}, 3, 2)
+        one.learn({"south": drawn}, {OWN: 0.5, "south": 0.5}, 3, 2)
     opposite = drawn.clone()
     opposite["z0"] = 1 - opposite["z0"]
     again = player(find("model", name)(**tiny))
-    again.learn({"south": opposite}, {"own": 0.5, "south": 0.5}, 3, 2)
+    again.learn({"south": opposite}, {OWN: 0.5, "south": 0.5}, 3, 2)
     assert any(not torch.equal(a, b) for a, b in zip(receiver.model._mean, again.model._mean, strict=True))
     deaf = player(find("model", name)(**(tiny | {"send_latents": False})))
-    deaf.learn({"south": opposite}, {"own": 0.5, "south": 0.5}, 3, 2)
+    deaf.learn({"south": opposite}, {OWN: 0.5, "south": 0.5}, 3, 2)
     assert all(torch.equal(a, b) for a, b in zip(listener.model._mean, deaf.model._mean, strict=True))
 
 
 def test_carried_latents_stand_at_their_rows():
-    from coplay.nets.bits import carried
+    from coplay.nets.bits import with_sent_latents
 
     space = SPACES["binary"]
     zeros = [torch.zeros(5, 2), torch.zeros(5, 3)]
@@ -302,7 +336,7 @@ def test_carried_latents_stand_at_their_rows():
         ([some_samples(space, 3, 1), with_latents], [3, 4]),
         ([with_latents, some_samples(space, 3, 1)], [0, 1]),
     ):
-        for z in carried(parts, *zeros):
+        for z in with_sent_latents(parts, *zeros):
             assert z.any(1).nonzero()[:, 0].tolist() == rows
     assert not any(z.any() for z in zeros), "what the encoder drew stays as it was"
 
@@ -315,8 +349,8 @@ def test_latents_of_other_sizes_are_dropped():
         Player("one", SPACES["binary"], some_samples(SPACES["binary"], 30, 1), find("model", "symmetric_hvae")(**s), 3)
         for s in (tiny, tiny | {"latents": (2, 5)})
     ]
-    players[0].learn({}, {"own": 1.0}, 1, 1)
-    players[1].learn({"other": players[0].draw(10, 1, "x")}, {"own": 0.5, "other": 0.5}, 2, 2)
+    players[0].learn({}, {OWN: 1.0}, 1, 1)
+    players[1].learn({"other": players[0].draw(10, 1, "x")}, {OWN: 0.5, "other": 0.5}, 2, 2)
 
 
 @pytest.mark.parametrize(("missing", "expected"), [("image", 0.3), ("class", 0.3)])
@@ -329,7 +363,7 @@ def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
     white = {"image": torch.zeros(40, 5, 6, dtype=torch.uint8), "class": torch.zeros(40, dtype=torch.long)}
     other = {"image": torch.ones(10, 5, 6, dtype=torch.uint8), "class": torch.full((10,), 2)}
     rest = {name: value for name, value in other.items() if name != missing}
-    parts = (Part("own", space.samples(**white), 1 - expected), Part("other", space.samples(**rest), expected))
+    parts = (Portion(OWN, space.samples(**white), 1 - expected), Portion("other", space.samples(**rest), expected))
     model.learn(Mixture(parts), 300, stream(1))
     drawn = model.sample(4000, stream(2))
     found = (drawn["class"] == 2).double().mean() if missing == "image" else drawn["image"].double().mean()
@@ -344,7 +378,7 @@ def test_a_joint_model_learns_to_classify():
     images = torch.zeros(60, 5, 6, dtype=torch.uint8)
     images[torch.arange(60), classes] = 1  # row c of the picture is black
     samples = space.samples(**{"image": images, "class": classes})
-    model.learn(Mixture((Part("own", samples, 1.0),)), 100, stream(1))
+    model.learn(Mixture((Portion(OWN, samples, 1.0),)), 100, stream(1))
     assert (model.classify(samples).argmax(1) == classes).float().mean() > 0.95
     completed = model.complete(samples.select("image"), stream(2))["class"]
     assert (completed == classes).float().mean() > 0.8
@@ -382,7 +416,7 @@ def test_a_model_whose_weights_lie_otherwise_is_restored_exactly(name, tmp_path)
 def test_a_gan_of_convolutions_is_restored_exactly(tmp_path):
     """The paper's CNN pair; and what it sends lies as a message's reader expects it."""
     space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
-    given = Mixture((Part("own", space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),))
+    given = Mixture((Portion(OWN, space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),))
     models = [find("model", "acgan")(network="cnn", latent=4, batch=4) for _ in range(2)]
     for seed, model in enumerate(models):
         model.setup(space, seed)
@@ -402,8 +436,8 @@ def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
     model.setup(space, 5)
     images = some_samples(space, 200, 1)["image"]
     parts = [
-        Part(source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight)
-        for source, c, n, weight in (("own", 0, 40, 0.2), ("a", 1, 10, 0.1), ("b", 2, 200, 0.7))
+        Portion(source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight)
+        for source, c, n, weight in ((OWN, 0, 40, 0.2), ("a", 1, 10, 0.1), ("b", 2, 200, 0.7))
     ]
     model.learn(Mixture(tuple(parts)), 20, stream(1))
     shares = torch.bincount(model.sample(20_000, stream(2))["class"]) / 20_000

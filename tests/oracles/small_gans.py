@@ -142,7 +142,7 @@ class Table(Played):
         game.check(self.players)
         self.engine = Watched()
         self.engine.watch()
-        self.engine.seat(self.players, game)
+        self.engine.start(self.players, game)
         self.state = game.start(names, SEED)
 
     def net(self, name, half="discriminator"):

@@ -10,7 +10,7 @@ from coplay import Space, Variable
 from coplay.core.streams import isolated_seed, stream
 from coplay.games.md_gan_stack import Stack
 from coplay.models.acgan import Acgan
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.nets.gan_pairs import MinibatchDiscrimination, mlp_discriminator, mlp_generator, stackable
 
 from .small_gans import (
@@ -58,7 +58,7 @@ def test_the_cnn_pairs_have_the_papers_shapes():
         assert [m.out_channels for m in convolutions] == [16, 32, 64, 128, 256, 512]
         drawn, _ = model.generate(2, stream(1))
         assert drawn.shape == (2, *shape)
-        assert model.judge(drawn).shape == (2, 1 + CLASSES)
+        assert model.discriminate(drawn).shape == (2, 1 + CLASSES)
         assert not stackable(model.half("discriminator"))
 
 
@@ -70,12 +70,12 @@ def test_real_and_generated_batches_do_not_see_each_other():
         model = Acgan(batch=3, **settings)
         model.setup(space, 1)
         net = model.half("discriminator").double()
-        for found, batch in zip(model.judge_both(x, y).chunk(2), (x, y), strict=True):
+        for found, batch in zip(model.discriminate_both(x, y).chunk(2), (x, y), strict=True):
             assert torch.allclose(found, net(2 * batch - 1), rtol=0, atol=1e-10)
     model = ready(double=True, **NORMED)
     (real, fake), twin = [images(LABELLED, 4, i)["image"].double() for i in (1, 2)], copy.deepcopy(model)
-    for found, batch in zip(model.judge_both(real, fake).chunk(2), (real, fake), strict=True):
-        assert torch.equal(found, twin.judge(batch))
+    for found, batch in zip(model.discriminate_both(real, fake).chunk(2), (real, fake), strict=True):
+        assert torch.equal(found, twin.discriminate(batch))
     buffers = [dict(m.half("discriminator").named_buffers()) for m in (model, twin)]
     assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
 
@@ -116,7 +116,7 @@ class OwnGenerator(nn.Sequential):
 def test_networks_of_a_class_of_ones_own_and_images_of_either_precision(dtype):
     given = images(LABELLED, 8, "own")
     given["image"] = given["image"].to(dtype)
-    mixture = Mixture((Part("own", given, 1.0),))
+    mixture = Mixture((Portion(OWN, given, 1.0),))
     for settings in ({}, {h: f"{__name__}:Own{h.capitalize()}" for h in ("generator", "discriminator")}):
         model = ready(**settings)
         assert not settings or not stackable(model.half("discriminator"))
@@ -163,14 +163,14 @@ def test_losses_are_the_formulas(loss, class_term):
     model = ready(loss=loss, class_term=class_term)
     logits = 3 * torch.randn(2, 6, 1 + CLASSES, dtype=torch.float64, generator=stream(1))
     classes = torch.arange(12).reshape(2, 6) % CLASSES
-    found = model.generator_loss(logits, classes)
+    found = model.losses.generator(logits, classes)
     for i in range(2):
         expected = generator_loss(logits[i], classes[i], loss, class_term)
         assert torch.allclose(found[i], expected, rtol=1e-12)
     sigma = torch.sigmoid(logits[..., 0])
     adversarial = -torch.log(sigma) if loss == "non_saturating" else torch.log(1 - sigma)
-    assert torch.allclose(model.generator_loss(logits, None), adversarial, rtol=1e-12)
-    both = model.discriminator_loss(torch.cat([logits, logits.flip(1)], 1), classes, classes)
+    assert torch.allclose(model.losses.generator(logits, None), adversarial, rtol=1e-12)
+    both = model.losses.discriminator(torch.cat([logits, logits.flip(1)], 1), classes, classes)
     for i in range(2):
         expected = discriminator_loss(logits[i], classes[i], logits[i].flip(0), classes[i], class_term)
         assert both[i].item() == pytest.approx(expected.item(), rel=1e-12)
@@ -178,8 +178,8 @@ def test_losses_are_the_formulas(loss, class_term):
 
 def test_losses_hold_where_the_formulas_overflow():
     logits = torch.tensor([[200.0, 0, 0, 0], [-200.0, 0, 0, 0]])
-    assert ready(class_term=False).generator_loss(logits, None).tolist() == [0.0, 200.0]
-    assert ready(class_term=False, loss="saturating").generator_loss(logits, None).tolist() == [-200.0, 0.0]
+    assert ready(class_term=False).losses.generator(logits, None).tolist() == [0.0, 200.0]
+    assert ready(class_term=False, loss="saturating").losses.generator(logits, None).tolist() == [-200.0, 0.0]
 
 
 @pytest.mark.parametrize("class_term", [True, False])
@@ -193,7 +193,7 @@ def test_feedback_is_the_derivative_of_the_sum_by_every_entry(loss, class_term):
 
     def total(x):
         with torch.no_grad():
-            return model.generator_loss(model.judge(x), classes).sum().item()
+            return model.losses.generator(model.discriminate(x), classes).sum().item()
 
     assert mean == pytest.approx(total(x) / 3)
     expected = torch.zeros_like(x)
@@ -214,7 +214,7 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
     g_net, d_net = (copy.deepcopy(model.half(half)).double() for half in ("generator", "discriminator"))
     g_adam, d_adam = (torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999)) for net in (g_net, d_net))
     own = images(space, 9, "own")
-    part = Mixture((Part("own", own, 1.0),))
+    part = Mixture((Portion(OWN, own, 1.0),))
     model.learn(part, 3, stream(5))
     g, seen = stream(5), torch.zeros(CLASSES, dtype=torch.float64)
 
@@ -243,7 +243,7 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
 
 def test_samples_come_from_the_running_mean_of_the_generator():
     model, last = ready(average=0.5), ready(average=0)
-    part = Mixture((Part("own", images(LABELLED, 9, "own"), 1.0),))
+    part = Mixture((Portion(OWN, images(LABELLED, 9, "own"), 1.0),))
     expected = flat(model.half("generator").parameters()).double()
     for turn in range(4):
         for one in (model, last):

@@ -10,10 +10,11 @@ from coplay import Mixture, Player, Samples, Space, Variable
 from coplay.core import storage
 from coplay.core.errors import ModelError, SpaceError
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import Part
+from coplay.models.base import OWN, Portion
 from coplay.models.conditionals import AUTOCORRELATION, Conditionals
-from coplay.nets.conditional import Independent, Sizes, conditional
+from coplay.nets.conditional import Independent, build_conditional
 from coplay.nets.gibbs import Gibbs
+from coplay.nets.variables import Sizes
 
 from ..contracts.test_models import SPACES, same, some_samples
 
@@ -59,16 +60,20 @@ def variation(one, two):
     return (one - two).abs().sum().item() / 2
 
 
+NARROW = Sizes(channels=1, hidden=4, image_latents=1)
+MIDDLE = Sizes(channels=2, hidden=8, image_latents=2)
+
+
 class Table(Independent):
     """p(v | rest) of a joint table, exactly; drawing, likelihood and classes are the model's own code."""
 
     def __init__(self, joint, names, name):
         others = [other for other in names if other != name]
         space = {n: Variable(kind="categorical", classes=k) for n, k in zip(names, joint.shape, strict=True)}
-        super().__init__(space[name], {other: space[other] for other in others}, {}, Sizes(1, 1, 1))
+        super().__init__(space[name], {other: space[other] for other in others}, {}, NARROW)
         self.logits, self.others, self.watch = joint.log().movedim(names.index(name), -1), others, lambda given: None
 
-    def _told(self, given):
+    def _outputs(self, given):
         self.watch(given)
         return self.logits[tuple(given[other] for other in self.others)]
 
@@ -90,7 +95,7 @@ def exact(joint, names, **settings):
 def learned(space, parts, **settings):
     model = Conditionals(**(QUICK | settings))
     model.setup(space, 1)
-    model.learn(Mixture(tuple(Part(str(i), part, 1 / len(parts)) for i, part in enumerate(parts))), 250, stream(3))
+    model.learn(Mixture(tuple(Portion(str(i), part, 1 / len(parts)) for i, part in enumerate(parts))), 250, stream(3))
     return model
 
 
@@ -129,7 +134,7 @@ def test_sources_are_learned_in_proportion_to_their_weights():
     own, other = (space.samples(a=torch.full((200,), a), b=b) for a in (0, 1))
     model = Conditionals(**(QUICK | {"decay_steps": 150}))
     model.setup(space, 1)
-    model.learn(Mixture((Part("own", own[:10], 0.3), Part("other", other.select("a"), 0.7))), 150, stream(1))
+    model.learn(Mixture((Portion(OWN, own[:10], 0.3), Portion("other", other.select("a"), 0.7))), 150, stream(1))
     assert model.sample(10_000, stream(2))["a"].double().mean().item() == pytest.approx(0.7, abs=0.03)
 
 
@@ -142,7 +147,7 @@ def test_a_row_teaches_all_but_the_variable_it_drew_last():
     full = some_samples(space, 9, 1)
     full["row"] = torch.arange(9)
     kinds = {"full": full[:3], "no a": full[3:6].select("row", "c"), "row only": full[6:].select("row")}
-    parts = Mixture(tuple(Part(name, part, 1 / 3) for name, part in kinds.items()))
+    parts = Mixture(tuple(Portion(name, part, 1 / 3) for name, part in kinds.items()))
     model = Conditionals(given={"a": ["row", "c"], "c": ["row", "a"]}, hidden=8, batch=300, sweeps=3)
     model.setup(space, 1)
     excluded = []
@@ -165,7 +170,9 @@ def test_the_last_draw_is_the_one_that_was_made_last():
     model = exact(joint, ("row", "a", "b", "c"))
     full = some_samples(model._space, 6, 1)
     full["row"] = torch.arange(6)
-    values, missing = model._begin([full[:2].select("row", "a"), full[2:4].select("row", "c"), full[4:]], stream(1))
+    values, missing = model._chains.begin(
+        [full[:2].select("row", "a"), full[2:4].select("row", "c"), full[4:]], stream(1)
+    )
     order = []
     for name, table in zip(model._net.variables, model._net.conditionals, strict=True):
         table.watch = lambda given, name=name: order.append((name, given["row"]))
@@ -185,7 +192,7 @@ def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
     """Half of the rows have a = b, the others lack b: drawn, b follows a; uniform, it is a half of the time."""
     a = torch.arange(400) % 2
     space = letters("ab", classes=2)
-    parts = Part("both", space.samples(a=a, b=a), 0.5), Part("one", space.only(["a"]).samples(a=a), 0.5)
+    parts = Portion("both", space.samples(a=a, b=a), 0.5), Portion("one", space.only(["a"]).samples(a=a), 0.5)
     model = Conditionals(**QUICK, uniform=uniform)
     model.setup(space, 1)
     model.learn(Mixture(parts), 250, stream(1))
@@ -198,7 +205,7 @@ def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
 def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
     """Each row here misses one variable at most, so p(a) learns from the rows with a and from no others, over all rows."""
     data = draws(MARKOV, "abc", 50, 1)
-    parts = Mixture((Part("1", data.select("a", "b"), 0.5), Part("2", data.select("b", "c"), 0.5)))
+    parts = Mixture((Portion("1", data.select("a", "b"), 0.5), Portion("2", data.select("b", "c"), 0.5)))
     model = Conditionals(given=CHAIN, hidden=8, batch=40)
     model.setup(letters("abc"), 1)
     rows = parts.drawn(40, stream(5))["1"]
@@ -216,15 +223,15 @@ def test_a_latent_learns_from_rows_that_miss_nothing_else():
     model = Conditionals(latents={"z": 1}, given={"a": ["z"], "b": ["z"], "z": ["a", "b"]}, hidden=8, batch=50)
     model.setup(letters("ab", classes=2), 1)
     data = some_samples(model._space, 50, 1)
-    values, missing = model._begin([data], stream(1))
+    values, missing = model._chains.begin([data], stream(1))
     last = model._net.sweep(values, missing, 3, stream(1))
     assert last["z"].all()
     for target in "ab":  # a and b become copies of z
-        model._net.of(target)._told = lambda given: 80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
+        model._net.of(target)._outputs = lambda given: 80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
     seen = []
-    model._net.of("z").lesson = lambda z, given, generator: seen.append((z, given)) or torch.zeros(len(z))
+    model._net.of("z").objective = lambda z, given, generator: seen.append((z, given)) or torch.zeros(len(z))
     for seed in range(10):
-        model._lesson("z", ["a", "b", "z"], values, last["z"], stream(seed))
+        model._objective("z", ["a", "b", "z"], values, last["z"], stream(seed))
     copied = {name for z, given in seen for name in "ab" if torch.equal(given[name], z[:, 0].long())}
     assert copied == {"a", "b"}, "now the one, now the other"
     assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in seen), "one only"
@@ -265,7 +272,7 @@ def test_completing_for_a_step_changes_no_observed_value(missing):
     model.setup(space, 1)
     full = some_samples(space, 20, 1)
     kept = next(name for name in space if name != missing)
-    values, gone = model._begin([full, full.select(kept)], stream(1))
+    values, gone = model._chains.begin([full, full.select(kept)], stream(1))
     before = {name: column.clone() for name, column in values.items()}
     model._net.sweep(values, gone, 3, stream(2))
     for name, column in values.items():
@@ -313,7 +320,7 @@ def test_learning_warns_where_gibbs_does_not_mix(alike):
     model.setup(space, 1)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        numbers = model.learn(Mixture((Part("own", data, 1.0),)), 60, stream(1))
+        numbers = model.learn(Mixture((Portion(OWN, data, 1.0),)), 60, stream(1))
     assert [("does not mix" in str(w.message)) for w in told] == [True] * alike
     assert (numbers[AUTOCORRELATION] > 0.5) == alike
 
@@ -327,7 +334,7 @@ def taken_again(folder, settings):
         return model
 
     full = some_samples(SPACES["labelled"], 20, 1)
-    given = Mixture((Part("own", full, 0.5), Part("south", full.select("class"), 0.5)))
+    given = Mixture((Portion(OWN, full, 0.5), Portion("south", full.select("class"), 0.5)))
     straight, first, second = fresh(5), fresh(5), fresh(99)
     for turn in range(2):
         numbers = straight.learn(given, 2, stream(turn))
@@ -367,7 +374,7 @@ def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
     model.setup(space, 1)
     full = some_samples(space, 40, 1)
     first = next(iter(space))
-    parts = [Part("own", full, 0.5), Part("south", full.select(first), 0.5)]
+    parts = [Portion(OWN, full, 0.5), Portion("south", full.select(first), 0.5)]
     numbers = model.learn(Mixture(tuple(parts)), 4, stream(1))
     assert {f"p({name})_loss" for name in (*space, "z")} | {"validation_loss"} <= set(numbers)
     assert all(value.any() for key, value in model.state_dict().items() if key.endswith("exp_avg")), (
@@ -383,7 +390,7 @@ def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
 def test_a_real_number_has_a_density_in_its_own_units():
     space = Space({"lab": Variable(kind="real", low=-5, high=15), "bit": Variable(kind="binary")})
     with isolated_seed(1):
-        p = conditional("lab", {name: space[name] for name in space}, ["bit"], None, Sizes(1, 4, 1))
+        p = build_conditional("lab", {name: space[name] for name in space}, ["bit"], None, NARROW)
     grid = torch.linspace(-60, 70, 20_001)
     with torch.no_grad():
         log_p = p.log_prob(grid, {"bit": torch.ones(len(grid), dtype=torch.uint8)}, stream(1))
@@ -398,7 +405,7 @@ def small_vae():
     """An image of 4×5 bits given a class, by two latents, which are few enough to integrate over on a grid."""
     variables = {"x": Variable(kind="binary", shape=(4, 5)), "c": Variable(kind="categorical", classes=2)}
     with isolated_seed(3):
-        p = conditional("x", variables, ["c"], None, Sizes(2, 8, 2))
+        p = build_conditional("x", variables, ["c"], None, MIDDLE)
         for layer in (p.prior[-1], p.encoder[-1], p.decoder.out):
             nn.init.normal_(layer.weight, 0, 0.5)
             nn.init.uniform_(layer.bias, -0.5, 0.5)
@@ -435,7 +442,7 @@ def test_a_conditional_vae_ascends_the_evidence_lower_bound(small_vae):
     log_joint = p._log_pixels(zeros, u, seen, given) + p._prior(seen).log_prob(u).sum(1)
     exact = (log_q.exp() * (log_joint - log_q)).sum() * cell
     rows = slice(20_000)
-    mean = p.lesson(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
+    mean = p.objective(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
     assert mean.item() == pytest.approx(exact.item(), rel=0.01)
     for one, other in zip(torch.autograd.grad(mean, parameters), torch.autograd.grad(exact, parameters), strict=True):
         assert torch.allclose(one, other, atol=0.03 * other.abs().max().item())
@@ -446,7 +453,7 @@ def test_without_pixel_noise_the_mean_is_drawn():
     drawn = {}
     for draw in ("sample", "mean"):
         with isolated_seed(3):
-            p = conditional("x", variables, ["c"], None, Sizes(2, 8, 2), draw)
+            p = build_conditional("x", variables, ["c"], None, MIDDLE, draw)
             nn.init.constant_(p.prior[-1].bias, -4)  # u hardly varies
         drawn[draw] = p.draw({"c": torch.zeros(5000, dtype=torch.long)}, stream(1)).detach()
     assert drawn["mean"].std(0).max() < 0.05 < drawn["sample"].std(0).min()
@@ -474,7 +481,7 @@ def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_it
     model = Conditionals(given={"c": ["v"], "v": ["x"], "x": ["v"]}, starts=starts, **QUICK)
     model.setup(letters("cvx", 5), 1)
     c = torch.arange(2000) % 5
-    model.learn(Mixture((Part("own", letters("cvx", 5).samples(c=c, v=c, x=c), 1.0),)), 250, stream(1))
+    model.learn(Mixture((Portion(OWN, letters("cvx", 5).samples(c=c, v=c, x=c), 1.0),)), 250, stream(1))
     drawn = model.complete(Samples({"c": c}, batch_size=[2000]), stream(2))
     assert torch.equal(drawn["c"], c), "what is given stays"
     for name in "vx":
@@ -488,15 +495,27 @@ def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_it
 def test_a_u_net_that_nobody_taught_says_the_same_whatever_is_given():
     """So that it carries no meaning that others could take up."""
     with isolated_seed(3):
-        p = conditional("shape", {name: SCENES[name] for name in SCENES}, ["class", "image"], None, Sizes(2, 8, 2))
-    rows = scenes(50, 1, "untaught")
-    assert not p._told({g: rows[g] for g in ("class", "image")}).any()
+        p = build_conditional(
+            "shape",
+            {name: SCENES[name] for name in SCENES},
+            ["class", "image"],
+            None,
+            MIDDLE,
+        )
+    rows = scenes(50, 1, "unlearned")
+    assert not p._outputs({g: rows[g] for g in ("class", "image")}).any()
 
 
 def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
     """A changed pixel changes what is drawn within two pixels of it, and nothing else; before it learned, not even that."""
     with isolated_seed(3):
-        p = conditional("image", {name: SCENES[name] for name in SCENES}, ["shape", "style"], None, Sizes(2, 8, 2))
+        p = build_conditional(
+            "image",
+            {name: SCENES[name] for name in SCENES},
+            ["shape", "style"],
+            None,
+            MIDDLE,
+        )
     shape = torch.zeros(2, 8, 8, dtype=torch.uint8)
     shape[1, 3, 4] = 1
     given = {"shape": shape, "style": torch.zeros(2, dtype=torch.long)}
@@ -548,7 +567,7 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     )  # fmt: skip
     model.setup(SCENES, 1)
     seen = data[1500:].select("class", "style", "image")
-    model.learn(Mixture((Part("own", data[:1500], 0.75), Part("other", seen, 0.25))), 350, stream(3))
+    model.learn(Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", seen, 0.25))), 350, stream(3))
     found = model.complete(test.select("image"), stream(4))
     assert overlap(found["shape"], test["shape"]) > 0.8
     assert overlap(scenes(300, 3)["shape"], test["shape"]) < 0.5, "what chance gives"
@@ -599,9 +618,9 @@ def test_a_source_without_any_of_the_variables_is_named_before_any_step():
     model.setup(letters("abc"), 1)
     before = model.state_dict()
     data = draws(MARKOV, "abc", 20, 1)
-    foreign = Part("south", letters(["ward"]).samples(ward=data["a"]), 0.5)
+    foreign = Portion("south", letters(["ward"]).samples(ward=data["a"]), 0.5)
     with pytest.raises(ModelError, match=r"source 'south' has the variables ward, and none of a, b, c"):
-        model.learn(Mixture((Part("own", data, 0.5), foreign)), 1, stream(1))
+        model.learn(Mixture((Portion(OWN, data, 0.5), foreign)), 1, stream(1))
     same(before, model.state_dict())
 
 
@@ -610,24 +629,24 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
     model = Conditionals(**QUICK)
     model.setup(letters("abc"), 1)
     data = draws(MARKOV, "abc", 100, 1)
-    own = Part("own", data.select("a", "b"), 0.5)
+    own = Portion(OWN, data.select("a", "b"), 0.5)
     before = {name: [p.detach().clone() for p in model._net.of(name).parameters()] for name in "abc"}
 
     def learned_since(name):
         return not all(torch.equal(p, q) for p, q in zip(model._net.of(name).parameters(), before[name], strict=True))
 
-    told = model.learn(Mixture((Part("own", own.samples, 1.0),)), 3, stream(1))
+    told = model.learn(Mixture((Portion(OWN, own.samples, 1.0),)), 3, stream(1))
     assert "p(b)_loss" in told
     assert "p(c)_loss" not in told
     assert [learned_since(name) for name in "abc"] == [True, True, False]
-    model.learn(Mixture((own, Part("south", data.select("b"), 0.5))), 3, stream(2))
+    model.learn(Mixture((own, Portion("south", data.select("b"), 0.5))), 3, stream(2))
     assert not learned_since("c")
-    model.learn(Mixture((own, Part("south", data.select("b", "c"), 0.5))), 3, stream(2))
+    model.learn(Mixture((own, Portion("south", data.select("b", "c"), 0.5))), 3, stream(2))
     assert learned_since("c")
     restored = Conditionals(**QUICK)
     restored.setup(letters("abc"), 2)
     restored.load_state_dict(model.state_dict())
-    restored.learn(Mixture((own, Part("west", data.select("b"), 0.5))), 3, stream(3))  # who told of c has left
+    restored.learn(Mixture((own, Portion("west", data.select("b"), 0.5))), 3, stream(3))  # who told of c has left
 
 
 def test_what_no_source_observes_stays_noise():
@@ -639,10 +658,10 @@ def test_what_no_source_observes_stays_noise():
     seen = []
     model._net.of("a").seen.register_forward_pre_hook(lambda _, given: seen.append(given[0]["c"].clone()))
     data = draws(MARKOV, "abc", 900, 1)
-    next(model.losses(Mixture((Part("own", data.select("a", "b"), 1.0),)), stream(1)))
+    next(model.losses(Mixture((Portion(OWN, data.select("a", "b"), 1.0),)), stream(1)))
     assert torch.bincount(seen[-1], minlength=3).min() > 60, "of 300"
-    own = Part("own", data.select("a", "b"), 0.5)
-    model.learn(Mixture((own, Part("south", data.select("b", "c"), 0.5))), 1, stream(1))
+    own = Portion(OWN, data.select("a", "b"), 0.5)
+    model.learn(Mixture((own, Portion("south", data.select("b", "c"), 0.5))), 1, stream(1))
     with torch.no_grad():
         model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
     next(model.losses(Mixture((own,)), stream(1)))
@@ -653,14 +672,14 @@ def test_a_vae_waits_for_what_it_sees():
     model = Conditionals(channels=2, hidden=8, image_latents=2, batch=8, given={"image": ["style", "shape"]})
     model.setup(SCENES, 1)
     data = scenes(40, 1)
-    own, other = (Part("", data.select(*names), 0.5) for names in (("class", "style", "image"), ("class", "shape")))
+    own, other = (Portion("", data.select(*names), 0.5) for names in (("class", "style", "image"), ("class", "shape")))
     told = [model.learn(Mixture(parts), 2, stream(1)) for parts in ((own,), (own, other), (own, other), (own,))]
     assert told[1]["flops"] < 0.8 * told[2]["flops"], "steps are counted again when it begins"
     assert ["p(image)_loss" in numbers for numbers in told] == [False, False, True, True]
     assert ["p(class)_loss" in numbers for numbers in told] == [True, True, True, True]
     assert ["p(shape)_loss" in numbers for numbers in told] == [False, True, True, False]
     model.setup(SCENES, 1)
-    together = Part("own", data.select("style", "shape", "image"), 0.5)
+    together = Portion(OWN, data.select("style", "shape", "image"), 0.5)
     assert "p(image)_loss" in model.learn(Mixture((together,)), 2, stream(1))
 
 
@@ -677,14 +696,14 @@ def test_a_player_plays_it_with_latents_that_stay_at_home():
     players = [
         Player(name, space, some_samples(space, 20, 1), Conditionals(**settings), 3) for name in ("north", "south")
     ]
-    players[0].learn({}, {"own": 1.0}, 2, 1)
+    players[0].learn({}, {OWN: 1.0}, 2, 1)
     sent = players[0].draw(10, 1, "south")
     assert set(sent.keys()) == set(space)
-    players[1].learn({"north": sent.select("class")}, {"own": 0.5, "north": 0.5}, 2, 2)
+    players[1].learn({"north": sent.select("class")}, {OWN: 0.5, "north": 0.5}, 2, 2)
     assert players[1].classify(sent.select("image"))["class"].shape == (10,)
     assert players[1].log_prob(sent, 2, 1) == {}, "conditionals have no log p of a whole sample"
     with pytest.raises(SpaceError, match="variables among"):
-        players[1].learn({"north": letters(["ward"]).samples(ward=sent["class"])}, {"own": 0.5, "north": 0.5}, 2, 2)
+        players[1].learn({"north": letters(["ward"]).samples(ward=sent["class"])}, {OWN: 0.5, "north": 0.5}, 2, 2)
 
 
 def test_numbers_of_either_precision_are_learned_from():
@@ -694,7 +713,7 @@ def test_numbers_of_either_precision_are_learned_from():
     own, other = space.samples(x=x, b=b), space.only(["b"]).samples(b=b)
     model = Conditionals(**QUICK, latents={"z": 2})
     model.setup(space, 1)
-    model.learn(Mixture((Part("own", own, 0.5), Part("south", other, 0.5))), 3, stream(1))
+    model.learn(Mixture((Portion(OWN, own, 0.5), Portion("south", other, 0.5))), 3, stream(1))
     space.check(model.sample(5, stream(2)), "a test", complete=True)
 
 

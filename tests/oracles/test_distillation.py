@@ -9,7 +9,7 @@ from coplay.core.errors import ConfigError, ModelError, PlayerError
 from coplay.core.streams import stream
 from coplay.games.distillation import Distillation, targets
 from coplay.games.isolated import Isolated
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.conv_hvae import ConvHvae
 from coplay.models.joint_classifier import JointClassifier
 
@@ -48,7 +48,7 @@ class Table(Played):
         self.players = {name: Player(name, SPACE, d, model(SIZES[name], **settings), SEED) for name, d in held}
         self.engine.watch()
         game.check(list(self.players.values()))
-        self.engine.seat(list(self.players.values()), game)
+        self.engine.start(list(self.players.values()), game)
         self.state = game.start(names, SEED)
 
     def learned(self, name):
@@ -148,7 +148,7 @@ def test_perfect_classifiers_of_the_others_change_nothing():
     perfect = model(7, learning_rate=0.05)
     perfect.setup(SPACE, 9)
     teacher = images(60)
-    perfect.learn(Mixture((Part("own", teacher, 1.0),)), 150, stream(9))
+    perfect.learn(Mixture((Portion(OWN, teacher, 1.0),)), 150, stream(9))
     for player in one.players.values():
         assert torch.equal(perfect.classify(player.private_data).argmax(1), player.private_data["class"])
         player.model.__dict__["export_classifier"] = perfect.export_classifier
@@ -201,7 +201,7 @@ def test_without_generated_images_the_classifier_does_not_know_of_the_generator(
             for side in ("decoder", "encoder"):
                 for p in getattr(m._net, side).parameters():
                     p.add_(0.3 * torch.randn(p.shape, generator=stream(seed, side)))
-        m.learn(Mixture((Part("own", images(20), 1.0),)), 10, stream(3))
+        m.learn(Mixture((Portion(OWN, images(20), 1.0),)), 10, stream(3))
         found.append(flat(m._net.classifier.parameters()))
     assert torch.equal(*found) != touched
 

@@ -8,7 +8,8 @@ import torch
 from coplay import Space, Variable
 from coplay.core.errors import EquilibriumError
 from coplay.core.streams import stream
-from coplay.models.exponential_family import ExponentialFamily, ProductFamily
+from coplay.models.exponential_family import ExponentialFamily
+from coplay.models.families import ProductFamily
 from coplay.theory import equilibrium
 
 SPACES = {

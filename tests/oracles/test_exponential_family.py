@@ -7,14 +7,9 @@ import torch
 
 from coplay import Mixture, Space, Variable
 from coplay.core.streams import stream
-from coplay.models.base import Part
-from coplay.models.exponential_family import (
-    BernoulliBlock,
-    ExponentialFamily,
-    GaussianBlock,
-    PoissonBlock,
-    ProductFamily,
-)
+from coplay.models.base import OWN, Portion
+from coplay.models.exponential_family import ExponentialFamily
+from coplay.models.families import BernoulliBlock, GaussianBlock, PoissonBlock, ProductFamily
 
 
 def test_mean_of_each_family_by_hand():
@@ -87,7 +82,7 @@ def test_learning_matches_the_weighted_moments():
     model.setup(space, 1)
     own = space.samples(x=torch.tensor([[1, 1], [1, 0]], dtype=torch.uint8))
     peer = space.samples(x=torch.tensor([[0, 0]], dtype=torch.uint8))
-    model.learn(Mixture((Part("own", own, 0.25), Part("peer", peer, 0.75))), 1, stream(1))
+    model.learn(Mixture((Portion(OWN, own, 0.25), Portion("peer", peer, 0.75))), 1, stream(1))
     assert torch.allclose(model.moments, torch.tensor([0.25, 0.125], dtype=torch.float64))
 
 
@@ -109,7 +104,7 @@ class TestMissing:
         weights = (0.4, 0.6)
         model = ExponentialFamily(em_steps=5000, em_tolerance=1e-13)
         model.setup(self.SPACE, 1)
-        model.learn(Mixture((Part("own", full, weights[0]), Part("peer", only_x, weights[1]))), 1, stream(1))
+        model.learn(Mixture((Portion(OWN, full, weights[0]), Portion("peer", only_x, weights[1]))), 1, stream(1))
         mean, covariance = GaussianBlock(2).split(model.moments)
 
         x_mean = weights[0] * full["x"].mean() + weights[1] * only_x["x"].mean()
@@ -129,7 +124,7 @@ class TestMissing:
         _, only_x = self.parts()
         model = ExponentialFamily()
         model.setup(Space({"x": Variable(kind="real"), "bit": Variable(kind="binary")}), 1)
-        model.learn(Mixture((Part("peer", only_x, 1.0),)), 1, stream(1))
+        model.learn(Mixture((Portion("peer", only_x, 1.0),)), 1, stream(1))
         assert model.moments[0] == 0.5
         assert model.moments[1].item() == pytest.approx(only_x["x"].mean().item())
 

@@ -6,8 +6,8 @@ import torch
 from coplay.core.errors import PlayerError
 from coplay.core.streams import stream
 from coplay.games.fl_gan import FlGan
-from coplay.models.acgan import frozen
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
+from coplay.nets.training import frozen
 
 from .small_gans import LABELLED, NORMED, PLAIN, SEED, Table, acgan, apart, count, flat, images
 
@@ -57,7 +57,11 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
 
     def step(model, real, fake):
         (x, c), (y, d) = given(real), given(fake)
-        sgd(model, "discriminator", model.discriminator_loss(torch.cat([model.judge(x), model.judge(y)]), c, d))
+        sgd(
+            model,
+            "discriminator",
+            model.losses.discriminator(torch.cat([model.discriminate(x), model.discriminate(y)]), c, d),
+        )
 
     for model, *batches in zip(workers, real, fake, strict=True):
         step(model, *batches)
@@ -79,7 +83,7 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
     def step(model, noise, classes):
         drawn = model.half("generator")(noise, classes)
         with frozen(model.half("discriminator")):
-            sgd(model, "generator", model.generator_loss(model.half("discriminator")(drawn), classes).mean())
+            sgd(model, "generator", model.losses.generator(model.half("discriminator")(drawn), classes).mean())
 
     for model, z, c in zip(workers, noise, classes, strict=True):
         step(model, z, c)
@@ -146,7 +150,7 @@ def test_a_period_is_learning_at_a_single_site_from_the_servers_pair(optimiser):
         t.play()
         for name, model in alone.items():
             model.take(begin, "the server", optimiser)
-            model.learn(Mixture((Part("own", t.data[name], 1.0),)), 3, stream(SEED, "learn", first, name))
+            model.learn(Mixture((Portion(OWN, t.data[name], 1.0),)), 3, stream(SEED, "learn", first, name))
             state = t.workers[name].model.state_dict()
             assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
             assert int(state["discriminator|1.weight|step"]) == (3 if optimiser == "reset" else first + 2)

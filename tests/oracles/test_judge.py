@@ -9,12 +9,12 @@ import torch
 from coplay import Mixture, Space, Variable
 from coplay.core.errors import ModelError
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import Part
+from coplay.models.base import OWN, Portion
 from coplay.models.conditionals import Conditionals
 from coplay.nets import critic as judging
-from coplay.nets.bits import passing_bits
-from coplay.nets.conditional import Sizes
-from coplay.nets.critic import Judge
+from coplay.nets.bits import straight_through_bits
+from coplay.nets.critic import Critic
+from coplay.nets.variables import Sizes
 
 from ..contracts.test_models import SPACES
 from .test_conditionals import taken_again
@@ -31,7 +31,7 @@ def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
     observed = torch.tensor([1] * 8 + [0] * 2 + [1] * 5 + [0] * 5)
     drawn = torch.tensor([1] * 3 + [0] * 7 + [1] * 9 + [0] * 1)
     with isolated_seed(1):
-        judge = Judge("v", BIT, {"c": CLASS}, Sizes(1, 16, 1))
+        judge = Critic("v", BIT, {"c": CLASS}, Sizes(channels=1, hidden=16, image_latents=1))
     optimiser = torch.optim.Adam(judge.parameters(), lr=0.02)
     for _ in range(600):
         optimiser.zero_grad()
@@ -41,7 +41,7 @@ def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
     assert found.tolist() == pytest.approx([math.log(r) for r in (8 / 3, 2 / 7, 5 / 9, 5)], abs=0.02)
 
 
-class Linear(Judge):
+class Linear(Critic):
     """T = w · v."""
 
     def forward(self, values, told):
@@ -50,7 +50,7 @@ class Linear(Judge):
 
 def test_the_penalty_is_the_mean_square_of_the_gradient():
     with isolated_seed(1):
-        judge = Linear("v", Variable(kind="binary", shape=(3,)), {}, Sizes(1, 4, 1))
+        judge = Linear("v", Variable(kind="binary", shape=(3,)), {}, Sizes(channels=1, hidden=4, image_latents=1))
     nothing = torch.zeros(100_000, 3)
     loss = judge.loss((nothing, {}), (nothing, {}), stream(1))
     assert loss.item() - 2 * math.log(2) == pytest.approx((0.6**2 + 0.8**2 + 2.0**2) / 2, rel=0.02)
@@ -59,10 +59,10 @@ def test_the_penalty_is_the_mean_square_of_the_gradient():
 def test_gradients_through_bits_are_those_of_the_mean_where_the_judge_is_linear():
     logits = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
     weights = torch.tensor([0.6, -0.8, 2.0])
-    (passed,) = torch.autograd.grad((passing_bits(logits, stream(1)) * weights).sum(), logits)
+    (passed,) = torch.autograd.grad((straight_through_bits(logits, stream(1)) * weights).sum(), logits)
     (exact,) = torch.autograd.grad((logits.sigmoid() * weights).sum(), logits)
     assert torch.equal(passed, exact)
-    many = passing_bits(logits.detach().expand(50_000, 3), stream(1))
+    many = straight_through_bits(logits.detach().expand(50_000, 3), stream(1))
     assert set(many.unique().tolist()) == {0.0, 1.0}
     assert many.mean(0).tolist() == pytest.approx(logits.sigmoid().tolist(), abs=0.01)
 
@@ -83,10 +83,10 @@ def found(matched):
     model.setup(READINGS, 1)
     begun = scenes(2000, "begun")
     begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)  # what is certain has no gradient
-    model.learn(Mixture((Part("begun", begun, 1.0),)), 300, stream(2))
+    model.learn(Mixture((Portion("begun", begun, 1.0),)), 300, stream(2))
     test, parts = scenes(1000, "test"), []
-    for name, columns in (("own", ("class", "s", "x")), ("south", ("class", "v"))):
-        parts.append(Part(name, scenes(2000, name).select(*columns), 0.5))
+    for name, columns in ((OWN, ("class", "s", "x")), ("south", ("class", "v"))):
+        parts.append(Portion(name, scenes(2000, name).select(*columns), 0.5))
     shares = []
     for steps in (0, 400):
         numbers = model.learn(Mixture(tuple(parts)), steps, stream(3))
@@ -127,14 +127,14 @@ def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
     model = Conditionals(hidden=4, matched={"v": ["class"]}, given={"v": ["x", "class"]})
     model.setup(READINGS, 1)
     four = torch.zeros(8, 4, dtype=torch.uint8)
-    pictures = Part("own", READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
+    pictures = Portion(OWN, READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.learn(Mixture((pictures,)), 1, stream(1))  # nobody is heard yet
     with pytest.warns(
         UserWarning, match="nothing is matched. The judge of 'v' compares rows that have class beside it"
     ):
-        model.learn(Mixture((pictures, Part("other", READINGS.samples(v=four), 0.5))), 1, stream(1))
+        model.learn(Mixture((pictures, Portion("other", READINGS.samples(v=four), 0.5))), 1, stream(1))
 
 
 def test_a_killed_turn_with_a_judge_is_taken_again_exactly(tmp_path):

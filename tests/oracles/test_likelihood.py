@@ -7,7 +7,7 @@ import torch
 
 from coplay import Space, Variable
 from coplay.core.streams import stream
-from coplay.models.base import Mixture, Part
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.conv_hvae import ConvHvae
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.models.likelihood import from_weights, gain, log_prob
@@ -29,7 +29,7 @@ def learned(model, space, seed=1):
         values["class"] = values["image"][:, 0, 0].long()
     samples = space.samples(**values)
     model.setup(space, 5)
-    model.learn(Mixture((Part("own", samples, 1.0),)), 150, stream(2))
+    model.learn(Mixture((Portion(OWN, samples, 1.0),)), 150, stream(2))
     return model, samples
 
 
@@ -108,7 +108,7 @@ def test_gain_is_zero_at_a_best_response_and_what_is_missing_before_it():
     g = stream(3)
     peer = space.samples(x=(torch.rand(200_000, 2, generator=g) < 0.8).to(torch.uint8))
     own = space.samples(x=torch.tensor([[0, 0], [0, 0], [1, 0], [0, 1]], dtype=torch.uint8))
-    mixture = Mixture((Part("own", own, 0.5), Part("peer", peer, 0.5)))
+    mixture = Mixture((Portion(OWN, own, 0.5), Portion("peer", peer, 0.5)))
     moments = 0.5 * torch.tensor([0.25, 0.25], dtype=torch.float64) + 0.5 * 0.8
     for at, expected in ((moments, 0.0), (torch.tensor([0.5, 0.5], dtype=torch.float64), None)):
         model, twin = ExponentialFamily(), ExponentialFamily()

@@ -48,7 +48,7 @@ def play(rates, rounds, model=ExponentialFamily, n=20_000, **game):
     game = SampleExchange(rounds=rounds, samples_per_round=n, **game)
     game.check(players)
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state, rows = game.start(names, 1), []
     for round in range(1, rounds + 1):
         state, row = game.play(engine, state, round)
@@ -132,7 +132,7 @@ def test_what_tells_copies_is_in_the_checkpoint(tmp_path):
             for i, r in enumerate(DISJOINT)
         ]
         engine = Local()
-        engine.seat(players, game)
+        engine.start(players, game)
         return players, engine
 
     game = SampleExchange(own_weight=0.2, originals=True, samples_per_round=300)
@@ -163,7 +163,7 @@ def test_after_a_loss_the_rest_go_on_with_originals():
     players = [Player(n, SPACE, table(r), m, 1) for n, r, m in zip(names, OVERLAPPING, models, strict=True)]
     game = SampleExchange(own_weight=0.4, originals=True, samples_per_round=20_000, on_lost="continue")
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state = game.start(names, 1)
     for round in range(1, 41):
         state, _ = game.play(engine, state, round)

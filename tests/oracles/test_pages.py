@@ -57,7 +57,7 @@ def test_the_page_plays_the_librarys_game():
         Player(n, SHARES, SHARES.samples(digit=x), ExponentialFamily(), 1) for n, x in zip(names, labels, strict=True)
     ]
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state = game.start(names, 1)
     sent = {}
     for round in range(1, 7):

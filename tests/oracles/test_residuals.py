@@ -6,7 +6,7 @@ import torch
 from coplay import Mixture, Space, Variable
 from coplay.core.errors import ModelError
 from coplay.core.streams import stream
-from coplay.models.base import Part
+from coplay.models.base import OWN, Portion
 from coplay.models.joint_classifier import JointClassifier
 
 CLASSES, SIDE, MEAN = 3, 6, 0.25
@@ -74,28 +74,28 @@ def test_own_images_of_a_class_are_equally_probable_and_a_class_without_any_stay
         assert torch.allclose(frequencies, torch.full((count,), 1 / count), atol=0.04)
 
 
-@pytest.mark.parametrize("sources", [("own", "other"), ("other",)])
+@pytest.mark.parametrize("sources", [(OWN, "other"), ("other",)])
 def test_who_is_taught_with_residuals(sources):
     """Own images teach as they are, received and drawn ones with residuals; where nothing is the player's own, none do."""
-    data = {"own": images([0, 1, 2], "own"), "other": images([0, 1, 2, 0], "other")}
-    mixture = Mixture(tuple(Part(name, data[name], 1 / len(sources)) for name in sources))
+    data = {OWN: images([0, 1, 2], "own"), "other": images([0, 1, 2, 0], "other")}
+    mixture = Mixture(tuple(Portion(name, data[name], 1 / len(sources)) for name in sources))
     learner = model()
     learner._step = 1
     for _ in learner.losses(mixture, stream(4)):
         pass
     lessons, drawn = learner._taught
     untouched = {name: int((differences(lessons, data[name]["image"]).min(1).values < 1e-6).sum()) for name in data}
-    if "own" not in sources:
-        assert untouched == {"own": 0, "other": 12}
+    if OWN not in sources:
+        assert untouched == {OWN: 0, "other": 12}
         return
-    own, other = data["own"], data["other"]
+    own, other = data[OWN], data["other"]
     sums = [
         x + y - MEAN
         for x, k in zip(*other.values(), strict=True)
         for y, of in zip(*own.values(), strict=True)
         if k == of
     ]
-    assert untouched == {"own": 6, "other": 0}
+    assert untouched == {OWN: 6, "other": 0}
     assert differences(lessons[6:], torch.stack(sums).clamp(0, 1)).min(1).values.max() < 1e-6
     # the own decoder's grey and a residual is the own image
     assert differences(drawn, own["image"]).min(1).values.max() < 1e-6
@@ -104,7 +104,7 @@ def test_who_is_taught_with_residuals(sources):
 def test_only_the_classifier_learns_from_residuals():
     learner = model()
     learner._step = 1
-    for side, loss in learner.losses(Mixture((Part("own", images([0, 1, 2], "own"), 1.0),)), stream(4)):
+    for side, loss in learner.losses(Mixture((Portion(OWN, images([0, 1, 2], "own"), 1.0),)), stream(4)):
         parameters = list(learner._net.decoder.x_deep.parameters()) + list(learner._net.encoder.parameters())
         reached = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
         assert any(g is not None for g in reached) == (side != "classifier")
@@ -114,7 +114,7 @@ def test_a_young_model_has_no_residuals_yet():
     data = images([0, 1, 2], "own")
     young, without = model(generated_after=50), model(generated_after=50, residuals=False)
     for learner in (young, without):
-        learner.learn(Mixture((Part("own", data, 0.5), Part("other", images([1, 1], "other"), 0.5))), 40, stream(2))
+        learner.learn(Mixture((Portion(OWN, data, 0.5), Portion("other", images([1, 1], "other"), 0.5))), 40, stream(2))
     for key, value in young.state_dict().items():
         assert torch.equal(value, without.state_dict()[key]), key
 

@@ -22,7 +22,7 @@ def play(n, rounds, seed, own=0.3, sites=3):
     players = [Player(f"p{i}", SPACE, SPACE.samples(x=d), ExponentialFamily(), seed) for i, d in enumerate(data)]
     game = SampleExchange(own_weight=own, rounds=rounds, samples_per_round=n)
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state = game.start([p.name for p in players], seed)
     path = []
     for round in range(1, rounds + 1):
@@ -58,7 +58,7 @@ def test_reused_samples_are_the_same_until_fresh_ones_are_drawn(every):
     players = [Player(f"p{i}", SPACE, SPACE.samples(x=data), ExponentialFamily(), 1) for i in range(2)]
     game = SampleExchange(fresh_every_rounds=every, samples_per_round=100)
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state = game.start(["p0", "p1"], 1)
     seen = []
     for round in range(1, 10):
@@ -73,7 +73,7 @@ def test_counts_are_alpha_n_and_cost_is_n_per_player():
     game = SampleExchange(alpha=((0.5, 0.3, 0.2), (0.25, 0.25, 0.5), (0.9, 0.0, 0.1)), samples_per_round=1000)
     data = SPACE.samples(x=torch.randint(2, (50, 4), generator=stream(1)).to(torch.uint8))
     engine = Local()
-    engine.seat([Player(f"p{i}", SPACE, data, ExponentialFamily(), 1) for i in range(3)], game)
+    engine.start([Player(f"p{i}", SPACE, data, ExponentialFamily(), 1) for i in range(3)], game)
     state = game.start(["p0", "p1", "p2"], 1)
     state, _ = game.play(engine, state, 1)
     counts = {link: len(part) for link, part in state.payload.items()}
@@ -95,7 +95,7 @@ def test_uneven_weights_reach_the_closed_form_too():
     players = [Player(n, SPACE, SPACE.samples(x=d), ExponentialFamily(), 1) for n, d in zip(names, data, strict=True)]
     game = SampleExchange(alpha=alpha, samples_per_round=50_000)
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state, path = game.start(names, 1), []
     for round in range(1, 41):
         state, _ = game.play(engine, state, round)
@@ -117,7 +117,7 @@ def test_own_rounds_are_learned_alone():
     players = [Player(f"p{i}", SPACE, SPACE.samples(x=d), ExponentialFamily(), 1) for i, d in enumerate(data)]
     game = SampleExchange(own_weight=0.5, own_rounds=3, samples_per_round=100)
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state, seen = game.start(["p0", "p1"], 1), []
     for round in range(1, 6):
         state, _ = game.play(engine, state, round)
@@ -142,7 +142,7 @@ def test_after_a_loss_the_rest_play_by_renormalised_weights():
     players = [Player(n, SPACE, SPACE.samples(x=d), m, 1) for n, d, m in zip(names, data, models, strict=True)]
     game = SampleExchange(alpha=alpha, samples_per_round=50_000, on_lost="continue")
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state, path, told = game.start(names, 1), [], None
     for round in range(1, 41):
         state, row = game.play(engine, state, round)
@@ -168,7 +168,7 @@ def test_who_loses_its_last_source_is_frozen_and_named():
     ]
     game = SampleExchange(alpha=((1, 0, 0), (1, 0, 0), (0, 0, 1)), on_lost="continue")
     engine = Local()
-    engine.seat(players, game)
+    engine.start(players, game)
     state, row = game.play(engine, game.start(["source", "listener", "other"], 1), 1)
     assert set(row.lost) == {"source"}
     assert row.frozen == ["listener"]
@@ -182,7 +182,7 @@ def test_a_player_without_own_weight_learns_from_others_only():
     data = SPACE.samples(x=torch.ones(50, 4, dtype=torch.uint8))
     listener = Player("listener", SPACE, SPACE.empty(), ExponentialFamily(), 1)
     engine = Local()
-    engine.seat([Player("site", SPACE, data, ExponentialFamily(), 1), listener], game)
+    engine.start([Player("site", SPACE, data, ExponentialFamily(), 1), listener], game)
     state = game.start(["site", "listener"], 1)
     assert game.needs_data(["site", "listener"]) == ["site"]
     for round in (1, 2):

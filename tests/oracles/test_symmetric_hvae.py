@@ -7,7 +7,7 @@ import torch
 
 from coplay import Mixture, Space, Variable
 from coplay.core.streams import stream
-from coplay.models.base import Part
+from coplay.models.base import OWN, Portion
 from coplay.models.symmetric_hvae import SymmetricHvae
 
 SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
@@ -38,7 +38,7 @@ def test_the_conditionals_are_normalised(prior):
     model = SymmetricHvae(latents=(2, 3), hidden=8, prior=prior, batch=16)
     model.setup(SPACE, 1)
     data = SPACE.samples(x=POINTS)
-    model.learn(Mixture((Part("own", data, 1.0),)), 50, stream(1))
+    model.learn(Mixture((Portion(OWN, data, 1.0),)), 50, stream(1))
     log_p, log_q = enumerate_joint(model._net, 2, 3)
     assert log_p.exp().sum().item() == pytest.approx(1, abs=1e-5)
     assert torch.allclose(log_q.exp().sum((0, 1)), torch.ones(8, dtype=torch.float64), atol=1e-5)
@@ -50,7 +50,7 @@ def test_drawing_follows_the_densities_that_learning_uses(prior):
     model = SymmetricHvae(latents=(2, 3), hidden=8, prior=prior, batch=64, average=0.0)
     model.setup(SPACE, 1)
     skewed = SPACE.samples(x=POINTS[torch.tensor([0, 0, 0, 7, 7, 5])])
-    model.learn(Mixture((Part("own", skewed, 1.0),)), 100, stream(1))
+    model.learn(Mixture((Portion(OWN, skewed, 1.0),)), 100, stream(1))
     log_p, log_q = enumerate_joint(model._net, 2, 3)
     n = 60_000
     z0, z1, x = model._net.draw(n, stream(2))
@@ -69,7 +69,7 @@ def test_learns_a_known_distribution():
     data = SPACE.samples(x=POINTS[torch.multinomial(truth, 4000, replacement=True, generator=stream(1))])
     model = SymmetricHvae(latents=(3, 3), hidden=32, batch=256, decay_steps=1500, average=0.99)
     model.setup(SPACE, 1)
-    model.learn(Mixture((Part("own", data, 1.0),)), 1500, stream(2))
+    model.learn(Mixture((Portion(OWN, data, 1.0),)), 1500, stream(2))
     found = frequencies(model.sample(20_000, stream(3))["x"])
     assert (found - frequencies(data["x"])).abs().sum().item() / 2 < 0.03
 
@@ -78,7 +78,7 @@ def test_the_mixture_is_learned_in_proportion_to_the_weights():
     own, peer = SPACE.samples(x=POINTS[:1].repeat(50, 1)), SPACE.samples(x=POINTS[7:].repeat(5, 1))
     model = SymmetricHvae(latents=(2, 2), hidden=16, batch=200, decay_steps=600)
     model.setup(SPACE, 1)
-    model.learn(Mixture((Part("own", own, 0.3), Part("peer", peer, 0.7))), 600, stream(1))
+    model.learn(Mixture((Portion(OWN, own, 0.3), Portion("peer", peer, 0.7))), 600, stream(1))
     found = frequencies(model.sample(20_000, stream(2))["x"])
     assert found[0].item() == pytest.approx(0.3, abs=0.04)
     assert found[7].item() == pytest.approx(0.7, abs=0.04)
@@ -91,7 +91,7 @@ def test_floating_point_operations_are_those_counted_by_hand():
     model = SymmetricHvae(latents=(n0, n1), hidden=hidden, batch=batch, prior="independent")
     model.setup(space, 1)
     data = space.samples(image=torch.ones(20, 3, 4, dtype=torch.uint8))
-    told = model.learn(Mixture((Part("own", data, 1.0),)), 4, stream(1))["flops"]
+    told = model.learn(Mixture((Portion(OWN, data, 1.0),)), 4, stream(1))["flops"]
 
     def perceptron(i, o, skip):
         products, first = [(i, hidden), (hidden, hidden), (hidden, o)], [(i, hidden)]

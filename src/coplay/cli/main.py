@@ -10,16 +10,13 @@ import argparse
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from coplay.core.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from coplay.report.parts import Table
     from coplay.run.config import Config
     from coplay.run.result import Result
 
@@ -176,6 +173,7 @@ def _add_reading(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
+    from coplay.cli.folders import free_folder
     from coplay.cli.progress import ProgressReport
     from coplay.run.config import Config
     from coplay.run.federation import Federation
@@ -183,7 +181,7 @@ def _run(given: argparse.Namespace) -> None:
     sys.path.insert(1, str(given.config.resolve().parent))  # a model may lie beside the config
     config = Config.from_file(given.config, given.set)
     _keep_memory(config)
-    folder = given.out or _free_folder(Path("runs") / config.name)
+    folder = given.out or free_folder(Path("runs") / config.name)
     try:
         with ProgressReport() as report:
             result = Federation(config).run(folder, report)
@@ -245,47 +243,9 @@ def _report(given: argparse.Namespace) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    from coplay.comparison.arms import Comparison
-    from coplay.comparison.page import write
+    from coplay.cli.compare import compare
 
-    sweeping = any(path.suffix == ".toml" for path in given.what)
-    if sweeping:
-        folders, given.out, left = _sweep(given)
-    elif given.vary or given.seeds or given.games is not None:
-        raise ConfigError(["--vary, --seeds and --games go with a TOML file; run folders are compared as they are"])
-    else:
-        folders, left = given.what, []
-    comparison = Comparison.load(folders)
-    configs = [run.record.config for run in comparison.runs.values()]
-    names, titles = ({str(config[key]) for config in configs} for key in ("name", "title"))
-    wanted = Path("comparisons") / (names.pop() if len(names) == 1 else "runs")
-    out = given.out or _free_folder(wanted, lambda folder: _holds_comparison(folder, comparison.runs))
-    data = comparison.data()
-    page = write(data, out, titles.pop() if len(titles) == 1 else "Runs side by side", by_player=given.by_player)
-    _print_comparison(data, given.by_player)
-    print(f"comparison: {page}")
-    if left:
-        raise RunFolderError(f"not finished: {', '.join(left)}; the same command goes on with them")
-
-
-def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
-    """Play what a config and --vary ask for: where the runs and the comparison lie, and what did not finish."""
-    from coplay.cli.progress import ProgressReport
-    from coplay.comparison.sweep import Sweep
-
-    if len(given.what) > 1:
-        raise ConfigError(["compare one TOML file over --vary and --seeds, or any number of run folders, not both"])
-    path = given.what[0]
-    sys.path.insert(1, str(path.resolve().parent))  # a model may lie beside the config
-    sweep = Sweep.of(path, given.vary, given.seeds, given.games)
-    out: Path = given.out or Path("comparisons") / next(iter(sweep.configs.values())).name
-    try:
-        results = sweep.play(out, ProgressReport, lambda text: print(text, file=sys.stderr, flush=True))
-    except KeyboardInterrupt:
-        print(f"what was played is kept in {out}; the same command goes on from there", file=sys.stderr)
-        raise
-    finished = {result.folder.name for result in results if result.record.status == "finished"}
-    return [result.folder for result in results], out, [name for name in sweep.configs if name not in finished]
+    compare(given)
 
 
 def _sample(given: argparse.Namespace) -> None:
@@ -314,24 +274,6 @@ def _keep_memory(config: Config) -> None:
         from coplay.core.memory import keep_freed_memory
 
         keep_freed_memory()
-
-
-def _free_folder(wanted: Path, fits: Callable[[Path], bool] = lambda folder: False) -> Path:
-    """``wanted``, or the first of wanted-2, wanted-3, … that does not exist, or fits all the same."""
-    folder = wanted
-    number = 1
-    while folder.exists() and not fits(folder):
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    return folder
-
-
-def _holds_comparison(folder: Path, runs: Iterable[str]) -> bool:
-    """Whether a folder holds the comparison of just these runs."""
-    from coplay.core import storage
-
-    file = folder / "comparison.json"
-    return file.exists() and {run["folder"] for run in storage.read_json(file)["runs"]} == set(runs)
 
 
 def _say_what_is_kept(folder: Path, error: BaseException) -> None:
@@ -371,31 +313,6 @@ def _finish(result: Result) -> None:
     page = write(result)
     print_run(result)
     print(f"report: {page}")
-
-
-def _print_comparison(data: dict[str, Any], by_player: bool) -> None:
-    """Tables of scores and costs and the notes, as narrow as the terminal."""
-    from rich.console import Console
-
-    from coplay.comparison.page import cost_tables, score_table
-
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    scores = [score_table(data), *([score_table(data, by_player=True)] if by_player else [])] if data["metrics"] else []
-    if not scores:
-        console.print("nothing was measured", highlight=False)
-    for table in [*scores, *cost_tables(data)]:
-        _print_folded(console, table)
-        console.print(table.caption, style="dim", highlight=False, markup=False)
-    for note in data["notes"]:
-        console.print(f"{'* ' if note['metrics'] else ''}{note['text']}", highlight=False, markup=False)
-
-
-def _print_folded(console: Console, table: Table) -> None:
-    """Print a table in as many parts as the terminal's width takes; no number is ever cut."""
-    from coplay.cli.tables import folded
-
-    for part in folded(table, console.width):
-        console.print(part)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
     else:
         from coplay.report.figures import image_grid
 
-        image = next((name for name in samples.keys() if len(samples[name].shape) >= 3), None)
+        image = next((name for name in tensors(samples) if loaded.space[name].is_image), None)
         if image is None:
             instead = "write an .npz or a .csv instead"
             raise CoplayError(f"--out {out}: the samples hold no images; {instead}")

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from coplay.cli import run_table
+from coplay.comparison.arms import Comparison
+from coplay.comparison.caveats import caveats
+from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.components import find, names
 from coplay.report import formulas
 from coplay.report.parts import Table
@@ -39,6 +42,26 @@ def print_run(result: Result) -> None:
         notes.append(f"measured too, and in the report: {', '.join(left_out)}")
     for note in [*notes, *run_table.notes(result), *formulas.sentences(result)]:
         console.print(note, highlight=False, markup=False)
+
+
+def print_comparison(comparison: Comparison, by_player: bool) -> None:
+    """Print a comparison's tables of scores and costs, and its caveats."""
+    console = terminal()
+    notes = caveats(comparison)
+    tables = []
+    if comparison.quantities:
+        tables.append(score_table(comparison, notes))
+        if by_player:
+            tables.append(score_table(comparison, notes, by_player=True))
+    else:
+        console.print("nothing was measured", highlight=False)
+    for table in [*tables, *cost_tables(comparison)]:
+        for part in folded(table, console.width):
+            console.print(part)
+        console.print(table.caption, style="dim", highlight=False, markup=False)
+    for note in notes:
+        star = "* " if note.quantities else ""
+        console.print(f"{star}{note.text}", highlight=False, markup=False)
 
 
 def print_components(kind: str) -> None:

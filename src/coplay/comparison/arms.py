@@ -1,15 +1,13 @@
-"""Runs side by side: which arms they form, what was measured in each over the seeds, what it cost, what to beware of.
+"""Runs side by side: the arms they form, and what was measured in each arm over its seeds.
 
-Runs that differ only in their seed (and in title, name and the games carried along) belong together; each game of theirs
-is an arm. Everything here reads what is on disk, so old and unfinished runs take part.
+Runs that differ only in their seed (and in title, name and the games carried along) belong
+together, and each game of theirs is an arm. Everything is read from disk, so that old and
+unfinished runs take part.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,49 +15,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from coplay.core import storage
-from coplay.core.errors import ConfigError, RunFolderError
-from coplay.report.parts import listed, words
-from coplay.run.result import Play, Result
-
-SECONDS = ("learning", "sampling", "exchange", "evaluation", "bookkeeping")
-"""Kinds of time that a run books; the first three are play."""
-
-_BESIDE = ("seed", "title", "name", "compare")  # what may differ within an arm
-_LONGEST = 44  # characters of a label; longer ones become letters
-
-
-@dataclass(frozen=True)
-class Spread:
-    """One number per seed.
-
-    Args:
-        values: By seed.
-
-    Example:
-        >>> found = Spread({1: 2.0, 2: 4.0})
-        >>> found.mean, round(found.std, 4), Spread({1: 2.0}).std
-        (3.0, 1.4142, None)
-    """
-
-    values: Mapping[int, float]
-
-    @property
-    def mean(self) -> float:
-        """The mean over seeds."""
-        return math.fsum(self.values.values()) / len(self.values)
-
-    @property
-    def std(self) -> float | None:
-        """The standard deviation over seeds, with n − 1; None for a single seed, NaN where a value is not finite."""
-        if len(self.values) < 2:
-            return None
-        finite = all(map(math.isfinite, self.values.values()))
-        return statistics.stdev(self.values.values()) if finite else math.nan
-
-    def json(self) -> dict[str, Any]:
-        """For the record."""
-        return {"mean": self.mean, "std": self.std, "seeds": len(self.values), "values": dict(self.values)}
+from coplay.comparison import labels, spread
+from coplay.comparison.spread import Curve, Spread
+from coplay.core.errors import RunFolderError
+from coplay.metrics.base import Value
+from coplay.report.words import scalar, words
+from coplay.run.play import Mean, Play
+from coplay.run.result import Result
 
 
 @dataclass(frozen=True)
@@ -70,7 +32,7 @@ class Arm:
         label: What tells it apart from the other arms.
         settings: The part of the label that comes from the config; empty if all configs agree.
         game: The game's name.
-        runs: One per seed, by seed.
+        runs: One run per seed, by seed in ascending order.
     """
 
     label: str
@@ -80,105 +42,206 @@ class Arm:
 
     @cached_property
     def plays(self) -> dict[int, Play]:
-        """The game's record by seed."""
+        """What the game left, by seed."""
         return {seed: run.plays[self.game] for seed, run in self.runs.items()}
 
     @cached_property
-    def quantities(self) -> dict[str, dict[str, Any]]:
+    def quantities(self) -> dict[str, Value]:
         """Measured quantities that are one number, each with a value of it as an example."""
-        found: dict[str, dict[str, Any]] = {}
+        examples: dict[str, Value] = {}
         for play in self.plays.values():
             for values in play.last.values():
-                found |= {q: v for q, v in values.items() if q not in found and not isinstance(v["value"], list)}
-        return found
-
-    def score(self, quantity: str) -> Spread | None:
-        """The mean over players after the last measured round, over seeds; None if nobody measured it."""
-        means = {seed: mean_over_players(play.last, quantity) for seed, play in self.plays.items()}
-        known = {seed: mean for seed, mean in means.items() if mean is not None}
-        return Spread(known) if known else None
-
-    def player_score(self, player: str, quantity: str) -> Spread | None:
-        """The same of one player."""
-        known = {
-            seed: float(play.last[player][quantity]["value"])
-            for seed, play in self.plays.items()
-            if quantity in play.last.get(player, {})
-        }
-        return Spread(known) if known else None
+                for quantity, value in values.items():
+                    if not isinstance(value.value, list):
+                        examples.setdefault(quantity, value)
+        return examples
 
     @property
     def players(self) -> list[str]:
-        """Everybody who was measured."""
+        """Names of all players and seats that were measured last."""
         return list(dict.fromkeys(player for play in self.plays.values() for player in play.last))
 
-    def costs(self) -> dict[str, Spread | None]:
-        """What a run of this game cost: payload in bytes by purpose and its parts, seconds by kind, rounds, steps, FLOPs."""
-        purposes = dict.fromkeys(["exchange", "evaluation", "checkpoint"])
-        told = dict.fromkeys(str(entry["purpose"]) for play in self.plays.values() for entry in play.traffic)
-        purposes |= dict.fromkeys(purpose.partition("/")[0] for purpose in told) | told
-        kinds = dict.fromkeys(SECONDS)
-        kinds |= dict.fromkeys(kind for play in self.plays.values() for row in play.rows for kind in _seconds(row))
-        found = {f"bytes_{purpose}": self._spread(partial(_bytes, purpose=purpose)) for purpose in purposes}
-        found |= {f"seconds_{kind}": self._spread(partial(_booked, kind=kind)) for kind in kinds}
-        found["rounds"] = self._spread(lambda play: len(play.rows))
-        steps = {seed: run.section(self.game).get("local_steps") for seed, run in self.runs.items()}
-        taken = {s: float(each * len(self.plays[s].rows)) for s, each in steps.items() if each is not None}
-        found["steps"] = Spread(taken) if len(taken) == len(steps) else None
-        found["flops"] = self._spread(_flops)
-        return found
+    def mean(self, seed: int, quantity: str, round: int | None = None) -> Mean | None:
+        """The mean over players of one run; see :meth:`coplay.run.result.Result.mean`.
 
-    def _spread(self, of: Callable[[Play], float | None]) -> Spread | None:
-        """One number per run; None where a run does not tell."""
-        values = {seed: of(play) for seed, play in self.plays.items()}
-        known = {seed: float(value) for seed, value in values.items() if value is not None}
-        return Spread(known) if len(known) == len(values) else None
+        Args:
+            seed: The run's seed.
+            quantity: Name of a measured quantity that is one number.
+            round: A measured round; the last one by default.
+        """
+        return self.runs[seed].mean(self.game, quantity, round)
 
-    def curve(self, quantity: str) -> dict[str, list[Any]] | None:
-        """The mean over players at the rounds that all measured seeds measured, over rounds, bytes and seconds.
+    def score(self, quantity: str) -> Spread | None:
+        """The mean over players after the last measured round, over the seeds that have one.
+
+        Args:
+            quantity: Name of a measured quantity that is one number.
 
         Returns:
-            Lists of one length: ``round``; ``bytes`` exchanged and ``seconds`` of play up to its end, as means over
-            seeds; ``mean`` and ``std`` (None for a single seed). None if nothing was measured.
+            None if no run has such a mean.
         """
-        by_seed = {}
+        means = {}
+        for seed in self.runs:
+            mean = self.mean(seed, quantity)
+            if mean is not None:
+                means[seed] = mean.value
+        return Spread(means) if means else None
+
+    def player_score(self, player: str, quantity: str) -> Spread | None:
+        """The last value of one player, over the seeds that have one.
+
+        Args:
+            player: Name of a player or seat.
+            quantity: Name of a measured quantity that is one number.
+
+        Returns:
+            None if no run has such a value.
+        """
+        values = {seed: scalar(value) for seed, value in self._values_of(player, quantity).items()}
+        return Spread(values) if values else None
+
+    def single_value(self, quantity: str, player: str | None = None) -> Value | None:
+        """The measured value behind a score, if the score is no mean but a single value.
+
+        Args:
+            quantity: Name of a measured quantity that is one number.
+            player: Whose score it is; the arm's by default.
+
+        Returns:
+            None if several seeds or several players have a value, or none has.
+        """
+        if player is not None:
+            values = list(self._values_of(player, quantity).values())
+            return values[0] if len(values) == 1 else None
+        means = {seed: self.mean(seed, quantity) for seed in self.runs}
+        known = {seed: mean for seed, mean in means.items() if mean is not None}
+        if len(known) != 1:
+            return None
+        ((seed, mean),) = known.items()
+        if len(mean.players) != 1:
+            return None
+        return self.plays[seed].last[mean.players[0]][quantity]
+
+    def _values_of(self, player: str, quantity: str) -> dict[int, Value]:
+        """The last values of one player, by seed."""
+        values = {}
         for seed, play in self.plays.items():
-            means = {round: mean_over_players(m, quantity) for round, m in play.measurements.items()}
-            known = {round: mean for round, mean in means.items() if mean is not None}
-            if known:
-                by_seed[seed] = known
-        rounds = sorted(set.intersection(*(set(known) for known in by_seed.values()))) if by_seed else []
+            measured = play.last.get(player, {})
+            if quantity in measured:
+                values[seed] = measured[quantity]
+        return values
+
+    def over_seeds(self, number: Callable[[Play], float | None]) -> Spread | None:
+        """A number of every play of the arm; None if one of them does not have it.
+
+        Args:
+            number: Gives the number of a play, or None.
+        """
+        values = {}
+        for seed, play in self.plays.items():
+            value = number(play)
+            if value is None:
+                return None
+            values[seed] = float(value)
+        return Spread(values)
+
+    @cached_property
+    def costs(self) -> dict[str, Spread | None]:
+        """What a run of this game cost, by name; None where a run did not record it.
+
+        ``bytes_PURPOSE`` is payload in bytes, ``seconds_KIND`` is time; then come ``rounds``,
+        ``steps`` (learning steps asked of each player) and ``flops``.
+        """
+        costs = {}
+        for purpose in self._purposes():
+            of_play = partial(spread.payload_bytes, purpose=purpose)
+            costs[f"bytes_{purpose}"] = self.over_seeds(of_play)
+        for kind in self._kinds_of_seconds():
+            costs[f"seconds_{kind}"] = self.over_seeds(partial(spread.booked_seconds, kind=kind))
+        costs["rounds"] = self.over_seeds(lambda play: len(play.rows))
+        costs["steps"] = self._steps()
+        costs["flops"] = self.over_seeds(spread.flops)
+        return costs
+
+    def _purposes(self) -> list[str]:
+        """Headings of the ledger, the usual ones first, and then their parts."""
+        links = [link for play in self.plays.values() for link in play.traffic]
+        headings = [link.heading for link in links]
+        parts = [link.purpose for link in links]
+        usual = ["exchange", "evaluation", "checkpoint"]
+        return list(dict.fromkeys([*usual, *headings, *parts]))
+
+    def _kinds_of_seconds(self) -> list[str]:
+        """Kinds of time, the usual ones first."""
+        rows = [row for play in self.plays.values() for row in play.rows]
+        kinds = [kind for row in rows for kind in row.seconds]
+        return list(dict.fromkeys([*spread.SECONDS, *kinds]))
+
+    def _steps(self) -> Spread | None:
+        steps = {}
+        for seed, run in self.runs.items():
+            taken = spread.learning_steps(run, self.plays[seed])
+            if taken is None:
+                return None
+            steps[seed] = taken
+        return Spread(steps)
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """Means over players at the rounds at which all seeds have one, by quantity.
+
+        A seed without any mean of a quantity is left out of its curve, and so is a quantity
+        without a common round.
+        """
+        curves = {}
+        for quantity in self.quantities:
+            curve = self._curve(quantity)
+            if curve is not None:
+                curves[quantity] = curve
+        return curves
+
+    def _curve(self, quantity: str) -> Curve | None:
+        by_seed = {}
+        for seed in self.runs:
+            means = self._means_by_round(seed, quantity)
+            if means:
+                by_seed[seed] = means
+        if not by_seed:
+            return None
+        rounds = sorted(set.intersection(*(set(means) for means in by_seed.values())))
         if not rounds:
             return None
-        spreads = [Spread({seed: known[round] for seed, known in by_seed.items()}) for round in rounds]
-        bytes_by = [_bytes_by_round(self.runs[seed], self.plays[seed]) for seed in by_seed]
-        seconds_by = [_play_seconds_by_round(self.plays[seed]) for seed in by_seed]
-        return {
-            "round": rounds,
-            "bytes": [statistics.fmean(by[round] for by in bytes_by) for round in rounds],
-            "seconds": [statistics.fmean(by[round] for by in seconds_by) for round in rounds],
-            "mean": [spread.mean for spread in spreads],
-            "std": [spread.std for spread in spreads],
-        }
+        spreads = []
+        for round in rounds:
+            spreads.append(Spread({seed: means[round] for seed, means in by_seed.items()}))
+        sent = [spread.bytes_by_round(self.runs[seed], self.plays[seed]) for seed in by_seed]
+        spent = [spread.seconds_by_round(self.plays[seed]) for seed in by_seed]
+        return Curve(
+            rounds,
+            bytes=_means(sent, rounds),
+            seconds=_means(spent, rounds),
+            mean=[each.mean for each in spreads],
+            std=[each.std for each in spreads],
+        )
 
-    def json(self, quantities: Iterable[str]) -> dict[str, Any]:
-        """For the record, per-seed values included."""
-        scores = {}
-        for q in quantities:
-            spread = self.score(q)
-            if spread is not None:
-                each = {player: self.player_score(player, q) for player in self.players}
-                scores[q] = spread.json() | {"players": {name: s.json() for name, s in each.items() if s is not None}}
-        return {
-            "label": self.label,
-            "settings": self.settings,
-            "game": self.game,
-            "seeds": list(self.runs),
-            "folders": [str(run.folder) for run in self.runs.values()],
-            "scores": scores,
-            "costs": {name: spread.json() if spread else None for name, spread in self.costs().items()},
-            "curves": {q: curve for q in quantities if (curve := self.curve(q)) is not None},
-        }
+    def _means_by_round(self, seed: int, quantity: str) -> dict[int, float]:
+        means = {}
+        for round in self.plays[seed].measurements:
+            mean = self.mean(seed, quantity, round)
+            if mean is not None:
+                means[round] = mean.value
+        return means
+
+
+def _means(by_seed: Sequence[Mapping[int, float]], rounds: Sequence[int]) -> list[float]:
+    """The mean over seeds at each round."""
+    means = []
+    for round in rounds:
+        means.append(statistics.fmean(by_round[round] for by_round in by_seed))
+    return means
+
+
+# ------------------------------------------------------------------------------ comparisons
 
 
 @dataclass(frozen=True)
@@ -186,8 +249,10 @@ class Comparison:
     """Arms side by side.
 
     Args:
-        arms: In the order of the runs that were given, a run's main game before those it carried along.
-        differences: By dotted key of the config, its value by settings; keys that are the same everywhere are left out.
+        arms: In the order of the runs that were given, a run's main game before those it carried
+            along.
+        differences: By dotted key of the config, its value by settings; keys that are the same
+            everywhere are left out.
         left_out: What was given and does not count, in sentences.
 
     Example:
@@ -203,480 +268,95 @@ class Comparison:
         """Read runs and sort them into arms.
 
         Args:
-            folders: Of runs; one that is given twice counts once.
+            folders: Folders of runs; one that is given twice counts once.
 
         Raises:
-            RunFolderError: One of them is no run, or there is none.
+            RunFolderError: A folder holds no run, or there is none.
         """
-        runs = [Result.load(folder) for folder in {Path(f).resolve(): Path(f) for f in folders}.values()]
+        places = {Path(folder).resolve(): Path(folder) for folder in folders}
+        runs = [Result.load(folder) for folder in places.values()]
         if not runs:
             raise RunFolderError("nothing to compare: expected the folder of at least one run")
-        flats = _without_common_games([flat(config) for config in _configs(runs)], runs)
+        all_settings = labels.settings_of(runs)
         groups: dict[str, list[int]] = {}
-        for place, values in enumerate(flats):
-            groups.setdefault(json.dumps(values, sort_keys=True), []).append(place)
-        configs = [flats[places[0]] for places in groups.values()]
-        settings = _labels(configs)
-        several = any(len(run.plays) > 1 for run in runs)
-        named = "game.name" in _differing(configs)
-        arms, left_out = [], []
-        for label, places in zip(settings, groups.values(), strict=True):
-            by_seed, doubled = _by_seed([runs[place] for place in places])
-            left_out += [f"{label}: {text}" if label else text for text in doubled]
-            for game in dict.fromkeys(game for run in by_seed.values() for game in run.plays):
-                playing = {seed: run for seed, run in by_seed.items() if game in run.plays}
-                said = named and all(run.main.name == game for run in playing.values())  # by the settings
-                parts = [label, *([words(game)] if not label or (several and not said) else [])]
-                arms.append(Arm(", ".join(part for part in parts if part), label, game, playing))
-        differences = {
-            key: {label: values.get(key) for label, values in zip(settings, configs, strict=True)}
-            for key in _differing(configs)
-        }
+        for place, settings in enumerate(all_settings):
+            groups.setdefault(json.dumps(settings, sort_keys=True), []).append(place)
+        distinct = [all_settings[places[0]] for places in groups.values()]
+        differing = labels.differing_keys(distinct)
+        names = labels.labels(distinct)
+        label_says_game = "game.name" in differing
+        several_games = any(len(run.plays) > 1 for run in runs)
+        arms: list[Arm] = []
+        left_out: list[str] = []
+        for name, members in zip(names, groups.values(), strict=True):
+            by_seed, doubled = _by_seed([runs[place] for place in members])
+            left_out += [f"{name}: {sentence}" if name else sentence for sentence in doubled]
+            arms += _arms_of(name, by_seed, label_says_game, several_games)
+        differences = {}
+        for key in differing:
+            values = [settings.get(key) for settings in distinct]
+            differences[key] = dict(zip(names, values, strict=True))
         return cls(arms, differences, left_out)
 
     @cached_property
-    def quantities(self) -> dict[str, dict[str, Any]]:
-        """Every quantity of any arm, each with a value of it as an example."""
-        found: dict[str, dict[str, Any]] = {}
+    def quantities(self) -> dict[str, Value]:
+        """Measured quantities of any arm that are one number, each with a value as an example."""
+        examples: dict[str, Value] = {}
         for arm in self.arms:
-            found |= {q: v for q, v in arm.quantities.items() if q not in found}
-        return found
+            for quantity, value in arm.quantities.items():
+                examples.setdefault(quantity, value)
+        return examples
 
     @cached_property
     def runs(self) -> dict[str, Result]:
         """All runs that count, by folder."""
         return {str(run.folder): run for arm in self.arms for run in arm.runs.values()}
 
-    def values(self) -> list[dict[str, Any]]:
-        """One record per run, game, player and quantity of the last measurement."""
-        return [
-            {
-                "arm": arm.label,
-                "run": str(run.folder),
-                "seed": seed,
-                "status": run.record["status"],
-                "game": arm.game,
-                "player": player,
-                "metric": quantity,
-                "round": max(arm.plays[seed].measurements),
-                **{key: value.get(key) for key in ("value", "low", "high", "unit", "better", "n", "n_real")},
-            }
-            for arm in self.arms
-            for seed, run in arm.runs.items()
-            for player, measured in arm.plays[seed].last.items()
-            for quantity, value in measured.items()
-            if not isinstance(value["value"], list)
-        ]
 
-    def notes(self) -> list[dict[str, Any]]:
-        """What a reader must know before comparing: sentences, each with the quantities it concerns."""
-        found = [{"text": text, "metrics": []} for text in self.left_out]
-        for build in (_unfinished, _rounds, _counts, _data, _reference, _measured, _players, _versions):
-            found += [{"text": text, "metrics": metrics} for text, metrics in build(self)]
-        return found
+def _arms_of(
+    settings: str,
+    by_seed: Mapping[int, Result],
+    label_says_game: bool,
+    several_games: bool,
+) -> list[Arm]:
+    """The arms of runs that differ only in their seed, one per game.
 
-    def data(self) -> dict[str, Any]:
-        """Everything, as plain values."""
-        return {
-            "differences": {key: dict(values) for key, values in self.differences.items()},
-            "notes": self.notes(),
-            "metrics": {q: {"unit": v["unit"], "better": v["better"]} for q, v in self.quantities.items()},
-            "runs": [
-                {
-                    "folder": folder,
-                    "title": run.record["config"]["title"],
-                    "seed": run.record["config"]["seed"],
-                    "status": run.record["status"],
-                    "rounds": {game: len(play.rows) for game, play in run.plays.items()},
-                    "data": run.record["data"]["name"],
-                    "classifier": run.record.get("classifier"),
-                    "versions": run.record["versions"],
-                }
-                for folder, run in self.runs.items()
-            ],
-            "arms": [arm.json(self.quantities) for arm in self.arms],
-            "values": self.values(),
-        }
-
-
-# ------------------------------------------------------------------------------------------------ numbers of a run
-
-
-def mean_over_players(measured: Mapping[str, Mapping[str, Any]], quantity: str) -> float | None:
-    """The mean over those, players or seats, of whom a quantity was measured; None if nobody.
-
-    Example:
-        >>> mean_over_players({"a": {"fid": {"value": 2.0}}, "b": {"fid": {"value": 4.0}}}, "fid")
-        3.0
+    Args:
+        settings: The label of their settings; empty if all configs agree.
+        by_seed: The runs by seed.
+        label_says_game: Whether that label says which game is the main one.
+        several_games: Whether any run of the comparison has more than one game.
     """
-    values = [v[quantity]["value"] for v in measured.values() if quantity in v]
-    return math.fsum(values) / len(values) if values else None
-
-
-def _seconds(row: Mapping[str, Any]) -> dict[str, float]:
-    return dict(row.get("seconds", {}))
-
-
-def _bytes(play: Play, purpose: str) -> float:
-    """Payload of a purpose and of its parts, ``purpose/part``."""
-    return sum(e["bytes"] for e in play.traffic if e["purpose"] == purpose or e["purpose"].startswith(purpose + "/"))
-
-
-def _booked(play: Play, kind: str) -> float:
-    return math.fsum(_seconds(row).get(kind, 0.0) for row in play.rows)
-
-
-def _flops(play: Play) -> float | None:
-    """FLOPs of all players, if the rows tell."""
-    told = [numbers["flops"] for row in play.rows for numbers in row.get("players", {}).values() if "flops" in numbers]
-    return math.fsum(told) if told else None
-
-
-def _play_seconds_by_round(play: Play) -> dict[int, float]:
-    """Seconds of learning, sampling and exchange up to the end of each round."""
-    spent = (math.fsum(_seconds(row).get(kind, 0.0) for kind in SECONDS[:3]) for row in play.rows)
-    return dict(zip((row["round"] for row in play.rows), itertools.accumulate(spent), strict=True))
-
-
-def _bytes_by_round(run: Result, play: Play) -> dict[int, float]:
-    """Payload exchanged up to the end of each round.
-
-    Rows say it; for a run older than that, the ledger's sum is spread evenly over the rounds in which players listen.
-    """
-    if play.rows and all("bytes" in row for row in play.rows):
-        sums = itertools.accumulate(row["bytes"] for row in play.rows)
-        return {row["round"]: float(total) for row, total in zip(play.rows, sums, strict=True)}
-    game = run.record["config"]["game"]
-    alone = int(game.get("own_rounds", 0)) if play.name == run.main.name else 0
-    record = storage.last_checkpoint(play.folder)
-    done = int(record["round"]) if record else 0
-    alone = alone if alone < done else 0
-    each = _bytes(play, "exchange") / max(1, done - alone)
-    return {row["round"]: each * max(0, row["round"] - alone) for row in play.rows}
-
-
-# --------------------------------------------------------------------------------------------------- arms and labels
-
-
-def _configs(runs: Sequence[Result]) -> list[Mapping[str, Any]]:
-    """The configs with today's defaults for settings that older runs did not know; as recorded if any is no longer valid."""
-    try:
-        return [run.config.to_dict() for run in runs]
-    except ConfigError:
-        return [run.record["config"] for run in runs]
-
-
-def _without_common_games(flats: Sequence[dict[str, Any]], runs: Sequence[Result]) -> list[dict[str, Any]]:
-    """Without the settings of games carried along in which all runs that carry them agree; others may not carry them."""
-    keys = dict.fromkeys(key for values in flats for key in values if key.startswith("compare."))
-    common = {
-        key
-        for key in keys
-        if len({json.dumps(f.get(key)) for f, run in zip(flats, runs, strict=True) if key.split(".")[1] in run.plays})
-        < 2
-    }
-    return [{key: value for key, value in values.items() if key not in common} for values in flats]
-
-
-def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides an arm: dotted keys of a config and their values, without seed, title and name.
-
-    Of games carried along the settings count, not which are.
-
-    Example:
-        >>> flat({"seed": 1, "players": {"a": {}}, "measure": {"metrics": [{"name": "fid"}]}})
-        {'players': ['a'], 'measure.metrics': ['fid']}
-        >>> flat({"compare": ["isolated", {"name": "fl_gan", "average_every_epochs": 2}]})
-        {'compare.fl_gan.average_every_epochs': 2}
-    """
-    found: dict[str, Any] = {}
-    for entry in config.get("compare", ()):
-        if isinstance(entry, Mapping):
-            game = entry["name"].rpartition(":")[2]
-            found |= {f"compare.{game}.{key}": value for key, value in entry.items() if key != "name"}
-    for key, value in config.items():
-        if key == "players" and isinstance(value, Mapping):
-            found[key] = list(value)
-        if key not in _BESIDE:
-            _flatten(key, value, found)
-    return found
-
-
-def _flatten(place: str, value: Any, found: dict[str, Any]) -> None:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            _flatten(f"{place}.{key}", inner, found)
-    elif isinstance(value, list) and value and all(isinstance(item, Mapping) and "name" in item for item in value):
-        found[place] = [item["name"] for item in value]
-        for item in value:
-            for key, inner in item.items():
-                if key != "name":
-                    _flatten(f"{place}.{item['name']}.{key}", inner, found)
-    else:
-        found[place] = value
-
-
-def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest end of each dotted key that no other has; a component is called by its kind.
-
-    Example:
-        >>> short_keys(["game.own_weight", "model.name", "players.city.model.name"])
-        {'game.own_weight': 'own_weight', 'model.name': 'model', 'players.city.model.name': 'city.model'}
-    """
-    parts = {key: key.removesuffix(".name").split(".") for key in keys}
-    found = {}
-    for key, own in parts.items():
-        for length in range(1, len(own) + 1):
-            if not any(other[-length:] == own[-length:] for k, other in parts.items() if k != key):
-                break
-        found[key] = ".".join(own[-length:])
-    return found
-
-
-def value_text(value: Any) -> str:
-    """A config value as a label shows it.
-
-    Example:
-        >>> value_text(0.3), value_text(None), value_text("sklearn.mixture:GaussianMixture"), value_text(["a", "b"])
-        ('0.3', 'unset', 'GaussianMixture', 'a+b')
-    """
-    if value is None:
-        return "unset"
-    if isinstance(value, str):
-        return value.rpartition(":")[2]
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-        return "+".join(value)
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(key for values in configs for key in values)
-    return [key for key in keys if any(values.get(key) != configs[0].get(key) for values in configs)]
-
-
-def _labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A label per config from what differs; letters if those would be too long."""
-    keys = [key for key in _differing(configs) if not _implied(key, configs)]
-    names = short_keys(keys)
-    labels = [
-        ", ".join(f"{names[key]}={value_text(values.get(key))}" for key in keys if _said(key, values, keys))
-        for values in configs
-    ]
-    if len(set(labels)) < len(labels) or max(map(len, labels)) > _LONGEST:
-        return [_letters(place) for place in range(len(labels))]
-    return labels
-
-
-def _component(key: str, keys: Iterable[str]) -> str | None:
-    """The key of the name of the innermost component, among those given, that a setting belongs to."""
-    above = [name for name in keys if name.endswith(".name") and name != key and key.startswith(name[:-4])]
-    return max(above, key=len, default=None)
-
-
-def _implied(key: str, configs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a setting follows from which component was chosen, such as that component's default."""
-    component = _component(key, _differing(configs))
-    if component is None:
-        return False
-    values: dict[Any, list[Any]] = {}
-    for config in configs:
-        values.setdefault(config.get(component), []).append(config.get(key))
-    return all(value == found[0] for found in values.values() for value in found)
-
-
-def _said(key: str, values: Mapping[str, Any], keys: Sequence[str]) -> bool:
-    """Whether a label says a key: not where the component chosen has no such setting."""
-    return key in values or _component(key, keys) is None
-
-
-def _letters(place: int) -> str:
-    return (_letters(place // 26 - 1) if place >= 26 else "") + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[place % 26]
+    arms = []
+    for game in dict.fromkeys(game for run in by_seed.values() for game in run.plays):
+        runs = {seed: run for seed, run in by_seed.items() if game in run.plays}
+        is_main = all(run.main.name == game for run in runs.values())
+        label = settings
+        if not settings:
+            label = words(game)
+        elif several_games and not (label_says_game and is_main):
+            label = f"{settings}, {words(game)}"
+        arms.append(Arm(label, settings, game, runs))
+    return arms
 
 
 def _by_seed(runs: Sequence[Result]) -> tuple[dict[int, Result], list[str]]:
-    """One run per seed, the one that came furthest, and what is said of the others."""
-    found: dict[int, Result] = {}
+    """One run per seed, the one that came furthest, and a sentence on each of the others."""
+    by_seed: dict[int, Result] = {}
     doubled = []
-    for run in sorted(
-        runs, key=lambda r: (r.record["status"] != "finished", -sum(len(p.rows) for p in r.plays.values()))
-    ):
-        seed = int(run.record["config"]["seed"])
-        if seed in found:
-            doubled.append(
-                f"seed {seed} was run twice; {run.folder} is left out beside {found[seed].folder}, so that no seed counts "
-                "more than another"
-            )
-        else:
-            found[seed] = run
-    return dict(sorted(found.items())), doubled
-
-
-# ---------------------------------------------------------------------------------------------------------- notes
-
-Notes = list[tuple[str, list[str]]]
-
-
-def _unfinished(comparison: Comparison) -> Notes:
-    found: Notes = []
-    for folder, run in comparison.runs.items():
-        if run.record["status"] != "finished":
-            done = ", ".join(f"{len(play.rows)} rounds of {words(name)}" for name, play in run.plays.items())
-            why = f": {run.record['reason']}" if "reason" in run.record else ""
-            found.append(
-                (f"{folder} is not finished ({run.record['status']}{why}); it counts as far as it got: {done}", [])
-            )
-    for arm in comparison.arms:
-        silent = [str(seed) for seed, play in arm.plays.items() if not play.last]
-        if silent:
-            who = f"seed{'s' if len(silent) > 1 else ''} {listed(silent)}"
-            found.append((f"{arm.label}: nothing was measured with {who}", []))
-    return found
-
-
-def _rounds(comparison: Comparison) -> Notes:
-    rounds = {max(p.measurements) for arm in comparison.arms for p in arm.plays.values() if p.measurements}
-    if len(rounds) < 2:
-        return []
-    each = {arm.label: {max(p.measurements) for p in arm.plays.values() if p.measurements} for arm in comparison.arms}
-    told = "; ".join(f"{label}: {listed(map(str, sorted(found)))}" for label, found in each.items() if found)
-    return [(f"last measured after different rounds ({told}), not comparable", list(comparison.quantities))]
-
-
-def _counts(comparison: Comparison) -> Notes:
-    """Different sample counts or units of one quantity, for one player or between arms."""
-    found: Notes = []
-    records = comparison.values()
-    for q in comparison.quantities:
-        own = [record for record in records if record["metric"] == q]
-        for key, what in (("n", "samples"), ("n_real", "real samples"), ("unit", "")):
-            by_player: dict[str, set[Any]] = {}
-            by_arm: dict[str, set[Any]] = {}
-            for record in own:
-                by_player.setdefault(record["player"], set()).add(record[key])
-                by_arm.setdefault(record["arm"], set()).add(record[key])
-            alike = all(len(values) == 1 for values in by_player.values())
-            if not alike or any(values != next(iter(by_arm.values())) for values in by_arm.values()):
-                values = sorted({record[key] for record in own})
-                shown = [f"{value:,}" if isinstance(value, int) else str(value) for value in values]
-                told = listed(shown) if len(shown) < 4 else f"{shown[0]} to {shown[-1]}"
-                found.append((f"{words(q)}: {told} {what}".rstrip() + ", not comparable", [q]))
-    return found
-
-
-def _data(comparison: Comparison) -> Notes:
-    """Different sources or variables."""
-    keys = ("name", "train", "test", "space")
-    different = {json.dumps([run.record["data"].get(key) for key in keys]) for run in comparison.runs.values()}
-    sources = [key for key in comparison.differences if key.startswith(("data.source.", "data.variables"))]
-    if len(different) < 2 and not sources:
-        return []
-    names = [
-        f"{data['name']} ({data['train']:,} training and {data['test']:,} test samples)"
-        for data in (run.record["data"] for run in comparison.runs.values())
-    ]
-    told = (
-        listed(dict.fromkeys(names))
-        if len(set(names)) > 1
-        else f"{names[0]}, but {listed(sources) or 'variables'} differ"
-    )
-    return [(f"different data: {told}; no score is comparable between them", list(comparison.quantities))]
-
-
-def _reference(comparison: Comparison) -> Notes:
-    """Different domain classifiers, or different settings of measuring."""
-    found: Notes = []
-    everything = list(comparison.quantities)
-    counted = (
-        "measure.metrics",
-        "measure.every_rounds",
-        "measure.samples",
-        "measure.shown",
-    )  # told elsewhere, or no matter
-    settings = [key for key in comparison.differences if key.startswith("measure.") and key not in counted]
-    if settings:
-        found.append(
-            (f"measured differently: {listed(settings)}; scores that this touches are not comparable", everything)
+    for run in sorted(runs, key=_rank):
+        seed = run.record.seed
+        if seed not in by_seed:
+            by_seed[seed] = run
+            continue
+        doubled.append(
+            f"seed {seed} was run twice; {run.folder} is left out beside {by_seed[seed].folder}, "
+            "so that no seed counts more than another",
         )
-    by_settings: dict[str, dict[int, str]] = {}
-    for arm in comparison.arms:
-        told = {seed: _fingerprint(run) for seed, run in arm.runs.items()}
-        by_settings.setdefault(arm.settings, {}).update({seed: mark for seed, mark in told.items() if mark})
-    prints = {label: by_seed for label, by_seed in by_settings.items() if by_seed}
-    if not prints:
-        return found
-    shared = sorted(set.intersection(*(set(by_seed) for by_seed in prints.values())))
-    unlike = [seed for seed in shared if len({by_seed[seed] for by_seed in prints.values()}) > 1]
-    if unlike:
-        seeds = f"seed{'s' if len(unlike) > 1 else ''} {listed(map(str, unlike))}"
-        text = f"{seeds}: arms were measured with different domain classifiers; scores are not comparable"
-        found.append((text, everything))
-    elif any(len(by_seed) > len(shared) for by_seed in prints.values()):
-        told_seeds = "; ".join(f"{label or 'all'}: {listed(map(str, by_seed))}" for label, by_seed in prints.items())
-        text = f"arms have different seeds ({told_seeds}), and each seed has a domain classifier of its own"
-        found.append((text, everything))
-    elif len(shared) > 1:
-        classifiers = [run.record["classifier"] for run in comparison.runs.values() if run.record.get("classifier")]
-        right = [classifier["accuracy"] for classifier in classifiers]
-        text = (
-            f"each seed has a domain classifier of its own, the same in all arms: right on {min(right):.1%} to "
-            f"{max(right):.1%} of {classifiers[0]['n_test']:,} real test samples"
-        )
-        found.append((text, []))
-    return found
+    return dict(sorted(by_seed.items())), doubled
 
 
-def _fingerprint(run: Result) -> str:
-    """What tells a run's domain classifier from another; empty if it has none."""
-    if not run.record.get("classifier"):
-        return ""
-    path = run.folder / "classifier.safetensors"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else json.dumps(run.record["classifier"])
-
-
-def _single(run: Result, game: str) -> str | None:
-    """Whose model a game measures, if it measures but one where there are several players: a server's, say."""
-    who = run.measured[game]
-    return who[0] if len(who) == 1 and len(run.players) > 1 else None
-
-
-def _measured(comparison: Comparison) -> Notes:
-    """Single models beside means over players; both say how good a model is, so their scores compare."""
-    single = {
-        arm.label: listed(dict.fromkeys(who for run in arm.runs.values() if (who := _single(run, arm.game))))
-        for arm in comparison.arms
-        if all(_single(run, arm.game) for run in arm.runs.values())
-    }
-    if not single:
-        return []
-    told = "; ".join(f"{label}: {who}" for label, who in single.items())
-    rest = "; the others are means over players" if len(single) < len(comparison.arms) else ""
-    return [(f"scores of a single model ({told}){rest}", [])]
-
-
-def _players(comparison: Comparison) -> Notes:
-    """Means over different players."""
-    found: dict[str, list[str]] = {}
-    for q in comparison.quantities:
-        groups: dict[tuple[str, ...], str] = {}
-        for arm in comparison.arms:
-            for seed, play in arm.plays.items():
-                who = tuple(sorted(player for player, values in play.last.items() if q in values))
-                if who and not _single(arm.runs[seed], arm.game):
-                    groups.setdefault(who, arm.label)
-        if len(groups) > 1:
-            told = "; ".join(f"{label}: {', '.join(who)}" for who, label in groups.items())
-            found.setdefault(told, []).append(q)
-    return [
-        (f"{listed(map(words, metrics))}: means over different players ({told}), not comparable", metrics)
-        for told, metrics in found.items()
-    ]
-
-
-def _versions(comparison: Comparison) -> Notes:
-    found: Notes = []
-    records = [run.record["versions"] for run in comparison.runs.values()]
-    for key in dict.fromkeys(key for record in records for key in record):
-        values = dict.fromkeys(str(record.get(key, "not recorded")) for record in records)
-        if len(values) > 1:
-            found.append((f"runs were made with different {key}: {listed(values)}", []))
-    return found
+def _rank(run: Result) -> tuple[bool, int]:
+    """Finished runs come first, then those with the most rounds."""
+    rounds = sum(len(play.rows) for play in run.plays.values())
+    return run.record.status != "finished", -rounds

@@ -1,4 +1,4 @@
-"""One config over settings and seeds: every combination is a run of its own, played once and read ever after."""
+"""One config over settings and seeds: each combination is a run of its own, played only once."""
 
 from __future__ import annotations
 
@@ -14,120 +14,173 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coplay.comparison.arms import short_keys, value_text
+from coplay.comparison.labels import short_keys, value_text
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.run.config import Config, differences
 from coplay.run.federation import Federation
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER, Result
 
-_LONGEST = 80  # characters of a folder's name
+_LONGEST_NAME = 80  # characters of a folder's name
+
+OpenProgress = Callable[[], AbstractContextManager[Progress]]
+"""Opens what a run's progress is reported to, for the duration of a run."""
+
+Faults = dict[str, list[str]]
+"""By fault, the combinations that have it."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Runs that are to be, by the name of their folder.
+    """Runs to be played, by the name of their folder.
 
     Args:
-        configs: What each of them plays.
+        configs: The config of each run.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "two.toml"
         >>> _ = path.write_text('game = "sample_exchange"')
-        >>> list(Sweep.of(path, ["game.own_weight=0.1,0.3"], "1,2").configs)
-        ['own_weight=0.1_seed=1', 'own_weight=0.1_seed=2', 'own_weight=0.3_seed=1', 'own_weight=0.3_seed=2']
+        >>> for name in Sweep.of(path, ["game.own_weight=0.1,0.3"], "1,2").configs:
+        ...     print(name)
+        own_weight=0.1_seed=1
+        own_weight=0.1_seed=2
+        own_weight=0.3_seed=1
+        own_weight=0.3_seed=2
     """
 
     configs: Mapping[str, Config]
 
     @classmethod
-    def of(cls, path: Path, vary: Sequence[str] = (), seeds: str = "", games: str | None = None) -> Sweep:
+    def of(
+        cls,
+        path: Path,
+        vary: Sequence[str] = (),
+        seeds: str = "",
+        games: str | None = None,
+    ) -> Sweep:
         """Every combination of values.
 
         Args:
             path: A TOML file.
-            vary: ``key.path=value,value`` each; values are TOML, commas within brackets or quotes do not part them.
-            seeds: Whole numbers, parted by commas; without them, the config's own seed.
-            games: Games to carry along, parted by commas, in place of the config's own; whatever settings it has for one of
-                them stay.
+            vary: ``key.path=value,value`` each. Values are TOML; commas within brackets or quotes
+                do not separate them.
+            seeds: Whole numbers separated by commas; without them, the config's own seed.
+            games: Names of games to carry along, separated by commas, in place of the config's
+                own. Settings that the config has for one of them are kept.
 
         Raises:
             ConfigError: With all faults of all combinations.
         """
         axes = _axes(vary, seeds)
-        fixed = [] if games is None else [f"compare={_games(path, games)}"]
         names = short_keys(list(axes))
+        fixed = []
+        if games is not None:
+            fixed.append(f"compare={_games(path, games)}")
         configs: dict[str, Config] = {}
-        faults: dict[str, list[str]] = {}
+        faults: Faults = {}
         combinations = list(itertools.product(*axes.values()))
         for values in combinations:
-            chosen = dict(zip(axes, values, strict=True))
-            told = {names[key]: value for key, value in chosen.items()}
+            overrides = [f"{key}={value}" for key, value in zip(axes, values, strict=True)]
+            chosen = {names[key]: value for key, value in zip(axes, values, strict=True)}
             try:
-                config = Config.from_file(path, [*fixed, *(f"{key}={value}" for key, value in chosen.items())])
-                configs[_folder_name(told if "seed" in told else told | {"seed": str(config.seed)})] = config
+                config = Config.from_file(path, [*fixed, *overrides])
             except ConfigError as error:
-                for problem in error.problems:
-                    faults.setdefault(problem, []).append(_folder_name(told))
+                _add_faults(faults, error, _folder_name(chosen))
+                continue
+            # Every folder says its seed, also where the seed is not varied.
+            chosen.setdefault("seed", str(config.seed))
+            configs[_folder_name(chosen)] = config
         _raise(faults, len(combinations))
         return cls(configs)
 
     def play(
         self,
         folder: Path,
-        report: Callable[[], AbstractContextManager[Progress]] | None = None,
+        progress: OpenProgress | None = None,
         say: Callable[[str], None] = print,
     ) -> list[Result]:
-        """Play what is not finished, resume what was cut off, read the rest.
+        """Play what is not finished, resume what was interrupted, read the rest.
 
         A run that fails does not stop the others.
 
         Args:
-            folder: Runs lie in it, one folder each.
-            report: Opens what a run's progress is told to, such as :class:`coplay.cli.progress.ProgressReport`.
+            folder: The folder of all runs; each has one of its own in it.
+            progress: Opens what a run's progress is reported to, such as
+                :class:`coplay.cli.progress.ProgressReport`.
             say: Called with a sentence when a run begins, and when one fails.
 
         Returns:
             All runs that have begun, failed ones included, in order.
 
         Raises:
-            ConfigError: A combination that is yet to be played cannot be: with all faults of all of them.
+            ConfigError: A combination that has not been played cannot be played: with all faults
+                of all such combinations.
             RunFolderError: A folder holds a run of another config.
         """
         places = {name: folder / name for name in self.configs}
-        left = [name for name, place in places.items() if not self._finished(name, place)]
-        faults: dict[str, list[str]] = {}
-        for name in left:
+        left = [name for name, place in places.items() if not self._is_finished(name, place)]
+        self._check(left)
+        # Runs with the same data and seed have the same classifier; it is trained in one of them.
+        classifiers: dict[str, Path] = {}
+        for name, config in self.configs.items():
+            if name not in left:
+                classifiers[_classifier_key(config)] = places[name] / CLASSIFIER
+        for number, name in enumerate(left, start=1):
+            place = places[name]
+            key = _classifier_key(self.configs[name])
+            has_begun = (place / "run.json").exists()
+            action = "going on with" if has_begun else "playing"
+            say(f"{action} {place} ({number} of {len(left)})")
+            try:
+                self._play_one(name, place, classifiers.get(key), progress)
+                classifiers[key] = place / CLASSIFIER
+            except Exception as error:  # the run has recorded it; the others go on
+                say(f"{place} failed: {error or type(error).__name__}")
+        return [Result.load(place) for place in places.values() if (place / "run.json").exists()]
+
+    def _check(self, names: Sequence[str]) -> None:
+        """Prepare some combinations, as playing them does first, to see all faults in advance.
+
+        Raises:
+            ConfigError: With all faults of all of them.
+        """
+        faults: Faults = {}
+        for name in names:
             try:
                 Federation(self.configs[name]).prepare()
             except CoplayError as error:
-                for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
-                    faults.setdefault(problem, []).append(name)
-        _raise(faults, len(left))
-        trained = {_judge(self.configs[name]): places[name] / CLASSIFIER for name in self.configs if name not in left}
-        for number, name in enumerate(left, 1):
-            begun = (places[name] / "run.json").exists()
-            say(f"{'going on with' if begun else 'playing'} {places[name]} ({number} of {len(left)})")
-            try:
-                with report() if report else nullcontext() as told:
-                    if begun:
-                        Federation.resume(places[name], told)
-                    else:
-                        known = trained.get(_judge(self.configs[name]))
-                        Federation(self.configs[name]).run(
-                            places[name], told, known if known and known.exists() else None
-                        )
-                trained[_judge(self.configs[name])] = places[name] / CLASSIFIER
-            except Exception as error:  # whatever it is, the others go on; the run's own record has it
-                say(f"{places[name]} failed: {error or type(error).__name__}")
-        return [Result.load(place) for place in places.values() if (place / "run.json").exists()]
+                _add_faults(faults, error, name)
+        _raise(faults, len(names))
 
-    def _finished(self, name: str, place: Path) -> bool:
+    def _play_one(
+        self,
+        name: str,
+        place: Path,
+        classifier: Path | None,
+        progress: OpenProgress | None,
+    ) -> None:
+        """Play one run, or resume it if it has begun.
+
+        Args:
+            name: The run's name.
+            place: The run's folder.
+            classifier: The file of a domain classifier trained by another run; it may be missing.
+            progress: Opens what the run's progress is reported to.
+        """
+        with progress() if progress else nullcontext() as tell:
+            if (place / "run.json").exists():
+                Federation.resume(place, tell)
+                return
+            if classifier is not None and not classifier.exists():
+                classifier = None
+            Federation(self.configs[name]).run(place, tell, classifier)
+
+    def _is_finished(self, name: str, place: Path) -> bool:
         """Whether a run is on disk and finished.
 
         Raises:
-            RunFolderError: It is one of another config.
+            RunFolderError: The folder holds a run of another config.
         """
         if not (place / "run.json").exists():
             return False
@@ -135,19 +188,21 @@ class Sweep:
         changed = list(differences(result.config.to_dict(), self.configs[name].to_dict()))
         if changed:
             lines = "\n".join(f"  - {line}" for line in changed)
-            raise RunFolderError(
-                f"{place} holds a run of another config:\n{lines}\nname another folder with --out, or remove it"
-            )
-        return bool(result.record["status"] == "finished")
+            remedy = "name another folder with --out, or remove it"
+            raise RunFolderError(f"{place} holds a run of another config:\n{lines}\n{remedy}")
+        return bool(result.record.status == "finished")
 
 
-def _judge(config: Config) -> str:
-    """What decides the domain classifier."""
+def _classifier_key(config: Config) -> str:
+    """What decides the domain classifier of a run: its seed and the source of its data."""
     return repr((config.seed, config.to_dict()["data"]["source"]))
 
 
+# -------------------------------------------------------------------------------------- axes
+
+
 def _axes(vary: Sequence[str], seeds: str) -> dict[str, list[str]]:
-    """Values by key, as written.
+    """The values by key, as written.
 
     Raises:
         ConfigError: With all faults.
@@ -156,7 +211,8 @@ def _axes(vary: Sequence[str], seeds: str) -> dict[str, list[str]]:
     problems = []
     for text in vary:
         key, equals, values = text.partition("=")
-        key, parts = key.strip(), split(values)
+        key = key.strip()
+        parts = split(values)
         if not equals or not key or not all(parts):
             problems.append(f"--vary {text}: expected key.path=value,value")
         elif key in axes:
@@ -180,10 +236,14 @@ def _axes(vary: Sequence[str], seeds: str) -> dict[str, list[str]]:
 def _games(path: Path, games: str) -> str:
     """Games to carry along as a TOML array, with the settings that a file has for them."""
     own: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):  # what is wrong with the file is told when it is read as a config
+    # A faulty file is reported when it is read as a config.
+    with contextlib.suppress(OSError, ValueError):
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("compare", [])
-        own = {entry["name"]: entry for entry in entries if isinstance(entry, Mapping) and "name" in entry}
-    return _inline([own.get(name, name) for name in (game.strip() for game in games.split(",")) if name])
+        for entry in entries:
+            if isinstance(entry, Mapping) and "name" in entry:
+                own[entry["name"]] = entry
+    names = [game.strip() for game in games.split(",")]
+    return _inline([own.get(name, name) for name in names if name])
 
 
 def _inline(value: Any) -> str:
@@ -194,27 +254,36 @@ def _inline(value: Any) -> str:
         '["isolated", {"name" = "pooled", "once" = true}]'
     """
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_inline(inner)}" for key, inner in value.items()) + "}"
+        pairs = [f"{json.dumps(key)} = {_inline(inner)}" for key, inner in value.items()]
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
     return json.dumps(value)
 
 
 def split(text: str) -> list[str]:
-    """Part a text at the commas that stand outside brackets and quotes.
+    """Split a text at the commas that stand outside brackets and quotes.
+
+    Args:
+        text: Values as TOML, separated by commas.
 
     Example:
         >>> split('0.1, [1, 2], { name = "a,b" }')
         ['0.1', '[1, 2]', '{ name = "a,b" }']
     """
-    parts, depth, quote = [""], 0, ""
+    parts = [""]
+    depth = 0
+    quote = ""
     for character in text:
         if quote:
-            quote = "" if character == quote else quote
+            if character == quote:
+                quote = ""
         elif character in "\"'":
             quote = character
-        else:
-            depth += (character in "[{(") - (character in "]})")
+        elif character in "[{(":
+            depth += 1
+        elif character in "]})":
+            depth -= 1
         if character == "," and depth == 0 and not quote:
             parts.append("")
         else:
@@ -222,27 +291,44 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
+# ------------------------------------------------------------------------- names and faults
+
+
 def _folder_name(chosen: Mapping[str, str]) -> str:
-    """A name that says what was chosen; what a folder cannot say, or not briefly, ends in a fingerprint."""
-    told = [f"{key}={value_text(_value(raw))}" for key, raw in chosen.items()]
-    plain = "_".join(told)
-    name = re.sub(r"[^A-Za-z0-9.,=+_-]+", "-", plain)[:_LONGEST]
-    full = "_".join(f"{key}={raw}" for key, raw in chosen.items())
-    exact = name == plain and all(value_text(_value(raw)) == raw.strip("\"'") for raw in chosen.values())
-    return name if exact else f"{name}-{hashlib.sha256(full.encode()).hexdigest()[:6]}"
+    """A folder's name that says what was chosen, by short key.
+
+    It ends in a fingerprint if it is too long, or if a folder's name cannot say it exactly.
+    """
+    texts = {key: value_text(_value(raw)) for key, raw in chosen.items()}
+    whole = "_".join(f"{key}={text}" for key, text in texts.items())
+    name = re.sub(r"[^A-Za-z0-9.,=+_-]+", "-", whole)[:_LONGEST_NAME]
+    is_exact = all(texts[key] == raw.strip("\"'") for key, raw in chosen.items())
+    if name == whole and is_exact:
+        return name
+    as_written = "_".join(f"{key}={raw}" for key, raw in chosen.items())
+    return f"{name}-{hashlib.sha256(as_written.encode()).hexdigest()[:6]}"
 
 
 def _value(raw: str) -> Any:
+    """A value from TOML; what is no TOML is a text."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         return raw
 
 
+def _add_faults(faults: Faults, error: CoplayError, name: str) -> None:
+    """Note the faults of a combination."""
+    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    for problem in problems:
+        faults.setdefault(problem, []).append(name)
+
+
 def _raise(faults: Mapping[str, Sequence[str]], combinations: int) -> None:
-    """Raise what was found, each fault once with the combinations that have it, unless all do."""
-    if faults:
-        raise ConfigError(
-            problem if len(names) == combinations else f"{problem} (in {', '.join(names)})"
-            for problem, names in faults.items()
-        )
+    """Raise all faults, each with the combinations that have it, unless all of them do."""
+    problems = []
+    for problem, names in faults.items():
+        where = "" if len(names) == combinations else f" (in {', '.join(names)})"
+        problems.append(f"{problem}{where}")
+    if problems:
+        raise ConfigError(problems)

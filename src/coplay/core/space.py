@@ -46,8 +46,9 @@ class Variable(BaseModel):
         high: Largest allowed value of a ``real`` variable.
 
     Example:
-        >>> Variable(kind="binary", shape=(8, 8)).size
-        64
+        >>> v = Variable(kind="binary", shape=(8, 8))
+        >>> v.size, v.is_image, v.channels
+        (64, True, 1)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +71,26 @@ class Variable(BaseModel):
     def size(self) -> int:
         """How many numbers one sample has."""
         return math.prod(self.shape)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether one sample is an image: of shape (H, W), (1, H, W) or (3, H, W), and not of classes.
+
+        Counts may be an image, such as photons per pixel; a model that takes only bits or real
+        numbers says so by its ``kinds``. A map of classes is none: its numbers have no order.
+        """
+        return self.channels > 0
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image, 1 for shape (H, W); 0 for a variable that is no image."""
+        if self.kind == "categorical":
+            return 0
+        if len(self.shape) == 2:
+            return 1
+        if len(self.shape) == 3 and self.shape[0] in (1, 3):
+            return self.shape[0]
+        return 0
 
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:
@@ -196,6 +217,36 @@ class Space:
         if unknown:
             raise SpaceError(f"unknown variable {unknown[0]!r}; the space has {', '.join(self)}")
         return Space({name: self._variables[name] for name in names})
+
+    def image_and_class(self, *, any_shape: bool = False) -> tuple[str, str | None]:
+        """Return the names of the one image and of its class, a categorical number, or None.
+
+        Args:
+            any_shape: Whether the one variable beside the class counts as an image whatever its
+                shape and kind, for a model to which an image is just a row of numbers.
+
+        Raises:
+            SpaceError: There is no image or more than one, more than one class, or any other
+                variable.
+
+        Example:
+            >>> grey = Variable(kind="real", shape=(28, 28), low=0, high=1)
+            >>> digit = Variable(kind="categorical", classes=10)
+            >>> Space({"digit": digit, "scan": grey}).image_and_class()
+            ('scan', 'digit')
+            >>> Space({"scan": grey}).image_and_class()
+            ('scan', None)
+        """
+        classes = [name for name, v in self._variables.items() if v.classes and not v.shape]
+        images = [name for name in self if name not in classes]
+        fits = len(images) == 1 and len(classes) <= 1
+        if not fits or not (any_shape or self[images[0]].is_image):
+            has = ", ".join(f"'{name}' ({v})" for name, v in self._variables.items())
+            raise SpaceError(
+                f"expected one image and at most one class; the variables are {has}. An image has "
+                "shape (H, W), (1, H, W) or (3, H, W), a class is one categorical number"
+            )
+        return images[0], classes[0] if classes else None
 
     def extended(self, more: Mapping[str, Variable]) -> Space:
         """The space with more variables.

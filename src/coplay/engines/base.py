@@ -1,4 +1,4 @@
-"""The contract of an engine: seat players, carry messages to them, count what travels."""
+"""The contract of an engine: start with players, carry messages to them, count what travels."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
 class Engine(Component):
     """A place where players sit. Engines know only ``Player``, ``Game.serve`` and ``Message``.
 
-    Subclasses give ``seat``, ``deliver`` and ``close``; counting what travels is common to all.
+    Subclasses give ``start``, ``deliver`` and ``close``; counting what travels is common to all.
     """
 
     _late: list[PlayerLate] = PrivateAttr(default_factory=list)
@@ -123,7 +123,7 @@ class Engine(Component):
         self._ledger.add(purpose, sender, receiver, bytes=bytes_of(payload), samples=count_of(payload))
 
     @abstractmethod
-    def seat(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player], game: Game) -> None:
         """Take the players and the game whose ``serve`` answers for them."""
 
     @abstractmethod

@@ -40,7 +40,7 @@ class Local(Engine):
     _groups: list[set[str]] = PrivateAttr(default_factory=list)
     _threads_before: int | None = PrivateAttr(default=None)
 
-    def seat(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player], game: Game) -> None:
         """Take the players; torch is set to ``threads`` until :meth:`close`."""
         self._players, self._game = {player.name: player for player in players}, game
         self._groups = [{player.name for player in group} for group in grouped(list(players), self.groups)]
@@ -51,7 +51,7 @@ class Local(Engine):
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
         """Answer group after group."""
         if self._game is None:
-            raise RuntimeError("seat the players before asking them")
+            raise RuntimeError("start the engine before asking players")
         found: dict[int, Message | PlayerLost] = {}
         with single_pools(self.threads):
             for group in self._groups:

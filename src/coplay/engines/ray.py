@@ -91,7 +91,7 @@ class Ray(Engine):
 
     # ------------------------------------------------------------------------------------------ processes come and go
 
-    def seat(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player], game: Game) -> None:
         """Start the processes and make the players there.
 
         Raises:
@@ -106,7 +106,7 @@ class Ray(Engine):
         self._group_of = {player.name: g for g, group in enumerate(groups) for player in group}
         self._specs = [[PlayerSpec.of(player) for player in group] for group in groups]
         try:
-            started = [self._start(ray, g) for g in range(len(groups))]
+            started = [self._spawn(ray, g) for g in range(len(groups))]
             self._actors = [actor for actor, _ in started]
             ray.get([ready for _, ready in started], timeout=self.start_seconds)
         except ray.exceptions.GetTimeoutError as error:
@@ -124,12 +124,12 @@ class Ray(Engine):
             raise EngineError(f"a player's process did not start: {reason_of(error)}") from error
         self._idle = True
 
-    def _start(self, ray: Any, g: int) -> tuple[Any, Any]:
+    def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
         """A process with the players of group g, and what is there once they are ready."""
         actor = self._reused_process(ray) or ray.remote(Group).options(**self._actor_options()).remote(
             self.threads, self.keep_memory
         )
-        saved = {seat.name: self._saved[seat.name] for seat in self._specs[g] if seat.name in self._saved}
+        saved = {spec.name: self._saved[spec.name] for spec in self._specs[g] if spec.name in self._saved}
         seats = ray.put(self._specs[g])
         return actor, actor.attach.remote(seats, saved, self._group_of, len(self._specs), self._game)
 
@@ -167,7 +167,7 @@ class Ray(Engine):
             self._dead[g] = reason
             return [_died(message, reason) for message in messages]
         self._restarted.add(g)
-        self._actors[g], _ = self._start(ray, g)
+        self._actors[g], _ = self._spawn(ray, g)
         late: list[PlayerLost] = []
         for m in messages:
             since = f"the checkpoint of round {self._saved[m.receiver]}" if m.receiver in self._saved else "its start"
@@ -216,7 +216,7 @@ class Ray(Engine):
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
         """One call per process; answers in the order of the messages."""
         if self._game is None:
-            raise RuntimeError("seat the players before asking them")
+            raise RuntimeError("start the engine before asking players")
         by_group: dict[int, list[int]] = {}
         for i, message in enumerate(messages):
             by_group.setdefault(self._group_of[message.receiver], []).append(i)

@@ -25,7 +25,6 @@ from coplay.core.errors import ConfigError, ModelError
 from coplay.core.message import COORDINATOR, Message, Payload, Request
 from coplay.games.base import Asker, Game, Row, State
 from coplay.games.gan_common import (
-    PAIR,
     SERVER,
     GanState,
     Introduce,
@@ -38,6 +37,7 @@ from coplay.games.gan_common import (
     sizes_of,
 )
 from coplay.models.base import OWN
+from coplay.nets.gan_builder import HALVES
 from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
 
@@ -197,7 +197,7 @@ class FlGan(Game[GanState]):
             case Introduce():
                 return message.reply(Introduction(player.count, model.batch).numbers())
             case Send(receivers):
-                pair = model.export(PAIR, buffers=self.average_buffers)
+                pair = model.export(HALVES, buffers=self.average_buffers)
                 return message.reply(payload=dict.fromkeys(receivers, pair))
             case Load():
                 for sender, pair in message.samples().items():

@@ -16,17 +16,15 @@ from coplay.core.space import Space
 from coplay.core.streams import stream
 from coplay.games.base import Asker, Game, S, State
 from coplay.games.md_gan_stack import Stack
-from coplay.models.acgan import Acgan, Half
-from coplay.models.neural import FLOPS
+from coplay.models.acgan import Acgan
+from coplay.nets.gan_builder import HALVES
 from coplay.nets.gan_pairs import stackable
 from coplay.nets.sizes import NetworkSize
+from coplay.nets.training import FLOPS
 from coplay.player import Player
 
 SERVER = "server"
 """Name of the seat that holds what all players share."""
-
-PAIR: tuple[Half, Half] = ("generator", "discriminator")
-"""Both halves of a GAN."""
 
 _TRIAL_STEPS = 3
 
@@ -237,8 +235,5 @@ def _seconds(step: Callable[[], None]) -> float:
 
 def sizes_of(player: Player) -> dict[str, NetworkSize]:
     """Sizes of both halves of a player's GAN."""
-    halves: dict[str, NetworkSize] = {}
-    for half in PAIR:
-        size = gan(player).size(half)
-        halves[half] = NetworkSize(size.parameters, size.tensors, size.buffer_bytes)
-    return halves
+    model = gan(player)
+    return {half: model.size(half) for half in HALVES}

@@ -21,8 +21,7 @@ from coplay.core.space import Samples, finite, join
 from coplay.core.streams import stream
 from coplay.games.gan_common import SERVER, Introduce, SideBySide, gan, introduction
 from coplay.games.md_gan_stack import Batch, Lesson, feedback_alone, feedback_together
-from coplay.models.acgan import counted
-from coplay.models.neural import FLOPS
+from coplay.nets.training import FLOPS, counted
 from coplay.player import Player
 
 OptimizerOnSwap = Literal["keep", "travel", "reset"]
@@ -229,7 +228,7 @@ def _batches(player: Player, request: Generate) -> dict[str, Samples]:
     """X^(1) … X^(k), kept here with their graph, and for every worker X^(g) and, if there is another, X^(d)."""
     model = gan(player)
     streams = [stream(player.seed, "noise", request.iteration, j) for j in range(request.batches)]
-    with counted(model, f"generate {request.batches}") as flops:
+    with counted(model.flops, f"generate {request.batches}") as flops:
         generated = model.generate_batches(model.batch, streams)
     images = [batch for batch, _ in generated]
     player.pending = GeneratedBatches(images, request.feedback_batch, flops[0])
@@ -262,7 +261,7 @@ def _update(player: Player, message: Message) -> dict[str, float]:
         if gradient is not None:
             batches.append(images)
             given.append(gradient)
-    with counted(model, f"update {len(pending.images)}") as flops:
+    with counted(model.flops, f"update {len(pending.images)}") as flops:
         model.follow(batches, given)
     player.learned = True
     return {FLOPS: pending.flops + flops[0]}

@@ -1,19 +1,23 @@
-"""Whose sample is this? What a player receives holds copies of its own data, which others learned from what it drew.
+"""Whose sample is this? What a player receives holds copies of its own data.
 
-At the equilibrium p_j = Σ_k M_jk π_k (A3), so the share M_ji of what j sends to i imitates i's own data. Player i may put its
-data, the originals, in their place:
+Others learned them from what it drew. At the equilibrium p_j = Σ_k M_jk π_k (A3), so the share M_ji
+of what j sends to i imitates i's own data. Player i may put its data, the originals, in their
+place:
 
-    m_i = M_ii π_i + Σ_{j≠i} α_ij Σ_{k≠i} M_jk π_k                                                                       (O)
+    m_i = M_ii π_i + Σ_{j≠i} α_ij Σ_{k≠i} M_jk π_k                                              (O)
 
-By (A2) M_ii = α_ii + Σ_{j≠i} α_ij M_ji, so this is the mixture of (A1), and the equilibrium stays where it is. What changes is
-what becomes of faults: those of player i in drawing its own data do not come back to it.
+By (A2) M_ii = α_ii + Σ_{j≠i} α_ij M_ji, so this is the mixture of (A1), and the equilibrium stays
+where it is. What changes is what becomes of faults: those of player i in drawing its own data do
+not come back to it.
 
-Copies are told by a classifier c(k|x), with all players equally likely beforehand. When the others are first heard they have
-learned from their own data alone, so that p_k ≈ π_k, and i draws such samples of its own. Then, by Bayes,
+A classifier c(k|x) tells copies, with all players equally likely beforehand. When a player first
+receives from the others they have learned from their own data alone, so that p_k ≈ π_k, and i draws
+such samples of its own. Then, by Bayes,
 
     P(copy of i | x from j) = M_ji c(i|x) / Σ_k M_jk c(k|x),        in the mean M_ji
 
-While c learns, some pixels of an image are exchanged for those of others: it would else know players by how their models draw.
+While c learns, some pixels of an image are exchanged for those of others: otherwise it would know
+players by how their models draw.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ from torch.nn import functional as F
 from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import derive, isolated_seed, stream
 from coplay.models.base import OWN
-from coplay.nets.conditional import Seen, Sizes, is_image, one_hidden_layer
+from coplay.nets.perceptrons import one_hidden_layer
+from coplay.nets.variables import InputEncoder, Sizes, goes_through_convolutions
 from coplay.player import Player
 from coplay.theory import equilibrium
 
@@ -50,8 +55,9 @@ class Origins(nn.Module):
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="categorical", classes=4)})
         >>> origins = Origins(space, ["a", "b"], seed=1)
-        >>> samples = {"a": space.samples(x=torch.tensor([0, 1, 1])), "b": space.samples(x=torch.tensor([2, 2, 3]))}
-        >>> origins.fit(samples, torch.Generator().manual_seed(1))
+        >>> a = space.samples(x=torch.tensor([0, 1, 1]))
+        >>> b = space.samples(x=torch.tensor([2, 2, 3]))
+        >>> origins.fit({"a": a, "b": b}, torch.Generator().manual_seed(1))
         >>> received = space.samples(x=torch.tensor([0, 1, 2, 3]))
         >>> (origins.copies(received, "a", {"a": 0.5, "b": 0.5}) > 0.5).tolist()
         [True, True, False, False]
@@ -59,59 +65,72 @@ class Origins(nn.Module):
 
     def __init__(self, space: Space, players: Sequence[str], seed: int) -> None:
         super().__init__()
-        self.space, self.players = space, list(players)
-        with isolated_seed(seed):
-            self.seen = Seen({name: space[name] for name in space}, _SIZES)
+        self.space = space
+        self.players = list(players)
+        with isolated_seed(seed):  # the names of the two parts are those of parameters in checkpoints
+            self.seen = InputEncoder({name: space[name] for name in space}, _SIZES)
             self.says = one_hidden_layer(self.seen.size, _SIZES.hidden, len(self.players))
 
     def forward(self, samples: Samples) -> Tensor:
         """log c(k|x) up to a constant, shape (n, players)."""
-        found: Tensor = self.says(self.seen({name: samples[name] for name in self.space}))
-        return found
+        return self.says(self.seen({name: samples[name] for name in self.space}))
 
     def fit(self, samples: Mapping[str, Samples], generator: torch.Generator) -> None:
         """Learn from samples of some or all of the players, as many of each."""
         optimiser = torch.optim.AdamW(self.parameters(), lr=_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=_STEPS)
         each = max(1, _BATCH // len(samples))
-        asked = torch.tensor([self.players.index(name) for name in samples]).repeat_interleave(each)
+        numbers = [self.players.index(name) for name in samples]
+        players = torch.tensor(numbers).repeat_interleave(each)
         for _ in range(_STEPS):
-            parts = [pick(part, torch.randint(len(part), (each,), generator=generator)) for part in samples.values()]
-            rows = join([self.space.restrict(part) for part in parts])
+            parts = []
+            for part in samples.values():
+                rows = torch.randint(len(part), (each,), generator=generator)
+                parts.append(self.space.restrict(pick(part, rows)))
+            logits = self(self._exchanged(join(parts), generator))
             optimiser.zero_grad()
-            F.cross_entropy(self(self._exchanged(rows, generator)), asked).backward()
+            F.cross_entropy(logits, players).backward()
             optimiser.step()
             schedule.step()
 
     def _exchanged(self, rows: Samples, generator: torch.Generator) -> Samples:
         """Some pixels of every image come from the same place of another row."""
-        changed = {}
+        values = {}
         for name in self.space:
-            if is_image(self.space[name]):
-                x = rows[name]
+            x = rows[name]
+            values[name] = x
+            if goes_through_convolutions(self.space[name]):
                 other = x.gather(0, torch.randint(len(x), x.shape, generator=generator))
-                changed[name] = torch.where(torch.rand(x.shape, generator=generator) < _EXCHANGED, other, x)
-        return self.space.samples(**{name: changed.get(name, rows[name]) for name in self.space})
+                exchanged = torch.rand(x.shape, generator=generator) < _EXCHANGED
+                values[name] = torch.where(exchanged, other, x)
+        return self.space.samples(**values)
 
     @torch.no_grad()
     def copies(self, received: Samples, of: str, shares: Mapping[str, float]) -> Tensor:
-        """How probable it is that each sample is a copy of a player's own data, shape (n,), float64.
+        """Probability that each sample is a copy of a player's own data, shape (n,), float64.
 
         Args:
             received: Samples drawn by one player j.
             of: Name of player i.
-            shares: M_jk by name. The odds of i are scaled until in the mean there are as many copies as M_ji says: a
-                classifier is less sure of what is drawn later than of what it learned from.
+            shares: M_jk by name. The odds of i are scaled until in the mean there are as many
+                copies as M_ji says: a classifier is less sure of what is drawn later than of what
+                it learned from.
         """
         i = self.players.index(of)
-        parts = [self(pick(received, rows)) for rows in torch.arange(len(received)).split(1000)]
-        odds = torch.cat(parts).double() + torch.tensor([shares[k] for k in self.players], dtype=torch.float64).log()
         others = [k for k in range(len(self.players)) if k != i]
+        parts = [self(pick(received, rows)) for rows in torch.arange(len(received)).split(1000)]
+        weights = torch.tensor([shares[k] for k in self.players], dtype=torch.float64)
+        odds = torch.cat(parts).double() + weights.log()
         odds = odds[:, i] - odds[:, others].logsumexp(1)
         low, high = _LOG_SCALES
-        for _ in range(_HALVINGS if len(odds) and shares[of] > 0 else 0):
+        if not len(odds) or shares[of] <= 0:
+            return (odds + low).sigmoid()
+        for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            low, high = (low, middle) if (odds + middle).sigmoid().mean() > shares[of] else (middle, high)
+            if (odds + middle).sigmoid().mean() > shares[of]:
+                high = middle
+            else:
+                low = middle
         return (odds + low).sigmoid()
 
 

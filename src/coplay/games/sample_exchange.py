@@ -249,7 +249,7 @@ class SampleExchange(Game[ExchangeState]):
             received, weights, copies = without_copies(player, shares, received, message.round)
         numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn = {}
-        if player.learned and not player.untaught:  # a player that has learned nothing has nothing to say
+        if player.learned and not player.unlearned:  # a player that has learned nothing has nothing to say
             for receiver, count in request.draw.items():
                 drawn[receiver] = player.draw(count, message.round, receiver)
         return message.reply({**numbers, **copies}, drawn)

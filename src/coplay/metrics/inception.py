@@ -111,9 +111,11 @@ def as_bytes(images: Tensor, variable: Variable) -> Tensor:
 
 def _image(space: Space) -> tuple[str, Variable] | None:
     """The one image of the space, if that is all there is."""
-    (name, variable), *more = [(name, space[name]) for name in space]
-    grey_or_colour = len(variable.shape) == 2 or (len(variable.shape) == 3 and variable.shape[0] in (1, 3))
-    return (name, variable) if not more and grey_or_colour and all(map(math.isfinite, variable.range)) else None
+    name = next(iter(space))
+    known_range = all(map(math.isfinite, space[name].range))
+    if len(space) > 1 or not space[name].is_image or not known_range:
+        return None
+    return name, space[name]
 
 
 def _network(network: str) -> Any:

@@ -1,81 +1,76 @@
-"""A generator and a discriminator that also tells classes: the GAN whose halves MD-GAN puts on different machines.
+"""A generator and a discriminator that also tells classes: the GAN that MD-GAN takes apart.
 
-    D:  min  E_real[−log σ(D(x))] + E_fake[−log(1 − σ(D(x)))]  +  E_real[−log D_c(x)] + E_fake[−log D_c(x)]
-    G:  min  E_fake[−log σ(D(x))]  (or E_fake[log(1 − σ(D(x)))], saturating)  +  E_fake[−log D_c(x)]
+    D:  min  E_real[−log σ(D(x))] + E_fake[−log(1 − σ(D(x)))]
+             + E_real[−log D_c(x)] + E_fake[−log D_c(x)]
+    G:  min  E_fake[−log σ(D(x))]  (or E_fake[log(1 − σ(D(x)))], saturating)
+             + E_fake[−log D_c(x)]
 
 Without a class among its variables, the class terms drop out and this is the plain GAN.
 
-Each half is built when it is first used, so a worker that only ever judges holds no generator.
+Each half is built when it is first used, so a worker that only discriminates holds no generator.
 
 References:
-    Conditional Image Synthesis with Auxiliary Classifier GANs (A. Odena, C. Olah, J. Shlens, ICML 2017), arXiv:1610.09585.
-    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
-    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+    Conditional Image Synthesis with Auxiliary Classifier GANs (A. Odena, C. Olah, J. Shlens,
+    ICML 2017), arXiv:1610.09585.
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy,
+    E. Le Merrer, B. Sericola, IPDPS 2019), arXiv:1811.03850.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, PrivateAttr
 from tensordict import TensorDict
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
-from coplay.core.components import imported
 from coplay.core.errors import ModelError
-from coplay.core.space import Samples, Space, Variable, finite, tensors
-from coplay.core.streams import derive, isolated_seed
-from coplay.models.base import LocalModel, Mixture
-from coplay.models.neural import FLOPS, beside_parameter, follow_mean, standing_in
-from coplay.nets import devices
-from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS, by_sample, parted
+from coplay.core.space import Samples, Space
+from coplay.models.base import LocalModel, Mixture, image_and_class
+from coplay.nets import devices, parameters
+from coplay.nets.gan_builder import Half, PairBuilder
+from coplay.nets.gan_halves import Halves, Moments
+from coplay.nets.gan_losses import GanLosses
+from coplay.nets.gan_pairs import split_at_batch_layers, treats_each_sample_by_itself
+from coplay.nets.pixels import PixelRange, with_real_pixels
+from coplay.nets.sizes import NetworkSize
+from coplay.nets.training import FLOPS, counted, frozen
 
-Half = Literal["generator", "discriminator"]
-
-
-class Size(NamedTuple):
-    """How large a network is.
-
-    Args:
-        parameters: Numbers, |w| or |θ| of the paper.
-        tensors: Of how many tensors.
-        buffer_bytes: Bytes of what is no parameter, such as the statistics of batch normalisation.
-    """
-
-    parameters: int
-    tensors: int
-    buffer_bytes: int
-
-
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's state of one parameter
+_ROWS = 1000  # samples drawn at a time, for memory
 
 
 class Acgan(LocalModel):
-    """A pair of networks over one image (binary, or real with a finite range), and its class where the player learns one.
+    """A pair of networks over one image and, where the player learns one, its class.
+
+    The image is binary, or real with a finite range.
 
     Args:
-        network: ``"mlp"`` or ``"cnn"``, the pairs of the MD-GAN paper; ignored by a half that is given by name.
-        generator: A network of your own, ``"package.module:Class"``, called with (latent, classes, shape).
-        discriminator: The same, called with (classes, shape). ``nets/gan_pairs.py`` says what they map to what.
+        network: ``"mlp"`` or ``"cnn"``, the pairs of the MD-GAN paper; ignored by a half that is
+            given by name.
+        generator: A network of your own, ``"package.module:Class"``, called with (latent, classes,
+            shape).
+        discriminator: The same, called with (classes, shape). ``nets/gan_pairs.py`` says what they
+            map to what.
         latent: Size of the noise.
         batch: Samples per step, b of the paper.
         discriminator_steps: Steps of the discriminator per step of the generator, L of the paper.
         loss: The generator's: ``"non_saturating"`` −log D, or ``"saturating"`` log(1 − D).
-        class_term: Whether the losses have their class terms; without them the class is still the generator's input.
+        class_term: Whether the losses have their class terms; without them the class is still the
+            generator's input.
         learning_rate: Adam's, for both.
         momentum: Adam's β1.
-        average: Decay per step of the running mean of the generator's parameters that samples are drawn from; 0 draws from
-            the last. It costs memory where the generator learns, and changes nothing in learning.
-        device: Where the networks compute: ``"cpu"``, ``"cuda"`` or another name of torch's, ``"auto"`` for the accelerator, if
-            the machine has one. Only on the CPU does a run repeat to the last bit.
+        average: Decay per step of the running mean of the generator's parameters that samples are
+            drawn from; 0 draws from the last. It costs memory where the generator learns, and
+            changes nothing in learning.
+        device: Where the networks compute: ``"cpu"``, ``"cuda"`` or another name of torch's,
+            ``"auto"`` for the accelerator, if the machine has one. Only on the CPU does a run
+            repeat to the last bit.
 
     Example:
+        >>> from coplay import Variable
         >>> space = Space({"image": Variable(kind="real", shape=(4, 4), low=0, high=1),
         ...                "class": Variable(kind="categorical", classes=3)})
         >>> model = Acgan.tiny()
@@ -103,36 +98,49 @@ class Acgan(LocalModel):
 
     _space: Space = PrivateAttr()
     _wire: Space = PrivateAttr()
-    _seed: int = PrivateAttr(default=0)
     _place: torch.device = PrivateAttr(default=torch.device("cpu"))
     _dtype: torch.dtype = PrivateAttr(default=torch.float32)
     _image: str = PrivateAttr(default="")
     _class: str | None = PrivateAttr(default=None)
-    _halves: dict[str, nn.Module] = PrivateAttr(default_factory=dict)
-    _optimisers: dict[str, torch.optim.Adam] = PrivateAttr(default_factory=dict)
-    _mean: list[Tensor] = PrivateAttr(default_factory=list)
-    _step: int = PrivateAttr(default=0)
-    _seen: Tensor = PrivateAttr(default_factory=lambda: torch.zeros(0))
-    _stack: Any = PrivateAttr(default=None)
+    _range: PixelRange = PrivateAttr()
+    _halves: Halves = PrivateAttr()
+    _class_counts: Tensor = PrivateAttr(default_factory=lambda: torch.zeros(0))
+    _stack: object = PrivateAttr(default=None)
     _flops: dict[str, float] = PrivateAttr(default_factory=dict)
 
-    # ----------------------------------------------------------------------------------------------- the networks
+    # ------------------------------------------------------------------------------- the networks
 
     def setup(self, space: Space, seed: int) -> None:
-        """Note the variables; a half is built when it is first used."""
-        self._space, self._seed, self._place = space, seed, devices.resolve(self.device)
-        self._image, self._class = _image_and_class(space)
-        low, high = space[self._image].range
-        image = Variable(kind="real", shape=self.shape, low=low, high=high)
-        self._wire = Space({name: image if name == self._image else space[name] for name in space})
-        self._halves, self._optimisers, self._mean, self._step, self._stack = {}, {}, [], 0, None
+        """Note the variables and check the networks; a half is built when it is first used."""
+        self._space = space
+        self._image, self._class = _bounded_image_and_class(space)
+        self._range = PixelRange(*space[self._image].range)
+        self._wire = with_real_pixels(space, self._image)
+        self._class_counts = torch.zeros(self.classes, dtype=torch.float64)
+        self._place = devices.resolve(self.device)
+        self._stack = None
         self._flops = {}
-        self._seen = torch.zeros(self.classes, dtype=torch.float64)
-        self._check_networks()
+        builder = PairBuilder(
+            network=self.network,
+            generator=self.generator,
+            discriminator=self.discriminator,
+            latent=self.latent,
+            classes=self.classes,
+            shape=self.shape,
+        )
+        self._dtype = builder.check()
+        self._halves = Halves(
+            builder,
+            seed,
+            self._place,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            average=self.average,
+        )
 
     @property
     def flops(self) -> dict[str, float]:
-        """Floating-point operations of a step of each kind that was counted; filled by who counts."""
+        """Floating-point operations per kind of step, filled by ``counted``."""
         return self._flops
 
     @property
@@ -141,83 +149,30 @@ class Acgan(LocalModel):
         return self._place
 
     @property
-    def stack(self) -> Any:
-        """The stack that the discriminator's parameters lie in, if any."""
+    def stack(self) -> object:
+        """The stack that the discriminator's parameters are views into, or None."""
         return self._stack
 
-    def lie_in(self, stack: Any) -> None:
+    def attach(self, stack: object) -> None:
         """Note that the discriminator's parameters are views into a stack."""
         self._stack = stack
 
-    def _check_networks(self) -> None:
-        """Both halves must fit the image and each other; tried without memory on torch's meta device."""
-        try:
-            with torch.device("meta"):
-                images = self._build("generator")(torch.empty(2, self.latent), self._some_classes(2))
-                self._dtype = images.dtype
-                found = tuple(images.shape)
-                logits = self._build("discriminator")(torch.empty(2, *self.shape, dtype=images.dtype))
-        except ModelError:
-            raise
-        except Exception as error:  # networks may be foreign code
-            raise ModelError(f"the networks do not fit an image of shape {self.shape}: {error}") from error
-        if found != (2, *self.shape):
-            raise ModelError(f"the generator gives {found[1:]} for an image of shape {self.shape}")
-        if tuple(logits.shape) != (2, 1 + self.classes):
-            raise ModelError(
-                f"the discriminator gives {tuple(logits.shape[1:])} logits; expected 1 for real or generated and "
-                f"{self.classes} for the classes"
-            )
-
-    def _some_classes(self, n: int) -> Tensor | None:
-        return torch.zeros(n, dtype=torch.int64) if self._class else None
-
-    def _build(self, half: str) -> nn.Module:
-        if half == "generator":
-            make: Callable[..., Any] = _named(self.generator) if self.generator else GENERATORS[self.network]
-            net: nn.Module = make(self.latent, self.classes, self.shape)
-        else:
-            make = _named(self.discriminator) if self.discriminator else DISCRIMINATORS[self.network]
-            net = make(self.classes, self.shape)
-        if not isinstance(net, nn.Module):
-            raise ModelError(f"the {half} is no torch.nn.Module but {type(net).__name__}")
-        dropout = [name for name, layer in net.named_modules() if isinstance(layer, nn.modules.dropout._DropoutNd)]
-        if dropout:
-            raise ModelError(
-                f"the {half} has dropout ({dropout[0]}), which draws from torch's global generator, so a run would not repeat; "
-                "leave it out"
-            )
-        return net
-
     def half(self, name: Half) -> nn.Module:
         """The generator or the discriminator, built at first use."""
-        if name not in self._halves:
-            with isolated_seed(derive(self._seed, name)):
-                net = self._halves[name] = self._build(name).to(self._place)
-            self._optimisers[name] = torch.optim.Adam(
-                net.parameters(), lr=self.learning_rate, betas=(self.momentum, 0.999), fused=True
-            )
-            if name == "generator" and self.average:
-                self._mean = [p.detach().clone() for p in net.parameters()]
         return self._halves[name]
 
     @property
     def generates(self) -> bool:
-        """Whether there is a generator here; who only ever judged has none."""
-        return "generator" in self._halves
+        """Whether this player has built a generator."""
+        return self._halves.has("generator")
 
-    def size(self, name: Half) -> Size:
+    def size(self, name: Half) -> NetworkSize:
         """How large a half is; nothing is allocated for it."""
-        with isolated_seed(self._seed), torch.device("meta"):
-            net = self._build(name)
-        parameters = list(net.parameters())
-        buffers = sum(b.numel() * b.element_size() for b in net.buffers())
-        return Size(sum(p.numel() for p in parameters), len(parameters), buffers)
+        return self._halves.builder.size(name)
 
     def optimiser(self, name: Half) -> torch.optim.Adam:
         """Adam of one half."""
-        self.half(name)
-        return self._optimisers[name]
+        return self._halves.optimiser(name)
 
     @property
     def classes(self) -> int:
@@ -231,104 +186,89 @@ class Acgan(LocalModel):
 
     @property
     def wire(self) -> Space:
-        """The space of generated batches on their way to a discriminator: as the samples', but a bit is a number in [0, 1]."""
+        """The space of generated batches: the samples', but a bit is a number in [0, 1]."""
         return self._wire
 
-    # ------------------------------------------------------------------------------------ one step of either side
+    # --------------------------------------------------------------------------- samples to tensors
 
     def pixels(self, samples: Samples) -> Tensor:
-        """Images of shape (n, *shape) in the variable's range, of the type that the networks compute in, and where they do."""
+        """Images of shape (n, *shape) in the variable's range, of the networks' type and device."""
         return samples[self._image].to(self._place, self._dtype)
 
     def labels(self, samples: Samples) -> Tensor | None:
-        """Classes of shape (n,), where the networks are; None without."""
+        """Classes of shape (n,), on the networks' device; None without."""
         return samples[self._class].to(self._place) if self._class else None
 
     def bundle(self, images: Tensor, classes: Tensor | None) -> Samples:
-        """A sample set of images and classes, on the CPU as whatever leaves a model."""
-        values = {self._image: images} | ({self._class: classes} if self._class and classes is not None else {})
-        return TensorDict({name: values[name].cpu() for name in self._space}, batch_size=[len(images)])
+        """A sample set of images and classes, on the CPU like all that leaves a model."""
+        values = {self._image: images}
+        if self._class and classes is not None:
+            values[self._class] = classes
+        return TensorDict({name: values[name].cpu() for name in self._space}, [len(images)])
+
+    def centred(self, images: Tensor) -> Tensor:
+        """Map images from the variable's range to the networks' [-1, 1]."""
+        return self._range.centred(images)
+
+    # -------------------------------------------------------------------- one step of either side
 
     def generate(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Images in the variable's range, with their graph, and the classes they were asked to have.
+        """Generate images in the variable's range, with their graph, and the classes asked for.
 
-        Classes are drawn as often as they were seen in real batches, evenly by who has seen none.
+        Classes are drawn as often as real batches had them; evenly, before there was any.
         """
-        return self._imagined(*self._asked(n, generator))
+        return self._images_from(*self._noise_and_classes(n, generator))
 
     def generate_batches(self, n: int, generators: Sequence[torch.Generator]) -> list[tuple[Tensor, Tensor | None]]:
-        """As many batches as there are streams, each as :meth:`generate` gives it.
+        """Generate as many batches as there are streams, each as :meth:`generate` does.
 
-        In one pass, where the network is known to treat each sample by itself.
+        They take one pass, where the network is known to treat each sample by itself.
         """
-        asked = [self._asked(n, generator) for generator in generators]
-        if not by_sample(self.half("generator")):
-            return [self._imagined(noise, classes) for noise, classes in asked]
-        classes = [c for _, c in asked if c is not None]
-        images, _ = self._imagined(torch.cat([noise for noise, _ in asked]), torch.cat(classes) if classes else None)
-        return [(part, c) for part, (_, c) in zip(images.split(n), asked, strict=True)]
+        inputs = [self._noise_and_classes(n, generator) for generator in generators]
+        if not treats_each_sample_by_itself(self.half("generator")):
+            return [self._images_from(noise, classes) for noise, classes in inputs]
+        all_noise = torch.cat([noise for noise, _ in inputs])
+        classes = [c for _, c in inputs if c is not None]
+        images, _ = self._images_from(all_noise, torch.cat(classes) if classes else None)
+        return [(part, c) for part, (_, c) in zip(images.split(n), inputs, strict=True)]
 
-    def _asked(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def _noise_and_classes(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """What a batch begins from: noise, and the classes it is to have."""
         classes = None
         if self._class:
-            shares = self._seen if self._seen.sum() > 0 else torch.ones_like(self._seen)
+            shares = self._class_counts
+            if shares.sum() <= 0:
+                shares = torch.ones_like(shares)
             classes = devices.classes(shares, n, generator).to(self._place)
         return torch.randn(n, self.latent, generator=generator).to(self._place), classes
 
-    def _imagined(self, noise: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        images: Tensor = self.half("generator")(noise, classes)
-        low, high = (
-            torch.full((), end, dtype=images.dtype, device=images.device) for end in self._space[self._image].range
-        )
-        return torch.lerp(low, high, (images + 1) * 0.5), classes  # lerp ends at the limits to the last bit
+    def _images_from(self, noise: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return self._range.restored(self.half("generator")(noise, classes)), classes
 
-    def centred(self, images: Tensor) -> Tensor:
-        """From the variable's range to the networks' [-1, 1]."""
-        low, high = self._space[self._image].range
-        scale = 2 / (high - low)
-        shift = torch.full((), -1 - low * scale, dtype=images.dtype, device=images.device)
-        return torch.add(shift, images, alpha=scale)
-
-    def judge(self, images: Tensor) -> Tensor:
+    def discriminate(self, images: Tensor) -> Tensor:
         """The discriminator's logits, shape (n, 1 + C)."""
-        logits: Tensor = self.half("discriminator")(self.centred(images))
-        return logits
+        return self.half("discriminator")(self.centred(images))
 
-    def judge_both(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Logits of two batches that must not see each other, real ones first: one pass as far as layers allow it."""
-        by_sample, rest = parted(self.half("discriminator"))
-        seen = by_sample(self.centred(torch.cat([real, fake])))
-        return torch.cat([rest(part) for part in seen.split([len(real), len(fake)])])
+    def discriminate_both(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Logits of two batches that must not see each other, real ones first.
 
-    def discriminator_loss(self, logits: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
-        """Mean loss over two batches of equal size, real ones first.
-
-        Logits of shape (..., 2b, 1 + C), classes of each batch (..., b); losses of shape (...).
+        They take one pass together as far as layers allow it.
         """
-        classes = None
-        if real_classes is not None and fake_classes is not None:
-            classes = torch.cat([real_classes, fake_classes], -1)
-        sign = torch.ones(logits.shape[-2], dtype=logits.dtype, device=logits.device)
-        sign[: len(sign) // 2] = -1
-        return 2 * (F.softplus(sign * logits[..., 0]) + self._wrong_class(logits, classes)).mean(-1)
+        first, rest = split_at_batch_layers(self.half("discriminator"))
+        features = first(self.centred(torch.cat([real, fake])))
+        return torch.cat([rest(part) for part in features.split([len(real), len(fake)])])
 
-    def generator_loss(self, logits: Tensor, classes: Tensor | None) -> Tensor:
-        """The generator's loss B̃ per sample, from logits of shape (..., b, 1 + C); shape (..., b)."""
-        real = logits[..., 0]
-        adversarial = F.softplus(-real) if self.loss == "non_saturating" else -F.softplus(real)
-        return adversarial + self._wrong_class(logits, classes)
-
-    def _wrong_class(self, logits: Tensor, classes: Tensor | None) -> Tensor:
-        if classes is None or not self.class_term:
-            return torch.zeros(())
-        return -logits[..., 1:].log_softmax(-1).gather(-1, classes[..., None])[..., 0]
+    @property
+    def losses(self) -> GanLosses:
+        """What both sides descend."""
+        return GanLosses(saturating=self.loss == "saturating", class_term=self.class_term)
 
     def learn_to_judge(
         self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
     ) -> float:
-        """One step of the discriminator; its loss before the step."""
-        loss = self.discriminator_loss(self.judge_both(real, fake), real_classes, fake_classes)
+        """Take one step of the discriminator; returns its loss before the step."""
+        logits = self.discriminate_both(real, fake)
+        loss = self.losses.discriminator(logits, real_classes, fake_classes)
         optimiser = self.optimiser("discriminator")
         optimiser.zero_grad()
         loss.backward()
@@ -336,183 +276,99 @@ class Acgan(LocalModel):
         return loss.item()
 
     def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, float]:
-        """F = ∂ΣB̃/∂x for a batch, one number per entry, and the mean of B̃; the discriminator does not change."""
+        """F = ∂ΣB̃/∂x for a batch, one number per entry, and the mean of B̃.
+
+        The discriminator does not change.
+        """
         images = images.detach().requires_grad_()
         with frozen(self.half("discriminator")):
-            loss = self.generator_loss(self.judge(images), classes).sum()
-            (found,) = torch.autograd.grad(loss, images)
-        return found, loss.item() / len(images)
+            loss = self.losses.generator(self.discriminate(images), classes).sum()
+            (slopes,) = torch.autograd.grad(loss, images)
+        return slopes, loss.item() / len(images)
 
     def follow(self, images: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
-        """One step of the generator along given derivatives of its loss by its images."""
+        """Take one step of the generator along given derivatives of its loss by its images."""
         optimiser = self.optimiser("generator")
         optimiser.zero_grad()
         torch.autograd.backward(list(images), [slope.to(self._place) for slope in slopes])
         optimiser.step()
-        self._step += 1
-        if self.average:
-            follow_mean(self._mean, self.half("generator"), self.average, self._step)
+        self._halves.follow_generator()
 
-    # ------------------------------------------------------------------------------------------------ the black box
+    # ------------------------------------------------------------------------------ the black box
 
     def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
-        """The GAN at a single site: L steps of the discriminator, then one of the generator on fresh noise."""
+        """Take steps of a GAN at a single site.
+
+        A step is L steps of the discriminator, then one of the generator on fresh noise.
+        """
         sums = {"discriminator_loss": 0.0, "generator_loss": 0.0}
         for _ in range(steps):
-            with counted(self, "step") as flops:
-                for name, loss in self._take_step(mixture, generator).items():
-                    sums[name] += loss
+            with counted(self._flops, "step") as flops:
+                losses = self._take_step(mixture, generator)
+            for name, loss in losses.items():
+                sums[name] += loss
         return {name: total / steps for name, total in sums.items()} | {FLOPS: steps * flops[0]}
 
     def _take_step(self, mixture: Mixture, generator: torch.Generator) -> dict[str, float]:
         loss = 0.0
         for _ in range(self.discriminator_steps):
             batch = self._space.restrict(mixture.batch(self.batch, generator))
-            real, classes = self.pixels(batch), self.labels(batch)
+            real = self.pixels(batch)
+            classes = self.labels(batch)
             if classes is not None:
-                self._seen += torch.bincount(classes.cpu(), minlength=self.classes)
+                self._class_counts += torch.bincount(classes.cpu(), minlength=self.classes)
             with torch.no_grad():
-                fake, asked = self.generate(self.batch, generator)
-            loss += self.learn_to_judge(real, classes, fake, asked) / self.discriminator_steps
-        images, asked = self.generate(self.batch, generator)
-        slope, own = self.feedback(images, asked)
-        self.follow([images], [slope / self.batch])
+                fake, wanted = self.generate(self.batch, generator)
+            loss += self.learn_to_judge(real, classes, fake, wanted) / self.discriminator_steps
+        images, wanted = self.generate(self.batch, generator)
+        slopes, own = self.feedback(images, wanted)
+        self.follow([images], [slopes / self.batch])
         return {"discriminator_loss": loss, "generator_loss": own}
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
-        """Draw from the running mean of the generator's parameters; binary images are drawn pixel by pixel.
+        """Draw from the running mean of the generator's parameters.
 
-        Layers that normalise by their batch, of a network of your own, go by what they have seen in learning.
+        Binary images are drawn pixel by pixel. Layers of a network of your own that normalise by
+        their batch go by the statistics that they gathered while learning.
         """
-        with self._averaged(), torch.no_grad():
-            parts = [self.generate(min(1000, n - start), generator) for start in range(0, n, 1000)]
-        images = torch.cat([image for image, _ in parts])
+        with self._halves.averaged(), torch.no_grad():
+            counts = [min(_ROWS, n - start) for start in range(0, n, _ROWS)]
+            parts = [self.generate(count, generator) for count in counts]
         v = self._space[self._image]
-        images = images.clamp(*v.range)
+        images = torch.cat([image for image, _ in parts]).clamp(*v.range)
         if v.kind == "binary":
             images = devices.uniform(images, generator) < images
-        return self.bundle(images.to(v.dtypes[0]), torch.cat([c for _, c in parts]) if self._class else None)  # type: ignore[misc]
+        classes = [c for _, c in parts if c is not None]
+        return self.bundle(images.to(v.dtypes[0]), torch.cat(classes) if classes else None)
 
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Inside the block the generator has the parameters that samples are drawn from, and drawing changes no buffer."""
-        net = self.half("generator")
-        net.eval()
-        try:
-            with standing_in(net, self._mean if self.average else []):
-                yield
-        finally:
-            net.train()
-
-    # ------------------------------------------------------------------------------------------- what travels, state
+    # ------------------------------------------------------------------------- what travels, state
 
     def export(self, halves: Sequence[Half], buffers: bool = True, moments: bool = False) -> Samples:
-        """Parameters of one half or both as one part of a message: a TensorDict of batch size [1].
+        """Return parameters as a part of a message, see :meth:`Halves.export`."""
+        return self._halves.export(halves, buffers=buffers, moments=moments)
 
-        Args:
-            halves: Which.
-            buffers: Whether buffers, such as those of batch normalisation, go along.
-            moments: Whether Adam's state goes along.
-
-        Raises:
-            ModelError: A number is not finite; said here, so that who diverged is named and not who it is sent to.
-        """
-        values: dict[str, Tensor] = {}
-        for half in halves:
-            net = self.half(half)
-            named = dict(net.named_parameters()) | (dict(net.named_buffers()) if buffers else {})
-            values |= {
-                f"{half}:{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)[None]
-                for name, tensor in named.items()
-            }
-            if moments:
-                values |= {name: tensor[None] for name, tensor in self._moments(half).items()}
-        for name, tensor in values.items():
-            if not finite(tensor):
-                raise ModelError(f"{name} has values that are not finite; the network has diverged, try smaller steps")
-        return TensorDict(values, batch_size=[1])
-
-    def take(self, part: Samples, origin: str, moments: Literal["keep", "travel", "reset"] = "keep") -> None:
-        """Take over what :meth:`export` gave, in place.
-
-        Args:
-            part: Parameters of one half or both.
-            origin: Who sent them, for the error.
-            moments: ``"keep"`` the optimiser's state as it is here, take over the one that came, or start it anew.
-
-        Raises:
-            ModelError: Names, shapes or types differ from this model's, or a number is not finite.
-        """
-        halves: dict[Half, nn.Module] = {
-            half: self.half(half) for half in ("generator", "discriminator") if any(str(k).startswith(half) for k in part.keys())
-        }  # fmt: skip
-        own = {f"{half}:{k}": p for half, net in halves.items() for k, p in net.state_dict(keep_vars=True).items()}
-        came = {name: tensor[0] for name, tensor in tensors(part).items() if "|" not in name}
-        for name, tensor in came.items():
-            if name not in own or own[name].shape != tensor.shape or own[name].dtype != tensor.dtype:
-                fits = f"{tuple(own[name].shape)} of {own[name].dtype}" if name in own else "no such parameter"
-                raise ModelError(f"{name} from {origin} is {tuple(tensor.shape)} of {tensor.dtype}, expected {fits}")
-            if not finite(tensor):
-                raise ModelError(f"{name} from {origin} has values that are not finite; that model has diverged")
-        with torch.no_grad():
-            for name, tensor in came.items():
-                own[name].copy_(tensor)
-            if "generator" in halves and self._mean:  # what is drawn from is what came
-                torch._foreach_copy_(self._mean, [p.detach() for p in self.half("generator").parameters()])
-        for half in halves:
-            if moments == "reset":
-                self._optimisers[half].state.clear()
-            elif moments == "travel":
-                self._set_moments(half, {k: v[0] for k, v in tensors(part).items() if k.startswith(half + "|")})
+    def take(self, part: Samples, origin: str, moments: Moments = "keep") -> None:
+        """Take over in place what :meth:`export` returned, see :meth:`Halves.load`."""
+        self._halves.load(part, origin, moments)
 
     def average_of(self, parts: Sequence[Samples], weights: Tensor) -> None:
-        """Become the weighted mean of exported pairs; weights of shape (N,) sum to 1. The operands do not change."""
-        names = [str(name) for name in parts[0].keys()]
-        mean = {}
-        for name in names:
-            stacked = torch.stack([part[name][0] for part in parts])
-            whole = not stacked.is_floating_point()  # counters of batches seen
-            mixed = torch.tensordot(weights, stacked.double(), 1)
-            mean[name] = (mixed.round() if whole else mixed).to(stacked.dtype)[None]
-        self.take(TensorDict(mean, batch_size=[1]), "the average")
-
-    def _moments(self, half: Half) -> dict[str, Tensor]:
-        """Adam's state of one half by ``half|parameter|moment``; empty before the first step."""
-        state = self.optimiser(half).state
-        return {
-            f"{half}|{name}|{moment}": state[p][moment].detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, p in self.half(half).named_parameters()
-            for moment in _MOMENTS
-            if p in state
-        }
-
-    def _set_moments(self, half: Half, moments: Mapping[str, Tensor]) -> None:
-        state = self.optimiser(half).state
-        state.clear()
-        for name, p in self.half(half).named_parameters():
-            if f"{half}|{name}|step" in moments:
-                state[p] = beside_parameter(p, {m: moments[f"{half}|{name}|{m}"] for m in _MOMENTS})
+        """Become the weighted mean of exported pairs; weights of shape (N,) sum to 1."""
+        self.take(parameters.average_of(parts, weights), "the average")
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Weights, optimisers, the generator's running mean, the counters; of the halves that were ever used."""
-        state = {"step": torch.tensor(self._step), "seen": self._seen.clone()}
-        for half, net in self._halves.items():
-            state |= {f"{half}/{name}": tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
-            state |= self._moments(half)  # type: ignore[arg-type]
-        state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
-        return state | {f"mean/{i:03d}": tensor.cpu().clone() for i, tensor in enumerate(self._mean)}
+        """Both networks with all that belongs to them, and the counters."""
+        state = self._halves.state_dict()
+        state["seen"] = self._class_counts.clone()
+        for kind, count in self._flops.items():
+            state[f"flops/{kind}"] = torch.tensor(count, dtype=torch.float64)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state back."""
-        for half in ("generator", "discriminator"):
-            kept = {k.removeprefix(half + "/"): v for k, v in state.items() if k.startswith(half + "/")}
-            if kept:
-                self.half(half).load_state_dict(kept)
-                self._set_moments(half, {k: v for k, v in state.items() if k.startswith(half + "|")})
-        self._step, self._seen = int(state["step"]), state["seen"].clone()
-        count = sum(name.startswith("mean/") for name in state)
-        self._mean = [state[f"mean/{i:03d}"].to(self._place, copy=True) for i in range(count)]
-        self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
+        """Restore a state returned by :meth:`state_dict`."""
+        self._halves.load_state_dict(state)
+        self._class_counts = state["seen"].clone()
+        counts = parameters.under("flops/", state)
+        self._flops = {kind: count.item() for kind, count in counts.items()}
 
     @classmethod
     def tiny(cls) -> Self:
@@ -520,63 +376,14 @@ class Acgan(LocalModel):
         return cls(latent=4, batch=4)
 
 
-class counted:
-    """Floating-point operations inside the block, as a list of one number; counted once per kind and model."""
-
-    def __init__(self, model: Acgan, kind: str) -> None:
-        self.model, self.kind, self.found = model, kind, [0.0]
-
-    def __enter__(self) -> list[float]:
-        self._counter = None if self.kind in self.model.flops else FlopCounterMode(display=False)
-        if self._counter is None:
-            self.found[0] = self.model.flops[self.kind]
-        else:
-            self._counter.__enter__()
-        return self.found
-
-    def __exit__(self, *error: Any) -> None:
-        if self._counter is not None:
-            self._counter.__exit__(*error)
-            self.found[0] = self.model.flops[self.kind] = float(self._counter.get_total_flops())
-
-
-@contextmanager
-def frozen(net: nn.Module) -> Iterator[None]:
-    """Inside the block no parameter of the network asks for a gradient; after it, its buffers are what they were."""
-    asked = [p for p in net.parameters() if p.requires_grad]
-    kept = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    for p in asked:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in asked:
-            p.requires_grad_(True)
-        with torch.no_grad():
-            for buffer, before in kept:
-                buffer.copy_(before)
-
-
-def _named(network: str) -> Callable[..., Any]:
-    """A network of the user's own."""
-    try:
-        make: Callable[..., Any] = imported(network, "network")
-    except ValueError as error:
-        raise ModelError(str(error)) from None
-    return make
-
-
-def _image_and_class(space: Space) -> tuple[str, str | None]:
+def _bounded_image_and_class(space: Space) -> tuple[str, str | None]:
     """The names of a space's one image and of its class, if it has one."""
-    classes = [name for name in space if space[name].kind == "categorical" and not space[name].shape]
-    images = [name for name in space if name not in classes]
-    has = ", ".join(f"'{name}' ({space[name]})" for name in space)
-    if len(images) != 1 or len(classes) > 1:
-        raise ModelError(f"acgan needs one image and at most one class; the variables are {has}")
-    v = space[images[0]]
+    # any shape: perceptrons take an image as a row of numbers, so rows of blood values work too
+    image, label = image_and_class(space, "acgan", any_shape=True)
+    v = space[image]
     if v.kind not in ("binary", "real") or not all(map(math.isfinite, v.range)) or not v.shape:
         raise ModelError(
-            f"acgan needs an image, binary or real with a finite range; '{images[0]}' is {v}. Its generator ends in tanh, "
-            "so scale the values to a known range"
+            f"acgan needs an image, binary or real with a finite range; '{image}' is {v}. Its "
+            "generator ends in tanh, so scale the values to a known range"
         )
-    return images[0], classes[0] if classes else None
+    return image, label

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from coplay.core.components import Component
+from coplay.core.errors import ModelError, SpaceError
 from coplay.core.space import Samples, Space, Variable, join, pick
 from coplay.core.streams import unbiased_counts
 
-OWN = "own"
-"""Name of the part of a mixture, and of the weight, that is a player's own data."""
+OWN = "own data"
+"""Name of the portion of a mixture, and of the weight, that is a player's own data; no player can have this name."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Portion:
     """One source of a mixture: its samples, and the total mass they have in it."""
 
     name: str
@@ -29,9 +30,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a player learns from in one turn, m_i = α_ii π_i + Σ_j α_ij p_j of (A1): one part per source.
+    """What a player learns from in one turn, m_i = α_ii π_i + Σ_j α_ij p_j of (A1).
 
-    The weights sum to 1. The first part is the player's own data, unless it has none or its own weight is 0.
+    It has one portion per source; their weights sum to 1. The first is the player's own data,
+    unless it has none or its own weight is 0.
 
     Args:
         parts: The sources with their weights.
@@ -40,13 +42,13 @@ class Mixture:
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real")})
         >>> own, foreign = space.samples(x=torch.zeros(3)), space.samples(x=torch.ones(2))
-        >>> mixture = Mixture((Part("own", own, 0.25), Part("south", foreign, 0.75)))
+        >>> mixture = Mixture((Portion(OWN, own, 0.25), Portion("south", foreign, 0.75)))
         >>> samples, weights = mixture.weighted()
         >>> samples["x"].tolist(), weights.sum().item()
         ([0.0, 0.0, 0.0, 1.0, 1.0], 1.0)
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[Portion, ...]
 
     @property
     def weights(self) -> Tensor:
@@ -54,37 +56,50 @@ class Mixture:
         return torch.tensor([part.weight for part in self.parts], dtype=torch.float64)
 
     def weighted(self) -> tuple[Samples, Tensor]:
-        """All samples with one weight each, shape (n,), float64, sum 1; the variables that all parts have."""
-        common = [k for k in self.parts[0].samples.keys() if all(k in part.samples.keys() for part in self.parts)]
-        weights = [
-            torch.full((len(part.samples),), part.weight / len(part.samples), dtype=torch.float64)
-            for part in self.parts
-        ]
+        """All samples, with the variables that all portions have, and one weight each.
+
+        The weights have shape (n,), float64, and sum 1.
+        """
+        common = list(self.parts[0].samples.keys())
+        weights = []
+        for part in self.parts:
+            common = [name for name in common if name in part.samples.keys()]
+            each = part.weight / len(part.samples)
+            weights.append(torch.full((len(part.samples),), each, dtype=torch.float64))
         return join([part.samples.select(*common) for part in self.parts]), torch.cat(weights)
 
     def drawn(self, size: int, generator: torch.Generator) -> dict[str, Samples]:
-        """Draw ``size`` samples in proportion to the weights, with replacement inside each part; by name of the parts drawn."""
+        """Draw ``size`` samples in proportion to the weights, with replacement inside each portion.
+
+        Returns:
+            The samples drawn, by name of the portions that any were drawn from.
+        """
         counts = unbiased_counts(self.weights, size, generator)
-        return {
-            part.name: pick(part.samples, torch.randint(len(part.samples), (count,), generator=generator))
-            for part, count in zip(self.parts, counts, strict=True)
-            if count
-        }
+        drawn = {}
+        for part, count in zip(self.parts, counts, strict=True):
+            if count:
+                rows = torch.randint(len(part.samples), (count,), generator=generator)
+                drawn[part.name] = pick(part.samples, rows)
+        return drawn
 
     def batch(self, size: int, generator: torch.Generator) -> Samples:
-        """The same as one set; all parts must have the same variables."""
+        """The same as one set; all portions must have the same variables."""
         return join(list(self.drawn(size, generator).values()))
 
 
 class LocalModel(Component):
     """A black box that learns and samples.
 
-    A subclass declares its settings as fields and keeps what it learns in attributes whose names begin with an
-    underscore. It uses only the generators it is given, never a global one, so that runs repeat and resume exactly.
+    A subclass declares its settings as fields and keeps what it learns in attributes whose names
+    begin with an underscore. It uses only the generators it is given, never a global one, so that
+    runs repeat and resume exactly.
 
-    Optional, detected by their presence: ``log_prob(samples) -> Tensor`` of shape (n,), in nats; ``complete(partial,
-    generator) -> Samples``; ``classify(samples) -> Tensor`` of class probabilities, shape (n, C);
-    ``best_response(moments)`` for exponential families.
+    What else a model can do is found by its methods, see :mod:`coplay.models.abilities`:
+    ``log_prob(samples)``, log p in nats, shape (n,); ``log_weights(samples, draws, generator)``,
+    log importance weights, shape (draws, n); ``classify(samples)``, class probabilities, shape
+    (n, C); ``complete(partial, generator)``, samples with what was missing;
+    ``best_response(moments)``, for exponential families; ``go_on()``, for a model that may stop
+    learning early.
 
     Example:
         A whole model: it memorises the mean of a real variable and samples around it.
@@ -108,7 +123,8 @@ class LocalModel(Component):
         ...         self._mean = state["mean"]
         >>> model = Mean()
         >>> model.setup(Space({"x": Variable(kind="real")}), seed=1)
-        >>> model.learn(Mixture((Part("own", TensorDict({"x": torch.ones(4)}, [4]), 1.0),)), 1, torch.Generator())
+        >>> ones = TensorDict({"x": torch.ones(4)}, [4])
+        >>> model.learn(Mixture((Portion(OWN, ones, 1.0),)), 1, torch.Generator())
         {'mean': 1.0}
     """
 
@@ -119,13 +135,21 @@ class LocalModel(Component):
     """Whether the model learns from samples in which some of its variables are missing (A5)."""
 
     def latent_variables(self) -> Mapping[str, Variable]:
-        """Latents that travel with this model's samples, by name; nobody observes them, who knows them may learn from them."""
+        """Latents that travel with this model's samples, by name.
+
+        They are never observed; players with the same latents may learn from them.
+        """
         return {}
 
     @property
     def title(self) -> str:
         """What an error calls this model."""
         return type(self).__name__
+
+    @property
+    def generates(self) -> bool:
+        """Whether there is anything to draw samples from, once it has learned."""
+        return True
 
     @abstractmethod
     def setup(self, space: Space, seed: int) -> None:
@@ -140,8 +164,10 @@ class LocalModel(Component):
         """Learn from a mixture, going on from what was learned before.
 
         Args:
-            mixture: The sources and their masses; the expectation must be (A1)'s, how they are mixed is the model's.
-            steps: Local steps for a model that learns in steps; one with a closed form may ignore it.
+            mixture: The sources and their masses; the expectation must be (A1)'s, how they are
+                mixed is the model's.
+            steps: Local steps for a model that learns in steps; one with a closed form may ignore
+                it.
             generator: Source of all randomness.
 
         Returns:
@@ -159,3 +185,15 @@ class LocalModel(Component):
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go back to a state; from then on the model does exactly what it did."""
+
+
+def image_and_class(space: Space, model: str, *, any_shape: bool = False) -> tuple[str, str | None]:
+    """The answer of :meth:`Space.image_and_class`, whose error then names the model that asked.
+
+    Raises:
+        ModelError: There is no image or more than one, more than one class, or another variable.
+    """
+    try:
+        return space.image_and_class(any_shape=any_shape)
+    except SpaceError as error:
+        raise ModelError(f"{model}: {error}") from None

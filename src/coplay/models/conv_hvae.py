@@ -1,22 +1,26 @@
-"""The hierarchical VAE of (A4) for images, convolutional, and conditional on a class where it learns one.
+"""The hierarchical VAE of (A4) for images, convolutional, and conditional on a class if it has one.
 
     p(c) p(z0|c) p(z1|z0,c) p(x|z0,z1,c)                      q(z1|x,c) q(z0|z1,x,c)
 
-Without a class among its variables, c drops out. Decoder and encoder learn as in ``models/symmetric_hvae.py``.
+Without a class among its variables, c drops out. Decoder and encoder learn as in
+``models/symmetric_hvae.py``.
 
 References:
-    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov, AISTATS 2024), arXiv:2307.09883.
+    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov,
+    AISTATS 2024), arXiv:2307.09883.
 
 Differs from the paper:
-    Both encoders share their convolutions, and activations are SiLU instead of tanh: fewer operations a step. The prior over
-    latents may be a chain, as in ``symmetric_hvae``. What a Gaussian draws is clamped to the variable's range before it is
-    sent, which moves the mean of pixels near a limit; ``draw = "mean"`` leaves the noise out altogether.
+    Both encoders share their convolutions, and activations are SiLU instead of tanh: fewer
+    operations a step. The prior over latents may be a chain, as in ``symmetric_hvae``. What a
+    Gaussian draws is clamped to the variable's range before it is sent, which moves the mean of
+    pixels near a limit; ``draw = "mean"`` leaves the noise out altogether.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -26,11 +30,14 @@ from torch.nn import functional as F
 
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, Variable, join
-from coplay.models.base import Mixture
+from coplay.models.base import Mixture, image_and_class
 from coplay.models.neural import LatentModel
 from coplay.nets import devices
-from coplay.nets.bits import carried, draw_bits, draw_latents, log_bits, two_layers
+from coplay.nets.bits import draw_bits, draw_latents, log_bits, two_layers, with_sent_latents
 from coplay.nets.convolutions import ConvolutionKind, Convolutions, concatenate, towards_image
+from coplay.nets.perceptrons import one_hidden_layer
+
+_ROWS = 1000  # samples drawn at a time, for memory
 
 
 class ConvHvae(LatentModel):
@@ -41,18 +48,24 @@ class ConvHvae(LatentModel):
     Args:
         latents: Sizes of z0 and z1, in bits.
         channels: Of the first convolution; the later ones have twice, or four times, as many.
-        convolutions: ``"strided"``: two of 5×5 that halve the image at once. ``"reference"``: the five and tanh of the authors'
-            Fashion-MNIST experiment, which work at full resolution and cost a step several times as much.
+        convolutions: ``"strided"``: two of 5×5 that halve the image at once. ``"reference"``: the
+            five and tanh of the authors' Fashion-MNIST experiment, which work at full resolution
+            and cost a step several times as much.
         hidden: Width of the fully connected layers.
-        prior: ``"independent"`` as in the paper, or ``"chain"``, in which every bit also depends linearly on those before.
-        draw: ``"sample"`` draws every pixel on its own; ``"mean"`` leaves that noise out: a Gaussian's mean, a binary pixel's
-            likelier value. Players that learn from each other for long otherwise learn each other's noise.
-        layout: How images lie in memory while convolutions work on them; which is faster depends on the machine.
-        send_latents: Whether (z0, z1) travel with what is drawn, for players with the same latents to learn from, as in the
-            authors' MNIST experiment; otherwise the encoder of each completes what it receives.
+        prior: ``"independent"`` as in the paper, or ``"chain"``, in which every bit also depends
+            linearly on those before.
+        draw: ``"sample"`` draws every pixel on its own; ``"mean"`` leaves that noise out: a
+            Gaussian's mean, a binary pixel's likelier value. Players that learn from each other for
+            long otherwise learn each other's noise.
+        layout: How images lie in memory while convolutions work on them; which is faster depends on
+            the machine.
+        send_latents: Whether (z0, z1) travel with what is drawn, for players with the same latents
+            to learn from, as in the authors' MNIST experiment; otherwise the encoder of each
+            completes what it receives.
 
     Example:
-        >>> space = Space({"image": Variable(kind="binary", shape=(8, 8)), "class": Variable(kind="categorical", classes=3)})
+        >>> image = Variable(kind="binary", shape=(8, 8))
+        >>> space = Space({"image": image, "class": Variable(kind="categorical", classes=3)})
         >>> model = ConvHvae(latents=(4, 8), channels=4, hidden=16, batch=8)
         >>> model.setup(space, seed=1)
         >>> drawn = model.sample(5, torch.Generator().manual_seed(1))
@@ -73,27 +86,44 @@ class ConvHvae(LatentModel):
     send_latents: bool = False
     learning_rate: float = Field(default=2e-3, gt=0)
 
-    _net: Any = PrivateAttr()  # a _Conditionals; joint_classifier puts one more network beside them
+    # a _ConvHvaeNetwork; joint_classifier puts one more network beside its decoder and encoder
+    _net: Any = PrivateAttr()
     _image: str = PrivateAttr()
     _class: str | None = PrivateAttr(default=None)
 
     def build(self, space: Space) -> Any:
         """The conditionals for the space's one image and, where there is one, its class."""
-        self._image, self._class = image_and_class(space, type(self).__name__)
-        classes = (space[self._class].classes or 0) if self._class else 0
-        sizes = (*self.latents, self.channels, self.hidden)
-        net = _Conditionals(space[self._image], classes, *sizes, self.prior, self.convolutions)
-        return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net  # type: ignore[call-overload]
+        self._image, self._class = _binary_or_real(space, type(self).__name__)
+        sizes = _Sizes(
+            classes=(space[self._class].classes or 0) if self._class else 0,
+            z0=self.latents[0],
+            z1=self.latents[1],
+            channels=self.channels,
+            hidden=self.hidden,
+        )
+        chained = self.prior == "chain"
+        net = _ConvHvaeNetwork(space[self._image], sizes, self.convolutions, chained=chained)
+        return self.laid_out(net)
+
+    def laid_out(self, net: nn.Module) -> nn.Module:
+        """Put the weights of convolutions into memory as ``layout`` says."""
+        if self.layout == "channels_last":
+            return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder and encoder."""
         return {"decoder": list(self._net.decoder.parameters()), "encoder": list(self._net.encoder.parameters())}
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
+        """One step of (A4).
+
+        The decoder learns on data completed by the encoder, the encoder on the decoder's samples.
+        """
         parts = list(self.drawn(mixture, generator).values())
-        x, c = self._tensors(join([self._space.restrict(part) for part in parts]))
-        z0, z1 = carried(parts, *self._net.encode(x, c, generator))
+        rows = join([self._space.restrict(part) for part in parts])
+        x, c = self._tensors(rows)
+        z0, z1 = with_sent_latents(parts, *self._net.encode(x, c, generator))
         yield "decoder", -self._net.log_joint(z0, z1, x, c).mean()
         drawn = self._net.draw(len(x), None, generator)
         yield "encoder", -self._net.log_encoder(*drawn).mean()
@@ -106,13 +136,18 @@ class ConvHvae(LatentModel):
         """Draw images of given classes, shape (n,); None where there are no classes."""
         with self.averaged(), torch.no_grad(), self.autocast():
             c = self._net.one_hot(classes.to(self._place)) if classes is not None else None
-            parts = [self._drawn(part, c, start, generator) for start, part in _slices(n, 1000)]
+            parts = []
+            for start in range(0, n, _ROWS):
+                count = min(_ROWS, n - start)
+                parts.append(self._drawn(count, c, start, generator))
         z0, z1, images = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         values = {self._image: images}
         if self._class and classes is not None:
             values[self._class] = classes
-        latents = {"z0": z0.byte(), "z1": z1.byte()} if self.send_latents else {}
-        return devices.moved(self._space.samples(**{name: values[name] for name in self._space}, **latents))
+        values = {name: values[name] for name in self._space}
+        if self.send_latents:
+            values |= {"z0": z0.byte(), "z1": z1.byte()}
+        return devices.moved(self._space.samples(**values))
 
     def latent_variables(self) -> Mapping[str, Variable]:
         """z0 and z1, if they travel."""
@@ -125,24 +160,30 @@ class ConvHvae(LatentModel):
             return devices.classes(self._net.decoder.c_logits.softmax(0), n, generator)
 
     def _drawn(self, n: int, c: Tensor | None, start: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw z0, z1 and images of n of the given classes."""
         part = None if c is None else c[start : start + n]
         z0, z1, x, _ = self._net.draw(n, part, generator, mean=self.draw == "mean")
         v = self._space[self._image]
         return z0, z1, x.reshape(n, *v.shape).clamp(*v.range).to(v.dtypes[0])
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
-        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n). With a class, p(x, c, z) and q(z|x, c)."""
+        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n).
+
+        With a class, log p(x, c, z) − log q(z|x, c).
+        """
         x, c = self._tensors(devices.moved(samples, self._place))
-        found = []
+        log_weights = []
         with self.averaged(), torch.no_grad():
             for _ in range(draws):
                 z0, z1 = self._net.encode(x, c, generator)
-                found.append(self._net.log_joint(z0, z1, x, c) - self._net.log_encoder(z0, z1, x, c))
-        return torch.stack(found).cpu()
+                log_joint = self._net.log_joint(z0, z1, x, c)
+                log_weights.append(log_joint - self._net.log_encoder(z0, z1, x, c))
+        return torch.stack(log_weights).cpu()
 
     def _tensors(self, samples: Samples) -> tuple[Tensor, Tensor | None]:
         """Images of shape (n, channels, H, W) and classes one-hot."""
-        return self._pixels(samples), self._net.one_hot(samples[self._class]) if self._class else None
+        c = self._net.one_hot(samples[self._class]) if self._class else None
+        return self._pixels(samples), c
 
     def _pixels(self, samples: Samples) -> Tensor:
         """Images of shape (n, channels, H, W)."""
@@ -155,52 +196,63 @@ class ConvHvae(LatentModel):
         return cls(latents=(3, 4), channels=2, hidden=8, batch=8)
 
 
-def image_and_class(space: Space, model: str) -> tuple[str, str | None]:
+def _binary_or_real(space: Space, model: str) -> tuple[str, str | None]:
     """The names of a space's one image and of its class, if it has one.
 
     Raises:
-        ModelError: There is no image or more than one, or another variable.
+        ModelError: They are not all there is, or the image is one of counts.
     """
-    images = [name for name in space if space[name].kind in ("binary", "real") and len(space[name].shape) in (2, 3)]
-    classes = [name for name in space if space[name].kind == "categorical" and not space[name].shape]
-    other = [f"'{name}' ({space[name]})" for name in space if name not in images + classes]
-    if len(images) != 1 or len(classes) > 1 or other:
-        has = ", ".join(f"'{name}' ({space[name]})" for name in space)
-        raise ModelError(f"{model} needs one image, binary or real, and at most one class; the variables are {has}")
-    shape = space[images[0]].shape
-    if len(shape) == 3 and shape[0] not in (1, 3):
-        raise ModelError(f"{model}: '{images[0]}' has shape {shape}, expected (H, W), (1, H, W) or (3, H, W)")
-    return images[0], classes[0] if classes else None
+    image, label = image_and_class(space, model)
+    if space[image].kind not in ("binary", "real"):
+        raise ModelError(
+            f"{model} needs an image, binary or real; '{image}' is {space[image]}. Load it as real "
+            "values, scaled to a known range, instead of counts"
+        )
+    return image, label
 
 
-def _slices(n: int, size: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(size, n - start)) for start in range(0, n, size))
+@dataclass(frozen=True, kw_only=True)
+class _Sizes:
+    """How large the networks are.
+
+    Args:
+        classes: Number of classes; 0 without.
+        z0: Bits of the deeper latent.
+        z1: Bits of the other.
+        channels: Of the first convolution.
+        hidden: Width of the fully connected layers.
+    """
+
+    classes: int
+    z0: int
+    z1: int
+    channels: int
+    hidden: int
 
 
 class _Decoder(nn.Module):
     """p(c), p(z0|c), p(z1|z0,c), p(x|z0,z1,c)."""
 
-    def __init__(
-        self,
-        image: Variable,
-        classes: int,
-        n0: int,
-        n1: int,
-        channels: int,
-        hidden: int,
-        chained: bool,
-        kind: ConvolutionKind,
-    ) -> None:
+    def __init__(self, image: Variable, sizes: _Sizes, kind: ConvolutionKind, *, chained: bool) -> None:
         super().__init__()
-        self.shape = image.shape if len(image.shape) == 3 else (1, *image.shape)
+        n0 = sizes.z0
+        n1 = sizes.z1
+        classes = sizes.classes
+        self.shape = (image.channels, *image.shape[-2:])
         self.c_logits = nn.Parameter(torch.zeros(classes), requires_grad=classes > 0)
         self.z0_bias = nn.Parameter(torch.zeros(n0), requires_grad=chained)
         self.z0_given_c = nn.Parameter(torch.zeros(classes, n0), requires_grad=chained)
         self.z0_chain = nn.Parameter(torch.zeros(n0, n0), requires_grad=chained)
         self.z1_chain = nn.Parameter(torch.zeros(n1, n1), requires_grad=chained)
-        self.z1_deep = nn.Sequential(nn.Linear(n0 + classes, hidden), nn.SiLU(), nn.Linear(hidden, n1))
+        self.z1_deep = one_hidden_layer(n0 + classes, sizes.hidden, n1)
         self.z1_skip = nn.Linear(n0 + classes, n1, bias=False)
-        self.x_deep = towards_image(self.shape, n0 + n1 + classes, channels, hidden, kind)
+        self.x_deep = towards_image(
+            self.shape,
+            given=n0 + n1 + classes,
+            channels=sizes.channels,
+            hidden=sizes.hidden,
+            kind=kind,
+        )
         self.log_deviation = nn.Parameter(torch.tensor(-1.0), requires_grad=image.kind == "real")
 
     def z0_logits(self, c: Tensor | None, n: int) -> Tensor:
@@ -220,33 +272,24 @@ class _Decoder(nn.Module):
 class _Encoder(nn.Module):
     """q(z1|x,c) and q(z0|z1,x,c) on common convolutions."""
 
-    def __init__(
-        self, shape: tuple[int, ...], classes: int, n0: int, n1: int, channels: int, hidden: int, kind: ConvolutionKind
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], sizes: _Sizes, kind: ConvolutionKind) -> None:
         super().__init__()
-        self.seen = Convolutions(shape, channels, hidden, kind)
-        self.z1 = nn.Sequential(nn.Linear(hidden + classes, hidden), nn.SiLU(), nn.Linear(hidden, n1))
-        self.z0 = nn.Sequential(nn.Linear(hidden + n1 + classes, hidden), nn.SiLU(), nn.Linear(hidden, n0))
+        hidden = sizes.hidden
+        self.seen = Convolutions(shape, channels=sizes.channels, hidden=hidden, kind=kind)
+        self.z1 = one_hidden_layer(hidden + sizes.classes, hidden, sizes.z1)
+        self.z0 = one_hidden_layer(hidden + sizes.z1 + sizes.classes, hidden, sizes.z0)
 
 
-class _Conditionals(nn.Module):
+class _ConvHvaeNetwork(nn.Module):
     """Decoder and encoder; bits and one-hot classes are float32, losses are in nats per sample."""
 
-    def __init__(
-        self,
-        image: Variable,
-        classes: int,
-        n0: int,
-        n1: int,
-        channels: int,
-        hidden: int,
-        prior: str,
-        kind: ConvolutionKind,
-    ) -> None:
+    def __init__(self, image: Variable, sizes: _Sizes, kind: ConvolutionKind, *, chained: bool) -> None:
         super().__init__()
-        self.classes, self.binary, self.chained = classes, image.kind == "binary", prior == "chain"
-        self.decoder = _Decoder(image, classes, n0, n1, channels, hidden, self.chained, kind)
-        self.encoder = _Encoder(image.shape, classes, n0, n1, channels, hidden, kind)
+        self.classes = sizes.classes
+        self.binary = image.kind == "binary"
+        self.chained = chained
+        self.decoder = _Decoder(image, sizes, kind, chained=chained)
+        self.encoder = _Encoder(image.shape, sizes, kind)
 
     def one_hot(self, classes: Tensor) -> Tensor:
         """Shape (n,) to (n, C)."""
@@ -254,16 +297,17 @@ class _Conditionals(nn.Module):
 
     @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(z0, z1) ~ q(z1|x,c) q(z0|z1,x,c)."""
-        seen = self.encoder.seen(x)
-        z1 = draw_bits(self.encoder.z1(concatenate(seen, c)), generator)
-        return draw_bits(self.encoder.z0(concatenate(seen, z1, c)), generator), z1
+        """Draw (z0, z1) ~ q(z1|x,c) q(z0|z1,x,c)."""
+        features = self.encoder.seen(x)
+        z1 = draw_bits(self.encoder.z1(concatenate(features, c)), generator)
+        z0 = draw_bits(self.encoder.z0(concatenate(features, z1, c)), generator)
+        return z0, z1
 
     @torch.no_grad()
     def draw(
         self, n: int, c: Tensor | None, generator: torch.Generator, mean: bool = False
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """(z0, z1, x, c) ~ p; with c given, the rest given it."""
+        """Draw (z0, z1, x, c) ~ p; with c given, the rest given it."""
         d = self.decoder
         if c is None and self.classes:
             c = self.one_hot(devices.classes(d.c_logits.softmax(0), n, generator))
@@ -278,20 +322,21 @@ class _Conditionals(nn.Module):
     def log_joint(self, z0: Tensor, z1: Tensor, x: Tensor, c: Tensor | None) -> Tensor:
         """log p(c) + log p(z0|c) + log p(z1|z0,c) + log p(x|z0,z1,c), shape (n,)."""
         d = self.decoder
-        found = log_bits(d.z0_logits(c, len(x)) + z0 @ d.z0_chain.tril(-1).T, z0)
-        found = found + log_bits(d.z1_logits(z0, c) + z1 @ d.z1_chain.tril(-1).T, z1)
+        log_p = log_bits(d.z0_logits(c, len(x)) + z0 @ d.z0_chain.tril(-1).T, z0)
+        log_p = log_p + log_bits(d.z1_logits(z0, c) + z1 @ d.z1_chain.tril(-1).T, z1)
         if c is not None:
-            found = found + (c * d.c_logits.log_softmax(0)).sum(1)
+            log_p = log_p + (c * d.c_logits.log_softmax(0)).sum(1)
         mean = d.x_mean(z0, z1, c).float()
         if self.binary:
-            return found + log_bits(mean, x)
+            return log_p + log_bits(mean, x)
         squared = (x - mean).square().flatten(1).sum(1)
         per_pixel = d.log_deviation + 0.5 * math.log(2 * math.pi)
-        return found - 0.5 * squared * torch.exp(-2 * d.log_deviation) - per_pixel * mean[0].numel()
+        log_p = log_p - 0.5 * squared * torch.exp(-2 * d.log_deviation)
+        return log_p - per_pixel * mean[0].numel()
 
     def log_encoder(self, z0: Tensor, z1: Tensor, x: Tensor, c: Tensor | None) -> Tensor:
         """log q(z1|x,c) + log q(z0|z1,x,c), shape (n,)."""
-        seen = self.encoder.seen(x)
-        return log_bits(self.encoder.z1(concatenate(seen, c)), z1) + log_bits(
-            self.encoder.z0(concatenate(seen, z1, c)), z0
-        )
+        features = self.encoder.seen(x)
+        z1_logits = self.encoder.z1(concatenate(features, c))
+        z0_logits = self.encoder.z0(concatenate(features, z1, c))
+        return log_bits(z1_logits, z1) + log_bits(z0_logits, z0)

@@ -1,4 +1,4 @@
-"""An image and its class, learned from both sides: p(c) p(x|c) by a hierarchical VAE and p(c|x) by a classifier (A5).
+"""An image and its class: p(c) p(x|c) by a hierarchical VAE and p(c|x) by a classifier (A5).
 
 Symmetric learning: each conditional also learns from what the other completes.
 
@@ -6,15 +6,16 @@ Symmetric learning: each conditional also learns from what the other completes.
     p(c|x):  from (x, c), and from (x, c) ~ p(c) p(x|c)
     p(c):    from every c, observed or from p(c|x)
 
-A row's last drawn variable teaches the conditional it was drawn from nothing, so x ~ p(x|c) is no lesson for p(x|c), nor
-c ~ p(c|x) for p(c|x).
+A row's last drawn variable teaches the conditional it was drawn from nothing, so p(x|c) does not
+learn from x ~ p(x|c), nor p(c|x) from c ~ p(c|x).
 
-With residuals, images that a decoder drew teach p(c|x) with details that decoders leave out: those of a player's own image
-(y, c) of the same class, drawn anew each time,
+With residuals, images that a decoder drew teach p(c|x) with details that decoders leave out: those
+of a player's own image (y, c) of the same class, drawn anew each time,
 
-    x + y − E[x | z, c],    z ~ q(z | y, c)                                                                              (R)
+    x + y − E[x | z, c],    z ~ q(z | y, c)                                                     (R)
 
-as a bootstrap of residuals does. Details of own images stay at their player, whose p(x|c) learns nothing of them.
+as a bootstrap of residuals does. Details of own images stay at their player, whose p(x|c) learns
+nothing of them.
 
 References:
     Game-theoretic distributed learning of generative models for heterogeneous data collections
@@ -29,20 +30,19 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from pydantic import Field, PrivateAttr
-from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coplay.core.errors import ModelError
-from coplay.core.space import Samples, Space, finite, join, pick, tensors
-from coplay.models.base import OWN, Mixture, Part
+from coplay.core.space import Samples, Space, finite, join, pick
+from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.conv_hvae import ConvHvae
-from coplay.nets import devices
-from coplay.nets.bits import carried
+from coplay.nets import devices, parameters
+from coplay.nets.bits import with_sent_latents
 from coplay.nets.convolutions import ConvolutionKind, Convolutions
 
 _TARGET = "target of the classifier"
-"""A variable that rides along with samples inside this model: class probabilities to learn in place of the class."""
+"""A variable beside samples inside this model: class probabilities to learn in place of classes."""
 
 
 class _Own(NamedTuple):
@@ -54,20 +54,26 @@ class _Own(NamedTuple):
 
 
 class JointClassifier(ConvHvae):
-    """A conditional hierarchical VAE with a classifier beside it; learns from samples that lack the class or the image.
+    """A conditional hierarchical VAE with a classifier beside it.
+
+    It also learns from samples that lack the class or the image.
 
     Args:
-        generated: Mass of the player's own samples (x, c) ~ p(c) p(x|c) in the classifier's lessons, in [0, 1); 0 trains the
-            classifier alone: in the game ``isolated``, the paper's *discriminative* method.
-        generated_after: Steps before anything drawn from p(x|c) enters its lessons, since a young one teaches rubbish.
+        generated: Mass of the player's own samples (x, c) ~ p(c) p(x|c) in what the classifier
+            learns from, in [0, 1); 0 trains the classifier alone: in the game ``isolated``, the
+            paper's *discriminative* method.
+        generated_after: Steps before anything drawn from p(x|c) teaches the classifier, because an
+            untrained decoder produces useless samples.
         classifier_channels: Of the classifier's first convolution; the second has twice as many.
         smoothing: Label smoothing of the classifier's loss.
-        residuals: Whether drawn images teach the classifier with residuals of own images (R), after ``generated_after`` steps.
-            Real pixels only; whoever sends should have ``draw = "mean"``, so that nothing is noisy twice.
+        residuals: Whether drawn images teach the classifier with residuals of own images (R), after
+            ``generated_after`` steps. Real pixels only; senders should have ``draw = "mean"``, so
+            that nothing is noisy twice.
 
     Example:
         >>> from coplay import Variable
-        >>> space = Space({"image": Variable(kind="binary", shape=(8, 8)), "class": Variable(kind="categorical", classes=3)})
+        >>> image = Variable(kind="binary", shape=(8, 8))
+        >>> space = Space({"image": image, "class": Variable(kind="categorical", classes=3)})
         >>> model = JointClassifier.tiny()
         >>> model.setup(space, seed=1)
         >>> model.classify(model.sample(5, torch.Generator().manual_seed(1))).shape
@@ -90,17 +96,23 @@ class JointClassifier(ConvHvae):
         net = super().build(space)
         if not self._class:
             raise ModelError(
-                f"joint_classifier needs an image and its class; the variables are {', '.join(space)}. Set data.variables, or "
-                "the player's variables, to the image and the class"
+                "joint_classifier needs an image and its class; the variables are "
+                f"{', '.join(space)}. Set data.variables, or the player's variables, to the image "
+                "and the class"
             )
         if self.residuals and net.binary:
             raise ModelError(
-                f"joint_classifier: residuals need real pixels, and '{self._image}' is {space[self._image]}. Load grey images, "
-                "or set residuals = false"
+                f"joint_classifier: residuals need real pixels, and '{self._image}' is "
+                f"{space[self._image]}. Load grey images, or set residuals = false"
             )
-        sizes = (self.classifier_channels, self.hidden)
-        net.classifier = _classifier(space[self._image].shape, *sizes, self.convolutions, net.classes)
-        return net.to(memory_format=torch.channels_last) if self.layout == "channels_last" else net
+        net.classifier = _classifier(
+            space[self._image].shape,
+            classes=net.classes,
+            channels=self.classifier_channels,
+            hidden=self.hidden,
+            kind=self.convolutions,
+        )
+        return self.laid_out(net)
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder, encoder and classifier."""
@@ -110,22 +122,22 @@ class JointClassifier(ConvHvae):
         """One step of each side; the module's head says what teaches whom."""
         by_source = self.drawn(mixture, generator)
         parts = list(by_source.values())
-        seen = [part for part in parts if self._image in part.keys()]
+        with_image = [part for part in parts if self._image in part.keys()]
         labels_alone = [part for part in parts if self._image not in part.keys()]
         grown = self._step > self.generated_after
         own_images = self._own_images(mixture) if grown and self.residuals else None
-        lessons = []
+        batches = []
         for source, part in by_source.items():
             observed = self._image in part.keys()
             if self._label in part.keys() and (grown or observed):
-                x, c = self._lesson(part, generator)
+                x, c = self._training_batch(part, generator)
                 if own_images is not None and not (source == OWN and observed):
                     x = self._with_residuals(x, part[self._label], own_images, generator)
-                lessons.append((x, c))
+                batches.append((x, c))
         loss = torch.zeros(())
-        if seen:
-            x, c = self._tensors(join([self._completed(part, generator) for part in seen]))
-            z0, z1 = carried(seen, *self._net.encode(x, c, generator))
+        if with_image:
+            x, c = self._tensors(join([self._completed(part, generator) for part in with_image]))
+            z0, z1 = with_sent_latents(with_image, *self._net.encode(x, c, generator))
             loss = loss - self._net.log_joint(z0, z1, x, c).sum()
         for part in labels_alone:
             loss = loss - self._net.decoder.c_logits.log_softmax(0)[part[self._label]].sum()
@@ -136,9 +148,11 @@ class JointClassifier(ConvHvae):
         z0, z1, x, c = drawn
         if own and own_images is not None:
             x = self._with_residuals(self._means(z0, z1, c), c.argmax(1), own_images, generator)
-        if lessons:
-            loss = (1 - own) * self._wrong(*_joined(lessons))
-            yield "classifier", loss + own * self._wrong(x, c) if own else loss
+        if batches:
+            loss = (1 - own) * self._wrong(*_joined(batches))
+            if own:
+                loss = loss + own * self._wrong(x, c)
+            yield "classifier", loss
         elif own:
             yield "classifier", self._wrong(x, c)
 
@@ -153,16 +167,20 @@ class JointClassifier(ConvHvae):
         return self._class or ""
 
     def kind_of_step(self, mixture: Mixture) -> str:
-        """Young or grown, and the sources; targets cost nothing, and a step that is counted rounds a little otherwise."""
+        """Whether the decoder teaches, and the sources.
+
+        Targets cost nothing, and a step that is counted rounds a little otherwise.
+        """
         sources = super().kind_of_step(mixture).replace(f",{_TARGET}", "")
-        return f"{'grown' if self._step >= self.generated_after else 'young'} {sources}"
+        age = "grown" if self._step >= self.generated_after else "young"
+        return f"{age} {sources}"
 
     def _wrong(self, x: Tensor, c: Tensor | None) -> Tensor:
         """Mean −log p(c|x), classes one-hot."""
         assert c is not None
         return F.cross_entropy(self._net.classifier(x), c, label_smoothing=self.smoothing)
 
-    def _lesson(self, part: Samples, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def _training_batch(self, part: Samples, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Images, and class probabilities that the classifier is to give them."""
         x, c = self._tensors(self._completed(part, generator))
         return x, part[_TARGET] if _TARGET in part.keys() else c
@@ -178,19 +196,23 @@ class JointClassifier(ConvHvae):
         return _Own(own, labels.argsort(stable=True), labels.bincount(minlength=self._net.classes))
 
     def _with_residuals(self, x: Tensor, classes: Tensor, of: _Own, generator: torch.Generator) -> Tensor:
-        """Equation (R) for images of shape (n, channels, H, W); an image stays as it is if there is no own one of its class."""
+        """Equation (R) for images of shape (n, channels, H, W).
+
+        An image stays as it is if there is no own one of its class.
+        """
         own, order, counts = of
         of_class = classes.to(counts.device)
-        found = counts[of_class] > 0
-        if not found.any():
+        has_own = counts[of_class] > 0
+        if not has_own.any():
             return x
-        first, several = (counts.cumsum(0) - counts)[of_class], counts[of_class].clamp(min=1)
+        first = (counts.cumsum(0) - counts)[of_class]
+        several = counts[of_class].clamp(min=1)
         nth = (torch.rand(len(x), generator=generator, dtype=torch.float64) * several).long()
-        rows = order[(first + nth)[found]]
+        rows = order[(first + nth)[has_own]]
         y, c = self._tensors(devices.moved(pick(own, rows), self._place))
         z0, z1 = self._net.encode(y, c, generator)
         beyond = torch.zeros_like(x)
-        beyond[found.to(x.device)] = y - self._means(z0, z1, c)
+        beyond[has_own.to(x.device)] = y - self._means(z0, z1, c)
         low, high = self._space[self._image].range
         return (x + beyond).clamp(low, high)
 
@@ -201,24 +223,29 @@ class JointClassifier(ConvHvae):
             return means
 
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
-        """A sample set with the class from p(c|x) or the image from p(x|c), by the parameters that are learning."""
+        """Add the class from p(c|x) or the image from p(x|c), by the parameters that learn."""
         if self._image in part.keys() and self._label in part.keys():
             return self._space.restrict(part)
         n = len(part)
-        # without autocast: it would keep casts of weights that have no gradient for the losses that follow
+        # without autocast: it would keep casts of weights that have no gradient for later losses
         with torch.no_grad(), torch.autocast(self._place.type, enabled=False):
             if self._image in part.keys():
                 logits = self._net.classifier(self._pixels(part)).float()
                 drawn = devices.classes(logits.softmax(1), 1, generator)[:, 0]
-                return self._space.samples(**{self._image: part[self._image], self._label: drawn})
+                images = part[self._image]
+                return self._space.samples(**{self._image: images, self._label: drawn})
             c = part[self._label]
             _, _, images = self._drawn(n, self._net.one_hot(c), 0, generator)
             return self._space.samples(**{self._image: images, self._label: c})
 
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
-        """Draw what is missing: the class from p(c|x), the image from p(x|c); from the running mean of the parameters."""
+        """Draw what is missing, the class from p(c|x) or the image from p(x|c).
+
+        By the running mean of the parameters.
+        """
         with self.averaged():
-            return devices.moved(self._completed(devices.moved(partial, self._place), generator))
+            here = devices.moved(partial, self._place)
+            return devices.moved(self._completed(here, generator))
 
     def classify(self, samples: Samples) -> Tensor:
         """p(c|x) for each image, shape (n, C)."""
@@ -230,29 +257,24 @@ class JointClassifier(ConvHvae):
             pixels = self._pixels(samples).split(1000)
             return torch.cat([classifier(part.to(self._place)) for part in pixels]).softmax(1).cpu()
 
-    # ------------------------------------------------------------------------------------ a classifier that travels
+    # -------------------------------------------------------------------- a classifier that travels
 
     def export_classifier(self) -> Samples:
-        """The parameters of the p(c|x) that ``classify`` gives, as one part of a message: a TensorDict of batch size [1].
+        """Return the parameters of the p(c|x) that ``classify`` gives, as one part of a message.
 
         Raises:
-            ModelError: A number is not finite; said here, so that who diverged is named and not who it is sent to.
+            ModelError: A number is not finite.
         """
-        with self.averaged():  # contiguous, whatever the layout: so they are after a message or a checkpoint
-            state = {
-                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)[None]
-                for name, tensor in self._net.classifier.state_dict().items()
-            }
-        for name, tensor in state.items():
-            if not finite(tensor):
-                raise ModelError(f"classifier, {name}: values that are not finite; it has diverged, try smaller steps")
-        return TensorDict(state, batch_size=[1])
+        with self.averaged():
+            return parameters.export(parameters.named_tensors(self._net.classifier), "classifier, ")
 
     def classify_by(self, part: Samples, samples: Samples, origin: str) -> Tensor:
-        """p(c|x) for each image by a classifier of another player, shape (n, C); its sizes are read off its parameters.
+        """p(c|x) for each image by a classifier of another player, shape (n, C).
+
+        Its sizes are read off its parameters.
 
         Args:
-            part: What its ``export_classifier`` gave.
+            part: What its ``export_classifier`` returned.
             samples: With an image each.
             origin: Who sent it, for the error.
 
@@ -260,22 +282,32 @@ class JointClassifier(ConvHvae):
             ModelError: It is no classifier of these images in these classes.
         """
         try:
-            state = {name: tensor[0] for name, tensor in tensors(part).items()}
-            sizes = len(state["0.0.weight"]), state["1.weight"].shape[1]
-            stack: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
+            state = parameters.unpack(part)
+            kind: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
             with torch.device("meta"):  # no start to draw
-                other = _classifier(self._space[self._image].shape, *sizes, stack, self._net.classes)
+                other = _classifier(
+                    self._space[self._image].shape,
+                    classes=self._net.classes,
+                    channels=len(state["0.0.weight"]),
+                    hidden=state["1.weight"].shape[1],
+                    kind=kind,
+                )
             other.load_state_dict(state, assign=True)
         except (KeyError, IndexError, RuntimeError) as error:
             raise ModelError(f"what came from {origin} is no classifier of these images: {error}") from error
         for name, tensor in state.items():
             if tensor.dtype != torch.float32 or not finite(tensor):
-                raise ModelError(f"classifier, {name}, from {origin}: expected finite float32, got {tensor.dtype}")
+                raise ModelError(
+                    f"classifier, {name}, from {origin}: expected float32 numbers, all of them "
+                    f"finite, got {tensor.dtype}"
+                )
         return self._probabilities(other.to(self._place), samples)
 
     @contextmanager
     def taught(self, targets: Tensor) -> Iterator[None]:
-        """Inside the block the classifier learns other classes for the mixture's first part; decoder and encoder do not.
+        """Let the classifier learn other classes for the mixture's first part, inside the block.
+
+        Decoder and encoder do not.
 
         Args:
             targets: Class probabilities of that part's samples, shape (n, C), rows sum to 1.
@@ -291,7 +323,7 @@ class JointClassifier(ConvHvae):
         if self._targets is not None:
             first, *rest = mixture.parts
             samples = first.samples.clone(recurse=False).set(_TARGET, self._targets)
-            mixture = Mixture((Part(first.name, samples, first.weight), *rest))
+            mixture = Mixture((Portion(first.name, samples, first.weight), *rest))
         return super().learn(mixture, steps, generator)
 
     @classmethod
@@ -301,11 +333,13 @@ class JointClassifier(ConvHvae):
 
 
 def _classifier(
-    shape: tuple[int, ...], channels: int, hidden: int, stack: ConvolutionKind, classes: int
+    shape: tuple[int, ...], *, classes: int, channels: int, hidden: int, kind: ConvolutionKind
 ) -> nn.Sequential:
     """p(c|x): images of shape (n, channels, H, W) to logits (n, C)."""
-    return nn.Sequential(Convolutions(shape, channels, hidden, stack), nn.Linear(hidden, classes))
+    convolutions = Convolutions(shape, channels=channels, hidden=hidden, kind=kind)
+    return nn.Sequential(convolutions, nn.Linear(hidden, classes))
 
 
-def _joined(lessons: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:
-    return torch.cat([x for x, _ in lessons]), torch.cat([c for _, c in lessons if c is not None])
+def _joined(batches: list[tuple[Tensor, Tensor | None]]) -> tuple[Tensor, Tensor]:
+    images = torch.cat([x for x, _ in batches])
+    return images, torch.cat([c for _, c in batches if c is not None])

@@ -1,12 +1,13 @@
-"""How probable are samples under a model: exactly where it can say so, else by importance weighting with an interval.
+"""How probable samples are under a model: exactly, or by importance weighting with an interval.
 
 For a model with latents z and an encoder q,
 
-    p(x) = E_{z~q(.|x)} w,   w = p(x, z) / q(z|x),        log p(x) ≈ log (1/K) Σ_k w_k + v/2,   v = var(w) / (K mean(w)²)
+    p(x) = E_{z~q(.|x)} w,   w = p(x, z) / q(z|x)
+    log p(x) ≈ log (1/K) Σ_k w_k + v/2,   v = var(w) / (K mean(w)²)
 
-The second term takes back, to first order in 1/K, what the logarithm of a mean loses; √v is the standard error. Where single
-draws dominate (v above a tenth on average), both break down: then the first term alone is given, a lower bound without an upper
-limit.
+The second term takes back, to first order in 1/K, what the logarithm of a mean loses; √v is the
+standard error. Where single draws dominate (v above a tenth on average), both break down: then the
+first term alone is given, a lower bound without an upper limit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from coplay.core.space import Samples, pick
-from coplay.models.base import LocalModel, Mixture, Part
+from coplay.models.abilities import HasLogProb, HasLogWeights, StopsEarly
+from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets.bits import bound
 
 _ROWS = 500  # samples at a time, for memory
@@ -31,7 +33,8 @@ class LogProb:
 
     Args:
         value: Per sample, shape (n,), float64.
-        error: Standard error of each by importance weighting, shape (n,); 0 where the model is exact.
+        error: Standard error of each by importance weighting, shape (n,); 0 where the model is
+            exact.
     """
 
     value: Tensor
@@ -44,24 +47,28 @@ class LogProb:
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """Mean over the samples, with the limits of its 95 % interval as far as importance weighting is to blame.
+        """Mean over the samples with the limits of its 95 % interval.
 
+        The interval covers what importance weighting adds, not the choice of samples.
         The upper limit of a lower bound is infinite.
         """
-        middle, half = self.value.mean().item(), 1.96 * self.error.square().sum().sqrt().item() / len(self.value)
-        return middle, middle - half, math.inf if self.is_bound else middle + half
+        middle = self.value.mean().item()
+        half = 1.96 * self.error.square().sum().sqrt().item() / len(self.value)
+        high = math.inf if self.is_bound else middle + half
+        return middle, middle - half, high
 
 
 def has_log_prob(model: LocalModel) -> bool:
     """Whether log p can be had, exactly or by importance weighting."""
-    return hasattr(model, "log_prob") or hasattr(model, "log_weights")
+    return isinstance(model, HasLogProb | HasLogWeights)
 
 
 def log_prob(model: LocalModel, samples: Samples, draws: int, generator: torch.Generator) -> LogProb | None:
     """Log p of samples under a model; None where it has none.
 
     Args:
-        model: A model with ``log_prob(samples)``, or with ``log_weights(samples, draws, generator)`` of shape (draws, n).
+        model: One that has :class:`~coplay.models.abilities.HasLogProb` or
+            :class:`~coplay.models.abilities.HasLogWeights`, or neither.
         samples: n samples with every variable of the model.
         draws: K, the encoder's draws per sample; at least 2.
         generator: Source of the draws.
@@ -72,14 +79,15 @@ def log_prob(model: LocalModel, samples: Samples, draws: int, generator: torch.G
         >>> space = Space({"x": Variable(kind="binary")})
         >>> coin = ExponentialFamily()
         >>> coin.setup(space, seed=1)
-        >>> found = log_prob(coin, space.samples(x=torch.tensor([0, 1], dtype=torch.uint8)), 2, torch.Generator())
-        >>> found.value.exp().tolist(), found.error.tolist()
+        >>> sides = space.samples(x=torch.tensor([0, 1], dtype=torch.uint8))
+        >>> log_p = log_prob(coin, sides, 2, torch.Generator())
+        >>> log_p.value.exp().tolist(), log_p.error.tolist()
         ([0.5, 0.5], [0.0, 0.0])
     """
-    if hasattr(model, "log_prob"):
-        exact: Tensor = model.log_prob(samples).double()
+    if isinstance(model, HasLogProb):
+        exact = model.log_prob(samples).double()
         return LogProb(exact, torch.zeros_like(exact))
-    if not hasattr(model, "log_weights"):
+    if not isinstance(model, HasLogWeights):
         return None
     parts = [model.log_weights(part, draws, generator) for part in samples.split(_ROWS)]
     return from_weights(torch.cat(parts, 1))
@@ -99,7 +107,8 @@ class Gain:
     """What one player would still gain by playing on alone: its part of the Nash gap (A3).
 
     Args:
-        value: Utility gained on held-out samples, in nats per sample; infinite where some were impossible before.
+        value: Utility gained on held-out samples, in nats per sample; infinite where some were
+            impossible before.
         error: Its standard error.
         n: Held-out samples.
     """
@@ -110,12 +119,17 @@ class Gain:
 
 
 def gain(
-    model: LocalModel, twin: LocalModel, mixture: Mixture, steps: int, draws: int, generator: torch.Generator
+    model: LocalModel,
+    twin: LocalModel,
+    mixture: Mixture,
+    steps: int,
+    draws: int,
+    generator: torch.Generator,
 ) -> Gain | None:
-    """Estimated gain of utility (A1) by learning on, while everybody else's samples stay as they are.
+    """Estimate the gain of utility (A1) by learning on while all other players stay as they are.
 
-    Received samples are parted in halves: one to learn from, one to measure by. Own samples serve for both, since (A1) is about
-    their empirical distribution.
+    Received samples are split in halves: one to learn from, one to measure by. Own samples serve
+    for both, since (A1) is about their empirical distribution.
 
     Args:
         model: What the player has learned; it does not change.
@@ -130,30 +144,54 @@ def gain(
     """
     if not has_log_prob(model):
         return None
-    teach, judge = [], []
+    learned_from = []
+    measured_by = []
     for part in mixture.parts:
-        if part.name == "own":
-            teach.append(part)
-            judge.append(part)
+        if part.name == OWN:
+            learned_from.append(part)
+            measured_by.append(part)
             continue
         order = torch.randperm(len(part.samples), generator=generator)
         half = (len(order) + 1) // 2
-        teach.append(Part(part.name, pick(part.samples, order[:half]), part.weight))
-        judge.append(Part(part.name, pick(part.samples, order[half:] if len(order) > 1 else order), part.weight))
+        rest = order[half:] if len(order) > 1 else order
+        learned_from.append(Portion(part.name, pick(part.samples, order[:half]), part.weight))
+        measured_by.append(Portion(part.name, pick(part.samples, rest), part.weight))
     twin.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()})
-    if hasattr(twin, "go_on"):  # one that stopped early is asked what it would gain by not stopping
+    if isinstance(twin, StopsEarly):  # it is asked what it would gain by not stopping
         twin.go_on()
-    twin.learn(Mixture(tuple(teach)), steps, generator)
-    value = variance = 0.0
-    for part in judge:
-        before, after = (log_prob(m, part.samples, draws, generator) for m in (model, twin))
+    twin.learn(Mixture(tuple(learned_from)), steps, generator)
+    value = 0.0
+    variance = 0.0
+    for part in measured_by:
+        before = log_prob(model, part.samples, draws, generator)
+        after = log_prob(twin, part.samples, draws, generator)
         assert before is not None
         assert after is not None
-        # of the same samples, so that what is alike in both cancels; what stays impossible gains nothing
-        difference = torch.where(after.value == before.value, 0.0, after.value - before.value)
-        value += part.weight * difference.mean().item()
-        spread = difference.var().item() if len(difference) > 1 and difference.isfinite().all() else 0.0
-        if part.name == "own":  # all of π_i is there: only importance weighting errs
-            spread = (after.error.square() + before.error.square()).mean().item()
-        variance += part.weight**2 * spread / len(difference)
-    return Gain(value, math.sqrt(variance), sum(len(part.samples) for part in judge))
+        change, spread = _change(before, after, exact=part.name == OWN)
+        value += part.weight * change
+        variance += part.weight**2 * spread / len(part.samples)
+    count = sum(len(part.samples) for part in measured_by)
+    return Gain(value, math.sqrt(variance), count)
+
+
+def _change(before: LogProb, after: LogProb, *, exact: bool) -> tuple[float, float]:
+    """Mean change of log p over the same samples, so that what is alike in both cancels.
+
+    What stays impossible gains nothing.
+
+    Args:
+        before: Log p by one model.
+        after: Log p by the other.
+        exact: Whether the samples are all there is, so that only importance weighting errs.
+
+    Returns:
+        The mean, and the variance of a single sample's change.
+    """
+    difference = torch.where(after.value == before.value, 0.0, after.value - before.value)
+    if exact:
+        spread = (after.error.square() + before.error.square()).mean().item()
+    elif len(difference) > 1 and difference.isfinite().all():
+        spread = difference.var().item()
+    else:
+        spread = 0.0
+    return difference.mean().item(), spread

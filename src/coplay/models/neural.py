@@ -1,4 +1,7 @@
-"""What every neural model needs besides its mathematics: optimisers, schedule, running mean, early stopping, its state."""
+"""What every neural model needs besides its mathematics.
+
+Optimisers, the schedule of their rate, a running mean of parameters, early stopping and the state.
+"""
 
 from __future__ import annotations
 
@@ -11,81 +14,41 @@ from typing import Literal
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import LocalModel, Mixture, Part
-from coplay.nets import devices
+from coplay.models.base import LocalModel, Mixture, Portion
+from coplay.nets import devices, parameters
 from coplay.nets.bits import bound
+from coplay.nets.training import FLOPS, counted, follow_mean, using_parameters
 
-_VALIDATION_DRAWS = 8  # encoder's draws per sample that early stopping judges by
-
-FLOPS = "flops"
-"""Number of a turn's floating-point operations in matrix products and convolutions, forwards and backwards (torch's counter)."""
-
-
-def follow_mean(mean: list[Tensor], net: nn.Module, decay: float, step: int) -> None:
-    """Move the running mean of a network's parameters on by one step, in place.
-
-    Args:
-        mean: One tensor per parameter.
-        net: The network.
-        decay: Share that the mean keeps of itself.
-        step: Number of the step just taken, from 1.
-    """
-    # it starts as a plain mean, so that early samples do not show the random start
-    keep = min(decay, step / (step + 10))
-    torch._foreach_lerp_(mean, [p.detach() for p in net.parameters()], 1 - keep)
-
-
-def beside_parameter(p: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Adam's state of one parameter as the fused step needs it: it walks through memory, so all must lie there as ``p`` does.
-
-    Args:
-        p: The parameter.
-        values: Its moments and step, of any layout, as they come from a file; they are copied.
-    """
-    return {
-        k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v.to(p.device, copy=True) for k, v in values.items()
-    }
-
-
-@contextmanager
-def standing_in(net: nn.Module, values: list[Tensor]) -> Iterator[None]:
-    """Inside the block a network has these parameters, afterwards its own again; without values it keeps its own."""
-    if not values:
-        yield
-        return
-    parameters: list[Tensor] = list(net.parameters())
-    last = [p.detach().clone() for p in parameters]
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, values)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, last)
+_VALIDATION_DRAWS = 8  # of the encoder per sample, for early stopping
 
 
 class NeuralModel(LocalModel):
     """A model that takes gradient steps.
 
-    A subclass builds its network, says which parameters each side of its game has, and yields the losses of one step.
+    A subclass builds its network, tells which parameters each side of its game has, and yields the
+    losses of one step.
 
     Args:
         batch: Samples per step.
         learning_rate: Adam's, at the start.
         hold_steps: Steps before the rate begins to fall.
-        decay_steps: It then falls along a half cosine over so many steps to a twentieth and stays there; 0 for never.
-        average: Decay per step of the running mean of parameters that samples are drawn from; 0 draws from the last.
-        precision: ``"bfloat16"`` computes matrix products and convolutions in 16 bits where torch's autocast says so.
-        validation: Share of the samples of every source that has all variables that is set aside to stop early by; 0 for none.
-        patience: Turns without a better validation loss after which the model learns no more and goes back to its best. It
-            begins anew when the sources or their weights change.
+        decay_steps: It then falls along a half cosine over so many steps to a twentieth and stays
+            there; 0 for never.
+        average: Decay per step of the running mean of parameters that samples are drawn from; 0
+            draws from the last.
+        precision: ``"bfloat16"`` computes matrix products and convolutions in 16 bits where torch's
+            autocast does so.
+        validation: Share of the samples of every source that has all variables that is set aside to
+            stop early by; 0 for none.
+        patience: Turns without a better validation loss after which the model learns no more and
+            goes back to its best. It begins anew when the sources or their weights change.
         fused: Whether Adam updates all parameters in one pass; off only to measure what it saves.
-        device: Where the network computes: ``"cpu"``, ``"cuda"`` or another name of torch's, ``"auto"`` for the accelerator, if
-            the machine has one. Only on the CPU does a run repeat to the last bit.
+        device: Where the network computes: ``"cpu"``, ``"cuda"`` or another name of torch's,
+            ``"auto"`` for the accelerator, if the machine has one. Only on the CPU does a run
+            repeat to the last bit.
     """
 
     batch: int = Field(default=100, ge=2)
@@ -122,7 +85,7 @@ class NeuralModel(LocalModel):
 
     @abstractmethod
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """The parameters that each loss moves, by the side's name; every side has an optimiser of its own."""
+        """The parameters that each loss moves, by side; every side has its own optimiser."""
 
     def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
         """One batch, a set per source drawn from, where the network is."""
@@ -131,60 +94,86 @@ class NeuralModel(LocalModel):
 
     @abstractmethod
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step: side and loss in nats per sample, one after the other; each is descended before the next is asked for."""
+        """One step: side and loss in nats per sample, one after the other.
+
+        Each loss is descended before the next is asked for.
+        """
 
     def setup(self, space: Space, seed: int) -> None:
         """Build the network and its optimisers."""
-        self._space, self._seed, self._place = space, seed, devices.resolve(self.device)
+        self._space = space
+        self._seed = seed
+        self._place = devices.resolve(self.device)
         with isolated_seed(seed):
             self._net = self.build(space).to(self._place)
-        self._optimisers = {
-            side: torch.optim.Adam(parameters, lr=self.learning_rate, fused=self.fused)
-            for side, parameters in self.sides().items()
-        }
-        self._mean = [p.detach().clone() for p in self._net.parameters()]
-        self._best, self._best_loss, self._worse, self._step = [], math.inf, 0, 0
-        self._sources, self._flops = {}, {}
+        self._optimisers = {}
+        for side, moved in self.sides().items():
+            self._optimisers[side] = torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
+        self._mean = self._copies()
+        self._step = 0
+        self._sources = {}
+        self._flops = {}
+        self._forget_best()
+
+    def _copies(self) -> list[Tensor]:
+        """The parameters as they are now."""
+        return [p.detach().clone() for p in self._net.parameters()]
+
+    def _forget_best(self) -> None:
+        """Begin early stopping anew."""
+        self._best = []
+        self._best_loss = math.inf
+        self._worse = 0
 
     def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
         """Take so many steps, or none if learning has stopped early."""
-        mixture, aside = self._set_aside(mixture)
+        mixture, held_out = self._set_aside(mixture)
         if self.stopped:
             return {"validation_loss": self._best_loss, "stopped": 1.0, FLOPS: 0.0}
         sums: dict[str, float] = {}  # of the sides that learned
         kind = self.kind_of_step(mixture)
         for _ in range(steps):
-            counter = FlopCounterMode(display=False) if kind not in self._flops else None  # steps of a kind cost alike
-            with counter or nullcontext():
-                for side, loss in self._take_step(mixture, generator):
-                    sums[side] = sums.get(side, 0.0) + loss
-            if counter:
-                self._flops[kind] = float(counter.get_total_flops())
+            with counted(self._flops, kind):
+                losses = self._take_step(mixture, generator)
+            for side, loss in losses:
+                sums[side] = sums.get(side, 0.0) + loss
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
         numbers[FLOPS] = steps * self._flops.get(kind, 0.0)
-        return numbers | (self._judge(aside) if aside else {})
+        if held_out:
+            numbers["validation_loss"] = self._validate(held_out)
+        return numbers
 
     def kind_of_step(self, mixture: Mixture) -> str:
-        """What decides how many operations a step takes; counting them slows a step down, so it is done once a kind."""
-        return " ".join(f"{part.name}:{','.join(map(str, part.samples.keys()))}" for part in mixture.parts)
+        """What decides how many operations a step takes.
+
+        Counting them slows a step down, so they are counted once per kind.
+        """
+        sources = []
+        for part in mixture.parts:
+            variables = ",".join(map(str, part.samples.keys()))
+            sources.append(f"{part.name}:{variables}")
+        return " ".join(sources)
 
     def _take_step(self, mixture: Mixture, generator: torch.Generator) -> list[tuple[str, float]]:
-        """One step of every side; their losses."""
+        """Take one step of every side that has a loss; returns sides and losses."""
         self._step += 1
-        rate, found = self._rate(), []
+        rate = self._rate()
+        taken = []
         losses = self.losses(mixture, generator)
         while True:
             with self.autocast():
                 side, loss = next(losses, ("", None))
             if loss is None:
                 break
-            found.append((side, self._descend(self._optimisers[side], rate, loss)))
+            taken.append((side, self._descend(self._optimisers[side], rate, loss)))
         follow_mean(self._mean, self._net, self.average, self._step)
-        return found
+        return taken
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision that the settings ask for."""
-        return torch.autocast(self._place.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+        if self.precision == "bfloat16":
+            return torch.autocast(self._place.type, torch.bfloat16)
+        return nullcontext()
 
     def _descend(self, optimiser: torch.optim.Adam, rate: float, loss: Tensor) -> float:
         for group in optimiser.param_groups:
@@ -200,46 +189,58 @@ class NeuralModel(LocalModel):
         progress = min(1.0, max(0, self._step - self.hold_steps) / self.decay_steps)
         return self.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
-    # ------------------------------------------------------------------------------------------- early stopping
+    # ----------------------------------------------------------------------------- early stopping
 
     @abstractmethod
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
-        """What early stopping judges by, per sample, by the parameters that samples are drawn from; shape (n,)."""
+        """What early stopping goes by, per sample, from the running mean; shape (n,)."""
 
     def _set_aside(self, mixture: Mixture) -> tuple[Mixture, Mixture | None]:
-        """Part the same share of every source that judges from what teaches; of own samples the same ones in every turn."""
+        """Split the same share off every source, for validation.
+
+        Of own samples the same ones are set aside in every turn.
+        """
         if not self.validation:
             return mixture, None
-        teach, judge = [], []
+        learned_from = []
+        held_out = []
         for part in mixture.parts:
             count = round(self.validation * len(part.samples))
             order = torch.randperm(len(part.samples), generator=stream(self._seed, "validation", part.name))
             whole = all(name in part.samples.keys() for name in self._space)
-            if count and whole and count < len(part.samples):
-                judge.append(Part(part.name, pick(part.samples, order[:count].sort().values), part.weight))
-                part = Part(part.name, pick(part.samples, order[count:].sort().values), part.weight)
-            teach.append(part)
-        sources = {part.name: part.weight for part in mixture.parts}
-        known = self._sources.keys() == sources.keys()
-        if not known or any(abs(self._sources[name] - weight) > 0.01 for name, weight in sources.items()):
-            self._best, self._best_loss, self._worse = [], math.inf, 0  # another mixture is another aim
-        self._sources = sources
-        return Mixture(tuple(teach)), Mixture(tuple(judge)) if judge else None
+            if not count or not whole or count >= len(part.samples):
+                learned_from.append(part)
+                continue
+            aside = pick(part.samples, order[:count].sort().values)
+            rest = pick(part.samples, order[count:].sort().values)
+            held_out.append(Portion(part.name, aside, part.weight))
+            learned_from.append(Portion(part.name, rest, part.weight))
+        self._note_sources({part.name: part.weight for part in mixture.parts})
+        return Mixture(tuple(learned_from)), Mixture(tuple(held_out)) if held_out else None
 
-    def _judge(self, aside: Mixture) -> dict[str, float]:
+    def _note_sources(self, sources: dict[str, float]) -> None:
+        """Begin early stopping anew if the sources or their weights changed."""
+        known = self._sources.keys() == sources.keys()
+        if not known or any(abs(self._sources[name] - w) > 0.01 for name, w in sources.items()):
+            self._forget_best()  # another mixture is another aim
+        self._sources = sources
+
+    def _validate(self, held_out: Mixture) -> float:
         """Loss of the running mean on the samples set aside; keep the best parameters."""
         generator = stream(self._seed, "validation draws")  # the same in every turn
-        loss = sum(
-            part.weight * self.validation_loss(self._space.restrict(part.samples), generator).mean().item()
-            for part in aside.parts
-        ) / sum(part.weight for part in aside.parts)
+        total = 0.0
+        for part in held_out.parts:
+            losses = self.validation_loss(self._space.restrict(part.samples), generator)
+            total += part.weight * losses.mean().item()
+        loss = total / sum(part.weight for part in held_out.parts)
         if loss < self._best_loss:
             with self.averaged():
-                self._best = [p.detach().clone() for p in self._net.parameters()]
-            self._best_loss, self._worse = loss, 0
+                self._best = self._copies()
+            self._best_loss = loss
+            self._worse = 0
         else:
             self._worse += 1
-        return {"validation_loss": loss}
+        return loss
 
     @property
     def stopped(self) -> bool:
@@ -247,21 +248,24 @@ class NeuralModel(LocalModel):
         return bool(self.validation) and self._worse >= self.patience
 
     def go_on(self) -> None:
-        """Forget that learning stopped; it goes on from the parameters that samples are drawn from."""
+        """Forget that learning stopped; go on from the parameters that samples are drawn from."""
         with self.averaged():
-            drawn_from = [p.detach().clone() for p in self._net.parameters()]
+            drawn_from = self._copies()
         if self.stopped:
             with torch.no_grad():
                 torch._foreach_copy_(list(self._net.parameters()), drawn_from)
             self._mean = drawn_from
-        self._best, self._best_loss, self._worse = [], math.inf, 0
+        self._forget_best()
 
-    # ---------------------------------------------------------------------------------------------------- state
+    # -------------------------------------------------------------------------------------- state
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside the block the network has the parameters that samples are drawn from; afterwards those that learn."""
-        with standing_in(self._net, self._best if self.stopped else self._mean if self.average else []):
+        """Give the network the parameters that samples are drawn from, inside the block."""
+        values = self._mean if self.average else []
+        if self.stopped:
+            values = self._best
+        with using_parameters(self._net, values):
             yield
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -270,49 +274,50 @@ class NeuralModel(LocalModel):
         state |= {f"mean/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._mean)}
         state |= {f"best/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._best)}
         for side, optimiser in self._optimisers.items():
-            for i, values in optimiser.state_dict()["state"].items():
-                state |= {f"{side}/{i}/{key}": value.cpu() for key, value in values.items()}
-        state |= {f"flops/{kind}": torch.tensor(count, dtype=torch.float64) for kind, count in self._flops.items()}
+            moments = parameters.adam_state(optimiser, _numbered(side, optimiser), "/")
+            state |= {name: tensor.cpu() for name, tensor in moments.items()}
+        state |= {f"flops/{kind}": _number(count) for kind, count in self._flops.items()}
         if self.validation:
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
-            state["seed"] = torch.tensor(self._seed)  # who is set aside follows from it
-            state |= {f"source/{name}": torch.tensor(w, dtype=torch.float64) for name, w in self._sources.items()}
+            state["seed"] = torch.tensor(self._seed)  # the samples set aside follow from it
+            state |= {f"source/{name}": _number(weight) for name, weight in self._sources.items()}
         return state | {"step": torch.tensor(self._step)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state back."""
-        self._net.load_state_dict({k.removeprefix("net/"): v for k, v in state.items() if k.startswith("net/")})
-        self._mean, self._best = (
-            [
-                state[f"{kind}/{i:03d}"].to(self._place, copy=True)
-                for i in range(sum(name.startswith(f"{kind}/") for name in state))
-            ]
-            for kind in ("mean", "best")
-        )
+        """Restore a state returned by :meth:`state_dict`."""
+        self._net.load_state_dict(parameters.under("net/", state))
+        self._mean = parameters.numbered("mean/", state, self._place)
+        self._best = parameters.numbered("best/", state, self._place)
         self._step = int(state["step"])
-        self._flops = {k.removeprefix("flops/"): v.item() for k, v in state.items() if k.startswith("flops/")}
+        self._flops = {kind: count.item() for kind, count in parameters.under("flops/", state).items()}
         if "validation" in state:
-            self._best_loss, self._worse = state["validation"][0].item(), int(state["validation"][1])
+            self._best_loss = state["validation"][0].item()
+            self._worse = int(state["validation"][1])
             self._seed = int(state["seed"])
-            self._sources = {k.removeprefix("source/"): v.item() for k, v in state.items() if k.startswith("source/")}
+            self._sources = {name: w.item() for name, w in parameters.under("source/", state).items()}
         for side, optimiser in self._optimisers.items():
-            kept: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in state.items():
-                if name.startswith(side + "/"):
-                    _, i, key = name.split("/")
-                    kept.setdefault(int(i), {})[key] = tensor
-            optimiser.state.clear()
-            for n, p in enumerate(p for group in optimiser.param_groups for p in group["params"]):
-                if n in kept:
-                    optimiser.state[p] = beside_parameter(p, kept[n])
+            parameters.load_adam_state(optimiser, _numbered(side, optimiser), state, "/")
+
+
+def _number(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def _numbered(side: str, optimiser: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+    """The parameters of a side by its name and their number."""
+    moved = [p for group in optimiser.param_groups for p in group["params"]]
+    return {f"{side}/{i}": p for i, p in enumerate(moved)}
 
 
 class LatentModel(NeuralModel):
-    """A network with latents z whose log p(x) can be had by weighting draws of its encoder q(z|x)."""
+    """A network with latents z: log p(x) follows by weighting draws of its encoder q(z|x)."""
 
     @abstractmethod
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
-        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats, by the parameters that samples are drawn from; shape (draws, n)."""
+        """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n).
+
+        By the parameters that samples are drawn from.
+        """
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−log p(x), from few draws."""

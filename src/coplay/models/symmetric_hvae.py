@@ -4,19 +4,23 @@
 
 Decoder and encoder play a game of their own, without reparametrisation or KL term:
 
-    decoder:  max E_{x~data} E_{z~q(.|x)} log p(x, z)        encoder:  max E_{(x,z)~p} log q(z|x)              (A4)
+    decoder:  max E_{x~data} E_{z~q(.|x)} log p(x, z)
+    encoder:  max E_{(x,z)~p} log q(z|x)                                                        (A4)
 
 References:
-    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov, AISTATS 2024), arXiv:2307.09883.
+    Symmetric Equilibrium Learning of VAEs (B. Flach, D. Schlesinger, A. Shekhovtsov,
+    AISTATS 2024), arXiv:2307.09883.
 
 Differs from the paper:
-    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits nothing draws the
-    frequency of a latent code to the frequency of the data it stands for, and shares of classes are off.
+    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits
+    nothing draws the frequency of a latent code to the frequency of the data it stands for, and
+    shares of classes are off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -28,7 +32,7 @@ from coplay.core.space import Samples, Space, Variable
 from coplay.models.base import Mixture
 from coplay.models.neural import LatentModel
 from coplay.nets import devices
-from coplay.nets.bits import carried, draw_bits, draw_latents, log_bits, two_layers
+from coplay.nets.bits import draw_bits, draw_latents, log_bits, two_layers, with_sent_latents
 
 
 class SymmetricHvae(LatentModel):
@@ -37,10 +41,12 @@ class SymmetricHvae(LatentModel):
     Args:
         latents: Sizes of z0 and z1, in bits.
         hidden: Width of the two hidden layers of each conditional.
-        prior: ``"independent"`` as in the paper: p(z0) uniform, bits of z1 independent given z0; or ``"chain"``: in both,
-            every bit also depends linearly on the bits before it, and p(z0) is learned.
-        send_latents: Whether (z0, z1) travel with what is drawn, for players with the same latents to learn from, as in the
-            authors' MNIST experiment; otherwise the encoder of each completes what it receives.
+        prior: ``"independent"`` as in the paper: p(z0) uniform, bits of z1 independent given z0; or
+            ``"chain"``: in both, every bit also depends linearly on the bits before it, and p(z0)
+            is learned.
+        send_latents: Whether (z0, z1) travel with what is drawn, for players with the same latents
+            to learn from, as in the authors' MNIST experiment; otherwise the encoder of each
+            completes what it receives.
 
     Example:
         >>> from coplay import Variable
@@ -61,27 +67,37 @@ class SymmetricHvae(LatentModel):
     batch: int = Field(default=200, ge=2)
     learning_rate: float = Field(default=5e-3, gt=0)
 
-    _net: _Conditionals = PrivateAttr()
+    _net: _HvaeNetwork = PrivateAttr()
 
-    def build(self, space: Space) -> _Conditionals:
+    def build(self, space: Space) -> _HvaeNetwork:
         """The four conditionals."""
         foreign = [f"'{name}' ({space[name]})" for name in space if space[name].kind != "binary"]
         if foreign:
             raise ModelError(
-                f"symmetric_hvae lives on binary variables, got {', '.join(foreign)}; use conv_hvae for grey or colour images, "
-                "exponential_family or a scikit-learn estimator for other variables"
+                f"symmetric_hvae lives on binary variables, got {', '.join(foreign)}; use "
+                "conv_hvae for grey or colour images, exponential_family or a scikit-learn "
+                "estimator for other variables"
             )
-        return _Conditionals(sum(space[name].size for name in space), *self.latents, self.hidden, self.prior)
+        sizes = _Sizes(
+            x=sum(space[name].size for name in space),
+            z0=self.latents[0],
+            z1=self.latents[1],
+            hidden=self.hidden,
+        )
+        return _HvaeNetwork(sizes, chained=self.prior == "chain")
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder and encoder."""
         return {"decoder": self._net.decoder_parameters(), "encoder": self._net.encoder_parameters()}
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step of (A4): the decoder on data completed by the encoder, the encoder on the decoder's samples."""
+        """One step of (A4).
+
+        The decoder learns on data completed by the encoder, the encoder on the decoder's samples.
+        """
         parts = list(self.drawn(mixture, generator).values())
         x = torch.cat([self._space.flatten(part) for part in parts])
-        z0, z1 = carried(parts, *self._net.encode(x, generator))
+        z0, z1 = with_sent_latents(parts, *self._net.encode(x, generator))
         yield "decoder", self._net.decoder_loss(z0, z1, x)
         yield "encoder", self._net.encoder_loss(*self._net.draw(self.batch, generator))
 
@@ -90,7 +106,9 @@ class SymmetricHvae(LatentModel):
         with self.averaged(), torch.no_grad():
             z0, z1, x = self._net.draw(n, generator)
         drawn = self._space.unflatten(x)
-        return devices.moved(drawn.update({"z0": z0.byte(), "z1": z1.byte()}) if self.send_latents else drawn)
+        if self.send_latents:
+            drawn.update({"z0": z0.byte(), "z1": z1.byte()})
+        return devices.moved(drawn)
 
     def latent_variables(self) -> Mapping[str, Variable]:
         """z0 and z1, if they travel."""
@@ -110,19 +128,45 @@ class SymmetricHvae(LatentModel):
         return cls(latents=(3, 4), hidden=8, batch=8)
 
 
-class _Conditionals(nn.Module):
-    """The four conditionals of the model; every tensor of bits is float32 of 0 and 1, losses are in nats per sample."""
+@dataclass(frozen=True, kw_only=True)
+class _Sizes:
+    """How large the networks are.
 
-    def __init__(self, size: int, n0: int, n1: int, hidden: int, prior: str) -> None:
+    Args:
+        x: Bits of the variables.
+        z0: Bits of the deeper latent.
+        z1: Bits of the other.
+        hidden: Width of the hidden layers.
+    """
+
+    x: int
+    z0: int
+    z1: int
+    hidden: int
+
+
+class _HvaeNetwork(nn.Module):
+    """The four conditionals of the model.
+
+    Every tensor of bits is float32 of 0 and 1, losses are in nats per sample.
+    """
+
+    def __init__(self, sizes: _Sizes, *, chained: bool) -> None:
         super().__init__()
-        self.n0, self.chained = n0, prior == "chain"
-        self.z0_bias = nn.Parameter(torch.zeros(n0), requires_grad=self.chained)  # p(z0_k | z0_<k) = σ(b_k + C_k z0_<k)
-        self.z0_chain = nn.Parameter(torch.zeros(n0, n0), requires_grad=self.chained)  # only the lower triangle counts
-        self.z1_chain = nn.Parameter(torch.zeros(n1, n1), requires_grad=self.chained)
-        self.z1_given_z0 = _Perceptron(n0, hidden, n1, skip=True)  # p(z1|z0)
-        self.x_given_z = _Perceptron(n0 + n1, hidden, size, skip=True)  # p(x|z0,z1)
-        self.z1_given_x = _Perceptron(size, hidden, n1)  # q(z1|x)
-        self.z0_given_z1_x = _Perceptron(n1 + size, hidden, n0)  # q(z0|z1,x)
+        n0 = sizes.z0
+        n1 = sizes.z1
+        hidden = sizes.hidden
+        self.n0 = n0
+        self.chained = chained
+        # p(z0_k | z0_<k) = σ(b_k + C_k z0_<k); of the chains C only the lower triangle counts
+        self.z0_bias = nn.Parameter(torch.zeros(n0), requires_grad=chained)
+        self.z0_chain = nn.Parameter(torch.zeros(n0, n0), requires_grad=chained)
+        self.z1_chain = nn.Parameter(torch.zeros(n1, n1), requires_grad=chained)
+        # p(z1|z0), p(x|z0,z1), q(z1|x), q(z0|z1,x)
+        self.z1_given_z0 = _Perceptron(n0, hidden, n1, skip=True)
+        self.x_given_z = _Perceptron(n0 + n1, hidden, sizes.x, skip=True)
+        self.z1_given_x = _Perceptron(sizes.x, hidden, n1)
+        self.z0_given_z1_x = _Perceptron(n1 + sizes.x, hidden, n0)
 
     def decoder_parameters(self) -> list[nn.Parameter]:
         """Of p."""
@@ -137,24 +181,29 @@ class _Conditionals(nn.Module):
     def encode(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(z0, z1) ~ q(z1|x) q(z0|z1, x)."""
         z1 = draw_bits(self.z1_given_x(x), generator)
-        return draw_bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), generator), z1
+        z0 = draw_bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), generator)
+        return z0, z1
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(z0, z1, x) ~ p."""
-        z0 = draw_latents(self.z0_bias.expand(n, -1), self.z0_chain if self.chained else None, generator)
-        z1 = draw_latents(self.z1_given_z0(z0), self.z1_chain if self.chained else None, generator)
+        z0_chain = self.z0_chain if self.chained else None
+        z1_chain = self.z1_chain if self.chained else None
+        z0 = draw_latents(self.z0_bias.expand(n, -1), z0_chain, generator)
+        z1 = draw_latents(self.z1_given_z0(z0), z1_chain, generator)
         return z0, z1, draw_bits(self.x_given_z(torch.cat([z0, z1], 1)), generator)
 
     def log_joint(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
         """log p(z0) + log p(z1|z0) + log p(x|z0,z1), shape (n,)."""
         z0_logits = self.z0_bias + z0 @ self.z0_chain.tril(-1).T
         z1_logits = self.z1_given_z0(z0) + z1 @ self.z1_chain.tril(-1).T
-        return log_bits(z0_logits, z0) + log_bits(z1_logits, z1) + log_bits(self.x_given_z(torch.cat([z0, z1], 1)), x)
+        x_logits = self.x_given_z(torch.cat([z0, z1], 1))
+        return log_bits(z0_logits, z0) + log_bits(z1_logits, z1) + log_bits(x_logits, x)
 
     def log_encoder(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
         """log q(z1|x) + log q(z0|z1,x), shape (n,)."""
-        return log_bits(self.z1_given_x(x), z1) + log_bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), z0)
+        z0_logits = self.z0_given_z1_x(torch.cat([z1, x], 1))
+        return log_bits(self.z1_given_x(x), z1) + log_bits(z0_logits, z0)
 
     def decoder_loss(self, z0: Tensor, z1: Tensor, x: Tensor) -> Tensor:
         """−log p(z0, z1, x), mean over the batch."""

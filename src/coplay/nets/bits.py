@@ -1,4 +1,4 @@
-"""Binary latents: drawing them, independently or each given those before it, and their probability."""
+"""Binary latents: drawing them, independently or each given those before, and their probability."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ def draw_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
     return (devices.uniform(logits, generator) < torch.sigmoid(logits.float())).float()
 
 
-def passing_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Bits like those of :func:`draw_bits`; gradients reach the logits as if a bit were its probability (arXiv:1308.3432).
+def straight_through_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw bits like those of :func:`draw_bits`, through which gradients pass.
+
+    They reach the logits as if a bit were its probability (arXiv:1308.3432).
 
     Example:
         >>> logits = torch.zeros(2, requires_grad=True)
-        >>> bits = passing_bits(logits, torch.Generator().manual_seed(1))
+        >>> bits = straight_through_bits(logits, torch.Generator().manual_seed(1))
         >>> bits.sum().backward()
         >>> set(bits.tolist()) <= {0.0, 1.0}, logits.grad
         (True, tensor([0.2500, 0.2500]))
@@ -33,22 +35,25 @@ def passing_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def draw_latents(logits: Tensor, chain: Tensor | None, generator: torch.Generator) -> Tensor:
-    """Bits of which each depends linearly on the bits before it: p(z_k | z_<k) = σ(logits_k + C_k z_<k).
+    """Draw bits that depend linearly on those before: p(z_k | z_<k) = σ(logits_k + C_k z_<k).
 
     Args:
         logits: Shape (n, K).
-        chain: C of shape (K, K), of which only the part below the diagonal counts; None for independent bits.
+        chain: C of shape (K, K), of which only the part below the diagonal counts; None for
+            independent bits.
         generator: Source of the draws.
 
     Example:
         >>> follow = torch.tensor([[0.0, 0.0], [80.0, 0.0]])  # the second bit is the first
-        >>> z = draw_latents(torch.tensor([[0.0, -40.0]]).expand(100, 2), follow, torch.Generator().manual_seed(1))
+        >>> logits = torch.tensor([[0.0, -40.0]]).expand(100, 2)
+        >>> z = draw_latents(logits, follow, torch.Generator().manual_seed(1))
         >>> bool((z[:, 0] == z[:, 1]).all()), 0 < z.mean() < 1
         (True, tensor(True))
     """
     if chain is None:
         return draw_bits(logits, generator)
-    drawn, weights = devices.uniform(logits, generator), chain.float().tril(-1).T.contiguous()
+    drawn = devices.uniform(logits, generator)
+    weights = chain.float().tril(-1).T.contiguous()
     logits = logits.float().clone()
     bits = torch.empty_like(logits)
     for k in range(logits.shape[1]):
@@ -64,32 +69,42 @@ def log_bits(logits: Tensor, bits: Tensor) -> Tensor:
         >>> log_bits(torch.zeros(1, 3), torch.tensor([[0.0, 1.0, 1.0]])).exp()
         tensor([0.1250])
     """
-    return -F.binary_cross_entropy_with_logits(logits.float(), bits, reduction="none").flatten(1).sum(1)
+    losses = F.binary_cross_entropy_with_logits(logits.float(), bits, reduction="none")
+    return -losses.flatten(1).sum(1)
 
 
 def bound(log_weights: Tensor) -> Tensor:
-    """log (1/K) Σ_k w_k from log importance weights of shape (K, n): on average a lower bound of log p; shape (n,), float64."""
+    """log (1/K) Σ_k w_k from log importance weights of shape (K, n); shape (n,), float64.
+
+    On average it is a lower bound of log p.
+    """
     lw = log_weights.double()
     return torch.logsumexp(lw, 0) - math.log(len(lw))
 
 
 def two_layers(sizes: tuple[int, int]) -> dict[str, Variable]:
     """Latents z0 and z1 as variables that samples can carry."""
-    return {f"z{layer}": Variable(kind="binary", shape=(size,)) for layer, size in enumerate(sizes)}
+    z0, z1 = sizes
+    return {
+        "z0": Variable(kind="binary", shape=(z0,)),
+        "z1": Variable(kind="binary", shape=(z1,)),
+    }
 
 
-def carried(parts: Sequence[Samples], *latents: Tensor) -> tuple[Tensor, ...]:
-    """Latents of the rows of ``parts``, one part after the other: those that came with a part, else the given ones.
+def with_sent_latents(parts: Sequence[Samples], *latents: Tensor) -> tuple[Tensor, ...]:
+    """Return latents of the rows of ``parts``, one part after the other.
+
+    They are those that came with a part, else the given ones.
 
     Args:
         parts: Sample sets, some with variables ``z0``, ``z1``.
-        latents: z0, z1 by the encoder, each of shape (n, size).
+        latents: z0, z1 by the encoder, each of shape (n, size); they do not change.
     """
-    found = [z.clone() for z in latents]
+    merged = [z.clone() for z in latents]
     start = 0
     for part in parts:
-        for layer, z in enumerate(found):
+        for layer, z in enumerate(merged):
             if f"z{layer}" in part.keys():
                 z[start : start + len(part)] = part[f"z{layer}"].float()
         start += len(part)
-    return tuple(found)
+    return tuple(merged)

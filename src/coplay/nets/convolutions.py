@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from coplay.core.errors import ModelError
 
 ConvolutionKind = Literal["strided", "reference"]
-"""``"strided"``: two of 5×5 that halve the image at once. ``"reference"``: the five of the authors' experiment."""
+"""``"strided"``: two of 5×5 that halve the image; ``"reference"``: the authors' five."""
 
 # width in multiples of the first, kernel, stride of the authors' five convolutions
 _REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
@@ -20,7 +20,7 @@ _REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
 class Convolutions(nn.Sequential):
     """Convolutions and a layer: (n, channels, H, W) to (n, hidden)."""
 
-    def __init__(self, shape: tuple[int, ...], channels: int, hidden: int, kind: ConvolutionKind) -> None:
+    def __init__(self, shape: tuple[int, ...], *, channels: int, hidden: int, kind: ConvolutionKind) -> None:
         shape = shape if len(shape) == 3 else (1, *shape)
         if kind == "reference":
             sizes = _reference_sizes(shape)
@@ -46,22 +46,23 @@ def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
         high, wide = sizes[-1]
         sizes.append(((high - kernel) // stride + 1, (wide - kernel) // stride + 1))
     if min(sizes[-1]) < 1:
-        raise ModelError(
-            f'convolutions = "reference" needs images of 16×16 or more, got {"×".join(map(str, shape[-2:]))}'
-        )
+        size = "×".join(map(str, shape[-2:]))
+        raise ModelError(f'convolutions = "reference" needs images of 16×16 or more, got {size}; use "strided"')
     return sizes
 
 
 def towards_image(
-    shape: tuple[int, ...], given: int, channels: int, hidden: int, kind: ConvolutionKind
+    shape: tuple[int, ...], *, given: int, channels: int, hidden: int, kind: ConvolutionKind
 ) -> nn.Sequential:
-    """The mirror image of :class:`Convolutions`: (n, given) to (n, channels, H, W), or a little larger."""
+    """The mirror image of :class:`Convolutions`: (n, given) to (n, channels, ≥H, ≥W)."""
     if kind == "reference":
         sizes = _reference_sizes(shape)
         widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
         layers: list[nn.Module] = [
-            nn.Linear(given, widths[-1] * math.prod(sizes[-1])), nn.Tanh(), nn.Unflatten(1, (widths[-1], *sizes[-1])),
-        ]  # fmt: skip
+            nn.Linear(given, widths[-1] * math.prod(sizes[-1])),
+            nn.Tanh(),
+            nn.Unflatten(1, (widths[-1], *sizes[-1])),
+        ]
         for i in reversed(range(len(_REFERENCE))):
             _, kernel, stride = _REFERENCE[i]
             high, wide = (w - (h - 1) * stride - kernel for w, h in zip(sizes[i], sizes[i + 1], strict=True))

@@ -1,7 +1,9 @@
-"""Where a model computes. What it is given, what it gives and what it draws lie on the CPU; only networks and batches move.
+"""Where a model computes: only networks and batches move to a device.
 
-Random numbers are drawn on the CPU, by the generator that the model is given, and moved: a seed means the same everywhere. Sums
-of floats differ between devices, and a GPU may round a sum otherwise from run to run, so bits are promised on the CPU alone.
+What a model is given, what it returns and what it draws lie on the CPU. Random numbers are drawn
+there, by the generator that the model is given, and moved: a seed means the same everywhere. Sums
+of floats differ between devices, and a GPU may round a sum otherwise from run to run, so bits are
+promised on the CPU alone.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ _CPU = torch.device("cpu")
 
 
 def resolve(device: str) -> torch.device:
-    """The device of that name; ``"auto"`` is this machine's accelerator, or the CPU where there is none.
+    """Return the device of that name; ``"auto"`` is the accelerator, or the CPU without one.
 
     Raises:
         ModelError: There is no such device here.
@@ -39,7 +41,8 @@ def resolve(device: str) -> torch.device:
     except Exception as error:  # torch says it by many types
         has = f"torch finds {accelerator} here" if accelerator else "torch finds no accelerator here"
         raise ModelError(
-            f'device "{device}" is not there: expected "auto", "cpu" or what torch calls one, such as "cuda" or "cuda:1"; {has}'
+            f'device "{device}" is not there: expected "auto", "cpu" or what torch calls one, '
+            f'such as "cuda" or "cuda:1"; {has}'
         ) from error
     return place
 
@@ -62,6 +65,6 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def classes(probabilities: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """n draws, with replacement, from each row of probabilities, shape (..., C) to (..., n), where those are."""
+    """Draw n classes, with replacement, from each row: shape (..., C) to (..., n)."""
     drawn = torch.multinomial(probabilities.cpu(), n, replacement=True, generator=generator)
     return drawn.to(probabilities.device)

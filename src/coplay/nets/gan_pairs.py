@@ -1,16 +1,17 @@
 """Generator and discriminator networks of the MD-GAN paper's experiments, for images in [-1, 1].
 
-A generator takes noise of shape (n, latent) and a class index of shape (n,), or None, and gives (n, *shape).
-A discriminator takes (n, *shape) and gives logits of shape (n, 1 + classes): the first says real (> 0) or generated,
-the others are the class.
+A generator takes noise of shape (n, latent) and a class index of shape (n,), or None, and gives
+(n, *shape). A discriminator takes (n, *shape) and gives logits of shape (n, 1 + classes): the first
+says real (> 0) or generated, the others are the class.
 
 References:
-    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
-    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy,
+    E. Le Merrer, B. Sericola, IPDPS 2019), arXiv:1811.03850.
 
 Differs from the paper:
-    The class enters as in the ACGAN code that the authors built on: noise times a learned vector per class. Strides and
-    activations, which the paper leaves open, are ours; so is the size of the mini-batch discrimination.
+    The class enters as in the ACGAN code that the authors built on: noise times a learned vector
+    per class. Strides and activations, which the paper leaves open, are ours; so is the size of the
+    mini-batch discrimination.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Conditioned(nn.Module):
         self.body = body
         self.by_class = nn.Embedding(classes, latent) if classes else None
         if self.by_class is not None:
-            nn.init.normal_(self.by_class.weight, 1.0, 0.5)  # around 1, so that no class begins without noise
+            # around 1, so that no class begins without noise
+            nn.init.normal_(self.by_class.weight, 1.0, 0.5)
 
     def forward(self, noise: Tensor, classes: Tensor | None) -> Tensor:
         """Images of shape (n, *shape) in [-1, 1]."""
@@ -49,10 +51,13 @@ class Conditioned(nn.Module):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Appends to each sample how near the others of its batch are, so that a generator that repeats itself is seen.
+    """Appends to each sample how near the others of its batch are.
+
+    So a generator that repeats itself is noticed.
 
     References:
-        Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498, section 3.2.
+        Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498,
+        section 3.2.
     """
 
     def __init__(self, features: int, kernels: int = 50, size: int = 5) -> None:
@@ -70,22 +75,31 @@ class MinibatchDiscrimination(nn.Module):
 def mlp_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
     """512-512-d; 716,560 parameters for 28×28 and latent 100, the class's vectors apart (B5)."""
     body = nn.Sequential(
-        Linear(latent, 512), nn.LeakyReLU(_SLOPE), Linear(512, 512), nn.LeakyReLU(_SLOPE),
-        Linear(512, math.prod(shape)), nn.Tanh(), nn.Unflatten(-1, shape),
-    )  # fmt: skip
+        Linear(latent, 512),
+        nn.LeakyReLU(_SLOPE),
+        Linear(512, 512),
+        nn.LeakyReLU(_SLOPE),
+        Linear(512, math.prod(shape)),
+        nn.Tanh(),
+        nn.Unflatten(-1, shape),
+    )
     return Conditioned(latent, classes, body)
 
 
 def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
     """512-512-(1 + classes); 670,219 parameters for 28×28 and 10 classes (B5)."""
     return nn.Sequential(
-        nn.Flatten(-len(shape)), Linear(math.prod(shape), 512), nn.LeakyReLU(_SLOPE),
-        Linear(512, 512), nn.LeakyReLU(_SLOPE), Linear(512, 1 + classes),
-    )  # fmt: skip
+        nn.Flatten(-len(shape)),
+        Linear(math.prod(shape), 512),
+        nn.LeakyReLU(_SLOPE),
+        Linear(512, 512),
+        nn.LeakyReLU(_SLOPE),
+        Linear(512, 1 + classes),
+    )
 
 
 def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
-    """28×28: dense 6272 and 5×5 transposed convolutions (32, 1); 32×32: dense 6144 and (192, 96, 3) (B5)."""
+    """Dense and 5×5 transposed convolutions: 6272, 32, 1 or, for 32×32, 6144, 192, 96, 3 (B5)."""
     channels, side = _image(shape)
     start: tuple[int, int, int]
     widths: tuple[int, ...]
@@ -94,11 +108,14 @@ def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
     elif side == 32:
         start, widths = (384, 4, 4), (192, 96, channels)
     else:
-        raise ModelError(f'the CNN pair is for images of 28×28 or 32×32, got {"×".join(map(str, shape))}; use "mlp"')
+        size = "×".join(map(str, shape))
+        raise ModelError(f'the CNN pair is for images of 28×28 or 32×32, got {size}; use "mlp"')
     layers: list[nn.Module] = [Linear(latent, math.prod(start)), nn.ReLU(), nn.Unflatten(-1, start)]
     for before, after in zip((start[0], *widths), widths, strict=False):
-        layers += [nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1), nn.ReLU()]
-    return _channels_last(Conditioned(latent, classes, nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape))))
+        layers.append(nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1))
+        layers.append(nn.ReLU())
+    body = nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape))
+    return _channels_last(Conditioned(latent, classes, body))
 
 
 def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
@@ -120,45 +137,55 @@ _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sig
 
 
 def stackable(net: nn.Module) -> bool:
-    """Whether a network is a chain of layers that treat each sample by itself and that a stack knows.
+    """Whether a network is a chain of layers that treat each sample by itself and a stack knows.
 
     Example:
-        >>> stackable(nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())), stackable(nn.Conv2d(1, 1, 3))
+        >>> chain = nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())
+        >>> stackable(chain), stackable(nn.Conv2d(1, 1, 3))
         (True, False)
     """
-    return type(net) is nn.Sequential and all(
-        isinstance(layer, _ELEMENTWISE)
-        or (isinstance(layer, nn.Linear) and layer.bias is not None)
-        or (isinstance(layer, nn.Flatten) and layer.start_dim < 0 and layer.end_dim == -1)
-        for layer in net
-    )
+    return type(net) is nn.Sequential and all(_layer_stacks(layer) for layer in net)
 
 
-def parted(net: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """A network's first layers, those that are known to treat each sample by itself, and what comes after them.
+def _layer_stacks(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Linear):
+        return layer.bias is not None
+    if isinstance(layer, nn.Flatten):
+        return layer.start_dim < 0 and layer.end_dim == -1
+    return isinstance(layer, _ELEMENTWISE)
+
+
+def split_at_batch_layers(net: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """Return a network's first layers, known to treat each sample by itself, and the others.
 
     Example:
-        >>> first, rest = parted(cnn_discriminator(10, (28, 28)))
+        >>> first, rest = split_at_batch_layers(cnn_discriminator(10, (28, 28)))
         >>> len(first), type(rest[0]).__name__
         (14, 'MinibatchDiscrimination')
-        >>> [len(part) for part in parted(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))]
+        >>> net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        >>> [len(part) for part in split_at_batch_layers(net)]
         [1, 2]
     """
     if type(net) is not nn.Sequential:  # a class of its own may do anything
         return nn.Sequential(), net
-    count = next((i for i, layer in enumerate(net) if not isinstance(layer, _BY_SAMPLE)), len(net))
-    return net[:count], net[count:]
+    for i, layer in enumerate(net):
+        if not isinstance(layer, _BY_SAMPLE):
+            return net[:i], net[i:]
+    return net, nn.Sequential()
 
 
-def by_sample(generator: nn.Module) -> bool:
+def treats_each_sample_by_itself(generator: nn.Module) -> bool:
     """Whether a generator is known to treat each sample by itself.
 
     Example:
-        >>> by_sample(mlp_generator(2, 3, (4, 4))), by_sample(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
-        (True, False)
+        >>> normalised = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        >>> [treats_each_sample_by_itself(net) for net in (mlp_generator(2, 3, (4, 4)), normalised)]
+        [True, False]
     """
     body = generator.body if isinstance(generator, Conditioned) else generator
-    return type(body) is nn.Sequential and not len(parted(body)[1])  # type: ignore[arg-type]
+    if type(body) is not nn.Sequential:
+        return False
+    return all(isinstance(layer, _BY_SAMPLE) for layer in body)
 
 
 class Shaped(nn.Module):
@@ -188,5 +215,11 @@ def _image(shape: Shape) -> tuple[int, int]:
     return shape[0] if len(shape) == 3 else 1, shape[-1]
 
 
-GENERATORS: dict[str, Callable[[int, int, Shape], nn.Module]] = {"mlp": mlp_generator, "cnn": cnn_generator}
-DISCRIMINATORS: dict[str, Callable[[int, Shape], nn.Module]] = {"mlp": mlp_discriminator, "cnn": cnn_discriminator}
+GENERATORS: dict[str, Callable[[int, int, Shape], nn.Module]] = {
+    "mlp": mlp_generator,
+    "cnn": cnn_generator,
+}
+DISCRIMINATORS: dict[str, Callable[[int, Shape], nn.Module]] = {
+    "mlp": mlp_discriminator,
+    "cnn": cnn_discriminator,
+}

@@ -1,4 +1,4 @@
-"""Gibbs sampling with one conditional p(v | rest) per variable: what is missing is drawn, what is there stays."""
+"""Gibbs sampling with one conditional p(v | rest) per variable: what is missing is drawn."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from coplay.core.space import Samples, Variable
-from coplay.nets.conditional import Conditional, start
-from coplay.nets.critic import Judge
+from coplay.nets.conditional import Conditional, Independent, chain_start
+from coplay.nets.critic import Comparison, Critic
 
 Values = dict[str, Tensor]
 """One tensor per variable, latents included, rows first."""
@@ -22,16 +22,20 @@ class Gibbs(nn.Module):
         variables: By name.
         sees: What each conditional is given, by target.
         conditionals: One per variable, in their order.
-        judges: Of some variables, by name; drawing makes no use of them.
+        critics: Of some variables, by name; drawing makes no use of them.
         starts: What a chain may start from, by name: p(v | some of the rest).
 
-    ``known`` says, in that order, which variables an earlier turn has taught, for its caller to use; it is part of the state.
+    ``known`` says, in that order, which variables an earlier turn has taught, for its caller to
+    use; it is part of the state.
 
     Example:
-        >>> from coplay.nets.conditional import Sizes, conditional
-        >>> bits = {name: Variable(kind="binary") for name in "ab"}
+        >>> from coplay.nets.conditional import build_conditional
+        >>> from coplay.nets.variables import Sizes
+        >>> bits = {"a": Variable(kind="binary"), "b": Variable(kind="binary")}
         >>> sees = {"a": ["b"], "b": ["a"]}
-        >>> gibbs = Gibbs(bits, sees, [conditional(name, bits, sees[name], None, Sizes(1, 4, 1)) for name in bits])
+        >>> sizes = Sizes(channels=1, hidden=4, image_latents=1)
+        >>> networks = [build_conditional(name, bits, sees[name], None, sizes) for name in bits]
+        >>> gibbs = Gibbs(bits, sees, networks)
         >>> generator = torch.Generator().manual_seed(1)
         >>> known = Samples({"a": torch.tensor([0, 1, 1], dtype=torch.uint8)}, batch_size=[3])
         >>> values, missing = gibbs.begin([known], generator)
@@ -46,60 +50,66 @@ class Gibbs(nn.Module):
         variables: Mapping[str, Variable],
         sees: Mapping[str, list[str]],
         conditionals: Sequence[Conditional],
-        judges: Mapping[str, Judge] | None = None,
+        critics: Mapping[str, Critic] | None = None,
         starts: Mapping[str, Conditional] | None = None,
     ) -> None:
         super().__init__()
-        self.variables, self.sees = dict(variables), dict(sees)
+        self.variables = dict(variables)
+        self.sees = dict(sees)
         self.conditionals = nn.ModuleList(conditionals)
-        self.judges, self.starts = nn.ModuleDict(judges or {}), nn.ModuleDict(starts or {})
+        self.judges = nn.ModuleDict(critics or {})  # so called in checkpoints
+        self.starts = nn.ModuleDict(starts or {})
         self.known: Tensor
         self.register_buffer("known", torch.zeros(len(self.variables), dtype=torch.bool))
 
     def observe(self, names: Collection[str]) -> None:
-        """From now on these are known, and what was stays so."""
+        """Mark variables as known from now on; those that were stay so."""
         self.known |= torch.tensor([name in names for name in self.variables]).to(self.known.device)
 
     def knows(self, name: str) -> bool:
-        """Whether this one is known."""
+        """Whether a variable is known."""
         return bool(self.known[list(self.variables).index(name)])
 
     def of(self, name: str) -> Conditional:
         """The conditional of a variable."""
         return self.conditionals[list(self.variables).index(name)]  # type: ignore[return-value]
 
-    def judge(self, name: str) -> Judge:
-        """The judge of a variable."""
+    def critic(self, name: str) -> Critic:
+        """The critic of a variable."""
         return self.judges[name]  # type: ignore[return-value]
 
     def start(self, name: str) -> Conditional:
-        """What a chain draws a variable from at its start: its conditional, if there is nothing else."""
-        return self.starts[name] if name in self.starts else self.of(name)  # type: ignore[return-value]
+        """What a chain draws a variable from at its start: by default its conditional."""
+        start = self.starts[name] if name in self.starts else self.of(name)
+        return start  # type: ignore[return-value]
 
     def given(self, name: str, values: Values, rows: Tensor | slice = slice(None)) -> Values:
-        """What the conditional of a variable sees of some rows."""
+        """What the conditional of a variable is given of some rows."""
         return {g: values[g][rows] for g in self.sees[name]}
 
     def begin(self, parts: Sequence[Samples], generator: torch.Generator) -> tuple[Values, Values]:
-        """The rows of all parts one after the other.
+        """Put the rows of all parts one after the other.
 
-        A chain starts from what other parts have observed of a variable, in random order, so that what learns while draws are
-        still poor meets real values; from noise where nobody observed it.
+        A chain starts from what other parts have observed of a variable, in random order, so that
+        what learns while draws are still poor meets real values; from noise where no part has it.
 
         Returns:
-            Values, of what is missing those that a chain starts from; and which rows miss a variable, shape (n,) by its name.
+            Values, of what is missing those that a chain starts from; and which rows miss a
+            variable, shape (n,) by its name.
         """
         values: Values = {}
         missing: Values = {}
         for name, v in self.variables.items():
-            there = [name in part.keys() for part in parts]
-            seen = [part[name] for part, has in zip(parts, there, strict=True) if has]
-            columns = [
-                (part[name] if has else _starts(v, seen, len(part), generator)).to(self.known.device)
-                for part, has in zip(parts, there, strict=True)
-            ]
+            observed = [part[name] for part in parts if name in part.keys()]
+            columns = []
+            lacking = []
+            for part in parts:
+                lacks = name not in part.keys()
+                column = _starts(v, observed, len(part), generator) if lacks else part[name]
+                columns.append(column.to(self.known.device))
+                lacking.append(torch.full((len(part),), lacks))
             values[name] = torch.cat(columns).to(v.dtypes[0])  # what is drawn is of the usual type
-            missing[name] = torch.cat([torch.full((len(p),), not has) for p, has in zip(parts, there, strict=True)])
+            missing[name] = torch.cat(lacking)
         return values, missing
 
     def sweep(self, values: Values, missing: Values, sweeps: int, generator: torch.Generator) -> Values:
@@ -110,20 +120,65 @@ class Gibbs(nn.Module):
         """
         names = [name for name in self.variables if missing[name].any()]
         last = {name: torch.zeros_like(rows) for name, rows in missing.items()}
-        for _ in range(sweeps if len(names) > 1 else 1):  # given the rest, one draw of one variable is as good as many
+        if len(names) <= 1:  # given the rest, one draw of one variable is as good as many
+            sweeps = 1
+        for _ in range(sweeps):
             for k in torch.randperm(len(names), generator=generator).tolist():
                 drawn = names[k]
                 self.redraw(drawn, values, missing[drawn], generator)
                 for name in names:
-                    last[name] = missing[name] if name == drawn else last[name] & ~missing[drawn]
+                    last[name] = last[name] & ~missing[drawn]
+                last[drawn] = missing[drawn]
         return last
 
     def redraw(self, name: str, values: Values, rows: Tensor, generator: torch.Generator) -> None:
         """Draw one variable of some rows anew, in place."""
         values[name][rows] = self.of(name).draw(self.given(name, values, rows), generator)
 
+    def one_more_draw(self, readers: Sequence[str], values: Values, rows: Tensor, generator: torch.Generator) -> Values:
+        """Go on with the chains of some rows by one draw of one of the readers.
 
-def _starts(v: Variable, seen: list[Tensor], n: int, generator: torch.Generator) -> Tensor:
-    """n values that were seen, in random order; noise where none was."""
-    pool = torch.cat(seen) if seen else torch.empty(0)
-    return pool[torch.randint(len(pool), (n,), generator=generator)] if len(pool) else start(v, n, generator)
+        Returns:
+            The values after it; those given stay as they are.
+        """
+        reader = readers[int(torch.randint(len(readers), (1,), generator=generator))]
+        changed = {**values, reader: values[reader].clone()}
+        self.redraw(reader, changed, rows, generator)
+        return changed
+
+    def comparison(
+        self,
+        name: str,
+        values: Values,
+        observed: Tensor,
+        drawn: Tensor,
+        generator: torch.Generator,
+    ) -> Comparison:
+        """Return rows with a variable observed beside rows for which it is drawn once more.
+
+        Args:
+            name: Of the variable; it has a critic, and its conditional draws bits.
+            values: By name.
+            observed: Which rows have it observed, shape (n,).
+            drawn: Which rows have it drawn, shape (n,).
+            generator: Source of the draw, through which gradients pass.
+        """
+        critic = self.critic(name)
+        conditional = self.of(name)
+        assert isinstance(conditional, Independent)
+        given = self.given(name, values, drawn)
+        return Comparison(
+            critic,
+            observed=values[name][observed],
+            of_observed={t: values[t][observed] for t in critic.context},
+            drawn=conditional.draw_straight_through(given, generator),
+            of_drawn={t: values[t][drawn] for t in critic.context},
+        )
+
+
+def _starts(v: Variable, observed: list[Tensor], n: int, generator: torch.Generator) -> Tensor:
+    """n values that were observed, in random order; noise where none was."""
+    pool = torch.cat(observed) if observed else torch.empty(0)
+    if not len(pool):
+        return chain_start(v, n, generator)
+    return pool[torch.randint(len(pool), (n,), generator=generator)]

@@ -1,7 +1,8 @@
-"""Matrix products of linear layers by the faster of the two libraries that torch's CPU builds bring.
+"""Matrix products of linear layers by the faster of two libraries in torch's CPU builds.
 
-torch multiplies float32 matrices by MKL, which keeps to AVX2 on other makers' processors; oneDNN, which torch has for
-convolutions, takes AVX-512 wherever it is. `benchmarks/products.py` measures both.
+torch multiplies float32 matrices by MKL, which keeps to AVX2 on other makers' processors; oneDNN,
+which torch has for convolutions, takes AVX-512 wherever it is. `benchmarks/products.py` measures
+both.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from torch.utils.flop_counter import register_flop_formula
 
 _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 _WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
-# multiplications from which on it pays: a call of oneDNN costs some 20 microseconds more, one of a new size half a millisecond
+# multiplications from which on it pays: a call of oneDNN costs some 20 microseconds more, one of a
+# new size half a millisecond
 _WORTH = 2**21
 
 
 def by_onednn(rows: int, weight: Tensor) -> bool:
-    """Whether so many rows times a weight matrix is oneDNN's here: large, float32, and on a CPU with AVX-512.
+    """Whether oneDNN multiplies so many rows by a matrix: large, float32, a CPU with AVX-512.
 
     Example:
         >>> by_onednn(2, torch.zeros(3, 4))
@@ -77,7 +79,7 @@ class Linear(nn.Linear):
 
 
 def products(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Tensor:
-    """x_i W_iᵀ + β_i, with a graph, for several layers at once: x of shape (N, n, in) to (N, n, out)."""
+    """x_i W_iᵀ + β_i for several layers, with a graph: x of shape (N, n, in) to (N, n, out)."""
     found: Tensor = _Products.apply(x, *weights, *biases)
     return found
 

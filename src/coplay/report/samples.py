@@ -36,7 +36,7 @@ def section(result: Result) -> PageSection:
         for values in by_player.values():
             drawn |= set(values)
     names = [name for name in space if name in drawn]
-    images = [name for name in names if is_image(space[name])]
+    images = [name for name in names if space[name].is_image]
     others = [name for name in names if name not in images and not (images and name == LABEL)]
     picture, notes = _picture(result, shown)
     pictures = [_grid(picture, name, space[name], result) for name in images]
@@ -101,12 +101,6 @@ def _picture(result: Result, shown: Shown) -> tuple[_Picture, list[str]]:
         what = "a model of each game" if strip else "the same player's models in the games"
         said += f" {'Beneath' if strip else 'Beside'}: {what} carried along."
     return _Picture(rows, list(columns.values()), first, values, said, strip), notes
-
-
-def is_image(variable: Variable) -> bool:
-    """Whether one sample can be drawn: (H, W), or (3, H, W) and (1, H, W)."""
-    shape = variable.shape
-    return variable.kind != "categorical" and (len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3)))
 
 
 def _shown(result: Result) -> dict[tuple[str, int], dict[str, dict[str, Tensor]]]:

@@ -14,7 +14,6 @@ from typing import Any
 from coplay.core.errors import CoplayError, RunFolderError
 from coplay.core.space import Space
 from coplay.report import figures
-from coplay.report.samples import is_image
 from coplay.run.play import Play
 from coplay.run.record import RoundRecord
 from coplay.run.result import Result
@@ -107,7 +106,7 @@ class _TensorBoard:
         """What each player showed after a round."""
         for player, values in play.samples(round).items():
             for name, images in values.items():
-                if name in space and is_image(space[name]) and len(images):
+                if name in space and space[name].is_image and len(images):
                     picture = self._picture(figures.image_grid(images))
                     tag = f"samples/{name}/{player}"
                     yield self.summaries.Summary.Value(tag=tag, image=picture)

@@ -86,7 +86,7 @@ class Match:
     def run(self, progress: Progress) -> None:
         """Play, measure and write down, round after round."""
         try:
-            self.engine.seat(self.seats.players, self.game)
+            self.engine.start(self.seats.players, self.game)
             state, done = self._restore()
             written = 0.0
             for round in range(done + 1, self.game.rounds + 1):

@@ -1,0 +1,352 @@
+"""What a reader must know before comparing arms: what differs, and which scores that touches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from operator import attrgetter
+from typing import Any
+
+from coplay.comparison.arms import Arm, Comparison
+from coplay.comparison.measurements import Measurement, measurements
+from coplay.core.message import PlayerLost
+from coplay.report.words import listed, words
+from coplay.run.record import DataRecord, space_to_json
+from coplay.run.result import CLASSIFIER, Result
+
+_NAMED_LOSSES = 6  # players lost in one run that a sentence names
+
+# Settings of measuring whose differences another caveat reports, or that change no score.
+_OTHER_MEASURING = (
+    "measure.metrics",
+    "measure.every_rounds",
+    "measure.samples",
+    "measure.shown",
+)
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One thing to know before comparing.
+
+    Args:
+        text: It in a sentence.
+        quantities: Names of the measured quantities that it concerns; empty if it concerns none
+            more than another.
+    """
+
+    text: str
+    quantities: Sequence[str] = ()
+
+
+def caveats(comparison: Comparison) -> list[Caveat]:
+    """Everything a reader must know before comparing.
+
+    Args:
+        comparison: The arms.
+
+    Returns:
+        What was left out comes first, then what differs between runs and between arms.
+
+    Example:
+        ``caveats(Comparison.load(["runs/a", "runs/b"]))[0].text``
+    """
+    checks: tuple[Callable[[Comparison], list[Caveat]], ...] = (
+        _unfinished_runs,
+        _silent_runs,
+        _lost_players,
+        _different_rounds,
+        _different_counts,
+        _different_data,
+        _different_measuring,
+        _classifiers,
+        _single_models,
+        _different_players,
+        _different_versions,
+    )
+    found = [Caveat(text) for text in comparison.left_out]
+    for check in checks:
+        found += check(comparison)
+    return found
+
+
+def _unfinished_runs(comparison: Comparison) -> list[Caveat]:
+    found = []
+    for folder, run in comparison.runs.items():
+        if run.record.status == "finished":
+            continue
+        state = run.record.status
+        if run.record.reason:
+            state = f"{state}: {run.record.reason}"
+        done = [f"{len(play.rows)} rounds of {words(name)}" for name, play in run.plays.items()]
+        text = f"{folder} is not finished ({state}); it counts as far as it got: {', '.join(done)}"
+        found.append(Caveat(text))
+    return found
+
+
+def _silent_runs(comparison: Comparison) -> list[Caveat]:
+    """Runs in which nothing was measured."""
+    found = []
+    for arm in comparison.arms:
+        silent = [seed for seed, play in arm.plays.items() if not play.last]
+        if silent:
+            found.append(Caveat(f"{arm.label}: nothing was measured with {_seeds(silent)}"))
+    return found
+
+
+def _lost_players(comparison: Comparison) -> list[Caveat]:
+    """Runs without a mean over players, since one whom the game measures was lost."""
+    found = []
+    for arm in comparison.arms:
+        for seed, run in arm.runs.items():
+            lost = _lost_and_measured(arm, seed, run)
+            if lost:
+                text = (
+                    f"{arm.label}: the run with seed {seed} lost {_names_of(lost)}; a mean over "
+                    "the other players would compare unlike things, so this run has none from then "
+                    "on, and the arm's curves end before"
+                )
+                found.append(Caveat(text, list(arm.quantities)))
+    return found
+
+
+def _lost_and_measured(arm: Arm, seed: int, run: Result) -> list[PlayerLost]:
+    """The losses up to the last measured round of those whom the game measures."""
+    play = arm.plays[seed]
+    if play.last_round is None:
+        return []
+    measured = set(run.sampled_from[arm.game])
+    lost = [loss for name, loss in play.lost.items() if name in measured]
+    return [loss for loss in lost if loss.round <= play.last_round]
+
+
+def _names_of(lost: Sequence[PlayerLost]) -> str:
+    """The players that were lost, each with its round."""
+    names = [f"{loss.player} (round {loss.round})" for loss in lost[:_NAMED_LOSSES]]
+    if len(lost) > len(names):
+        names.append(f"{len(lost) - len(names):,} more")
+    return listed(names)
+
+
+def _different_rounds(comparison: Comparison) -> list[Caveat]:
+    by_arm = {}
+    for arm in comparison.arms:
+        rounds = {play.last_round for play in arm.plays.values() if play.last_round is not None}
+        if rounds:
+            by_arm[arm.label] = sorted(rounds)
+    if len({round for rounds in by_arm.values() for round in rounds}) < 2:
+        return []
+    each = "; ".join(f"{label}: {listed(map(str, rounds))}" for label, rounds in by_arm.items())
+    text = f"last measured after different rounds ({each}), not comparable"
+    return [Caveat(text, list(comparison.quantities))]
+
+
+# ----------------------------------------------------------------------------- measurements
+
+
+def _different_counts(comparison: Comparison) -> list[Caveat]:
+    """Different sample counts or units of one quantity, for one player or between arms."""
+    by_quantity: dict[str, list[Measurement]] = {name: [] for name in comparison.quantities}
+    for measurement in measurements(comparison):
+        by_quantity[measurement.quantity].append(measurement)
+    found = []
+    for quantity, own in by_quantity.items():
+        for attribute, noun in (("n", " samples"), ("n_real", " real samples"), ("unit", "")):
+            values = _differing_values(own, attrgetter(attribute))
+            if values:
+                text = f"{words(quantity)}: {_some_of(values)}{noun}, not comparable"
+                found.append(Caveat(text, [quantity]))
+    return found
+
+
+def _differing_values(own: Sequence[Measurement], of: Callable[[Any], Any]) -> list[Any]:
+    """The values of an attribute, ascending; none if all arms and all runs of a player agree."""
+    by_player: dict[str, set[Any]] = {}
+    by_arm: dict[str, set[Any]] = {}
+    for measurement in own:
+        attribute = of(measurement.value)
+        by_player.setdefault(measurement.player, set()).add(attribute)
+        by_arm.setdefault(measurement.arm, set()).add(attribute)
+    first = next(iter(by_arm.values()))
+    players_agree = all(len(values) == 1 for values in by_player.values())
+    if players_agree and all(values == first for values in by_arm.values()):
+        return []
+    return sorted(set.union(*by_arm.values()))
+
+
+def _some_of(values: Sequence[Any]) -> str:
+    """Up to three values, or the first and the last."""
+    texts = [f"{value:,}" if isinstance(value, int) else str(value) for value in values]
+    return listed(texts) if len(texts) < 4 else f"{texts[0]} to {texts[-1]}"
+
+
+def _different_data(comparison: Comparison) -> list[Caveat]:
+    """Different sources or variables."""
+    data = [run.record.data for run in comparison.runs.values()]
+    prefixes = ("data.source.", "data.variables")
+    keys = [key for key in comparison.differences if key.startswith(prefixes)]
+    if len(set(map(_contents, data))) < 2 and not keys:
+        return []
+    names = list(dict.fromkeys(map(_name_of_data, data)))
+    what = listed(names)
+    if len(names) == 1:
+        what = f"{what}, but {listed(keys) or 'variables'} differ"
+    text = f"different data: {what}; no score is comparable between them"
+    return [Caveat(text, list(comparison.quantities))]
+
+
+def _contents(data: DataRecord) -> tuple[str, int, int, str]:
+    """What tells data apart."""
+    return data.name, data.train, data.test, json.dumps(space_to_json(data.space))
+
+
+def _name_of_data(data: DataRecord) -> str:
+    return f"{data.name} ({data.train:,} training and {data.test:,} test samples)"
+
+
+# -------------------------------------------------------------------------------- measuring
+
+
+def _different_measuring(comparison: Comparison) -> list[Caveat]:
+    """Different settings of measuring."""
+    keys = [key for key in comparison.differences if key.startswith("measure.")]
+    keys = [key for key in keys if key not in _OTHER_MEASURING]
+    if not keys:
+        return []
+    text = f"measured differently: {listed(keys)}; scores that this touches are not comparable"
+    return [Caveat(text, list(comparison.quantities))]
+
+
+def _classifiers(comparison: Comparison) -> list[Caveat]:
+    """Different domain classifiers, between arms or between seeds."""
+    by_settings = _fingerprints(comparison)
+    if not by_settings:
+        return []
+    everything = list(comparison.quantities)
+    shared = sorted(set.intersection(*(set(by_seed) for by_seed in by_settings.values())))
+    unlike = []
+    for seed in shared:
+        if len({by_seed[seed] for by_seed in by_settings.values()}) > 1:
+            unlike.append(seed)
+    if unlike:
+        fault = "arms were measured with different domain classifiers; scores are not comparable"
+        return [Caveat(f"{_seeds(unlike)}: {fault}", everything)]
+    if any(len(by_seed) > len(shared) for by_seed in by_settings.values()):
+        each = []
+        for label, by_seed in by_settings.items():
+            each.append(f"{label or 'all'}: {listed(map(str, by_seed))}")
+        seeds = f"arms have different seeds ({'; '.join(each)})"
+        return [Caveat(f"{seeds}, and each seed has a domain classifier of its own", everything)]
+    if len(shared) > 1:
+        return [Caveat(_accuracies(comparison))]
+    return []
+
+
+def _accuracies(comparison: Comparison) -> str:
+    """How good the domain classifiers of several seeds are."""
+    classifiers = [run.record.classifier for run in comparison.runs.values()]
+    trained = [classifier for classifier in classifiers if classifier is not None]
+    lowest = min(classifier.accuracy for classifier in trained)
+    highest = max(classifier.accuracy for classifier in trained)
+    return (
+        "each seed has a domain classifier of its own, the same in all arms: right on "
+        f"{lowest:.1%} to {highest:.1%} of {trained[0].n_test:,} real test samples"
+    )
+
+
+def _fingerprints(comparison: Comparison) -> dict[str, dict[int, str]]:
+    """By settings and seed, what tells a domain classifier from another, where there is one."""
+    by_settings: dict[str, dict[int, str]] = {}
+    for arm in comparison.arms:
+        for seed, run in arm.runs.items():
+            fingerprint = _fingerprint(run)
+            if fingerprint:
+                by_settings.setdefault(arm.settings, {})[seed] = fingerprint
+    return by_settings
+
+
+def _fingerprint(run: Result) -> str:
+    """What tells a run's domain classifier from another; empty if the run has none."""
+    if run.record.classifier is None:
+        return ""
+    path = run.folder / CLASSIFIER
+    if not path.exists():
+        return json.dumps(asdict(run.record.classifier))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# ------------------------------------------------------------------------------ who is measured
+
+
+def _single_models(comparison: Comparison) -> list[Caveat]:
+    """Single models beside means over players; both say how good a model is, so they compare."""
+    by_arm = {}
+    for arm in comparison.arms:
+        owners = [_single_owner(run, arm.game) for run in arm.runs.values()]
+        if all(owners):
+            by_arm[arm.label] = listed(dict.fromkeys(filter(None, owners)))
+    if not by_arm:
+        return []
+    each = "; ".join(f"{label}: {owners}" for label, owners in by_arm.items())
+    text = f"scores of a single model ({each})"
+    if len(by_arm) < len(comparison.arms):
+        text += "; the others are means over players"
+    return [Caveat(text)]
+
+
+def _single_owner(run: Result, game: str) -> str | None:
+    """Whose model a game measures if it measures one model of several players, say a server's."""
+    measured = run.sampled_from[game]
+    if len(measured) == 1 and len(run.players) > 1:
+        return measured[0]
+    return None
+
+
+def _different_players(comparison: Comparison) -> list[Caveat]:
+    """Means over different players, one caveat for all quantities with the same ones."""
+    quantities: dict[str, list[str]] = {}
+    for quantity in comparison.quantities:
+        groups = _groups_averaged(comparison, quantity)
+        if len(groups) > 1:
+            each = "; ".join(f"{label}: {', '.join(names)}" for names, label in groups.items())
+            quantities.setdefault(each, []).append(quantity)
+    found = []
+    for each, concerned in quantities.items():
+        names = listed(map(words, concerned))
+        text = f"{names}: means over different players ({each}), not comparable"
+        found.append(Caveat(text, concerned))
+    return found
+
+
+def _groups_averaged(comparison: Comparison, quantity: str) -> dict[tuple[str, ...], str]:
+    """The groups of players that means are taken over, each with the first arm that does so."""
+    groups: dict[tuple[str, ...], str] = {}
+    for arm in comparison.arms:
+        for seed, run in arm.runs.items():
+            mean = arm.mean(seed, quantity)
+            if mean is not None and _single_owner(run, arm.game) is None:
+                groups.setdefault(tuple(sorted(mean.players)), arm.label)
+    return groups
+
+
+# ---------------------------------------------------------------------------------- versions
+
+
+def _different_versions(comparison: Comparison) -> list[Caveat]:
+    found = []
+    versions = [run.record.versions for run in comparison.runs.values()]
+    for package in dict.fromkeys(package for record in versions for package in record):
+        values = [str(record.get(package, "not recorded")) for record in versions]
+        distinct = list(dict.fromkeys(values))
+        if len(distinct) > 1:
+            found.append(Caveat(f"runs were made with different {package}: {listed(distinct)}"))
+    return found
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    """Seeds as a sentence names them."""
+    texts = [str(seed) for seed in seeds]
+    noun = "seed" if len(texts) == 1 else "seeds"
+    return f"{noun} {listed(texts)}"

@@ -1,0 +1,151 @@
+"""Settings of a ``conditionals`` model against the variables of its player, each with its error."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+
+from coplay.core.errors import ModelError
+from coplay.core.space import Space, Variable
+from coplay.models.base import Mixture
+from coplay.nets.conditional import Conditional, Independent
+
+
+def with_latents(space: Space, latents: Mapping[str, int], kinds: Collection[str]) -> dict[str, Variable]:
+    """Return all variables of a joint model: those of the space, then its latents.
+
+    Args:
+        space: The player's variables.
+        latents: Sizes in bits by name.
+        kinds: Kinds of variable that the model can live on.
+
+    Raises:
+        ModelError: A variable is of another kind, or a latent has a variable's name.
+    """
+    foreign = [f"'{name}' ({space[name]})" for name in space if space[name].kind not in kinds]
+    if foreign:
+        raise ModelError(f"conditionals needs {', '.join(kinds)} variables, got {', '.join(foreign)}")
+    for name in latents:
+        if name in space:
+            raise ModelError(f"latents: '{name}' is a variable of this player; give the latent another name")
+    variables = {name: space[name] for name in space}
+    for name, bits in latents.items():
+        variables[name] = Variable(kind="binary", shape=(bits,))
+    return variables
+
+
+def check_uniform(uniform: Iterable[str], space: Space) -> None:
+    """Check that variables drawn uniformly are there and have a finite range.
+
+    Raises:
+        ModelError: One is not.
+    """
+    for name in uniform:
+        if name not in space or not math.isfinite(sum(space[name].range)):
+            expected = "expected variables of this player of finite range"
+            raise ModelError(f"uniform: {expected}, got '{name}'; it has {space}")
+
+
+def what_each_sees(
+    variables: Collection[str],
+    latents: Collection[str],
+    given: Mapping[str, list[str]],
+    networks: Collection[str],
+) -> dict[str, list[str]]:
+    """Return the names that each conditional sees, by target.
+
+    Args:
+        variables: Names of all variables, latents included.
+        latents: Names of the latents.
+        given: The setting: what a conditional sees; by default all other variables.
+        networks: Names for which the settings name a network.
+
+    Raises:
+        ModelError: A name is unknown, a conditional sees itself or nothing, or nobody sees a
+            latent.
+    """
+    known = ", ".join(variables)
+    for setting, targets in (("given", given), ("networks", networks)):
+        for name in targets:
+            if name not in variables:
+                raise ModelError(
+                    f"{setting}: '{name}' is neither a variable of this player nor a latent; "
+                    f"the variables and latents are {known}"
+                )
+    sees = {name: given.get(name, [g for g in variables if g != name]) for name in variables}
+    for name, inputs in sees.items():
+        for g in inputs:
+            if g not in variables or g == name:
+                raise ModelError(f"given: '{name}' cannot see '{g}'; the variables and latents are {known}")
+        if not inputs:
+            raise ModelError(
+                f"the conditional of '{name}' sees nothing, expected one variable or more; name "
+                "some in given, or declare a latent, such as latents = { z = 8 }"
+            )
+    seen = {g for inputs in sees.values() for g in inputs}
+    for name in latents:
+        if name not in seen:
+            raise ModelError(
+                f"latents: nobody sees '{name}', so it explains nothing; "
+                "add it to what others are given in the setting given"
+            )
+    return sees
+
+
+def check_matched(matched: Mapping[str, list[str]], space: Space, networks: Mapping[str, Conditional]) -> None:
+    """Check that variables with a judge can have one, and that it can be told what it asks for.
+
+    Raises:
+        ModelError: One cannot.
+    """
+    for name, context in matched.items():
+        binary = name in space and space[name].kind == "binary"
+        if not binary or not isinstance(networks[name], Independent):
+            raise ModelError(
+                "matched: expected binary variables of this player that a perceptron or a unet "
+                f"draws, got '{name}'; it has {space}"
+            )
+        for t in context:
+            if t not in space or t == name:
+                raise ModelError(f"matched: the judge of '{name}' cannot be told '{t}'; this player has {space}")
+
+
+def check_starts(starts: Mapping[str, list[str]], variables: Collection[str]) -> None:
+    """Check that chains can start as the settings say.
+
+    Raises:
+        ModelError: They cannot.
+    """
+    for name, inputs in starts.items():
+        unknown = any(v not in variables for v in (name, *inputs))
+        if unknown or name in inputs or not inputs:
+            raise ModelError(
+                f"starts: '{name}' cannot start by {', '.join(map(repr, inputs)) or 'nothing'}; "
+                "expected one or more of the other variables and latents; all are "
+                f"{', '.join(variables)}"
+            )
+
+
+def check_sources(mixture: Mixture, space: Space, matched: Mapping[str, list[str]]) -> None:
+    """Check that every source has a variable of the space; warn if a judge has no rows to compare.
+
+    Raises:
+        ModelError: A source has none of the variables.
+    """
+    for part in mixture.parts:
+        if not any(name in part.samples.keys() for name in space):
+            has = ", ".join(map(str, part.samples.keys())) or "none"
+            raise ModelError(
+                f"source '{part.name}' has the variables {has}, and none of {', '.join(space)}; "
+                "give it weight 0, or a variable in common"
+            )
+    for name, context in matched.items():
+        having = [set(part.samples.keys()) for part in mixture.parts if name in part.samples.keys()]
+        if having and not any(names.issuperset(context) for names in having):
+            warnings.warn(
+                f"conditionals: nothing is matched. The judge of '{name}' compares rows that have "
+                f"{' and '.join(context)} beside it, and no source that has '{name}' does; name "
+                "others in matched, that some source has with it",
+                stacklevel=3,  # whoever lets the model learn
+            )

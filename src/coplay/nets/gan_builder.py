@@ -1,0 +1,120 @@
+"""Building the two halves of a GAN by name, and checking that they fit the image and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from coplay.core.components import imported
+from coplay.core.errors import ModelError
+from coplay.core.streams import isolated_seed
+from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
+from coplay.nets.sizes import NetworkSize
+
+Half = Literal["generator", "discriminator"]
+HALVES: tuple[Half, ...] = ("generator", "discriminator")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairBuilder:
+    """How the generator and the discriminator of a player are made.
+
+    Args:
+        network: ``"mlp"`` or ``"cnn"``, a pair of :mod:`coplay.nets.gan_pairs`.
+        generator: A network of the user's own, ``"package.module:Class"``, in place of the pair's.
+        discriminator: The same.
+        latent: Size of the noise.
+        classes: Number of classes; 0 without.
+        shape: Of one image.
+
+    Example:
+        >>> builder = PairBuilder(network="mlp", latent=100, classes=10, shape=(28, 28))
+        >>> builder.check()
+        torch.float32
+        >>> builder.size("discriminator")
+        NetworkSize(parameters=670219, tensors=6, buffer_bytes=0)
+    """
+
+    network: str
+    generator: str | None = None
+    discriminator: str | None = None
+    latent: int
+    classes: int
+    shape: tuple[int, ...]
+
+    def build(self, half: Half) -> nn.Module:
+        """Build one half; its start follows from torch's global generator.
+
+        Raises:
+            ModelError: There is no such network, it is no ``torch.nn.Module``, or it has dropout.
+        """
+        make: Callable[..., Any]
+        if half == "generator":
+            make = _imported(self.generator) if self.generator else GENERATORS[self.network]
+            net: nn.Module = make(self.latent, self.classes, self.shape)
+        else:
+            own = self.discriminator
+            make = _imported(own) if own else DISCRIMINATORS[self.network]
+            net = make(self.classes, self.shape)
+        if not isinstance(net, nn.Module):
+            raise ModelError(f"the {half} is no torch.nn.Module but {type(net).__name__}")
+        for name, layer in net.named_modules():
+            if isinstance(layer, nn.modules.dropout._DropoutNd):
+                raise ModelError(
+                    f"the {half} has dropout ({name}), which draws from torch's global generator, "
+                    "so a run would not repeat; leave it out"
+                )
+        return net
+
+    def check(self) -> torch.dtype:
+        """Check both halves on torch's meta device, without memory.
+
+        Returns:
+            The type of the generator's images.
+
+        Raises:
+            ModelError: The halves do not fit the image or each other.
+        """
+        try:
+            with torch.device("meta"):
+                noise = torch.empty(2, self.latent)
+                images: Tensor = self.build("generator")(noise, self._some_classes())
+                like_images = torch.empty(2, *self.shape, dtype=images.dtype)
+                logits: Tensor = self.build("discriminator")(like_images)
+        except ModelError:
+            raise
+        except Exception as error:  # networks may be foreign code
+            raise ModelError(f"the networks do not fit an image of shape {self.shape}: {error}") from error
+        drawn = tuple(images.shape)
+        if drawn != (2, *self.shape):
+            raise ModelError(f"the generator gives {drawn[1:]} for an image of shape {self.shape}")
+        if tuple(logits.shape) != (2, 1 + self.classes):
+            raise ModelError(
+                f"the discriminator gives {tuple(logits.shape[1:])} logits; expected 1 for real or "
+                f"generated and {self.classes} for the classes"
+            )
+        return images.dtype
+
+    def _some_classes(self) -> Tensor | None:
+        return torch.zeros(2, dtype=torch.int64) if self.classes else None
+
+    def size(self, half: Half) -> NetworkSize:
+        """How large a half is; nothing is allocated for it."""
+        with isolated_seed(0), torch.device("meta"):
+            net = self.build(half)
+        counts = [p.numel() for p in net.parameters()]
+        buffers = sum(buffer.numel() * buffer.element_size() for buffer in net.buffers())
+        return NetworkSize(sum(counts), len(counts), buffers)
+
+
+def _imported(network: str) -> Callable[..., Any]:
+    """A network of the user's own."""
+    try:
+        make: Callable[..., Any] = imported(network, "network")
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    return make
