@@ -1,5 +1,6 @@
 """Costs of MD-GAN and FL-GAN: the paper's formulas against what the ledger of real runs counted, to the byte."""
 
+import json
 import textwrap
 
 import pytest
@@ -8,6 +9,7 @@ from coplay.report import formulas
 from coplay.report.link_costs import costs_of
 from coplay.run.config import Config
 from coplay.run.federation import Federation
+from coplay.run.result import Result
 from coplay.theory import gan_costs as costs
 
 B, D, LATENT, WORKERS, SAMPLES = 4, 64, 5, 3, 433  # 1,300 digits over three workers: 434, 433, 433
@@ -142,6 +144,21 @@ def test_a_real_loss_leaves_the_formulas_a_bound(tmp_path, monkeypatch):
     assert not found.exact
     assert found.links[1].left < 0
     assert any("only bound it" in line for line in formulas.sentences(result))
+
+
+def test_a_run_without_sizes_of_networks_says_so(tmp_path):
+    result = play(tmp_path / "run")
+    assert formulas.section(result).tables
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    del record["games"]["md_gan"]["network_sizes"]
+    path.write_text(json.dumps(record))
+    old = Result.load(tmp_path / "run")
+    section = formulas.section(old)
+    assert section.text == [
+        "MD-GAN cannot be compared with the paper's formulas: sizes of networks are not on record."
+    ]
+    assert (section.tables, costs_of(old), formulas.sentences(old)) == ((), [], [])
 
 
 def test_what_travels_beside_parameters_is_told_apart(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coplay.core.errors import CoplayError
-from coplay.core.space import LABEL
+from coplay.core.space import Space
 from coplay.run.play import Play
 from coplay.run.result import Result
 from coplay.theory import gan_costs as theory
@@ -108,7 +108,7 @@ def _setting(result: Result, play: Play, batches: int, epochs: float) -> Setting
     record = result.record
     sizes = record.games[play.name].network_sizes
     names = result.players
-    space = record.data.space.only(record.data.learned[names[0]])
+    space = _space(result)
     image, _ = space.image_and_class(any_shape=True)
     pair = Pair(
         generator=sizes["generator"].parameters,
@@ -126,6 +126,12 @@ def _setting(result: Result, play: Play, batches: int, epochs: float) -> Setting
         epochs=epochs,
         iterations=play.counted_rounds * game.local_steps,
     )
+
+
+def _space(result: Result) -> Space:
+    """What the GAN learns; all players learn the same variables."""
+    data = result.record.data
+    return data.space.only(data.learned[result.players[0]])
 
 
 def _mean_samples(result: Result, names: Sequence[str]) -> float:
@@ -276,8 +282,8 @@ def _ledger_rows(
     if game.optimiser_on_swap == "travel":
         # two moments of every parameter, and a count of steps of every tensor
         others += theory.NUMBER_BYTES * (2 * discriminator.parameters + discriminator.tensors)
-    has_classes = LABEL in result.record.data.learned[result.players[0]]
-    classes = theory.CLASS_BYTES if has_classes else 0
+    _, label = _space(result).image_and_class(any_shape=True)
+    classes = theory.CLASS_BYTES if label else 0
     times = max(1, sum(n for n, _ in counts))
     generated = setting.batch * sum(n * min(k, 2) for n, k in counts) / times
     return {
