@@ -1,9 +1,9 @@
-"""What the players' models draw: images in grids over the rounds, anything else as a small table."""
+"""What the players' models draw: images in grids over the rounds, anything else as a table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,200 +17,291 @@ from coplay.run.play import Play
 from coplay.run.result import Result
 
 _ROUNDS = 4  # columns of the main game
+_SIDE = 5  # samples in a row of a cell, at most
+_PIXELS = 200  # width of a cell, at most
 _LISTED = 3  # samples per player in a table
 _NUMBERS = 6  # numbers of one value in a table
 
-Shown = Mapping[tuple[str, int], Mapping[str, Mapping[str, Tensor]]]
-"""Samples by game and round, then by player and variable."""
-
-
-def section(result: Result) -> PageSection:
-    """Samples of every player: some rounds of the main game, and the last of each game carried along."""
-    title = "What the players generate"
-    shown = _shown(result)
-    if not shown:
-        return PageSection("samples", title, ["No samples are on disk: no round was measured."])
-    space = result.record.data.space
-    drawn: set[str] = set()
-    for by_player in shown.values():
-        for values in by_player.values():
-            drawn |= set(values)
-    names = [name for name in space if name in drawn]
-    images = [name for name in names if space[name].is_image]
-    others = [name for name in names if name not in images and not (images and name == LABEL)]
-    picture, notes = _picture(result, shown)
-    pictures = [_grid(picture, name, space[name], result) for name in images]
-    columns = []
-    for (game, round), by_player in shown.items():
-        columns.append(
-            {
-                "game": game,
-                "round": round,
-                "file": f"{game}/samples/round-{round:06d}.safetensors",
-                "players": [name for name in result.parties if name in by_player],
-            }
-        )
-    data = {"variables": {name: str(space[name]) for name in names}, "columns": columns}
-    tables = [_table(shown, others, picture.rows)] if others else []
-    return PageSection("samples", title, notes, tables, pictures, data=data)
+Drawn = Mapping[str, Tensor]
+"""What one model drew, by variable."""
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """What a picture shows.
+class _Snapshot:
+    """What everybody drew after a round of a game.
 
     Args:
-        rows: Names of the rows.
-        columns: Headings of the columns, the main game's first.
-        first: How many headings are the main game's.
-        values: Samples by row and heading, then by variable.
-        said: What the rows and columns are, for the caption.
-        strip: Whether the single row is a strip, broken where the main game's columns end.
+        game: The game's name.
+        round: The round.
+        drawn: By player, or seat.
     """
 
-    rows: list[str]
-    columns: list[str]
-    first: int
-    values: Mapping[tuple[str, str], Mapping[str, Tensor]]
-    said: str
-    strip: bool
+    game: str
+    round: int
+    drawn: Mapping[str, Drawn]
 
 
-def _picture(result: Result, shown: Shown) -> tuple[_Picture, list[str]]:
-    """One row per player; where the main game measures but a seat, this one's, with a model of every other game."""
-    main = result.main.name
-    lone = result.sampled_from[main]
-    strip = len(lone) == 1 and lone[0] in result.seats
-    rows: list[str] = lone
+def section(result: Result) -> PageSection:
+    """Samples of some rounds of the main game, and the last of each game carried along."""
+    title = "What the players generate"
+    snapshots = _snapshots(result)
+    if not snapshots:
+        text = "No samples are on disk: no round was measured."
+        return PageSection("samples", title, [text])
+    space = result.record.data.space
+    names = _drawn_variables(snapshots, space)
+    images = [name for name in names if space[name].is_image]
+    others = [name for name in names if name not in images]
+    if images and LABEL in others:
+        others.remove(LABEL)  # the images stand in the order of their classes
+    layout = _strip_layout(result, snapshots)
     notes: list[str] = []
-    if not strip:
+    if layout is None:
         rows, notes = first_players(result.parties)
-    columns: dict[tuple[str, int], str] = {}
-    values: dict[tuple[str, str], Mapping[str, Tensor]] = {}
-    for (game, round), there in shown.items():
-        who = {row: row for row in rows if row in there}
-        columns[game, round] = (
-            f"round {round}" if game == main else f"{words(game)},\nround {round}"
-        )
-        if strip:
-            stand_in = next(
-                (name for name in [*rows, *result.sampled_from[game]] if name in there), ""
-            )
-            who = {rows[0]: stand_in} if stand_in else {}
-            columns[game, round] = f"{words(game)}: {stand_in}, round {round}"
-        values |= {(row, columns[game, round]): there[name] for row, name in who.items()}
-    first = sum(game == main for game, _ in shown)
-    said = "one row per player." if not strip else f"of the {lone[0]}."
-    if first < len(shown):
-        what = "a model of each game" if strip else "the same player's models in the games"
-        said += f" {'Beneath' if strip else 'Beside'}: {what} carried along."
-    return _Picture(rows, list(columns.values()), first, values, said, strip), notes
+        layout = _player_layout(result, snapshots, rows)
+    pictures = [_picture(layout, name, space[name], result) for name in images]
+    tables = []
+    if others:
+        last = [snapshot for snapshot in snapshots if snapshot.game == snapshots[0].game][-1]
+        tables.append(_table(last, others, layout.rows))
+    columns = [_column_data(snapshot, result.parties) for snapshot in snapshots]
+    data = {"variables": {name: str(space[name]) for name in names}, "columns": columns}
+    return PageSection("samples", title, notes, tables, pictures, data=data)
 
 
-def _shown(result: Result) -> dict[tuple[str, int], dict[str, dict[str, Tensor]]]:
-    """First to last round of the main game, evenly chosen, and the last of the others."""
-    picked = [(result.main.name, round) for round in _evenly(_rounds(result.main), _ROUNDS)]
-    for name, play in list(result.plays.items())[1:]:
-        picked += [(name, round) for round in _rounds(play)[-1:]]
-    return {(game, round): result.plays[game].samples(round) for game, round in picked}
+def _snapshots(result: Result) -> list[_Snapshot]:
+    """From first to last round of the main game, evenly chosen, and the last of the others."""
+    main, *others = result.plays.values()
+    snapshots = [_snapshot(main, round) for round in _evenly(_rounds(main), _ROUNDS)]
+    for play in others:
+        snapshots += [_snapshot(play, round) for round in _rounds(play)[-1:]]
+    return snapshots
+
+
+def _snapshot(play: Play, round: int) -> _Snapshot:
+    return _Snapshot(play.name, round, play.samples(round))
 
 
 def _rounds(play: Play) -> list[int]:
-    return sorted(
-        int(path.stem.removeprefix("round-"))
-        for path in (play.folder / "samples").glob("round-*.safetensors")
-    )
+    """The rounds after which samples were kept, in order."""
+    files = (play.folder / "samples").glob("round-*.safetensors")
+    return sorted(int(path.stem.removeprefix("round-")) for path in files)
 
 
 def _evenly(items: list[int], count: int) -> list[int]:
     if len(items) <= count:
         return items
-    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+    last = len(items) - 1
+    return [items[round(place * last / (count - 1))] for place in range(count)]
 
 
-def _grid(shown: _Picture, name: str, variable: Variable, result: Result) -> Picture:
-    found = {key: values for key, values in shown.values.items() if name in values}
-    few = min(len(values[name]) for values in found.values())
-    side = max(1, min(5, 200 // max(variable.shape[-2:]), math.isqrt(few)))
-    present = {key: by_class(values, name, side * side) for key, values in found.items()}
-    sorted_by = any(LABEL in values for values in found.values())
-    columns, note, real = list(shown.columns), "", result.real_samples()
-    if name in real and len(real[name]) >= side * side:
-        columns.append("real, test split" if shown.strip else "real,\ntest split")
-        note = " Last: real samples that nobody learned from."
-        for k, row in enumerate(shown.rows):  # other ones in every row, as far as they last
-            start = k * side * side % (len(real[name]) - side * side + 1)
-            part = {key: values[start:] for key, values in real.items() if key == name or sorted_by}
-            present[row, columns[-1]] = by_class(part, name, side * side)
-    low, high, said = _range(variable, list(present.values()))
-    cells = {
-        key: figures.mosaic(values, side, low, high, dark_ink=variable.kind == "binary")
-        for key, values in present.items()
+def _drawn_variables(snapshots: Sequence[_Snapshot], order: Iterable[str]) -> list[str]:
+    """The variables that were drawn by anybody, in an order given."""
+    drawn: set[str] = set()
+    for snapshot in snapshots:
+        for values in snapshot.drawn.values():
+            drawn |= set(values)
+    return [name for name in order if name in drawn]
+
+
+def _column_data(snapshot: _Snapshot, parties: Sequence[str]) -> dict[str, object]:
+    """A column as plain values, with the file that has its samples."""
+    return {
+        "game": snapshot.game,
+        "round": snapshot.round,
+        "file": f"{snapshot.game}/samples/round-{snapshot.round:06d}.safetensors",
+        "players": [name for name in parties if name in snapshot.drawn],
     }
-    if shown.strip:
-        there = {
-            column: cells[shown.rows[0], column]
-            for column in columns
-            if (shown.rows[0], column) in cells
-        }
-        png = figures.strip(there, sum(column in there for column in columns[: shown.first]))
-    else:
-        png = figures.mosaics(cells, shown.rows, columns, shown.first)
-    order = ", in the order of their classes" if sorted_by else ""
+
+
+# ------------------------------------------------------------------------------------ layouts
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the samples of each model stand in a picture.
+
+    Args:
+        rows: Names of the rows.
+        columns: Headings of the columns, the main game's first.
+        first: How many columns are the main game's.
+        cells: Samples by row and heading.
+        description: What the rows and columns are, for the caption.
+        is_strip: Whether the single row is a strip, broken where the main game's columns end.
+    """
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    first: int
+    cells: Mapping[tuple[str, str], Drawn]
+    description: str
+    is_strip: bool = False
+
+
+def _player_layout(
+    result: Result,
+    snapshots: Sequence[_Snapshot],
+    rows: Sequence[str],
+) -> _Layout:
+    """One row per player."""
+    main = result.main.name
+    columns = []
+    cells = {}
+    for snapshot in snapshots:
+        heading = f"round {snapshot.round}"
+        if snapshot.game != main:
+            heading = f"{words(snapshot.game)},\n{heading}"
+        columns.append(heading)
+        for row in rows:
+            if row in snapshot.drawn:
+                cells[row, heading] = snapshot.drawn[row]
+    first = _count_of(main, snapshots)
+    description = "one row per player."
+    if first < len(columns):
+        description += " Beside: the same player's models in the games carried along."
+    return _Layout(rows, columns, first, cells, description)
+
+
+def _strip_layout(result: Result, snapshots: Sequence[_Snapshot]) -> _Layout | None:
+    """The samples of a seat, with a model of every other game; None unless it alone is measured."""
+    main = result.main.name
+    measured = result.sampled_from[main]
+    if len(measured) != 1 or measured[0] not in result.seats:
+        return None
+    seat = measured[0]
+    columns = []
+    cells = {}
+    for snapshot in snapshots:
+        candidates = [seat, *result.sampled_from[snapshot.game]]
+        owner = next((name for name in candidates if name in snapshot.drawn), "")
+        heading = f"{words(snapshot.game)}: {owner}, round {snapshot.round}"
+        columns.append(heading)
+        if owner:
+            cells[seat, heading] = snapshot.drawn[owner]
+    first = _count_of(main, snapshots)
+    description = f"of the {seat}."
+    if first < len(columns):
+        description += " Beneath: a model of each game carried along."
+    return _Layout([seat], columns, first, cells, description, is_strip=True)
+
+
+def _count_of(game: str, snapshots: Sequence[_Snapshot]) -> int:
+    return sum(snapshot.game == game for snapshot in snapshots)
+
+
+# ----------------------------------------------------------------------------------- pictures
+
+
+def _picture(layout: _Layout, name: str, variable: Variable, result: Result) -> Picture:
+    """The samples of one variable, real ones beside them."""
+    drawn = {place: values for place, values in layout.cells.items() if name in values}
+    side = _samples_in_a_row(variable, [values[name] for values in drawn.values()])
+    count = side * side
+    images = {place: by_class(values, name, count) for place, values in drawn.items()}
+    has_classes = any(LABEL in values for values in drawn.values())
+    columns = list(layout.columns)
+    note = ""
+    real = result.real_samples()
+    if name in real and len(real[name]) >= count:
+        if not has_classes:
+            real = {name: real[name]}  # as they come, like the generated ones
+        heading = "real, test split" if layout.is_strip else "real,\ntest split"
+        columns.append(heading)
+        note = " Last: real samples that nobody learned from."
+        for place, row in enumerate(layout.rows):
+            images[row, heading] = _real_images(real, name, count, place)
+    low, high, scale = _scale(variable, images.values())
+    is_binary = variable.kind == "binary"
+    mosaics = {}
+    for place, values in images.items():
+        mosaics[place] = figures.mosaic(values, side, low, high, dark_ink=is_binary)
+    png = _draw(mosaics, layout, columns)
+    order = ", in the order of their classes" if has_classes else ""
     caption = (
-        f"{words(name)} ({variable}): the first {side * side} samples drawn after a round of {words(result.main.name)}"
-        f"{order}, {shown.said}{note} {said}"
+        f"{words(name)} ({variable}): the first {count} samples drawn after a round of "
+        f"{words(result.main.name)}{order}, {layout.description}{note} {scale}"
     )
-    return Picture(
-        f"samples-{name}",
-        png,
-        f"Grids of generated samples of {name} per player and round",
-        caption,
-    )
+    alt = f"Grids of generated samples of {name} per player and round"
+    return Picture(f"samples-{name}", png, alt, caption)
 
 
-def by_class(values: Mapping[str, Tensor], name: str, n: int) -> np.ndarray:
-    """The first n samples of a variable, in the order of their classes where these were drawn too."""
+def _samples_in_a_row(variable: Variable, drawn: Sequence[Tensor]) -> int:
+    """How many samples stand in each row of a cell, and how many rows it has."""
+    fewest = min(map(len, drawn))
+    return max(1, min(_SIDE, _PIXELS // max(variable.shape[-2:]), math.isqrt(fewest)))
+
+
+def _real_images(real: Drawn, name: str, count: int, row: int) -> np.ndarray:
+    """Real samples for a row: other ones in every row, as far as they last."""
+    start = row * count % (len(real[name]) - count + 1)
+    part = {key: values[start:] for key, values in real.items()}
+    return by_class(part, name, count)
+
+
+def by_class(values: Drawn, name: str, n: int) -> np.ndarray:
+    """The first n samples of a variable, in the order of their classes where these are known."""
     images = values[name][:n].float().numpy()
     if LABEL not in values:
         return images
     return images[np.argsort(values[LABEL][:n].numpy(), kind="stable")]
 
 
-def _range(variable: Variable, values: list[np.ndarray]) -> tuple[float, float, str]:
-    """What is drawn as the darkest and the lightest; one scale for all, so that nobody's faulty range is hidden."""
+def _scale(variable: Variable, images: Iterable[np.ndarray]) -> tuple[float, float, str]:
+    """What is drawn as the ends of the scale, and a sentence on it.
+
+    All pictures have one scale, so that no model's faulty range is hidden.
+    """
     low, high = variable.range
     if math.isfinite(low) and math.isfinite(high):
-        return (
-            low,
-            high,
-            "Black is 1." if variable.kind == "binary" else f"Black is {low:g}, white {high:g}.",
-        )
-    low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
-    return (
-        low,
-        high,
-        f"The range is unbounded; over all pictures here black is {low:.3g} and white {high:.3g}.",
-    )
+        if variable.kind == "binary":
+            return low, high, "Black is 1."
+        return low, high, f"Black is {low:g}, white {high:g}."
+    images = list(images)
+    low = min(float(values.min()) for values in images)
+    high = max(float(values.max()) for values in images)
+    ends = f"black is {low:.3g} and white {high:.3g}"
+    return low, high, f"The range is unbounded; over all pictures here {ends}."
 
 
-def _table(shown: Shown, names: list[str], players: list[str]) -> Table:
-    game, round = next(reversed([column for column in shown if column[0] == next(iter(shown))[0]]))
-    there = shown[game, round]
+def _draw(
+    mosaics: Mapping[tuple[str, str], np.ndarray],
+    layout: _Layout,
+    columns: Sequence[str],
+) -> bytes:
+    """The mosaics as they are laid out; a strip leaves columns out that have none."""
+    if not layout.is_strip:
+        return figures.mosaics(mosaics, layout.rows, columns, layout.first)
+    (row,) = layout.rows
+    drawn = {column: mosaics[row, column] for column in columns if (row, column) in mosaics}
+    first = sum(column in drawn for column in columns[: layout.first])
+    return figures.strip(drawn, first)
+
+
+# -------------------------------------------------------------------------------------- table
+
+
+def _table(snapshot: _Snapshot, names: Sequence[str], players: Sequence[str]) -> Table:
+    """Some samples of every player as numbers."""
     rows: list[list[Cell]] = []
     for player in players:
-        values = there.get(player, {})
-        count = min([_LISTED, *map(len, values.values())]) if values else 0
-        for k in range(count):
-            cells = [_write(values[name][k]) if name in values else "–" for name in names]
-            rows.append([f"{player} {k + 1}", *cells])
+        values = snapshot.drawn.get(player)
+        if not values:
+            continue
+        for place in range(min([_LISTED, *map(len, values.values())])):
+            cells = []
+            for name in names:
+                cells.append(_write(values[name][place]) if name in values else "–")
+            rows.append([f"{player} {place + 1}", *cells])
     caption = (
-        f"The first {_LISTED} samples of each player drawn after round {round} of {words(game)}."
+        f"The first {_LISTED} samples of each player drawn after round {snapshot.round} of "
+        f"{words(snapshot.game)}."
     )
     return Table(["player, sample", *map(words, names)], rows, caption)
 
 
 def _write(value: Tensor) -> str:
     numbers = value.flatten().tolist()
-    rest = f", … ({len(numbers)} numbers)" if len(numbers) > _NUMBERS else ""
+    rest = ""
+    if len(numbers) > _NUMBERS:
+        rest = f", … ({len(numbers)} numbers)"
     return ", ".join(number(float(v)) for v in numbers[:_NUMBERS]) + rest
