@@ -35,9 +35,14 @@ class ProgressReport:
         self._bars: Progress | None = None
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:>18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("left"), TimeRemainingColumn(), console=self._console,
-            )  # fmt: skip
+                TextColumn("{task.description:>18}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
         self._tasks: dict[str, TaskID] = {}
         self._began: dict[str, tuple[float, int]] = {}
         self._spoke = 0.0
@@ -67,9 +72,8 @@ class ProgressReport:
         begin, first = self._began.setdefault(what, (now, done))
         if done == of or now - self._spoke > _QUIET_SECONDS:
             self._spoke = now
-            left = (
-                f", about {(now - begin) / (done - first) * (of - done):.0f} s left"
-                if first < done < of
-                else ""
-            )
+            left = ""
+            if first < done < of:
+                seconds = (now - begin) / (done - first) * (of - done)
+                left = f", about {seconds:.0f} s left"
             self._console.print(f"{what}: {done} of {of}{left}", highlight=False)

@@ -45,9 +45,10 @@ def _curve_panels(count: int, keys: int, across: int) -> tuple[Figure, list[Axes
     return add_panels(count, columns, height)
 
 
-def _finite(values: Iterable[float]) -> list[float]:
+def _finite(values: Iterable[float]) -> np.ndarray:
     """Values with a gap where one is no finite number."""
-    return [value if math.isfinite(value) else math.nan for value in values]
+    array = np.array(list(values), dtype=float)
+    return np.where(np.isfinite(array), array, math.nan)
 
 
 def _face(place: int) -> str:
@@ -248,8 +249,9 @@ def _use_log_scale(axes: Axes) -> None:
 
 def _draw_band(axes: Axes, band: Band, colour: int, dash: int) -> None:
     shade = COLOURS[colour % len(COLOURS)]
-    mean = np.array(_finite(band.mean))
-    std = np.array([0.0 if s is None or not math.isfinite(s) else s for s in band.std])
+    mean = _finite(band.mean)
+    std = np.array(list(band.std), dtype=float)  # None becomes NaN
+    std[~np.isfinite(std)] = 0.0  # no spread is known, none is drawn
     if band.level:
         axes.axhline(mean[-1], color=shade, linestyle=_DASHES[dash], linewidth=1.3, alpha=0.8)
         if std[-1]:

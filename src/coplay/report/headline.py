@@ -1,4 +1,4 @@
-"""The top of the page: what was played by whom on which data, how it ended, and how well each player does."""
+"""The top of the page: what was played by whom on which data, how it ended, and the scores."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def sentence(result: Result) -> str:
     return (
         f"{len(names):,} player{plural(names)} ({listed(kinds)}){seats} played {words(main)} for "
         f"{len(result.main.rows):,} of {result.planned_rounds(main):,} rounds on {data.name} "
-        f"({data.train:,} training samples, {data.test:,} test samples that no player holds){carried}."
+        f"({data.train:,} training samples, {data.test:,} test samples that no player holds)"
+        f"{carried}."
     )
 
 
@@ -99,7 +100,7 @@ class Column:
 
 
 def headline(result: Result) -> PageSection:
-    """A table per player: what it is, what it holds, and the last scores beside those of the games carried along."""
+    """A table per player: what it is, what it holds, and its last scores in every game."""
     games = {name: play for name, play in result.plays.items() if play.last}
     columns = _columns(games)
     scored = _scored(result, games)
@@ -155,7 +156,7 @@ def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
 
 
 def _scored(result: Result, games: Mapping[str, Play]) -> list[str]:
-    """Players with a line of their own: all, or, beside a server, those of whom something is known."""
+    """Players with a line of their own: all, or, beside a server, those with a score or a loss."""
     if not result.seats:
         return result.players
     known = set(result.main.lost)
@@ -259,7 +260,8 @@ def _caption(result: Result, games: Mapping[str, Play]) -> str:
     rounds = []
     for name, play in games.items():
         rounds.append(f"{play.last_round} of {result.planned_rounds(name)} ({words(name)})")
-    return f"{beneath}{'; '.join(units)}.{brackets}{against} Last measured after round {listed(rounds)}."
+    measured = f" Last measured after round {listed(rounds)}."
+    return f"{beneath}{'; '.join(units)}.{brackets}{against}{measured}"
 
 
 def _has_interval(play: Play) -> bool:
@@ -292,6 +294,6 @@ def _classifier(result: Result) -> list[str]:
         return [f"No domain classifier was trained, so nothing was scored: {why}."]
     return [
         f"The domain classifier behind all scores recognises {classifier.accuracy:.1%} of "
-        f"n = {classifier.n_test:,} real test samples; it is trained on real training data and never "
-        "enters learning."
+        f"n = {classifier.n_test:,} real test samples; it is trained on real training data and "
+        "never enters learning."
     ]

@@ -1,4 +1,4 @@
-"""Who holds what, and what was measured: class shares against the prediction, influence, curves over the rounds."""
+"""Who holds what, and what was measured: class shares, influence, curves over the rounds."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ class MeasuredShares:
         measured: Corrected for the domain classifier's confusions.
         raw: As the domain classifier counts them; None where they were not measured.
         predicted: By theory; None without one.
-        distance_to_prediction: Total variation between measured and predicted shares, 0 to 1; None without a prediction.
+        distance_to_prediction: Total variation between measured and predicted shares, 0 to 1;
+            None without a prediction.
         n: Number of generated samples.
         n_real: Number of real samples behind the correction.
     """
@@ -116,8 +117,9 @@ def shares(result: Result) -> PageSection:
     each = "each" if seats else "per player"
     caption = (
         f"{sentence_case(words(play.name))} after round {play.last_round}: "
-        f"n = {span(shares.n for shares in chosen)} generated samples {each}. Bars are corrected for the "
-        f"domain classifier's confusions on n_real = {span(shares.n_real for shares in chosen)} test samples."
+        f"n = {span(shares.n for shares in chosen)} generated samples {each}. Bars are corrected "
+        "for the domain classifier's confusions on "
+        f"n_real = {span(shares.n_real for shares in chosen)} test samples."
     )
     if predicted:
         caption += " d is the total variation between bars and prediction, from 0 to 1."
@@ -167,8 +169,8 @@ def influence(result: Result) -> PageSection:
         most=1.0,
     )
     caption = (
-        "M: row i, column j hold the share of site j's data in player i's model at the equilibrium. It "
-        "follows from the weights alone; rows sum to 1."
+        "M: row i, column j hold the share of site j's data in player i's model at the "
+        "equilibrium. It follows from the weights alone; rows sum to 1."
     )
     picture = Picture("influence", png, "Heat map of the influence matrix", caption)
     data: dict[str, Any] = {"players": names}
@@ -182,7 +184,7 @@ def influence(result: Result) -> PageSection:
 
 
 def curves(result: Result) -> PageSection:
-    """Scores over the rounds, the games carried along beside; and the numbers that the models report."""
+    """Scores of all games over the rounds, and the numbers that the models report."""
     players, notes = first_players(result.parties)
     measured = _measured_lines(result)
     learning = _learning_lines(result)
@@ -249,7 +251,10 @@ def _learning(result: Result, lines: dict[str, list[Line]], players: list[str]) 
     drawn = dict(list(_of_players(lines, players).items())[:_PANELS])
     titles = {number: words(number) for number in lines}
     png = charts.curves(drawn, titles, players, list(result.plays))
-    caption = f"What the models themselves report after each turn in {words(result.main.name)}, in their own units."
+    caption = (
+        "What the models themselves report after each turn in "
+        f"{words(result.main.name)}, in their own units."
+    )
     if len(lines) > _PANELS:
         caption += f" The first {_PANELS} of {len(lines)} are shown."
     return Picture("learning", png, "Numbers that the models report over the rounds", caption)
@@ -309,7 +314,7 @@ def _label(result: Result, game: str) -> str:
 
 
 def _band(result: Result, game: str, quantity: str) -> Band | None:
-    """Mean and spread over those whom a game measures, at the rounds that have a mean; None if none has."""
+    """Mean and spread over the parties that a game measures; None if no round has a mean."""
     play = result.plays[game]
     rounds = []
     means = []
@@ -355,4 +360,7 @@ def _with_means(result: Result, panels: dict[str, list[Line]]) -> dict[str, list
 
 
 def _json(panels: dict[str, list[Line]]) -> dict[str, list[dict[str, Any]]]:
-    return {key: [asdict(line) for line in lines] for key, lines in panels.items()}
+    plain = {}
+    for key, lines in panels.items():
+        plain[key] = [asdict(line) for line in lines]
+    return plain

@@ -29,12 +29,18 @@ SECTIONS = (
     costs.losses,
     costs.provenance,
 )
-"""What a report consists of, top to bottom. Each takes the result and says in a sentence what it has no data for.
-Costs by formulas are None for a run of games that have none."""
+"""What a report consists of, top to bottom.
+
+Each takes the result and says in a sentence what it has no data for. Costs by formulas are None for
+a run of games that have none.
+"""
 
 
 def write(result: Result) -> Path:
-    """Write a run's report: ``report.html``, self-contained; ``report.json``, its data; ``figures/*.png``.
+    """Write a run's report.
+
+    It is ``report.html``, self-contained, with its data in ``report.json`` and its pictures in
+    ``figures/*.png``.
 
     It works on what is on disk, so also for a run that failed, was stopped or is still going on.
 

@@ -121,19 +121,23 @@ def number(value: float | None, digits: int = 4) -> str:
     """
     if value is None:
         return "–"
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e9:
-        return f"{int(value):,}".replace("-", "−")
-    return (
-        f"{value:,.{digits}g}".replace("-", "−")
-        if abs(value) < 10**digits
-        else f"{value:,.0f}".replace("-", "−")
-    )
+        text = f"{int(value):,}"
+    elif abs(value) < 10**digits:
+        text = f"{value:,.{digits}g}"
+    else:
+        text = f"{value:,.0f}"
+    return text.replace("-", "−")
 
 
 def aligned(values: Iterable[float | None], whole: bool = False) -> Writer:
-    """How to write the numbers of one column: with as many decimals as its largest needs, so that they can be compared.
+    """How to write the numbers of one column, so that they can be compared.
+
+    All have as many decimals as the largest needs.
 
     Args:
         values: What stands in the column.
@@ -145,15 +149,13 @@ def aligned(values: Iterable[float | None], whole: bool = False) -> Writer:
         ('12.3', '6.0', '–', '∞')
     """
     most = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
-    decimals = (
-        0
-        if whole and (most >= 1000 or most == int(most))
-        else 1
-        if most >= 10
-        else 2
-        if most >= 1
-        else 3
-    )
+    decimals = 3
+    if whole and (most >= 1000 or most == int(most)):
+        decimals = 0
+    elif most >= 10:
+        decimals = 1
+    elif most >= 1:
+        decimals = 2
 
     def write(value: float | None) -> str:
         if value is None or not math.isfinite(value):
@@ -170,8 +172,10 @@ def span(values: Iterable[int]) -> str:
         >>> span([2000, 2000]), span([500, 2000])
         ('2,000', '500 to 2,000')
     """
-    found = sorted(set(values))
-    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+    ascending = sorted(set(values))
+    if len(ascending) == 1:
+        return f"{ascending[0]:,}"
+    return f"{ascending[0]:,} to {ascending[-1]:,}"
 
 
 def listed(items: Iterable[str]) -> str:
@@ -198,4 +202,10 @@ def ranges(numbers: Iterable[int]) -> str:
             runs[-1].append(n)
         else:
             runs.append([n])
-    return ", ".join(f"{r[0]}–{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)
+    texts = []
+    for run in runs:
+        if len(run) > 2:
+            texts.append(f"{run[0]}–{run[-1]}")
+        else:
+            texts += map(str, run)
+    return ", ".join(texts)
