@@ -7,6 +7,7 @@ import torch
 
 from coplay.core import storage
 from coplay.metrics.base import Value
+from coplay.report.headline import headline
 from coplay.report.page import write as write_page
 from coplay.run.config import Config
 from coplay.run.federation import Federation
@@ -98,6 +99,38 @@ def test_a_lost_worker_leaves_the_mean_of_a_measured_server(written):
     result = written(row(1, {"server": 4.0}, lost=lost("south")), game=game, model="acgan")
     assert result.sampled_from == {"md_gan": ["server"]}
     assert result.mean("md_gan", "fid") == Mean(4.0, 4.0, ["server"])
+
+
+# ------------------------------------------------------------------- the page's table of scores
+
+
+def cells(result):
+    """The cells of the page's table of scores, row by row, without the two columns of labels."""
+    (table,) = headline(result).tables
+    return [list(row[2:]) for row in table.rows]
+
+
+def test_the_page_writes_intervals_and_says_what_they_are(written):
+    line = row(1, {"north": 33.6, "south": 40.0, "east": 50.0})
+    line["measured"]["north"]["fid"] |= {"low": 31.9, "high": 35.4}
+    result = written(line)
+    assert cells(result) == [["33.6 [31.9, 35.4]"], ["40.0"], ["50.0"], ["41.2"]]
+    assert "In brackets: 95 % intervals." in headline(result).tables[0].caption
+
+
+def test_the_page_says_of_how_many_a_mean_is(written):
+    result = written(row(1, {"north": 4.0, "east": 9.0}))
+    assert cells(result) == [["4.00"], ["–"], ["9.00"], [("6.50", "of 2")]]
+
+
+def test_the_page_says_why_there_is_no_mean(written):
+    result = written(row(1, {"north": 4.0, "east": 9.0}, lost=lost("south")))
+    assert cells(result)[-1] == ["–"]
+    sentences = [text for text in headline(result).text if "no means" in text]
+    assert sentences == [
+        "There are no means of sample exchange, which lost south (round 1): a mean over the "
+        "survivors would compare unlike things."
+    ]
 
 
 # --------------------------------------------------------------------- what else a result tells

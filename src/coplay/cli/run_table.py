@@ -19,7 +19,7 @@ from coplay.report.words import (
     span,
     write_value,
 )
-from coplay.run.play import Mean, Play
+from coplay.run.play import Mean
 from coplay.run.result import Result
 
 LABELS = ("player", "model", "own samples", "game")
@@ -179,19 +179,11 @@ def _notes_on_means(result: Result) -> list[str]:
     sentences = []
     for game, play in result.plays.items():
         members = result.sampled_from[game]
-        lost = _lost_members(play, members)
+        lost = [loss.player for loss in play.lost_among(members)]
         if lost and len(members) > 1:
             why = "over survivors they would compare unlike things"
             sentences.append(f"no means of {game}, since {why}: lost {listed(lost)}")
     return sentences
-
-
-def _lost_members(play: Play, members: Sequence[str]) -> list[str]:
-    """Those of some players that were lost by the last measured round."""
-    last = play.last_round
-    if last is None:
-        return []
-    return [name for name in members if name in play.lost and play.lost[name].round <= last]
 
 
 def _notes_on_scores(result: Result) -> list[str]:

@@ -122,7 +122,7 @@ def headline(result: Result) -> PageSection:
     return PageSection(
         "headline",
         "Players and scores",
-        text=[*_classifier(result), *notes],
+        text=[*_classifier(result), *notes, *_missing_means(result, games)],
         tables=[table],
         points=result.record.notes,
         data=_data(result, games),
@@ -238,6 +238,21 @@ def _mean_cell(result: Result, column: Column, best: bool) -> Cell:
         beneath.append(f"of {len(mean.players):,}")
     text = column.write(mean.value)
     return (text, ", ".join(beneath)) if beneath else text
+
+
+def _missing_means(result: Result, games: Mapping[str, Play]) -> list[str]:
+    """A sentence per game that has no means, since a player that it measures was lost."""
+    sentences = []
+    for name, play in games.items():
+        members = result.sampled_from[name]
+        lost = play.lost_among(members)
+        if lost and len(members) > 1:
+            players = listed(f"{loss.player} (round {loss.round})" for loss in lost)
+            sentences.append(
+                f"There are no means of {words(name)}, which lost {players}: a mean over the "
+                "survivors would compare unlike things."
+            )
+    return sentences
 
 
 def _caption(result: Result, games: Mapping[str, Play]) -> str:

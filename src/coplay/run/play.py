@@ -110,8 +110,7 @@ class Play:
         round = self.last_round if round is None else round
         if round is None:
             return None
-        gone = {name for name, loss in self.lost.items() if loss.round <= round}
-        if gone & set(members):
+        if self.lost_among(members, round):
             return None  # a mean over survivors would compare unlike things
         by_player = self.scalars(quantity, round)
         names = [name for name in members if name in by_player]
@@ -128,6 +127,22 @@ class Play:
         for row in self.rows:
             losses |= row.lost
         return losses
+
+    def lost_among(self, members: Sequence[str], round: int | None = None) -> list[PlayerLost]:
+        """The losses among some players up to a round.
+
+        Args:
+            members: Names of the players.
+            round: A measured round; the last one by default.
+
+        Returns:
+            Losses in that round or before; none if nothing was measured.
+        """
+        end = self.last_round if round is None else round
+        if end is None:
+            return []
+        losses = [self.lost[name] for name in members if name in self.lost]
+        return [loss for loss in losses if loss.round <= end]
 
     @cached_property
     def late(self) -> list[PlayerLost]:
