@@ -208,8 +208,8 @@ def _picture(layout: _Layout, name: str, variable: Variable, result: Result) -> 
         heading = "real, test split" if layout.is_strip else "real,\ntest split"
         columns.append(heading)
         note = " Last: real samples that nobody learned from."
-        for place, row in enumerate(layout.rows):
-            images[row, heading] = _real_images(real, name, count, place)
+        for number_of_row, row in enumerate(layout.rows):
+            images[row, heading] = _real_images(real, name, count, number_of_row)
     low, high, scale = _scale(variable, images.values())
     is_binary = variable.kind == "binary"
     mosaics = {}
@@ -231,9 +231,9 @@ def _samples_in_a_row(variable: Variable, drawn: Sequence[Tensor]) -> int:
     return max(1, min(_SIDE, _PIXELS // max(variable.shape[-2:]), math.isqrt(fewest)))
 
 
-def _real_images(real: Drawn, name: str, count: int, row: int) -> np.ndarray:
+def _real_images(real: Drawn, name: str, count: int, number_of_row: int) -> np.ndarray:
     """Real samples for a row: other ones in every row, as far as they last."""
-    start = row * count % (len(real[name]) - count + 1)
+    start = number_of_row * count % (len(real[name]) - count + 1)
     part = {key: values[start:] for key, values in real.items()}
     return by_class(part, name, count)
 
