@@ -38,7 +38,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "conditionals, batch 32": ("conditionals", {"batch": 32, "sweeps": 3, "sample_sweeps": 4}),
 }  # fmt: skip
-GANS = {f"md_gan, {network}, b = {b}": (network, b) for network, b in (("mlp", 10), ("mlp", 100), ("cnn", 10))}
+GANS = {
+    f"md_gan, {network}, b = {b}": (network, b)
+    for network, b in (("mlp", 10), ("mlp", 100), ("cnn", 10))
+}
 SPACE = Space(
     {
         "image": Variable(kind="real", shape=(28, 28), low=0, high=1),
@@ -87,7 +90,9 @@ def compared(make: Callable[[str], Case], device: str) -> dict[str, Any]:
     for step, _ in cases.values():
         step(STEPS)
     one, other = (learned() for _, learned in cases.values())
-    apart = max((one[k].double() - other[k].double()).abs().max().item() for k in one if one[k].numel())
+    apart = max(
+        (one[k].double() - other[k].double()).abs().max().item() for k in one if one[k].numel()
+    )
     seconds: dict[str, list[float]] = {where: [] for where in cases}
     for turn, (where, (step, learned)) in product(range(TURNS), cases.items()):
         begin = time.perf_counter()
@@ -104,7 +109,9 @@ def compared(make: Callable[[str], Case], device: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     try:
@@ -126,7 +133,9 @@ def main() -> None:
             flush=True,
         )
     if device != "cpu":
-        common.save("device", {"device": device, "cpu_threads": THREADS, "turns": TURNS - 1, "cases": rows})
+        common.save(
+            "device", {"device": device, "cpu_threads": THREADS, "turns": TURNS - 1, "cases": rows}
+        )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,11 @@ def main() -> None:
     rows = {}
     for name, values in seconds.items():
         ratio = statistics.median(v / b for v, b in zip(values, base, strict=True))
-        rows[name] = {"median_seconds": statistics.median(values), "ratio": ratio, "seconds": values}
+        rows[name] = {
+            "median_seconds": statistics.median(values),
+            "ratio": ratio,
+            "seconds": values,
+        }
         print(f"{name:28} {statistics.median(values):6.2f} s  {ratio:5.2f} x")
     common.save("import_time", {"runs": RUNS, "statements": rows})
 

@@ -29,7 +29,9 @@ from coplay.models.likelihood import log_prob
 
 SEEDS = (1, 2, 3)
 ALONE = {"players": {"alone": {}}, "game": {"name": "isolated", "rounds": 10, "local_steps": 200}}
-DISJOINT = {"partition": {"name": "by_class", "classes": {"low": [0, 1, 2, 3, 4], "high": [5, 6, 7, 8, 9]}}}
+DISJOINT = {
+    "partition": {"name": "by_class", "classes": {"low": [0, 1, 2, 3, 4], "high": [5, 6, 7, 8, 9]}}
+}
 
 
 @cache
@@ -46,7 +48,9 @@ def reference() -> Reference:
 def played(seed: int, model: Mapping[str, Any], **sections: Any) -> dict[str, float]:
     """Measured at the end of a run, mean over players."""
     measure = {"metrics": [], "every_rounds": 1000, "samples": 100}
-    config = Config.from_dict({"seed": seed, "model": model, "measure": measure, **(sections or ALONE)})
+    config = Config.from_dict(
+        {"seed": seed, "model": model, "measure": measure, **(sections or ALONE)}
+    )
     values: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         result = Federation(config).run(Path(folder) / "run")
@@ -57,7 +61,10 @@ def played(seed: int, model: Mapping[str, Any], **sections: Any) -> dict[str, fl
             for metric in ("class_shares", "domain_score", "fid"):
                 for key, value in find("metric", metric)().observe(observed).result().items():
                     values.setdefault(key, []).append(value.value)
-    return {key: statistics.fmean(values[key]) for key in ("fid", "domain_score", "distance_to_prediction")}
+    return {
+        key: statistics.fmean(values[key])
+        for key in ("fid", "domain_score", "distance_to_prediction")
+    }
 
 
 def averaging(seed: int, on: bool) -> dict[str, float]:
@@ -67,19 +74,37 @@ def averaging(seed: int, on: bool) -> dict[str, float]:
 def schedule(seed: int, on: bool) -> dict[str, float]:
     # without the running mean, which hides what the falling rate does
     return played(
-        seed, {"name": "symmetric_hvae", "average": 0.0, "hold_steps": 1000, "decay_steps": 1000 if on else 0}
+        seed,
+        {
+            "name": "symmetric_hvae",
+            "average": 0.0,
+            "hold_steps": 1000,
+            "decay_steps": 1000 if on else 0,
+        },
     )
 
 
 def warm_up(seed: int, on: bool) -> dict[str, float]:
-    game = {"name": "sample_exchange", "own_weight": 0.2, "rounds": 40, "local_steps": 50, "samples_per_round": 5000}
+    game = {
+        "name": "sample_exchange",
+        "own_weight": 0.2,
+        "rounds": 40,
+        "local_steps": 50,
+        "samples_per_round": 5000,
+    }
     game |= {"own_rounds": 10, "warmup_rounds": 10} if on else {}
     model = {"name": "symmetric_hvae", "hold_steps": 1000, "decay_steps": 1000}
     return played(seed, model, players={"low": {}, "high": {}}, data=DISJOINT, game=game)
 
 
 def originals(seed: int, on: bool) -> dict[str, float]:
-    game = {"name": "sample_exchange", "own_weight": 0.1, "rounds": 40, "local_steps": 50, "samples_per_round": 5000}
+    game = {
+        "name": "sample_exchange",
+        "own_weight": 0.1,
+        "rounds": 40,
+        "local_steps": 50,
+        "samples_per_round": 5000,
+    }
     game |= {"own_rounds": 10, "warmup_rounds": 10, "originals": on}
     model = {"name": "symmetric_hvae", "hold_steps": 1000, "decay_steps": 1000}
     return played(seed, model, players={"low": {}, "high": {}}, data=DISJOINT, game=game)
@@ -89,7 +114,9 @@ def early_stopping(seed: int, on: bool) -> dict[str, float]:
     """100 digits: log p of test digits under what is sampled from in the end."""
     data = find("source", "digits")().load()
     space = data.space.only(["image"])
-    few = space.restrict(pick(data.train, torch.randperm(len(data.train), generator=stream(seed, "few"))[:100]))
+    few = space.restrict(
+        pick(data.train, torch.randperm(len(data.train), generator=stream(seed, "few"))[:100])
+    )
     model = find("model", "symmetric_hvae")(validation=0.2 if on else 0.0, patience=5)
     model.setup(space, seed)
     for turn in range(40):
@@ -100,9 +127,20 @@ def early_stopping(seed: int, on: bool) -> dict[str, float]:
 
 
 def bfloat16(seed: int, on: bool) -> dict[str, float]:
-    model = {"name": "conv_hvae", "latents": [8, 16], "learning_rate": 4e-3, "hold_steps": 150, "decay_steps": 150}
+    model = {
+        "name": "conv_hvae",
+        "latents": [8, 16],
+        "learning_rate": 4e-3,
+        "hold_steps": 150,
+        "decay_steps": 150,
+    }
     model["precision"] = "bfloat16" if on else "float32"
-    return played(seed, model, players={"alone": {}}, game={"name": "isolated", "rounds": 5, "local_steps": 60})
+    return played(
+        seed,
+        model,
+        players={"alone": {}},
+        game={"name": "isolated", "rounds": 5, "local_steps": 60},
+    )
 
 
 LEVERS: dict[str, Callable[[int, bool], dict[str, float]]] = {
@@ -125,12 +163,18 @@ def main() -> None:
         rows[name] = {
             key: {
                 state: {"mean": statistics.fmean(v), "std": statistics.stdev(v), "values": v}
-                for state, v in (("off", [c[key] for c in cells[False]]), ("on", [c[key] for c in cells[True]]))
+                for state, v in (
+                    ("off", [c[key] for c in cells[False]]),
+                    ("on", [c[key] for c in cells[True]]),
+                )
             }
             for key in cells[True][0]
         }
         for key, row in rows[name].items():
-            said = ", ".join(f"{state} {row[state]['mean']:.3f} ± {row[state]['std']:.3f}" for state in ("off", "on"))
+            said = ", ".join(
+                f"{state} {row[state]['mean']:.3f} ± {row[state]['std']:.3f}"
+                for state in ("off", "on")
+            )
             print(f"{name}: {key}: {said}", flush=True)
     data = "8×8 digits of scikit-learn, 497 test samples"
     common.save(

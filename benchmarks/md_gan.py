@@ -43,14 +43,20 @@ SPACE = Space(
         "class": Variable(kind="categorical", classes=CLASSES),
     }
 )
-CASES = {"mlp, b = 10": ("mlp", 10, 10, 10), "mlp, b = 100": ("mlp", 10, 100, 5), "cnn, b = 10": ("cnn", 10, 10, 2)}
+CASES = {
+    "mlp, b = 10": ("mlp", 10, 10, 10),
+    "mlp, b = 100": ("mlp", 10, 100, 5),
+    "cnn, b = 10": ("cnn", 10, 10, 2),
+}
 """Network, N, b, iterations a turn."""
 ROLES = ("md_gan worker", "fl_gan worker", "md_gan server", "fl_gan server")
 
 
 def images(n: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = stream(1, "images")
-    return torch.rand(n, 28, 28, generator=generator), torch.randint(CLASSES, (n,), generator=generator)
+    return torch.rand(n, 28, 28, generator=generator), torch.randint(
+        CLASSES, (n,), generator=generator
+    )
 
 
 def plain(net: nn.Module) -> nn.Module:
@@ -82,14 +88,20 @@ def straightforward(network: str, workers: int, b: int) -> Callable[[int], None]
                 fake, c = made[(n + 1) % k]
                 real_logits, fake_logits = d(2 * x[pick] - 1), d(fake.detach())
                 loss = F.softplus(-real_logits[:, 0]).mean() + F.softplus(fake_logits[:, 0]).mean()
-                loss = loss + F.cross_entropy(real_logits[:, 1:], y[pick]) + F.cross_entropy(fake_logits[:, 1:], c)
+                loss = (
+                    loss
+                    + F.cross_entropy(real_logits[:, 1:], y[pick])
+                    + F.cross_entropy(fake_logits[:, 1:], c)
+                )
                 adam.zero_grad()
                 loss.backward()
                 adam.step()
                 shown, c = made[n % k]
                 shown = shown.detach().requires_grad_()
                 logits = d(shown)
-                loss = F.softplus(-logits[:, 0]).sum() + F.cross_entropy(logits[:, 1:], c, reduction="sum")
+                loss = F.softplus(-logits[:, 0]).sum() + F.cross_entropy(
+                    logits[:, 1:], c, reduction="sum"
+                )
                 feedback[n % k].append(torch.autograd.grad(loss, shown)[0])
             adam_g.zero_grad()
             for (batch, _), came in zip(made, feedback, strict=True):
@@ -140,7 +152,9 @@ def role(kind: str, network: str, b: int) -> None:
         pairs = [model.export(("generator", "discriminator")) for _ in range(10)]
         model.average_of(pairs, torch.full((10,), 0.1, dtype=torch.float64))
     else:
-        model.learn(Mixture((Portion(OWN, SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1))
+        model.learn(
+            Mixture((Portion(OWN, SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1)
+        )
     print(common.peak_bytes() - before)
 
 
@@ -199,7 +213,9 @@ def growth(b: int) -> dict[str, object]:
         print(f"N = {n:3}: {1000 * found[n]:7.1f} ms", flush=True)
     logs = [(math.log(n), math.log(s)) for n, s in found.items() if n >= 10]
     mean_x, mean_y = (statistics.fmean(column) for column in zip(*logs, strict=True))
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum((x - mean_x) ** 2 for x, _ in logs)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum(
+        (x - mean_x) ** 2 for x, _ in logs
+    )
     return {"seconds": found, "exponent": slope}
 
 
@@ -222,7 +238,13 @@ def flops(network: str, b: int) -> dict[str, float]:
     for name, game in (("md_gan", MdGan(local_steps=1)), ("fl_gan", FlGan(local_steps=1))):
         x, y = images(b)
         players = [
-            Player(f"p{i}", SPACE, SPACE.samples(**{"image": x, "class": y}), Acgan(network=network, batch=b), 1)
+            Player(
+                f"p{i}",
+                SPACE,
+                SPACE.samples(**{"image": x, "class": y}),
+                Acgan(network=network, batch=b),
+                1,
+            )
             for i in range(10)
         ]
         players.append(Player(SERVER, SPACE, SPACE.empty(), Acgan(network=network, batch=b), 1))
@@ -252,16 +274,30 @@ def main() -> None:
         )
     if given.quick:
         return
-    work = {f"{network}, b = {b}": flops(network, b) for network, b in (("mlp", 10), ("mlp", 100), ("cnn", 10))}
+    work = {
+        f"{network}, b = {b}": flops(network, b)
+        for network, b in (("mlp", 10), ("mlp", 100), ("cnn", 10))
+    }
     rate, over_n = gemm_rate(), growth(10)
     mlp = work["mlp, b = 10"]
-    share = (10 * mlp["md_gan worker"] + mlp["md_gan server"]) / cases["mlp, b = 10"]["coplay_seconds"] / rate
+    share = (
+        (10 * mlp["md_gan worker"] + mlp["md_gan server"])
+        / cases["mlp, b = 10"]["coplay_seconds"]
+        / rate
+    )
     mlp100 = work["mlp, b = 100"]
-    share100 = (10 * mlp100["md_gan worker"] + mlp100["md_gan server"]) / cases["mlp, b = 100"]["coplay_seconds"] / rate
+    share100 = (
+        (10 * mlp100["md_gan worker"] + mlp100["md_gan server"])
+        / cases["mlp, b = 100"]["coplay_seconds"]
+        / rate
+    )
     memory = {}
     for kind, network in product(ROLES, ("mlp", "cnn")):
         done = subprocess.run(
-            [sys.executable, __file__, "--memory", kind, network, "10"], capture_output=True, text=True, check=True
+            [sys.executable, __file__, "--memory", kind, network, "10"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         memory[f"{kind}, {network}"] = int(done.stdout)
     print(

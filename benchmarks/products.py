@@ -18,7 +18,14 @@ import coplay.nets.products as module
 from coplay.nets.products import by_onednn, product
 
 TURNS, SECONDS = 7, 0.05
-SHAPES = ((10, 784, 512), (20, 784, 512), (20, 512, 512), (200, 784, 512), (200, 512, 512), (300, 512, 784))
+SHAPES = (
+    (10, 784, 512),
+    (20, 784, 512),
+    (20, 512, 512),
+    (200, 784, 512),
+    (200, 512, 512),
+    (300, 512, 784),
+)
 """Rows, inputs and outputs; those of the MLP pair with b = 10 and 100."""
 
 
@@ -36,27 +43,39 @@ def main() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for n, inputs, outputs in SHAPES:
-            x, weight, slope = torch.rand(n, inputs), torch.rand(outputs, inputs), torch.rand(n, outputs)
+            x, weight, slope = (
+                torch.rand(n, inputs),
+                torch.rand(outputs, inputs),
+                torch.rand(n, outputs),
+            )
             assert by_onednn(n, weight), "this machine has no AVX-512, or torch no oneDNN"
             for name, (a, b) in {
                 "forward": (x, weight),
                 "by the input": (slope, weight.t()),
                 "by the weight": (slope.t(), x.t()),
             }.items():
-                calls = {"mkl": lambda a=a, b=b: F.linear(a, b), "onednn": lambda a=a, b=b: product(a, b)}
+                calls = {
+                    "mkl": lambda a=a, b=b: F.linear(a, b),
+                    "onednn": lambda a=a, b=b: product(a, b),
+                }
                 spent: dict[str, list[float]] = {library: [] for library in calls}
                 for _ in range(TURNS):
                     for library, call in calls.items():
                         spent[library].append(seconds(call))
                 rates = {
-                    library: 2 * n * inputs * outputs / statistics.median(times) for library, times in spent.items()
+                    library: 2 * n * inputs * outputs / statistics.median(times)
+                    for library, times in spent.items()
                 }
-                ratio = statistics.median(m / o for m, o in zip(spent["mkl"], spent["onednn"], strict=True))
+                ratio = statistics.median(
+                    m / o for m, o in zip(spent["mkl"], spent["onednn"], strict=True)
+                )
                 label = f"{n} × {inputs} → {outputs}, {name}, {threads} thread{'s' * (threads > 1)}"
                 rows[label] = {"flops_per_second": rates, "onednn_faster": ratio}
                 said = ", ".join(f"{library} {rate / 1e9:.0f}" for library, rate in rates.items())
                 print(f"{label}: {said} GFLOP/s, {ratio:.2f} times", flush=True)
-    common.save("products", {"turns": TURNS, "from_multiplications": module._WORTH, "products": rows})
+    common.save(
+        "products", {"turns": TURNS, "from_multiplications": module._WORTH, "products": rows}
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,9 @@ def seat(self: Ray, players: Sequence[Player], game: Game) -> None:
     """Seat the players and note in which processes."""
     _seat(self, players, game)
     numbers = import_ray().get([actor.ready.remote() for actor in self._actors])
-    seats[:] = [(n, [spec.name for spec in group]) for n, group in zip(numbers, self._specs, strict=True)]
+    seats[:] = [
+        (n, [spec.name for spec in group]) for n, group in zip(numbers, self._specs, strict=True)
+    ]
     began.append(time.perf_counter())
 
 
@@ -136,7 +138,8 @@ def disturbed(name: str, folder: Path, rounds: int, delay: float, victim: int) -
         "game": name,
         "after_seconds": delay,
         "players": killer.players,
-        "told": stopped or [[round, {who: loss["action"] for who, loss in lost.items()}] for round, lost in told],
+        "told": stopped
+        or [[round, {who: loss["action"] for who, loss in lost.items()}] for round, lost in told],
         "to_next_round_seconds": None if stopped else (killer.ends or [None])[0],
         "to_round_after_seconds": None if stopped else (killer.ends[1:] or [None])[0],
         "resumed": bool(stopped),
@@ -157,8 +160,14 @@ def wrong(name: str, folder: Path, rounds: int, killer: Killer, stopped: str) ->
         if SERVER not in killer.players or not any(f"'{who}'" in stopped for who in killer.players):
             faults.append(f"stopped for another reason: {stopped}")
     elif set(lost) != set(killer.players) and not (late and not lost):
-        faults.append(f"lost are {sorted(lost)}, killed was the process of {sorted(killer.players)}")
-    faults += [f"{who}: {loss['reason']}" for who, (_, loss) in lost.items() if "process died" not in loss["reason"]]
+        faults.append(
+            f"lost are {sorted(lost)}, killed was the process of {sorted(killer.players)}"
+        )
+    faults += [
+        f"{who}: {loss['reason']}"
+        for who, (_, loss) in lost.items()
+        if "process died" not in loss["reason"]
+    ]
     faults += [
         f"{who} was lost in round {round}, killed after round {killer.before}"
         for who, (round, _) in lost.items()
@@ -185,10 +194,15 @@ def main() -> None:
     Ray.start, finish, Ray.finish = seat, Ray.finish, lambda self: None  # type: ignore[method-assign, assignment]
     lot, found = random.Random(given.seed), []
     with tempfile.TemporaryDirectory() as place:
-        for name in GAMES:  # the first of each is slow, and kills drawn by its time would come after the end
+        for name in (
+            GAMES
+        ):  # the first of each is slow, and kills drawn by its time would come after the end
             play(name, Path(place) / f"warm up {name}", 2)
         calm = {name: undisturbed(name, Path(place) / name, rounds) for name in GAMES}
-        print({name: f"{total:.1f} s, a round {one:.2f} s" for name, (total, one) in calm.items()}, flush=True)
+        print(
+            {name: f"{total:.1f} s, a round {one:.2f} s" for name, (total, one) in calm.items()},
+            flush=True,
+        )
         for i in range(kills):
             name = list(GAMES)[i % len(GAMES)]
             delay, victim = lot.uniform(0, 0.9 * calm[name][0]), lot.randrange(PROCESSES)
@@ -207,10 +221,19 @@ def main() -> None:
     }
     print(json.dumps(summary))
     if not given.quick:
-        calm_rounds = {name: {"play_seconds": total, "round_seconds": one} for name, (total, one) in calm.items()}
+        calm_rounds = {
+            name: {"play_seconds": total, "round_seconds": one}
+            for name, (total, one) in calm.items()
+        }
         common.save(
             "ray_faults",
-            {"seed": given.seed, "processes": PROCESSES, "undisturbed": calm_rounds, "summary": summary, "each": found},
+            {
+                "seed": given.seed,
+                "processes": PROCESSES,
+                "undisturbed": calm_rounds,
+                "summary": summary,
+                "each": found,
+            },
         )
 
 

@@ -52,7 +52,9 @@ VARIANTS = {  # processes, threads of each; no process is the local engine
     "ray, 4 processes x 1 thread": (4, 1),
 }
 BOTH = list(VARIANTS)[:2]
-CASES: dict[str, tuple[str, int, int, int, list[str]]] = {  # game, N, b, iterations a turn, variants
+CASES: dict[
+    str, tuple[str, int, int, int, list[str]]
+] = {  # game, N, b, iterations a turn, variants
     "md_gan, N = 10, b = 10": ("md_gan", 10, 10, 20, list(VARIANTS)),
     "md_gan, N = 10, b = 100": ("md_gan", 10, 100, 10, list(VARIANTS)),
     "md_gan, N = 4, b = 10": ("md_gan", 4, 10, 30, BOTH),
@@ -79,7 +81,9 @@ def seated(game: str, n: int, b: int, engine: Engine) -> Callable[[int], None]:
     else:
         data = BINARY.samples(image=(images > 0.5).byte())
         players = [Player(name, BINARY, data, ConvHvae(batch=b), 1) for name in names]
-        rules = SampleExchange(rounds=10**6, local_steps=5 if n > 2 else 1, samples_per_round=SAMPLES)
+        rules = SampleExchange(
+            rounds=10**6, local_steps=5 if n > 2 else 1, samples_per_round=SAMPLES
+        )
     engine.start(players, rules)
     played["state"] = rules.start(names, 1)
 
@@ -104,7 +108,9 @@ def memory() -> dict[str, Any]:
     parents = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(place.name)] = int(
+                (place / "stat").read_text().rpartition(")")[2].split()[1]
+            )
         except OSError:
             continue
     family, new = set(), {os.getpid()}
@@ -128,7 +134,9 @@ def worker(variant: str, game: str, n: int, b: int) -> None:
     processes, threads = VARIANTS[variant]
     begin = time.perf_counter()
     keep_freed_memory()
-    engine: Engine = Ray(processes=processes, threads=threads) if processes else Local(threads=threads)
+    engine: Engine = (
+        Ray(processes=processes, threads=threads) if processes else Local(threads=threads)
+    )
     torch.set_num_threads(threads)
     iterate = seated(game, n, b, engine)
     print(time.perf_counter() - begin, flush=True)
@@ -201,7 +209,9 @@ def main() -> None:
                 flush=True,
             )
     starts = {variant: start_alone(variant) for variant in BOTH}
-    print(f"start-up, seconds: { {variant: round(seconds, 1) for variant, seconds in starts.items()} }")
+    print(
+        f"start-up, seconds: { {variant: round(seconds, 1) for variant, seconds in starts.items()} }"
+    )
     if not given.quick:
         common.save("ray_speed", {"turns": TURNS - 1, "cases": found, "start_seconds": starts})
 

@@ -35,7 +35,11 @@ def main() -> None:
     print(f"{'':12} {'s per round':>12} {'share':>8}")
     for part, values in seconds.items():
         share = statistics.median(v / t for v, t in zip(values, total, strict=True))
-        table[part] = {"seconds_per_round": statistics.median(values), "share": share, "runs": values}
+        table[part] = {
+            "seconds_per_round": statistics.median(values),
+            "share": share,
+            "runs": values,
+        }
         print(f"{part:12} {statistics.median(values):12.4f} {share:8.2%}")
     print(f"{'total':12} {statistics.median(total):12.4f}")
     overhead = table["exchange"]["share"] + table["bookkeeping"]["share"]

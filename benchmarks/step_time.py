@@ -26,7 +26,12 @@ VARIANTS = {
 }
 # the four players of the authors' Fashion-MNIST experiment (arXiv:2511.01740, IV-B), by latents and channels
 _FOUR = (((4, 8), 2), ((8, 16), 4), ((12, 24), 8), ((16, 32), 16))
-_COMMON = {"convolutions": "reference", "prior": "independent", "generated": 0.5, "generated_after": 0}
+_COMMON = {
+    "convolutions": "reference",
+    "prior": "independent",
+    "generated": 0.5,
+    "generated_after": 0,
+}
 _REFERENCE = [{**_COMMON, "latents": z, "channels": c, "classifier_channels": c} for z, c in _FOUR]
 PLAYERS = {
     "conv_hvae": ("conv_hvae", 100, [{}]),
@@ -72,7 +77,10 @@ def main() -> None:
             varied = {"batch": batch} | {key: value for key, value in v.items() if key != "kept"}
             told = repr((v["kept"], name, [player | varied for player in players]))
             workers[variant] = subprocess.Popen(
-                [sys.executable, "-c", WORKER, told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, "-c", WORKER, told],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
         seconds: dict[str, list[float]] = {variant: [] for variant in workers}
         for turn, (variant, worker) in product(range(TURNS), workers.items()):
@@ -87,13 +95,18 @@ def main() -> None:
         rows[label] = {
             variant: {
                 "median_seconds": statistics.median(values),
-                "ratio": statistics.median(v / d for v, d in zip(values, seconds["default"], strict=True)),
+                "ratio": statistics.median(
+                    v / d for v, d in zip(values, seconds["default"], strict=True)
+                ),
                 "seconds": values,
             }
             for variant, values in seconds.items()
         }
         for variant, row in rows[label].items():
-            print(f"{label:42} {variant:30} {1000 * row['median_seconds']:7.1f} ms  {row['ratio']:5.2f} x", flush=True)
+            print(
+                f"{label:42} {variant:30} {1000 * row['median_seconds']:7.1f} ms  {row['ratio']:5.2f} x",
+                flush=True,
+            )
     common.save("step_time", {"image": "28×28", "turns": TURNS - 1, "models": rows})
 
 

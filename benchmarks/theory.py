@@ -37,7 +37,9 @@ def contraction() -> dict:
             error = equilibrium.best_response(alpha, torch.zeros_like(error), error)
             sizes.append(error.norm().item())
         ratios.append((sizes[79] / sizes[39]) ** (1 / 40) / equilibrium.spectral_radius(alpha))
-    print(f"contraction / spectral radius: {min(ratios):.4f} to {max(ratios):.4f} (bar: 0.95 to 1.05)")
+    print(
+        f"contraction / spectral radius: {min(ratios):.4f} to {max(ratios):.4f} (bar: 0.95 to 1.05)"
+    )
     return {"ratio_to_spectral_radius": ratios}
 
 
@@ -48,7 +50,10 @@ def fluctuation() -> dict:
     sizes, slopes, errors = (100, 300, 1000, 3000, 10_000, 30_000), [], []
     for seed in range(5):
         g = stream(seed, "sites")
-        data = [(torch.rand(500, 8, generator=g) < torch.rand(8, generator=g)).to(torch.uint8) for _ in names]
+        data = [
+            (torch.rand(500, 8, generator=g) < torch.rand(8, generator=g)).to(torch.uint8)
+            for _ in names
+        ]
         row = []
         for n in sizes:
             game = SampleExchange(own_weight=0.3, rounds=120, samples_per_round=n)
@@ -69,7 +74,9 @@ def fluctuation() -> dict:
         errors.append(row)
         slopes.append(np.polyfit(np.log(sizes), np.log(row), 1)[0].item())
     slope = statistics.fmean(slopes)
-    print(f"error of sampled play falls as n^{slope:.3f} ± {statistics.stdev(slopes):.3f} (bar: -0.5 ± 0.1)")
+    print(
+        f"error of sampled play falls as n^{slope:.3f} ± {statistics.stdev(slopes):.3f} (bar: -0.5 ± 0.1)"
+    )
     return {"samples_per_round": sizes, "errors": errors, "slopes": slopes, "slope": slope}
 
 
@@ -80,7 +87,9 @@ def many_players() -> dict:
     rows = np.repeat(np.arange(n), neighbours)
     columns = (rows + rng.integers(1, n, n * neighbours)) % n
     w = sp.csr_matrix((rng.random(n * neighbours), (rows, columns)), shape=(n, n))
-    alpha = (sp.diags((1 - own_weight) / np.asarray(w.sum(1)).ravel()) @ w + own_weight * sp.eye(n)).tocsr()
+    alpha = (
+        sp.diags((1 - own_weight) / np.asarray(w.sum(1)).ravel()) @ w + own_weight * sp.eye(n)
+    ).tocsr()
     moments = rng.random((n, 10))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
@@ -104,7 +113,14 @@ def many_players() -> dict:
 
 
 def main() -> None:
-    common.save("theory", {"many_players": many_players(), "contraction": contraction(), "fluctuation": fluctuation()})
+    common.save(
+        "theory",
+        {
+            "many_players": many_players(),
+            "contraction": contraction(),
+            "fluctuation": fluctuation(),
+        },
+    )
 
 
 if __name__ == "__main__":

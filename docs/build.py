@@ -30,6 +30,10 @@ def page() -> str:
 
 if __name__ == "__main__":
     if "--check" in sys.argv:
-        sys.exit(0 if PAGE.exists() and PAGE.read_text() == page() else f"{PAGE} is out of date; run: make docs")
+        sys.exit(
+            0
+            if PAGE.exists() and PAGE.read_text() == page()
+            else f"{PAGE} is out of date; run: make docs"
+        )
     PAGE.write_text(page())
     print(PAGE)

@@ -26,7 +26,9 @@ class NoisyMemory(coplay.LocalModel):
         """Nothing seen yet."""
         self._space, self._seen = space, torch.zeros(1, sum(space[name].size for name in space))
 
-    def learn(self, mixture: coplay.Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: coplay.Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Keep 500 samples in proportion to the weights."""
         self._seen = self._space.flatten(mixture.batch(500, generator))
         return {"mean": self._seen.mean().item()}
@@ -51,9 +53,20 @@ def main() -> None:
         {
             "players": {
                 "low": {"model": {"name": f"{Path(__file__).stem}:NoisyMemory", "flip": 0.01}},
-                "high": {"model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 20, "reg_covar": 0.01}},
+                "high": {
+                    "model": {
+                        "name": "sklearn.mixture:GaussianMixture",
+                        "n_components": 20,
+                        "reg_covar": 0.01,
+                    }
+                },
             },
-            "data": {"partition": {"name": "by_class", "classes": {"low": [0, 1, 2, 3, 4], "high": [5, 6, 7, 8, 9]}}},
+            "data": {
+                "partition": {
+                    "name": "by_class",
+                    "classes": {"low": [0, 1, 2, 3, 4], "high": [5, 6, 7, 8, 9]},
+                }
+            },
             "game": {"name": "sample_exchange", "own_weight": 0.5, "rounds": 6},
             "measure": {"metrics": ["class_shares"], "samples": 1000},
         }
@@ -61,7 +74,9 @@ def main() -> None:
     result = coplay.Federation(config).run(Path(tempfile.mkdtemp()) / "run")
     for player, values in result.main.last.items():
         distance = values["distance_to_prediction"]
-        print(f"{player}: total variation to the predicted class shares {distance.value:.3f} on {distance.n} samples")
+        print(
+            f"{player}: total variation to the predicted class shares {distance.value:.3f} on {distance.n} samples"
+        )
 
 
 if __name__ == "__main__":

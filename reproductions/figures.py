@@ -40,10 +40,23 @@ def draw(path: Path, panels: Sequence[Panel]) -> None:
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for place, (name, points) in enumerate(panel.curves.items()):
             heights, errors = ([value[key] for _, value in points] for key in ("mean", "std"))
-            style = {"color": COLOURS[place % len(COLOURS)], "marker": "o", "markersize": 3.5, "capsize": 2.5}
-            axes.errorbar([at for at, _ in points], heights, errors, label=name, linewidth=1.4, **style)
+            style = {
+                "color": COLOURS[place % len(COLOURS)],
+                "marker": "o",
+                "markersize": 3.5,
+                "capsize": 2.5,
+            }
+            axes.errorbar(
+                [at for at, _ in points], heights, errors, label=name, linewidth=1.4, **style
+            )
         for place, (name, height) in enumerate(panel.levels.items()):
-            axes.axhline(height, label=name, color=MUTED, linewidth=1.2, linestyle=("--", ":", "-.")[place % 3])
+            axes.axhline(
+                height,
+                label=name,
+                color=MUTED,
+                linewidth=1.2,
+                linestyle=("--", ":", "-.")[place % 3],
+            )
         if panel.log:
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())

@@ -22,7 +22,9 @@ def load(path: str) -> dict:
 def spread(values: dict, digits: int = 3) -> str:
     """Mean and standard deviation; of a single run there is none."""
     mean = f"{values['mean']:.{digits}f}"
-    return mean if len(values.get("values", (0, 0))) == 1 else f"{mean} ± {values['std']:.{digits}f}"
+    return (
+        mean if len(values.get("values", (0, 0))) == 1 else f"{mean} ± {values['std']:.{digits}f}"
+    )
 
 
 def digits_four_sites() -> str:
@@ -32,8 +34,13 @@ def digits_four_sites() -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, player in found["players"].items():
-        fid = [f"{player['fid'][game]['mean']:.0f}" for game in ("sample_exchange", "isolated", "pooled")]
-        lines.append(f"| {name} | {player['model']} | {' | '.join(fid)} | {spread(player['distance_to_prediction'])} |")
+        fid = [
+            f"{player['fid'][game]['mean']:.0f}"
+            for game in ("sample_exchange", "isolated", "pooled")
+        ]
+        lines.append(
+            f"| {name} | {player['model']} | {' | '.join(fid)} | {spread(player['distance_to_prediction'])} |"
+        )
     accuracy = found["classifier_accuracy"]["mean"]
     lines.append(
         f"\nFID is on the features of a classifier that is right on {accuracy:.1%} of 497 real test digits, so it compares only "
@@ -53,7 +60,9 @@ def four_sites_verdict() -> str:
         ratios = player["unseen_class_measured_over_predicted"]
         mean, worst = (min(ratios[kind].values()) for kind in ("mean", "lowest_of_seeds"))
         alone = spread(player["isolated_share_of_theoretical_distance"], 2)
-        lines.append(f"| {name} | {spread(player['distance_to_prediction'])} | {alone} | {mean:.2f} | {worst:.2f} |")
+        lines.append(
+            f"| {name} | {spread(player['distance_to_prediction'])} | {alone} | {mean:.2f} | {worst:.2f} |"
+        )
     return "\n".join(lines)
 
 
@@ -62,10 +71,14 @@ def digits_two_sites() -> str:
     lines = ["| own weight α | predicted | site with 0–4 | site with 5–9 |", "|---|---|---|---|"]
     for own in dict.fromkeys(cell["own_weight"] for cell in found["cells"]):
         low, high = (c for c in found["cells"] if c["own_weight"] == own)
-        lines.append(f"| {own:g} | {low['predicted']:.3f} | {spread(low['corrected'])} | {spread(high['corrected'])} |")
+        lines.append(
+            f"| {own:g} | {low['predicted']:.3f} | {spread(low['corrected'])} | {spread(high['corrected'])} |"
+        )
     samples = found["cells"][0]["samples"]
     seeds = ", ".join(map(str, found["cells"][0]["seeds"]))
-    lines.append(f"\n{found['data']}; {samples} samples a player and seed, seeds {seeds}. `{found['command']}`.")
+    lines.append(
+        f"\n{found['data']}; {samples} samples a player and seed, seeds {seeds}. `{found['command']}`."
+    )
     return "\n".join(lines)
 
 
@@ -103,14 +116,18 @@ def joint_classifier() -> str:
         "|---|---|---|---|---|",
     ]
     for name, d in found["data"].items():
-        accuracy = [f"{100 * d[k]['mean']:.2f} ± {100 * d[k]['std']:.2f} %" for k in ("joint", "alone")]
+        accuracy = [
+            f"{100 * d[k]['mean']:.2f} ± {100 * d[k]['std']:.2f} %" for k in ("joint", "alone")
+        ]
         lines.append(
             f"| {name} ({d['train']:,} / {d['test']:,}) | {' | '.join(accuracy)} | {spread(d['points_lost'], 2)} "
             f"| {d['seconds']['mean']:.0f} |"
         )
     first = next(iter(found["data"].values()))
     seeds = ", ".join(map(str, found["seeds"]))
-    lines.append(f"\n{first['steps']:,} steps, seeds {seeds}; mean ± standard deviation. `{found['command']}`.")
+    lines.append(
+        f"\n{first['steps']:,} steps, seeds {seeds}; mean ± standard deviation. `{found['command']}`."
+    )
     return "\n".join(lines)
 
 
@@ -121,8 +138,13 @@ def conv_two_sites() -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, p in found["players"].items():
-        both = [spread(p[k]) for k in ("other_sites_digits", "other_sites_digits_raw", "distance_to_prediction")]
-        lines.append(f"| {name} | {found['predicted']:.3f} | {' | '.join(both)} | {p['fid']['mean']:.0f} |")
+        both = [
+            spread(p[k])
+            for k in ("other_sites_digits", "other_sites_digits_raw", "distance_to_prediction")
+        ]
+        lines.append(
+            f"| {name} | {found['predicted']:.3f} | {' | '.join(both)} | {p['fid']['mean']:.0f} |"
+        )
     seeds = ", ".join(map(str, found["seeds"]))
     lines.append(
         f"\n{found['data']}; {found['samples']:,} samples a player, seeds {seeds}; domain classifier right on "
@@ -171,7 +193,9 @@ def md_gan_crashes() -> str:
         "| iteration | workers left | FID | FID where nobody leaves, same seed | domain score | classes drawn |",
         "|---|---|---|---|---|---|",
     ]
-    curves = [run[f"{quantity}_by_iteration"][0] for quantity in ("fid", "domain_score", "mode_cover")]
+    curves = [
+        run[f"{quantity}_by_iteration"][0] for quantity in ("fid", "domain_score", "mode_cover")
+    ]
     for gone, iteration in enumerate(curves[0], 1):
         fid, score, modes = (curve[iteration] for curve in curves)
         cells = (f"{fid:.1f}", f"{calm[iteration]:.1f}", f"{score:.2f}", f"{modes:.0f}")
@@ -184,12 +208,18 @@ def md_gan_costs() -> str:
     if not (ROOT / path).exists():
         return "Not measured yet."
     found = load(path)
-    lines = ["| one iteration, N = 10 | coplay | straightforward loop | ratio |", "|---|---|---|---|"]
+    lines = [
+        "| one iteration, N = 10 | coplay | straightforward loop | ratio |",
+        "|---|---|---|---|",
+    ]
     for name, c in found["iteration"].items():
         lines.append(
             f"| {name} | {1000 * c['coplay_seconds']:.0f} ms | {1000 * c['straightforward_seconds']:.0f} ms | {c['ratio']:.2f} |"
         )
-    work = ", ".join(f"{k}: {v['worker, md_gan / fl_gan']:.3f}" for k, v in found["flops_per_generator_update"].items())
+    work = ", ".join(
+        f"{k}: {v['worker, md_gan / fl_gan']:.3f}"
+        for k, v in found["flops_per_generator_update"].items()
+    )
     memory = found["peak_bytes"]
     shares = ", ".join(f"{v:.0%} ({k})" for k, v in found["share_of_gemm_rate"].items())
     lines += [
@@ -222,14 +252,22 @@ def mnist_two_sites() -> str:
 
     for cell in sorted(found["cells"].values(), key=lambda c: (c["form"], c.get("own_weight", 2))):
         shares = [spread(cell["class_shares"][site]) for site in sites]
-        fid = [spread(cell["over_players"][f"fid_{digits}"], 0) for digits in ("all", "own", "other")]
+        fid = [
+            spread(cell["over_players"][f"fid_{digits}"], 0) for digits in ("all", "own", "other")
+        ]
         own = f"{cell['own_weight']:g}" if "own_weight" in cell else "–"
         predicted = f"{cell['predicted']:.3f}" if "predicted" in cell else "–"
         seeds = ", ".join(map(str, cell["seeds"]))
-        lines.append(f"| {cell['form']} | {own} | {seeds} | {predicted} | {' | '.join(shares)} | {' | '.join(fid)} |")
+        lines.append(
+            f"| {cell['form']} | {own} | {seeds} | {predicted} | {' | '.join(shares)} | {' | '.join(fid)} |"
+        )
     first, data = next(iter(found["cells"].values())), found["data"]
-    floor = [spread(first["over_players"][f"floor_{digits}"], 0) for digits in ("all", "own", "other")]
-    lines.append(f"| real training digits | | {', '.join(map(str, first['seeds']))} | | | | {' | '.join(floor)} |")
+    floor = [
+        spread(first["over_players"][f"floor_{digits}"], 0) for digits in ("all", "own", "other")
+    ]
+    lines.append(
+        f"| real training digits | | {', '.join(map(str, first['seeds']))} | | | | {' | '.join(floor)} |"
+    )
     lines.append(
         f"\n{data['name']}: {data['train']:,} digits dealt out, {data['test']:,} to measure against, of which own and other are "
         "half: columns of FID compare with their floor, not with each other. "
@@ -250,12 +288,18 @@ def fashion_four_sites() -> str:
         "|---" * 8 + "|",
     ]
     cells = [
-        (images, name, cell) for images, table in found["images_per_class"].items() for name, cell in table.items()
+        (images, name, cell)
+        for images, table in found["images_per_class"].items()
+        for name, cell in table.items()
     ]
-    for images, name, cell in cells + ([("all 60,000", "optimal", found["optimal"])] if "optimal" in found else []):
+    for images, name, cell in cells + (
+        [("all 60,000", "optimal", found["optimal"])] if "optimal" in found else []
+    ):
         each = [spread(values) for values in cell["by_player"].values()]
         seeds = ", ".join(map(str, cell["seeds"]))
-        lines.append(f"| {images} | {name} | {seeds} | {spread(cell['accuracy'])} | {' | '.join(each)} |")
+        lines.append(
+            f"| {images} | {name} | {seeds} | {spread(cell['accuracy'])} | {' | '.join(each)} |"
+        )
     lines.append("")
     lines += differences_table(found["paired_differences"])
     lines.append(
@@ -269,7 +313,10 @@ def differences_table(by_images: dict) -> list[str]:
     """A row for each method that is compared, a column for each that it is compared with; in points."""
     names = [name.split(" - ") for table in by_images.values() for name in table]
     ones, others = (list(dict.fromkeys(column)) for column in zip(*names, strict=True))
-    lines = [f"| images | points of … | over {' | over '.join(others)} |", "|---" * (len(others) + 2) + "|"]
+    lines = [
+        f"| images | points of … | over {' | over '.join(others)} |",
+        "|---" * (len(others) + 2) + "|",
+    ]
     for images, table in by_images.items():
         for one in ones:
             found = [table.get(f"{one} - {other}") for other in others]
@@ -285,7 +332,11 @@ def fashion_reference() -> str:
     if not (ROOT / path).exists():
         return "Not played yet."
     found = load(path)
-    best, reached, last = found["paper_best"], found["coplay_reaches_it"], found["curves"]["paper"][-1]
+    best, reached, last = (
+        found["paper_best"],
+        found["coplay_reaches_it"],
+        found["curves"]["paper"][-1],
+    )
     soon = f"after {reached['seconds'] / 60:.1f} minutes" if reached else "never"
     return (
         f"In {last['seconds'] / 60:.0f} minutes of one core ({last['steps']:,} steps) it is at best at {best['accuracy']:.3f}, "
@@ -305,8 +356,12 @@ def polymnist_variables() -> str:
     ]
     for arm, cell in found["arms"].items():
         others = (("iou", 3), ("shapes_fid", 1), ("shapes_right", 3))
-        rest = " | ".join(spread(cell[key], digits) if key in cell else "–" for key, digits in others)
-        lines.append(f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {rest} |")
+        rest = " | ".join(
+            spread(cell[key], digits) if key in cell else "–" for key, digits in others
+        )
+        lines.append(
+            f"| {arm} | {', '.join(map(str, cell['seeds']))} | {spread(cell['accuracy'], 4)} | {rest} |"
+        )
     lines.append("")
     for name, gain in found["gains_in_accuracy"].items():
         lines.append(f"- {name}, seeds {', '.join(map(str, gain['seeds']))}: {points(gain, 2)}.")
@@ -318,7 +373,9 @@ def polymnist_variables() -> str:
             f"seeds and images: {low:.0%} to {high:.0%}; seeds {', '.join(map(str, part['seeds']))})."
         )
     held = ", ".join(f"{n:,} for {name}" for name, n in found["data"]["sizes"].items())
-    lines.append(f"\n{found['data']['name']}: {held}; {found['tested']:,} test images. `{found['command']}`.")
+    lines.append(
+        f"\n{found['data']['name']}: {held}; {found['tested']:,} test images. `{found['command']}`."
+    )
     return "\n".join(lines)
 
 
@@ -344,8 +401,13 @@ def four_sites_line(found: dict) -> tuple[str, str, str]:
         if "cooperative - symmetric" not in found["paired_differences"].get(images, {}):
             continue
         gain = points(found["paired_differences"][images]["cooperative - symmetric"], 2)
-        others = {"cooperative with residuals": "with residuals (ours)", "distillation": "*distillation*"}
-        told = [f"{words} {means[method]:.3f}" for method, words in others.items() if method in means]
+        others = {
+            "cooperative with residuals": "with residuals (ours)",
+            "distillation": "*distillation*",
+        }
+        told = [
+            f"{words} {means[method]:.3f}" for method, words in others.items() if method in means
+        ]
         line = f"{images} images per class: {means['cooperative']:.3f}, {gain} over *symmetric*"
         each.append(f"{line}; {', '.join(told)}" if told else line)
     return (
@@ -357,7 +419,11 @@ def four_sites_line(found: dict) -> tuple[str, str, str]:
 
 def two_sites_line(found: dict) -> tuple[str, str, str]:
     cells = [cell for cell in found["cells"].values() if "own_weight" in cell]
-    off = max(abs(cell["class_shares"][site]["mean"] - cell["predicted"]) for cell in cells for site in ("low", "high"))
+    off = max(
+        abs(cell["class_shares"][site]["mean"] - cell["predicted"])
+        for cell in cells
+        for site in ("low", "high")
+    )
     fid = [
         f"{cell['over_players']['fid_all']['mean']:.0f} by {cell['form']}"
         for cell in sorted(cells, key=lambda c: c["form"])
@@ -369,15 +435,17 @@ def two_sites_line(found: dict) -> tuple[str, str, str]:
         else ""
     )
     claim = "with a small own weight both sites come near a model of all digits"
-    measured = (
-        f"shares within {off:.3f} of theory; FID to all digits at α = 0.1: {', '.join(filter(None, [*fid, pooled]))}"
-    )
+    measured = f"shares within {off:.3f} of theory; FID to all digits at α = 0.1: {', '.join(filter(None, [*fid, pooled]))}"
     return "two sites, disjoint MNIST digits", claim, measured
 
 
 def variables_line(found: dict) -> tuple[str, str, str]:
     gains = found["gains_in_accuracy"]
-    told = [f"{points(gains[name], 2)} ({name})" for name in ("synthetic - plain", "real - plain") if name in gains]
+    told = [
+        f"{points(gains[name], 2)} ({name})"
+        for name in ("synthetic - plain", "real - plain")
+        if name in gains
+    ]
     claim = "another's synthetic segmentations help who has none to classify images"
     return "different variables, PolyMNIST", claim, "; ".join(told)
 
@@ -401,7 +469,9 @@ def levers() -> str:
     lines = ["| lever | measured | off | on |", "|---|---|---|---|"]
     for name, quantities in found["levers"].items():
         for key, row in quantities.items():
-            lines.append(f"| {name} | {key.replace('_', ' ')} | {spread(row['off'], 2)} | {spread(row['on'], 2)} |")
+            lines.append(
+                f"| {name} | {key.replace('_', ' ')} | {spread(row['off'], 2)} | {spread(row['on'], 2)} |"
+            )
     lines.append(
         f"\n{found['data']}, {found['samples']:,} samples, {len(found['seeds'])} seeds. `{found['command']}`.\n"
     )
@@ -409,7 +479,9 @@ def levers() -> str:
     lines += [f"| one step, 28×28 | {' | '.join(variants)} |", "|---" * (len(variants) + 1) + "|"]
     for name, rows in times["models"].items():
         cells = [
-            f"{1000 * rows[v]['median_seconds']:.0f} ms, {rows[v]['ratio']:.2f} ×" if v in rows else "–"
+            f"{1000 * rows[v]['median_seconds']:.0f} ms, {rows[v]['ratio']:.2f} ×"
+            if v in rows
+            else "–"
             for v in variants
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -424,7 +496,9 @@ _PLAIN = (
     md_gan_costs, md_gan_crashes, mnist_two_sites, fashion_four_sites, fashion_reference, polymnist_variables, experiments,
 )  # fmt: skip
 _SETS = ("iid", "two_classes", "paper_length", "batch_100", "workers", "mnist_10k", "cnn")
-BLOCKS = {block.__name__: block for block in _PLAIN} | {f"md_gan_{part}": partial(md_gan, part) for part in _SETS}
+BLOCKS = {block.__name__: block for block in _PLAIN} | {
+    f"md_gan_{part}": partial(md_gan, part) for part in _SETS
+}
 
 
 def filled(text: str) -> str:
@@ -443,4 +517,6 @@ if __name__ == "__main__":
         if "--check" not in sys.argv:
             readme.write_text(filled(now))
         elif filled(now) != now:
-            sys.exit(f"{readme} is not what the results say; run: python reproductions/fill_readme.py")
+            sys.exit(
+                f"{readme} is not what the results say; run: python reproductions/fill_readme.py"
+            )

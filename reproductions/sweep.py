@@ -27,7 +27,9 @@ def run(config: Path, overrides: Mapping[str, Any]) -> Result:
     """The run of one config with some values changed."""
     wanted = Config.from_file(config, settings(overrides))
     label = "-".join(
-        f"{key.rpartition('.')[2]}{value}" for key, value in overrides.items() if key.rpartition(".")[2] != "folder"
+        f"{key.rpartition('.')[2]}{value}"
+        for key, value in overrides.items()
+        if key.rpartition(".")[2] != "folder"
     )
     folder = Path("runs") / f"{wanted.name}-{label}"
     return played(folder, wanted)
@@ -48,7 +50,9 @@ def played(folder: Path, wanted: Config, classifier: Path | None = None) -> Resu
         if begun:
             result = Federation.resume(folder, report)
         else:
-            result = Federation(wanted).run(folder, report, classifier if classifier and classifier.exists() else None)
+            result = Federation(wanted).run(
+                folder, report, classifier if classifier and classifier.exists() else None
+            )
     (folder / "seconds.txt").write_text(f"{time.time() - began:.1f}")
     return result
 
@@ -65,7 +69,11 @@ def _toml(value: Any) -> str:
 
 
 def once(
-    kept: Path, folder: Path, wanted: Config, classifier: Path | None, figures: Callable[[Result], Mapping[str, Any]]
+    kept: Path,
+    folder: Path,
+    wanted: Config,
+    classifier: Path | None,
+    figures: Callable[[Result], Mapping[str, Any]],
 ) -> None:
     """Play a run to its end, keep its figures and write its page, unless they are kept already; one cut off is resumed.
 

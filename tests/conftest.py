@@ -43,9 +43,17 @@ def small_config():
             "model": {"name": "exponential_family"},
             "players": {"north": {}, "south": {}},
             "data": {
-                "partition": {"name": "by_class", "classes": {"north": [0, 1, 2, 3, 4], "south": [5, 6, 7, 8, 9]}}
+                "partition": {
+                    "name": "by_class",
+                    "classes": {"north": [0, 1, 2, 3, 4], "south": [5, 6, 7, 8, 9]},
+                }
             },
-            "game": {"name": "sample_exchange", "rounds": 3, "local_steps": 2, "samples_per_round": 50},
+            "game": {
+                "name": "sample_exchange",
+                "rounds": 3,
+                "local_steps": 2,
+                "samples_per_round": 50,
+            },
             "measure": {"metrics": [], "samples": 100, "shown": 4},
             "checkpoint": {"every_rounds": 1},
         }

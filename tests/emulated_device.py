@@ -9,7 +9,10 @@ from contextlib import contextmanager
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map_only
-from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _setup_privateuseone_for_python_backend,
+)
 
 NAME = "emulated"
 _COPIES = ("aten::_to_copy", "aten::copy_")
@@ -58,7 +61,9 @@ class There(torch.Tensor):
         return self.detach()
 
     @data.setter
-    def data(self, other):  # a parameter that becomes a view of something else: the numbers, too, are now the other's
+    def data(
+        self, other
+    ):  # a parameter that becomes a view of something else: the numbers, too, are now the other's
         self.kept = other.kept
 
     @classmethod
@@ -86,11 +91,15 @@ def _run(func, args, kwargs):
         there = str(asked).startswith(NAME)
     elif name == "aten::copy_":
         there = isinstance(args[0], There)
-    here = {k: torch.device("cpu") if k == "device" and v is not None else v for k, v in kwargs.items()}
+    here = {
+        k: torch.device("cpu") if k == "device" and v is not None else v for k, v in kwargs.items()
+    }
     found = func(*_kept(args), **_kept(here))
     if not there:
         return found
-    return return_and_correct_aliasing(func, args, kwargs, tree_map_only(torch.Tensor, There, found))
+    return return_and_correct_aliasing(
+        func, args, kwargs, tree_map_only(torch.Tensor, There, found)
+    )
 
 
 def _kept(values):
@@ -99,12 +108,17 @@ def _kept(values):
 
 def _refuse_mixed(name, args, tensors):
     if name in ("aten::index", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"):
-        of = [args[0], *args[2:3]]  # where it looks may be told by the CPU, if what it looks at is not the CPU's
+        of = [
+            args[0],
+            *args[2:3],
+        ]  # where it looks may be told by the CPU, if what it looks at is not the CPU's
         tensors = [tensor for tensor in of if isinstance(tensor, torch.Tensor)]
         if not isinstance(args[0], There):
             raise RuntimeError(f"{name}: the CPU's tensor by indices of {NAME}")
     short = name.removeprefix("aten::")
-    foreign = [t for t in tensors if not isinstance(t, There) and (t.dim() or short not in _WITH_NUMBERS)]
+    foreign = [
+        t for t in tensors if not isinstance(t, There) and (t.dim() or short not in _WITH_NUMBERS)
+    ]
     if foreign:
         raise RuntimeError(
             f"{name}: expected all tensors on one device, got {NAME} and the CPU's of {tuple(foreign[0].shape)}"

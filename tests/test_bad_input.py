@@ -117,13 +117,28 @@ def refused(code, error, expected, tmp_path):
     ("overrides", "expected"),
     [
         (["game.roundz=3"], ["game.roundz: unknown key", "nearest first: rounds"]),
-        (['game.name="sample_exchang"'], ["unknown game 'sample_exchang'", "nearest first: sample_exchange"]),
+        (
+            ['game.name="sample_exchang"'],
+            ["unknown game 'sample_exchang'", "nearest first: sample_exchange"],
+        ),
         (['model.name="kde"'], ["unknown model 'kde'"]),
         (["game.alpha=[[0.5,0.6],[0.5,0.5]]"], ["row of 'north' sums to 1.1, expected 1"]),
-        (["game.alpha=[[0,1],[1,0]]"], ["'north', 'south'", "own weight > 0", "no unique equilibrium"]),
-        (["game.alpha=[[0.2,0.8,0],[0,0.5,0.5]]"], ["expected 2 rows of 2 weights", "got 2 rows of 3"]),
-        (["data.partition.classes={north=[0,1],south=[]}"], ["no private data for 'south'", "own weight 0"]),
-        (["data.partition.classes={north=[0,1],west=[2]}"], ["no entry for player 'south'", "unknown player 'west'"]),
+        (
+            ["game.alpha=[[0,1],[1,0]]"],
+            ["'north', 'south'", "own weight > 0", "no unique equilibrium"],
+        ),
+        (
+            ["game.alpha=[[0.2,0.8,0],[0,0.5,0.5]]"],
+            ["expected 2 rows of 2 weights", "got 2 rows of 3"],
+        ),
+        (
+            ["data.partition.classes={north=[0,1],south=[]}"],
+            ["no private data for 'south'", "own weight 0"],
+        ),
+        (
+            ["data.partition.classes={north=[0,1],west=[2]}"],
+            ["no entry for player 'south'", "unknown player 'west'"],
+        ),
         (["data.partition.classes={north=[0,1],south=[12]}"], ["the source has no class 12"]),
         (['data.source={name="idx",folder="nowhere"}'], ["the folder nowhere does not exist"]),
         (['data.source={name="idx",folder="."}'], ["no file train-images-idx3-ubyte"]),
@@ -135,19 +150,40 @@ def refused(code, error, expected, tmp_path):
             [f'data.source={{name="{__name__}:ColourSource"}}', "model=symmetric_hvae"],
             ["binary variables", "(real 3×6×6"],
         ),
-        (["model=joint_classifier"], ["'north'", "needs an image and its class", "the variables are image"]),
+        (
+            ["model=joint_classifier"],
+            ["'north'", "needs an image and its class", "the variables are image"],
+        ),
         (["data.variables=[image,ward]"], ["data.variables"]),
         (['data.variables=["image","ward"]'], ["'north'", "no variable 'ward'", "image"]),
-        (['players.north.model={name="sklearn.mixture:GaussianMixture",n_komponents=3}'], ["'north'", "n_komponents"]),
+        (
+            ['players.north.model={name="sklearn.mixture:GaussianMixture",n_komponents=3}'],
+            ["'north'", "n_komponents"],
+        ),
         (["measure.samples=5"], ["measure.samples", "greater than or equal to 100, got 5"]),
-        (['model.name="sklearn.mixture.GaussianMixture"'], ["unknown model", "'sklearn.mixture:GaussianMixture'"]),
-        (['model.name="no_such_module:Model"'], ["No module named 'no_such_module'", "looked", "PYTHONPATH"]),
-        (['model.name="sklearn.svm:SVC"'], ["has no method sample", "any class with fit and sample is a model"]),
+        (
+            ['model.name="sklearn.mixture.GaussianMixture"'],
+            ["unknown model", "'sklearn.mixture:GaussianMixture'"],
+        ),
+        (
+            ['model.name="no_such_module:Model"'],
+            ["No module named 'no_such_module'", "looked", "PYTHONPATH"],
+        ),
+        (
+            ['model.name="sklearn.svm:SVC"'],
+            ["has no method sample", "any class with fit and sample is a model"],
+        ),
         (['model.name="base"'], ["unknown model 'base'"]),
         (['game.name="base"'], ["unknown game 'base'"]),
         ([f'model.name="{__name__}:NoLicence"'], ["'north'", "RuntimeError: no licence"]),
-        (['model.name="symmetric_hvae"', "model.latents=[0,4]"], ["model.latents.0", "greater than 0"]),
-        (['data.partition={name="by_count",counts={north=[],south=3}}'], ["no private data for 'north'"]),
+        (
+            ['model.name="symmetric_hvae"', "model.latents=[0,4]"],
+            ["model.latents.0", "greater than 0"],
+        ),
+        (
+            ['data.partition={name="by_count",counts={north=[],south=3}}'],
+            ["no private data for 'north'"],
+        ),
         (['data.partition={name="dirichlet",concentration=inf}'], ["concentration", "finite"]),
         (['compare=["json:JSONDecoder"]'], ["is no game"]),
         (
@@ -180,7 +216,9 @@ def test_the_installed_command_finds_a_model_beside_it(tmp_path):
     states = []
     for out in ("one", "two"):
         arguments = [command, "run", "bad.toml", "--out", out, "--set", 'model.name="mine:Model"']
-        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == 0, done.stderr
         states.append((tmp_path / out / "sample_exchange/models/north.safetensors").read_bytes())
     assert states[0] == states[1], "numpy's global generator was not seeded"
@@ -200,12 +238,18 @@ def test_one_class_site_is_allowed_and_noted(run, tmp_path):
 
 
 def test_empty_site_with_own_weight_zero_is_allowed(run, tmp_path):
-    overrides = ["data.partition.classes={north=[0,1],south=[]}", "game.alpha=[[1,0],[1,0]]", 'compare=["isolated"]']
+    overrides = [
+        "data.partition.classes={north=[0,1],south=[]}",
+        "game.alpha=[[1,0],[1,0]]",
+        'compare=["isolated"]',
+    ]
     code, error = run(*overrides)
     assert code == 0, error
     plays = Result.load(tmp_path / "out").plays
     assert set(plays["sample_exchange"].rows[-1].players) == {"north", "south"}
-    assert set(plays["isolated"].rows[-1].players) == {"north"}, "a site without data cannot learn alone"
+    assert set(plays["isolated"].rows[-1].players) == {"north"}, (
+        "a site without data cannot learn alone"
+    )
 
 
 def test_existing_folder_is_left_alone(run, tmp_path):
@@ -236,7 +280,12 @@ def test_resume_with_a_changed_config_shows_the_difference(run, tmp_path, capsys
 
 
 def test_resume_show_report_sample_of_no_run(tmp_path, capsys):
-    for command in (["resume"], ["show"], ["report"], ["sample", "--player", "a", "--out", "x.npz"]):
+    for command in (
+        ["resume"],
+        ["show"],
+        ["report"],
+        ["sample", "--player", "a", "--out", "x.npz"],
+    ):
         assert main([*command, str(tmp_path / "nothing")]) == 2
         assert "does not exist" in capsys.readouterr().err
 
@@ -291,7 +340,9 @@ class ColourSource(Source):
             "class": Variable(kind="categorical", classes=4),
         }
         space = Space(variables)
-        samples = space.samples(**{"image": torch.full((40, 3, 6, 6), 0.5), "class": torch.arange(40) % 4})
+        samples = space.samples(
+            **{"image": torch.full((40, 3, 6, 6), 0.5), "class": torch.arange(40) % 4}
+        )
         return Dataset("colour", space, samples, samples)
 
 
@@ -302,7 +353,9 @@ class NanSource(Source):
         space = Space({"lab": Variable(kind="real", shape=(2,))})
         values = torch.full((9, 2), 0.5)
         values[2, 1] = float("nan")
-        return Dataset("sick", space, space.samples(lab=values), space.samples(lab=torch.zeros(3, 2)))
+        return Dataset(
+            "sick", space, space.samples(lab=values), space.samples(lab=torch.zeros(3, 2))
+        )
 
 
 class NoFit:
@@ -337,8 +390,13 @@ class TestIdxFolders:
     def folder(self, tmp_path):
         rng = np.random.default_rng(1)
         for prefix in ("train", "t10k"):
-            write_idx(tmp_path / f"{prefix}-images-idx3-ubyte.gz", rng.integers(0, 256, (6, 4, 4), dtype=np.uint8))
-            write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", np.array([0, 1, 2, 0, 1, 2], np.uint8))
+            write_idx(
+                tmp_path / f"{prefix}-images-idx3-ubyte.gz",
+                rng.integers(0, 256, (6, 4, 4), dtype=np.uint8),
+            )
+            write_idx(
+                tmp_path / f"{prefix}-labels-idx1-ubyte", np.array([0, 1, 2, 0, 1, 2], np.uint8)
+            )
         return tmp_path
 
     def load(self, folder):
@@ -353,7 +411,8 @@ class TestIdxFolders:
 
     def test_halved_images_are_means_of_four_pixels(self, folder):
         whole, half = (
-            Idx(folder=str(folder), grey=True, halved=halved).load().train["image"] for halved in (False, True)
+            Idx(folder=str(folder), grey=True, halved=halved).load().train["image"]
+            for halved in (False, True)
         )
         assert half.shape == (6, 2, 2)
         assert torch.allclose(half[:, 1, 0], whole[:, 2:, :2].mean((1, 2)))
@@ -397,7 +456,8 @@ def test_nan_and_out_of_range_data_are_refused_with_their_rows():
     values = torch.full((5, 2), 0.5)
     values[3, 1] = float("nan")
     with pytest.raises(
-        SpaceError, match=r"site 'a': variable 'lab'.*finite values, got 1 NaN or infinite ones in row 3"
+        SpaceError,
+        match=r"site 'a': variable 'lab'.*finite values, got 1 NaN or infinite ones in row 3",
     ):
         space.check(space.samples(lab=values), "site 'a'")
     values[3, 1] = 11
@@ -413,7 +473,14 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
         # room for what a run writes before its first exchange, not for samples in flight
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
-    big = ["--set", "game.samples_per_round=4000", "--set", "game.fresh_every_rounds=1", "--set", "game.own_rounds=2"]
+    big = [
+        "--set",
+        "game.samples_per_round=4000",
+        "--set",
+        "game.fresh_every_rounds=1",
+        "--set",
+        "game.own_rounds=2",
+    ]
     process = subprocess.run(
         [sys.executable, "-m", "coplay", "run", "bad.toml", "--out", "out", *big],
         cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False,
@@ -425,7 +492,9 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
     assert storage.last_checkpoint(tmp_path / "out" / "sample_exchange")["round"] == 1
     result = Federation.resume(tmp_path / "out")  # there is room again
     assert result.record.status == "finished"
-    fresh = Federation(Config.from_file(tmp_path / "out" / "config.toml")).run(tmp_path / "undisturbed")
+    fresh = Federation(Config.from_file(tmp_path / "out" / "config.toml")).run(
+        tmp_path / "undisturbed"
+    )
     for name in ("north", "south"):
         path = f"sample_exchange/models/{name}.safetensors"
         assert (result.folder / path).read_bytes() == (fresh.folder / path).read_bytes()
@@ -439,7 +508,9 @@ GAN = ['model={name="acgan",latent=4,batch=8}', 'game={name="md_gan",rounds=3,lo
 def scaled(factor):
     def generator(latent, classes, shape):
         wide = tuple(factor * side for side in shape)
-        net = torch.nn.Sequential(torch.nn.Linear(latent, math.prod(wide)), torch.nn.Unflatten(-1, wide))
+        net = torch.nn.Sequential(
+            torch.nn.Linear(latent, math.prod(wide)), torch.nn.Unflatten(-1, wide)
+        )
         net.forward = lambda noise, classes: torch.nn.Sequential.forward(net, noise)
         return net
 
@@ -486,7 +557,12 @@ class BoundlessSource(Source):
     """Real images without limits."""
 
     def load(self):
-        space = Space({"scan": Variable(kind="real", shape=(4, 4)), "class": Variable(kind="categorical", classes=4)})
+        space = Space(
+            {
+                "scan": Variable(kind="real", shape=(4, 4)),
+                "class": Variable(kind="categorical", classes=4),
+            }
+        )
         samples = space.samples(**{"scan": torch.zeros(40, 4, 4), "class": torch.arange(40) % 4})
         return Dataset("boundless", space, samples, samples)
 
@@ -507,15 +583,34 @@ def network(half, function):
             ["'south' holds 254 samples, fewer than a batch of 255", "set model.batch lower"],
         ),
         (["model.batch=0"], ["model.batch", "greater than or equal to 1, got 0"]),
-        ([network("generator", "wide_generator")], ["'north'", "the generator gives (16, 16)", "of shape (8, 8)"]),
+        (
+            [network("generator", "wide_generator")],
+            ["'north'", "the generator gives (16, 16)", "of shape (8, 8)"],
+        ),
         (
             [network("discriminator", "narrow_discriminator"), 'data.variables=["image","class"]'],
-            ["'north'", "the discriminator gives (1,) logits", "1 for real or generated and 10 for the classes"],
+            [
+                "'north'",
+                "the discriminator gives (1,) logits",
+                "1 for real or generated and 10 for the classes",
+            ],
         ),
-        ([network("discriminator", "flat_discriminator")], ["'north'", "networks do not fit an image of shape (8, 8)"]),
-        ([network("discriminator", "forgetful_discriminator")], ["'north'", "has dropout (1)", "would not repeat"]),
-        ([network("discriminator", "none_such")], ["'north'", "cannot import the network", "none_such"]),
-        ([network("generator", "network")], ["'north'", "do not fit an image of shape (8, 8)", "positional argument"]),
+        (
+            [network("discriminator", "flat_discriminator")],
+            ["'north'", "networks do not fit an image of shape (8, 8)"],
+        ),
+        (
+            [network("discriminator", "forgetful_discriminator")],
+            ["'north'", "has dropout (1)", "would not repeat"],
+        ),
+        (
+            [network("discriminator", "none_such")],
+            ["'north'", "cannot import the network", "none_such"],
+        ),
+        (
+            [network("generator", "network")],
+            ["'north'", "do not fit an image of shape (8, 8)", "positional argument"],
+        ),
         (
             [network("discriminator", "unstackable_discriminator"), "game.side_by_side=stacked"],
             ["game.side_by_side", "cannot be stacked", '"loop"'],
@@ -527,10 +622,18 @@ def network(half, function):
             ["players.server: the game has a seat of this name; call the player otherwise"],
         ),
         (
-            ["players={server={},north={}}", "data.partition=iid", "game=isolated", 'compare=["md_gan"]'],
+            [
+                "players={server={},north={}}",
+                "data.partition=iid",
+                "game=isolated",
+                'compare=["md_gan"]',
+            ],
             ["players.server: the game has a seat of this name"],
         ),
-        (["model=symmetric_hvae"], ["'north'", "'south'", "the seat 'server'", 'set model = { name = "acgan" }']),
+        (
+            ["model=symmetric_hvae"],
+            ["'north'", "'south'", "the seat 'server'", 'set model = { name = "acgan" }'],
+        ),
         (
             ["model=symmetric_hvae", "game=isolated", 'compare=["fl_gan"]'],
             ["'north'", "'south'", "the seat 'server'", 'set model = { name = "acgan" }'],
@@ -539,16 +642,35 @@ def network(half, function):
             ['players.south.model={name="acgan",latent=5,batch=8}'],
             ["players.south.model", "settings of the config's model", "networks travel"],
         ),
-        (['players.south.variables=["image","class"]'], ["players.south.variables", "same variables"]),
-        (["game.leaves={west=1}"], ["game.leaves: there is no player 'west'; the players are north, south"]),
+        (
+            ['players.south.variables=["image","class"]'],
+            ["players.south.variables", "same variables"],
+        ),
+        (
+            ["game.leaves={west=1}"],
+            ["game.leaves: there is no player 'west'; the players are north, south"],
+        ),
         (
             ["game.joins={west=1}", "game.leaves={east=1}"],
-            ["2 problems", "game.joins: there is no player 'west'", "game.leaves: there is no player 'east'"],
+            [
+                "2 problems",
+                "game.joins: there is no player 'west'",
+                "game.leaves: there is no player 'east'",
+            ],
         ),
         (["game.leaves={south=0}"], ["game.leaves.south", "greater than 0, got 0"]),
-        (["game.joins={north=1,south=2}"], ["game.joins: somebody must be there from the beginning"]),
-        (['game={name="fl_gan",average_every_epochs=0}'], ["game.average_every_epochs", "greater than 0, got 0"]),
-        (['data.variables=["class"]'], ["'north'", "one image and at most one class", "'class' (categorical"]),
+        (
+            ["game.joins={north=1,south=2}"],
+            ["game.joins: somebody must be there from the beginning"],
+        ),
+        (
+            ['game={name="fl_gan",average_every_epochs=0}'],
+            ["game.average_every_epochs", "greater than 0, got 0"],
+        ),
+        (
+            ['data.variables=["class"]'],
+            ["'north'", "one image and at most one class", "'class' (categorical"],
+        ),
         (
             [f'data.source={{name="{__name__}:BoundlessSource"}}'],
             ["'north'", "a finite range", "'scan' is real 4×4", "tanh"],
@@ -571,7 +693,9 @@ def test_two_players_of_one_name(tmp_path, capsys):
 def test_networks_that_diverge_are_named_and_the_last_checkpoint_is_intact(run, tmp_path, game):
     code, error = run(*GAN, f'game={{name="{game}",rounds=3}}', "model.learning_rate=1e30")
     assert code == 2
-    assert re.search(r"player 'north' failed at '(feedback|learn)' in round 1: .*diverged.*try", error)
+    assert re.search(
+        r"player 'north' failed at '(feedback|learn)' in round 1: .*diverged.*try", error
+    )
     assert "Traceback" not in error
     assert Result.load(tmp_path / "out").record.status == "failed"
 
@@ -601,7 +725,12 @@ def test_a_run_whose_players_have_all_left_ends_well(run, tmp_path):
 
 def test_conditionals_need_something_to_be_given(run, tmp_path):
     code, error = run("model=conditionals")
-    refused(code, error, ["'north'", "'image' sees nothing", "name some in given, or declare a latent"], tmp_path)
+    refused(
+        code,
+        error,
+        ["'north'", "'image' sees nothing", "name some in given, or declare a latent"],
+        tmp_path,
+    )
     code, error = run('model={name="conditionals",latents={z=4},given={ward=["z"]}}')
     refused(code, error, ["'north'", "given: 'ward' is neither a variable", "image, z"], tmp_path)
 
@@ -616,13 +745,20 @@ def test_conditionals_need_something_to_be_given(run, tmp_path):
     ids=["shape", "range", "kind"],
 )
 def test_a_variable_with_two_meanings_is_told_by_who_receives_it(theirs, words):
-    here, there = Space({"scan": Variable(kind="real", shape=(3, 3), low=0, high=1)}), Space({"scan": theirs})
+    here, there = (
+        Space({"scan": Variable(kind="real", shape=(3, 3), low=0, high=1)}),
+        Space({"scan": theirs}),
+    )
     full = (
         torch.full((5, *theirs.shape), 8, dtype=torch.uint8)
         if theirs.classes
         else torch.full((5, *theirs.shape), 200.0)
     )
-    player = Player("ward", here, here.samples(scan=torch.full((20, 3, 3), 0.5)), ConvHvae.tiny(), seed=1)
-    with pytest.raises(CoplayError, match=rf"received from player 'lab': variable 'scan' .*{words}"):
+    player = Player(
+        "ward", here, here.samples(scan=torch.full((20, 3, 3), 0.5)), ConvHvae.tiny(), seed=1
+    )
+    with pytest.raises(
+        CoplayError, match=rf"received from player 'lab': variable 'scan' .*{words}"
+    ):
         player.learn({"lab": there.samples(scan=full)}, {OWN: 0.5, "lab": 0.5}, 1, 1)
     assert not player.learned, "nothing is learned of what is refused"

@@ -47,10 +47,26 @@ every_rounds = 1
 def record(tmp_path, small_config):
     """Writes the record of a run that was never played; returns its folder."""
 
-    def build(name, scores, *, seed=1, n=100, games=("sample_exchange",), status="finished", changes=None, **sections):
+    def build(
+        name,
+        scores,
+        *,
+        seed=1,
+        n=100,
+        games=("sample_exchange",),
+        status="finished",
+        changes=None,
+        **sections,
+    ):
         config = small_config(seed=seed, compare=list(games[1:]), **sections).to_dict()
         folder = tmp_path / name
-        test = {"name": "digits", "train": 1300, "test": 497, "space": {"x": {"kind": "real"}}, "counts": {}}
+        test = {
+            "name": "digits",
+            "train": 1300,
+            "test": 497,
+            "space": {"x": {"kind": "real"}},
+            "counts": {},
+        }
         classifier = {"accuracy": 0.9 + seed / 100, "n_test": 497}
         versions = {"python": "3.11", "machine": "x86_64", "coplay": "0.1.0"}
         told = {
@@ -68,17 +84,39 @@ def record(tmp_path, small_config):
             for round, by_player in enumerate(scores, 1):
                 measured = {
                     player: {
-                        q: {"value": value + i, "unit": "u", "better": better, "n": n, "n_real": 497, "low": value - 1}
+                        q: {
+                            "value": value + i,
+                            "unit": "u",
+                            "better": better,
+                            "n": n,
+                            "n_real": 497,
+                            "low": value - 1,
+                        }
                         for i, (q, better) in enumerate(MEASURED)
                     }
                     for player, value in by_player.items()
                 }
-                seconds = {"learning": 2.0, "sampling": 1.0, "exchange": 0.5, "evaluation": 9.0, "bookkeeping": 0.1}
-                rows.append({"round": round, "players": {}, "measured": measured, "seconds": seconds})
-            (folder / game / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+                seconds = {
+                    "learning": 2.0,
+                    "sampling": 1.0,
+                    "exchange": 0.5,
+                    "evaluation": 9.0,
+                    "bookkeeping": 0.1,
+                }
+                rows.append(
+                    {"round": round, "players": {}, "measured": measured, "seconds": seconds}
+                )
+            (folder / game / "rows.jsonl").write_text(
+                "".join(json.dumps(row) + "\n" for row in rows)
+            )
             link = {"sender": "north", "receiver": "south", "samples": 5}
-            traffic = [link | {"purpose": "exchange", "bytes": 2048}, link | {"purpose": "evaluation", "bytes": 512}]
-            (folder / game / "checkpoint.json").write_text(json.dumps({"round": len(rows), "traffic": traffic}))
+            traffic = [
+                link | {"purpose": "exchange", "bytes": 2048},
+                link | {"purpose": "evaluation", "bytes": 512},
+            ]
+            (folder / game / "checkpoint.json").write_text(
+                json.dumps({"round": len(rows), "traffic": traffic})
+            )
         (folder / "run.json").write_text(json.dumps(told))
         return folder
 
@@ -86,7 +124,13 @@ def record(tmp_path, small_config):
 
 
 def game(**settings):
-    return {"name": "sample_exchange", "rounds": 3, "local_steps": 2, "samples_per_round": 50, **settings}
+    return {
+        "name": "sample_exchange",
+        "rounds": 3,
+        "local_steps": 2,
+        "samples_per_round": 50,
+        **settings,
+    }
 
 
 def texts(comparison):
@@ -126,7 +170,13 @@ def test_runs_that_differ_in_the_seed_are_one_arm_and_its_numbers_are_right(reco
 def test_arms_are_labelled_by_what_differs(record):
     last = [{"north": 1.0, "south": 3.0}]
     folders = [
-        record(f"{weight}-{seed}", last, seed=seed, game=game(own_weight=weight), games=("sample_exchange", "isolated"))
+        record(
+            f"{weight}-{seed}",
+            last,
+            seed=seed,
+            game=game(own_weight=weight),
+            games=("sample_exchange", "isolated"),
+        )
         for weight in (0.1, 0.3)
         for seed in (1, 2)
     ]
@@ -142,9 +192,16 @@ def test_arms_are_labelled_by_what_differs(record):
 def test_a_component_is_called_by_its_kind_and_implies_its_defaults(record):
     last = [{"north": 1.0, "south": 3.0}]
     plain = record("plain", last)
-    other = record("other", last, game={"name": "isolated", "rounds": 3, "local_steps": 2}, games=("isolated",))
-    third = record("third", last, model={"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2})
-    assert [arm.label for arm in Comparison.load([plain, other]).arms] == ["game=sample_exchange", "game=isolated"]
+    other = record(
+        "other", last, game={"name": "isolated", "rounds": 3, "local_steps": 2}, games=("isolated",)
+    )
+    third = record(
+        "third", last, model={"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}
+    )
+    assert [arm.label for arm in Comparison.load([plain, other]).arms] == [
+        "game=sample_exchange",
+        "game=isolated",
+    ]
     assert [arm.label for arm in Comparison.load([plain, third]).arms] == [
         "model=exponential_family",
         "model=KernelDensity",
@@ -155,20 +212,28 @@ def test_labels_that_would_be_too_long_are_letters(record):
     last = [{"north": 1.0, "south": 3.0}]
     matrices = [[[0.5, 0.5], [0.25, 0.75]], [[0.5, 0.5], [0.125, 0.875]]]
     folders = [
-        record(f"m{i}", last, game={"name": "sample_exchange", "alpha": alpha}) for i, alpha in enumerate(matrices)
+        record(f"m{i}", last, game={"name": "sample_exchange", "alpha": alpha})
+        for i, alpha in enumerate(matrices)
     ]
     assert [arm.label for arm in Comparison.load(folders).arms] == [
         "alpha=[[0.5,0.5],[0.25,0.75]]", "alpha=[[0.5,0.5],[0.125,0.875]]"
     ]  # fmt: skip
     wide = record(
-        "wide", last, title="x", data={"partition": {"name": "by_count", "counts": {"north": [40] * 10, "south": 9}}}
+        "wide",
+        last,
+        title="x",
+        data={"partition": {"name": "by_count", "counts": {"north": [40] * 10, "south": 9}}},
     )
     assert [arm.label for arm in Comparison.load([folders[0], wide]).arms] == ["A", "B"]
 
 
 def test_different_sample_counts_are_told_beside_the_numbers(record):
-    few = record("few", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 2000}, n=2000)
-    many = record("many", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 5000}, n=5000)
+    few = record(
+        "few", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 2000}, n=2000
+    )
+    many = record(
+        "many", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 5000}, n=5000
+    )
     found = Comparison.load([few, many])
     assert "FID: 2,000 and 5,000 samples, not comparable" in texts(found)
     assert {"fid", "domain_score"} == {q for note in caveats(found) for q in note.quantities}
@@ -179,31 +244,56 @@ def test_different_sample_counts_are_told_beside_the_numbers(record):
 def test_different_data_references_players_and_versions_are_told(record):
     last = [{"north": 1.0, "south": 3.0}]
     here = record("here", last)
-    other = {"name": "faces", "train": 10, "test": 5, "space": {"x": {"kind": "real"}}, "counts": {}}
+    other = {
+        "name": "faces",
+        "train": 10,
+        "test": 5,
+        "space": {"x": {"kind": "real"}},
+        "counts": {},
+    }
     there = record("there", last, game=game(own_weight=0.5), changes={"data": other})
-    assert any("different data: digits" in text and "faces" in text for text in texts(Comparison.load([here, there])))
+    assert any(
+        "different data: digits" in text and "faces" in text
+        for text in texts(Comparison.load([here, there]))
+    )
     odd = {"accuracy": 0.5, "n_test": 497}
     third = record("third", last, game=game(own_weight=0.5), changes={"classifier": odd})
-    assert any("seed 1: arms were measured with different domain" in t for t in texts(Comparison.load([here, third])))
-    second = record("second", last, seed=2, game=game(own_weight=0.5))
-    assert any("arms have different seeds" in text for text in texts(Comparison.load([here, second])))
-    alone = record("alone", [{"north": 1.0}], game=game(own_weight=0.5))
-    assert any("means over different players" in text for text in texts(Comparison.load([here, alone])))
-    newer = record(
-        "newer", last, seed=2, changes={"versions": {"python": "3.12", "machine": "x86_64", "coplay": "0.1.0"}}
+    assert any(
+        "seed 1: arms were measured with different domain" in t
+        for t in texts(Comparison.load([here, third]))
     )
-    assert "runs were made with different python: 3.11 and 3.12" in texts(Comparison.load([here, newer]))
+    second = record("second", last, seed=2, game=game(own_weight=0.5))
+    assert any(
+        "arms have different seeds" in text for text in texts(Comparison.load([here, second]))
+    )
+    alone = record("alone", [{"north": 1.0}], game=game(own_weight=0.5))
+    assert any(
+        "means over different players" in text for text in texts(Comparison.load([here, alone]))
+    )
+    newer = record(
+        "newer",
+        last,
+        seed=2,
+        changes={"versions": {"python": "3.12", "machine": "x86_64", "coplay": "0.1.0"}},
+    )
+    assert "runs were made with different python: 3.11 and 3.12" in texts(
+        Comparison.load([here, newer])
+    )
 
 
 def test_an_unfinished_run_counts_with_a_note_and_a_doubled_seed_does_not_count_twice(record):
     whole = record("whole", [{"north": 1.0}, {"north": 3.0}])
-    cut = record("cut", [{"north": 7.0}], seed=2, status="stopped", changes={"reason": "interrupted"})
+    cut = record(
+        "cut", [{"north": 7.0}], seed=2, status="stopped", changes={"reason": "interrupted"}
+    )
     again = record("again", [{"north": 5.0}], status="running")
     found = Comparison.load([again, cut, whole])
     (arm,) = found.arms
     assert dict(arm.score("fid").values) == {1: 3.0, 2: 7.0}
     told = " | ".join(texts(found))
-    assert "cut is not finished (stopped: interrupted); it counts as far as it got: 1 rounds" in told
+    assert (
+        "cut is not finished (stopped: interrupted); it counts as far as it got: 1 rounds" in told
+    )
     assert "seed 1 was run twice" in told
     assert "last measured after different rounds (sample exchange: 1 and 2)" in told
 
@@ -234,17 +324,23 @@ def test_a_run_that_lost_a_player_has_no_mean_and_a_caveat_says_so(record, tmp_p
     assert dict(arm.player_score("south", "fid").values) == {1: 4.0}
     assert arm.curves["fid"].rounds == [1]
     (caveat,) = (each for each in caveats(found) if "lost" in each.text)
-    assert caveat.text.startswith("sample exchange: the run with seed 2 lost south (round 2); a mean over")
+    assert caveat.text.startswith(
+        "sample exchange: the run with seed 2 lost south (round 2); a mean over"
+    )
     assert caveat.quantities == ["fid", "domain_score"]
     assert not any("different players" in text for text in texts(found))
-    assert score_table(found, caveats(found)).rows == [("sample exchange", "2", "3.00 (1 seed)", "4.00 (1 seed)")]
+    assert score_table(found, caveats(found)).rows == [
+        ("sample exchange", "2", "3.00 (1 seed)", "4.00 (1 seed)")
+    ]
 
     alone = Comparison.load([cut])
     assert alone.arms[0].score("fid") is None
     assert score_table(alone, caveats(alone)).rows == [("sample exchange", "1", "–", "–")]
     page = write(alone, tmp_path / "out", "Lost").read_text()
     assert "lost south (round 2)" in page
-    score = json.loads((tmp_path / "out" / "comparison.json").read_text())["arms"][0]["scores"]["fid"]
+    score = json.loads((tmp_path / "out" / "comparison.json").read_text())["arms"][0]["scores"][
+        "fid"
+    ]
     assert score["mean"] is None
     assert score["players"]["north"]["values"] == {"2": 20.0}
 
@@ -277,9 +373,11 @@ def test_a_single_value_has_its_interval_and_a_mean_has_none(record):
 
     alone = Comparison.load([one])
     assert score_table(alone, ()).rows[0][2] == "33.6 [32.6, 35.6]"
+    assert "95 % interval" in score_table(alone, ()).caption
     assert alone.arms[0].single_value("fid").high == 35.6
     seed = Comparison.load(two[:1])
     assert score_table(seed, ()).rows[0][2] == "20.0"  # a mean over two players
+    assert "interval" not in score_table(seed, ()).caption
     by_player = score_table(seed, (), by_player=True)
     assert [row[2] for row in by_player.rows] == ["10.0 [9.0, 12.0]", "30.0 [29.0, 32.0]"]
     seeds = Comparison.load(two)
@@ -316,7 +414,9 @@ def test_unknown_folders_are_named(tmp_path, record):
 
 def test_files_say_the_same_as_the_records(record, tmp_path):
     folders = [record(f"s{s}", [{"north": 10.0 * s, "south": 20.0 * s}], seed=s) for s in (1, 2)]
-    page = write(Comparison.load(folders), tmp_path / "out", 'A <script>alert("x")</script>', by_player=True)
+    page = write(
+        Comparison.load(folders), tmp_path / "out", 'A <script>alert("x")</script>', by_player=True
+    )
     rows = list(csv.DictReader((tmp_path / "out" / "comparison.csv").read_text().splitlines()))
     assert len(rows) == 2 * 1 * 2 * 2  # runs, games, players, metrics
     first = rows[0]
@@ -359,9 +459,20 @@ def small(tmp_path):
     return path
 
 
-def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(small, tmp_path, capsys, monkeypatch):
+def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(
+    small, tmp_path, capsys, monkeypatch
+):
     out = tmp_path / "out"
-    vary = ["--vary", "game.own_weight=0.2,0.4", "--seeds", "1,2", "--games", "isolated", "--out", str(out)]
+    vary = [
+        "--vary",
+        "game.own_weight=0.2,0.4",
+        "--seeds",
+        "1,2",
+        "--games",
+        "isolated",
+        "--out",
+        str(out),
+    ]
     names = [f"own_weight={weight}_seed={seed}" for weight in (0.2, 0.4) for seed in (1, 2)]
     first = Sweep.of(small, ["game.own_weight=0.2"], "1", "isolated")
     seen = []
@@ -385,22 +496,28 @@ def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(small,
     assert f"playing {out / names[3]} (4 of 4)" in said.err
     assert "own_weight=0.4, isolated" in said.out
     assert all(Result.load(out / name).record.status == "finished" for name in names)
-    whole = Federation(Config.from_file(small, ["game.own_weight=0.2", "seed=1", 'compare=["isolated"]'])).run(
-        tmp_path / "one"
-    )
+    whole = Federation(
+        Config.from_file(small, ["game.own_weight=0.2", "seed=1", 'compare=["isolated"]'])
+    ).run(tmp_path / "one")
     models = "sample_exchange/models"
     for path in (out / names[0] / models).iterdir():
         assert path.read_bytes() == (whole.folder / models / path.name).read_bytes()
 
-    before = {p: p.stat().st_mtime_ns for name in names for p in (out / name).rglob("*") if p.is_file()}
+    before = {
+        p: p.stat().st_mtime_ns for name in names for p in (out / name).rglob("*") if p.is_file()
+    }
     assert cli.main(["compare", str(small), *vary]) == 0
     assert capsys.readouterr().err == ""
-    assert {p: p.stat().st_mtime_ns for name in names for p in (out / name).rglob("*") if p.is_file()} == before
+    assert {
+        p: p.stat().st_mtime_ns for name in names for p in (out / name).rglob("*") if p.is_file()
+    } == before
 
     page = (out / "comparison.html").read_text()
     text = re.sub(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', 'src="embedded"', page)
     assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
-    assert text.count('<img src="embedded"') == text.count("src=") == 1  # nothing was scored; samples were shown
+    assert (
+        text.count('<img src="embedded"') == text.count("src=") == 1
+    )  # nothing was scored; samples were shown
     assert (out / "figures" / "samples-image.png").exists()
 
     # as folders, and with another config in a folder's place
@@ -489,7 +606,11 @@ def test_events_say_the_same_as_the_rows(small, tmp_path):
     folder = write_events(result, tmp_path / "events")
     found = accumulator.EventAccumulator(str(folder / "sample_exchange"))
     found.Reload()
-    assert [(e.step, e.value) for e in found.Scalars("score/fid/player0")] == [(1, 2.5), (2, 5.0), (3, 7.5)]
+    assert [(e.step, e.value) for e in found.Scalars("score/fid/player0")] == [
+        (1, 2.5),
+        (2, 5.0),
+        (3, 7.5),
+    ]
     assert not any("class_shares" in tag for tag in found.Tags()["scalars"])
     for number in rows[0].players["player0"]:
         values = [e.value for e in found.Scalars(f"learning/{number}/player0")]
@@ -520,7 +641,11 @@ def test_the_page_draws_many_arms_without_touching_torch(record, tmp_path):
     before = torch.random.get_rng_state()
     weights = [0.1 * k for k in range(1, 10)]
     folders = [
-        record(f"w{i}", [{"north": w, "south": 50 * w}, {"north": w / 2, "south": w}], game=game(own_weight=w))
+        record(
+            f"w{i}",
+            [{"north": w, "south": 50 * w}, {"north": w / 2, "south": w}],
+            game=game(own_weight=w),
+        )
         for i, w in enumerate(weights)
     ]
     write(Comparison.load(folders), tmp_path / "out", "Many")

@@ -45,9 +45,21 @@ def test_a_config_is_frozen():
 
 def test_set_changes_nested_values_and_reads_them_as_toml():
     config = Config.from_toml(
-        FULL, ["game.rounds=9", "seed=8", "title=plain words", "players.b.model.em_steps=2", "measure.metrics=[]"]
+        FULL,
+        [
+            "game.rounds=9",
+            "seed=8",
+            "title=plain words",
+            "players.b.model.em_steps=2",
+            "measure.metrics=[]",
+        ],
     )
-    assert (config.game.rounds, config.seed, config.title, config.measure.metrics) == (9, 8, "plain words", ())
+    assert (config.game.rounds, config.seed, config.title, config.measure.metrics) == (
+        9,
+        8,
+        "plain words",
+        (),
+    )
     assert config.players["b"].model.em_steps == 2
 
 
@@ -57,13 +69,22 @@ def test_all_errors_at_once_with_the_nearest_known_name_first():
         .replace("seed = 7", 'seed = "x"')
         .replace('"exponential_family"', '"exponential"')
     )
-    text = text.replace('compare = ["isolated"]', 'compare = ["isolate"]') + "[measure]\nsampels = 3\n"
+    text = (
+        text.replace('compare = ["isolated"]', 'compare = ["isolate"]') + "[measure]\nsampels = 3\n"
+    )
     with pytest.raises(ConfigError) as caught:
         Config.from_toml(text)
     problems = caught.value.problems
-    assert any(p.startswith("game.ronds: unknown key; known, nearest first: rounds,") for p in problems)
-    assert any(p.startswith("seed: input should be a valid integer") and p.endswith("got 'x'") for p in problems)
-    expected = "players.b.model: unknown model 'exponential'; known, nearest first: exponential_family"
+    assert any(
+        p.startswith("game.ronds: unknown key; known, nearest first: rounds,") for p in problems
+    )
+    assert any(
+        p.startswith("seed: input should be a valid integer") and p.endswith("got 'x'")
+        for p in problems
+    )
+    expected = (
+        "players.b.model: unknown model 'exponential'; known, nearest first: exponential_family"
+    )
     assert any(expected in p for p in problems), problems
     assert any("measure.sampels: unknown key; known, nearest first: samples" in p for p in problems)
 
@@ -78,7 +99,10 @@ def test_all_errors_at_once_with_the_nearest_known_name_first():
         ("[players.coordinator]", "other than 'coordinator'"),
         ("[game]\nrounds = 3", "expected a game section with a name"),
         ('[game]\nname = "sample_exchange"\nown_weight = 1.5', "less than or equal to 1, got 1.5"),
-        ('[game]\nname = "sample_exchange"\nown_weight = 0.5\nalpha = [[1.0]]', "give either alpha or own_weight"),
+        (
+            '[game]\nname = "sample_exchange"\nown_weight = 0.5\nalpha = [[1.0]]',
+            "give either alpha or own_weight",
+        ),
         ('[model]\nname = "json:JSONDecoder"', "any class with fit and sample"),
         ('[model]\nname = "no_such_module:Model"', "cannot import the model"),
         ("players = ", "no valid TOML"),

@@ -37,7 +37,10 @@ GAMES = {
 SPACES = {
     "grey": Space({"image": Variable(kind="real", shape=(5, 6), low=0, high=1)}),
     "labelled": Space(
-        {"image": Variable(kind="binary", shape=(5, 6)), "class": Variable(kind="categorical", classes=3)}
+        {
+            "image": Variable(kind="binary", shape=(5, 6)),
+            "class": Variable(kind="categorical", classes=3),
+        }
     ),
     "bits": Space({"image": Variable(kind="binary", shape=(2, 3))}),
     "masked": Space(
@@ -60,7 +63,9 @@ def lives_on(name, kind):
     return True
 
 
-CASES = [f"{name} on {kind}" for name in MODELS for kind in SPACES if lives_on(name, kind)] + list(GAMES)
+CASES = [f"{name} on {kind}" for name in MODELS for kind in SPACES if lives_on(name, kind)] + list(
+    GAMES
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +98,17 @@ def test_a_device_that_is_not_there_is_named(device):
     if device.startswith("cuda") and torch.cuda.is_available():
         pytest.skip("there is one")
     model = find("model", "conv_hvae")(device=device)
-    with pytest.raises(ModelError, match=f'device "{device}" is not there: expected "auto", "cpu" or'):
+    with pytest.raises(
+        ModelError, match=f'device "{device}" is not there: expected "auto", "cpu" or'
+    ):
         model.setup(SPACES["grey"], 1)
 
 
 def test_a_run_from_a_machine_with_a_gpu_can_be_looked_at_without_one(tmp_path):
     short = ["compare=[]", "game.rounds=1", "game.local_steps=2", "measure.metrics=[]", "players=2"]
-    result = Federation(Config.from_file(ROOT / "configs" / "md_gan.toml", short)).run(tmp_path / "run")
+    result = Federation(Config.from_file(ROOT / "configs" / "md_gan.toml", short)).run(
+        tmp_path / "run"
+    )
     drawn = load_player(result.folder, "server").draw(9, 0, "a test")
     for path in (result.folder / "run.json", result.folder / "config.toml"):
         path.write_text(re.sub(r'("?device"? ?[:=] )"cpu"', r'\1"cuda:7"', path.read_text()))
@@ -173,8 +182,12 @@ def played(case, device):
         more |= {"uniform": ["class"], "networks": {"image": "perceptron"}}
         more |= {"matched": {"image": ["class"]}, "starts": {"image": ["class"]}}
         full, other = given.parts
-        given = Mixture((full, *(Portion(name, other.samples.select(name), 0.3) for name in ("class", "image"))))
-    model = type(find("model", name).tiny())(**{**find("model", name).tiny().model_dump(), **more, "device": device})
+        given = Mixture(
+            (full, *(Portion(name, other.samples.select(name), 0.3) for name in ("class", "image")))
+        )
+    model = type(find("model", name).tiny())(
+        **{**find("model", name).tiny().model_dump(), **more, "device": device}
+    )
     model.setup(space, 5)
     model.learn(given, 4, stream(1))
     state = {what: tensor.clone() for what, tensor in model.state_dict().items()}
@@ -209,14 +222,18 @@ def played_game(case, device):
 
     game, settings = GAMES[case]
     more = {"swap_every_epochs": 0.5} if game is MdGan else {}
-    table = Table(game(local_steps=4, rounds=10, **settings, **more), acgan(device=device), [12, 12, 12])
+    table = Table(
+        game(local_steps=4, rounds=10, **settings, **more), acgan(device=device), [12, 12, 12]
+    )
     table.play()
     table.play()
     state = table.server.model.state_dict()
     workers = [(name, player.model.state_dict()) for name, player in table.workers.items()]
     gives = {f"server/{what}": tensor for what, tensor in state.items()}
     gives |= {f"{name}/{what}": tensor for name, its in workers for what, tensor in its.items()}
-    gives |= {f"drawn/{what}": tensor for what, tensor in table.server.model.sample(5, stream(1)).items()}
+    gives |= {
+        f"drawn/{what}": tensor for what, tensor in table.server.model.sample(5, stream(1)).items()
+    }
     assert not any(math.isnan(value.double().sum().item()) for value in gives.values())
     return gives
 

@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[1]
 
 def python(*arguments, cwd=ROOT):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -49,10 +54,15 @@ def test_the_readmes_figures_are_those_of_the_results():
 
 
 def test_commands_and_files_that_documents_name_exist():
-    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("reproductions/**/README.md")]
+    documents = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("reproductions/**/README.md"),
+    ]
     for document in documents:
         for name in re.findall(
-            r"`((?:configs|docs|reproductions|benchmarks|examples|tests|src)/[\w./-]+)`", document.read_text()
+            r"`((?:configs|docs|reproductions|benchmarks|examples|tests|src)/[\w./-]+)`",
+            document.read_text(),
         ):
             assert (ROOT / name).exists(), f"{document.name} names {name}"
 

@@ -31,8 +31,12 @@ def test_isolated_and_pooled_learn_exactly_their_data(small_config, tmp_path):
     data = config.data.source.load()
     Federation(config).run(tmp_path / "run")
     images, labels = data.train["image"].double().flatten(1), data.train["class"]
-    assert torch.allclose(moments(tmp_path / "run", "isolated", "north"), images[labels < 5].mean(0))
-    assert torch.allclose(moments(tmp_path / "run", "isolated", "south"), images[labels >= 5].mean(0))
+    assert torch.allclose(
+        moments(tmp_path / "run", "isolated", "north"), images[labels < 5].mean(0)
+    )
+    assert torch.allclose(
+        moments(tmp_path / "run", "isolated", "south"), images[labels >= 5].mean(0)
+    )
     for player in ("north", "south"):
         assert torch.allclose(moments(tmp_path / "run", "pooled", player), images.mean(0))
 
@@ -43,7 +47,9 @@ def test_predictions_are_m_times_the_dealt_shares(small_config, tmp_path):
     counts = torch.tensor([result.record.data.counts[n] for n in ("north", "south")]).double()
     shares = counts / counts.sum(1, keepdim=True)
     m = torch.tensor([[0.3, 0.7 * 0.3], [0.7 * 0.3, 0.3]], dtype=torch.float64) / (1 - 0.7**2)
-    assert torch.allclose(torch.tensor(list(result.predicted("sample_exchange").values())).double(), m @ shares)
+    assert torch.allclose(
+        torch.tensor(list(result.predicted("sample_exchange").values())).double(), m @ shares
+    )
 
 
 def test_a_player_may_have_any_name_that_files_can(small_config, tmp_path):
@@ -73,14 +79,21 @@ def test_a_listener_is_measured_once_it_has_heard_somebody(small_config, tmp_pat
 
 
 def test_a_diverged_model_is_an_error_and_not_a_picture(small_config, tmp_path):
-    config = small_config(model={"name": "symmetric_hvae", "learning_rate": 1e30, "hidden": 8, "batch": 8})
-    with pytest.raises(PlayerError, match=r"player 'north' failed at 'turn' in round 1: learn reported .*diverged"):
+    config = small_config(
+        model={"name": "symmetric_hvae", "learning_rate": 1e30, "hidden": 8, "batch": 8}
+    )
+    with pytest.raises(
+        PlayerError, match=r"player 'north' failed at 'turn' in round 1: learn reported .*diverged"
+    ):
         Federation(config).run(tmp_path / "run")
 
 
 def test_after_a_loss_shares_are_compared_with_the_new_prediction(small_config, tmp_path):
     config = small_config(
-        players={"north": {}, "south": {"model": {"name": "tests.test_bad_input:Broken", "fault": "raise"}}},
+        players={
+            "north": {},
+            "south": {"model": {"name": "tests.test_bad_input:Broken", "fault": "raise"}},
+        },
         game={"name": "sample_exchange", "rounds": 4, "on_lost": "continue"},
         measure=MEASURED,
     )
@@ -96,13 +109,21 @@ def test_a_missing_checkpoint_file_stops_the_resume(small_config, tmp_path):
     config = small_config(game={"name": "sample_exchange", "rounds": 3, "on_lost": "continue"})
     run = tmp_path / "run"
     Federation(config).run(run)
-    next((run / "sample_exchange/checkpoints").iterdir()).joinpath("players/south.safetensors").unlink()
-    with pytest.raises(CoplayError, match=r"player 'south' failed at 'restore' in round 3.*south.safetensors"):
+    next((run / "sample_exchange/checkpoints").iterdir()).joinpath(
+        "players/south.safetensors"
+    ).unlink()
+    with pytest.raises(
+        CoplayError, match=r"player 'south' failed at 'restore' in round 3.*south.safetensors"
+    ):
         Federation.resume(run)
 
 
 def test_two_processes_cannot_play_in_one_folder(small_config, tmp_path):
-    with storage.locked(tmp_path), pytest.raises(CheckpointError, match="another process"), storage.locked(tmp_path):
+    with (
+        storage.locked(tmp_path),
+        pytest.raises(CheckpointError, match="another process"),
+        storage.locked(tmp_path),
+    ):
         pass
 
 
@@ -118,13 +139,19 @@ class TestEveryWrite:
     """The process dies right before or right after its k-th write, for every k; what resumes must end the same."""
 
     def learned(self, run):
-        found = {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*") if p.suffix == ".safetensors"}
+        found = {
+            str(p.relative_to(run)): p.read_bytes()
+            for p in run.rglob("*")
+            if p.suffix == ".safetensors"
+        }
         found |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
         return found, [replace(row, seconds={}) for row in Result.load(run).main.rows]
 
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_dies_at_a_write_and_resumes(self, small_config, tmp_path, monkeypatch, when):
-        config = small_config(game={"name": "sample_exchange", "rounds": 3, "samples_per_round": 50}, measure=MEASURED)
+        config = small_config(
+            game={"name": "sample_exchange", "rounds": 3, "samples_per_round": 50}, measure=MEASURED
+        )
         real, writes = storage.write_atomically, []
 
         class Killed(BaseException):
@@ -151,7 +178,9 @@ class TestEveryWrite:
                     raise Killed
 
             # the classifier's training is the same every time; take it from the first run
-            monkeypatch.setattr(DomainClassifier, "fit", lambda self, *_: self.load_state_dict(_load(classifier)))
+            monkeypatch.setattr(
+                DomainClassifier, "fit", lambda self, *_: self.load_state_dict(_load(classifier))
+            )
             monkeypatch.setattr(storage, "write_atomically", dying)
             with pytest.raises(Killed):
                 Federation(config).run(run)
@@ -179,7 +208,9 @@ def test_classifier_learns_from_training_samples_only_and_its_confusion_has_true
     classifier = DomainClassifier(space, 2, seed=1)
     classifier.fit(space.samples(x=x), bits, space.samples(x=test_x), bits)
     assert classifier.accuracy == pytest.approx(0.75)
-    assert torch.allclose(classifier.confusion, torch.tensor([[1.0, 0.0], [0.5, 0.5]], dtype=torch.float64))
+    assert torch.allclose(
+        classifier.confusion, torch.tensor([[1.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
+    )
 
 
 def test_the_number_of_cores_does_not_decide_what_a_mixture_learns(tmp_path):
@@ -195,7 +226,9 @@ Federation(config).run(pathlib.Path(sys.argv[1]))
     found = []
     for threads in ("1", "2"):
         environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        subprocess.run([sys.executable, "-c", program, str(tmp_path / threads)], env=environment, check=True)
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / threads)], env=environment, check=True
+        )
         found.append((tmp_path / threads / "isolated/models/player0.safetensors").read_bytes())
     assert found[0] == found[1]
 
@@ -204,7 +237,9 @@ def test_players_may_learn_different_variables(small_config, tmp_path):
     """A5: one site has images and classes, the other classes only; what one lacks the other's samples supply."""
     players = {"north": {"variables": ["image", "class"]}, "south": {"variables": ["class"]}}
     game = {"name": "sample_exchange", "rounds": 12, "own_weight": 0.4, "samples_per_round": 4000}
-    result = Federation(small_config(players=players, game=game, compare=["pooled"])).run(tmp_path / "run")
+    result = Federation(small_config(players=players, game=game, compare=["pooled"])).run(
+        tmp_path / "run"
+    )
     assert result.record.data.learned == {"north": ["image", "class"], "south": ["class"]}
     drawn = {name: load_player(tmp_path / "run", name).draw(4000, 0, "test") for name in players}
     assert sorted(drawn["north"].keys()) == ["class", "image"]
@@ -219,11 +254,15 @@ def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config,
     """A5: y = 2x + noise; `blind` has never seen y, and what `seeing` draws tells it."""
     x = torch.randn(2000, generator=stream(1), dtype=torch.float64)
     y = 2 * x + 0.3 * torch.randn(2000, generator=stream(2), dtype=torch.float64)
-    np.savez(tmp_path / "xy.npz", **{"train/x": x, "train/y": y, "test/x": x[:10], "test/y": y[:10]})
+    np.savez(
+        tmp_path / "xy.npz", **{"train/x": x, "train/y": y, "test/x": x[:10], "test/y": y[:10]}
+    )
     data = {"source": {"name": "npz", "file": str(tmp_path / "xy.npz")}, "partition": "iid"}
     players = {"blind": {"unobserved": ["y"]}, "seeing": {}}
     game = {"name": "sample_exchange", "rounds": 8, "samples_per_round": 4000}
-    Federation(small_config(data=data, players=players, game=game, compare=["isolated"])).run(tmp_path / "run")
+    Federation(small_config(data=data, players=players, game=game, compare=["isolated"])).run(
+        tmp_path / "run"
+    )
     drawn = load_player(tmp_path / "run", "blind").draw(4000, 0, "test")
     slope = torch.cov(torch.stack([drawn["x"], drawn["y"]]))[0] / drawn["x"].var()
     assert slope[1].item() == pytest.approx(2, abs=0.1)
@@ -259,8 +298,12 @@ class Classifier(LocalModel):
 
 def test_a_player_classifies_by_what_its_own_data_have():
     bit = Variable(kind="binary")
-    space = Space({"image": bit, "segmentation": bit, "class": Variable(kind="categorical", classes=2)})
-    data = space.samples(**{"image": torch.ones(3, dtype=torch.uint8), "class": torch.tensor([0, 1, 1])})
+    space = Space(
+        {"image": bit, "segmentation": bit, "class": Variable(kind="categorical", classes=2)}
+    )
+    data = space.samples(
+        **{"image": torch.ones(3, dtype=torch.uint8), "class": torch.tensor([0, 1, 1])}
+    )
     player = Player("pictures", space, data, Classifier(), seed=1)
     test = space.only(["image", "segmentation"]).samples(
         image=torch.ones(5, dtype=torch.uint8), segmentation=torch.zeros(5, dtype=torch.uint8)
@@ -277,23 +320,39 @@ def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tm
             {"north": both | {"unobserved": ["ward"]}, "south": both},
             r"'ward' is none of its variables; .* image, class",
         ),
-        ({name: both | {"unobserved": ["class"]} for name in ("north", "south")}, "'class' is observed by nobody"),
-        ({"north": both | {"unobserved": ["class"], "model": gmm}, "south": both}, "needs every variable"),
-        ({"north": both | {"unobserved": ["image", "class"]}, "south": both}, "lack all of its variables"),
+        (
+            {name: both | {"unobserved": ["class"]} for name in ("north", "south")},
+            "'class' is observed by nobody",
+        ),
+        (
+            {"north": both | {"unobserved": ["class"], "model": gmm}, "south": both},
+            "needs every variable",
+        ),
+        (
+            {"north": both | {"unobserved": ["image", "class"]}, "south": both},
+            "lack all of its variables",
+        ),
     ):
         with pytest.raises(CoplayError, match=r"players\.north\.unobserved: .*" + words):
             Federation(small_config(players=players)).run(tmp_path / "run")
     lonely = {"name": "sample_exchange", "alpha": [[1.0, 0.0], [0.5, 0.5]]}
     with pytest.raises(CoplayError, match="'class' is observed by nobody whom it listens to"):
         Federation(
-            small_config(players={"north": both | {"unobserved": ["class"]}, "south": both}, game=lonely)
+            small_config(
+                players={"north": both | {"unobserved": ["class"]}, "south": both}, game=lonely
+            )
         ).prepare()
     joint = {"name": "joint_classifier", "latents": [2, 2], "channels": 1, "hidden": 4, "batch": 4}
     data = {"variables": ["image", "class"]}
-    with pytest.raises(CoplayError, match=r"players\.north\.unobserved: in distillation .*lack class"):
+    with pytest.raises(
+        CoplayError, match=r"players\.north\.unobserved: in distillation .*lack class"
+    ):
         Federation(
             small_config(
-                players={"north": {"unobserved": ["class"]}, "south": {}}, model=joint, data=data, game="distillation"
+                players={"north": {"unobserved": ["class"]}, "south": {}},
+                model=joint,
+                data=data,
+                game="distillation",
             )
         ).prepare()
     assert not (tmp_path / "run").exists()
@@ -314,12 +373,20 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
         "samples_per_round": 40,
         "own_weight": 0.5,
     }
-    measure = {"metrics": ["class_accuracy", "class_shares"], "samples": 100, "every_rounds": 1, "shown": 2}
+    measure = {
+        "metrics": ["class_accuracy", "class_shares"],
+        "samples": 100,
+        "every_rounds": 1,
+        "shown": 2,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
         config = small_config(players=players, model=joint, game=game, measure=measure)
         result = Federation(config).run(tmp_path / "run")
-    shown = [storage.load_tensors(tmp_path / f"run/sample_exchange/samples/round-{r:06d}.safetensors") for r in (2, 3)]
+    shown = [
+        storage.load_tensors(tmp_path / f"run/sample_exchange/samples/round-{r:06d}.safetensors")
+        for r in (2, 3)
+    ]
     assert [sorted(k for k in names if k.startswith("north")) for names in shown] == [
         ["north/class"], ["north/class", "north/image"],
     ]  # fmt: skip
@@ -332,7 +399,9 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
     assert load_player(tmp_path / "run", "north").unlearned == []
 
 
-def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(small_config, tmp_path, monkeypatch):
+def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(
+    small_config, tmp_path, monkeypatch
+):
     monkeypatch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
     joint = {"name": "joint_classifier", "latents": [2, 2], "channels": 1, "hidden": 4, "batch": 4}
     data = {"variables": ["image", "class"]}
@@ -341,7 +410,11 @@ def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(small_
         measure = {"metrics": metrics, "samples": 100, "every_rounds": 1}
         config = small_config(model=joint, data=data, measure=measure)
         result = Federation(config).run(tmp_path / metrics[-1])
-        traffic = [t for t in result.main.traffic if t["purpose"] == "evaluation" and t["receiver"] != "coordinator"]
+        traffic = [
+            t
+            for t in result.main.traffic
+            if t["purpose"] == "evaluation" and t["receiver"] != "coordinator"
+        ]
         sent[metrics[-1]] = sum(t["bytes"] for t in traffic)
     assert sent["class_shares"] == 0
     assert sent["class_accuracy"] > 0
@@ -349,13 +422,23 @@ def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(small_
 
 def test_unknown_or_unlearnable_variables_are_refused(small_config, tmp_path):
     with pytest.raises(CoplayError, match=r"player 'north'.*no variable 'imago'.*image"):
-        Federation(small_config(players={"north": {"variables": ["imago"]}, "south": {}})).run(tmp_path / "run")
+        Federation(small_config(players={"north": {"variables": ["imago"]}, "south": {}})).run(
+            tmp_path / "run"
+        )
     gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
-    players = {"north": {"variables": ["image", "class"], "model": gmm}, "south": {"variables": ["class"]}}
-    with pytest.raises(CoplayError, match=r"every variable, and 'image' is missing in the samples of player 'south'"):
+    players = {
+        "north": {"variables": ["image", "class"], "model": gmm},
+        "south": {"variables": ["class"]},
+    }
+    with pytest.raises(
+        CoplayError,
+        match=r"every variable, and 'image' is missing in the samples of player 'south'",
+    ):
         Federation(small_config(players=players)).run(tmp_path / "other")
     players = {"north": {"variables": ["image"]}, "south": {"variables": ["class"]}}
-    with pytest.raises(CoplayError, match=r"'north' listens to 'south' and has no variable in common"):
+    with pytest.raises(
+        CoplayError, match=r"'north' listens to 'south' and has no variable in common"
+    ):
         Federation(small_config(players=players)).run(tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
@@ -367,7 +450,10 @@ def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small
     game = {"name": "sample_exchange", "rounds": 8, "own_weight": 0.5, "samples_per_round": 5000}
     measure = {"metrics": [], "samples": 5000, "nash_gap_steps": 3}
     config = small_config(
-        players=players, game=game, measure=measure, data={"partition": {"name": "by_class", "classes": classes}}
+        players=players,
+        game=game,
+        measure=measure,
+        data={"partition": {"name": "by_class", "classes": classes}},
     )
     gaps = Federation(config).run(tmp_path / "run").main.last
     assert "nash_gap" not in gaps["mute"]
@@ -388,8 +474,17 @@ def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
     hvae = {"name": "symmetric_hvae", "latents": [2, 3], "hidden": 8}
     players = {"north": {"model": hvae}, "south": {"model": gmm}}
     game = {"name": "sample_exchange", "rounds": 2, "local_steps": 20, "samples_per_round": 50}
-    measure = {"metrics": [], "samples": 200, "log_prob": True, "log_prob_draws": 50}  # no classifier is needed for it
-    last = Federation(small_config(players=players, game=game, measure=measure)).run(tmp_path / "run").main.last
+    measure = {
+        "metrics": [],
+        "samples": 200,
+        "log_prob": True,
+        "log_prob_draws": 50,
+    }  # no classifier is needed for it
+    last = (
+        Federation(small_config(players=players, game=game, measure=measure))
+        .run(tmp_path / "run")
+        .main.last
+    )
     told = last["north"]["log_p"]
     assert told["low"] < told["value"] < (told["high"] or 0.0) <= 0
     assert told["n_real"] == 497
@@ -401,7 +496,13 @@ def test_a_player_may_be_called_own():
     """Its samples are not taken for the private data of a player that hears it: the moments are the weighted mean."""
     space = Space({"x": Variable(kind="binary")})
     ones = space.samples(x=torch.ones(8, dtype=torch.uint8))
-    north = Player("north", space, space.samples(x=torch.zeros(4, dtype=torch.uint8)), ExponentialFamily(), seed=1)
+    north = Player(
+        "north",
+        space,
+        space.samples(x=torch.zeros(4, dtype=torch.uint8)),
+        ExponentialFamily(),
+        seed=1,
+    )
     north.learn({"own": ones}, {OWN: 0.75, "own": 0.25}, 1, 1)
     assert north.model.moments.tolist() == pytest.approx([0.25])
 

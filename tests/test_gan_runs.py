@@ -80,17 +80,32 @@ def test_a_result_knows_whom_each_game_measures(run):
     assert run.sampled_from == EACH
     assert run.seats == ["server"]
     assert {game: list(play.last) for game, play in run.plays.items()} == EACH
-    assert run.section("pooled") == {"name": "pooled", "rounds": 4, "local_steps": 3, "on_lost": "stop", "once": True}
+    assert run.section("pooled") == {
+        "name": "pooled",
+        "rounds": 4,
+        "local_steps": 3,
+        "on_lost": "stop",
+        "once": True,
+    }
 
 
 def test_the_table_has_a_line_for_whoever_is_measured_and_all_scores_that_fit(run, capsys):
     found = table(run)
     assert [row[3] for row in found.rows] == ["md_gan", "fl_gan", "pooled", *["isolated"] * 4]
-    assert [row[0] for row in found.rows] == ["server", "", "player0", "", "player1", "player2", "mean of 3 (best)"]
+    assert [row[0] for row in found.rows] == [
+        "server",
+        "",
+        "player0",
+        "",
+        "player1",
+        "player2",
+        "mean of 3 (best)",
+    ]
     assert list(found.header) == [*LABELS, "FID ↓", "domain score ↑", "KID ↓"]
     fid = [run.plays["isolated"].last[name]["fid"].value for name in EACH["isolated"]]
     mean, best = (
-        float(x.replace(",", "")) for x in re.fullmatch(r"([\d,.]+) \(([\d,.]+)\)", found.rows[-1][4]).groups()
+        float(x.replace(",", ""))
+        for x in re.fullmatch(r"([\d,.]+) \(([\d,.]+)\)", found.rows[-1][4]).groups()
     )
     assert mean == pytest.approx(sum(fid) / 3, abs=0.06)
     assert best == pytest.approx(min(fid), abs=0.06)
@@ -110,7 +125,9 @@ def test_a_run_that_measures_only_the_server_has_one_line(run, tmp_path, monkeyp
     assert [row[0] for row in table(result).rows] == ["server"]
     assert cli.main(["show", str(result.folder)]) == 0
     said = capsys.readouterr().out
-    assert "3 players, 40 own samples each; those without a line are not measured themselves" in said
+    assert (
+        "3 players, 40 own samples each; those without a line are not measured themselves" in said
+    )
     assert "nothing was scored: measure.metrics is empty" in said
     assert "3 players<small>acgan, not measured</small>" in write(result).read_text()
 
@@ -126,7 +143,10 @@ def test_the_page_shows_the_servers_samples_and_curves_of_every_game(run):
         (g, name) for g, names in EACH.items() for name in names
     ]
     assert "Beneath: a model of each game carried along." in text
-    assert [column["players"] for column in data["samples"]["columns"]] == [EACH["md_gan"], *EACH.values()]
+    assert [column["players"] for column in data["samples"]["columns"]] == [
+        EACH["md_gan"],
+        *EACH.values(),
+    ]
     assert data["shares"]["players"]["server"]["n"] == 100
     assert "Class shares</h2>" in text
     formulas = data["formulas"]["games"]
@@ -136,7 +156,9 @@ def test_the_page_shows_the_servers_samples_and_curves_of_every_game(run):
 
 
 def test_traffic_is_told_by_purpose_and_kind_of_link(run):
-    text = re.search(r'<section id="traffic">(.*?)</section>', write(run).read_text(), re.S).group(1)
+    text = re.search(r'<section id="traffic">(.*?)</section>', write(run).read_text(), re.S).group(
+        1
+    )
     for part, kind in (
         ("generated", "server → players"),
         ("feedback", "players → server"),
@@ -181,12 +203,16 @@ def test_settings_of_a_game_carried_along_tell_arms_apart(run, tmp_path):
     same = other("same", seed=2, compare=[{"name": "fl_gan", "average_every_epochs": 0.2}])
     assert Comparison.load([run.folder, same]).differences == {}
     rarer = other("rarer", compare=[{"name": "fl_gan", "average_every_epochs": 4}])
-    assert list(Comparison.load([run.folder, rarer]).differences) == ["compare.fl_gan.average_every_epochs"]
+    assert list(Comparison.load([run.folder, rarer]).differences) == [
+        "compare.fl_gan.average_every_epochs"
+    ]
 
 
 def test_games_named_for_a_sweep_keep_the_settings_that_the_file_has(tmp_path):
     path = tmp_path / "small.toml"
-    path.write_text('game = "md_gan"\nmodel = "acgan"\ncompare = ["isolated", { name = "pooled", once = true }]\n')
+    path.write_text(
+        'game = "md_gan"\nmodel = "acgan"\ncompare = ["isolated", { name = "pooled", once = true }]\n'
+    )
     (config,) = Sweep.of(path, games="fl_gan,pooled").configs.values()
     assert config.compare == ("fl_gan", {"name": "pooled", "once": True})
 
@@ -196,12 +222,29 @@ def test_samples_of_the_server_as_table_and_arrays(run, tmp_path, game):
     more = ["--game", game] if game else []
     for kind in ("npz", "csv", "png"):
         file = tmp_path / f"drawn.{kind}"
-        assert cli.main(["sample", str(run.folder), "--player", "server", *more, "-n", "5", "--out", str(file)]) == 0
+        assert (
+            cli.main(
+                [
+                    "sample",
+                    str(run.folder),
+                    "--player",
+                    "server",
+                    *more,
+                    "-n",
+                    "5",
+                    "--out",
+                    str(file),
+                ]
+            )
+            == 0
+        )
     arrays = np.load(tmp_path / "drawn.npz")
     rows = list(csv.DictReader((tmp_path / "drawn.csv").read_text().splitlines()))
     assert len(rows) == 5
     assert [int(row["class"]) for row in rows] == arrays["class"].tolist()
-    assert [float(row["image.1.2"]) for row in rows] == pytest.approx(arrays["image"][:, 1, 2].tolist())
+    assert [float(row["image.1.2"]) for row in rows] == pytest.approx(
+        arrays["image"][:, 1, 2].tolist()
+    )
     assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -231,7 +274,9 @@ def test_events_have_the_server_and_what_a_round_counted(run, tmp_path):
     assert [e.value for e in found.Scalars("score/fid/server")] == pytest.approx(
         [row.measured["server"]["fid"].value for row in run.main.rows], rel=1e-6
     )
-    assert [e.value for e in found.Scalars("round/swaps")] == [row.own["swaps"] for row in run.main.rows]
+    assert [e.value for e in found.Scalars("round/swaps")] == [
+        row.own["swaps"] for row in run.main.rows
+    ]
     assert found.Images("samples/image/server")
 
 
@@ -256,7 +301,9 @@ def test_an_old_record_is_read_by_its_rows(run, tmp_path):
 def test_who_was_late_is_told_and_leaves_the_formulas_a_bound(run, tmp_path):
     folder = tmp_path / "late"
     shutil.copytree(run.folder, folder)
-    rows = [json.loads(line) for line in (folder / "md_gan" / "rows.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (folder / "md_gan" / "rows.jsonl").read_text().splitlines()
+    ]
     rows[0]["late"] = {"player1": {"action": "feedback", "reason": "no answer within 1 s"}}
     rows[1]["joined"] = ["player2"]
     (folder / "md_gan" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -265,17 +312,23 @@ def test_who_was_late_is_told_and_leaves_the_formulas_a_bound(run, tmp_path):
     assert "too late, and left out" in text
     assert "joined late" in text
     assert "lost or late" in text
-    assert not json.loads((folder / "report.json").read_text())["formulas"]["games"]["md_gan"]["exact"]
+    assert not json.loads((folder / "report.json").read_text())["formulas"]["games"]["md_gan"][
+        "exact"
+    ]
 
 
 def test_configs_that_documents_show_are_valid(tmp_path, monkeypatch):
     root = Path(__file__).parents[1]
     Federation(Config.from_file(root / "configs" / "md_gan.toml")).prepare()
     (shown,) = (
-        text for text in re.findall(r"```toml\n(.*?)```", (root / "README.md").read_text(), re.S) if "md_gan" in text
+        text
+        for text in re.findall(r"```toml\n(.*?)```", (root / "README.md").read_text(), re.S)
+        if "md_gan" in text
     )
     Federation(Config.from_toml(shown)).prepare()
-    programs = re.findall(r"```python\n(.*?)```", (root / "docs" / "extending.md").read_text(), re.S)
+    programs = re.findall(
+        r"```python\n(.*?)```", (root / "docs" / "extending.md").read_text(), re.S
+    )
     (networks,) = (text for text in programs if "def discriminator" in text)
     (tmp_path / "my_nets.py").write_text(networks)
     monkeypatch.syspath_prepend(tmp_path)
@@ -292,11 +345,13 @@ def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
         "img": [photographs[i % 2][y : y + 32, x : x + 32] for i, (y, x) in enumerate(corners)],
         "label": [i % 2 for i in range(60)],
     }
-    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["china", "flower"])})
-    whole = datasets.Dataset.from_dict(rows, features=features)
-    datasets.DatasetDict({"train": whole.select(range(40)), "test": whole.select(range(40, 60))}).save_to_disk(
-        tmp_path / "cifar"
+    features = datasets.Features(
+        {"img": datasets.Image(), "label": datasets.ClassLabel(names=["china", "flower"])}
     )
+    whole = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict(
+        {"train": whole.select(range(40)), "test": whole.select(range(40, 60))}
+    ).save_to_disk(tmp_path / "cifar")
     settings = [
         f"data.source.dataset={tmp_path / 'cifar'}", "players=2", "model.batch=3", "game.rounds=1", "game.local_steps=2",
         "measure.samples=100", 'compare=[{name="fl_gan",rounds=1,local_steps=1,average_every_epochs=0.1}]',

@@ -54,7 +54,11 @@ def finish(process):
 def learned(run):
     """Everything a run learned and showed, as bytes: models, samples, traffic, state; not the times."""
     files = sorted(
-        [*run.glob("*/models/*.safetensors"), *run.glob("*/samples/*.safetensors"), *run.glob("*/checkpoint.json")]
+        [
+            *run.glob("*/models/*.safetensors"),
+            *run.glob("*/samples/*.safetensors"),
+            *run.glob("*/checkpoint.json"),
+        ]
     )
     assert files
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
@@ -62,7 +66,10 @@ def learned(run):
 
 def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
-    for number, code, word in ((signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")):
+    for number, code, word in (
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGINT, 130, "interrupted"),
+    ):
         out = f"run-{word}"
         process = coplay(
             "run", "killed.toml", "--out", out, cwd=tmp_path, start_new_session=True,
@@ -70,7 +77,10 @@ def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         deadline = time.monotonic() + 120
-        while not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists() and time.monotonic() < deadline:
+        while (
+            not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists()
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         process.send_signal(number)
         _, error = process.communicate(timeout=60)
@@ -112,7 +122,19 @@ def test_same_config_and_seed_give_identical_files(undisturbed, tmp_path):
 
 def test_another_seed_gives_other_files(undisturbed, tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
-    finish(coplay("run", "killed.toml", "--out", "other", "--set", "seed=6", "--set", "game.rounds=6", cwd=tmp_path))
+    finish(
+        coplay(
+            "run",
+            "killed.toml",
+            "--out",
+            "other",
+            "--set",
+            "seed=6",
+            "--set",
+            "game.rounds=6",
+            cwd=tmp_path,
+        )
+    )
     name = "sample_exchange/samples/round-000006.safetensors"
     assert learned(tmp_path / "other")[name] != learned(undisturbed)[name]
 
@@ -125,7 +147,10 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, tmp_path, attempt):
     run, kills = tmp_path / "run", 0
     while kills < 2 and process.poll() is None:
         started = time.monotonic()
-        while not (run / "sample_exchange" / "rows.jsonl").exists() and time.monotonic() - started < 60:
+        while (
+            not (run / "sample_exchange" / "rows.jsonl").exists()
+            and time.monotonic() - started < 60
+        ):
             time.sleep(0.02)
         time.sleep(moment.uniform(0, 1.5))
         os.kill(process.pid, signal.SIGKILL)
@@ -136,7 +161,9 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, tmp_path, attempt):
     assert kills
     assert learned(run) == learned(undisturbed)
     for game in ("sample_exchange", "isolated"):
-        rounds = [line.split(",")[0] for line in (run / game / "rows.jsonl").read_text().splitlines()]
+        rounds = [
+            line.split(",")[0] for line in (run / game / "rows.jsonl").read_text().splitlines()
+        ]
         assert rounds == [f'{{"round": {i}' for i in range(1, 25)], "rows are missing or doubled"
 
 

@@ -67,9 +67,7 @@ def test_values_of_another_type_are_refused_with_their_name(name, value):
 
 def test_all_faults_are_told_at_once():
     plain = {"action": "everything", "flag": 7, "shares.keys": [], "shares.values": [], "extra": 1}
-    words = (
-        "a message of player 'north' is no valid Everything: .*flag: expected true or false, got 7.*count is missing"
-    )
+    words = "a message of player 'north' is no valid Everything: .*flag: expected true or false, got 7.*count is missing"
     with pytest.raises(MessageError, match=words) as error:
         request_from_plain(plain, [Everything], "a message of player 'north'")
     assert "'extra' is unknown here" in str(error.value)
@@ -85,5 +83,10 @@ def test_only_known_requests_are_built(action):
 def test_a_reply_answers_its_request():
     ask = Message(WHOLE, "coordinator", "north", 4)
     reply = ask.reply({"loss": 1.0})
-    assert (reply.request, reply.sender, reply.receiver, reply.round) == (WHOLE, "north", "coordinator", 4)
+    assert (reply.request, reply.sender, reply.receiver, reply.round) == (
+        WHOLE,
+        "north",
+        "coordinator",
+        4,
+    )
     assert reply.action == "everything"

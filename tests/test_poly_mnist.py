@@ -51,7 +51,9 @@ def found_in(pictures, crop):
     """(style, top, left) of every place where a crop of shape (3, side, side), in bytes, is found."""
     places = []
     for style, picture in enumerate(pictures):
-        windows = picture.unfold(1, len(crop[0]), 1).unfold(2, len(crop[0]), 1)  # (3, top, left, side, side)
+        windows = picture.unfold(1, len(crop[0]), 1).unfold(
+            2, len(crop[0]), 1
+        )  # (3, top, left, side, side)
         same = (windows == crop[:, None, None]).all(-1).all(-1).all(0)
         places += [(style, *place) for place in same.nonzero().tolist()]
     return places
@@ -69,12 +71,16 @@ class TestMade:
             assert torch.equal(samples["segmentation"], getattr(given, split)["image"])
             assert torch.equal(samples["class"], getattr(given, split)["class"])
             inside = samples["segmentation"][:, None].bool()
-            crops = (torch.where(inside, 1 - samples["image"], samples["image"]) * 255).round().byte()
+            crops = (
+                (torch.where(inside, 1 - samples["image"], samples["image"]) * 255).round().byte()
+            )
             for crop, style in zip(crops, samples["style"].tolist(), strict=True):
                 ((where, top, left),) = found_in(map(planes, photographs), crop)
                 assert where == style
                 corners.append((where, top, left))
-        assert {corner for corner in corners if corner[0] == 0} == {(0, 0, 0)}, "as large as a digit: one place"
+        assert {corner for corner in corners if corner[0] == 0} == {(0, 0, 0)}, (
+            "as large as a digit: one place"
+        )
         tops, lefts = ({corner[axis] for corner in corners} for axis in (1, 2))
         assert max(tops) > 8 > 1 > min(tops), "anywhere in 40 − 27 rows"
         assert max(lefts) > 25 > 3 > min(lefts), "and in 60 − 27 columns"
@@ -90,7 +96,9 @@ class TestMade:
             small.append(blocks.mean((2, 4)).round().byte())
         assert torch.equal(data.test["segmentation"], given.test["image"])
         inside = data.test["segmentation"][:, None].bool()
-        crops = (torch.where(inside, 1 - data.test["image"], data.test["image"]) * 255).round().byte()
+        crops = (
+            (torch.where(inside, 1 - data.test["image"], data.test["image"]) * 255).round().byte()
+        )
         for crop, style in zip(crops, data.test["style"].tolist(), strict=True):
             ((where, _, _),) = found_in(small, crop)
             assert where == style
@@ -104,7 +112,9 @@ class TestMade:
             "segmentation": "binary 28×28",
         }
 
-    def test_a_digit_is_the_same_picture_in_every_run_and_whatever_the_limit(self, digits, photographs):
+    def test_a_digit_is_the_same_picture_in_every_run_and_whatever_the_limit(
+        self, digits, photographs
+    ):
         source = PolyMnist(folder=str(digits), backgrounds=photographs)
         one, two, few = source.load(), source.load(), source.model_copy(update={"limit": 7}).load()
         for split in ("train", "test"):
@@ -112,13 +122,17 @@ class TestMade:
                 assert torch.equal(getattr(one, split)[name], getattr(two, split)[name])
                 assert torch.equal(getattr(one, split)[name][:7], getattr(few, split)[name])
         assert (len(few.train), len(few.test)) == (7, 7)
-        assert not torch.equal(one.train["style"][:30], one.test["style"]), "every split has a stream of its own"
+        assert not torch.equal(one.train["style"][:30], one.test["style"]), (
+            "every split has a stream of its own"
+        )
 
     def test_styles_are_even(self, tmp_path, photographs):
         """χ² of 3,000 draws from three styles."""
         for prefix in ("train", "t10k"):
             write_idx(tmp_path / f"{prefix}-images-idx3-ubyte", np.zeros((3000, 4, 4), np.uint8))
-            write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", (np.arange(3000) % 10).astype(np.uint8))
+            write_idx(
+                tmp_path / f"{prefix}-labels-idx1-ubyte", (np.arange(3000) % 10).astype(np.uint8)
+            )
         data = PolyMnist(folder=str(tmp_path), backgrounds=photographs).load()
         counts = torch.bincount(data.train["style"], minlength=3).double()
         assert ((counts - 1000).square() / 1000).sum() < 10
@@ -133,7 +147,9 @@ class TestMade:
 
     def test_without_the_package_the_message_says_what_to_install(self, digits, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-        with pytest.raises(DataError, match=r"scikit-image.*pip install 'coplay\[data\]'.*backgrounds"):
+        with pytest.raises(
+            DataError, match=r"scikit-image.*pip install 'coplay\[data\]'.*backgrounds"
+        ):
             PolyMnist(folder=str(digits)).load()
 
 
@@ -192,11 +208,17 @@ class TestFaults:
 
     def test_photographs(self, tmp_path, digits, photographs):
         save(tmp_path / "flat.png", np.zeros((27, 90, 3), np.uint8))
-        with pytest.raises(DataError, match=r"flat\.png: expected a photograph of 28×28 or more, .* got 27×90"):
-            PolyMnist(folder=str(digits), backgrounds=(photographs[0], str(tmp_path / "flat.png"))).load()
+        with pytest.raises(
+            DataError, match=r"flat\.png: expected a photograph of 28×28 or more, .* got 27×90"
+        ):
+            PolyMnist(
+                folder=str(digits), backgrounds=(photographs[0], str(tmp_path / "flat.png"))
+            ).load()
         (tmp_path / "text.png").write_text("no picture")
         with pytest.raises(DataError, match=r"cannot read 1 of 1 pictures: .*text\.png"):
-            PolyMnist(folder=str(digits), backgrounds=(photographs[0], str(tmp_path / "text.png"))).load()
+            PolyMnist(
+                folder=str(digits), backgrounds=(photographs[0], str(tmp_path / "text.png"))
+            ).load()
 
     @pytest.mark.parametrize("count", [0, 1])
     def test_one_photograph_makes_no_styles(self, count):

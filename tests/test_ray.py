@@ -101,7 +101,11 @@ def rows(run):
 
 def learned(run):
     """Everything a run learned, showed and counted, as bytes."""
-    files = [path for what in ("*/models/*", "*/samples/*", "*/checkpoint.json") for path in run.glob(what)]
+    files = [
+        path
+        for what in ("*/models/*", "*/samples/*", "*/checkpoint.json")
+        for path in run.glob(what)
+    ]
     assert files
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
@@ -153,14 +157,18 @@ def killing(player, after=0.3):
 
 
 def test_without_ray_the_line_to_install_it_is_told(tmp_path):
-    (tmp_path / "exchange.toml").write_text(tomli_w.dumps(EXCHANGE | {"engine": {"name": "local", "threads": 1}}))
+    (tmp_path / "exchange.toml").write_text(
+        tomli_w.dumps(EXCHANGE | {"engine": {"name": "local", "threads": 1}})
+    )
     code = (
         "import sys\n"
         "sys.modules['ray'] = None\n"
         "from coplay.cli.main import main\n"
         "sys.exit(main(['run', 'exchange.toml', '--out', 'run', '--set', 'engine.name=ray']))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2, done.stderr
     assert "pip install 'coplay[ray]'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -171,7 +179,9 @@ def test_an_address_where_nobody_listens_is_told_at_once():
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     begin = time.monotonic()
-    with pytest.raises(EngineError, match=f"cannot reach the cluster at {address}: nobody listens there"):
+    with pytest.raises(
+        EngineError, match=f"cannot reach the cluster at {address}: nobody listens there"
+    ):
         Ray(address=address).start([], SampleExchange.tiny())
     assert time.monotonic() - begin < 10
 
@@ -214,12 +224,17 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
     assert result.record.status == "finished"
     found = rows(tmp_path / "run")
     assert [row["round"] for row in found] == [1, 2, 3, 4, 5, 6]
-    assert {row["round"]: list(row["lost"]) for row in found if "lost" in row} == {3: ["near"], 4: ["mix"]}
+    assert {row["round"]: list(row["lost"]) for row in found if "lost" in row} == {
+        3: ["near"],
+        4: ["mix"],
+    }
     assert found[2]["lost"]["near"]["action"] == "turn"
     assert "its process died" in found[2]["lost"]["near"]["reason"]
     assert found[3]["lost"]["mix"]["action"] == "save"
     assert "influence" in found[2]
-    assert set(found[2]["players"]) == {"deep", "mix"}, "who was sent samples by the dead learns from them"
+    assert set(found[2]["players"]) == {"deep", "mix"}, (
+        "who was sent samples by the dead learns from them"
+    )
     assert set(found[4]["players"]) == {"deep"}
     assert [path.stem for path in (tmp_path / "run").glob("*/models/*")] == ["deep"]
 
@@ -242,10 +257,16 @@ GROUP = ["player0", "player1", "player2"]
 
 @pytest.mark.parametrize(
     ("base", "action", "round", "players"),
-    [(EXCHANGE, "turn", 3, ["near"]), (EXCHANGE, "save", 4, ["near"]), (GANS, "feedback", 3, GROUP)],
+    [
+        (EXCHANGE, "turn", 3, ["near"]),
+        (EXCHANGE, "save", 4, ["near"]),
+        (GANS, "feedback", 3, GROUP),
+    ],
     ids=["exchange", "saving", "gans"],
 )
-def test_players_come_back_from_their_checkpoint(cluster, tmp_path, at, base, action, round, players):
+def test_players_come_back_from_their_checkpoint(
+    cluster, tmp_path, at, base, action, round, players
+):
     at(action, round, killing(players[0]))
     result = play(base, tmp_path / "run", {"name": "ray", "processes": 2, "restart": True})
     assert result.record.status == "finished"
@@ -261,7 +282,9 @@ def test_players_come_back_from_their_checkpoint(cluster, tmp_path, at, base, ac
 
 def test_a_run_that_stops_names_who_when_and_why_and_goes_on(cluster, oracle, tmp_path, at):
     at("turn", 3, killing("near"))
-    with pytest.raises(PlayerError, match=r"player 'near' failed at 'turn' in round 3: its process died") as caught:
+    with pytest.raises(
+        PlayerError, match=r"player 'near' failed at 'turn' in round 3: its process died"
+    ) as caught:
         play(EXCHANGE, tmp_path / "run", {"name": "ray", "processes": 2})
     assert (caught.value.player, caught.value.round) == ("near", 3)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
@@ -290,7 +313,14 @@ BITS = Space({"x": Variable(kind="binary", shape=(3,))})
 
 
 def _bits(name, home=None):
-    return Player(name, BITS, BITS.samples(x=torch.ones(4, 3, dtype=torch.uint8)), ExponentialFamily(), 1, home)
+    return Player(
+        name,
+        BITS,
+        BITS.samples(x=torch.ones(4, 3, dtype=torch.uint8)),
+        ExponentialFamily(),
+        1,
+        home,
+    )
 
 
 def _turn(name, round, payload=None):
@@ -300,8 +330,13 @@ def _turn(name, round, payload=None):
 @pytest.mark.parametrize("on_late", ["drop", "fail"])
 def test_a_round_ends_at_the_deadline_and_late_answers_are_dropped(cluster, on_late):
     engine = Ray(processes=2, deadline=1, on_late=on_late)
-    engine.start([_bits("fast"), _bits("slow")], game := SampleExchange(rounds=9, local_steps=1, on_lost="continue"))
-    assert all(isinstance(reply, Message) for reply in engine.ask([_turn("fast", 1), _turn("slow", 1)]))
+    engine.start(
+        [_bits("fast"), _bits("slow")],
+        game := SampleExchange(rounds=9, local_steps=1, on_lost="continue"),
+    )
+    assert all(
+        isinstance(reply, Message) for reply in engine.ask([_turn("fast", 1), _turn("slow", 1)])
+    )
     number = process_of(engine, "slow")
     os.kill(number, signal.SIGSTOP)
     try:
@@ -309,7 +344,12 @@ def test_a_round_ends_at_the_deadline_and_late_answers_are_dropped(cluster, on_l
         fast, slow = replies = engine.ask([_turn("fast", 2), _turn("slow", 2)])
         assert time.monotonic() - begin == pytest.approx(1, rel=0.1)
         assert isinstance(fast, Message)
-        assert (slow.player, slow.action, slow.round, slow.reason) == ("slow", "turn", 2, "no answer within 1 s")
+        assert (slow.player, slow.action, slow.round, slow.reason) == (
+            "slow",
+            "turn",
+            2,
+            "no answer within 1 s",
+        )
         late = engine.take_late()
         answers, lost = game.alive(replies)
         assert [answer.sender for answer in answers] == ["fast"]
@@ -379,7 +419,11 @@ def _family(root):
     found, new = {}, {root}
     while new:
         found |= {number: parents[number][1] for number in new if number in parents}
-        new = {number for number, (parent, _) in parents.items() if parent in new and number not in found}
+        new = {
+            number
+            for number, (parent, _) in parents.items()
+            if parent in new and number not in found
+        }
     return found
 
 
@@ -403,7 +447,11 @@ def _ends(numbers, seconds):
 
 def _left(numbers):
     """Who is not gone, by name."""
-    return {n: Path(f"/proc/{n}/cmdline").read_text().replace("\0", " ").strip() for n in numbers if _stat(n)}
+    return {
+        n: Path(f"/proc/{n}/cmdline").read_text().replace("\0", " ").strip()
+        for n in numbers
+        if _stat(n)
+    }
 
 
 def _listening(numbers):
@@ -412,7 +460,9 @@ def _listening(numbers):
     for table in ("tcp", "tcp6"):
         with open(f"/proc/net/{table}") as file:
             lines = [line.split() for line in file.readlines()[1:]]
-        sockets |= {f"socket:[{line[9]}]": line[1].split(":")[0] for line in lines if line[3] == "0A"}
+        sockets |= {
+            f"socket:[{line[9]}]": line[1].split(":")[0] for line in lines if line[3] == "0A"
+        }
     for number in numbers:
         for descriptor in os.listdir(f"/proc/{number}/fd"):
             try:
@@ -428,7 +478,9 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 
 
 def _cli(*words, cwd, **options):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_ENABLE")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("RAY_ENABLE")
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "coplay", *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
@@ -446,11 +498,19 @@ def _until(condition, process, seconds=120):
 def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_path):
     """kill -9 of the coordinator, then SIGTERM, then Ctrl-C at the terminal; the end is that of an undisturbed run."""
     game = EXCHANGE["game"] | {"rounds": 100, "samples_per_round": 600}
-    base = GANS | {"players": 2, "model": "exponential_family", "data": {"source": "digits"}, "game": game}
+    base = GANS | {
+        "players": 2,
+        "model": "exponential_family",
+        "data": {"source": "digits"},
+        "game": game,
+    }
     base["engine"] = {"name": "local", "threads": 1}
     play(base, tmp_path / "oracle", {"name": "local", "groups": 2})
     (tmp_path / "exchange.toml").write_text(tomli_w.dumps(base))
-    rows, words = tmp_path / "run" / "sample_exchange" / "rows.jsonl", ["run", "exchange.toml", "--out", "run"]
+    rows, words = (
+        tmp_path / "run" / "sample_exchange" / "rows.jsonl",
+        ["run", "exchange.toml", "--out", "run"],
+    )
     words += ["--set", "engine.name=ray"]
 
     def played():
@@ -466,7 +526,9 @@ def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_pat
         # a terminal's Ctrl-C reaches the whole group
         (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
         _, error = process.communicate(timeout=60)
-        assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how], error
+        assert (
+            process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how]
+        ), error
         assert "Traceback" not in error
         assert _ends(family, 30), _left(family)
         words = ["resume", "run"]
@@ -485,7 +547,10 @@ def nodes():
     if ray.is_initialized():  # the local cluster of the tests above, if this one does not run alone
         ray.shutdown()
     with loopback(ray):
-        quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}  # to believe that a node is gone
+        quick = {
+            "health_check_period_ms": 500,
+            "health_check_failure_threshold": 3,
+        }  # to believe that a node is gone
         head = {"num_cpus": 0, "object_store_memory": 2**27, "_system_config": quick}
         found = Cluster(initialize_head=True, head_node_args=head)
         found.workers = [found.add_node(num_cpus=1, object_store_memory=2**27) for _ in range(2)]
@@ -498,8 +563,12 @@ def _stored_here():
     """Bytes that ever entered the object store of the coordinator's node."""
     from ray._private.internal_api import node_stats
 
-    (here,) = [node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id()]
-    return node_stats(here["NodeManagerAddress"], here["NodeManagerPort"]).store_stats.cumulative_created_bytes
+    (here,) = [
+        node for node in ray.nodes() if node["NodeID"] == ray.get_runtime_context().get_node_id()
+    ]
+    return node_stats(
+        here["NodeManagerAddress"], here["NodeManagerPort"]
+    ).store_stats.cumulative_created_bytes
 
 
 def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatch):
@@ -514,7 +583,9 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
         return counted
 
     monkeypatch.setattr(module, "packed", counting(module.packed, lambda given, found: found))
-    monkeypatch.setattr(module, "unpacked", counting(module.unpacked, lambda given, found: given[0]))
+    monkeypatch.setattr(
+        module, "unpacked", counting(module.unpacked, lambda given, found: given[0])
+    )
 
     def share(engine, act):
         """Bytes through the coordinator, and payload, while something happens."""
@@ -526,13 +597,19 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     pixels = Space({"x": Variable(kind="binary", shape=(28, 28))})
     data = pixels.samples(x=torch.ones(4, 28, 28, dtype=torch.uint8))
     north = Player("north", pixels, data, ExponentialFamily(), 1)
-    with pytest.raises(EngineError, match="1 processes with 3 CPUs each did not start within 1 s; 2 CPUs"):
+    with pytest.raises(
+        EngineError, match="1 processes with 3 CPUs each did not start within 1 s; 2 CPUs"
+    ):
         Ray(address=nodes.address, threads=3, start_seconds=1).start([north], SampleExchange.tiny())
-    with pytest.raises(EngineError, match=r"1 processes with 1 CPUs and 0\.5 GPUs each did not start .* and 0 GPUs"):
+    with pytest.raises(
+        EngineError, match=r"1 processes with 1 CPUs and 0\.5 GPUs each did not start .* and 0 GPUs"
+    ):
         Ray(address=nodes.address, gpus=0.5, start_seconds=1).start([north], SampleExchange.tiny())
     game = SampleExchange(rounds=9, local_steps=1, samples_per_round=6000)
     engine = Ray(processes=2, address=nodes.address, restart=True)
-    engine.start([Player(name, pixels, data, ExponentialFamily(), 1) for name in ("north", "south")], game)
+    engine.start(
+        [Player(name, pixels, data, ExponentialFamily(), 1) for name in ("north", "south")], game
+    )
     states = [game.play(engine, game.start(["north", "south"], 1), 1)[0]]
     coordinators, payload = share(engine, lambda: states.append(game.play(engine, states[0], 2)[0]))
     assert payload >= 2 * 2**20
@@ -543,10 +620,13 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     images = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
     gan, names = MdGan(local_steps=1, swap_every_epochs=0), ["north", "south", "server"]
     rooms = [
-        images.samples(image=torch.rand(n, 28, 28, generator=torch.Generator().manual_seed(1))) for n in (20, 20, 0)
+        images.samples(image=torch.rand(n, 28, 28, generator=torch.Generator().manual_seed(1)))
+        for n in (20, 20, 0)
     ]
     engine = Ray(processes=2, address=nodes.address)
-    players = [Player(name, images, room, Acgan(), 1) for name, room in zip(names, rooms, strict=True)]
+    players = [
+        Player(name, images, room, Acgan(), 1) for name, room in zip(names, rooms, strict=True)
+    ]
     engine.start(players, gan)
     state, _ = gan.play(engine, gan.start(names[:2], 1), 1)
     coordinators, payload = share(engine, lambda: gan._swap(engine, state, 1, 1))
@@ -577,7 +657,9 @@ def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
     assert all(row["swaps"] for row in rows(tmp_path / "one"))
     for path in (tmp_path / "one").glob("*/models/*"):
         one, two = (
-            {k: v for k, v in storage.load_tensors(p).items() if "flops" not in k}  # counted for a stack as a whole
+            {
+                k: v for k, v in storage.load_tensors(p).items() if "flops" not in k
+            }  # counted for a stack as a whole
             for p in (path, tmp_path / "two" / path.relative_to(tmp_path / "one"))
         )
         assert one.keys() == two.keys()

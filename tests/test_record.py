@@ -9,6 +9,7 @@ from coplay import Value, Variable
 from coplay.core.message import PlayerLost
 from coplay.core.space import Space
 from coplay.core.streams import stream
+from coplay.games.sample_exchange import SampleExchange
 from coplay.nets.sizes import NetworkSize
 from coplay.run.record import (
     ClassifierRecord,
@@ -16,8 +17,8 @@ from coplay.run.record import (
     GameRecord,
     RoundRecord,
     RunRecord,
-    SparseMatrix,
 )
+from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import influence_matrix
 
 
@@ -44,6 +45,25 @@ def test_influence_of_many_players_takes_one_entry_each():
     assert len(json.dumps(matrix.json())) < 10_000
 
 
+def test_what_does_not_compress_is_left_to_the_weights():
+    """A thousand players with ten neighbours each: M has a million entries, α eleven thousand."""
+    game = SampleExchange(own_weight=0.3, topology="random_regular", neighbours=10)
+    names = [f"p{i}" for i in range(1000)]
+    influence = game.predict(names, 1)
+    assert SparseMatrix.if_small(influence) is None
+    record = GameRecord(SparseMatrix.of(game.weights(names, 1)), SparseMatrix.if_small(influence))
+    again = GameRecord.from_json(json.loads(json.dumps(record.json())))
+    assert len(again.weights.values) == 11_000
+    corner = torch.tensor(again.influence_corner(12), dtype=torch.float64)
+    assert torch.allclose(corner, influence[:12, :12], atol=1e-9)
+    small = GameRecord(None, SparseMatrix.if_small(influence_matrix(even_weights(5, 0.3))))
+    assert torch.allclose(
+        torch.tensor(small.influence_corner(3), dtype=torch.float64),
+        small.influence.dense()[:3, :3],
+    )
+    assert GameRecord().influence_corner(3) is None
+
+
 def test_a_round_comes_back_from_its_json():
     record = RoundRecord(
         round=3,
@@ -67,11 +87,18 @@ def test_a_round_comes_back_from_its_json():
 
 
 def test_a_run_comes_back_from_its_json():
-    space = Space({"x": Variable(kind="real", shape=(2,), low=0.0), "class": Variable(kind="categorical", classes=2)})
+    space = Space(
+        {
+            "x": Variable(kind="real", shape=(2,), low=0.0),
+            "class": Variable(kind="categorical", classes=2),
+        }
+    )
     data = DataRecord("toy", 10, 5, space, {"north": ["x"]}, {"north": 10}, {"north": [4, 6]})
     games = {
         "md_gan": GameRecord(network_sizes={"generator": NetworkSize(5, 2, 8)}),
-        "sample_exchange": GameRecord(SparseMatrix.of(torch.eye(1)), {"north": [0.4, 0.6]}),
+        "sample_exchange": GameRecord(
+            SparseMatrix.of(torch.eye(1)), SparseMatrix.of(torch.eye(1)), {"north": [0.4, 0.6]}
+        ),
     }
     record = RunRecord(
         "failed", {"seed": 4, "title": "t"}, {"python": "3"}, data, ["note"], "", games,

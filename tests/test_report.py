@@ -26,7 +26,9 @@ TWO_SITES = {
     "title": TITLE,
     "players": {"north": {}, "south": {}},
     "model": "exponential_family",
-    "data": {"partition": {"name": "by_count", "counts": {"north": [40, 40, 0], "south": [0, 20, 60]}}},
+    "data": {
+        "partition": {"name": "by_count", "counts": {"north": [40, 40, 0], "south": [0, 20, 60]}}
+    },
     "game": {"name": "sample_exchange", "rounds": 2, "samples_per_round": 200},
     "compare": ["isolated", "pooled"],
     "measure": {"every_rounds": 1, "samples": 100, "shown": 9},
@@ -117,7 +119,11 @@ def test_every_section_appears_in_order(page):
     assert tuple(re.findall(r'<section id="(\w+)">', page.html)) == SECTIONS
     assert set(SECTIONS) < set(page.data)
     for name in SECTIONS:
-        assert "<table" in page.section(name) or "<img" in page.section(name) or "<p>" in page.section(name)
+        assert (
+            "<table" in page.section(name)
+            or "<img" in page.section(name)
+            or "<p>" in page.section(name)
+        )
 
 
 def test_title_is_escaped(page):
@@ -143,11 +149,17 @@ def test_numbers_are_those_of_the_summary(page):
 def test_curves_are_those_of_the_rows(page):
     for game, found in page.result.plays.items():
         for name in ("north", "south"):
-            line = next(x for x in page.data["curves"]["measured"]["fid"] if (x["game"], x["player"]) == (game, name))
+            line = next(
+                x
+                for x in page.data["curves"]["measured"]["fid"]
+                if (x["game"], x["player"]) == (game, name)
+            )
             assert line["rounds"] == [1, 2]
             assert line["values"] == [row.measured[name]["fid"].value for row in found.rows]
     (line, _) = page.data["curves"]["learning"]["moment_change"]
-    assert line["values"] == [row.players["north"]["moment_change"] for row in page.result.main.rows]
+    assert line["values"] == [
+        row.players["north"]["moment_change"] for row in page.result.main.rows
+    ]
 
 
 def test_scores_stand_in_the_table_with_their_counts(page):
@@ -164,8 +176,12 @@ def test_scores_stand_in_the_table_with_their_counts(page):
 def test_holdings_influence_and_traffic_are_those_of_the_run(page):
     record = page.result.record
     assert page.data["holdings"]["counts"] == record.data.counts
-    assert page.data["influence"]["influence"] == plain(record.games["sample_exchange"].influence.json())
-    assert page.data["traffic"]["links"]["sample_exchange"] == [asdict(link) for link in page.result.main.traffic]
+    assert page.data["influence"]["influence"] == plain(
+        record.games["sample_exchange"].influence.json()
+    )
+    assert page.data["traffic"]["links"]["sample_exchange"] == [
+        asdict(link) for link in page.result.main.traffic
+    ]
     sent = sum(link.bytes for link in page.result.main.traffic if link.purpose == "exchange")
     assert f"<td>{sent / 1024:.2f} KiB</td>" in page.section("traffic")
     seconds = page.data["time"]["seconds"]["isolated"]
@@ -189,7 +205,9 @@ def test_writing_again_changes_nothing(page):
 
 def test_failed_run_with_no_round(tmp_path):
     with pytest.raises(PlayerError):
-        play(tmp_path / "run", players={"north": {}, "south": {"model": BROKEN}}, measure=UNMEASURED)
+        play(
+            tmp_path / "run", players={"north": {}, "south": {"model": BROKEN}}, measure=UNMEASURED
+        )
     page = Page.of(tmp_path / "run")
     assert page.data["status"]["word"] == "failed"
     assert "player 'south' failed at 'turn' in round 1" in html.unescape(page.html)
@@ -200,7 +218,9 @@ def test_failed_run_with_no_round(tmp_path):
 
 
 def test_run_without_metrics_in_a_single_game(tmp_path):
-    page = play(tmp_path / "run", measure=UNMEASURED, compare=[], game={"name": "isolated", "rounds": 2})
+    page = play(
+        tmp_path / "run", measure=UNMEASURED, compare=[], game={"name": "isolated", "rounds": 2}
+    )
     assert page.data["status"]["word"] == "finished"
     assert "nothing was scored" in page.section("headline")
     assert "Class shares were not measured." in page.section("shares")
@@ -247,9 +267,13 @@ def test_anything_else_is_a_table(tmp_path, sources):
 
 
 def test_many_players_are_cut_and_said_so(tmp_path):
-    page = play(tmp_path / "run", players=14, data={"partition": "iid"}, measure=UNMEASURED, compare=[])
+    page = play(
+        tmp_path / "run", players=14, data={"partition": "iid"}, measure=UNMEASURED, compare=[]
+    )
     assert f"The first {SHOWN_PLAYERS} of 14 players are shown" in page.section("headline")
-    assert len(page.data["headline"]["players"]) == page.data["influence"]["influence"]["size"] == 14
+    assert (
+        len(page.data["headline"]["players"]) == page.data["influence"]["influence"]["size"] == 14
+    )
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 8), (5, 1, 8, 8), (1, 3, 6, 7)])

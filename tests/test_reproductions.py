@@ -11,7 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = {
     "fashion_mnist_four_sites": [],
-    "md_gan": ["--sets", "iid", "two_classes", "crashes", "paper_length", "batch_100", "workers", "mnist_10k", "cnn"],
+    "md_gan": [
+        "--sets",
+        "iid",
+        "two_classes",
+        "crashes",
+        "paper_length",
+        "batch_100",
+        "workers",
+        "mnist_10k",
+        "cnn",
+    ],
     "mnist_two_sites": ["--seeds", *map(str, range(1, 13))],
     "polymnist_variables": [],
 }
@@ -46,7 +56,9 @@ def test_figures_follow_from_the_kept_runs_and_these_from_the_settings(name, tmp
     assert checked, "the figures have no runs beside them"
     assert checked == {path.name for path in (experiment / "results" / "runs").glob("*.json")}
     for path in (ROOT / "reproductions" / name / "results").glob("*.json"):
-        here, now = (json.loads(file.read_text()) for file in (path, experiment / "results" / path.name))
+        here, now = (
+            json.loads(file.read_text()) for file in (path, experiment / "results" / path.name)
+        )
         for where in ("versions", "machine"):
             here.pop(where), now.pop(where)
         assert now == here, f"{path.name} is not what its runs say; run run.py --collect"

@@ -33,7 +33,9 @@ def run(tmp_path, small_config):
             status="finished",
             config=config,
             versions={},
-            data=DataRecord("digits", 30, 10, space, {key: list(space) for key in NAMES}, sizes, counts),
+            data=DataRecord(
+                "digits", 30, 10, space, {key: list(space) for key in NAMES}, sizes, counts
+            ),
             notes=[],
             unmeasured="",
             games={"sample_exchange": GameRecord()},
@@ -59,7 +61,9 @@ def kid(value):
 
 
 def test_a_value_has_its_interval_and_a_mean_has_none(run):
-    measured = {name: {"fid": fid(10.0 * i), "kid": kid(20.0 * i)} for i, name in enumerate(NAMES, 1)}
+    measured = {
+        name: {"fid": fid(10.0 * i), "kid": kid(20.0 * i)} for i, name in enumerate(NAMES, 1)
+    }
     result = run(measured)
     found = table(result)
     assert list(found.header) == [*LABELS, "FID ↓", "KID ↓"]
@@ -73,7 +77,9 @@ def test_a_value_has_its_interval_and_a_mean_has_none(run):
     assert found.rows[-1][0] == "mean of 3 (best)"
     assert "in square brackets: 95 % intervals" in notes(result)
     # the column with intervals is the first to go, whole
-    width = 1 + sum(max(len(str(row[place])) for row in [found.header, *found.rows]) + 3 for place in range(5))
+    width = 1 + sum(
+        max(len(str(row[place])) for row in [found.header, *found.rows]) + 3 for place in range(5)
+    )
     assert fitted(found, width)[1] == ["KID ↓"]
     assert fitted(found, width + 20)[1] == []
 
@@ -94,11 +100,16 @@ def test_there_is_no_mean_over_survivors(run, capsys):
     assert [row[4] for row in rows] == ["10.0", "20.0", "–", "–"]
     assert cli.main(["show", str(result.folder)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "no means of sample_exchange, since over survivors they would compare unlike things: lost west" in shown
+    assert (
+        "no means of sample_exchange, since over survivors they would compare unlike things: lost west"
+        in shown
+    )
 
 
 def test_numbers_are_folded_last(run, capsys, monkeypatch):
-    measured = {name: {"kid": kid(20.0 * i), "domain_score": fid(2.0)} for i, name in enumerate(NAMES, 1)}
+    measured = {
+        name: {"kid": kid(20.0 * i), "domain_score": fid(2.0)} for i, name in enumerate(NAMES, 1)
+    }
     result = run(measured)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     found = table(result)

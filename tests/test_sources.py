@@ -18,7 +18,9 @@ from coplay.data.sources.npz import Npz
 RNG = np.random.default_rng(5)
 BYTES = RNG.integers(0, 256, (10, 4, 3), np.uint8)
 COLOURS = RNG.integers(0, 256, (10, 4, 5, 3), np.uint8)
-TABLE = "height,width,kind,ok,note\n" + "".join(f"{i},{i / 4},{'ab'[i % 2]},{i > 3},n{i}\n" for i in range(10))
+TABLE = "height,width,kind,ok,note\n" + "".join(
+    f"{i},{i / 4},{'ab'[i % 2]},{i > 3},n{i}\n" for i in range(10)
+)
 
 
 def fails(source, *words, error=DataError):
@@ -47,7 +49,9 @@ class TestHeldOut:
         assert all(len(part) for part in held_out(3, share, "x"))
 
     def test_one_sample_cannot_be_split(self):
-        with pytest.raises(DataError, match=r"pets: expected a test split, or at least 2 samples .* got 1"):
+        with pytest.raises(
+            DataError, match=r"pets: expected a test split, or at least 2 samples .* got 1"
+        ):
             held_out(1, 0.5, "pets")
 
 
@@ -66,7 +70,9 @@ class TestNpz:
 
     def test_the_form_of_keras(self, tmp_path):
         labels = np.arange(10) % 3
-        file = self.write(tmp_path, x_train=BYTES, y_train=labels, x_test=BYTES[:4], y_test=labels[:4, None])
+        file = self.write(
+            tmp_path, x_train=BYTES, y_train=labels, x_test=BYTES[:4], y_test=labels[:4, None]
+        )
         data = Npz(file=file, grey=True).load()
         assert data.name == "mine"
         assert torch.equal(data.train["image"], grey(BYTES))
@@ -78,7 +84,9 @@ class TestNpz:
         assert torch.equal(bits.train["image"], (grey(BYTES) >= 0.25).to(torch.uint8))
 
     def test_names_of_ones_own_and_no_test_arrays(self, tmp_path):
-        file = self.write(tmp_path, pictures=BYTES, kinds=np.array(list("abcab" * 2)), other=np.zeros(3))
+        file = self.write(
+            tmp_path, pictures=BYTES, kinds=np.array(list("abcab" * 2)), other=np.zeros(3)
+        )
         source = Npz(file=file, x_train="pictures", y_train="kinds", grey=True, test_share=0.3)
         data = source.load()
         train, test = held_out(10, 0.3, "")
@@ -99,7 +107,11 @@ class TestNpz:
         data = Npz(
             file=self.write(
                 tmp_path,
-                **{f"{s}/{k}": v[: 10 if s == "train" else 6] for k, v in arrays.items() for s in ("train", "test")},
+                **{
+                    f"{s}/{k}": v[: 10 if s == "train" else 6]
+                    for k, v in arrays.items()
+                    for s in ("train", "test")
+                },
             )
         ).load()
         assert {name: str(v) for name, v in ((n, data.space[n]) for n in data.space)} == {
@@ -112,15 +124,21 @@ class TestNpz:
             "scan": "binary 4×3",
         }
         for name in ("x", "age", "visits", "ok", "class"):
-            assert np.array_equal(data.train[name].numpy(), arrays[name].astype(data.train[name].numpy().dtype))
+            assert np.array_equal(
+                data.train[name].numpy(), arrays[name].astype(data.train[name].numpy().dtype)
+            )
             assert torch.equal(data.test[name], data.train[name][:6])
         assert data.train["town"].tolist() == [1, 0] * 5
 
     def test_a_table_without_test_arrays_is_split_row_by_row(self, tmp_path):
-        data = Npz(file=self.write(tmp_path, **{"train/a": np.arange(10.0), "train/class": np.arange(10)})).load()
+        data = Npz(
+            file=self.write(tmp_path, **{"train/a": np.arange(10.0), "train/class": np.arange(10)})
+        ).load()
         for part in (data.train, data.test):
             assert part["a"].tolist() == part["class"].tolist()
-        assert sorted([*data.train["class"].tolist(), *data.test["class"].tolist()]) == list(range(10))
+        assert sorted([*data.train["class"].tolist(), *data.test["class"].tolist()]) == list(
+            range(10)
+        )
 
     @pytest.mark.parametrize("arrays", [{"x_train": BYTES}, {"train/a": np.arange(10.0)}])
     def test_the_config_in_a_run_folder_loads_the_same(self, tmp_path, arrays):
@@ -135,14 +153,18 @@ class TestNpz:
         assert torch.allclose(data.train["image"], grey(COLOURS.transpose(0, 3, 1, 2)))
         assert list(data.space) == ["image"]
 
-    @pytest.mark.parametrize("images", [BYTES[..., None], BYTES.reshape(10, 1, 6, 2), (BYTES / 255).astype(np.float16)])
+    @pytest.mark.parametrize(
+        "images", [BYTES[..., None], BYTES.reshape(10, 1, 6, 2), (BYTES / 255).astype(np.float16)]
+    )
     def test_one_channel_and_floats_are_grey(self, tmp_path, images):
         data = Npz(file=self.write(tmp_path, x_train=images), grey=True, test_share=0.1).load()
         train, _ = held_out(10, 0.1, "")
         assert torch.allclose(data.train["image"].reshape(-1, 4, 3), grey(BYTES)[train], atol=1e-3)
 
     def test_bools_are_bits(self, tmp_path):
-        data = Npz(file=self.write(tmp_path, x_train=BYTES > 99, x_test=BYTES > 99), grey=True).load()
+        data = Npz(
+            file=self.write(tmp_path, x_train=BYTES > 99, x_test=BYTES > 99), grey=True
+        ).load()
         assert np.array_equal(data.train["image"].numpy(), BYTES > 99)
         assert data.space["image"].kind == "binary"
 
@@ -150,12 +172,30 @@ class TestNpz:
         ("arrays", "words"),
         [
             ({"x": BYTES}, ["mine.npz: expected an array x_train, it holds x;", "train/NAME"]),
-            ({"x_train": BYTES, "x_test": BYTES, "y_train": np.arange(10)}, ["expected an array y_test"]),
-            ({"x_train": BYTES, "x_test": BYTES, "y_test": np.arange(10)}, ["expected an array y_train"]),
-            ({"x_train": BYTES, "y_train": np.arange(10), "y_test": np.arange(9)}, ["expected an array x_test"]),
-            ({"x_train": BYTES, "y_train": np.arange(9)}, ["as many training samples", "10 of image, 9 of class"]),
-            ({"train/a": BYTES, "train/b": BYTES, "test/a": BYTES}, ["expected train/b and test/b, or no test arrays"]),
-            ({"x_train": BYTES, "x_test": BYTES[:, 1:]}, ["one type and shape", "(4, 3)", "(3, 3)"]),
+            (
+                {"x_train": BYTES, "x_test": BYTES, "y_train": np.arange(10)},
+                ["expected an array y_test"],
+            ),
+            (
+                {"x_train": BYTES, "x_test": BYTES, "y_test": np.arange(10)},
+                ["expected an array y_train"],
+            ),
+            (
+                {"x_train": BYTES, "y_train": np.arange(10), "y_test": np.arange(9)},
+                ["expected an array x_test"],
+            ),
+            (
+                {"x_train": BYTES, "y_train": np.arange(9)},
+                ["as many training samples", "10 of image, 9 of class"],
+            ),
+            (
+                {"train/a": BYTES, "train/b": BYTES, "test/a": BYTES},
+                ["expected train/b and test/b, or no test arrays"],
+            ),
+            (
+                {"x_train": BYTES, "x_test": BYTES[:, 1:]},
+                ["one type and shape", "(4, 3)", "(3, 3)"],
+            ),
             ({"x_train": BYTES, "x_test": BYTES / 255}, ["one type and shape", "uint8", "float64"]),
             ({"x_train": BYTES * 1.0}, ["floats in [0, 1], got", "scale them"]),
             ({"x_train": np.where(BYTES > 250, np.nan, 0.5)}, ["floats in [0, 1], got nan"]),
@@ -163,16 +203,27 @@ class TestNpz:
             ({"x_train": (BYTES > 99).astype(np.uint8)}, ["only 0 and 1; save bits as bools"]),
             ({"x_train": COLOURS[..., :2]}, ["1 or 3 channels", ", 4, 5, 2)"]),
             ({"x_train": np.stack([COLOURS, COLOURS])}, ["expected images of shape"]),
-            ({"x_train": np.array([{}, {}])}, ["array x_train holds Python objects", "save it with a plain type"]),
+            (
+                {"x_train": np.array([{}, {}])},
+                ["array x_train holds Python objects", "save it with a plain type"],
+            ),
             ({"x_train": np.float32(3)}, ["array x_train to hold samples", "got ()"]),
             ({"x_train": BYTES[:0]}, ["array x_train to hold samples", "got (0, 4, 3)"]),
             ({"x_train": np.arange(-3, 3)}, ["whole numbers are counts, got -3"]),
             ({"x_train": np.ones(4, complex)}, ["expected floats", "complex128"]),
             ({"x_train": np.full((4, 2), "a")}, ["of one axis, texts", "(2,)"]),
-            ({"x_train": BYTES, "y_train": np.eye(10)}, ["expected one class a sample", "float64 of shape (8, 10)"]),
+            (
+                {"x_train": BYTES, "y_train": np.eye(10)},
+                ["expected one class a sample", "float64 of shape (8, 10)"],
+            ),
             ({"x_train": BYTES, "y_train": np.arange(10) - 1}, ["numbered from 0, got -1"]),
             (
-                {"x_train": BYTES, "y_train": np.arange(10), "x_test": BYTES, "y_test": np.full(10, "a")},
+                {
+                    "x_train": BYTES,
+                    "y_train": np.arange(10),
+                    "x_test": BYTES,
+                    "y_test": np.full(10, "a"),
+                },
                 ["all whole numbers or all texts", "<U1"],
             ),
             ({"x_train": BYTES[:1]}, ["at least 2 samples", "got 1"]),
@@ -182,10 +233,14 @@ class TestNpz:
         fails(Npz(file=self.write(tmp_path, **arrays)), "mine.npz", *words)
 
     def test_a_name_that_is_set_must_be_there(self, tmp_path):
-        fails(Npz(file=self.write(tmp_path, x_train=BYTES), y_test="kinds"), "expected an array kinds")
+        fails(
+            Npz(file=self.write(tmp_path, x_train=BYTES), y_test="kinds"), "expected an array kinds"
+        )
 
     def test_numbers_that_are_none_are_reported_by_the_space(self, tmp_path):
-        file = self.write(tmp_path, **{f"{s}/a": np.array([1, np.nan, 1e300]) for s in ("train", "test")})
+        file = self.write(
+            tmp_path, **{f"{s}/a": np.array([1, np.nan, 1e300]) for s in ("train", "test")}
+        )
         fails(Npz(file=file), "mine, train split", "'a'", "got 2 NaN or infinite", error=SpaceError)
 
     def test_no_file_and_files_of_other_forms(self, tmp_path):
@@ -236,7 +291,9 @@ class TestImageFolder:
         assert torch.equal(source.load().test["image"], data.test["image"])
 
     def test_flat_files_have_no_class_and_others_are_left_alone(self, tmp_path):
-        for i, ending in enumerate(("png", "PNG", "bmp", "tif", "tiff", "webp", "gif", "jpg", "JPEG")):
+        for i, ending in enumerate(
+            ("png", "PNG", "bmp", "tif", "tiff", "webp", "gif", "jpg", "JPEG")
+        ):
             save(tmp_path / f"{i}.{ending}", np.full((8, 8), 100, np.uint8))
         for name in (".hidden.png", "readme.txt"):
             (tmp_path / name).write_text("no picture")
@@ -253,7 +310,10 @@ class TestImageFolder:
         train, _ = held_out(10, 0.2, "")
         assert torch.equal(data.train["image"], grey(COLOURS.transpose(0, 3, 1, 2))[train])
         assert str(data.space["image"]) == "real 3×4×5 in [0, 1]"
-        assert str(ImageFolder(folder=str(tmp_path), grey=True).load().space["image"]) == "real 4×5 in [0, 1]"
+        assert (
+            str(ImageFolder(folder=str(tmp_path), grey=True).load().space["image"])
+            == "real 4×5 in [0, 1]"
+        )
 
     def test_sixteen_bits_keep_their_upper_eight(self, tmp_path):
         wide = np.array([[0, 256, 65535]], np.uint16)
@@ -272,7 +332,11 @@ class TestImageFolder:
     def test_mixed_sizes_are_an_error_unless_scaled(self, tmp_path):
         save(tmp_path / "a.png", np.zeros((4, 6), np.uint8))
         save(tmp_path / "b.png", np.full((5, 3), 255, np.uint8))
-        fails(ImageFolder(folder=str(tmp_path)), "a.png of 4×6 and b.png of 5×3", "size = [height, width]")
+        fails(
+            ImageFolder(folder=str(tmp_path)),
+            "a.png of 4×6 and b.png of 5×3",
+            "size = [height, width]",
+        )
         data = ImageFolder(folder=str(tmp_path), size=(2, 3)).load()
         assert data.space["image"].shape == (2, 3)
         assert {int(data.train["image"].sum()), int(data.test["image"].sum())} == {0, 6}
@@ -282,7 +346,9 @@ class TestImageFolder:
             save(tmp_path / "a" / f"{i}.png", BYTES[i])
         content = (tmp_path / "a" / "8.png").read_bytes()
         (tmp_path / "a" / "8.png").write_bytes(content[: len(content) // 2])
-        fails(ImageFolder(folder=str(tmp_path)), "cannot read 1 of 9 pictures: a/8.png (the first: ")
+        fails(
+            ImageFolder(folder=str(tmp_path)), "cannot read 1 of 9 pictures: a/8.png (the first: "
+        )
         for i in range(7):
             (tmp_path / "a" / f"{i}.png").write_bytes(b"no picture")
         fails(
@@ -305,9 +371,15 @@ class TestImageFolder:
             (["a/b/1.png"], ["the class a, got the folder b/", "one level"]),
             (["train/a/1.png"], ["both train/ and test/, got train/ only", "set folder to"]),
             (["train/a/1.png", "test/1.png"], ["in both train/ and test/ or in neither"]),
-            (["train/a/1.png", "test/a/1.png", "test/b/1.png"], ["test/ has a class b", "train/ has a"]),
+            (
+                ["train/a/1.png", "test/a/1.png", "test/b/1.png"],
+                ["test/ has a class b", "train/ has a"],
+            ),
             (["train/a/b/1.png", "test/a/1.png"], ["the class a, got the folder b/"]),
-            (["a/1.png", "b/notes.txt"], ["/b: expected pictures", "got none", "remove this class"]),
+            (
+                ["a/1.png", "b/notes.txt"],
+                ["/b: expected pictures", "got none", "remove this class"],
+            ),
             (["1.png"], ["at least 2 samples", "got 1"]),
         ],
     )
@@ -343,11 +415,19 @@ class TestHuggingFace:
         """Ten pictures with two columns of classes."""
 
         def build(pixels=BYTES, **columns):
-            columns = {"image": [Image.fromarray(p) for p in pixels], "label": [i % 3 for i in range(10)]} | columns
-            features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["c", "b", "a"])}
+            columns = {
+                "image": [Image.fromarray(p) for p in pixels],
+                "label": [i % 3 for i in range(10)],
+            } | columns
+            features = {
+                "image": datasets.Image(),
+                "label": datasets.ClassLabel(names=["c", "b", "a"]),
+            }
             return datasets.Dataset.from_dict(
                 columns,
-                datasets.Features(features | {k: datasets.Value("int64") for k in columns if k not in features}),
+                datasets.Features(
+                    features | {k: datasets.Value("int64") for k in columns if k not in features}
+                ),
             )
 
         return build
@@ -372,7 +452,11 @@ class TestHuggingFace:
         assert data.train["class"].tolist() == [i % 3 for i in range(10)]
         assert data.classes == 3
         small = self.source(tmp_path, place, limit=3, size=(2, 2)).load()
-        assert (len(small.train), len(small.test), str(small.space["image"])) == (3, 3, "binary 2×2")
+        assert (len(small.train), len(small.test), str(small.space["image"])) == (
+            3,
+            3,
+            "binary 2×2",
+        )
         assert small.classes == 3
 
     def test_colours_and_a_share_held_out(self, tmp_path, pictures):
@@ -386,7 +470,10 @@ class TestHuggingFace:
 
     def test_a_folder_of_pictures_is_what_image_folder_reads(self, tmp_path):
         for i in range(10):
-            save(tmp_path / "mine" / ("train" if i < 6 else "test") / "ba"[i % 2] / f"{i}.png", BYTES[i])
+            save(
+                tmp_path / "mine" / ("train" if i < 6 else "test") / "ba"[i % 2] / f"{i}.png",
+                BYTES[i],
+            )
         pytest.importorskip("datasets")
         one = self.source(tmp_path, tmp_path / "mine", grey=True).load()
         two = ImageFolder(folder=str(tmp_path / "mine"), grey=True).load()
@@ -395,7 +482,9 @@ class TestHuggingFace:
             for name in one.space:
                 assert torch.equal(getattr(one, split)[name], getattr(two, split)[name])
 
-    @pytest.mark.parametrize("form", ["mine.csv", "mine.parquet", "folder of csv", "folder of parquet"])
+    @pytest.mark.parametrize(
+        "form", ["mine.csv", "mine.parquet", "folder of csv", "folder of parquet"]
+    )
     def test_tables(self, tmp_path, datasets, form):
         text = tmp_path / "mine.csv"
         text.write_text(TABLE)
@@ -407,7 +496,11 @@ class TestHuggingFace:
             (place / "test.csv").write_text(TABLE)
         elif "parquet" in form:
             rows = datasets.Dataset.from_csv(str(text), cache_dir=str(tmp_path / "cache"))
-            for file in (place / "train.parquet", place / "validation.parquet") if place.is_dir() else (place,):
+            for file in (
+                (place / "train.parquet", place / "validation.parquet")
+                if place.is_dir()
+                else (place,)
+            ):
                 rows.to_parquet(str(file))
         data = self.source(tmp_path, place, label_column="kind").load()
         assert {name: str(data.space[name]) for name in data.space} == {
@@ -428,7 +521,12 @@ class TestHuggingFace:
         splits = {"learn": rows.select(range(6)), "probe": rows.select(range(6, 10))}
         datasets.DatasetDict(splits).save_to_disk(str(tmp_path / "mine"))
         data = self.source(
-            tmp_path, tmp_path / "mine", train="learn", test="probe", label_column="fine", image_column="image"
+            tmp_path,
+            tmp_path / "mine",
+            train="learn",
+            test="probe",
+            label_column="fine",
+            image_column="image",
         ).load()
         assert data.train["class"].tolist() == [0, 1, 2, 3, 4, 0]
         assert data.test["class"].tolist() == [1, 2, 3, 4]
@@ -445,26 +543,54 @@ class TestHuggingFace:
             ({"train": "learn"}, ["no split 'learn'; it has train, test"]),
             ({"test": "probe"}, ["no split 'probe'; it has train, test"]),
             ({"test": "train"}, ["train and test are both 'train'"]),
-            ({"image_column": "label"}, ["image_column is 'label'", "image (Image), label (ClassLabel)"]),
+            (
+                {"image_column": "label"},
+                ["image_column is 'label'", "image (Image), label (ClassLabel)"],
+            ),
             ({"image_column": "scan"}, ["image_column is 'scan'"]),
-            ({"label_column": "kind"}, ["label_column is 'kind'", "image (Image), label (ClassLabel)"]),
+            (
+                {"label_column": "kind"},
+                ["label_column is 'kind'", "image (Image), label (ClassLabel)"],
+            ),
             ({"label_column": "image"}, ["expected one class a sample"]),
             ({"revision": "main"}, ["local and has no revisions"]),
         ],
     )
     def test_faults_of_the_settings(self, tmp_path, datasets, pictures, settings, words):
-        datasets.DatasetDict({"train": pictures(), "test": pictures()}).save_to_disk(str(tmp_path / "mine"))
+        datasets.DatasetDict({"train": pictures(), "test": pictures()}).save_to_disk(
+            str(tmp_path / "mine")
+        )
         fails(self.source(tmp_path, tmp_path / "mine", **settings), "mine", *words)
 
     @pytest.mark.parametrize(
         ("columns", "features", "words"),
         [
-            ({"a": ["x", "y"]}, {}, ["a column of pictures or numeric columns; the columns are a (string)"]),
+            (
+                {"a": ["x", "y"]},
+                {},
+                ["a column of pictures or numeric columns; the columns are a (string)"],
+            ),
             ({"a": [1, 2], "class": [0, 1]}, {}, ["set label_column = 'class'"]),
-            ({"a": [1.0, None]}, {}, ["column a of the", "1 of 1 values are empty, the first in row 0"]),
-            ({"a": [1, 2], "b": [0, 1], "c": [0, 1]}, {"b": "label", "c": "label"}, ["(b, c)", "set label_column"]),
-            ({"a": [None, None], "b": [None, None]}, {"a": "image", "b": "image"}, ["(a, b)", "set image_column"]),
-            ({"a": [None, None]}, {"a": "image"}, ["row 0 of the training split", "no picture in this row"]),
+            (
+                {"a": [1.0, None]},
+                {},
+                ["column a of the", "1 of 1 values are empty, the first in row 0"],
+            ),
+            (
+                {"a": [1, 2], "b": [0, 1], "c": [0, 1]},
+                {"b": "label", "c": "label"},
+                ["(b, c)", "set label_column"],
+            ),
+            (
+                {"a": [None, None], "b": [None, None]},
+                {"a": "image", "b": "image"},
+                ["(a, b)", "set image_column"],
+            ),
+            (
+                {"a": [None, None]},
+                {"a": "image"},
+                ["row 0 of the training split", "no picture in this row"],
+            ),
             ({"a": [1, 2], "b": [-1, -1]}, {"b": "label"}, ["numbered from 0, got -1"]),
             ({"a": [1]}, {}, ["at least 2 samples", "got 1"]),
         ],
@@ -481,17 +607,29 @@ class TestHuggingFace:
         rows = datasets.Dataset.from_dict({"a": [1, 2]})
         splits = datasets.DatasetDict({"train": rows, "test": rows.select([])})
         monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: splits)
-        fails(self.source(tmp_path, "mine/mine"), "samples in the splits train and test, got an empty one")
+        fails(
+            self.source(tmp_path, "mine/mine"),
+            "samples in the splits train and test, got an empty one",
+        )
 
     def test_classes_must_not_be_fractions(self, tmp_path, datasets):
-        datasets.Dataset.from_dict({"a": [1, 2], "b": [0.5, 1.5]}).save_to_disk(str(tmp_path / "mine"))
-        fails(self.source(tmp_path, tmp_path / "mine", label_column="b"), "column b", "got float64 of shape (1,)")
+        datasets.Dataset.from_dict({"a": [1, 2], "b": [0.5, 1.5]}).save_to_disk(
+            str(tmp_path / "mine")
+        )
+        fails(
+            self.source(tmp_path, tmp_path / "mine", label_column="b"),
+            "column b",
+            "got float64 of shape (1,)",
+        )
 
     @pytest.mark.parametrize(
         ("other", "words"),
         [
             ({"b": [1, 2], "l": [0, 1]}, ["column a: the test split lacks it; it has b"]),
-            ({"a": ["x", "y"], "l": [0, 1]}, ["column a: expected numbers in the test split too, got a (string)"]),
+            (
+                {"a": ["x", "y"], "l": [0, 1]},
+                ["column a: expected numbers in the test split too, got a (string)"],
+            ),
             ({"a": [1, 2]}, ["the test split lacks the column l"]),
             ({"a": [1, 2], "l": [1, 0], "names": ["yes", "no"]}, ["other names in the test split"]),
         ],
@@ -499,10 +637,15 @@ class TestHuggingFace:
     def test_splits_must_agree(self, tmp_path, datasets, other, words):
         def build(columns, names):
             rows = datasets.Dataset.from_dict(columns)
-            return rows.cast_column("l", datasets.ClassLabel(names=names)) if "l" in columns else rows
+            return (
+                rows.cast_column("l", datasets.ClassLabel(names=names)) if "l" in columns else rows
+            )
 
         names = other.pop("names", ["no", "yes"])
-        splits = {"train": build({"a": [1, 2], "l": [0, 1]}, ["no", "yes"]), "test": build(other, names)}
+        splits = {
+            "train": build({"a": [1, 2], "l": [0, 1]}, ["no", "yes"]),
+            "test": build(other, names),
+        }
         for name, part in splits.items():
             part.save_to_disk(str(tmp_path / "mine" / name))
         (tmp_path / "mine" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
@@ -510,9 +653,16 @@ class TestHuggingFace:
 
     def test_mixed_sizes_name_the_rows(self, tmp_path, datasets):
         pixels = [Image.fromarray(p) for p in (BYTES[0], BYTES[1][1:])]
-        rows = datasets.Dataset.from_dict({"image": pixels}, datasets.Features({"image": datasets.Image()}))
+        rows = datasets.Dataset.from_dict(
+            {"image": pixels}, datasets.Features({"image": datasets.Image()})
+        )
         datasets.DatasetDict({"train": rows, "test": rows}).save_to_disk(str(tmp_path / "mine"))
-        fails(self.source(tmp_path, tmp_path / "mine"), "row 0 of the training split of 4×3 and row 1", "3×3", "size =")
+        fails(
+            self.source(tmp_path, tmp_path / "mine"),
+            "row 0 of the training split of 4×3 and row 1",
+            "3×3",
+            "size =",
+        )
 
     @pytest.mark.usefixtures("offline")
     @pytest.mark.parametrize("name", ["no-such/data-set", "nosuchdataset"])
@@ -539,11 +689,20 @@ class TestHuggingFace:
 
     def test_local_places_that_hold_nothing_to_read(self, tmp_path, datasets):
         (tmp_path / "mine.txt").write_text("text")
-        fails(self.source(tmp_path, tmp_path / "mine.txt"), "mine.txt: expected a folder or a file that ends in .csv")
+        fails(
+            self.source(tmp_path, tmp_path / "mine.txt"),
+            "mine.txt: expected a folder or a file that ends in .csv",
+        )
         (tmp_path / "empty").mkdir()
-        fails(self.source(tmp_path, tmp_path / "empty"), f"from {tmp_path / 'empty'}", "save_to_disk")
+        fails(
+            self.source(tmp_path, tmp_path / "empty"), f"from {tmp_path / 'empty'}", "save_to_disk"
+        )
         (tmp_path / "bad.parquet").write_bytes(b"no parquet")
-        fails(self.source(tmp_path, tmp_path / "bad.parquet"), f"from {tmp_path / 'bad.parquet'}", "Parquet")
+        fails(
+            self.source(tmp_path, tmp_path / "bad.parquet"),
+            f"from {tmp_path / 'bad.parquet'}",
+            "Parquet",
+        )
 
     def test_without_the_package_the_message_says_what_to_install(self, tmp_path, monkeypatch):
         def absent(name, *rest):
@@ -553,7 +712,11 @@ class TestHuggingFace:
 
         imported = importlib.import_module
         monkeypatch.setattr(importlib, "import_module", absent)
-        fails(HuggingFace(dataset=str(tmp_path)), "needs the package datasets", "pip install 'coplay[data]'")
+        fails(
+            HuggingFace(dataset=str(tmp_path)),
+            "needs the package datasets",
+            "pip install 'coplay[data]'",
+        )
 
 
 @pytest.mark.parametrize("name", ["npz", "image_folder", "hugging_face"])
@@ -565,7 +728,12 @@ def test_a_source_survives_the_config_and_needs_no_extra_to_be_found(name, monke
     imported = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", watched)
     source = find("source", name).tiny()
-    values = {"name": "small", "players": {"a": {}}, "model": "exponential_family", "game": "sample_exchange"}
+    values = {
+        "name": "small",
+        "players": {"a": {}},
+        "model": "exponential_family",
+        "game": "sample_exchange",
+    }
     values["data"] = {"source": {"name": name, **source.model_dump(exclude_none=True)}}
     config = Config.from_dict(values)
     assert config.data.source == source

@@ -29,13 +29,27 @@ ALLOWED = {
     "report": {"core", "theory", "metrics", "run"},
     "comparison": {"core", "metrics", "run", "report"},
     "cli": {"core", "metrics", "run", "report", "comparison"},
-    "__init__": {"core", "theory", "data", "metrics", "models", "player", "games", "engines", "run"},
+    "__init__": {
+        "core",
+        "theory",
+        "data",
+        "metrics",
+        "models",
+        "player",
+        "games",
+        "engines",
+        "run",
+    },
     "__main__": {"cli"},
 }
 
 
 def test_every_folder_has_a_row_and_the_root_has_three_files():
-    parts = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    parts = {
+        path.stem
+        for path in ROOT.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert parts == set(ALLOWED)
     assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "player.py"}
 
@@ -47,7 +61,9 @@ def imports(path):
         modules = []
         if isinstance(node, ast.ImportFrom) and node.module:
             modules = (
-                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "coplay" else [node.module]
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if node.module == "coplay"
+                else [node.module]
             )
         elif isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -57,7 +73,11 @@ def imports(path):
 
 @pytest.mark.parametrize("part", ALLOWED)
 def test_imports_follow_the_arrow(part):
-    files = [ROOT / f"{part}.py"] if (ROOT / f"{part}.py").exists() else sorted((ROOT / part).rglob("*.py"))
+    files = (
+        [ROOT / f"{part}.py"]
+        if (ROOT / f"{part}.py").exists()
+        else sorted((ROOT / part).rglob("*.py"))
+    )
     assert files
     for path in files:
         foreign = imports(path) - ALLOWED[part] - {part}
@@ -81,7 +101,9 @@ def test_every_public_name_is_documented(name):
     assert inspect.getdoc(value), name
 
 
-@pytest.mark.parametrize("name", [n for n in coplay.__all__ if inspect.isfunction(getattr(coplay, n))])
+@pytest.mark.parametrize(
+    "name", [n for n in coplay.__all__ if inspect.isfunction(getattr(coplay, n))]
+)
 def test_every_parameter_of_a_public_function_is_documented(name):
     function = getattr(coplay, name)
     documentation = inspect.getdoc(function)
@@ -91,11 +113,15 @@ def test_every_parameter_of_a_public_function_is_documented(name):
         assert f"{parameter}:" in documentation, f"{name}: {parameter}"
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in FOLDERS for name in names(kind)])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in FOLDERS for name in names(kind)]
+)
 def test_components_document_their_settings_and_have_a_tiny_instance(kind, name):
     cls = find(kind, name)
     assert issubclass(cls, Component)
-    documentation = "\n".join(inspect.getdoc(c) or "" for c in cls.__mro__ if c.__module__.startswith("coplay."))
+    documentation = "\n".join(
+        inspect.getdoc(c) or "" for c in cls.__mro__ if c.__module__.startswith("coplay.")
+    )
     for field in cls.model_fields:
         assert f"{field}:" in documentation, f"{kind} {name}: setting '{field}' is not documented"
     assert isinstance(cls.tiny(), cls)

@@ -23,18 +23,22 @@ CLASSES = {"low": range(5), "high": range(5, 10)}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, help="four IDX files")
-    parser.add_argument("--seed", type=int, action="append", help="only this seed, nothing written; may be repeated")
+    parser.add_argument(
+        "--seed", type=int, action="append", help="only this seed, nothing written; may be repeated"
+    )
     given = parser.parse_args()
     folder = str(Path(given.folder).resolve())
     runs = {
-        s: sweep.run(HERE / "two_sites.toml", {"data.source.folder": folder, "seed": s}) for s in given.seed or SEEDS
+        s: sweep.run(HERE / "two_sites.toml", {"data.source.folder": folder, "seed": s})
+        for s in given.seed or SEEDS
     }
     own = next(iter(runs.values())).config.game.own_weight
     predicted, players = (1 - own) / (2 - own), {}
     for player, held in CLASSES.items():
         shares = {
             kind: [
-                sum(s for c, s in enumerate(r.main.last[player][kind].value) if c not in held) for r in runs.values()
+                sum(s for c, s in enumerate(r.main.last[player][kind].value) if c not in held)
+                for r in runs.values()
             ]
             for kind in ("class_shares", "class_shares_raw")
         }
@@ -46,7 +50,9 @@ def main() -> None:
             ),
             "fid": sweep.spread([r.main.last[player]["fid"].value for r in runs.values()]),
         }
-        print(f"{player}: predicted {predicted:.3f}, measured {', '.join(f'{s:.3f}' for s in shares['class_shares'])}")
+        print(
+            f"{player}: predicted {predicted:.3f}, measured {', '.join(f'{s:.3f}' for s in shares['class_shares'])}"
+        )
     if given.seed:
         return
     first = next(iter(runs.values()))
@@ -62,7 +68,9 @@ def main() -> None:
             "samples": first.config.measure.samples,
             "own_weight": own,
             "predicted": predicted,
-            "classifier_accuracy": sweep.spread([r.record.classifier.accuracy for r in runs.values()]),
+            "classifier_accuracy": sweep.spread(
+                [r.record.classifier.accuracy for r in runs.values()]
+            ),
             "seconds": sweep.spread([sweep.seconds(r) for r in runs.values()]),
             "players": players,
         },

@@ -43,7 +43,10 @@ def main() -> None:
             "model": first.model_name(name),
             "distance_to_prediction": sweep.spread(to_prediction),
             "isolated_share_of_theoretical_distance": sweep.spread(isolated_ratio),
-            "unseen_class_measured_over_predicted": {"mean": mean_unseen, "lowest_of_seeds": lowest},
+            "unseen_class_measured_over_predicted": {
+                "mean": mean_unseen,
+                "lowest_of_seeds": lowest,
+            },
             "fid": {
                 game: sweep.spread([r.plays[game].last[name]["fid"].value for r in runs.values()])
                 for game in first.plays
@@ -61,7 +64,9 @@ def main() -> None:
             "data": "8×8 digits of scikit-learn, 1,300 training samples dealt out, 497 test samples to measure against",
             "seeds": list(runs),
             "samples": first.config.measure.samples,
-            "classifier_accuracy": sweep.spread([r.record.classifier.accuracy for r in runs.values()]),
+            "classifier_accuracy": sweep.spread(
+                [r.record.classifier.accuracy for r in runs.values()]
+            ),
             "seconds": sweep.spread([sweep.seconds(r) for r in runs.values()]),
             "players": players,
         },

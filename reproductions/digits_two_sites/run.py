@@ -30,7 +30,9 @@ def foreign_share(measured: dict, player: str, quantity: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--own", type=float, action="append", help="only this own weight; may be repeated")
+    parser.add_argument(
+        "--own", type=float, action="append", help="only this own weight; may be repeated"
+    )
     parser.add_argument("--seed", type=int, action="append", help="only this seed; may be repeated")
     given = parser.parse_args()
     cells = []
@@ -60,11 +62,16 @@ def main() -> None:
             }
             cells.append(cell)
             values = " ".join(f"{c:.3f}" for c in corrected)
-            print(f"own weight {own:g}, player {player:>4}: predicted {predicted:.3f}, measured {values}", flush=True)
+            print(
+                f"own weight {own:g}, player {player:>4}: predicted {predicted:.3f}, measured {values}",
+                flush=True,
+            )
     if not given.own and not given.seed:
         data = "8×8 digits of scikit-learn, 1,300 training samples dealt out, 497 test samples for the classifier"
         command = "python reproductions/digits_two_sites/run.py"
-        sweep.save(HERE / "results" / "digits_two_sites.json", command, {"data": data, "cells": cells})
+        sweep.save(
+            HERE / "results" / "digits_two_sites.json", command, {"data": data, "cells": cells}
+        )
 
 
 if __name__ == "__main__":

@@ -35,14 +35,19 @@ CONFIGS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True, help="four IDX files")
     parser.add_argument("--minutes", type=float, default=60, help="of the paper's setting")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     given.folder = str(Path(given.folder).resolve())
     context = multiprocessing.get_context("spawn")
-    settings = {name: context.Process(target=play, args=(name, given.folder, given.seed)) for name in CONFIGS}
+    settings = {
+        name: context.Process(target=play, args=(name, given.folder, given.seed))
+        for name in CONFIGS
+    }
     for process in settings.values():
         process.start()
     while settings["paper"].is_alive() and seconds("paper", given.seed) < 60 * given.minutes:
@@ -52,7 +57,9 @@ def main() -> None:
         process.join()
     curves = {name: curve(name, given.seed) for name in CONFIGS}
     best = max(curves["paper"], key=lambda point: point["accuracy"])
-    reached = next((point for point in curves["coplay"] if point["accuracy"] >= best["accuracy"]), None)
+    reached = next(
+        (point for point in curves["coplay"] if point["accuracy"] >= best["accuracy"]), None
+    )
     sweep.save(
         HERE / "results" / "reference.json",
         f"python reproductions/fashion_mnist_four_sites/reference.py --folder FOLDER --minutes {given.minutes:g}",

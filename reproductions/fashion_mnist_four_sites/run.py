@@ -34,7 +34,9 @@ PLAYERS = ("tiny", "small", "middle", "large")
 SEEDS, IMAGES, ALL = (1, 2, 3), (10, 50, 100, 500), 1500  # 4 · 1,500 is every image of a class
 ALONE, NO_LESSONS = {"name": "isolated", "rounds": 30, "local_steps": 100}, {"generated": 0.0}
 RESIDUALS = {"residuals": True}
-METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # game, and settings of every player's model
+METHODS: dict[
+    str, tuple[dict[str, Any], dict[str, Any]]
+] = {  # game, and settings of every player's model
     "discriminative": (ALONE, NO_LESSONS),
     "distillation": (ALONE | {"name": "distillation", "own_rounds": 15}, NO_LESSONS),
     "symmetric": (ALONE, {}),
@@ -47,12 +49,16 @@ COOPERATIVE = ("cooperative", "cooperative with residuals")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True, help="four IDX files")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--images", nargs="+", type=int, default=IMAGES, help="per class and site")
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    parser.add_argument("--collect", action="store_true", help="play nothing, collect what is finished")
+    parser.add_argument(
+        "--collect", action="store_true", help="play nothing, collect what is finished"
+    )
     given = parser.parse_args()
     keep_freed_memory()
     if not given.collect:
@@ -75,7 +81,9 @@ def config(method: str, images: int, seed: int, folder: str) -> Config:
     }
     if game:
         values["game"] = game
-    values |= {f"players.{name}.model.{key}": value for name in PLAYERS for key, value in model.items()}
+    values |= {
+        f"players.{name}.model.{key}": value for name in PLAYERS for key, value in model.items()
+    }
     return Config.from_file(HERE / "four_sites.toml", sweep.settings(values))
 
 
@@ -112,7 +120,11 @@ def measured(result: Result) -> list[dict[str, Any]]:
         if row.measured is not None:
             accuracy = {name: row.measured[name]["class_accuracy"].value for name in PLAYERS}
             curve.append(
-                {"steps": row.round * result.config.game.local_steps, "seconds": seconds, "accuracy": accuracy}
+                {
+                    "steps": row.round * result.config.game.local_steps,
+                    "seconds": seconds,
+                    "accuracy": accuracy,
+                }
             )
     return curve
 
@@ -125,10 +137,14 @@ def collect() -> None:
         runs.setdefault(method.replace("_", " "), {})[int(images)] = by_seed
     if not runs:
         return
-    sizes = sorted({images for method, found in runs.items() if method != "optimal" for images in found})
+    sizes = sorted(
+        {images for method, found in runs.items() if method != "optimal" for images in found}
+    )
     table = {
         images: {
-            method: cell(found[images]) for method, found in runs.items() if method != "optimal" and images in found
+            method: cell(found[images])
+            for method, found in runs.items()
+            if method != "optimal" and images in found
         }
         for images in sizes
     }
@@ -157,12 +173,23 @@ def collect() -> None:
     methods = [method for method in METHODS if any(method in cells for cells in table.values())]
 
     def panel(title: str, of: Callable[[dict[str, Any]], dict[str, Any]]) -> drawing.Panel:
-        curves = {m: [(images, of(table[images][m])) for images in sizes if m in table[images]] for m in methods}
+        curves = {
+            m: [(images, of(table[images][m])) for images in sizes if m in table[images]]
+            for m in methods
+        }
         heights = {name: of(found)["mean"] for name, found in optimal.items()}
-        return drawing.Panel(title, "images per class and site", "test accuracy", curves, heights, log=True)
+        return drawing.Panel(
+            title, "images per class and site", "test accuracy", curves, heights, log=True
+        )
 
-    ends = [panel(name, lambda found, name=name: found["by_player"][name]) for name in (PLAYERS[0], PLAYERS[-1])]
-    drawing.draw(HERE / "results" / "accuracy.png", [panel("mean of four", lambda found: found["accuracy"]), *ends])
+    ends = [
+        panel(name, lambda found, name=name: found["by_player"][name])
+        for name in (PLAYERS[0], PLAYERS[-1])
+    ]
+    drawing.draw(
+        HERE / "results" / "accuracy.png",
+        [panel("mean of four", lambda found: found["accuracy"]), *ends],
+    )
 
 
 def cell(by_seed: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -171,7 +198,10 @@ def cell(by_seed: dict[int, dict[str, Any]]) -> dict[str, Any]:
     return {
         "seeds": list(by_seed),
         "accuracy": sweep.spread(means),
-        "by_player": {name: sweep.spread([run["accuracy"][name] for run in by_seed.values()]) for name in PLAYERS},
+        "by_player": {
+            name: sweep.spread([run["accuracy"][name] for run in by_seed.values()])
+            for name in PLAYERS
+        },
         "seconds_playing": sweep.spread([run["seconds_playing"] for run in by_seed.values()]),
     }
 
@@ -189,7 +219,9 @@ def at_equal_seconds(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Both as last measured when the sooner of the two ended."""
     end = min(one[-1]["seconds"], other[-1]["seconds"])
-    first, second = ([p for p in curve if p["seconds"] <= end] or curve[:1] for curve in (one, other))
+    first, second = (
+        [p for p in curve if p["seconds"] <= end] or curve[:1] for curve in (one, other)
+    )
     return first[-1]["accuracy"], second[-1]["accuracy"]
 
 

@@ -52,7 +52,10 @@ def train(model: JointClassifier, data: Dataset, seed: int, steps: int) -> tuple
     for turn in range(TURNS):
         model.learn(mixture, steps // TURNS, stream(seed, "learn", turn))
         left = (time.perf_counter() - began) / (turn + 1) * (TURNS - turn - 1)
-        print(f"  {type(model).__name__}, seed {seed}: {turn + 1} of {TURNS}, about {left:.0f} s left", flush=True)
+        print(
+            f"  {type(model).__name__}, seed {seed}: {turn + 1} of {TURNS}, about {left:.0f} s left",
+            flush=True,
+        )
     seconds = time.perf_counter() - began
     return (model.classify(data.test).argmax(1) == data.test[LABEL]).double().mean().item(), seconds
 
@@ -80,9 +83,14 @@ def main() -> None:
             accuracy, seconds = train(joint, data, seed, given.steps)
             alone, _ = train(ClassifierAlone(**settings), data, seed, given.steps)
             cells.append({"seed": seed, "joint": accuracy, "alone": alone, "seconds": seconds})
-            print(f"{name}, seed {seed}: joint {accuracy:.4f}, alone {alone:.4f}, {seconds:.0f} s", flush=True)
+            print(
+                f"{name}, seed {seed}: joint {accuracy:.4f}, alone {alone:.4f}, {seconds:.0f} s",
+                flush=True,
+            )
             if seed == SEEDS[0]:
-                shown = joint.sample_given(torch.arange(10).repeat(10), 100, stream(seed, "shown"))["image"]
+                shown = joint.sample_given(torch.arange(10).repeat(10), 100, stream(seed, "shown"))[
+                    "image"
+                ]
                 (HERE / "results").mkdir(exist_ok=True)
                 (HERE / "results" / f"{name}.png").write_bytes(image_grid(shown))
         found[name] = {
@@ -95,7 +103,9 @@ def main() -> None:
             "seconds": sweep.spread([c["seconds"] for c in cells]),
         }
     command = "python reproductions/joint_classifier/run.py --data mnist-10k=FOLDER --data fashion-mnist=FOLDER"
-    sweep.save(HERE / "results" / "joint_classifier.json", command, {"seeds": list(SEEDS), "data": found})
+    sweep.save(
+        HERE / "results" / "joint_classifier.json", command, {"seeds": list(SEEDS), "data": found}
+    )
 
 
 if __name__ == "__main__":

@@ -65,7 +65,9 @@ SETS: dict[str, dict[str, dict[str, Any]]] = {
             "isolated": {"game.name": "isolated", "game.once": True},
         }.items()
     },
-    "crashes": {"md_gan, one leaves every I/10": {"game.leave_evenly": True, "measure.every_rounds": 3}},
+    "crashes": {
+        "md_gan, one leaves every I/10": {"game.leave_evenly": True, "measure.every_rounds": 3}
+    },
     "paper_length": {"md_gan": {"game.rounds": 100, "measure.every_rounds": 10}},
     "batch_100": {
         "md_gan": {"model.batch": 100, **SHORT},
@@ -91,14 +93,22 @@ DATA = {"mnist_10k": "mnist-10k: 8,000 images dealt out, 2,000 test images to me
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True, help="four IDX files")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=["iid", "two_classes", "crashes"])
+    parser.add_argument(
+        "--sets", nargs="+", choices=SETS, default=["iid", "two_classes", "crashes"]
+    )
     parser.add_argument("--methods", nargs="+", help="only these methods of a set")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--threads", type=int, default=1, help="of torch; figures were made with 1")
-    parser.add_argument("--device", default="cpu", help="where networks compute; figures were made with cpu")
-    parser.add_argument("--collect", action="store_true", help="play nothing, collect what is finished")
+    parser.add_argument(
+        "--device", default="cpu", help="where networks compute; figures were made with cpu"
+    )
+    parser.add_argument(
+        "--collect", action="store_true", help="play nothing, collect what is finished"
+    )
     given = parser.parse_args()
     keep_freed_memory()
     folder = str(Path(given.folder).resolve())
@@ -108,13 +118,25 @@ def main() -> None:
         if not given.collect:
             for seed in seeds:
                 for method, settings in methods.items():
-                    play(name, method, {"model.device": given.device, **settings}, seed, folder, given.threads)
+                    play(
+                        name,
+                        method,
+                        {"model.device": given.device, **settings},
+                        seed,
+                        folder,
+                        given.threads,
+                    )
         collect(name)
 
 
 def config(settings: dict[str, Any], seed: int, folder: str, threads: int) -> Config:
     """The config of one run."""
-    values = {"data.source.folder": folder, "engine": {"name": "local", "threads": threads}, **settings, "seed": seed}
+    values = {
+        "data.source.folder": folder,
+        "engine": {"name": "local", "threads": threads},
+        **settings,
+        "seed": seed,
+    }
     return Config.from_file(HERE / "fashion_mnist.toml", sweep.settings(values))
 
 
@@ -124,7 +146,9 @@ def place(name: str, method: str, seed: int) -> Path:
     return RUNS / f"{name}-{words}-{seed}"
 
 
-def play(name: str, method: str, settings: dict[str, Any], seed: int, folder: str, threads: int) -> None:
+def play(
+    name: str, method: str, settings: dict[str, Any], seed: int, folder: str, threads: int
+) -> None:
     """Play one run to its end, train a classifier on what it generates, keep the figures."""
     here, wanted = place(name, method, seed), config(settings, seed, folder, threads)
     sweep.once(
@@ -151,7 +175,9 @@ def figures(result: Result, accuracy: dict[str, float], threads: int) -> dict[st
         **{f"{q}_by_iteration": _curve(result, q) for q in QUANTITIES},
         "bytes": sum(row.bytes for row in rows),
         "flops_by_player": _flops(rows),
-        "seconds_playing": sum(row.seconds[k] for row in rows for k in ("learning", "sampling", "exchange")),
+        "seconds_playing": sum(
+            row.seconds[k] for row in rows for k in ("learning", "sampling", "exchange")
+        ),
         "lost": {k: v.reason for row in rows for k, v in row.lost.items()},
     }
 
@@ -164,7 +190,9 @@ def accuracies(here: Path, wanted: Config) -> dict[str, float]:
     data = wanted.data.source.load()
     classifier = Result.load(here).classifier()
     assert classifier is not None
-    reference = Reference(data.space.only(data.inputs).restrict(data.test), classifier, data.test[LABEL])
+    reference = Reference(
+        data.space.only(data.inputs).restrict(data.test), classifier, data.test[LABEL]
+    )
     found = {}
     for which in ("last", "mean"):
         model = generator(here, wanted, data.space, last=which == "last")
@@ -178,7 +206,11 @@ def accuracies(here: Path, wanted: Config) -> dict[str, float]:
 def generator(here: Path, wanted: Config, space: Space, last: bool) -> Acgan:
     """The generator that a run ended with."""
     models = Result.load(here).main.folder / "models"
-    who = "server" if (models / "server.safetensors").exists() else next(iter(sorted(models.glob("*")))).stem
+    who = (
+        "server"
+        if (models / "server.safetensors").exists()
+        else next(iter(sorted(models.glob("*")))).stem
+    )
     state = storage.unnest(storage.load_tensors(models / f"{who}.safetensors"))["model"]
     model = wanted.model.fresh()
     assert isinstance(model, Acgan)
@@ -197,7 +229,11 @@ def collect(name: str) -> None:
         runs = [storage.read_json(path) for path in paths if path.exists()]
         if not runs:
             continue
-        spreads = ("trained_on_synthetic_accuracy", "trained_on_synthetic_accuracy_of_running_mean", *QUANTITIES)
+        spreads = (
+            "trained_on_synthetic_accuracy",
+            "trained_on_synthetic_accuracy_of_running_mean",
+            *QUANTITIES,
+        )
         found[method] = {
             "seeds": [run["seed"] for run in runs],
             "iterations": runs[0]["iterations"],

@@ -39,7 +39,9 @@ SEEDS, OWN, SAMPLES = (1, 2, 3), (0.1, 0.3, 0.5, 0.7, 1.0), 5000
 CLASSES = {"low": range(5), "high": range(5, 10)}
 LATENTS = {"model.send_latents": True}
 ORIGINALS = {"game.originals": True, "game.own_rounds": 8, "game.warmup_rounds": 4}
-FORMS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {  # what travels and how it is heard; own weights
+FORMS: dict[
+    str, tuple[dict[str, Any], tuple[float, ...]]
+] = {  # what travels and how it is heard; own weights
     "images": ({}, OWN),
     "images and latents": (LATENTS, OWN[:-1]),  # with 1 nothing travels
     "images with originals": (ORIGINALS, OWN[:1]),
@@ -49,18 +51,29 @@ DIGITS = ("all", "own", "other")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True, help="four IDX files")
     parser.add_argument("--own", nargs="+", type=float, default=OWN, help="own weights")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), help="what travels")
+    parser.add_argument(
+        "--forms", nargs="+", choices=FORMS, default=list(FORMS), help="what travels"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    parser.add_argument("--collect", action="store_true", help="play nothing, collect what is finished")
+    parser.add_argument(
+        "--collect", action="store_true", help="play nothing, collect what is finished"
+    )
     given = parser.parse_args()
     keep_freed_memory()
     if not given.collect:
         folder = str(Path(given.folder).resolve())
         for seed in given.seeds:
-            play("pooled", {"game": {"name": "pooled", "rounds": 40, "local_steps": 100}}, seed, folder)
+            play(
+                "pooled",
+                {"game": {"name": "pooled", "rounds": 40, "local_steps": 100}},
+                seed,
+                folder,
+            )
             for form in given.forms:
                 settings, weights = FORMS[form]
                 for own in given.own:
@@ -71,10 +84,17 @@ def main() -> None:
 
 def play(name: str, changes: dict[str, Any], seed: int, folder: str) -> None:
     """Play one run to its end and keep its figures."""
-    values = {"data.source.folder": folder, "seed": seed, "engine": {"name": "local", "threads": 1}, **changes}
+    values = {
+        "data.source.folder": folder,
+        "seed": seed,
+        "engine": {"name": "local", "threads": 1},
+        **changes,
+    }
     wanted = Config.from_file(HERE / "two_sites.toml", sweep.settings(values))
     name = f"{name}-{seed}".replace(" ", "_")
-    sweep.once(KEPT / f"{name}.json", RUNS / name, wanted, RUNS / f"classifier-{seed}.safetensors", figures)
+    sweep.once(
+        KEPT / f"{name}.json", RUNS / name, wanted, RUNS / f"classifier-{seed}.safetensors", figures
+    )
 
 
 def figures(result: Result) -> dict[str, Any]:
@@ -86,22 +106,43 @@ def figures(result: Result) -> dict[str, Any]:
     space = data.space.only(data.inputs)
     classifier = result.classifier()
     assert classifier is not None
-    real, seen = (classifier.features(space.restrict(part)) for part in (data.test, pick(data.train, slice(SAMPLES))))
+    real, seen = (
+        classifier.features(space.restrict(part))
+        for part in (data.test, pick(data.train, slice(SAMPLES)))
+    )
     players = {}
     for name, held in CLASSES.items():
         drawn = load_player(result.folder, name).draw(SAMPLES, 0, "figures")
-        generated, last = Moments.of(classifier.features(space.restrict(drawn))), result.main.last[name]
-        rows, trained = (_which(labels[LABEL][: len(f)], held) for labels, f in ((data.test, real), (data.train, seen)))
+        generated, last = (
+            Moments.of(classifier.features(space.restrict(drawn))),
+            result.main.last[name],
+        )
+        rows, trained = (
+            _which(labels[LABEL][: len(f)], held)
+            for labels, f in ((data.test, real), (data.train, seen))
+        )
         players[name] = {
             **{f"fid_{d}": frechet_distance(Moments.of(real[rows[d]]), generated) for d in DIGITS},
-            **{f"floor_{d}": frechet_distance(Moments.of(real[rows[d]]), Moments.of(seen[trained[d]])) for d in DIGITS},
+            **{
+                f"floor_{d}": frechet_distance(
+                    Moments.of(real[rows[d]]), Moments.of(seen[trained[d]])
+                )
+                for d in DIGITS
+            },
             **{
                 key: sum(share for c, share in enumerate(last[key].value) if c not in held)
                 for key in ("class_shares", "class_shares_raw")
             },
             "real_digits": {d: int(rows[d].sum()) for d in DIGITS},
         }
-        sample_file(result.folder, name, None, 100, 0, KEPT.parent / "pictures" / f"{result.folder.name}-{name}.png")
+        sample_file(
+            result.folder,
+            name,
+            None,
+            100,
+            0,
+            KEPT.parent / "pictures" / f"{result.folder.name}-{name}.png",
+        )
     return {
         "seed": result.config.seed,
         "versions": dict(result.record.versions),
@@ -126,7 +167,10 @@ def collect() -> None:
     for name, by_seed in runs.items():
         form, _, own = name.partition("-")
         measured = {
-            key: {p: sweep.spread([run["players"][p][key] for run in by_seed.values()]) for p in CLASSES}
+            key: {
+                p: sweep.spread([run["players"][p][key] for run in by_seed.values()])
+                for p in CLASSES
+            }
             for key in (
                 *(f"{kind}_{d}" for kind in ("fid", "floor") for d in DIGITS),
                 "class_shares",
@@ -135,11 +179,19 @@ def collect() -> None:
         }
         cells[name] = {
             "form": form.replace("_", " "),
-            **({"own_weight": float(own), "predicted": (1 - float(own)) / (2 - float(own))} if own else {}),
+            **(
+                {"own_weight": float(own), "predicted": (1 - float(own)) / (2 - float(own))}
+                if own
+                else {}
+            ),
             "seeds": list(by_seed),
             "seconds_playing": sweep.spread([run["seconds_playing"] for run in by_seed.values()]),
-            "classifier_accuracy": sweep.spread([run["classifier"]["accuracy"] for run in by_seed.values()]),
-            "real_digits": {p: next(iter(by_seed.values()))["players"][p]["real_digits"] for p in CLASSES},
+            "classifier_accuracy": sweep.spread(
+                [run["classifier"]["accuracy"] for run in by_seed.values()]
+            ),
+            "real_digits": {
+                p: next(iter(by_seed.values()))["players"][p]["real_digits"] for p in CLASSES
+            },
             **measured,
             "over_players": {
                 key: over_players(values, alike=not own)
@@ -158,13 +210,26 @@ def collect() -> None:
             "cells": cells,
         },
     )
-    alone = [(1.0, cells["images-1"])] if "images-1" in cells else []  # nothing travels, in either form
+    alone = (
+        [(1.0, cells["images-1"])] if "images-1" in cells else []
+    )  # nothing travels, in either form
     panels = []
     for form in FORMS:
-        heard = [(cell["own_weight"], cell) for cell in cells.values() if cell["form"] == form and "own_weight" in cell]
+        heard = [
+            (cell["own_weight"], cell)
+            for cell in cells.values()
+            if cell["form"] == form and "own_weight" in cell
+        ]
         points = sorted({own: cell for own, cell in [*heard, *alone]}.items())
-        curves = {f"to {d} digits": [(own, cell["over_players"][f"fid_{d}"]) for own, cell in points] for d in DIGITS}
-        levels = {"pooled, to all": cells["pooled"]["over_players"]["fid_all"]["mean"]} if "pooled" in cells else {}
+        curves = {
+            f"to {d} digits": [(own, cell["over_players"][f"fid_{d}"]) for own, cell in points]
+            for d in DIGITS
+        }
+        levels = (
+            {"pooled, to all": cells["pooled"]["over_players"]["fid_all"]["mean"]}
+            if "pooled" in cells
+            else {}
+        )
         if len(heard) > 1:
             panels.append(drawing.Panel(form, "own weight α", "FID", curves, levels))
     if panels:

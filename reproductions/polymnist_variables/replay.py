@@ -21,7 +21,9 @@ class Replay(LocalModel):
         """Nothing is kept yet."""
         self._kept = space.empty()
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Keep the own data, the mixture's first part."""
         self._kept = mixture.parts[0].samples
         return {}

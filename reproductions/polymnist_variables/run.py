@@ -40,9 +40,20 @@ RUNS = Path("runs") / "polymnist_variables"
 KEPT = HERE / "results" / "runs"
 PICTURES, SHAPES = "pictures", "shapes"
 REPLAY = {f"players.{SHAPES}.model": {"name": "replay:Replay"}}
-UNMATCHED: dict[str, Any] = {f"players.{PICTURES}.model.uniform": [], f"players.{PICTURES}.model.matched": {}}
-EARLIER = UNMATCHED | {f"players.{PICTURES}.model.sweeps": 3, f"players.{PICTURES}.model.learning_rate": 0.001}
-STARTS = {f"players.{PICTURES}.model.starts": {"segmentation": ["class"], "image": ["style", "segmentation"]}}
+UNMATCHED: dict[str, Any] = {
+    f"players.{PICTURES}.model.uniform": [],
+    f"players.{PICTURES}.model.matched": {},
+}
+EARLIER = UNMATCHED | {
+    f"players.{PICTURES}.model.sweeps": 3,
+    f"players.{PICTURES}.model.learning_rate": 0.001,
+}
+STARTS = {
+    f"players.{PICTURES}.model.starts": {
+        "segmentation": ["class"],
+        "image": ["style", "segmentation"],
+    }
+}
 SEEDS, TESTED, JUDGED, BOOTSTRAP = (1, 2, 3), 2000, 5000, 2000
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {  # the classifier alone, from real (class, image)
@@ -67,11 +78,15 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True, help="four IDX files")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
-    parser.add_argument("--collect", action="store_true", help="play nothing, collect what is finished")
+    parser.add_argument(
+        "--collect", action="store_true", help="play nothing, collect what is finished"
+    )
     given = parser.parse_args()
     keep_freed_memory()
     if not given.collect:
@@ -83,7 +98,12 @@ def main() -> None:
 
 def play(arm: str, seed: int, folder: str) -> None:
     """Play one run to its end and keep its figures."""
-    values = {"data.source.folder": folder, "seed": seed, "engine": {"name": "local", "threads": 1}, **ARMS[arm]}
+    values = {
+        "data.source.folder": folder,
+        "seed": seed,
+        "engine": {"name": "local", "threads": 1},
+        **ARMS[arm],
+    }
     wanted = Config.from_file(HERE / "variables.toml", sweep.settings(values))
     name = f"{arm}-{seed}"
     sweep.once(KEPT / f"{name}.json", RUNS / name, wanted, None, figures)
@@ -103,7 +123,9 @@ def figures(result: Result) -> dict[str, Any]:
         "tested": len(test),
         "wrong": (~right).nonzero()[:, 0].tolist(),
         "accuracy": right.double().mean().item(),
-        "accuracy_by_style": [right[test["style"] == s].double().mean().item() for s in range(styles)],
+        "accuracy_by_style": [
+            right[test["style"] == s].double().mean().item() for s in range(styles)
+        ],
         "seconds_playing": sweep.seconds_playing(result.main.rows),
     }
     if "segmentation" not in player.variables:
@@ -122,7 +144,12 @@ def judged(result: Result, data: Dataset) -> dict[str, float]:
     if path.exists():
         judge.load_state_dict(storage.load_tensors(path))
     else:
-        judge.fit(space.restrict(data.train), data.train[LABEL], space.restrict(data.test), data.test[LABEL])
+        judge.fit(
+            space.restrict(data.train),
+            data.train[LABEL],
+            space.restrict(data.test),
+            data.test[LABEL],
+        )
         storage.save_tensors(path, judge.state_dict())
     drawn, real = (
         load_player(result.folder, SHAPES).draw(JUDGED, 0, "figures"),
@@ -131,7 +158,10 @@ def judged(result: Result, data: Dataset) -> dict[str, float]:
     segmentations = space.restrict(drawn)
     return {
         "fid": frechet_distance(Moments.of(real), Moments.of(judge.features(segmentations))),
-        "right": (judge.probabilities(segmentations).argmax(1) == drawn[LABEL]).double().mean().item(),
+        "right": (judge.probabilities(segmentations).argmax(1) == drawn[LABEL])
+        .double()
+        .mean()
+        .item(),
     }
 
 
@@ -180,17 +210,34 @@ def collect() -> None:
     sweep.save(
         HERE / "results" / "variables.json",
         "python reproductions/polymnist_variables/run.py --folder FOLDER",
-        {"data": first["data"], "tested": first["tested"], "arms": arms, "gains_in_accuracy": gains, **part},
+        {
+            "data": first["data"],
+            "tested": first["tested"],
+            "arms": arms,
+            "gains_in_accuracy": gains,
+            **part,
+        },
     )
     styles = {
-        arm: list(enumerate(map(sweep.spread, zip(*(r["accuracy_by_style"] for r in by_seed.values()), strict=True))))
+        arm: list(
+            enumerate(
+                map(
+                    sweep.spread,
+                    zip(*(r["accuracy_by_style"] for r in by_seed.values()), strict=True),
+                )
+            )
+        )
         for arm, by_seed in runs.items()
         if not arm.endswith(("unmatched", "starts"))
     }
-    drawing.draw(HERE / "results" / "accuracy.png", [drawing.Panel("", "style", "accuracy", styles)])
+    drawing.draw(
+        HERE / "results" / "accuracy.png", [drawing.Panel("", "style", "accuracy", styles)]
+    )
 
 
-def changes(one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]], seeds: list[int]) -> torch.Tensor:
+def changes(
+    one: dict[int, dict[str, Any]], other: dict[int, dict[str, Any]], seeds: list[int]
+) -> torch.Tensor:
     """By seed and test image: 1 where only ``one`` is right, −1 where only ``other`` is."""
     rows = torch.zeros(len(seeds), one[seeds[0]]["tested"], dtype=torch.float64)
     for row, seed in zip(rows, seeds, strict=True):
@@ -220,13 +267,17 @@ def part_of_gain(runs: dict[str, dict[int, dict[str, Any]]]) -> dict[str, Any]:
         which = torch.randint(len(seeds), (len(seeds),), generator=again)
         images = torch.randint(real.shape[1], (real.shape[1],), generator=again)
         below = real[which][:, images].mean().item()
-        parts.append(synthetic[which][:, images].mean().item() / below if below > 0 else float("nan"))
+        parts.append(
+            synthetic[which][:, images].mean().item() / below if below > 0 else float("nan")
+        )
     found = torch.tensor(parts)
     if real.mean() <= 0 or found.isnan().double().mean() > 0.025:
         return {}  # a share of nothing
     low, high = found.nanquantile(torch.tensor([0.025, 0.975])).tolist()
     share = (synthetic.mean() / real.mean()).item()
-    return {"part_of_the_gain_by_real_data": {"mean": share, "interval": [low, high], "seeds": seeds}}
+    return {
+        "part_of_the_gain_by_real_data": {"mean": share, "interval": [low, high], "seeds": seeds}
+    }
 
 
 if __name__ == "__main__":

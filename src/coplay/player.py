@@ -116,7 +116,9 @@ class Player:
         self._observed = space
         self.space = space.extended(model.latent_variables())
         """What this player's samples consist of: its variables, and latents that travel with them."""
-        self._data = space.check(data, f"data of player '{name}'", complete=not model.learns_incomplete)
+        self._data = space.check(
+            data, f"data of player '{name}'", complete=not model.learns_incomplete
+        )
         self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
         """Variables that others' samples have to supply; nor is it told them when it classifies."""
         self._learned_variables: set[str] = set()
@@ -134,7 +136,9 @@ class Player:
             raise ModelError(f"player '{name}': {kind}{error}") from error
 
     def __repr__(self) -> str:
-        return f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"
+        return (
+            f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"
+        )
 
     @property
     def variables(self) -> Space:
@@ -196,7 +200,12 @@ class Player:
         return {str(name): _finite(name, value) for name, value in numbers.items()}
 
     def gain(
-        self, received: Mapping[str, Samples], weights: Mapping[str, float], steps: int, draws: int, round: int
+        self,
+        received: Mapping[str, Samples],
+        weights: Mapping[str, float],
+        steps: int,
+        draws: int,
+        round: int,
     ) -> dict[str, float]:
         """What this player would gain by playing on alone (A3): value, error and n; empty without log p of what it heard.
 
@@ -216,7 +225,11 @@ class Player:
         twin.setup(self._observed, derive(self.seed, "setup", self.name))
         generator = stream(self.seed, "gain", round, self.name)
         found = gain(self.model, twin, Mixture(parts), steps, draws, generator)
-        return {} if found is None else {"value": found.value, "error": found.error, "n": float(found.n)}
+        return (
+            {}
+            if found is None
+            else {"value": found.value, "error": found.error, "n": float(found.n)}
+        )
 
     def _known(self, samples: Samples) -> Samples:
         """The variables that this player knows; latents only if they are like its own."""
@@ -229,7 +242,9 @@ class Player:
         ]
         return self.space.restrict(samples.exclude(*foreign))
 
-    def _mixture(self, received: Mapping[str, Samples], weights: Mapping[str, float]) -> tuple[Portion, ...]:
+    def _mixture(
+        self, received: Mapping[str, Samples], weights: Mapping[str, float]
+    ) -> tuple[Portion, ...]:
         """The sources that have samples and mass."""
         sources = {OWN: self._data}
         for sender, samples in received.items():
@@ -254,21 +269,29 @@ class Player:
         generator = stream(self.seed, "draw", round, self.name, receiver)
         with self.timed("sampling"):
             samples = self.model.sample(n, generator)
-            checked = self.space.check(samples, f"samples of {self.model.title}", complete=True, rows=n)
-        return checked.detach().exclude(*self.unlearned)  # samples leave, and nothing that hangs on them
+            checked = self.space.check(
+                samples, f"samples of {self.model.title}", complete=True, rows=n
+            )
+        return checked.detach().exclude(
+            *self.unlearned
+        )  # samples leave, and nothing that hangs on them
 
     def classify(self, given: Samples) -> Samples:
         """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C).
 
         Of what the player does not observe it is told nothing.
         """
-        known = self._observed.check(self._observed.restrict(given).exclude(*self.unobserved), "samples to classify")
+        known = self._observed.check(
+            self._observed.restrict(given).exclude(*self.unobserved), "samples to classify"
+        )
         found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
         return TensorDict({LABEL: found}, batch_size=[len(found)])
 
     def log_prob(self, given: Samples, draws: int, round: int) -> dict[str, float]:
         """Mean log p of samples in nats with its 95 % interval; empty for a model without log p."""
-        known = self._observed.check(self._observed.restrict(given), "samples to judge", complete=True)
+        known = self._observed.check(
+            self._observed.restrict(given), "samples to judge", complete=True
+        )
         found = log_prob(self.model, known, draws, stream(self.seed, "log p", round, self.name))
         return {} if found is None else dict(zip(("log_p", "low", "high"), found.mean, strict=True))
 
@@ -302,7 +325,9 @@ class Player:
                 return self._evaluate(request, message)
             case Gain() as request:
                 weights = {OWN: request.own, **request.weights}
-                numbers = self.gain(message.samples(), weights, request.steps, request.draws, message.round)
+                numbers = self.gain(
+                    message.samples(), weights, request.steps, request.draws, message.round
+                )
                 return message.reply(numbers)
             case Save():
                 self._save(message.round)
@@ -332,7 +357,10 @@ class Player:
         for name in self.unobserved:
             if name in self._learned_variables:
                 player[_HEARD + name] = torch.tensor(True)
-        state: dict[str, Mapping[str, Tensor]] = {"model": self.model.state_dict(), "player": player}
+        state: dict[str, Mapping[str, Tensor]] = {
+            "model": self.model.state_dict(),
+            "player": player,
+        }
         if self.kept:
             state["game"] = self.kept
         storage.save_tensors(self._checkpoint(round), storage.nest(state))
@@ -347,7 +375,9 @@ class Player:
             heard = [key for key in state["player"] if key.startswith(_HEARD)]
             self._learned_variables = {key.removeprefix(_HEARD) for key in heard}
         except (KeyError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{path} does not fit the model of player '{self.name}': {error}") from error
+            raise ModelError(
+                f"{path} does not fit the model of player '{self.name}': {error}"
+            ) from error
 
     def note_error(self, where: str, traceback: str) -> None:
         """Keep a traceback in this player's own folder; it may show private values and goes nowhere else."""
@@ -370,5 +400,7 @@ def _finite(name: str, value: object) -> float:
     except (TypeError, ValueError):
         raise ModelError(f"learn reported {name} = {value!r}, expected a number") from None
     if not math.isfinite(number):
-        raise ModelError(f"learn reported {name} = {number}; the model has diverged, try smaller steps")
+        raise ModelError(
+            f"learn reported {name} = {number}; the model has diverged, try smaller steps"
+        )
     return number

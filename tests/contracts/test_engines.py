@@ -31,7 +31,13 @@ def tiny(name):
 def engine(request):
     engine = tiny(request.param)
     players = [
-        Player(name, SPACE, SPACE.samples(x=torch.full((4, 3), i % 2, dtype=torch.uint8)), ExponentialFamily(), seed=1)
+        Player(
+            name,
+            SPACE,
+            SPACE.samples(x=torch.full((4, 3), i % 2, dtype=torch.uint8)),
+            ExponentialFamily(),
+            seed=1,
+        )
         for i, name in enumerate(("a", "b", "c"))
     ]
     engine.start(players, SampleExchange.tiny())

@@ -39,7 +39,9 @@ class Constant(LocalModel):
         return {"loss": 0.0}
 
     def sample(self, n, generator):
-        return SPACE.samples(**{"image": torch.full((n, 4, 4), GENERATED), "class": torch.ones(n, dtype=torch.int64)})
+        return SPACE.samples(
+            **{"image": torch.full((n, 4, 4), GENERATED), "class": torch.ones(n, dtype=torch.int64)}
+        )
 
     def state_dict(self):
         return {"nothing": torch.zeros(1)}
@@ -87,7 +89,9 @@ class Recording(Local):
     def deliver(self, messages, purpose):
         replies = super().deliver(messages, purpose)
         return [
-            PlayerLate(ask.receiver, ask.action, ask.round, "too slow") if ask.receiver == self._slow else reply
+            PlayerLate(ask.receiver, ask.action, ask.round, "too slow")
+            if ask.receiver == self._slow
+            else reply
             for ask, reply in zip(messages, replies, strict=True)
         ]
 
@@ -99,7 +103,8 @@ class Recording(Local):
 
 def players(game, model):
     data = [
-        SPACE.samples(**{"image": torch.full((5, 4, 4), secret), "class": torch.arange(5) % 3}) for secret in SECRETS
+        SPACE.samples(**{"image": torch.full((5, 4, 4), secret), "class": torch.arange(5) % 3})
+        for secret in SECRETS
     ]
     names = [f"p{i}" for i in range(len(data))]
     sites = zip([*names, *game.seats], [*data, *(SPACE.empty() for _ in game.seats)], strict=True)
@@ -121,7 +126,11 @@ def seated(game):
     seats = players(game, model_for(game))
     engine = Recording()
     engine.start(seats, game)
-    return engine, game.start([p.name for p in seats if p.name not in game.seats], 1), {p.name: p for p in seats}
+    return (
+        engine,
+        game.start([p.name for p in seats if p.name not in game.seats], 1),
+        {p.name: p for p in seats},
+    )
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -147,7 +156,9 @@ class TestGame:
             for samples in message.samples().values():
                 for key, values in samples.items():
                     if values.is_floating_point():
-                        assert not torch.isin(values, secrets).any(), f"{key} of {message.action} holds private numbers"
+                        assert not torch.isin(values, secrets).any(), (
+                            f"{key} of {message.action} holds private numbers"
+                        )
             if message.receiver == "coordinator":
                 told = {key for key in message.numbers if not key.startswith("seconds_")}
                 losses = {key for key in told if key.endswith("loss")}
@@ -161,7 +172,9 @@ class TestGame:
         engine, state, _ = seated(game)
         for round in (1, 2):
             state, _ = game.play(engine, state, round)
-            again = game.state_class.from_known(json.loads(json.dumps(state.known())), state.payload)
+            again = game.state_class.from_known(
+                json.loads(json.dumps(state.known())), state.payload
+            )
             assert again == state
         engine.close()
         asked = [message for message in engine._log if message.sender == COORDINATOR]
@@ -182,13 +195,17 @@ class TestGame:
         for round in (1, 2):
             state, _ = game.play(engine, state, round)
         by_name["p1"].model._broken = True
-        words = r"player 'p1' failed at '(turn|learn|feedback)' in round 3: ValueError: lost my mind"
+        words = (
+            r"player 'p1' failed at '(turn|learn|feedback)' in round 3: ValueError: lost my mind"
+        )
         with pytest.raises(PlayerError, match=words):
             game.play(engine, state, 3)
         engine.close()
 
     def test_or_the_game_goes_on_without_it(self, name):
-        game = find("game", name).model_validate(find("game", name).tiny().model_dump() | {"on_lost": "continue"})
+        game = find("game", name).model_validate(
+            find("game", name).tiny().model_dump() | {"on_lost": "continue"}
+        )
         engine, state, by_name = seated(game)
         for round in (1, 2, 3, 4):
             by_name["p1"].model._broken = round > 2
@@ -210,16 +227,22 @@ class TestGame:
             state, row = game.play(engine, state, round)
             assert not row.lost
             assert state.players == ("p0", "p1", "p2")
-            assert set(row.players) - set(game.seats) == ({"p0", "p2"} if round == 2 else {"p0", "p1", "p2"})
+            assert set(row.players) - set(game.seats) == (
+                {"p0", "p2"} if round == 2 else {"p0", "p1", "p2"}
+            )
         engine.close()
 
     def test_a_seat_that_is_late_ends_the_game_by_name(self, name):
-        game = find("game", name).model_validate(find("game", name).tiny().model_dump() | {"on_lost": "continue"})
+        game = find("game", name).model_validate(
+            find("game", name).tiny().model_dump() | {"on_lost": "continue"}
+        )
         for seat in game.seats:
             engine, state, _ = seated(game)
             state, _ = game.play(engine, state, 1)
             engine._slow = seat
-            with pytest.raises(PlayerError, match=f"player '{seat}' failed at .* in round 2: too slow"):
+            with pytest.raises(
+                PlayerError, match=f"player '{seat}' failed at .* in round 2: too slow"
+            ):
                 game.play(engine, state, 2)
             engine.close()
 
@@ -232,10 +255,15 @@ class TestGame:
         if model_for(cls.tiny()) is Gan:
             model = {"name": "acgan", "latent": 4, "batch": 8, "discriminator_steps": 2}
         if model_for(cls.tiny()) is Classifier:
-            model, data = {"name": "joint_classifier", **sizes}, data | {"variables": ["image", "class"]}
+            model, data = (
+                {"name": "joint_classifier", **sizes},
+                data | {"variables": ["image", "class"]},
+            )
         samples = len(small_config().data.source.load().train) / 2
         epochs = {key: 3 * 8 / samples for key in cls.model_fields if key.endswith("_every_epochs")}
-        config = small_config(game={"name": name, "rounds": 4, "local_steps": 2, **epochs}, model=model, data=data)
+        config = small_config(
+            game={"name": name, "rounds": 4, "local_steps": 2, **epochs}, model=model, data=data
+        )
         Federation(config).run(tmp_path / "undisturbed")
 
         class Cut(Exception):

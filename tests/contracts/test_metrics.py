@@ -51,7 +51,9 @@ def flat(stat):
 
 
 def close(a, b):
-    return a.keys() == b.keys() and all(torch.allclose(a[key], b[key], rtol=1e-5, atol=1e-7) for key in a)
+    return a.keys() == b.keys() and all(
+        torch.allclose(a[key], b[key], rtol=1e-5, atol=1e-7) for key in a
+    )
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -62,7 +64,9 @@ class TestMetric:
         before = flat(a)
         assert close(flat(a.merge(b)), flat(both))
         after = flat(a)
-        assert all(torch.equal(before[key], after[key]) for key in before), "merging changed an operand"
+        assert all(torch.equal(before[key], after[key]) for key in before), (
+            "merging changed an operand"
+        )
 
     def test_every_value_states_unit_counts_and_a_sensible_interval(self, name, observe):
         for value in observe(find("metric", name).tiny(), slice(0, 200)).result().values():
@@ -75,4 +79,6 @@ class TestMetric:
 
     def test_order_of_samples_does_not_matter(self, name, observe):
         metric = find("metric", name).tiny()
-        assert close(flat(observe(metric, slice(0, 200))), flat(observe(metric, torch.arange(199, -1, -1))))
+        assert close(
+            flat(observe(metric, slice(0, 200))), flat(observe(metric, torch.arange(199, -1, -1)))
+        )

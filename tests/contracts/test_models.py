@@ -24,7 +24,10 @@ SPACES = {
     "grey": Space({"picture": Variable(kind="real", shape=(5, 6), low=0, high=1)}),
     "colour": Space({"picture": Variable(kind="real", shape=(3, 5, 6), low=0, high=1)}),
     "labelled": Space(
-        {"image": Variable(kind="binary", shape=(5, 6)), "class": Variable(kind="categorical", classes=3)}
+        {
+            "image": Variable(kind="binary", shape=(5, 6)),
+            "class": Variable(kind="categorical", classes=3),
+        }
     ),
 }
 
@@ -55,7 +58,12 @@ def some_samples(space, n, seed):
 
 
 def mixture(space):
-    return Mixture((Portion(OWN, some_samples(space, 30, 1), 0.4), Portion("peer", some_samples(space, 20, 2), 0.6)))
+    return Mixture(
+        (
+            Portion(OWN, some_samples(space, 30, 1), 0.4),
+            Portion("peer", some_samples(space, 20, 2), 0.6),
+        )
+    )
 
 
 def ready(name, space, seed=5) -> LocalModel:
@@ -111,18 +119,32 @@ class TestModel:
         if kind != "binary":
             pytest.skip("one kind of variable is enough")
         if name == "acgan":
-            pytest.skip("a GAN may settle on one of two values; its classes tell what it was shown, see below")
+            pytest.skip(
+                "a GAN may settle on one of two values; its classes tell what it was shown, see below"
+            )
         space, model = SPACES[kind], find("model", name).tiny()
-        settings = {"latents": (2, 2), "hidden": 16, "batch": 200, "learning_rate": 1e-2, "decay_steps": 400}
+        settings = {
+            "latents": (2, 2),
+            "hidden": 16,
+            "batch": 200,
+            "learning_rate": 1e-2,
+            "decay_steps": 400,
+        }
         if "latents" in type(model).model_fields:
             model = find("model", name)(**settings)
         elif name == "estimator":
-            model = find("model", name)(estimator="sklearn.neighbors:KernelDensity", arguments={"bandwidth": 1e-3})
+            model = find("model", name)(
+                estimator="sklearn.neighbors:KernelDensity", arguments={"bandwidth": 1e-3}
+            )
         model.setup(space, 5)
         rows = {OWN: (0, 40), "a": (0, 10), "b": (1, 200)}  # all pixels of a source have one value
         weights = {OWN: 0.2, "a": 0.1, "b": 0.7}
         parts = [
-            Portion(source, space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)), weights[source])
+            Portion(
+                source,
+                space.samples(image=torch.full((n, 2, 3), value, dtype=torch.uint8)),
+                weights[source],
+            )
             for source, (value, n) in rows.items()
         ]
         model.learn(Mixture(tuple(parts)), 400, stream(1))
@@ -187,12 +209,18 @@ def test_a_model_has_an_ability_by_its_method_and_takes_what_the_ability_says(na
         assert isinstance(model, ability) == hasattr(model, method)
         if isinstance(model, ability):
             expected = inspect.signature(getattr(ability, method)).parameters
-            assert list(inspect.signature(getattr(type(model), method)).parameters) == list(expected)
+            assert list(inspect.signature(getattr(type(model), method)).parameters) == list(
+                expected
+            )
 
 
 def test_every_ability_is_documented_where_models_are():
     text = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
-    protocols = [cls for cls in vars(abilities).values() if getattr(cls, "_is_protocol", False) and cls is not Protocol]
+    protocols = [
+        cls
+        for cls in vars(abilities).values()
+        if getattr(cls, "_is_protocol", False) and cls is not Protocol
+    ]
     assert set(protocols) == set(ABILITIES)
     for ability, method in ABILITIES.items():
         assert f"`{ability.__name__}`" in text
@@ -245,7 +273,9 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
             same(before, model.state_dict())
             break
         losses.append(told[0]["validation_loss"])
-        kept.append([p.detach().clone() for p in model._net.parameters()])  # without a running mean, what is drawn from
+        kept.append(
+            [p.detach().clone() for p in model._net.parameters()]
+        )  # without a running mean, what is drawn from
     assert told[0]["stopped"] == 1.0
     assert told[0]["validation_loss"] == min(losses)
     assert min(losses) not in losses[-2:], "patience is two turns"
@@ -268,7 +298,9 @@ def test_early_stopping_judges_by_all_sources(name):
     assert [part.weight for part in judge.parts] == [part.weight for part in given.parts]
     for whole, a, b in zip(given.parts, teach.parts, judge.parts, strict=True):
         rows = [tuple(row) for row in space.flatten(whole.samples).tolist()]
-        assert sorted(rows) == sorted(tuple(r) for p in (a, b) for r in space.flatten(p.samples).tolist())
+        assert sorted(rows) == sorted(
+            tuple(r) for p in (a, b) for r in space.flatten(p.samples).tolist()
+        )
     again = model._set_aside(given)[1]
     for a, b in zip(judge.parts, again.parts, strict=True):
         same(a.samples, b.samples)
@@ -288,9 +320,12 @@ def test_samples_come_from_the_running_mean_of_parameters(name):
         expected = [keep * e + (1 - keep) * p for e, p in zip(expected, trace[-1], strict=True)]
     with model.averaged():
         assert all(
-            torch.allclose(p.double(), e, atol=1e-6) for p, e in zip(model._net.parameters(), expected, strict=True)
+            torch.allclose(p.double(), e, atol=1e-6)
+            for p, e in zip(model._net.parameters(), expected, strict=True)
         )
-    assert all(torch.equal(p.double(), e) for p, e in zip(model._net.parameters(), trace[-1], strict=True))
+    assert all(
+        torch.equal(p.double(), e) for p, e in zip(model._net.parameters(), trace[-1], strict=True)
+    )
 
 
 LATENT = [n for n in names("model") if "send_latents" in find("model", n).model_fields]
@@ -319,10 +354,14 @@ def test_latents_travel_are_learned_from_and_may_be_ignored(name):
     opposite["z0"] = 1 - opposite["z0"]
     again = player(find("model", name)(**tiny))
     again.learn({"south": opposite}, {OWN: 0.5, "south": 0.5}, 3, 2)
-    assert any(not torch.equal(a, b) for a, b in zip(receiver.model._mean, again.model._mean, strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(receiver.model._mean, again.model._mean, strict=True)
+    )
     deaf = player(find("model", name)(**(tiny | {"send_latents": False})))
     deaf.learn({"south": opposite}, {OWN: 0.5, "south": 0.5}, 3, 2)
-    assert all(torch.equal(a, b) for a, b in zip(listener.model._mean, deaf.model._mean, strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(listener.model._mean, deaf.model._mean, strict=True)
+    )
 
 
 def test_carried_latents_stand_at_their_rows():
@@ -346,7 +385,13 @@ def test_latents_of_other_sizes_are_dropped():
 
     tiny = find("model", "symmetric_hvae").tiny().model_dump() | {"send_latents": True}
     players = [
-        Player("one", SPACES["binary"], some_samples(SPACES["binary"], 30, 1), find("model", "symmetric_hvae")(**s), 3)
+        Player(
+            "one",
+            SPACES["binary"],
+            some_samples(SPACES["binary"], 30, 1),
+            find("model", "symmetric_hvae")(**s),
+            3,
+        )
         for s in (tiny, tiny | {"latents": (2, 5)})
     ]
     players[0].learn({}, {OWN: 1.0}, 1, 1)
@@ -357,22 +402,43 @@ def test_latents_of_other_sizes_are_dropped():
 def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
     """A source that lacks the image, or the class, has the only 2s, or the only black images; both come with its mass."""
     space = SPACES["labelled"]
-    settings = {"latents": (2, 2), "channels": 4, "hidden": 16, "batch": 100, "learning_rate": 1e-2, "decay_steps": 300}
-    model = find("model", "joint_classifier")(**settings, classifier_channels=4, generated_after=150)
+    settings = {
+        "latents": (2, 2),
+        "channels": 4,
+        "hidden": 16,
+        "batch": 100,
+        "learning_rate": 1e-2,
+        "decay_steps": 300,
+    }
+    model = find("model", "joint_classifier")(
+        **settings, classifier_channels=4, generated_after=150
+    )
     model.setup(space, 5)
-    white = {"image": torch.zeros(40, 5, 6, dtype=torch.uint8), "class": torch.zeros(40, dtype=torch.long)}
+    white = {
+        "image": torch.zeros(40, 5, 6, dtype=torch.uint8),
+        "class": torch.zeros(40, dtype=torch.long),
+    }
     other = {"image": torch.ones(10, 5, 6, dtype=torch.uint8), "class": torch.full((10,), 2)}
     rest = {name: value for name, value in other.items() if name != missing}
-    parts = (Portion(OWN, space.samples(**white), 1 - expected), Portion("other", space.samples(**rest), expected))
+    parts = (
+        Portion(OWN, space.samples(**white), 1 - expected),
+        Portion("other", space.samples(**rest), expected),
+    )
     model.learn(Mixture(parts), 300, stream(1))
     drawn = model.sample(4000, stream(2))
-    found = (drawn["class"] == 2).double().mean() if missing == "image" else drawn["image"].double().mean()
+    found = (
+        (drawn["class"] == 2).double().mean()
+        if missing == "image"
+        else drawn["image"].double().mean()
+    )
     assert found.item() == pytest.approx(expected, abs=0.06)
 
 
 def test_a_joint_model_learns_to_classify():
     space = SPACES["labelled"]
-    model = find("model", "joint_classifier")(latents=(2, 2), channels=4, hidden=16, batch=60, learning_rate=1e-2)
+    model = find("model", "joint_classifier")(
+        latents=(2, 2), channels=4, hidden=16, batch=60, learning_rate=1e-2
+    )
     model.setup(space, 5)
     classes = torch.arange(60) % 3
     images = torch.zeros(60, 5, 6, dtype=torch.uint8)
@@ -387,7 +453,10 @@ def test_a_joint_model_learns_to_classify():
 def test_the_layout_in_memory_does_not_change_what_is_learned():
     space = SPACES["labelled"]
     cls = find("model", "joint_classifier")
-    models = [cls(**cls.tiny().model_dump() | {"layout": layout}) for layout in ("channels_first", "channels_last")]
+    models = [
+        cls(**cls.tiny().model_dump() | {"layout": layout})
+        for layout in ("channels_first", "channels_last")
+    ]
     for model in models:
         model.setup(space, 5)
         model.learn(mixture(space), 3, stream(1))
@@ -416,7 +485,9 @@ def test_a_model_whose_weights_lie_otherwise_is_restored_exactly(name, tmp_path)
 def test_a_gan_of_convolutions_is_restored_exactly(tmp_path):
     """The paper's CNN pair; and what it sends lies as a message's reader expects it."""
     space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
-    given = Mixture((Portion(OWN, space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),))
+    given = Mixture(
+        (Portion(OWN, space.samples(image=torch.rand(20, 28, 28, generator=stream(1))), 1.0),)
+    )
     models = [find("model", "acgan")(network="cnn", latent=4, batch=4) for _ in range(2)]
     for seed, model in enumerate(models):
         model.setup(space, seed)
@@ -436,7 +507,9 @@ def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
     model.setup(space, 5)
     images = some_samples(space, 200, 1)["image"]
     parts = [
-        Portion(source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight)
+        Portion(
+            source, space.samples(**{"image": images[:n], "class": torch.full((n,), c)}), weight
+        )
         for source, c, n, weight in ((OWN, 0, 40, 0.2), ("a", 1, 10, 0.1), ("b", 2, 200, 0.7))
     ]
     model.learn(Mixture(tuple(parts)), 20, stream(1))

@@ -39,7 +39,9 @@ def test_a_small_concentration_makes_players_unlike_and_a_large_one_alike():
         hands = find("partition", "dirichlet")(concentration=concentration).deal(
             labels, 3000, ["a", "b", "c"], stream(1)
         )
-        shares = torch.stack([torch.bincount(labels[hand], minlength=10) / 300 for hand in hands.values()])
+        shares = torch.stack(
+            [torch.bincount(labels[hand], minlength=10) / 300 for hand in hands.values()]
+        )
         spread[concentration] = shares.std(0).mean().item()
     assert spread[0.05] > 0.4
     assert spread[1000.0] < 0.05

@@ -22,12 +22,24 @@ SEED = 7
 
 
 def generator(latent, classes, shape):
-    body = [nn.Linear(latent, 6), nn.Tanh(), nn.Linear(6, math.prod(shape)), nn.Tanh(), Shaped(shape)]
+    body = [
+        nn.Linear(latent, 6),
+        nn.Tanh(),
+        nn.Linear(6, math.prod(shape)),
+        nn.Tanh(),
+        Shaped(shape),
+    ]
     return Conditioned(latent, classes, nn.Sequential(*body))
 
 
 def discriminator(classes, shape):
-    body = [nn.Linear(math.prod(shape), 7), nn.LeakyReLU(0.2), nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 1 + classes)]
+    body = [
+        nn.Linear(math.prod(shape), 7),
+        nn.LeakyReLU(0.2),
+        nn.Linear(7, 5),
+        nn.Tanh(),
+        nn.Linear(5, 1 + classes),
+    ]
     return nn.Sequential(nn.Flatten(-len(shape)), *body)
 
 
@@ -136,7 +148,9 @@ class Table(Played):
         self.game, self.round = game, 0
         names = [f"w{i}" for i in range(len(sizes))]
         self.data = {name: images(space, n, name) for name, n in zip(names, sizes, strict=True)}
-        self.workers = {name: Player(name, space, d, model.fresh(), SEED) for name, d in self.data.items()}
+        self.workers = {
+            name: Player(name, space, d, model.fresh(), SEED) for name, d in self.data.items()
+        }
         self.server = Player("server", space, space.empty(), model.fresh(), SEED)
         self.players = [*self.workers.values(), self.server]
         game.check(self.players)
@@ -154,7 +168,10 @@ class Table(Played):
 
     def ledger(self):
         """Bytes by purpose and link."""
-        return {(link.purpose, link.sender, link.receiver): link.bytes for link in self.engine.ledger.links()}
+        return {
+            (link.purpose, link.sender, link.receiver): link.bytes
+            for link in self.engine.ledger.links()
+        }
 
 
 def flat(parameters):
@@ -188,7 +205,10 @@ def generator_loss(logits, classes, loss="non_saturating", class_term=True):
 
 def discriminator_loss(real, real_classes, fake, fake_classes, class_term=True):
     """Mean over both batches, by the formulas."""
-    found = -torch.log(torch.sigmoid(real[:, 0])).mean() - torch.log(1 - torch.sigmoid(fake[:, 0])).mean()
+    found = (
+        -torch.log(torch.sigmoid(real[:, 0])).mean()
+        - torch.log(1 - torch.sigmoid(fake[:, 0])).mean()
+    )
     parts = ((real, real_classes), (fake, fake_classes))
     return found + sum(wrong_class(logits, c, class_term).mean() for logits, c in parts)
 

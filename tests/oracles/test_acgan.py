@@ -11,7 +11,12 @@ from coplay.core.streams import isolated_seed, stream
 from coplay.games.md_gan_stack import Stack
 from coplay.models.acgan import Acgan
 from coplay.models.base import OWN, Mixture, Portion
-from coplay.nets.gan_pairs import MinibatchDiscrimination, mlp_discriminator, mlp_generator, stackable
+from coplay.nets.gan_pairs import (
+    MinibatchDiscrimination,
+    mlp_discriminator,
+    mlp_generator,
+    stackable,
+)
 
 from .small_gans import (
     CLASSES,
@@ -49,12 +54,17 @@ def test_the_mlp_pair_has_the_papers_numbers_of_parameters():
 def test_the_cnn_pairs_have_the_papers_shapes():
     for shape, start, widths in (((28, 28), 6272, [32, 1]), ((3, 32, 32), 6144, [192, 96, 3])):
         model = Acgan(network="cnn", latent=7, batch=2)
-        space = {"image": Variable(kind="real", shape=shape, low=0, high=1), "class": LABELLED["class"]}
+        space = {
+            "image": Variable(kind="real", shape=shape, low=0, high=1),
+            "class": LABELLED["class"],
+        }
         model.setup(Space(space), 1)
         layers = [layer for layer in model.half("generator").modules() if hasattr(layer, "weight")]
         assert [layer.out_channels for layer in layers if hasattr(layer, "out_channels")] == widths
         assert start in [getattr(layer, "out_features", None) for layer in layers]
-        convolutions = [m for m in model.half("discriminator").modules() if isinstance(m, nn.Conv2d)]
+        convolutions = [
+            m for m in model.half("discriminator").modules() if isinstance(m, nn.Conv2d)
+        ]
         assert [m.out_channels for m in convolutions] == [16, 32, 64, 128, 256, 512]
         drawn, _ = model.generate(2, stream(1))
         assert drawn.shape == (2, *shape)
@@ -64,7 +74,9 @@ def test_the_cnn_pairs_have_the_papers_shapes():
 
 def test_real_and_generated_batches_do_not_see_each_other():
     """One pass goes as far as layers treat samples one by one; what looks at a whole batch gets one batch at a time."""
-    space = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1), "class": LABELLED["class"]})
+    space = Space(
+        {"image": Variable(kind="real", shape=(28, 28), low=0, high=1), "class": LABELLED["class"]}
+    )
     x, y = (torch.rand(3, 28, 28, generator=stream(i), dtype=torch.float64) for i in (1, 2))
     for settings in ({"network": "cnn"}, {"network": "mlp"}):
         model = Acgan(batch=3, **settings)
@@ -73,8 +85,13 @@ def test_real_and_generated_batches_do_not_see_each_other():
         for found, batch in zip(model.discriminate_both(x, y).chunk(2), (x, y), strict=True):
             assert torch.allclose(found, net(2 * batch - 1), rtol=0, atol=1e-10)
     model = ready(double=True, **NORMED)
-    (real, fake), twin = [images(LABELLED, 4, i)["image"].double() for i in (1, 2)], copy.deepcopy(model)
-    for found, batch in zip(model.discriminate_both(real, fake).chunk(2), (real, fake), strict=True):
+    (real, fake), twin = (
+        [images(LABELLED, 4, i)["image"].double() for i in (1, 2)],
+        copy.deepcopy(model),
+    )
+    for found, batch in zip(
+        model.discriminate_both(real, fake).chunk(2), (real, fake), strict=True
+    ):
         assert torch.equal(found, twin.discriminate(batch))
     buffers = [dict(m.half("discriminator").named_buffers()) for m in (model, twin)]
     assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
@@ -89,7 +106,9 @@ def test_batches_of_one_pass_are_those_of_several(space, networks):
     for (made, classes), (one, asked) in zip(found, expected, strict=True):
         assert torch.allclose(made, one, rtol=0, atol=1e-6)
         assert classes is None if asked is None else torch.equal(classes, asked)
-    slopes = [torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)]  # nobody was shown the third batch
+    slopes = [
+        torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)
+    ]  # nobody was shown the third batch
     for m, batches in ((model, found), (twin, expected)):
         m.follow([made for made, _ in batches[:2]], slopes)
     assert apart(*(flat(m.half("generator").parameters()) for m in (model, twin))) < 1e-6
@@ -117,7 +136,10 @@ def test_networks_of_a_class_of_ones_own_and_images_of_either_precision(dtype):
     given = images(LABELLED, 8, "own")
     given["image"] = given["image"].to(dtype)
     mixture = Mixture((Portion(OWN, given, 1.0),))
-    for settings in ({}, {h: f"{__name__}:Own{h.capitalize()}" for h in ("generator", "discriminator")}):
+    for settings in (
+        {},
+        {h: f"{__name__}:Own{h.capitalize()}" for h in ("generator", "discriminator")},
+    ):
         model = ready(**settings)
         assert not settings or not stackable(model.half("discriminator"))
         assert model.learn(mixture, 2, stream(1))["generator_loss"] > 0
@@ -140,7 +162,9 @@ def test_a_saturated_generator_ends_at_the_limits_of_the_range():
 def test_a_class_enters_as_noise_times_its_vector():
     net = ready().half("generator")
     noise, classes = torch.randn(5, 3, generator=stream(1)), torch.tensor([2, 0, 1, 1, 2])
-    expected = net.body(torch.stack([z * net.by_class.weight[c] for z, c in zip(noise, classes, strict=True)]))
+    expected = net.body(
+        torch.stack([z * net.by_class.weight[c] for z, c in zip(noise, classes, strict=True)])
+    )
     assert torch.allclose(net(noise, classes), expected)
 
 
@@ -152,7 +176,9 @@ def test_minibatch_discrimination_by_hand():
     m = (x @ layer.project.weight.T).reshape(5, 2, 4)
     for i in range(5):
         for kernel in range(2):
-            near = sum(torch.exp(-(m[i, kernel] - m[j, kernel]).abs().sum()) for j in range(5) if j != i)
+            near = sum(
+                torch.exp(-(m[i, kernel] - m[j, kernel]).abs().sum()) for j in range(5) if j != i
+            )
             assert found[i, 3 + kernel].item() == pytest.approx(near.item())
     assert torch.equal(found[:, :3], x)
 
@@ -172,14 +198,19 @@ def test_losses_are_the_formulas(loss, class_term):
     assert torch.allclose(model.losses.generator(logits, None), adversarial, rtol=1e-12)
     both = model.losses.discriminator(torch.cat([logits, logits.flip(1)], 1), classes, classes)
     for i in range(2):
-        expected = discriminator_loss(logits[i], classes[i], logits[i].flip(0), classes[i], class_term)
+        expected = discriminator_loss(
+            logits[i], classes[i], logits[i].flip(0), classes[i], class_term
+        )
         assert both[i].item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_losses_hold_where_the_formulas_overflow():
     logits = torch.tensor([[200.0, 0, 0, 0], [-200.0, 0, 0, 0]])
     assert ready(class_term=False).losses.generator(logits, None).tolist() == [0.0, 200.0]
-    assert ready(class_term=False, loss="saturating").losses.generator(logits, None).tolist() == [-200.0, 0.0]
+    assert ready(class_term=False, loss="saturating").losses.generator(logits, None).tolist() == [
+        -200.0,
+        0.0,
+    ]
 
 
 @pytest.mark.parametrize("class_term", [True, False])
@@ -211,8 +242,12 @@ def test_feedback_is_the_derivative_of_the_sum_by_every_entry(loss, class_term):
 def test_learning_is_the_gan_written_by_hand(space, steps):
     """L steps of the discriminator on fresh noise and real samples each, then one of the generator; classes as often as seen."""
     model = ready(space, discriminator_steps=steps, average=0)
-    g_net, d_net = (copy.deepcopy(model.half(half)).double() for half in ("generator", "discriminator"))
-    g_adam, d_adam = (torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999)) for net in (g_net, d_net))
+    g_net, d_net = (
+        copy.deepcopy(model.half(half)).double() for half in ("generator", "discriminator")
+    )
+    g_adam, d_adam = (
+        torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999)) for net in (g_net, d_net)
+    )
     own = images(space, 9, "own")
     part = Mixture((Portion(OWN, own, 1.0),))
     model.learn(part, 3, stream(5))
@@ -229,7 +264,10 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
             if c is not None:
                 seen += torch.bincount(c, minlength=CLASSES)
             noise, asked = draw()
-            real, fake = d_net(centred(batch["image"].double())), d_net(g_net(noise, asked).detach())
+            real, fake = (
+                d_net(centred(batch["image"].double())),
+                d_net(g_net(noise, asked).detach()),
+            )
             d_adam.zero_grad()
             discriminator_loss(real, c, fake, asked).backward()
             d_adam.step()
@@ -249,8 +287,12 @@ def test_samples_come_from_the_running_mean_of_the_generator():
         for one in (model, last):
             one.learn(part, 1, stream(5, turn))
         keep = min(0.5, (turn + 1) / (turn + 11))
-        expected = keep * expected + (1 - keep) * flat(model.half("generator").parameters()).double()
-    assert torch.equal(flat(model.half("generator").parameters()), flat(last.half("generator").parameters()))
+        expected = (
+            keep * expected + (1 - keep) * flat(model.half("generator").parameters()).double()
+        )
+    assert torch.equal(
+        flat(model.half("generator").parameters()), flat(last.half("generator").parameters())
+    )
     drawn = model.sample(5, stream(1))["image"]
     nn.utils.vector_to_parameters(expected.float(), last.half("generator").parameters())
     assert torch.allclose(drawn, last.sample(5, stream(1))["image"], atol=1e-5)
@@ -264,7 +306,9 @@ def test_bits_are_drawn_with_the_generators_probabilities():
             p.zero_()
         model.half("generator").body[4].bias.copy_(torch.atanh(torch.tensor([-0.8, 0.0, 0.4, 0.9])))
     drawn = model.sample(20_000, stream(1))["image"].double().flatten(1).mean(0)
-    assert torch.allclose(drawn, torch.tensor([0.1, 0.5, 0.7, 0.95], dtype=torch.float64), atol=0.015)
+    assert torch.allclose(
+        drawn, torch.tensor([0.1, 0.5, 0.7, 0.95], dtype=torch.float64), atol=0.015
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ the stack
@@ -281,7 +325,15 @@ def test_stacked_steps_and_feedback_are_those_of_each_alone(space):
     """In float64 and with unequal numbers of Adam's steps before, as after a late join."""
     alone, together = ([ready(space, seed, double=True) for seed in range(3)] for _ in range(2))
     (real, rc), (fake, fc) = some_batches(space, 3, "real"), some_batches(space, 3, "fake")
-    rows = list(zip(real, [None] * 3 if rc is None else rc, fake, [None] * 3 if fc is None else fc, strict=True))
+    rows = list(
+        zip(
+            real,
+            [None] * 3 if rc is None else rc,
+            fake,
+            [None] * 3 if fc is None else fc,
+            strict=True,
+        )
+    )
     for models in (alone, together):
         models[0].learn_to_judge(*rows[0])
     stack = Stack.of(together)
@@ -302,7 +354,8 @@ def test_stacked_steps_and_feedback_are_those_of_each_alone(space):
 def consistent(stack):
     """Whether every parameter of every model lies where the stack says."""
     return all(
-        p.data_ptr() == stack.parameters[name][i].data_ptr() and torch.equal(p, stack.parameters[name][i])
+        p.data_ptr() == stack.parameters[name][i].data_ptr()
+        and torch.equal(p, stack.parameters[name][i])
         for i, net in enumerate(stack.nets)
         for name, p in net.named_parameters()
     )
@@ -320,7 +373,9 @@ def test_whatever_changes_a_stacked_model_changes_the_stack():
     kept, part = models[0].state_dict(), models[1].export(["discriminator"], moments=True)
     before, sent = {key: value.clone() for key, value in kept.items()}, part.clone()
     stack.learn_to_judge(both, rc, fc)
-    assert all(torch.equal(kept[key], before[key]) for key in kept), "what was saved or sent is a copy"
+    assert all(torch.equal(kept[key], before[key]) for key in kept), (
+        "what was saved or sent is a copy"
+    )
     models[0].load_state_dict(kept)
     models[2].take(part, "a test", "travel")
     models[1].learn_to_judge(real[1], rc[1], fake[1], fc[1])  # a step alone, in between
@@ -344,7 +399,12 @@ def test_chains_of_other_layers_are_not_stacked():
         linear, bare = nn.Linear(4, 2), nn.Linear(4, 2, bias=False)
     assert stackable(nn.Sequential(nn.Flatten(-2), linear, nn.Tanh()))
     swallowing = nn.Flatten()  # would take the axis of the workers for one of the image
-    for layers in ([bare], [swallowing, linear], [linear, nn.BatchNorm1d(2)], [linear, nn.Softmax(1)]):
+    for layers in (
+        [bare],
+        [swallowing, linear],
+        [linear, nn.BatchNorm1d(2)],
+        [linear, nn.Softmax(1)],
+    ):
         assert not stackable(nn.Sequential(*layers))
 
 
@@ -361,10 +421,15 @@ def test_what_is_not_finite_or_does_not_fit_does_not_travel():
     bad["discriminator:1.weight"][0, 0, 0] = float("nan")
     wide = part.clone()
     wide["discriminator:1.weight"] = torch.zeros(1, 7, 17)
-    for wrong, words in ((bad, "not finite"), (wide, r"\(7, 17\) of torch.float32, expected \(7, 16\)")):
+    for wrong, words in (
+        (bad, "not finite"),
+        (wide, r"\(7, 17\) of torch.float32, expected \(7, 16\)"),
+    ):
         with pytest.raises(ModelError, match=f"discriminator:1.weight from player 'x'.*{words}"):
             receiver.take(wrong, "player 'x'")
-        assert torch.equal(flat(receiver.half("discriminator").parameters()), before), "half of it was taken"
+        assert torch.equal(flat(receiver.half("discriminator").parameters()), before), (
+            "half of it was taken"
+        )
     with torch.no_grad():
         next(sender.half("discriminator").parameters())[0, 0] = float("inf")
     with pytest.raises(ModelError, match=r"discriminator:1\.weight has values that are not finite"):

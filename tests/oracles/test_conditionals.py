@@ -19,7 +19,14 @@ from coplay.nets.variables import Sizes
 from ..contracts.test_models import SPACES, same, some_samples
 
 CHAIN = {"a": ["b"], "b": ["a", "c"], "c": ["b"]}
-QUICK = {"hidden": 32, "batch": 300, "learning_rate": 1e-2, "decay_steps": 250, "sample_sweeps": 15, "average": 0.99}
+QUICK = {
+    "hidden": 32,
+    "batch": 300,
+    "learning_rate": 1e-2,
+    "decay_steps": 250,
+    "sample_sweeps": 15,
+    "average": 0.99,
+}
 
 
 def letters(names, classes=3):
@@ -45,14 +52,18 @@ LOOSE /= LOOSE.sum()
 def draws(joint, names, n, *words):
     """n samples of a joint table."""
     codes = torch.multinomial(joint.flatten(), n, replacement=True, generator=stream(*words))
-    return letters(names).samples(**dict(zip(names, torch.unravel_index(codes, joint.shape), strict=True)))
+    return letters(names).samples(
+        **dict(zip(names, torch.unravel_index(codes, joint.shape), strict=True))
+    )
 
 
 def frequencies(samples, names, shape):
     codes = torch.zeros(len(samples), dtype=torch.long)
     for name, classes in zip(names, shape, strict=True):
         codes = codes * classes + samples[name]
-    return torch.bincount(codes, minlength=torch.Size(shape).numel()).double().reshape(shape) / len(samples)
+    return torch.bincount(codes, minlength=torch.Size(shape).numel()).double().reshape(shape) / len(
+        samples
+    )
 
 
 def variation(one, two):
@@ -69,9 +80,16 @@ class Table(Independent):
 
     def __init__(self, joint, names, name):
         others = [other for other in names if other != name]
-        space = {n: Variable(kind="categorical", classes=k) for n, k in zip(names, joint.shape, strict=True)}
+        space = {
+            n: Variable(kind="categorical", classes=k)
+            for n, k in zip(names, joint.shape, strict=True)
+        }
         super().__init__(space[name], {other: space[other] for other in others}, {}, NARROW)
-        self.logits, self.others, self.watch = joint.log().movedim(names.index(name), -1), others, lambda given: None
+        self.logits, self.others, self.watch = (
+            joint.log().movedim(names.index(name), -1),
+            others,
+            lambda given: None,
+        )
 
     def _outputs(self, given):
         self.watch(given)
@@ -80,7 +98,12 @@ class Table(Independent):
 
 def exact(joint, names, **settings):
     """A model whose conditionals are those of a joint table."""
-    space = Space({n: Variable(kind="categorical", classes=k) for n, k in zip(names, joint.shape, strict=True)})
+    space = Space(
+        {
+            n: Variable(kind="categorical", classes=k)
+            for n, k in zip(names, joint.shape, strict=True)
+        }
+    )
     model = Conditionals(average=0, **settings)
     model.setup(space, 1)
     with isolated_seed(1):
@@ -95,7 +118,11 @@ def exact(joint, names, **settings):
 def learned(space, parts, **settings):
     model = Conditionals(**(QUICK | settings))
     model.setup(space, 1)
-    model.learn(Mixture(tuple(Portion(str(i), part, 1 / len(parts)) for i, part in enumerate(parts))), 250, stream(3))
+    model.learn(
+        Mixture(tuple(Portion(str(i), part, 1 / len(parts)) for i, part in enumerate(parts))),
+        250,
+        stream(3),
+    )
     return model
 
 
@@ -105,7 +132,10 @@ def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(f
     if full:
         parts, given = [draws(MARKOV, "abc", 20_000, 1)], {}
     else:
-        parts = [draws(MARKOV, "abc", 20_000, 1).select("a", "b"), draws(MARKOV, "abc", 20_000, 2).select("b", "c")]
+        parts = [
+            draws(MARKOV, "abc", 20_000, 1).select("a", "b"),
+            draws(MARKOV, "abc", 20_000, 2).select("b", "c"),
+        ]
         given = CHAIN
     model = learned(letters("abc"), parts, given=given)
     found = frequencies(model.sample(40_000, stream(4)), "abc", (3, 3, 3))
@@ -121,7 +151,13 @@ def test_a_latent_explains_what_two_variables_have_in_common():
         tensor([0.1, 0.8, 0.1], [0.7, 0.05, 0.25]),
     )  # fmt: skip
     given = {"a": ["z"], "b": ["z"], "z": ["a", "b"]}
-    model = learned(letters("ab"), [draws(table, "ab", 20_000, 5)], latents={"z": 2}, given=given, sample_sweeps=30)
+    model = learned(
+        letters("ab"),
+        [draws(table, "ab", 20_000, 5)],
+        latents={"z": 2},
+        given=given,
+        sample_sweeps=30,
+    )
     found = frequencies(model.sample(40_000, stream(4)), "ab", (3, 3))
     assert variation(found, table) < 0.05
     assert variation(table.sum(1)[:, None] * table.sum(0), table) > 0.25
@@ -134,8 +170,14 @@ def test_sources_are_learned_in_proportion_to_their_weights():
     own, other = (space.samples(a=torch.full((200,), a), b=b) for a in (0, 1))
     model = Conditionals(**(QUICK | {"decay_steps": 150}))
     model.setup(space, 1)
-    model.learn(Mixture((Portion(OWN, own[:10], 0.3), Portion("other", other.select("a"), 0.7))), 150, stream(1))
-    assert model.sample(10_000, stream(2))["a"].double().mean().item() == pytest.approx(0.7, abs=0.03)
+    model.learn(
+        Mixture((Portion(OWN, own[:10], 0.3), Portion("other", other.select("a"), 0.7))),
+        150,
+        stream(1),
+    )
+    assert model.sample(10_000, stream(2))["a"].double().mean().item() == pytest.approx(
+        0.7, abs=0.03
+    )
 
 
 # ------------------------------------------------------------------------------------------------ what teaches whom
@@ -143,12 +185,20 @@ def test_sources_are_learned_in_proportion_to_their_weights():
 
 def test_a_row_teaches_all_but_the_variable_it_drew_last():
     """The value of "row" is unique, so a row's own column of the first layer has a gradient exactly if the row teaches."""
-    space = Space({"row": Variable(kind="categorical", classes=9)} | {v: letters("ac")[v] for v in "ac"})
+    space = Space(
+        {"row": Variable(kind="categorical", classes=9)} | {v: letters("ac")[v] for v in "ac"}
+    )
     full = some_samples(space, 9, 1)
     full["row"] = torch.arange(9)
-    kinds = {"full": full[:3], "no a": full[3:6].select("row", "c"), "row only": full[6:].select("row")}
+    kinds = {
+        "full": full[:3],
+        "no a": full[3:6].select("row", "c"),
+        "row only": full[6:].select("row"),
+    }
     parts = Mixture(tuple(Portion(name, part, 1 / 3) for name, part in kinds.items()))
-    model = Conditionals(given={"a": ["row", "c"], "c": ["row", "a"]}, hidden=8, batch=300, sweeps=3)
+    model = Conditionals(
+        given={"a": ["row", "c"], "c": ["row", "a"]}, hidden=8, batch=300, sweeps=3
+    )
     model.setup(space, 1)
     excluded = []
     for seed in range(8):
@@ -158,9 +208,13 @@ def test_a_row_teaches_all_but_the_variable_it_drew_last():
             (gradient,) = torch.autograd.grad(loss, first)
             if side != "p(row)":
                 taught[side[2:-1]] = gradient[:, :9].abs().sum(0) > 0
-        assert taught["a"].tolist()[:6] == [True] * 3 + [False] * 3, "what was observed teaches, a lone draw does not"
+        assert taught["a"].tolist()[:6] == [True] * 3 + [False] * 3, (
+            "what was observed teaches, a lone draw does not"
+        )
         assert taught["c"].tolist()[:6] == [True] * 6
-        assert (taught["a"] ^ taught["c"])[6:].all(), "of two that were drawn, exactly the last is left out"
+        assert (taught["a"] ^ taught["c"])[6:].all(), (
+            "of two that were drawn, exactly the last is left out"
+        )
         excluded.append(tuple(taught["a"].tolist()[6:]))
     assert set(excluded) == {(True,) * 3, (False,) * 3}, "the order is random"
 
@@ -186,32 +240,43 @@ def test_the_last_draw_is_the_one_that_was_made_last():
             assert torch.equal(last[name], expected[name])
 
 
-@pytest.mark.filterwarnings("ignore:conditionals. Gibbs sampling does not mix")  # b is a, and stays so
+@pytest.mark.filterwarnings(
+    "ignore:conditionals. Gibbs sampling does not mix"
+)  # b is a, and stays so
 @pytest.mark.parametrize(("uniform", "alike"), [([], 1.0), (["b"], 3 / 4)])
 def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
     """Half of the rows have a = b, the others lack b: drawn, b follows a; uniform, it is a half of the time."""
     a = torch.arange(400) % 2
     space = letters("ab", classes=2)
-    parts = Portion("both", space.samples(a=a, b=a), 0.5), Portion("one", space.only(["a"]).samples(a=a), 0.5)
+    parts = (
+        Portion("both", space.samples(a=a, b=a), 0.5),
+        Portion("one", space.only(["a"]).samples(a=a), 0.5),
+    )
     model = Conditionals(**QUICK, uniform=uniform)
     model.setup(space, 1)
     model.learn(Mixture(parts), 250, stream(1))
     of_b = model._net.of("b").probabilities({"a": torch.tensor([0, 1])})
     assert torch.allclose(of_b.diagonal(), torch.tensor(alike), atol=0.05)
     rows = model.complete(space.only(["a"]).samples(a=a), stream(2))
-    assert abs((rows["b"] == a).double().mean() - alike) < 0.1, "outside learning it is drawn like any other"
+    assert abs((rows["b"] == a).double().mean() - alike) < 0.1, (
+        "outside learning it is drawn like any other"
+    )
 
 
 def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
     """Each row here misses one variable at most, so p(a) learns from the rows with a and from no others, over all rows."""
     data = draws(MARKOV, "abc", 50, 1)
-    parts = Mixture((Portion("1", data.select("a", "b"), 0.5), Portion("2", data.select("b", "c"), 0.5)))
+    parts = Mixture(
+        (Portion("1", data.select("a", "b"), 0.5), Portion("2", data.select("b", "c"), 0.5))
+    )
     model = Conditionals(given=CHAIN, hidden=8, batch=40)
     model.setup(letters("abc"), 1)
     rows = parts.drawn(40, stream(5))["1"]
     p = model._net.of("a")
     logits = p.body(p.seen({"b": rows["b"]}), {})
-    expected = torch.autograd.grad(nn.functional.cross_entropy(logits, rows["a"], reduction="sum") / 40, p.parameters())
+    expected = torch.autograd.grad(
+        nn.functional.cross_entropy(logits, rows["a"], reduction="sum") / 40, p.parameters()
+    )
     for side, loss in model.losses(parts, stream(5)):
         if side == "p(a)":
             for one, two in zip(torch.autograd.grad(loss, p.parameters()), expected, strict=True):
@@ -220,21 +285,31 @@ def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
 
 def test_a_latent_learns_from_rows_that_miss_nothing_else():
     """What it is taught is z with a ~ p(a|z): with a table that copies z to a, log p(z|a) is taught pairs of equals."""
-    model = Conditionals(latents={"z": 1}, given={"a": ["z"], "b": ["z"], "z": ["a", "b"]}, hidden=8, batch=50)
+    model = Conditionals(
+        latents={"z": 1}, given={"a": ["z"], "b": ["z"], "z": ["a", "b"]}, hidden=8, batch=50
+    )
     model.setup(letters("ab", classes=2), 1)
     data = some_samples(model._space, 50, 1)
     values, missing = model._chains.begin([data], stream(1))
     last = model._net.sweep(values, missing, 3, stream(1))
     assert last["z"].all()
     for target in "ab":  # a and b become copies of z
-        model._net.of(target)._outputs = lambda given: 80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
+        model._net.of(target)._outputs = lambda given: (
+            80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
+        )
     seen = []
-    model._net.of("z").objective = lambda z, given, generator: seen.append((z, given)) or torch.zeros(len(z))
+    model._net.of("z").objective = lambda z, given, generator: (
+        seen.append((z, given)) or torch.zeros(len(z))
+    )
     for seed in range(10):
         model._objective("z", ["a", "b", "z"], values, last["z"], stream(seed))
-    copied = {name for z, given in seen for name in "ab" if torch.equal(given[name], z[:, 0].long())}
+    copied = {
+        name for z, given in seen for name in "ab" if torch.equal(given[name], z[:, 0].long())
+    }
     assert copied == {"a", "b"}, "now the one, now the other"
-    assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in seen), "one only"
+    assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in seen), (
+        "one only"
+    )
     assert torch.equal(values["a"], data["a"])
     assert torch.equal(values["b"], data["b"])
 
@@ -294,7 +369,9 @@ def test_classes_are_those_of_the_marginal_where_something_else_is_missing():
     conditional_alone = (LOOSE / LOOSE.sum(0))[0, :, 0]
     share = (LOOSE[:, :, 0].sum(0) / LOOSE[:, :, 0].sum()).double()
     spread = (share * (conditional_alone - marginal[0, 0]).square()).sum().sqrt()
-    ratio = found[x == 0][:, 0].std() / spread  # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
+    ratio = (
+        found[x == 0][:, 0].std() / spread
+    )  # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
     assert 0.2 < ratio < 0.4
     same_again = model.classify(model._space.samples(x=x))
     assert torch.equal(found, same_again)
@@ -306,7 +383,9 @@ def test_classes_are_those_of_the_marginal_where_something_else_is_missing():
 @pytest.mark.parametrize(("sweeps", "mixes"), [(4, False), (2000, True)])
 def test_a_chain_that_remembers_where_it_was_is_noticed(sweeps, mixes):
     """Two letters that are equal with probability 0.98: a sweep changes them about every 50th time."""
-    sticky = torch.full((2, 2), 0.01, dtype=torch.float64) + 0.48 * torch.eye(2, dtype=torch.float64)
+    sticky = torch.full((2, 2), 0.01, dtype=torch.float64) + 0.48 * torch.eye(
+        2, dtype=torch.float64
+    )
     found = exact(sticky, ("a", "b"), sample_sweeps=sweeps)._autocorrelation(stream(1))
     assert (abs(found) < 0.4) if mixes else found > 0.7
 
@@ -348,7 +427,11 @@ def taken_again(folder, settings):
 
 
 def test_a_killed_turn_with_latents_and_missing_variables_is_taken_again_exactly(tmp_path):
-    settings = Conditionals.tiny().model_dump() | {"latents": {"z": 2}, "hidden": 4, "starts": {"image": ["z"]}}
+    settings = Conditionals.tiny().model_dump() | {
+        "latents": {"z": 2},
+        "hidden": 4,
+        "starts": {"image": ["z"]},
+    }
     taken_again(tmp_path, settings)
 
 
@@ -367,7 +450,9 @@ MIXED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "precision"), [*((kind, "float32") for kind in MIXED), ("images", "bfloat16")])
+@pytest.mark.parametrize(
+    ("kind", "precision"), [*((kind, "float32") for kind in MIXED), ("images", "bfloat16")]
+)
 def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
     space, settings = MIXED[kind], {"latents": {"z": 2}, "validation": 0.2, "precision": precision}
     model = Conditionals(**(Conditionals.tiny().model_dump() | settings))
@@ -377,12 +462,14 @@ def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
     parts = [Portion(OWN, full, 0.5), Portion("south", full.select(first), 0.5)]
     numbers = model.learn(Mixture(tuple(parts)), 4, stream(1))
     assert {f"p({name})_loss" for name in (*space, "z")} | {"validation_loss"} <= set(numbers)
-    assert all(value.any() for key, value in model.state_dict().items() if key.endswith("exp_avg")), (
-        "all have gradients"
-    )
+    assert all(
+        value.any() for key, value in model.state_dict().items() if key.endswith("exp_avg")
+    ), "all have gradients"
     assert all(torch.tensor(number).isfinite() for number in numbers.values())
     space.check(model.sample(9, stream(2)), kind, complete=True, rows=9)
-    completed = space.check(model.complete(full.select(first), stream(2)), kind, complete=True, rows=40)
+    completed = space.check(
+        model.complete(full.select(first), stream(2)), kind, complete=True, rows=40
+    )
     assert torch.equal(completed[first], full[first])
     assert model.validation_loss(full, stream(3)).shape == (40,)
 
@@ -403,7 +490,10 @@ def test_a_real_number_has_a_density_in_its_own_units():
 @pytest.fixture
 def small_vae():
     """An image of 4×5 bits given a class, by two latents, which are few enough to integrate over on a grid."""
-    variables = {"x": Variable(kind="binary", shape=(4, 5)), "c": Variable(kind="categorical", classes=2)}
+    variables = {
+        "x": Variable(kind="binary", shape=(4, 5)),
+        "c": Variable(kind="categorical", classes=2),
+    }
     with isolated_seed(3):
         p = build_conditional("x", variables, ["c"], None, MIDDLE)
         for layer in (p.prior[-1], p.encoder[-1], p.decoder.out):
@@ -444,12 +534,17 @@ def test_a_conditional_vae_ascends_the_evidence_lower_bound(small_vae):
     rows = slice(20_000)
     mean = p.objective(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
     assert mean.item() == pytest.approx(exact.item(), rel=0.01)
-    for one, other in zip(torch.autograd.grad(mean, parameters), torch.autograd.grad(exact, parameters), strict=True):
+    for one, other in zip(
+        torch.autograd.grad(mean, parameters), torch.autograd.grad(exact, parameters), strict=True
+    ):
         assert torch.allclose(one, other, atol=0.03 * other.abs().max().item())
 
 
 def test_without_pixel_noise_the_mean_is_drawn():
-    variables = {"x": Variable(kind="real", shape=(4, 5), low=0, high=1), "c": Variable(kind="categorical", classes=2)}
+    variables = {
+        "x": Variable(kind="real", shape=(4, 5), low=0, high=1),
+        "c": Variable(kind="categorical", classes=2),
+    }
     drawn = {}
     for draw in ("sample", "mean"):
         with isolated_seed(3):
@@ -476,12 +571,16 @@ def test_chains_start_from_what_others_observed():
 
 @pytest.mark.filterwarnings("ignore:conditionals. Gibbs")  # v and x determine each other
 @pytest.mark.parametrize(("starts", "right"), [({}, 0.2), ({"v": ["c"], "x": ["v"]}, 0.99)])
-def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_its_start_on(starts, right):
+def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_its_start_on(
+    starts, right
+):
     """v = x = c, but v and x see each other only: drawn given c, they are c where v starts by it, and anything otherwise."""
     model = Conditionals(given={"c": ["v"], "v": ["x"], "x": ["v"]}, starts=starts, **QUICK)
     model.setup(letters("cvx", 5), 1)
     c = torch.arange(2000) % 5
-    model.learn(Mixture((Portion(OWN, letters("cvx", 5).samples(c=c, v=c, x=c), 1.0),)), 250, stream(1))
+    model.learn(
+        Mixture((Portion(OWN, letters("cvx", 5).samples(c=c, v=c, x=c), 1.0),)), 250, stream(1)
+    )
     drawn = model.complete(Samples({"c": c}, batch_size=[2000]), stream(2))
     assert torch.equal(drawn["c"], c), "what is given stays"
     for name in "vx":
@@ -543,7 +642,9 @@ def scenes(n, *words):
     noise = 0.1 + 0.25 * torch.rand(n, 8, 8, generator=g)
     background = torch.where(style[:, None, None] == 1, 1 - noise, noise)
     image = torch.where(shape == 1, 1 - background, background)
-    return SCENES.samples(**{"class": label, "style": style, "shape": shape.to(torch.uint8), "image": image})
+    return SCENES.samples(
+        **{"class": label, "style": style, "shape": shape.to(torch.uint8), "image": image}
+    )
 
 
 SCENES = Space({
@@ -554,10 +655,14 @@ SCENES = Space({
 
 def overlap(one, two):
     """Mean intersection over union."""
-    return ((one & two).flatten(1).sum(1) / (one | two).flatten(1).sum(1).clamp_min(1)).mean().item()
+    return (
+        ((one & two).flatten(1).sum(1) / (one | two).flatten(1).sum(1).clamp_min(1)).mean().item()
+    )
 
 
-@pytest.mark.filterwarnings("ignore:conditionals. Gibbs")  # an image and its style determine each other
+@pytest.mark.filterwarnings(
+    "ignore:conditionals. Gibbs"
+)  # an image and its style determine each other
 def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     """The U-Net and the conditional VAE at work, a quarter of the rows without shape."""
     data, test = scenes(2000, 1), scenes(300, 2)
@@ -567,7 +672,9 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     )  # fmt: skip
     model.setup(SCENES, 1)
     seen = data[1500:].select("class", "style", "image")
-    model.learn(Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", seen, 0.25))), 350, stream(3))
+    model.learn(
+        Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", seen, 0.25))), 350, stream(3)
+    )
     found = model.complete(test.select("image"), stream(4))
     assert overlap(found["shape"], test["shape"]) > 0.8
     assert overlap(scenes(300, 3)["shape"], test["shape"]) < 0.5, "what chance gives"
@@ -575,13 +682,18 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     drawn = model.complete(test.select("class", "style", "shape"), stream(5))["image"]
     inside = (drawn > 0.5) ^ (test["style"][:, None, None] == 1)
     assert (inside == (test["shape"] == 1)).double().mean() > 0.95
-    assert (drawn - test["image"]).square().mean().sqrt() < 0.15, "two independent draws of the noise differ by 0.10"
+    assert (drawn - test["image"]).square().mean().sqrt() < 0.15, (
+        "two independent draws of the noise differ by 0.10"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ what is refused
 
 SMALL = Space(
-    {"mask": Variable(kind="binary", shape=(4, 4)), "picture": Variable(kind="real", shape=(8, 8), low=0, high=1)}
+    {
+        "mask": Variable(kind="binary", shape=(4, 4)),
+        "picture": Variable(kind="real", shape=(8, 8), low=0, high=1),
+    }
 )
 
 
@@ -590,20 +702,56 @@ SMALL = Space(
     [
         (letters("ab"), {"given": {"a": ["ward"]}}, ["given", "'a' cannot see 'ward'", "a, b"]),
         (letters("ab"), {"given": {"a": ["a"]}}, ["'a' cannot see 'a'"]),
-        (letters("ab"), {"given": {"ward": ["a"]}}, ["given", "'ward' is neither a variable", "nor a latent", "a, b"]),
+        (
+            letters("ab"),
+            {"given": {"ward": ["a"]}},
+            ["given", "'ward' is neither a variable", "nor a latent", "a, b"],
+        ),
         (letters("ab"), {"networks": {"ward": "vae"}}, ["networks", "'ward' is neither"]),
         (letters("ab"), {"latents": {"a": 2}}, ["latents", "'a' is a variable"]),
-        (letters("ab"), {"uniform": ["ward"]}, ["uniform", "finite range", "got 'ward'", "a: categorical of 3"]),
-        (Space({"x": Variable(kind="real"), "b": Variable(kind="binary")}), {"uniform": ["x"]}, ["uniform", "got 'x'"]),
-        (letters("ab"), {"starts": {"ward": ["a"]}}, ["starts", "'ward' cannot start by 'a'", "all are a, b"]),
+        (
+            letters("ab"),
+            {"uniform": ["ward"]},
+            ["uniform", "finite range", "got 'ward'", "a: categorical of 3"],
+        ),
+        (
+            Space({"x": Variable(kind="real"), "b": Variable(kind="binary")}),
+            {"uniform": ["x"]},
+            ["uniform", "got 'x'"],
+        ),
+        (
+            letters("ab"),
+            {"starts": {"ward": ["a"]}},
+            ["starts", "'ward' cannot start by 'a'", "all are a, b"],
+        ),
         (letters("ab"), {"starts": {"a": ["a"]}}, ["starts", "'a' cannot start by 'a'"]),
-        (letters("ab"), {"starts": {"a": []}}, ["starts", "'a' cannot start by nothing", "one or more of the other"]),
+        (
+            letters("ab"),
+            {"starts": {"a": []}},
+            ["starts", "'a' cannot start by nothing", "one or more of the other"],
+        ),
         (letters("ab"), {"given": {"a": []}}, ["'a' sees nothing", "declare a latent"]),
         (letters("a"), {}, ["'a' sees nothing", "latents = { z = 8 }"]),
-        (letters("ab"), {"latents": {"z": 2}, "given": {"a": ["b"], "b": ["a"]}}, ["nobody sees 'z'"]),
-        (letters("ab"), {"networks": {"a": "vae"}}, ["'a' (categorical of 3 scalar) is no image", '"perceptron"']),
-        (SMALL, {"networks": {"mask": "unet"}}, ["'mask'", "same height and width", "'picture' (real 8×8", '"vae"']),
-        (Space({"visits": Variable(kind="count"), "b": Variable(kind="binary")}), {}, ["'visits' (count"]),
+        (
+            letters("ab"),
+            {"latents": {"z": 2}, "given": {"a": ["b"], "b": ["a"]}},
+            ["nobody sees 'z'"],
+        ),
+        (
+            letters("ab"),
+            {"networks": {"a": "vae"}},
+            ["'a' (categorical of 3 scalar) is no image", '"perceptron"'],
+        ),
+        (
+            SMALL,
+            {"networks": {"mask": "unet"}},
+            ["'mask'", "same height and width", "'picture' (real 8×8", '"vae"'],
+        ),
+        (
+            Space({"visits": Variable(kind="count"), "b": Variable(kind="binary")}),
+            {},
+            ["'visits' (count"],
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_before_anything_is_learned(space, settings, expected):
@@ -619,7 +767,9 @@ def test_a_source_without_any_of_the_variables_is_named_before_any_step():
     before = model.state_dict()
     data = draws(MARKOV, "abc", 20, 1)
     foreign = Portion("south", letters(["ward"]).samples(ward=data["a"]), 0.5)
-    with pytest.raises(ModelError, match=r"source 'south' has the variables ward, and none of a, b, c"):
+    with pytest.raises(
+        ModelError, match=r"source 'south' has the variables ward, and none of a, b, c"
+    ):
         model.learn(Mixture((Portion(OWN, data, 0.5), foreign)), 1, stream(1))
     same(before, model.state_dict())
 
@@ -630,10 +780,15 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
     model.setup(letters("abc"), 1)
     data = draws(MARKOV, "abc", 100, 1)
     own = Portion(OWN, data.select("a", "b"), 0.5)
-    before = {name: [p.detach().clone() for p in model._net.of(name).parameters()] for name in "abc"}
+    before = {
+        name: [p.detach().clone() for p in model._net.of(name).parameters()] for name in "abc"
+    }
 
     def learned_since(name):
-        return not all(torch.equal(p, q) for p, q in zip(model._net.of(name).parameters(), before[name], strict=True))
+        return not all(
+            torch.equal(p, q)
+            for p, q in zip(model._net.of(name).parameters(), before[name], strict=True)
+        )
 
     told = model.learn(Mixture((Portion(OWN, own.samples, 1.0),)), 3, stream(1))
     assert "p(b)_loss" in told
@@ -646,7 +801,9 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
     restored = Conditionals(**QUICK)
     restored.setup(letters("abc"), 2)
     restored.load_state_dict(model.state_dict())
-    restored.learn(Mixture((own, Portion("west", data.select("b"), 0.5))), 3, stream(3))  # who told of c has left
+    restored.learn(
+        Mixture((own, Portion("west", data.select("b"), 0.5))), 3, stream(3)
+    )  # who told of c has left
 
 
 def test_what_no_source_observes_stays_noise():
@@ -656,7 +813,9 @@ def test_what_no_source_observes_stays_noise():
     with torch.no_grad():
         model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
     seen = []
-    model._net.of("a").seen.register_forward_pre_hook(lambda _, given: seen.append(given[0]["c"].clone()))
+    model._net.of("a").seen.register_forward_pre_hook(
+        lambda _, given: seen.append(given[0]["c"].clone())
+    )
     data = draws(MARKOV, "abc", 900, 1)
     next(model.losses(Mixture((Portion(OWN, data.select("a", "b"), 1.0),)), stream(1)))
     assert torch.bincount(seen[-1], minlength=3).min() > 60, "of 300"
@@ -669,11 +828,19 @@ def test_what_no_source_observes_stays_noise():
 
 
 def test_a_vae_waits_for_what_it_sees():
-    model = Conditionals(channels=2, hidden=8, image_latents=2, batch=8, given={"image": ["style", "shape"]})
+    model = Conditionals(
+        channels=2, hidden=8, image_latents=2, batch=8, given={"image": ["style", "shape"]}
+    )
     model.setup(SCENES, 1)
     data = scenes(40, 1)
-    own, other = (Portion("", data.select(*names), 0.5) for names in (("class", "style", "image"), ("class", "shape")))
-    told = [model.learn(Mixture(parts), 2, stream(1)) for parts in ((own,), (own, other), (own, other), (own,))]
+    own, other = (
+        Portion("", data.select(*names), 0.5)
+        for names in (("class", "style", "image"), ("class", "shape"))
+    )
+    told = [
+        model.learn(Mixture(parts), 2, stream(1))
+        for parts in ((own,), (own, other), (own, other), (own,))
+    ]
     assert told[1]["flops"] < 0.8 * told[2]["flops"], "steps are counted again when it begins"
     assert ["p(image)_loss" in numbers for numbers in told] == [False, False, True, True]
     assert ["p(class)_loss" in numbers for numbers in told] == [True, True, True, True]
@@ -694,7 +861,8 @@ def test_a_player_plays_it_with_latents_that_stay_at_home():
     space = SPACES["labelled"]
     settings = Conditionals.tiny().model_dump() | {"latents": {"z": 2}}
     players = [
-        Player(name, space, some_samples(space, 20, 1), Conditionals(**settings), 3) for name in ("north", "south")
+        Player(name, space, some_samples(space, 20, 1), Conditionals(**settings), 3)
+        for name in ("north", "south")
     ]
     players[0].learn({}, {OWN: 1.0}, 2, 1)
     sent = players[0].draw(10, 1, "south")
@@ -703,13 +871,18 @@ def test_a_player_plays_it_with_latents_that_stay_at_home():
     assert players[1].classify(sent.select("image"))["class"].shape == (10,)
     assert players[1].log_prob(sent, 2, 1) == {}, "conditionals have no log p of a whole sample"
     with pytest.raises(SpaceError, match="variables among"):
-        players[1].learn({"north": letters(["ward"]).samples(ward=sent["class"])}, {OWN: 0.5, "north": 0.5}, 2, 2)
+        players[1].learn(
+            {"north": letters(["ward"]).samples(ward=sent["class"])}, {OWN: 0.5, "north": 0.5}, 2, 2
+        )
 
 
 def test_numbers_of_either_precision_are_learned_from():
     """Where one source lacks them, and where a latent has them drawn once more."""
     space = Space({"x": Variable(kind="real", shape=(2,)), "b": Variable(kind="binary")})
-    x, b = torch.randn(20, 2, dtype=torch.float64, generator=stream(1)), torch.zeros(20, dtype=torch.uint8)
+    x, b = (
+        torch.randn(20, 2, dtype=torch.float64, generator=stream(1)),
+        torch.zeros(20, dtype=torch.uint8),
+    )
     own, other = space.samples(x=x, b=b), space.only(["b"]).samples(b=b)
     model = Conditionals(**QUICK, latents={"z": 2})
     model.setup(space, 1)
@@ -719,7 +892,10 @@ def test_numbers_of_either_precision_are_learned_from():
 
 def test_the_mean_of_a_thousand_parameter_tensors_is_restored_in_order():
     bits = {f"b{i:03d}": Variable(kind="binary") for i in range(170)}
-    models = [Conditionals(channels=1, hidden=2, image_latents=1, batch=2, sweeps=1, sample_sweeps=2) for _ in range(2)]
+    models = [
+        Conditionals(channels=1, hidden=2, image_latents=1, batch=2, sweeps=1, sample_sweeps=2)
+        for _ in range(2)
+    ]
     for seed, model in enumerate(models):
         model.setup(Space(bits), seed)
     assert len(models[0]._mean) > 1000

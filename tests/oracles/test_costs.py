@@ -18,7 +18,15 @@ THETA = sum(i * o + o for i, o in LAYERS_D)
 W = sum(i * o + o for i, o in LAYERS_G) + 10 * LATENT  # and the vectors per class
 
 
-def play(folder, game="md_gan", iterations=6, variables=("image", "class"), model=None, compare=(), **settings):
+def play(
+    folder,
+    game="md_gan",
+    iterations=6,
+    variables=("image", "class"),
+    model=None,
+    compare=(),
+    **settings,
+):
     every = "average_every_epochs" if game == "fl_gan" else "swap_every_epochs"
     values = {
         "players": WORKERS,
@@ -80,30 +88,46 @@ def test_fl_gan_sends_the_pair_down_before_and_up_after_every_period(tmp_path):
 
 
 def test_operations_are_those_of_the_networks_products(tmp_path):
-    result = play(tmp_path / "run", batches=2, compare=[{"name": "fl_gan", "average_every_epochs": 0.02}])
+    result = play(
+        tmp_path / "run", batches=2, compare=[{"name": "fl_gan", "average_every_epochs": 0.02}]
+    )
     md, fl = costs_of(result)
     d, g = (sum(i * o for i, o in layers) for layers in (LAYERS_D, LAYERS_G))
-    first = LAYERS_D[0][0] * LAYERS_D[0][1]  # images ask for no gradient while a discriminator learns
-    judge = 2 * (2 * B) * (3 * d - first) + 2 * B * 2 * d  # real and generated forwards and back, then feedback
+    first = (
+        LAYERS_D[0][0] * LAYERS_D[0][1]
+    )  # images ask for no gradient while a discriminator learns
+    judge = (
+        2 * (2 * B) * (3 * d - first) + 2 * B * 2 * d
+    )  # real and generated forwards and back, then feedback
     assert md.work["a worker"] == judge
     assert md.work["server"] == 2 * (2 * B) * 3 * g
-    assert fl.work["a worker"] == judge + 2 * B * g + 2 * B * 3 * g  # generated once to judge, once to learn from
+    assert (
+        fl.work["a worker"] == judge + 2 * B * g + 2 * B * 3 * g
+    )  # generated once to judge, once to learn from
     assert "server" not in fl.work
 
 
 def test_workers_that_come_and_go_as_configured_are_counted(tmp_path):
-    result = play(tmp_path / "run", iterations=8, leaves={"player0": 4}, joins={"player2": 6}, batches=2)
-    living = [2] * 3 + [1, 1] + [2] * 3  # of iterations 1 to 8; a single one gets k = 1 and does not swap
+    result = play(
+        tmp_path / "run", iterations=8, leaves={"player0": 4}, joins={"player2": 6}, batches=2
+    )
+    living = (
+        [2] * 3 + [1, 1] + [2] * 3
+    )  # of iterations 1 to 8; a single one gets k = 1 and does not swap
     found = only(result)
     assert found.exact
     assert [link.left for link in found.links] == [0, 0, 0]
     assert found.links[1].times == sum(living)
     assert found.links[0].bytes == sum(n * min(n, 2) * B * (4 * D + 8) for n in living)
-    assert found.links[2].times == 2 + 1 + 2 + 2  # swaps after 2, 6 and 8, and the copy for the one that joins
+    assert (
+        found.links[2].times == 2 + 1 + 2 + 2
+    )  # swaps after 2, 6 and 8, and the copy for the one that joins
 
 
 def test_workers_that_leave_one_by_one_are_counted(tmp_path):
-    found = only(play(tmp_path / "run", iterations=6, leave_evenly=True))  # before iterations 2, 4 and 6
+    found = only(
+        play(tmp_path / "run", iterations=6, leave_evenly=True)
+    )  # before iterations 2, 4 and 6
     assert found.exact
     assert [link.times for link in found.links] == [3 + 2 + 2 + 1 + 1, 3 + 2 + 2 + 1 + 1, 2]
     assert [link.left for link in found.links] == [0, 0, 0]
@@ -131,7 +155,9 @@ def test_a_run_without_sizes_of_networks_says_so(tmp_path):
     path.write_text(json.dumps(record))
     old = Result.load(tmp_path / "run")
     section = formulas.section(old)
-    assert section.text == ["MD-GAN cannot be compared with the paper's formulas: sizes of networks are not on record."]
+    assert section.text == [
+        "MD-GAN cannot be compared with the paper's formulas: sizes of networks are not on record."
+    ]
     assert (section.tables, costs_of(old), formulas.sentences(old)) == ((), [], [])
 
 

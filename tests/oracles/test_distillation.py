@@ -27,7 +27,13 @@ SIZES = {"small": 2, "middle": 3, "large": 5}
 
 
 def model(channels=2, **settings):
-    sizes = {"latents": (2, 3), "channels": 2, "hidden": 4 + channels, "classifier_channels": channels, "batch": 6}
+    sizes = {
+        "latents": (2, 3),
+        "channels": 2,
+        "hidden": 4 + channels,
+        "classifier_channels": channels,
+        "batch": 6,
+    }
     return JointClassifier(**{**sizes, "learning_rate": 0.02, "generated": 0, **settings})
 
 
@@ -45,7 +51,9 @@ class Table(Played):
     def __init__(self, game, names=tuple(SIZES), data=images, **settings):
         self.game, self.round, self.engine = game, 0, Watched()
         held = [(name, data(9 + 3 * i, name)) for i, name in enumerate(names)]
-        self.players = {name: Player(name, SPACE, d, model(SIZES[name], **settings), SEED) for name, d in held}
+        self.players = {
+            name: Player(name, SPACE, d, model(SIZES[name], **settings), SEED) for name, d in held
+        }
         self.engine.watch()
         game.check(list(self.players.values()))
         self.engine.start(list(self.players.values()), game)
@@ -56,7 +64,11 @@ class Table(Played):
 
     def heard(self):
         """Whose classifiers came with the requests of the last round, by receiver."""
-        return {ask.receiver: set(ask.payload) for _, ask, _ in self.engine._log if ask.round == self.round}
+        return {
+            ask.receiver: set(ask.payload)
+            for _, ask, _ in self.engine._log
+            if ask.round == self.round
+        }
 
 
 def says(player, c):
@@ -95,9 +107,13 @@ def test_labels_are_the_likeliest_classes_by_the_senders_own_classifier():
     for sender, receiver in (("large", "small"), ("small", "large")):
         sent, own = t.players[sender].model.export_classifier(), t.players[sender].model.classify(x)
         assert torch.equal(t.players[receiver].model.classify_by(sent, x, sender), own)
-    votes = [x["class"], *(t.players[name].model.classify(x).argmax(1) for name in ("middle", "large"))]
+    votes = [
+        x["class"],
+        *(t.players[name].model.classify(x).argmax(1) for name in ("middle", "large")),
+    ]
     found = targets(
-        t.players["small"], {name: t.players[name].model.export_classifier() for name in ("middle", "large")}
+        t.players["small"],
+        {name: t.players[name].model.export_classifier() for name in ("middle", "large")},
     )
     assert torch.equal(found, torch.stack([F.one_hot(v, CLASSES).float() for v in votes]).mean(0))
 
@@ -126,7 +142,9 @@ def test_one_lesson_of_the_mean_is_one_lesson_of_n_copies(smoothing):
     parameters = list(m._net.classifier.parameters())
     mean, copies = m._wrong(x, labels.mean(0)), m._wrong(x.repeat(4, 1, 1, 1), labels.flatten(0, 1))
     assert mean.item() == pytest.approx(copies.item(), rel=1e-6)
-    for one, other in zip(*(torch.autograd.grad(loss, parameters) for loss in (mean, copies)), strict=True):
+    for one, other in zip(
+        *(torch.autograd.grad(loss, parameters) for loss in (mean, copies)), strict=True
+    ):
         assert torch.allclose(one, other, atol=1e-6)
 
 
@@ -134,7 +152,9 @@ def test_one_lesson_of_the_mean_is_one_lesson_of_n_copies(smoothing):
 
 
 def test_one_player_alone_is_isolated_to_the_bit():
-    one, other = (Table(game, ["middle"]) for game in (Distillation(local_steps=4), Isolated(local_steps=4)))
+    one, other = (
+        Table(game, ["middle"]) for game in (Distillation(local_steps=4), Isolated(local_steps=4))
+    )
     for row, expected in zip(one.play(3), other.play(3), strict=True):
         row.players["middle"].pop("seconds_learning")
         expected.players["middle"].pop("seconds_learning")
@@ -150,7 +170,9 @@ def test_perfect_classifiers_of_the_others_change_nothing():
     teacher = images(60)
     perfect.learn(Mixture((Portion(OWN, teacher, 1.0),)), 150, stream(9))
     for player in one.players.values():
-        assert torch.equal(perfect.classify(player.private_data).argmax(1), player.private_data["class"])
+        assert torch.equal(
+            perfect.classify(player.private_data).argmax(1), player.private_data["class"]
+        )
         player.model.__dict__["export_classifier"] = perfect.export_classifier
     one.play(3)
     other.play(3)
@@ -161,25 +183,36 @@ def test_perfect_classifiers_of_the_others_change_nothing():
 def test_foreign_labels_teach_the_classifier_and_nobody_else(generated):
     """To the bit; where images of the own decoder teach the classifier too, foreign labels still do not teach the decoder."""
     settings = {"generated": generated, "generated_after": 2}
-    one, other = (Table(g, **settings) for g in (Distillation(local_steps=3), Isolated(local_steps=3)))
+    one, other = (
+        Table(g, **settings) for g in (Distillation(local_steps=3), Isolated(local_steps=3))
+    )
     one.play(3)
     other.play(3)
     for name in SIZES:
         mine, alone = one.players[name].model._net, other.players[name].model._net
         for side in ("decoder", "encoder"):
-            assert torch.equal(flat(getattr(mine, side).parameters()), flat(getattr(alone, side).parameters()))
-        assert not torch.equal(flat(mine.classifier.parameters()), flat(alone.classifier.parameters()))
+            assert torch.equal(
+                flat(getattr(mine, side).parameters()), flat(getattr(alone, side).parameters())
+            )
+        assert not torch.equal(
+            flat(mine.classifier.parameters()), flat(alone.classifier.parameters())
+        )
 
 
 def test_what_a_good_classifier_knows_passes_to_a_player_whose_own_labels_are_noise():
     def data(n, name):
         samples = images(10 * n, name)
         if name == "small":
-            samples["class"] = torch.randint(CLASSES, (len(samples),), generator=stream(SEED, "noise"))
+            samples["class"] = torch.randint(
+                CLASSES, (len(samples),), generator=stream(SEED, "noise")
+            )
         return samples
 
     test, right = images(99, "test"), {}
-    for game, names in ((Distillation(rounds=9, local_steps=20), SIZES), (Isolated(local_steps=20), ["small"])):
+    for game, names in (
+        (Distillation(rounds=9, local_steps=20), SIZES),
+        (Isolated(local_steps=20), ["small"]),
+    ):
         t = Table(game, tuple(names), data, batch=30, learning_rate=0.05, average=0.9)
         t.play(3)
         found = t.players["small"].model.classify(test).argmax(1)
@@ -214,11 +247,16 @@ def test_a_classifier_travels_each_way_a_round_and_nothing_else():
     t.play(4)
     classifiers = {name: player.model._net.classifier for name, player in t.players.items()}
     assert len({count(net) for net in classifiers.values()}) == 3
-    rows = {(link.sender, link.receiver): (link.bytes, link.samples) for link in t.engine.ledger.links()}
+    rows = {
+        (link.sender, link.receiver): (link.bytes, link.samples) for link in t.engine.ledger.links()
+    }
     links = [(a, b) for a in SIZES for b in SIZES if a != b]
     assert rows == {(a, b): (3 * 4 * count(classifiers[a]), 3) for a, b in links}
     for _, ask, reply in t.engine._log:
-        assert all(set(part.keys()) == set(classifiers["small"].state_dict()) for part in ask.payload.values())
+        assert all(
+            set(part.keys()) == set(classifiers["small"].state_dict())
+            for part in ask.payload.values()
+        )
         assert set(reply.payload) == (set(SIZES) - {reply.sender} if reply.round < 4 else set())
 
 
@@ -247,9 +285,13 @@ def test_who_is_late_or_lost_is_missing_in_the_next_mean():
     assert t.heard() == {"small": {"large"}, "large": {"small"}}
 
 
-def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_are_on_their_way(tmp_path, small_config):
+def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_are_on_their_way(
+    tmp_path, small_config
+):
     sizes = {"name": "joint_classifier", "latents": [2, 3], "channels": 2, "batch": 6}
-    models = {name: {**sizes, "hidden": 4 + n, "classifier_channels": n} for name, n in SIZES.items()}
+    models = {
+        name: {**sizes, "hidden": 4 + n, "classifier_channels": n} for name, n in SIZES.items()
+    }
     config = small_config(
         players={name: {"model": model} for name, model in models.items()},
         data={"variables": ["image", "class"]},
@@ -265,7 +307,10 @@ def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_ar
         Federation(config).run(tmp_path / "cut", cut)
     Federation.resume(tmp_path / "cut")
     for name in SIZES:
-        whole, cut_off = (tmp_path / run / "distillation/models" / f"{name}.safetensors" for run in ("whole", "cut"))
+        whole, cut_off = (
+            tmp_path / run / "distillation/models" / f"{name}.safetensors"
+            for run in ("whole", "cut")
+        )
         assert whole.read_bytes() == cut_off.read_bytes()
 
 
@@ -273,9 +318,13 @@ def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_ar
 
 
 def test_players_without_a_classifier_or_with_other_images_are_named():
-    wide = Space({"image": Variable(kind="real", shape=(6, 8), low=0, high=1), "class": SPACE["class"]})
+    wide = Space(
+        {"image": Variable(kind="real", shape=(6, 8), low=0, high=1), "class": SPACE["class"]}
+    )
     sites = {"north": (SPACE, model()), "south": (SPACE, ConvHvae.tiny()), "west": (wide, model())}
-    players = [Player(name, space, images(6, space=space), m, SEED) for name, (space, m) in sites.items()]
+    players = [
+        Player(name, space, images(6, space=space), m, SEED) for name, (space, m) in sites.items()
+    ]
     with pytest.raises(ConfigError) as caught:
         Distillation().check(players)
     south, west = caught.value.problems
@@ -290,7 +339,9 @@ def test_who_diverged_is_named_and_not_who_would_have_heard_it():
     t.play()
     with torch.no_grad():
         t.players["small"].model._mean[-1][0] = float("inf")
-    with pytest.raises(PlayerError, match=r"player 'small' failed at 'turn' in round 2: classifier, .*diverged"):
+    with pytest.raises(
+        PlayerError, match=r"player 'small' failed at 'turn' in round 2: classifier, .*diverged"
+    ):
         t.play()
 
 
@@ -301,6 +352,7 @@ def test_what_is_no_classifier_is_refused_by_the_senders_name(fault):
     part = m.export_classifier()
     part = part.exclude("1.bias") if fault == "missing" else part.set("1.bias", torch.zeros(1, 7))
     with pytest.raises(
-        ModelError, match=r"(?s)what came from player 'south' is no classifier of these images: .*1\.bias"
+        ModelError,
+        match=r"(?s)what came from player 'south' is no classifier of these images: .*1\.bias",
     ):
         m.classify_by(part, images(3), "player 'south'")

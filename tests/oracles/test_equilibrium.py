@@ -18,7 +18,11 @@ SPACES = {
     "poisson": Space({"x": Variable(kind="count", shape=(3,))}),
     "gaussian": Space({"x": Variable(kind="real", shape=(3,))}),
     "product": Space(
-        {"bit": Variable(kind="binary"), "lab": Variable(kind="real", shape=(2,)), "n": Variable(kind="count")}
+        {
+            "bit": Variable(kind="binary"),
+            "lab": Variable(kind="real", shape=(2,)),
+            "n": Variable(kind="count"),
+        }
     ),
 }
 
@@ -41,9 +45,13 @@ def family_and_moments(name, n, seed=0):
             v = SPACES[name][key]
             shape = (200, *v.shape)
             if v.kind == "real":
-                values[key] = torch.randn(shape, generator=g, dtype=torch.float64) * 1.5 + torch.randn((), generator=g)
+                values[key] = torch.randn(
+                    shape, generator=g, dtype=torch.float64
+                ) * 1.5 + torch.randn((), generator=g)
             elif v.kind == "binary":
-                values[key] = (torch.rand(shape, generator=g) < torch.rand((), generator=g) * 0.8 + 0.1).to(torch.uint8)
+                values[key] = (
+                    torch.rand(shape, generator=g) < torch.rand((), generator=g) * 0.8 + 0.1
+                ).to(torch.uint8)
             else:
                 values[key] = torch.randint(v.classes or 6, shape, generator=g)
         moments.append(family.features(SPACES[name].samples(**values)).mean(0))
@@ -53,7 +61,9 @@ def family_and_moments(name, n, seed=0):
 class TestInfluence:
     @pytest.mark.parametrize("own", [0.1, 0.3, 0.5, 1.0])
     def test_two_players_closed_form(self, own):
-        m = equilibrium.influence_matrix(torch.tensor([[own, 1 - own], [1 - own, own]], dtype=torch.float64))
+        m = equilibrium.influence_matrix(
+            torch.tensor([[own, 1 - own], [1 - own, own]], dtype=torch.float64)
+        )
         assert m[0, 1].item() == pytest.approx((1 - own) / (2 - own), abs=1e-12)
 
     def test_even_weights_keep_the_mean_and_scale_deviations(self):
@@ -83,7 +93,9 @@ class TestInfluence:
         assert torch.allclose(equilibrium.influence_matrix(alpha[p][:, p]), m[p][:, p], atol=1e-12)
 
     def test_own_weight_one_is_isolated_learning(self):
-        assert torch.equal(equilibrium.influence_matrix(torch.eye(3)), torch.eye(3, dtype=torch.float64))
+        assert torch.equal(
+            equilibrium.influence_matrix(torch.eye(3)), torch.eye(3, dtype=torch.float64)
+        )
 
 
 class TestExistence:
@@ -102,7 +114,9 @@ class TestExistence:
         assert (equilibrium.spectral_radius(alpha) < 1 - 1e-12) == all(reached)
 
     def test_players_without_data_are_named(self):
-        faults = equilibrium.weight_faults(torch.tensor([[0.5, 0.5, 0], [0, 0, 1], [0, 1, 0]]), ["a", "b", "c"])
+        faults = equilibrium.weight_faults(
+            torch.tensor([[0.5, 0.5, 0], [0, 0, 1], [0, 1, 0]]), ["a", "b", "c"]
+        )
         assert len(faults) == 1
         assert "'b', 'c'" in faults[0]
 
@@ -159,7 +173,9 @@ class TestFamilies:
 
     def test_small_step_gradient_play_reaches_the_same_point(self, name):
         if name in ("gaussian", "product"):
-            pytest.skip("second moments of a Gaussian make the step so small that the test would take minutes")
+            pytest.skip(
+                "second moments of a Gaussian make the step so small that the test would take minutes"
+            )
         family, own = family_and_moments(name, 3)
         alpha = weights(3, 1)
         start = family.natural(own)
@@ -185,7 +201,9 @@ def test_nash_gap_is_finite_on_the_border(name):
     at = equilibrium.equilibrium_moments(alpha, own)
     assert equilibrium.nash_gap(alpha, own, at, family).abs().max() <= 1e-8
     assert equilibrium.dual_view(alpha, own, at, family).duality_gap.abs().max() <= 1e-8
-    assert (equilibrium.nash_gap(alpha, own, own, family) > 0.01).all()  # infinite where a site never saw what it hears
+    assert (
+        equilibrium.nash_gap(alpha, own, own, family) > 0.01
+    ).all()  # infinite where a site never saw what it hears
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -206,7 +224,9 @@ def test_gradient_play_of_a_gaussian_reaches_the_same_point():
     family = ProductFamily(Space({"x": Variable(kind="real")}))
     own = torch.tensor([[0.3, 1.2], [-0.5, 1.0]], dtype=torch.float64)
     alpha = weights(2, 4)
-    theta = equilibrium.gradient_play(alpha, own, family.natural(own), family, step=0.05, rounds=8000)
+    theta = equilibrium.gradient_play(
+        alpha, own, family.natural(own), family, step=0.05, rounds=8000
+    )
     assert (family.mean(theta) - equilibrium.equilibrium_moments(alpha, own)).abs().max() < 1e-8
 
 
@@ -242,7 +262,9 @@ class TestSparse:
 
     def test_agrees_with_the_dense_solution_within_its_bound(self):
         alpha, own = self.random(), np.random.default_rng(2).random((300, 3))
-        dense = equilibrium.equilibrium_moments(torch.from_numpy(alpha.toarray()), torch.from_numpy(own)).numpy()
+        dense = equilibrium.equilibrium_moments(
+            torch.from_numpy(alpha.toarray()), torch.from_numpy(own)
+        ).numpy()
         for tolerance in (1e-3, 1e-8):
             found = equilibrium.solve_sparse(alpha, own, tolerance=tolerance)
             assert found.residual <= tolerance

@@ -38,7 +38,9 @@ def test_log_prob_against_torch_distributions():
     n = torch.tensor([[0, 3], [5, 1]])
     rate = torch.tensor([1.5, 2.5], dtype=torch.float64)
     expected = torch.distributions.Poisson(rate).log_prob(n.double()).sum(1)
-    assert torch.allclose(ProductFamily(counts).log_prob(rate, counts.samples(x=n)), expected, atol=1e-12)
+    assert torch.allclose(
+        ProductFamily(counts).log_prob(rate, counts.samples(x=n)), expected, atol=1e-12
+    )
 
 
 def test_an_impossible_value_has_probability_zero_and_a_certain_one_does_not_make_nan():
@@ -67,7 +69,9 @@ def test_samples_have_the_moments(variable):
         "binary": torch.tensor([0.2, 0.9]),
         "categorical": torch.tensor([0.1, 0.5, 0.3]),
         "count": torch.tensor([0.5, 4.0]),
-        "real": GaussianBlock(2).join(torch.tensor([1.0, -1.0]), torch.tensor([[2.0, 0.9], [0.9, 1.0]])),
+        "real": GaussianBlock(2).join(
+            torch.tensor([1.0, -1.0]), torch.tensor([[2.0, 0.9], [0.9, 1.0]])
+        ),
     }[variable.kind].double()
     model.best_response(target)
     n = 40_000
@@ -104,7 +108,11 @@ class TestMissing:
         weights = (0.4, 0.6)
         model = ExponentialFamily(em_steps=5000, em_tolerance=1e-13)
         model.setup(self.SPACE, 1)
-        model.learn(Mixture((Portion(OWN, full, weights[0]), Portion("peer", only_x, weights[1]))), 1, stream(1))
+        model.learn(
+            Mixture((Portion(OWN, full, weights[0]), Portion("peer", only_x, weights[1]))),
+            1,
+            stream(1),
+        )
         mean, covariance = GaussianBlock(2).split(model.moments)
 
         x_mean = weights[0] * full["x"].mean() + weights[1] * only_x["x"].mean()
@@ -116,7 +124,9 @@ class TestMissing:
         noise = (full["y"] - intercept - slope * full["x"]).square().mean()
         expected_mean = torch.stack([x_mean, intercept + slope * x_mean])
         cross = slope * x_variance
-        expected = torch.stack([torch.stack([x_variance, cross]), torch.stack([cross, slope**2 * x_variance + noise])])
+        expected = torch.stack(
+            [torch.stack([x_variance, cross]), torch.stack([cross, slope**2 * x_variance + noise])]
+        )
         assert torch.allclose(mean, expected_mean, atol=1e-8)
         assert torch.allclose(covariance, expected, atol=1e-8)
 
@@ -135,4 +145,8 @@ def test_blocks_start_inside_the_polytope():
     model = ExponentialFamily()
     model.setup(space, 1)
     assert torch.isfinite(model.family.natural(model.moments)).all()
-    assert {type(b) for _, b in model.family.blocks} >= {BernoulliBlock, PoissonBlock, GaussianBlock}
+    assert {type(b) for _, b in model.family.blocks} >= {
+        BernoulliBlock,
+        PoissonBlock,
+        GaussianBlock,
+    }

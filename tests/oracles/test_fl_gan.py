@@ -51,7 +51,9 @@ def sgd(model, half, loss):
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
 @pytest.mark.parametrize("sizes", [(4, 4, 4), (2, 4, 6)])
-def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_the_union(space, sizes):
+def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_the_union(
+    space, sizes
+):
     server, pooled, *workers = twins(2 + len(sizes), space)
     real, fake = shards(space, sizes, "real"), shards(space, sizes, "fake")
 
@@ -60,7 +62,9 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
         sgd(
             model,
             "discriminator",
-            model.losses.discriminator(torch.cat([model.discriminate(x), model.discriminate(y)]), c, d),
+            model.losses.discriminator(
+                torch.cat([model.discriminate(x), model.discriminate(y)]), c, d
+            ),
         )
 
     for model, *batches in zip(workers, real, fake, strict=True):
@@ -75,7 +79,9 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
 @pytest.mark.parametrize("loss", ["non_saturating", "saturating"])
-def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_step_on_all(space, loss):
+def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_step_on_all(
+    space, loss
+):
     server, pooled, *workers = twins(5, space, loss=loss)
     noise = [torch.randn(4, 3, dtype=torch.float64, generator=stream(1, i)) for i in range(3)]
     classes = [None if space is PLAIN else torch.arange(4) % 3 for _ in range(3)]
@@ -83,16 +89,28 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
     def step(model, noise, classes):
         drawn = model.half("generator")(noise, classes)
         with frozen(model.half("discriminator")):
-            sgd(model, "generator", model.losses.generator(model.half("discriminator")(drawn), classes).mean())
+            sgd(
+                model,
+                "generator",
+                model.losses.generator(model.half("discriminator")(drawn), classes).mean(),
+            )
 
     for model, z, c in zip(workers, noise, classes, strict=True):
         step(model, z, c)
     step(pooled, torch.cat(noise), None if space is PLAIN else torch.cat(classes))
-    server.average_of([model.export(HALVES) for model in workers], torch.full((3,), 1 / 3, dtype=torch.float64))
+    server.average_of(
+        [model.export(HALVES) for model in workers], torch.full((3,), 1 / 3, dtype=torch.float64)
+    )
     for half in HALVES:
         found, expected = (flat(model.half(half).parameters()) for model in (server, pooled))
         assert apart(found, expected) < 1e-12
-    assert apart(flat(workers[0].half("generator").parameters()), flat(pooled.half("generator").parameters())) > 1e-4
+    assert (
+        apart(
+            flat(workers[0].half("generator").parameters()),
+            flat(pooled.half("generator").parameters()),
+        )
+        > 1e-4
+    )
 
 
 # ----------------------------------------------------------------------------------------------- learn and average
@@ -105,7 +123,9 @@ def snapshots(t):
     def note(when):
         def look(messages, purpose):
             for name in (*t.workers, "server"):
-                seen[when, messages[0].action, name] = torch.cat([t.values(name, half) for half in HALVES])
+                seen[when, messages[0].action, name] = torch.cat(
+                    [t.values(name, half) for half in HALVES]
+                )
 
         return look
 
@@ -122,7 +142,9 @@ def test_the_average_is_weighted_by_numbers_of_samples_and_changes_no_worker(siz
         pairs = torch.stack([seen["before", "average", name] for name in t.workers]).double()
         assert apart(pairs[0], pairs[1]) > 1e-3
         expected = (torch.tensor(sizes, dtype=torch.float64)[:, None] * pairs).sum(0) / sum(sizes)
-        assert torch.allclose(seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9)
+        assert torch.allclose(
+            seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
+        )
         for name in t.workers:
             assert torch.equal(seen["after", "average", name], seen["before", "average", name])
 
@@ -150,10 +172,14 @@ def test_a_period_is_learning_at_a_single_site_from_the_servers_pair(optimiser):
         t.play()
         for name, model in alone.items():
             model.take(begin, "the server", optimiser)
-            model.learn(Mixture((Portion(OWN, t.data[name], 1.0),)), 3, stream(SEED, "learn", first, name))
+            model.learn(
+                Mixture((Portion(OWN, t.data[name], 1.0),)), 3, stream(SEED, "learn", first, name)
+            )
             state = t.workers[name].model.state_dict()
             assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
-            assert int(state["discriminator|1.weight|step"]) == (3 if optimiser == "reset" else first + 2)
+            assert int(state["discriminator|1.weight|step"]) == (
+                3 if optimiser == "reset" else first + 2
+            )
 
 
 def test_what_is_measured_is_drawn_from_the_last_average():
@@ -174,7 +200,10 @@ def test_averages_come_every_m_e_over_b_steps_wherever_rounds_end():
     early = table((8, 16), local_steps=2)
     early.play()
     assert not early.server.learned, "before the first average there is nothing to measure"
-    assert [row.own["averages"] for row in table((8, 16), average_every_epochs=1 / 3, local_steps=2).play(2)] == [2, 2]
+    assert [
+        row.own["averages"]
+        for row in table((8, 16), average_every_epochs=1 / 3, local_steps=2).play(2)
+    ] == [2, 2]
 
 
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
@@ -193,14 +222,18 @@ def test_a_lost_workers_weight_goes_to_the_others(on_lost):
 
     t.engine.watch(t.engine._before, poison)
     if on_lost == "stop":
-        with pytest.raises(PlayerError, match=r"player 'w1' failed at 'send' in round 2: .*not finite.*diverged"):
+        with pytest.raises(
+            PlayerError, match=r"player 'w1' failed at 'send' in round 2: .*not finite.*diverged"
+        ):
             t.play()
         return
     (row,) = t.play()
     assert set(row.lost) == {"w1"}
     assert t.state.players == ("w0", "w2")
     one, two = (seen["before", "average", name].double() for name in t.state.players)
-    assert torch.allclose(seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9)
+    assert torch.allclose(
+        seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
+    )
     t.engine.watch()
     assert set(t.play()[0].players) == {"w0", "w2"}
 
@@ -212,12 +245,16 @@ def test_who_is_late_is_left_out_of_one_average():
     (row,) = t.play()
     assert not row.lost
     one, two = (seen["before", "average", name].double() for name in ("w0", "w2"))
-    assert torch.allclose(seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9)
+    assert torch.allclose(
+        seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
+    )
     t.engine._slow = ("", "")
     t.play()
     three = torch.stack([seen["before", "average", name] for name in t.workers]).double()
     expected = torch.tensor([2, 3, 4], dtype=torch.float64) @ three / 9
-    assert torch.allclose(seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9)
+    assert torch.allclose(
+        seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- buffers
@@ -263,7 +300,9 @@ def test_whole_numbers_stay_whole():
         for _, buffer in model.half("discriminator").named_buffers():
             if not buffer.is_floating_point():
                 buffer.fill_(steps)
-    models[2].average_of([m.export(HALVES) for m in models[:2]], torch.tensor([0.4, 0.6], dtype=torch.float64))
+    models[2].average_of(
+        [m.export(HALVES) for m in models[:2]], torch.tensor([0.4, 0.6], dtype=torch.float64)
+    )
     (counter,) = [b for b in models[2].half("discriminator").buffers() if not b.is_floating_point()]
     assert counter.dtype == torch.int64
     assert counter.item() == 5, "3 · 0.4 + 6 · 0.6 = 4.8"
@@ -272,7 +311,9 @@ def test_whole_numbers_stay_whole():
 # ------------------------------------------------------------------------------------------------- bytes and work
 
 
-@pytest.mark.parametrize(("space", "classes"), [(LABELLED, 3), (PLAIN, 0)], ids=["labelled", "plain"])
+@pytest.mark.parametrize(
+    ("space", "classes"), [(LABELLED, 3), (PLAIN, 0)], ids=["labelled", "plain"]
+)
 def test_traffic_is_the_papers_to_the_byte(space, classes):
     """|θ| + |w| numbers a worker each way and averaging round, the class's vectors among them."""
     t = table((12, 12, 12), space=space, average_every_epochs=2 / 3)

@@ -21,7 +21,9 @@ from .test_conditionals import taken_again
 
 BIT, CLASS = Variable(kind="binary"), Variable(kind="categorical", classes=2)
 FOUR = Variable(kind="binary", shape=(4,))
-READINGS = Space({"class": Variable(kind="categorical", classes=4), "s": CLASS, "v": FOUR, "x": FOUR})
+READINGS = Space(
+    {"class": Variable(kind="categorical", classes=4), "s": CLASS, "v": FOUR, "x": FOUR}
+)
 
 
 def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
@@ -38,7 +40,9 @@ def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
         judge.loss((observed, told), (drawn, told), stream(1)).backward()
         optimiser.step()
     found = judge(torch.tensor([1.0, 0.0, 1.0, 0.0]), {"c": torch.tensor([0, 0, 1, 1])})
-    assert found.tolist() == pytest.approx([math.log(r) for r in (8 / 3, 2 / 7, 5 / 9, 5)], abs=0.02)
+    assert found.tolist() == pytest.approx(
+        [math.log(r) for r in (8 / 3, 2 / 7, 5 / 9, 5)], abs=0.02
+    )
 
 
 class Linear(Critic):
@@ -50,7 +54,12 @@ class Linear(Critic):
 
 def test_the_penalty_is_the_mean_square_of_the_gradient():
     with isolated_seed(1):
-        judge = Linear("v", Variable(kind="binary", shape=(3,)), {}, Sizes(channels=1, hidden=4, image_latents=1))
+        judge = Linear(
+            "v",
+            Variable(kind="binary", shape=(3,)),
+            {},
+            Sizes(channels=1, hidden=4, image_latents=1),
+        )
     nothing = torch.zeros(100_000, 3)
     loss = judge.loss((nothing, {}), (nothing, {}), stream(1))
     assert loss.item() - 2 * math.log(2) == pytest.approx((0.6**2 + 0.8**2 + 2.0**2) / 2, rel=0.02)
@@ -59,7 +68,9 @@ def test_the_penalty_is_the_mean_square_of_the_gradient():
 def test_gradients_through_bits_are_those_of_the_mean_where_the_judge_is_linear():
     logits = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
     weights = torch.tensor([0.6, -0.8, 2.0])
-    (passed,) = torch.autograd.grad((straight_through_bits(logits, stream(1)) * weights).sum(), logits)
+    (passed,) = torch.autograd.grad(
+        (straight_through_bits(logits, stream(1)) * weights).sum(), logits
+    )
     (exact,) = torch.autograd.grad((logits.sigmoid() * weights).sum(), logits)
     assert torch.equal(passed, exact)
     many = straight_through_bits(logits.detach().expand(50_000, 3), stream(1))
@@ -78,11 +89,20 @@ def scenes(n, *words):
 def found(matched):
     """How often v is told rightly where x is its negative, by a model that begins with v = x: before, after; the judge's loss."""
     sees = {"class": ["v"], "v": ["x", "s"], "x": ["v", "s"], "s": ["x"]}
-    settings = {"hidden": 32, "batch": 200, "sweeps": 2, "sample_sweeps": 2, "learning_rate": 0.02, "average": 0.9}
+    settings = {
+        "hidden": 32,
+        "batch": 200,
+        "sweeps": 2,
+        "sample_sweeps": 2,
+        "learning_rate": 0.02,
+        "average": 0.9,
+    }
     model = Conditionals(given=sees, uniform=["s"], matched=matched, **settings)
     model.setup(READINGS, 1)
     begun = scenes(2000, "begun")
-    begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)  # what is certain has no gradient
+    begun["v"] = begun["x"] ^ (
+        torch.rand(2000, 4, generator=stream(5)) < 0.05
+    )  # what is certain has no gradient
     model.learn(Mixture((Portion("begun", begun, 1.0),)), 300, stream(2))
     test, parts = scenes(1000, "test"), []
     for name, columns in ((OWN, ("class", "s", "x")), ("south", ("class", "v"))):
@@ -103,18 +123,28 @@ def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_o
     before, after, loss = found({"v": ["class"]})
     assert before < 0.02
     assert after > 0.95
-    assert loss == pytest.approx(2 * math.log(2), abs=0.02), "then nothing tells drawn from observed"
+    assert loss == pytest.approx(2 * math.log(2), abs=0.02), (
+        "then nothing tells drawn from observed"
+    )
 
 
 def test_only_rows_are_compared_that_have_all_that_the_judge_is_told():
     space = SPACES["labelled"]
     model = Conditionals(**PERCEPTRON)
     model.setup(space, 1)
-    lacking = {"image": torch.tensor([0, 0, 1, 1]).bool(), "class": torch.tensor([0, 1, 0, 1]).bool()}
+    lacking = {
+        "image": torch.tensor([0, 0, 1, 1]).bool(),
+        "class": torch.tensor([0, 1, 0, 1]).bool(),
+    }
     observed, drawn = model._compared("image", lacking)
-    assert (observed.tolist(), drawn.tolist()) == ([True, False, False, False], [False, False, True, False])
+    assert (observed.tolist(), drawn.tolist()) == (
+        [True, False, False, False],
+        [False, False, True, False],
+    )
     assert model._compared("class", lacking) is None, "not matched"
-    assert model._compared("image", {**lacking, "image": torch.zeros(4).bool()}) is None, "nothing to compare"
+    assert model._compared("image", {**lacking, "image": torch.zeros(4).bool()}) is None, (
+        "nothing to compare"
+    )
 
 
 PERCEPTRON = {
@@ -127,14 +157,19 @@ def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
     model = Conditionals(hidden=4, matched={"v": ["class"]}, given={"v": ["x", "class"]})
     model.setup(READINGS, 1)
     four = torch.zeros(8, 4, dtype=torch.uint8)
-    pictures = Portion(OWN, READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5)
+    pictures = Portion(
+        OWN, READINGS.samples(**{"class": torch.zeros(8, dtype=torch.int64), "x": four}), 0.5
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.learn(Mixture((pictures,)), 1, stream(1))  # nobody is heard yet
     with pytest.warns(
-        UserWarning, match="nothing is matched. The judge of 'v' compares rows that have class beside it"
+        UserWarning,
+        match="nothing is matched. The judge of 'v' compares rows that have class beside it",
     ):
-        model.learn(Mixture((pictures, Portion("other", READINGS.samples(v=four), 0.5))), 1, stream(1))
+        model.learn(
+            Mixture((pictures, Portion("other", READINGS.samples(v=four), 0.5))), 1, stream(1)
+        )
 
 
 def test_a_killed_turn_with_a_judge_is_taken_again_exactly(tmp_path):
@@ -147,8 +182,14 @@ def test_a_killed_turn_with_a_judge_is_taken_again_exactly(tmp_path):
         ({"matched": {"ward": []}}, ["matched", "binary", "got 'ward'", "image: binary 5×6"]),
         ({"matched": {"class": []}}, ["matched", "binary", "got 'class'"]),
         ({"matched": {"image": []}}, ["matched", "perceptron or a unet", "got 'image'"]),
-        ({**PERCEPTRON, "matched": {"image": ["ward"]}}, ["judge of 'image' cannot be told 'ward'", "image: binary"]),
-        ({**PERCEPTRON, "matched": {"image": ["image"]}}, ["judge of 'image' cannot be told 'image'"]),
+        (
+            {**PERCEPTRON, "matched": {"image": ["ward"]}},
+            ["judge of 'image' cannot be told 'ward'", "image: binary"],
+        ),
+        (
+            {**PERCEPTRON, "matched": {"image": ["image"]}},
+            ["judge of 'image' cannot be told 'image'"],
+        ),
     ],
 )
 def test_judges_that_do_not_fit_are_refused_before_anything_is_learned(settings, expected):

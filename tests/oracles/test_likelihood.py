@@ -14,7 +14,12 @@ from coplay.models.likelihood import from_weights, gain, log_prob
 from coplay.models.symmetric_hvae import SymmetricHvae
 
 BITS = Space({"image": Variable(kind="binary", shape=(3, 3))})
-LABELLED = Space({"image": Variable(kind="binary", shape=(3, 3)), "class": Variable(kind="categorical", classes=2)})
+LABELLED = Space(
+    {
+        "image": Variable(kind="binary", shape=(3, 3)),
+        "class": Variable(kind="categorical", classes=2),
+    }
+)
 GREY = Space({"image": Variable(kind="real", shape=(3, 3))})
 
 
@@ -42,10 +47,15 @@ def exact(model, samples):
         for k in range(len(samples)):
             one = samples[k : k + 1]
             if isinstance(model, ConvHvae):
-                x, c = (None if t is None else t.expand(len(z), *t.shape[1:]) for t in model._tensors(one))
+                x, c = (
+                    None if t is None else t.expand(len(z), *t.shape[1:])
+                    for t in model._tensors(one)
+                )
                 joint = model._net.log_joint(z[:, :n0], z[:, n0:], x, c)
             else:
-                joint = model._net.log_joint(z[:, :n0], z[:, n0:], model._space.flatten(one).expand(len(z), -1))
+                joint = model._net.log_joint(
+                    z[:, :n0], z[:, n0:], model._space.flatten(one).expand(len(z), -1)
+                )
             found.append(torch.logsumexp(joint.double(), 0))
     return torch.stack(found)
 
@@ -116,8 +126,14 @@ def test_gain_is_zero_at_a_best_response_and_what_is_missing_before_it():
             m.setup(space, 1)
         model.best_response(at)
         found = gain(model, twin, mixture, 1, 2, stream(4))
-        kl = (moments * (moments / at).log() + (1 - moments) * ((1 - moments) / (1 - at)).log()).sum().item()
-        assert found.value == pytest.approx(kl if expected is None else 0.0, abs=max(4 * found.error, 1e-4))
+        kl = (
+            (moments * (moments / at).log() + (1 - moments) * ((1 - moments) / (1 - at)).log())
+            .sum()
+            .item()
+        )
+        assert found.value == pytest.approx(
+            kl if expected is None else 0.0, abs=max(4 * found.error, 1e-4)
+        )
         assert torch.equal(model.moments, at), "the player itself does not move"
 
 
@@ -148,7 +164,9 @@ def test_convolutional_probabilities_sum_to_one_and_draws_follow_them(case):
     classes = [0, 1] if "class" in space else [None]
     total, dark = 0.0, 0.0
     for c in classes:
-        values = {"image": images} if c is None else {"image": images, "class": torch.full((512,), c)}
+        values = (
+            {"image": images} if c is None else {"image": images, "class": torch.full((512,), c)}
+        )
         p = exact(model, space.samples(**values)).exp()
         total += p.sum().item()
         dark += (p * images.double().flatten(1).mean(1)).sum().item()
@@ -163,20 +181,34 @@ def test_gaussian_pixels_have_the_density_that_torch_gives_them():
         x, c = model._tensors(samples)
         z0, z1 = model._net.encode(x, c, stream(1))
         d = model._net.decoder
-        pixels = torch.distributions.Normal(d.x_mean(z0, z1, c), d.log_deviation.exp()).log_prob(x).flatten(1).sum(1)
+        pixels = (
+            torch.distributions.Normal(d.x_mean(z0, z1, c), d.log_deviation.exp())
+            .log_prob(x)
+            .flatten(1)
+            .sum(1)
+        )
         with_pixels = model._net.log_joint(z0, z1, x, c)
         other = model._net.log_joint(z0, z1, x + 1, c)
         others = (
-            torch.distributions.Normal(d.x_mean(z0, z1, c), d.log_deviation.exp()).log_prob(x + 1).flatten(1).sum(1)
+            torch.distributions.Normal(d.x_mean(z0, z1, c), d.log_deviation.exp())
+            .log_prob(x + 1)
+            .flatten(1)
+            .sum(1)
         )
         prior = (
-            torch.distributions.Bernoulli(logits=d.z0_logits(c, len(x)) + z0 @ d.z0_chain.tril(-1).T)
+            torch.distributions.Bernoulli(
+                logits=d.z0_logits(c, len(x)) + z0 @ d.z0_chain.tril(-1).T
+            )
             .log_prob(z0)
             .sum(1)
         )
-        given = torch.distributions.Bernoulli(logits=d.z1_logits(z0, c) + z1 @ d.z1_chain.tril(-1).T)
+        given = torch.distributions.Bernoulli(
+            logits=d.z1_logits(z0, c) + z1 @ d.z1_chain.tril(-1).T
+        )
     assert torch.allclose(with_pixels - other, pixels - others, rtol=1e-4, atol=1e-3)
-    assert torch.allclose(with_pixels, pixels + prior + given.log_prob(z1).sum(1), rtol=1e-4, atol=1e-3)
+    assert torch.allclose(
+        with_pixels, pixels + prior + given.log_prob(z1).sum(1), rtol=1e-4, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("kind", ["binary", "real"])

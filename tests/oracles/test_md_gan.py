@@ -51,16 +51,22 @@ def gradient(net):
 
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 @pytest.mark.parametrize(
-    ("space", "class_term"), [(LABELLED, True), (LABELLED, False), (PLAIN, True)], ids=["labelled", "untold", "plain"]
+    ("space", "class_term"),
+    [(LABELLED, True), (LABELLED, False), (PLAIN, True)],
+    ids=["labelled", "untold", "plain"],
 )
 @pytest.mark.parametrize("loss", ["non_saturating", "saturating"])
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (4, 1), (4, 3)])
-def test_the_servers_gradient_is_that_of_one_joint_graph(n, k, loss, class_term, side_by_side, space):
+def test_the_servers_gradient_is_that_of_one_joint_graph(
+    n, k, loss, class_term, side_by_side, space
+):
     model = acgan(loss=loss, class_term=class_term)
     t = table(n, model, space, batches=k, side_by_side=side_by_side)
     before = copy.deepcopy(t.net("server", "generator"))
     t.play()
-    expected = joint_gradient(before, [t.net(name) for name in t.workers], [i % k for i in range(n)], model, space)
+    expected = joint_gradient(
+        before, [t.net(name) for name in t.workers], [i % k for i in range(n)], model, space
+    )
     assert apart(gradient(t.net("server", "generator")), expected) < 1e-6
 
 
@@ -86,7 +92,9 @@ def test_a_diverged_discriminator_stops_the_game_by_name():
         t = table(3, side_by_side=side_by_side)
         with torch.no_grad():
             next(t.net("w2").parameters())[0, 0] = float("nan")
-        with pytest.raises(PlayerError, match=r"player 'w2' failed at 'feedback' in round 1: .*diverged"):
+        with pytest.raises(
+            PlayerError, match=r"player 'w2' failed at 'feedback' in round 1: .*diverged"
+        ):
             t.play()
 
 
@@ -97,13 +105,20 @@ def test_one_worker_and_one_batch_are_a_gan_at_a_single_site(steps, side_by_side
     """By hand, in float64: L discriminator steps on one real and one generated batch, one generator step on the latter."""
     model = acgan(discriminator_steps=steps)
     t = table(1, model, space, side_by_side=side_by_side, local_steps=3)
-    g_net, d_net = (copy.deepcopy(net).double() for net in (t.net("server", "generator"), t.net("w0")))
-    g_adam, d_adam = (torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999)) for net in (g_net, d_net))
+    g_net, d_net = (
+        copy.deepcopy(net).double() for net in (t.net("server", "generator"), t.net("w0"))
+    )
+    g_adam, d_adam = (
+        torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.999)) for net in (g_net, d_net)
+    )
     t.play(2)
     for iteration in range(1, 7):
         noise, classes = asked(iteration, 0, model, space)
         own = t.data["w0"][torch.randint(12, (4,), generator=stream(SEED, "real", iteration, "w0"))]
-        real, real_classes = centred(own["image"].double()), own["class"] if space is LABELLED else None
+        real, real_classes = (
+            centred(own["image"].double()),
+            own["class"] if space is LABELLED else None,
+        )
         for _ in range(steps):
             d_adam.zero_grad()
             logits = d_net(real), d_net(g_net(noise, classes).detach())
@@ -121,7 +136,11 @@ def test_worker_n_gets_batch_n_for_feedback_and_the_next_to_learn_from(n, k):
     t = table(n, batches=k)
     generator = copy.deepcopy(t.net("server", "generator")).double()
     t.play()
-    sent = {ask.receiver: ask.payload["server"] for _, ask, _ in t.engine._log if ask.action == "feedback"}
+    sent = {
+        ask.receiver: ask.payload["server"]
+        for _, ask, _ in t.engine._log
+        if ask.action == "feedback"
+    }
     assert len(sent) == n
     for i in range(n):
         part = sent[f"w{i}"]
@@ -155,12 +174,18 @@ def test_halves_stay_where_they_belong_and_what_is_drawn_is_the_servers():
 def test_derangements_are_uniform():
     """The nine of four names, each as often: χ² with 8 degrees of freedom is below 26.1 with probability 0.999."""
     names, g = ["a", "b", "c", "d"], stream(1)
-    every = [p for p in itertools.permutations(names) if all(a != b for a, b in zip(names, p, strict=True))]
+    every = [
+        p
+        for p in itertools.permutations(names)
+        if all(a != b for a, b in zip(names, p, strict=True))
+    ]
     assert len(every) == 9
     counts = dict.fromkeys(every, 0)
     for _ in range(9000):
         to = derangement(names, g)
-        counts[tuple(to[name] for name in names)] += 1  # a KeyError where it has a fixed point, or two go to one
+        counts[tuple(to[name] for name in names)] += (
+            1  # a KeyError where it has a fixed point, or two go to one
+        )
     assert sum((found - 1000) ** 2 / 1000 for found in counts.values()) < 26.1
 
 
@@ -195,7 +220,9 @@ def test_a_swap_moves_every_discriminator_once_and_adam_as_said(optimiser, side_
         for sender, receiver in to.items():
             assert torch.equal(after[receiver][0], before[sender][0])
             assert not torch.equal(after[receiver][0], before[receiver][0])
-            came = {"keep": before[receiver][1], "travel": before[sender][1], "reset": {}}[optimiser]
+            came = {"keep": before[receiver][1], "travel": before[sender][1], "reset": {}}[
+                optimiser
+            ]
             assert after[receiver][1].keys() == came.keys()
             assert all(torch.equal(after[receiver][1][key], came[key]) for key in came)
             assert (optimiser == "reset") == (not came)
@@ -209,7 +236,9 @@ def test_buffers_move_with_their_discriminator():
     def note(when):
         def look(messages, purpose):
             if purpose == "exchange/swap":
-                seen[when] = {name: [b.clone() for b in t.net(name).buffers()] for name in t.workers}
+                seen[when] = {
+                    name: [b.clone() for b in t.net(name).buffers()] for name in t.workers
+                }
                 seen["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
 
         return look
@@ -217,7 +246,10 @@ def test_buffers_move_with_their_discriminator():
     t.engine.watch(note("before"), note("after"))
     t.play(2)
     for sender, receiver in seen["to"].items():
-        assert all(torch.equal(a, b) for a, b in zip(seen["after"][receiver], seen["before"][sender], strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(seen["after"][receiver], seen["before"][sender], strict=True)
+        )
         assert not torch.equal(seen["before"][receiver][0], seen["before"][sender][0])
 
 
@@ -227,7 +259,9 @@ def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
     rows = t.play(12)
     assert [i for i, row in enumerate(rows, 1) if row.own["swaps"]] == [3, 6, 8, 10, 12]
     alone = table(2, swap_every_epochs=1 / 3, leaves={"w1": 3})
-    assert [row.own["swaps"] for row in alone.play(4)] == [1, 1, 0, 0], "one worker has nobody to swap with"
+    assert [row.own["swaps"] for row in alone.play(4)] == [1, 1, 0, 0], (
+        "one worker has nobody to swap with"
+    )
     assert [row.own["swaps"] for row in table(2, swap_every_epochs=0).play(4)] == [0] * 4
 
 
@@ -241,17 +275,30 @@ def test_stacked_and_loop_learn_the_same():
     """Over swaps, a late worker with fewer of Adam's steps behind it, an early leaver, and L = 2."""
     for optimiser in ("keep", "travel", "reset"):
         tables = [
-            table(4, acgan(discriminator_steps=2), side_by_side=how, optimiser_on_swap=optimiser, local_steps=3, **BUSY)
+            table(
+                4,
+                acgan(discriminator_steps=2),
+                side_by_side=how,
+                optimiser_on_swap=optimiser,
+                local_steps=3,
+                **BUSY,
+            )
             for how in ("loop", "stacked")
         ]
         rows = [t.play(3) for t in tables]
         loop, stacked = tables
-        assert [row.own["swaps"] for row in rows[0]] == [row.own["swaps"] for row in rows[1]] == [1, 2, 1]
+        assert (
+            [row.own["swaps"] for row in rows[0]]
+            == [row.own["swaps"] for row in rows[1]]
+            == [1, 2, 1]
+        )
         assert rows[0][0].own["stacked"] == []
         assert rows[1][0].own["stacked"] == ["w0", "w1", "w3"]
         assert all(player.model.stack is None for player in loop.workers.values())
         assert all(player.model.stack is not None for player in stacked.workers.values())
-        assert apart(stacked.values("server", "generator"), loop.values("server", "generator")) < 1e-5
+        assert (
+            apart(stacked.values("server", "generator"), loop.values("server", "generator")) < 1e-5
+        )
         for name in loop.workers:
             assert apart(stacked.values(name), loop.values(name)) < 1e-5
             a, b = moments(loop, name), moments(stacked, name)
@@ -259,7 +306,10 @@ def test_stacked_and_loop_learn_the_same():
                 k: v for k, v in b.items() if k.endswith("step")
             }
         if optimiser == "keep":
-            steps = {name: int(moments(stacked, name)["discriminator|1.weight|step"]) for name in stacked.workers}
+            steps = {
+                name: int(moments(stacked, name)["discriminator|1.weight|step"])
+                for name in stacked.workers
+            }
             assert steps == {"w0": 12, "w1": 18, "w2": 12, "w3": 18}
         for a, b in zip(*rows, strict=True):
             for name in set(a.players) | set(b.players):
@@ -273,7 +323,9 @@ def test_where_a_round_ends_does_not_matter():
     for steps in (1, 3, 9):
         t = table(4, local_steps=steps, rounds=9 // steps, **BUSY)
         t.play(9 // steps)
-        found.append([t.values("server", "generator"), *(t.values(name) for name in t.workers), t.ledger()])
+        found.append(
+            [t.values("server", "generator"), *(t.values(name) for name in t.workers), t.ledger()]
+        )
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0][:-1], other[:-1], strict=True))
         assert other[-1] == found[0][-1]
@@ -281,7 +333,10 @@ def test_where_a_round_ends_does_not_matter():
 
 def test_what_a_leaver_sent_before_it_left_counts():
     """Generator and ledger after iteration 2 are those of a run in which nobody leaves."""
-    stays, leaves = table(3, local_steps=2), table(3, local_steps=3, leaves={"w0": 3, "w1": 3, "w2": 3})
+    stays, leaves = (
+        table(3, local_steps=2),
+        table(3, local_steps=3, leaves={"w0": 3, "w1": 3, "w2": 3}),
+    )
     stays.play()
     leaves.play()
     assert torch.equal(stays.values("server", "generator"), leaves.values("server", "generator"))
@@ -308,10 +363,16 @@ def test_operations_are_counted_as_the_paper_counts_them():
         t = table(3, batches=2, side_by_side=how, local_steps=5)
         (row,) = t.play()
         first, rest = 16 * 7, 7 * 5 + 5 * 4  # weights of D
-        learning = 2 * 8 * ((first + rest) + (first + rest) + rest)  # 2 b samples; no slope of the images is needed
-        feedback = 2 * 4 * ((first + rest) + (first + rest))  # b samples; no slope of the weights is needed
+        learning = (
+            2 * 8 * ((first + rest) + (first + rest) + rest)
+        )  # 2 b samples; no slope of the images is needed
+        feedback = (
+            2 * 4 * ((first + rest) + (first + rest))
+        )  # b samples; no slope of the weights is needed
         weights = 3 * 6 + 6 * 16  # of G
-        generator = 2 * 4 * 2 * 3 * weights  # k b samples; the class's vector takes the slope of G's input
+        generator = (
+            2 * 4 * 2 * 3 * weights
+        )  # k b samples; the class's vector takes the slope of G's input
         assert {name: told["flops"] for name, told in row.players.items()} == {
             "server": 5 * generator, **dict.fromkeys(t.workers, 5 * (learning + feedback)),
         }  # fmt: skip
@@ -329,12 +390,16 @@ def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
 
     def note(messages, purpose):
         if purpose == "exchange/swap":
-            seen.update({ask.receiver: (list(ask.payload), t.values(ask.receiver)) for ask in messages})
+            seen.update(
+                {ask.receiver: (list(ask.payload), t.values(ask.receiver)) for ask in messages}
+            )
 
     t.engine.watch(after=note)
     (row,) = t.play()
     assert row.joined == ("w1", "w3")
-    assert t.state.players == ("w0", "w1", "w2", "w3"), "everybody keeps the place in line that the config gives"
+    assert t.state.players == ("w0", "w1", "w2", "w3"), (
+        "everybody keeps the place in line that the config gives"
+    )
     living["w1"] = seen["w1"][1]  # may be copied in its turn
     for name, ((donor,), copied) in seen.items():
         assert donor != name
@@ -410,7 +475,9 @@ def test_a_late_workers_feedback_is_left_out_of_the_mean_and_it_may_be_swapped()
 def test_a_joiner_that_fails_stays_out():
     t = table(3, joins={"w1": 2}, on_lost="continue")
     t.play()
-    t.workers["w1"].model.half("discriminator")[1] = torch.nn.Identity()  # nothing that comes fits it
+    t.workers["w1"].model.half("discriminator")[1] = (
+        torch.nn.Identity()
+    )  # nothing that comes fits it
     (row,) = t.play()
     assert set(row.lost) == {"w1"}
     assert not row.joined
@@ -453,13 +520,21 @@ def test_traffic_is_the_papers_to_the_byte(n, k, space):
     labels = 8 * min(k, 2) * b if space is LABELLED else 0
     found = t.ledger()
     for name in t.workers:
-        assert found.pop(("exchange/generated", "server", name)) == iterations * (min(k, 2) * b * d * 4 + labels)
+        assert found.pop(("exchange/generated", "server", name)) == iterations * (
+            min(k, 2) * b * d * 4 + labels
+        )
         assert found.pop(("exchange/feedback", name, "server")) == iterations * b * d * 4
     swaps = 4 if n > 1 else 0
     assert {purpose for purpose, _, _ in found} == ({"exchange/swap"} if swaps else set())
     for name in t.workers:
-        assert sum(size for (_, sender, _), size in found.items() if sender == name) == swaps * count(t.net(name)) * 4
-        assert sum(size for (_, _, to), size in found.items() if to == name) == swaps * count(t.net(name)) * 4
+        assert (
+            sum(size for (_, sender, _), size in found.items() if sender == name)
+            == swaps * count(t.net(name)) * 4
+        )
+        assert (
+            sum(size for (_, _, to), size in found.items() if to == name)
+            == swaps * count(t.net(name)) * 4
+        )
 
 
 def test_adams_state_costs_twice_the_parameters_more():

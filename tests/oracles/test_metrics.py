@@ -61,7 +61,9 @@ def features_by(network, low=-1.0, shape=(4, 4), shift=0.5):
     metric = Inception(network=str(network))
     assert metric.applies(Observed(moved, reference))
     found = metric.observe(Observed(pick(moved, slice(100)), reference))
-    return found.merge(metric.observe(Observed(pick(moved, slice(100, 300)), reference))).result()["inception_fid"]
+    return found.merge(metric.observe(Observed(pick(moved, slice(100, 300)), reference))).result()[
+        "inception_fid"
+    ]
 
 
 @pytest.mark.parametrize("form", ["a name", "a TorchScript file", "a .pt2 file"])
@@ -79,12 +81,16 @@ def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_pat
         dynamic = torch.export.export(Mean(), (some,), dynamic_shapes=({0: torch.export.Dim("n")},))
         torch.export.save(dynamic, network)
     found = features_by(network, shape=shape)
-    assert found.value == pytest.approx((3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3)  # bytes are whole numbers
+    assert found.value == pytest.approx(
+        (3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3
+    )  # bytes are whole numbers
     assert (found.n, found.n_real) == (300, 300)
 
 
 def test_bytes_are_whole_numbers_of_the_range_and_grey_is_three_times_the_same():
-    found = as_bytes(torch.tensor([[[0, 1]]], dtype=torch.uint8), Variable(kind="binary", shape=(1, 2)))
+    found = as_bytes(
+        torch.tensor([[[0, 1]]], dtype=torch.uint8), Variable(kind="binary", shape=(1, 2))
+    )
     assert found.shape == (1, 3, 1, 2)
     assert found.dtype == torch.uint8
     assert found[0].tolist() == [[[0, 255]]] * 3
@@ -95,9 +101,13 @@ def test_what_is_no_network_of_features_is_told(tmp_path):
         Inception(network="nowhere.pt")
     broken = tmp_path / "broken.pt"
     broken.write_bytes(b"no network")
-    with pytest.raises(ModelError, match=r"cannot load .*broken\.pt: .*; expected TorchScript or \.pt2"):
+    with pytest.raises(
+        ModelError, match=r"cannot load .*broken\.pt: .*; expected TorchScript or \.pt2"
+    ):
         features_by(broken)
-    with pytest.raises(ModelError, match=r"Identity gave \(100, 3, 4, 4\) .*expected features of shape \(100, F\)"):
+    with pytest.raises(
+        ModelError, match=r"Identity gave \(100, 3, 4, 4\) .*expected features of shape \(100, F\)"
+    ):
         features_by("torch.nn:Identity")
 
 
@@ -109,7 +119,9 @@ def test_domain_score_of_extremes():
 
 
 def test_correction_inverts_the_confusion():
-    confusion = torch.tensor([[0.9, 0.1, 0.0], [0.05, 0.9, 0.05], [0.0, 0.2, 0.8]], dtype=torch.float64)
+    confusion = torch.tensor(
+        [[0.9, 0.1, 0.0], [0.05, 0.9, 0.05], [0.0, 0.2, 0.8]], dtype=torch.float64
+    )
     truth = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
     assert torch.allclose(corrected(confusion.T @ truth, confusion), truth, atol=1e-9)
 
@@ -121,7 +133,9 @@ def test_correction_never_leaves_the_simplex():
 
 
 def test_total_variation():
-    assert total_variation(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.0, 0.5, 0.5])) == pytest.approx(0.5)
+    assert total_variation(
+        torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.0, 0.5, 0.5])
+    ) == pytest.approx(0.5)
 
 
 # ------------------------------------------------------------------- what metrics see, without a trained network
@@ -131,7 +145,11 @@ class Seen:
     """Stands for a domain classifier: the features are x itself, the class is x's first number, shown exactly."""
 
     def __init__(self, size, classes=4):
-        self.space, self.classes, self.n_test = Space({"x": Variable(kind="real", shape=(size,))}), classes, 100
+        self.space, self.classes, self.n_test = (
+            Space({"x": Variable(kind="real", shape=(size,))}),
+            classes,
+            100,
+        )
         self.confusion = torch.eye(classes, dtype=torch.float64)
 
     def features(self, samples):
@@ -144,7 +162,9 @@ class Seen:
 def observed(fake, real, labels=None, held=None, classes=4):
     seen = Seen(fake.shape[1], classes)
     held = None if held is None else seen.space.samples(x=held)
-    return Observed(seen.space.samples(x=fake), Reference(seen.space.samples(x=real), seen, labels), held=held)
+    return Observed(
+        seen.space.samples(x=fake), Reference(seen.space.samples(x=real), seen, labels), held=held
+    )
 
 
 def values(metric, of):
@@ -160,8 +180,18 @@ def normal(*shape, seed=1):
 
 
 @pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),  # R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    (
+        "hits",
+        "n",
+        "low",
+        "high",
+    ),  # R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
 def test_wilsons_interval_is_that_of_the_literature(hits, n, low, high):
     assert wilson(hits, n) == pytest.approx((low, high), abs=5e-5)
@@ -186,13 +216,17 @@ def test_a_value_without_interval_reads_as_before():
 
 
 def test_the_order_of_rows_depends_on_the_rows_only_and_spreads_copies():
-    samples = Seen(2).space.samples(x=torch.cat([normal(50, 2), normal(1, 2, seed=2).repeat(150, 1)]))
+    samples = Seen(2).space.samples(
+        x=torch.cat([normal(50, 2), normal(1, 2, seed=2).repeat(150, 1)])
+    )
     shuffled = pick(samples, torch.randperm(200, generator=stream(3)))
     a, b = (pick(s, even_order(row_keys(s, ["x"])))["x"] for s in (samples, shuffled))
     assert torch.equal(a, b)
     copies = (a == samples["x"][-1]).all(1)
     for first in (40, 80, 120):
-        assert abs(int(copies[:first].sum()) - 0.75 * first) < 9  # the 50 others are spread at random: sd < 3
+        assert (
+            abs(int(copies[:first].sum()) - 0.75 * first) < 9
+        )  # the 50 others are spread at random: sd < 3
     assert sorted(even_order(row_keys(samples, ["x"])).tolist()) == list(range(200))
 
 
@@ -201,7 +235,11 @@ def test_a_choice_of_samples_does_not_depend_on_their_order(metric):
     fake, real = normal(150, 2), normal(45, 2, seed=2)
     whole = metric.observe(observed(fake, real)).result()
     backwards = metric.observe(observed(fake.flip(0), real.flip(0))).result()
-    merged = metric.observe(observed(fake[100:], real)).merge(metric.observe(observed(fake[:100], real))).result()
+    merged = (
+        metric.observe(observed(fake[100:], real))
+        .merge(metric.observe(observed(fake[:100], real)))
+        .result()
+    )
     for name, value in whole.items():
         assert value.n < 150
         assert backwards[name].value == pytest.approx(value.value, rel=1e-12)
@@ -216,7 +254,11 @@ def mmd_by_loops(x, y):
         found = [(float(a @ b) / len(a) + 1) ** 3 for a, b in pairs]
         return sum(found) / len(found)
 
-    return mean(itertools.permutations(x, 2)) + mean(itertools.permutations(y, 2)) - 2 * mean(itertools.product(x, y))
+    return (
+        mean(itertools.permutations(x, 2))
+        + mean(itertools.permutations(y, 2))
+        - 2 * mean(itertools.product(x, y))
+    )
 
 
 def test_kid_and_its_error_are_those_of_plain_loops():
@@ -238,7 +280,9 @@ def kids(shift, n, times):
     # E k(X, Y) = Σ_j C(3, j) E X^j E Y^j, hence MMD² = Σ_j C(3, j) (E X^j − E Y^j)² with the normal moments
     truth = 3 * shift**2 + 3 * shift**4 + (shift**3 + 3 * shift) ** 2
     found = [values(Kid(), observed(x, y + shift))["kid"] for x, y in normal(times, 2, n, 1)]
-    value, low, high = torch.tensor([[v.value, v.low, v.high] for v in found], dtype=torch.float64).T
+    value, low, high = torch.tensor(
+        [[v.value, v.low, v.high] for v in found], dtype=torch.float64
+    ).T
     return value - truth, (high - low) / (2 * 1.959964), (low <= truth) & (truth <= high)
 
 
@@ -254,7 +298,9 @@ def test_kid_of_shifted_gaussians_is_the_closed_form_on_average():
     deviations, errors, holds = kids(0.5, n=400, times=300)
     assert abs(deviations.mean()) < 3 * deviations.std() / 300**0.5
     assert errors.square().mean().sqrt() / deviations.std() == pytest.approx(1, rel=0.12)
-    assert holds.double().mean() > 0.9  # a little below 0.95, for sixth moments of so few samples are skew
+    assert (
+        holds.double().mean() > 0.9
+    )  # a little below 0.95, for sixth moments of so few samples are skew
 
 
 def test_kid_of_many_shifted_gaussians_is_near_the_closed_form():
@@ -282,7 +328,9 @@ def inside_by_loops(points, others, neighbours):
     count = 0
     for point in points:
         for i, other in enumerate(others):
-            radius = sorted(float((other - o).norm()) for j, o in enumerate(others) if j != i)[neighbours - 1]
+            radius = sorted(float((other - o).norm()) for j, o in enumerate(others) if j != i)[
+                neighbours - 1
+            ]
             if float((point - other).norm()) <= radius:
                 count += 1
                 break
@@ -293,7 +341,10 @@ def inside_by_loops(points, others, neighbours):
 def test_precision_and_recall_are_those_of_plain_loops(neighbours):
     fake, real = normal(40, 5), 1.3 * normal(40, 5, seed=2) + 0.5
     found = values(PrecisionRecall(neighbours=neighbours), observed(fake, real))
-    precise, recalled = inside_by_loops(fake, real, neighbours), inside_by_loops(real, fake, neighbours)
+    precise, recalled = (
+        inside_by_loops(fake, real, neighbours),
+        inside_by_loops(real, fake, neighbours),
+    )
     assert found["precision"].value == precise / 40
     assert found["recall"].value == recalled / 40
     assert 0 < recalled != precise < 40
@@ -309,7 +360,10 @@ def test_precision_and_recall_works_through_its_parts(monkeypatch):
 
 def test_precision_and_recall_of_equal_and_of_far_sets():
     x = normal(60, 3)
-    equal, far = values(PrecisionRecall(), observed(x, x)), values(PrecisionRecall(), observed(x, x + 100))
+    equal, far = (
+        values(PrecisionRecall(), observed(x, x)),
+        values(PrecisionRecall(), observed(x, x + 100)),
+    )
     assert [equal["precision"].value, equal["recall"].value] == [1, 1]
     assert [far["precision"].value, far["recall"].value] == [0, 0]
 
@@ -376,10 +430,14 @@ def test_mode_cover_is_corrected_for_confusions():
 def test_distances_to_the_nearest_are_those_of_all_pairs(monkeypatch):
     monkeypatch.setattr(memorisation, "_QUERIES", 7)
     monkeypatch.setattr(memorisation, "_HELD", 5)
-    space = Space({"a": Variable(kind="real", shape=(2, 2)), "b": Variable(kind="binary", shape=(3,))})
+    space = Space(
+        {"a": Variable(kind="real", shape=(2, 2)), "b": Variable(kind="binary", shape=(3,))}
+    )
 
     def draw(n, seed):
-        return space.samples(a=1e4 + normal(n, 2, 2, seed=seed), b=(normal(n, 3, seed=seed + 1) > 0).byte())
+        return space.samples(
+            a=1e4 + normal(n, 2, 2, seed=seed), b=(normal(n, 3, seed=seed + 1) > 0).byte()
+        )
 
     few, many = draw(30, 1), draw(43, 3)
     flat = [space.flatten(samples, torch.float64) for samples in (few, many)]
@@ -407,8 +465,13 @@ def test_copies_are_told_from_fresh_samples():
 
 
 def test_the_ratio_is_that_of_the_medians():
-    held, real = torch.zeros(1, 1), torch.arange(1.0, 22.0).unsqueeze(1)  # median 11, 5 % quantile 2
-    found = values(Memorisation(), observed(torch.tensor([[1.0], [2.0], [5.5], [30.0]]), real, held=held))
+    held, real = (
+        torch.zeros(1, 1),
+        torch.arange(1.0, 22.0).unsqueeze(1),
+    )  # median 11, 5 % quantile 2
+    found = values(
+        Memorisation(), observed(torch.tensor([[1.0], [2.0], [5.5], [30.0]]), real, held=held)
+    )
     assert found["nearest_training_ratio"].value == pytest.approx((2 + 5.5) / 2 / 11)
     assert found["copies_share"].value == 0.25  # strictly nearer than 2
     assert found["copies_share"].n_real == 21
@@ -422,7 +485,10 @@ def test_where_real_samples_are_copies_nobody_is_accused():
 
 
 def test_at_most_so_many_real_samples_are_compared():
-    found = values(Memorisation(most=70), observed(normal(90, 2), normal(100, 2, seed=2), held=normal(50, 2, seed=3)))
+    found = values(
+        Memorisation(most=70),
+        observed(normal(90, 2), normal(100, 2, seed=2), held=normal(50, 2, seed=3)),
+    )
     assert {(v.n, v.n_real) for v in found.values()} == {(90, 70)}
 
 
@@ -435,14 +501,18 @@ SPACE = Space({"x": Variable(kind="real", shape=(2,))})
 
 def cornered(n, seed, noise=1.0):
     labels = torch.arange(n) % 4
-    return SPACE.samples(x=CORNERS[labels] + noise * normal(n, 2, seed=seed).float(), **{"class": labels})
+    return SPACE.samples(
+        x=CORNERS[labels] + noise * normal(n, 2, seed=seed).float(), **{"class": labels}
+    )
 
 
 @pytest.fixture(scope="module")
 def corners():
     train, test = cornered(800, 1), cornered(400, 2)
     classifier = DomainClassifier(SPACE, 4, seed=1)
-    classifier.fit(SPACE.restrict(train), train["class"], SPACE.restrict(test), test["class"], steps=200)
+    classifier.fit(
+        SPACE.restrict(train), train["class"], SPACE.restrict(test), test["class"], steps=200
+    )
     return Reference(SPACE.restrict(test), classifier, test["class"])
 
 
@@ -485,7 +555,9 @@ def test_the_classifier_is_taught_equally_many_of_each_class_in_so_many_steps(co
 
     monkeypatch.setattr(DomainClassifier, "fit", listening)
     samples = cornered(800, 3)
-    rare = torch.cat([(samples["class"] != 2).nonzero()[:, 0], (samples["class"] == 2).nonzero()[:6, 0]])
+    rare = torch.cat(
+        [(samples["class"] != 2).nonzero()[:, 0], (samples["class"] == 2).nonzero()[:6, 0]]
+    )
     assert taught(pick(samples, rare), corners, samples=400, steps=90).value > 0.8
     ((inputs, counts, steps),) = told
     assert (counts, steps) == ([100, 100, 100, 100], 90)
@@ -502,9 +574,15 @@ def test_samples_without_class_get_that_of_the_domain_classifier(corners):
 
 
 def test_training_does_not_depend_on_how_samples_came(corners):
-    metric, samples = TrainOnSynthetic(samples=100, steps=20), cornered(401, 3, noise=6.0)  # every sample matters
+    metric, samples = (
+        TrainOnSynthetic(samples=100, steps=20),
+        cornered(401, 3, noise=6.0),
+    )  # every sample matters
     whole = metric.observe(Observed(samples, corners))
-    parts = [metric.observe(Observed(pick(samples, part), corners)) for part in (slice(250, 401), slice(250))]
+    parts = [
+        metric.observe(Observed(pick(samples, part), corners))
+        for part in (slice(250, 401), slice(250))
+    ]
     assert whole.result() == parts[0].merge(parts[1]).result()
     assert whole.result() != parts[0].result()
     state = torch.random.get_rng_state()
@@ -524,7 +602,9 @@ def test_the_domain_classifier_takes_so_many_steps():
     told = []
     train, classifier = cornered(80, 1), DomainClassifier(SPACE, 4, seed=1)
     inputs, labels = SPACE.restrict(train), train["class"]
-    classifier.fit(inputs, labels, inputs, labels, lambda done, of: told.append((done, of)), steps=7)
+    classifier.fit(
+        inputs, labels, inputs, labels, lambda done, of: told.append((done, of)), steps=7
+    )
     assert told == [(0, 7), (7, 7)]
 
 
@@ -534,7 +614,9 @@ def test_the_domain_classifier_takes_so_many_steps():
 def test_class_accuracy_counts_right_classes_of_players_without_inputs():
     labels = torch.tensor([0, 1, 2, 3, 0])
     reference = observed(normal(3, 2), normal(5, 2), labels).reference
-    only_classes = Space({"class": Variable(kind="categorical", classes=4)}).samples(**{"class": labels})
+    only_classes = Space({"class": Variable(kind="categorical", classes=4)}).samples(
+        **{"class": labels}
+    )
     seen = Observed(only_classes, reference, classified=torch.tensor([0, 1, 2, 0, 1]))
     found = values(ClassAccuracy(), seen)["class_accuracy"]
     assert found.value == 0.6
@@ -546,18 +628,39 @@ def test_class_accuracy_counts_right_classes_of_players_without_inputs():
 
 def test_metrics_apply_where_there_is_what_they_need():
     everything = replace(
-        observed(normal(9, 2), normal(9, 2), torch.arange(9) % 4, held=normal(9, 2)), classified=torch.arange(9) % 4
+        observed(normal(9, 2), normal(9, 2), torch.arange(9) % 4, held=normal(9, 2)),
+        classified=torch.arange(9) % 4,
     )
-    every = {Kid(), PrecisionRecall(), ModeCover(), Memorisation(), TrainOnSynthetic(), ClassAccuracy()}
+    every = {
+        Kid(),
+        PrecisionRecall(),
+        ModeCover(),
+        Memorisation(),
+        TrainOnSynthetic(),
+        ClassAccuracy(),
+    }
 
     def missing(**changes):
-        return {type(metric) for metric in every if not metric.applies(replace(everything, **changes))}
+        return {
+            type(metric) for metric in every if not metric.applies(replace(everything, **changes))
+        }
 
     unlabelled = replace(everything.reference, labels=None)
-    only_classes = Space({"class": Variable(kind="categorical", classes=4)}).samples(**{"class": torch.arange(4)})
+    only_classes = Space({"class": Variable(kind="categorical", classes=4)}).samples(
+        **{"class": torch.arange(4)}
+    )
     assert missing() == set()
-    assert missing(held=None) == missing(held=only_classes) == missing(held=everything.held[:0]) == {Memorisation}
-    assert missing(classified=None) == {ClassAccuracy} == {type(m) for m in every if m.wants_classified}
+    assert (
+        missing(held=None)
+        == missing(held=only_classes)
+        == missing(held=everything.held[:0])
+        == {Memorisation}
+    )
+    assert (
+        missing(classified=None)
+        == {ClassAccuracy}
+        == {type(m) for m in every if m.wants_classified}
+    )
     assert missing(reference=unlabelled) == {ClassAccuracy, ModeCover, TrainOnSynthetic}
     assert missing(samples=only_classes) == {type(metric) for metric in every} - {ClassAccuracy}
     assert missing(samples=pick(everything.samples, slice(3))) == {PrecisionRecall}
@@ -573,8 +676,12 @@ def test_class_shares_of_a_player_without_images_are_those_it_draws():
     from coplay.metrics.features import DomainClassifier
 
     space = Space({"image": Variable(kind="real", shape=(3,))})
-    reference = Reference(space.samples(image=torch.zeros(4, 3)), DomainClassifier(space, 3, seed=1))
+    reference = Reference(
+        space.samples(image=torch.zeros(4, 3)), DomainClassifier(space, 3, seed=1)
+    )
     drawn = TensorDict({"class": torch.tensor([0, 0, 0, 2])}, batch_size=[4])
-    found = ClassShares().observe(Observed(drawn, reference, torch.tensor([0.5, 0.25, 0.25]))).result()
+    found = (
+        ClassShares().observe(Observed(drawn, reference, torch.tensor([0.5, 0.25, 0.25]))).result()
+    )
     assert found["class_shares"].value == pytest.approx([0.75, 0.0, 0.25])
     assert found["distance_to_prediction"].value == pytest.approx(0.25)

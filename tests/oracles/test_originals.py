@@ -17,7 +17,9 @@ from coplay.theory import equilibrium
 
 CLASSES = 6
 SPACE = Space({"x": Variable(kind="categorical", classes=CLASSES)})
-OVERLAPPING = torch.tensor([[0.6, 0.2, 0.1, 0.1, 0, 0], [0, 0.2, 0.5, 0.2, 0.1, 0], [0.1, 0, 0, 0.1, 0.2, 0.6]])
+OVERLAPPING = torch.tensor(
+    [[0.6, 0.2, 0.1, 0.1, 0, 0], [0, 0.2, 0.5, 0.2, 0.1, 0], [0.1, 0, 0, 0.1, 0.2, 0.6]]
+)
 DISJOINT = torch.tensor([[0.5, 0.3, 0.2, 0, 0, 0], [0, 0, 0, 0.2, 0.3, 0.5]])
 FAULT = 0.03
 
@@ -44,7 +46,9 @@ def shares(player, n=200_000):
 
 def play(rates, rounds, model=ExponentialFamily, n=20_000, **game):
     names = [f"p{i}" for i in range(len(rates))]
-    players = [Player(name, SPACE, table(r), model(), 1) for name, r in zip(names, rates, strict=True)]
+    players = [
+        Player(name, SPACE, table(r), model(), 1) for name, r in zip(names, rates, strict=True)
+    ]
     game = SampleExchange(rounds=rounds, samples_per_round=n, **game)
     game.check(players)
     engine = Local()
@@ -61,13 +65,17 @@ def play(rates, rounds, model=ExponentialFamily, n=20_000, **game):
 def test_the_equilibrium_stays_where_it_is(warmup):
     """Uneven weights, sites that share some classes and not others."""
     alpha = ((0.2, 0.5, 0.3), (0.3, 0.1, 0.6), (0.25, 0.35, 0.4))
-    players, rows, game = play(OVERLAPPING, 30 + warmup, alpha=alpha, originals=True, warmup_rounds=warmup)
+    players, rows, game = play(
+        OVERLAPPING, 30 + warmup, alpha=alpha, originals=True, warmup_rounds=warmup
+    )
     influence = game.predict([p.name for p in players])
     expected = influence @ OVERLAPPING.double()
     found = torch.stack([shares(p) for p in players])
     assert (found - expected).abs().max() < 0.02
     for i, j in ((0, 1), (1, 2), (2, 0)):
-        assert rows[-1].players[f"p{i}"][f"copies/p{j}"] == pytest.approx(influence[j, i].item(), abs=0.04)
+        assert rows[-1].players[f"p{i}"][f"copies/p{j}"] == pytest.approx(
+            influence[j, i].item(), abs=0.04
+        )
 
 
 def test_who_knows_the_same_takes_what_theory_says_for_copies():
@@ -89,7 +97,9 @@ def test_faults_do_not_come_back():
     settled = FAULT / (own + FAULT * (1 - own))
     assert (found[False] - ((1 - settled) * wanted + settled * uniform)).abs().max() < 0.006
 
-    shown = (1 - FAULT) * DISJOINT.double() + FAULT * uniform  # what each draws when it is first heard
+    shown = (
+        1 - FAULT
+    ) * DISJOINT.double() + FAULT * uniform  # what each draws when it is first heard
     fixed, (mine, others) = wanted, influence[0]
     for _ in range(50):
         copies = others * shown / (others * shown + mine * shown.flip(0))  # in what the other draws
@@ -147,7 +157,9 @@ def test_what_tells_copies_is_in_the_checkpoint(tmp_path):
         assert player.kept
         assert all(torch.equal(value, twin.kept[key]) for key, value in player.kept.items())
     assert game.play(engine, state, 4)[0].known() == game.play(other, state, 4)[0].known()
-    assert all(torch.equal(p.model.moments, t.model.moments) for p, t in zip(players, again, strict=True))
+    assert all(
+        torch.equal(p.model.moments, t.model.moments) for p, t in zip(players, again, strict=True)
+    )
 
 
 def test_after_a_loss_the_rest_go_on_with_originals():
@@ -160,8 +172,12 @@ def test_after_a_loss_the_rest_go_on_with_originals():
 
     names = ["p0", "p1", "p2"]
     models = [ExponentialFamily(), ExponentialFamily(), Dies()]
-    players = [Player(n, SPACE, table(r), m, 1) for n, r, m in zip(names, OVERLAPPING, models, strict=True)]
-    game = SampleExchange(own_weight=0.4, originals=True, samples_per_round=20_000, on_lost="continue")
+    players = [
+        Player(n, SPACE, table(r), m, 1) for n, r, m in zip(names, OVERLAPPING, models, strict=True)
+    ]
+    game = SampleExchange(
+        own_weight=0.4, originals=True, samples_per_round=20_000, on_lost="continue"
+    )
     engine = Local()
     engine.start(players, game)
     state = game.start(names, 1)

@@ -45,7 +45,10 @@ ALPHA = ((0.5, 0.25, 0.25), (0.125, 0.25, 0.625), (0.75, 0.0, 0.25))
 
 def data(seed):
     generator = stream(seed, "sites")
-    return [torch.randint(low, high, (40,), generator=generator) for low, high in ((0, 4), (3, 8), (7, 10))]
+    return [
+        torch.randint(low, high, (40,), generator=generator)
+        for low, high in ((0, 4), (3, 8), (7, 10))
+    ]
 
 
 def test_the_page_plays_the_librarys_game():
@@ -54,7 +57,8 @@ def test_the_page_plays_the_librarys_game():
     labels = data(3)
     game = SampleExchange(alpha=ALPHA, samples_per_round=800, rounds=7)
     players = [
-        Player(n, SHARES, SHARES.samples(digit=x), ExponentialFamily(), 1) for n, x in zip(names, labels, strict=True)
+        Player(n, SHARES, SHARES.samples(digit=x), ExponentialFamily(), 1)
+        for n, x in zip(names, labels, strict=True)
     ]
     engine = Local()
     engine.start(players, game)
@@ -83,7 +87,9 @@ def test_the_page_plays_the_librarys_game():
 
 def test_the_pages_influence_is_the_librarys():
     alpha = torch.tensor(ALPHA, dtype=torch.float64)
-    assert torch.allclose(page("cooperative_game").influence(alpha), equilibrium.influence_matrix(alpha))
+    assert torch.allclose(
+        page("cooperative_game").influence(alpha), equilibrium.influence_matrix(alpha)
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- MD-GAN
@@ -113,17 +119,22 @@ def test_the_page_takes_the_librarys_iterations(n, k):
     for name in t.workers:
         net = copy.deepcopy(t.net(name))
         images = centred(t.data[name]["image"])
-        workers.append(md_gan.Worker(images, net, torch.optim.Adam(net.parameters(), 0.01, (0.5, 0.999))))
+        workers.append(
+            md_gan.Worker(images, net, torch.optim.Adam(net.parameters(), 0.01, (0.5, 0.999)))
+        )
     for iteration in (1, 2, 3):
         t.play()
         noise = [asked(iteration, j, model, PLAIN)[0].float() for j in range(k)]
         real = []
         for name, worker in zip(t.workers, workers, strict=True):
-            rows = torch.randint(len(worker.images), (4,), generator=stream(SEED, "real", iteration, name))
+            rows = torch.randint(
+                len(worker.images), (4,), generator=stream(SEED, "real", iteration, name)
+            )
             real.append(worker.images[rows])
         md_gan.global_iteration(generator, adam, workers, noise, real)
         gradients = [
-            torch.cat([p.grad.flatten() for p in net.parameters()]) for net in (generator, t.net("server", "generator"))
+            torch.cat([p.grad.flatten() for p in net.parameters()])
+            for net in (generator, t.net("server", "generator"))
         ]
         assert apart(*gradients) < 1e-5
         if n > 1:

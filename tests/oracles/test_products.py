@@ -14,7 +14,9 @@ from coplay.nets.products import Linear, by_onednn, product, products
 from .small_gans import LABELLED, acgan, images
 
 LARGE = torch.zeros(1024, 2048)
-here = pytest.mark.skipif(not by_onednn(1, LARGE), reason="no float32 products by oneDNN on this machine")
+here = pytest.mark.skipif(
+    not by_onednn(1, LARGE), reason="no float32 products by oneDNN on this machine"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +44,15 @@ def apart(found, expected):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("n", "inputs", "outputs"), [(1, 1, 1), (1, 5, 3), (7, 3, 1), (20, 784, 512), (300, 100, 64)])
+@pytest.mark.parametrize(
+    ("n", "inputs", "outputs"), [(1, 1, 1), (1, 5, 3), (7, 3, 1), (20, 784, 512), (300, 100, 64)]
+)
 def test_values_and_derivatives_are_those_of_float64(n, inputs, outputs, bias):
     ours, torchs = twins(inputs, outputs, bias)
-    x, weights = torch.randn(n, inputs, generator=stream(1)), torch.randn(n, outputs, generator=stream(2))
+    x, weights = (
+        torch.randn(n, inputs, generator=stream(1)),
+        torch.randn(n, outputs, generator=stream(2)),
+    )
     found, own = slopes(ours, x, weights), slopes(torchs, x, weights)
     exact = slopes(torchs.double(), x.double(), weights.double())
     for mine, its, right in zip(found, own, exact, strict=True):
@@ -58,7 +65,10 @@ def test_several_layers_are_each_alone():
     layers = [twins(6, 4)[0] for _ in range(3)]
     for i, layer in enumerate(layers):
         nn.init.normal_(layer.weight, generator=stream(3, i))
-    x, weights = torch.randn(3, 5, 6, generator=stream(4)), torch.randn(3, 5, 4, generator=stream(5))
+    x, weights = (
+        torch.randn(3, 5, 6, generator=stream(4)),
+        torch.randn(3, 5, 4, generator=stream(5)),
+    )
     together = x.clone().requires_grad_()
     y = products(together, [layer.weight for layer in layers], [layer.bias for layer in layers])
     parameters = [p for layer in layers for p in layer.parameters()]
@@ -90,7 +100,9 @@ def test_operations_are_counted_as_torch_counts_its_own():
 
 
 @here
-@pytest.mark.parametrize("other", ["float64", "bfloat16", "autocast", "switched off", "small", "more dimensions"])
+@pytest.mark.parametrize(
+    "other", ["float64", "bfloat16", "autocast", "switched off", "small", "more dimensions"]
+)
 def test_whatever_else_is_torchs_to_the_last_bit(other, monkeypatch):
     layer, torchs = twins(8, 4)
     x = torch.randn(3, 8, generator=stream(7))
@@ -110,7 +122,9 @@ def test_whatever_else_is_torchs_to_the_last_bit(other, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "worth", [0, 300, 10_000], ids=["oneDNN", "oneDNN for the largest layer", "one product over all"]
+    "worth",
+    [0, 300, 10_000],
+    ids=["oneDNN", "oneDNN for the largest layer", "one product over all"],
 )
 def test_a_stack_in_float32_is_each_alone(worth, monkeypatch):
     """By either library; only in float64 does the other test of it hold to twelve digits."""
@@ -133,7 +147,11 @@ def test_a_stack_in_float32_is_each_alone(worth, monkeypatch):
     taught, _ = stack.feedback(x["fake"], c["fake"])
     for i, (one, other) in enumerate(zip(alone, together, strict=True)):
         assert apart(taught[i], one.feedback(x["fake"][i], c["fake"][i])[0]) < 1e-4
-        for p, q in zip(one.half("discriminator").parameters(), other.half("discriminator").parameters(), strict=True):
+        for p, q in zip(
+            one.half("discriminator").parameters(),
+            other.half("discriminator").parameters(),
+            strict=True,
+        ):
             assert torch.allclose(p, q, atol=1e-5)
 
 

@@ -30,7 +30,14 @@ class Watched(JointClassifier):
 
 def model(**settings):
     """A model whose decoder draws one grey, whatever the latents and the class, until it learns."""
-    sizes = {"latents": (2, 3), "channels": 2, "hidden": 8, "classifier_channels": 2, "batch": 12, "generated_after": 0}
+    sizes = {
+        "latents": (2, 3),
+        "channels": 2,
+        "hidden": 8,
+        "classifier_channels": 2,
+        "batch": 12,
+        "generated_after": 0,
+    }
     made = Watched(**{**sizes, "residuals": True, **settings})
     made.setup(SPACE, 5)
     made._taught = []
@@ -44,7 +51,9 @@ def model(**settings):
 
 def images(classes, *words):
     c = torch.as_tensor(classes)
-    return SPACE.samples(**{"image": torch.rand(len(c), SIDE, SIDE, generator=stream(1, *words)), "class": c})
+    return SPACE.samples(
+        **{"image": torch.rand(len(c), SIDE, SIDE, generator=stream(1, *words)), "class": c}
+    )
 
 
 def differences(one, two):
@@ -84,7 +93,10 @@ def test_who_is_taught_with_residuals(sources):
     for _ in learner.losses(mixture, stream(4)):
         pass
     lessons, drawn = learner._taught
-    untouched = {name: int((differences(lessons, data[name]["image"]).min(1).values < 1e-6).sum()) for name in data}
+    untouched = {
+        name: int((differences(lessons, data[name]["image"]).min(1).values < 1e-6).sum())
+        for name in data
+    }
     if OWN not in sources:
         assert untouched == {OWN: 0, "other": 12}
         return
@@ -104,8 +116,12 @@ def test_who_is_taught_with_residuals(sources):
 def test_only_the_classifier_learns_from_residuals():
     learner = model()
     learner._step = 1
-    for side, loss in learner.losses(Mixture((Portion(OWN, images([0, 1, 2], "own"), 1.0),)), stream(4)):
-        parameters = list(learner._net.decoder.x_deep.parameters()) + list(learner._net.encoder.parameters())
+    for side, loss in learner.losses(
+        Mixture((Portion(OWN, images([0, 1, 2], "own"), 1.0),)), stream(4)
+    ):
+        parameters = list(learner._net.decoder.x_deep.parameters()) + list(
+            learner._net.encoder.parameters()
+        )
         reached = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
         assert any(g is not None for g in reached) == (side != "classifier")
 
@@ -114,12 +130,18 @@ def test_a_young_model_has_no_residuals_yet():
     data = images([0, 1, 2], "own")
     young, without = model(generated_after=50), model(generated_after=50, residuals=False)
     for learner in (young, without):
-        learner.learn(Mixture((Portion(OWN, data, 0.5), Portion("other", images([1, 1], "other"), 0.5))), 40, stream(2))
+        learner.learn(
+            Mixture((Portion(OWN, data, 0.5), Portion("other", images([1, 1], "other"), 0.5))),
+            40,
+            stream(2),
+        )
     for key, value in young.state_dict().items():
         assert torch.equal(value, without.state_dict()[key]), key
 
 
 def test_binary_pixels_have_no_residuals():
     space = Space({"image": Variable(kind="binary", shape=(6, 6)), "class": SPACE["class"]})
-    with pytest.raises(ModelError, match=r"residuals need real pixels, and 'image' is binary.*residuals = false"):
+    with pytest.raises(
+        ModelError, match=r"residuals need real pixels, and 'image' is binary.*residuals = false"
+    ):
         JointClassifier(residuals=True).setup(space, 1)

@@ -18,8 +18,14 @@ SPACE = Space({"x": Variable(kind="binary", shape=(4,))})
 def play(n, rounds, seed, own=0.3, sites=3):
     """Moments per round, shape (rounds, N, D), of sampled best response, and the equilibrium."""
     rates = torch.tensor([[0.1, 0.5, 0.8, 0.3], [0.9, 0.2, 0.4, 0.6], [0.5, 0.7, 0.1, 0.2]])[:sites]
-    data = [(torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8) for i, r in enumerate(rates)]
-    players = [Player(f"p{i}", SPACE, SPACE.samples(x=d), ExponentialFamily(), seed) for i, d in enumerate(data)]
+    data = [
+        (torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8)
+        for i, r in enumerate(rates)
+    ]
+    players = [
+        Player(f"p{i}", SPACE, SPACE.samples(x=d), ExponentialFamily(), seed)
+        for i, d in enumerate(data)
+    ]
     game = SampleExchange(own_weight=own, rounds=rounds, samples_per_round=n)
     engine = Local()
     engine.start(players, game)
@@ -30,7 +36,9 @@ def play(n, rounds, seed, own=0.3, sites=3):
         path.append(torch.stack([p.model.moments for p in players]))
     engine.close()
     own_moments = torch.stack([d.double().mean(0) for d in data])
-    return torch.stack(path), equilibrium.equilibrium_moments(game.weights([p.name for p in players]), own_moments)
+    return torch.stack(path), equilibrium.equilibrium_moments(
+        game.weights([p.name for p in players]), own_moments
+    )
 
 
 def test_play_settles_at_the_equilibrium():
@@ -41,7 +49,9 @@ def test_play_settles_at_the_equilibrium():
 def test_round_one_is_isolated_learning_and_play_is_simultaneous():
     path, _ = play(n=10_000, rounds=2, seed=1, sites=2)
     isolated = path[0]
-    heard = 0.3 * isolated + 0.7 * isolated.flip(0)  # what each learns from the other's round-1 model
+    heard = 0.3 * isolated + 0.7 * isolated.flip(
+        0
+    )  # what each learns from the other's round-1 model
     assert (path[1] - heard).abs().max() < 0.02
     assert (isolated - isolated.flip(0)).abs().max() > 0.1
 
@@ -55,7 +65,9 @@ def test_more_samples_fluctuate_less():
 @pytest.mark.parametrize("every", [1, 4])
 def test_reused_samples_are_the_same_until_fresh_ones_are_drawn(every):
     data = torch.randint(2, (50, 4), generator=stream(1)).to(torch.uint8)
-    players = [Player(f"p{i}", SPACE, SPACE.samples(x=data), ExponentialFamily(), 1) for i in range(2)]
+    players = [
+        Player(f"p{i}", SPACE, SPACE.samples(x=data), ExponentialFamily(), 1) for i in range(2)
+    ]
     game = SampleExchange(fresh_every_rounds=every, samples_per_round=100)
     engine = Local()
     engine.start(players, game)
@@ -70,7 +82,9 @@ def test_reused_samples_are_the_same_until_fresh_ones_are_drawn(every):
 
 
 def test_counts_are_alpha_n_and_cost_is_n_per_player():
-    game = SampleExchange(alpha=((0.5, 0.3, 0.2), (0.25, 0.25, 0.5), (0.9, 0.0, 0.1)), samples_per_round=1000)
+    game = SampleExchange(
+        alpha=((0.5, 0.3, 0.2), (0.25, 0.25, 0.5), (0.9, 0.0, 0.1)), samples_per_round=1000
+    )
     data = SPACE.samples(x=torch.randint(2, (50, 4), generator=stream(1)).to(torch.uint8))
     engine = Local()
     engine.start([Player(f"p{i}", SPACE, data, ExponentialFamily(), 1) for i in range(3)], game)
@@ -90,9 +104,15 @@ def test_counts_are_alpha_n_and_cost_is_n_per_player():
 def test_uneven_weights_reach_the_closed_form_too():
     """Nothing symmetric: a wrong weight per sender, or weights used twice, ends elsewhere."""
     alpha = ((0.5, 0.45, 0.05), (0.1, 0.2, 0.7), (0.6, 0.0, 0.4))
-    data = [(torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8) for i, r in enumerate((0.05, 0.5, 0.95))]
+    data = [
+        (torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8)
+        for i, r in enumerate((0.05, 0.5, 0.95))
+    ]
     names = ["p0", "p1", "p2"]
-    players = [Player(n, SPACE, SPACE.samples(x=d), ExponentialFamily(), 1) for n, d in zip(names, data, strict=True)]
+    players = [
+        Player(n, SPACE, SPACE.samples(x=d), ExponentialFamily(), 1)
+        for n, d in zip(names, data, strict=True)
+    ]
     game = SampleExchange(alpha=alpha, samples_per_round=50_000)
     engine = Local()
     engine.start(players, game)
@@ -114,7 +134,10 @@ def test_few_samples_a_round_do_not_shift_the_weights():
 
 def test_own_rounds_are_learned_alone():
     data = [torch.zeros(50, 4, dtype=torch.uint8), torch.ones(50, 4, dtype=torch.uint8)]
-    players = [Player(f"p{i}", SPACE, SPACE.samples(x=d), ExponentialFamily(), 1) for i, d in enumerate(data)]
+    players = [
+        Player(f"p{i}", SPACE, SPACE.samples(x=d), ExponentialFamily(), 1)
+        for i, d in enumerate(data)
+    ]
     game = SampleExchange(own_weight=0.5, own_rounds=3, samples_per_round=100)
     engine = Local()
     engine.start(players, game)
@@ -136,10 +159,16 @@ def test_after_a_loss_the_rest_play_by_renormalised_weights():
             return super().learn(mixture, steps, generator)
 
     alpha = ((0.4, 0.4, 0.2), (0.3, 0.2, 0.5), (0.2, 0.2, 0.6))
-    data = [(torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8) for i, r in enumerate((0.1, 0.9, 0.5))]
+    data = [
+        (torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8)
+        for i, r in enumerate((0.1, 0.9, 0.5))
+    ]
     names = ["p0", "p1", "p2"]
     models = [ExponentialFamily(), ExponentialFamily(), Dies()]
-    players = [Player(n, SPACE, SPACE.samples(x=d), m, 1) for n, d, m in zip(names, data, models, strict=True)]
+    players = [
+        Player(n, SPACE, SPACE.samples(x=d), m, 1)
+        for n, d, m in zip(names, data, models, strict=True)
+    ]
     game = SampleExchange(alpha=alpha, samples_per_round=50_000, on_lost="continue")
     engine = Local()
     engine.start(players, game)
@@ -153,7 +182,9 @@ def test_after_a_loss_the_rest_play_by_renormalised_weights():
     left = torch.tensor([[0.5, 0.5], [0.6, 0.4]], dtype=torch.float64)
     assert torch.allclose(told, equilibrium.influence_matrix(left))
     own = torch.stack([d.double().mean(0) for d in data[:2]])
-    assert (torch.stack(path[20:]).mean(0) - equilibrium.equilibrium_moments(left, own)).abs().max() < 4e-3
+    assert (
+        torch.stack(path[20:]).mean(0) - equilibrium.equilibrium_moments(left, own)
+    ).abs().max() < 4e-3
 
 
 def test_who_loses_its_last_source_is_frozen_and_named():
@@ -164,7 +195,13 @@ def test_who_loses_its_last_source_is_frozen_and_named():
     players = [
         Player("source", SPACE, SPACE.samples(x=torch.ones(5, 4, dtype=torch.uint8)), Dies(), 1),
         Player("listener", SPACE, SPACE.empty(), ExponentialFamily(), 1),
-        Player("other", SPACE, SPACE.samples(x=torch.ones(5, 4, dtype=torch.uint8)), ExponentialFamily(), 1),
+        Player(
+            "other",
+            SPACE,
+            SPACE.samples(x=torch.ones(5, 4, dtype=torch.uint8)),
+            ExponentialFamily(),
+            1,
+        ),
     ]
     game = SampleExchange(alpha=((1, 0, 0), (1, 0, 0), (0, 0, 1)), on_lost="continue")
     engine = Local()

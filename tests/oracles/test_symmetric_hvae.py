@@ -28,9 +28,9 @@ def enumerate_joint(net, n0, n1):
         log_p.append(-net.decoder_loss(z0, z1, x).item())
         log_q.append(-net.encoder_loss(z0, z1, x).item())
     shape = (2**n0, 2**n1, 8)
-    return torch.tensor(log_p, dtype=torch.float64).reshape(shape), torch.tensor(log_q, dtype=torch.float64).reshape(
-        shape
-    )
+    return torch.tensor(log_p, dtype=torch.float64).reshape(shape), torch.tensor(
+        log_q, dtype=torch.float64
+    ).reshape(shape)
 
 
 @pytest.mark.parametrize("prior", ["independent", "chain"])
@@ -66,7 +66,9 @@ def test_drawing_follows_the_densities_that_learning_uses(prior):
 
 def test_learns_a_known_distribution():
     truth = torch.tensor([0.3, 0.0, 0.05, 0.15, 0.0, 0.25, 0.05, 0.2])
-    data = SPACE.samples(x=POINTS[torch.multinomial(truth, 4000, replacement=True, generator=stream(1))])
+    data = SPACE.samples(
+        x=POINTS[torch.multinomial(truth, 4000, replacement=True, generator=stream(1))]
+    )
     model = SymmetricHvae(latents=(3, 3), hidden=32, batch=256, decay_steps=1500, average=0.99)
     model.setup(SPACE, 1)
     model.learn(Mixture((Portion(OWN, data, 1.0),)), 1500, stream(2))

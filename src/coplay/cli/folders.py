@@ -1,32 +1,41 @@
-"""Where the command line writes when it isn't told."""
+"""Folders that the command line chooses where the user names none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coplay.core import storage
 
-
-def free_folder(wanted: Path, fits: Callable[[Path], bool] = lambda folder: False) -> Path:
-    """The first of ``wanted``, wanted-2, wanted-3, … that does not exist or that fits.
-
-    Args:
-        wanted: The folder's preferred path.
-        fits: Whether an existing folder may be used.
-    """
-    folder = wanted
-    number = 1
-    while folder.exists() and not fits(folder):
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
-    return folder
+if TYPE_CHECKING:  # a run does without comparisons
+    from coplay.comparison.arms import Comparison
 
 
-def holds_comparison(folder: Path, runs: Iterable[str]) -> bool:
-    """Whether a folder holds the comparison of just these runs."""
+def free_folder(wanted: Path) -> Path:
+    """The first of ``wanted``, wanted-2, … that does not exist."""
+    return next(folder for folder in _numbered(wanted) if not folder.exists())
+
+
+def comparison_folder(name: str, comparison: Comparison) -> Path:
+    """A folder that is free, or one that holds the comparison of just these runs."""
+    for folder in _numbered(Path("comparisons") / name):
+        if not folder.exists() or _compared_runs(folder) == set(comparison.runs):
+            return folder
+    raise AssertionError("there is no last number")
+
+
+def _compared_runs(folder: Path) -> set[str]:
+    """The runs whose comparison a folder holds; empty if it holds none."""
     file = folder / "comparison.json"
     if not file.exists():
-        return False
-    compared = storage.read_json(file)["runs"]
-    return {run["folder"] for run in compared} == set(runs)
+        return set()
+    return {run["folder"] for run in storage.read_json(file)["runs"]}
+
+
+def _numbered(wanted: Path) -> Iterator[Path]:
+    """``wanted``, then wanted-2, wanted-3 and so on."""
+    yield wanted
+    for number in itertools.count(2):
+        yield wanted.with_name(f"{wanted.name}-{number}")

@@ -243,9 +243,63 @@ def _report(given: argparse.Namespace) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    from coplay.cli.compare import compare
+    from coplay.cli.folders import comparison_folder
+    from coplay.cli.tables import print_comparison
+    from coplay.comparison.arms import Comparison
+    from coplay.comparison.page import write
 
-    compare(given)
+    unfinished: list[str] = []
+    if any(path.suffix == ".toml" for path in given.what):
+        folders, given.out, unfinished = _sweep(given)
+    elif given.vary or given.seeds or given.games is not None:
+        alone = "run folders are compared as they are"
+        raise ConfigError([f"--vary, --seeds and --games go with a TOML file; {alone}"])
+    else:
+        folders = given.what
+    comparison = Comparison.load(folders)
+    records = [run.record for run in comparison.runs.values()]
+    names = {record.name for record in records}
+    titles = {record.title for record in records}
+    name = names.pop() if len(names) == 1 else "runs"
+    title = titles.pop() if len(titles) == 1 else "Runs side by side"
+    out = given.out or comparison_folder(name, comparison)
+    page = write(comparison, out, title, by_player=given.by_player)
+    print_comparison(comparison, given.by_player)
+    print(f"comparison: {page}")
+    if unfinished:
+        names_left = ", ".join(unfinished)
+        raise RunFolderError(f"not finished: {names_left}; the same command goes on with them")
+
+
+def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
+    """Play what a config and ``--vary`` ask for.
+
+    Returns:
+        Folders of the runs, folder of the comparison, and names of the runs that did not finish.
+    """
+    from coplay.cli.progress import ProgressReport
+    from coplay.comparison.sweep import Sweep
+
+    if len(given.what) > 1:
+        one = "one TOML file over --vary and --seeds"
+        raise ConfigError([f"compare {one}, or any number of run folders, not both"])
+    path = given.what[0]
+    sys.path.insert(1, str(path.resolve().parent))  # a model may lie beside the config
+    sweep = Sweep.of(path, given.vary, given.seeds, given.games)
+    first = next(iter(sweep.configs.values()))
+    out: Path = given.out or Path("comparisons") / first.name
+    try:
+        results = sweep.play(out, ProgressReport, _say)
+    except KeyboardInterrupt:
+        _say(f"what was played is kept in {out}; the same command goes on from there")
+        raise
+    folders = [result.folder for result in results]
+    finished = {run.folder.name for run in results if run.record.status == "finished"}
+    return folders, out, [name for name in sweep.configs if name not in finished]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _sample(given: argparse.Namespace) -> None:

@@ -48,7 +48,10 @@ class ProgressReport:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bars:
             self._bars.stop()
@@ -64,5 +67,9 @@ class ProgressReport:
         begin, first = self._began.setdefault(what, (now, done))
         if done == of or now - self._spoke > _QUIET_SECONDS:
             self._spoke = now
-            left = f", about {(now - begin) / (done - first) * (of - done):.0f} s left" if first < done < of else ""
+            left = (
+                f", about {(now - begin) / (done - first) * (of - done):.0f} s left"
+                if first < done < of
+                else ""
+            )
             self._console.print(f"{what}: {done} of {of}{left}", highlight=False)

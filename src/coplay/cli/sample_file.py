@@ -47,11 +47,11 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
     else:
         from coplay.report.figures import image_grid
 
-        image = next((name for name in tensors(samples) if loaded.space[name].is_image), None)
-        if image is None:
+        images = [name for name in tensors(samples) if loaded.space[name].is_image]
+        if not images:
             instead = "write an .npz or a .csv instead"
             raise CoplayError(f"--out {out}: the samples hold no images; {instead}")
-        out.write_bytes(image_grid(samples[image]))
+        out.write_bytes(image_grid(samples[images[0]]))
     return samples
 
 

@@ -57,7 +57,12 @@ def _widths(scores: Table, width: int) -> list[int] | list[None]:
 
 
 def print_comparison(comparison: Comparison, by_player: bool) -> None:
-    """Print a comparison's tables of scores and costs, and its caveats."""
+    """Print the scores and the costs of arms, and what cannot be compared.
+
+    Args:
+        comparison: The arms.
+        by_player: Whether scores of every player are printed too.
+    """
     console = terminal()
     notes = caveats(comparison)
     tables = []

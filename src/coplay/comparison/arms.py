@@ -158,10 +158,12 @@ class Arm:
             costs[f"bytes_{purpose}"] = self.over_seeds(of_play)
         for kind in self._kinds_of_seconds():
             costs[f"seconds_{kind}"] = self.over_seeds(partial(spread.booked_seconds, kind=kind))
-        costs["rounds"] = self.over_seeds(lambda play: len(play.rows))
-        costs["steps"] = self._steps()
-        costs["flops"] = self.over_seeds(spread.flops)
-        return costs
+        amounts = {
+            "rounds": self.over_seeds(lambda play: len(play.rows)),
+            "steps": self._steps(),
+            "flops": self.over_seeds(spread.flops),
+        }
+        return costs | amounts
 
     def _purposes(self) -> list[str]:
         """Headings of the ledger, the usual ones first, and then their parts."""

@@ -67,7 +67,7 @@ def score_table(
         header.append(heading(quantity, comparison.quantities[quantity].better) + star)
         columns.append(_score_column(lines, quantity))
     rows: list[Sequence[Cell]] = list(zip(*columns, strict=True))
-    return Table(header, rows, _score_caption(comparison, by_player))
+    return Table(header, rows, _score_caption(comparison, lines, by_player))
 
 
 def _lines(comparison: Comparison, by_player: bool) -> list[_Line]:
@@ -116,7 +116,16 @@ def _score_text(score: _Score, write: Writer, seeds: int) -> str:
     return f"{text} ({known} {noun})"
 
 
-def _score_caption(comparison: Comparison, by_player: bool) -> str:
+def _shows_interval(line: _Line) -> bool:
+    """Whether a row has a single value with an interval."""
+    for score in line.scores.values():
+        value = score.single
+        if value is not None and (value.low is not None or value.high is not None):
+            return True
+    return False
+
+
+def _score_caption(comparison: Comparison, lines: Sequence[_Line], by_player: bool) -> str:
     what = "Scores of single players" if by_player else "Means over all who are measured"
     quantities = in_order(comparison.quantities)
     remarks = []
@@ -131,6 +140,8 @@ def _score_caption(comparison: Comparison, by_player: bool) -> str:
             "games carried along are measured against what the run's main game predicts, too",
         )
     numbers = "mean ± standard deviation over seeds"
+    if any(_shows_interval(line) for line in lines):
+        numbers += ", or a single value with its 95 % interval in brackets"
     return f"{what} after the last measured round: {numbers}. {'; '.join(remarks)}."
 
 

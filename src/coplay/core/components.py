@@ -16,7 +16,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 FOLDERS = {
@@ -47,13 +53,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
         >>> nearest("roudns", ["local_steps", "rounds"])
         'rounds, local_steps'
     """
-    return ", ".join(sorted(known, key=lambda k: (-difflib.SequenceMatcher(None, name, k).ratio(), k))) or "none"
+    return (
+        ", ".join(sorted(known, key=lambda k: (-difflib.SequenceMatcher(None, name, k).ratio(), k)))
+        or "none"
+    )
 
 
 class Section(BaseModel):
     """A frozen part of a config whose unknown keys are answered with the nearest known ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=()
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -84,7 +95,11 @@ class Component(Section):
 
     def __eq__(self, other: object) -> bool:
         """Same class, same settings; what an instance has learned or counted does not matter."""
-        return isinstance(other, Component) and type(self) is type(other) and self._settings() == other._settings()
+        return (
+            isinstance(other, Component)
+            and type(self) is type(other)
+            and self._settings() == other._settings()
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), repr(self._settings())))
@@ -116,7 +131,9 @@ def names(kind: str) -> list[str]:
     package = importlib.import_module(FOLDERS[kind])
     found = []
     for module in pkgutil.iter_modules(package.__path__):
-        if module.name != "base" and _own_class(importlib.import_module(f"{FOLDERS[kind]}.{module.name}"), kind):
+        if module.name != "base" and _own_class(
+            importlib.import_module(f"{FOLDERS[kind]}.{module.name}"), kind
+        ):
             found.append(module.name)
     return sorted(found)
 
@@ -173,15 +190,25 @@ def imported(name: str, kind: str = "class") -> Any:
     except Exception as error:  # a user's module may fail in any way
         why = f"{type(error).__name__}: {error}"
         if module_name == "__main__":
-            why += "; a class of a script is known to that script only, put it in a module of its own"
-        elif isinstance(error, ModuleNotFoundError) and error.name and module_name.startswith(error.name):
+            why += (
+                "; a class of a script is known to that script only, put it in a module of its own"
+            )
+        elif (
+            isinstance(error, ModuleNotFoundError)
+            and error.name
+            and module_name.startswith(error.name)
+        ):
             why += f"; looked among the installed packages and in {_looked_in()}, PYTHONPATH=FOLDER adds one"
-        raise ValueError(f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'") from None
+        raise ValueError(
+            f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'"
+        ) from None
 
 
 def _looked_in() -> str:
     """The folders beside the installed packages where modules are looked for."""
-    folders = dict.fromkeys(str(Path(place).resolve()) for place in sys.path if not place.endswith(".zip"))
+    folders = dict.fromkeys(
+        str(Path(place).resolve()) for place in sys.path if not place.endswith(".zip")
+    )
     own = [place for place in folders if not place.startswith((sys.prefix, sys.base_prefix))]
     return " and ".join(own) or "no folder else"
 

@@ -27,7 +27,10 @@ class ConfigError(CoplayError):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
         noun = "problem" if len(self.problems) == 1 else "problems"
-        lines = [f"{len(self.problems)} {noun} in the config:", *(f"  - {p}" for p in self.problems)]
+        lines = [
+            f"{len(self.problems)} {noun} in the config:",
+            *(f"  - {p}" for p in self.problems),
+        ]
         super().__init__("\n".join(lines))
 
 

@@ -91,7 +91,9 @@ def request_to_plain(request: Request) -> dict[str, Plain]:
     return {_ACTION: request.action, **flatten(request)}
 
 
-def request_from_plain(values: Mapping[str, object], known: Iterable[type[Request]], origin: str) -> Request:
+def request_from_plain(
+    values: Mapping[str, object], known: Iterable[type[Request]], origin: str
+) -> Request:
     """Build the request that :func:`request_to_plain` flattened, trusting nothing about the values.
 
     Args:
@@ -148,7 +150,9 @@ class Message:
         payload: Mapping[str, Payload] | None = None,
     ) -> Message:
         """Answer this message: same request and round, sender and receiver exchanged."""
-        return Message(self.request, self.receiver, self.sender, self.round, numbers or {}, payload or {})
+        return Message(
+            self.request, self.receiver, self.sender, self.round, numbers or {}, payload or {}
+        )
 
     def samples(self) -> dict[str, Samples]:
         """Return the payload by value: references are fetched."""
@@ -236,7 +240,9 @@ class Ledger:
     def __init__(self, links: Iterable[LinkTraffic] = ()) -> None:
         self._counts: dict[tuple[str, str, str], tuple[int, int]] = {}
         for link in links:
-            self.add(link.purpose, link.sender, link.receiver, bytes=link.bytes, samples=link.samples)
+            self.add(
+                link.purpose, link.sender, link.receiver, bytes=link.bytes, samples=link.samples
+            )
 
     def add(self, purpose: str, sender: str, receiver: str, *, bytes: int, samples: int) -> None:
         """Add one payload that went from ``sender`` to ``receiver``."""

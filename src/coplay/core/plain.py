@@ -142,7 +142,9 @@ def _fault(kind: Any, value: object) -> str:
         return ""
     if _is_sequence(kind):
         inner = get_args(kind)[0]
-        if not isinstance(value, list | tuple) or any(_scalar_fault(inner, entry) for entry in value):
+        if not isinstance(value, list | tuple) or any(
+            _scalar_fault(inner, entry) for entry in value
+        ):
             return f"a list of {_said(inner)} each"
         return ""
     return _scalar_fault(kind, value)

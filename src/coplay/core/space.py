@@ -62,7 +62,9 @@ class Variable(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Variable:
         if (self.kind == "categorical") != (self.classes is not None):
-            raise ValueError(f"classes must be given exactly for a categorical variable; got {self}")
+            raise ValueError(
+                f"classes must be given exactly for a categorical variable; got {self}"
+            )
         if self.kind != "real" and (self.low != -math.inf or self.high != math.inf):
             raise ValueError(f"low and high belong to real variables only; got {self}")
         return self
@@ -112,7 +114,11 @@ class Variable(BaseModel):
         shape = "×".join(map(str, self.shape)) or "scalar"
         kind = f"categorical of {self.classes}" if self.kind == "categorical" else self.kind
         low, high = self.range
-        limits = f" in [{low:g}, {high:g}]" if self.kind == "real" and (low, high) != (-math.inf, math.inf) else ""
+        limits = (
+            f" in [{low:g}, {high:g}]"
+            if self.kind == "real" and (low, high) != (-math.inf, math.inf)
+            else ""
+        )
         return f"{kind} {shape}{limits}"
 
     def fault(self, values: Tensor) -> str | None:
@@ -256,7 +262,9 @@ class Space:
         """
         doubled = [name for name in more if name in self._variables]
         if doubled:
-            raise SpaceError(f"the space has a variable {doubled[0]!r} already; another of that name cannot be added")
+            raise SpaceError(
+                f"the space has a variable {doubled[0]!r} already; another of that name cannot be added"
+            )
         return Space({**self._variables, **more})
 
     def samples(self, **values: Tensor) -> Samples:
@@ -267,14 +275,20 @@ class Space:
     def empty(self) -> Samples:
         """A sample set with no samples."""
         return TensorDict(
-            {name: torch.empty((0, *v.shape), dtype=v.dtypes[0]) for name, v in self._variables.items()}, batch_size=[0]
+            {
+                name: torch.empty((0, *v.shape), dtype=v.dtypes[0])
+                for name, v in self._variables.items()
+            },
+            batch_size=[0],
         )
 
     def restrict(self, samples: Samples) -> Samples:
         """Keep the variables that this space knows; the rest stays unobserved here (A5)."""
         return samples.select(*(name for name in self if name in samples.keys()))
 
-    def check(self, samples: object, origin: str, *, complete: bool = False, rows: int | None = None) -> Samples:
+    def check(
+        self, samples: object, origin: str, *, complete: bool = False, rows: int | None = None
+    ) -> Samples:
         """Return ``samples`` unchanged if they lie in this space.
 
         Args:
@@ -288,13 +302,17 @@ class Space:
                 or out of range.
         """
         if not isinstance(samples, TensorDict) or samples.batch_dims != 1:
-            raise SpaceError(f"{origin}: expected a TensorDict with one batch axis, got {_describe(samples)}")
+            raise SpaceError(
+                f"{origin}: expected a TensorDict with one batch axis, got {_describe(samples)}"
+            )
         if rows is not None and len(samples) != rows:
             raise SpaceError(f"{origin}: expected {rows} samples, got {len(samples)}")
         names = [str(name) for name in samples.keys()]
         unknown = [name for name in names if name not in self._variables]
         if unknown or not names:
-            raise SpaceError(f"{origin}: expected variables among {', '.join(self)}; got {', '.join(names) or 'none'}")
+            raise SpaceError(
+                f"{origin}: expected variables among {', '.join(self)}; got {', '.join(names) or 'none'}"
+            )
         missing = [name for name in self if name not in names]
         if complete and missing:
             raise SpaceError(

@@ -66,7 +66,9 @@ def locked(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise CheckpointError(f"{folder} is being played by another process; wait for it, or stop it") from None
+                raise CheckpointError(
+                    f"{folder} is being played by another process; wait for it, or stop it"
+                ) from None
         yield
 
 
@@ -89,7 +91,9 @@ def read_json(path: Path) -> Any:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a flat mapping of tensors as safetensors, atomically; equal tensors give equal bytes."""
-    write_atomically(path, save({name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())}))
+    write_atomically(
+        path, save({name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())})
+    )
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

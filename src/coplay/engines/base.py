@@ -12,7 +12,16 @@ import torch
 from pydantic import PrivateAttr
 
 from coplay.core.components import Component
-from coplay.core.message import Ledger, LinkTraffic, Message, Payload, PlayerLate, PlayerLost, bytes_of, count_of
+from coplay.core.message import (
+    Ledger,
+    LinkTraffic,
+    Message,
+    Payload,
+    PlayerLate,
+    PlayerLost,
+    bytes_of,
+    count_of,
+)
 from coplay.games.base import Game
 from coplay.player import Player
 
@@ -39,14 +48,21 @@ def _with_seconds(player: Player, reply: Message) -> Message:
     return replace(reply, numbers={**reply.numbers, **player.take_seconds()})
 
 
-def answer_all(game: Game, players: Sequence[Player], messages: Sequence[Message]) -> list[Message | PlayerLost]:
+def answer_all(
+    game: Game, players: Sequence[Player], messages: Sequence[Message]
+) -> list[Message | PlayerLost]:
     """The answers of players that sit side by side, together where the game knows how, else one after the other."""
     try:
         together = game.serve_together(players, messages)
     except Exception as error:
-        return [failed(player, message, error) for player, message in zip(players, messages, strict=True)]
+        return [
+            failed(player, message, error)
+            for player, message in zip(players, messages, strict=True)
+        ]
     if together is None:
-        return [answer(game, player, message) for player, message in zip(players, messages, strict=True)]
+        return [
+            answer(game, player, message) for player, message in zip(players, messages, strict=True)
+        ]
     answers: list[Message | PlayerLost] = []
     for player, message, result in zip(players, messages, together, strict=True):
         if isinstance(result, Exception):
@@ -99,7 +115,9 @@ class Engine(Component):
         """Go on counting from what travelled before."""
         self._ledger = Ledger(links)
 
-    def ask(self, messages: Sequence[Message], purpose: str = "exchange") -> list[Message | PlayerLost]:
+    def ask(
+        self, messages: Sequence[Message], purpose: str = "exchange"
+    ) -> list[Message | PlayerLost]:
         """Deliver messages and return the answers in the order of the messages.
 
         A payload of a request is counted on the link from the player it came from (its name in the payload) to
@@ -120,7 +138,9 @@ class Engine(Component):
         return replies
 
     def _count(self, purpose: str, sender: str, receiver: str, payload: Payload) -> None:
-        self._ledger.add(purpose, sender, receiver, bytes=bytes_of(payload), samples=count_of(payload))
+        self._ledger.add(
+            purpose, sender, receiver, bytes=bytes_of(payload), samples=count_of(payload)
+        )
 
     @abstractmethod
     def start(self, players: Sequence[Player], game: Game) -> None:

@@ -43,7 +43,9 @@ class Local(Engine):
     def start(self, players: Sequence[Player], game: Game) -> None:
         """Take the players; torch is set to ``threads`` until :meth:`close`."""
         self._players, self._game = {player.name: player for player in players}, game
-        self._groups = [{player.name for player in group} for group in grouped(list(players), self.groups)]
+        self._groups = [
+            {player.name for player in group} for group in grouped(list(players), self.groups)
+        ]
         if self._threads_before is None:
             self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
@@ -58,7 +60,9 @@ class Local(Engine):
                 places = [i for i, message in enumerate(messages) if message.receiver in group]
                 if places:
                     asked = [messages[i] for i in places]
-                    answers = answer_all(self._game, [self._players[m.receiver] for m in asked], asked)
+                    answers = answer_all(
+                        self._game, [self._players[m.receiver] for m in asked], asked
+                    )
                     found |= dict(zip(places, answers, strict=True))
         return [found[i] for i in range(len(messages))]
 

@@ -27,7 +27,14 @@ from coplay.core.errors import EngineError
 from coplay.core.message import Message, PlayerDied, PlayerLate, PlayerLost
 from coplay.core.space import Samples
 from coplay.engines.base import Engine, grouped
-from coplay.engines.ray_cluster import KNOCK_SECONDS, NAMESPACE, connect, import_ray, parse_address, reason_of
+from coplay.engines.ray_cluster import (
+    KNOCK_SECONDS,
+    NAMESPACE,
+    connect,
+    import_ray,
+    parse_address,
+    reason_of,
+)
 from coplay.engines.ray_parts import Arrays, Stored, packed, unpacked
 from coplay.engines.ray_process import Group, PlayerSpec
 from coplay.games.base import Game
@@ -86,7 +93,9 @@ class Ray(Engine):
     @classmethod
     def _check_address(cls, address: str | None) -> str | None:
         if address is not None and parse_address(address) is None:
-            raise ValueError(f"expected 'host:port' of a cluster to which this machine belongs, got {address!r}")
+            raise ValueError(
+                f"expected 'host:port' of a cluster to which this machine belongs, got {address!r}"
+            )
         return address
 
     # ------------------------------------------------------------------------------------------ processes come and go
@@ -114,7 +123,10 @@ class Ray(Engine):
             self._end()
             needs, left = f"{self.threads} CPUs", f"{free.get('CPU', 0):g} CPUs"
             if self.gpus:
-                needs, left = f"{needs} and {self.gpus:g} GPUs", f"{left} and {free.get('GPU', 0):g} GPUs"
+                needs, left = (
+                    f"{needs} and {self.gpus:g} GPUs",
+                    f"{left} and {free.get('GPU', 0):g} GPUs",
+                )
             raise EngineError(
                 f"{len(groups)} processes with {needs} each did not start within {self.start_seconds:g} s; "
                 f"{left} of the cluster are free now. Take fewer processes, or set engine.start_seconds higher"
@@ -126,59 +138,100 @@ class Ray(Engine):
 
     def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
         """A process with the players of group g, and what is there once they are ready."""
-        actor = self._reused_process(ray) or ray.remote(Group).options(**self._actor_options()).remote(
-            self.threads, self.keep_memory
-        )
-        saved = {spec.name: self._saved[spec.name] for spec in self._specs[g] if spec.name in self._saved}
+        actor = self._reused_process(ray) or ray.remote(Group).options(
+            **self._actor_options()
+        ).remote(self.threads, self.keep_memory)
+        saved = {
+            spec.name: self._saved[spec.name] for spec in self._specs[g] if spec.name in self._saved
+        }
         seats = ray.put(self._specs[g])
-        return actor, actor.attach.remote(seats, saved, self._group_of, len(self._specs), self._game)
+        return actor, actor.attach.remote(
+            seats, saved, self._group_of, len(self._specs), self._game
+        )
 
     def _actor_options(self) -> dict[str, Any]:
         environment = {
-            "PYTHONPATH": os.pathsep.join(place for place in sys.path if place),  # a model may lie beside the config
-            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads)),
+            "PYTHONPATH": os.pathsep.join(
+                place for place in sys.path if place
+            ),  # a model may lie beside the config
+            **dict.fromkeys(
+                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads)
+            ),
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a process that reserves no GPU still sees them
         }
-        place = {"num_cpus": self.threads, "scheduling_strategy": "SPREAD"} if self.address else {"num_cpus": 0}
+        place = (
+            {"num_cpus": self.threads, "scheduling_strategy": "SPREAD"}
+            if self.address
+            else {"num_cpus": 0}
+        )
         gpus = {"num_gpus": self.gpus} if self.gpus else {}
-        return {"runtime_env": {"env_vars": environment}, "max_restarts": 0, "max_task_retries": 0, **place, **gpus}
+        return {
+            "runtime_env": {"env_vars": environment},
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            **place,
+            **gpus,
+        }
 
     def _reused_process(self, ray: Any) -> Any:
         """Reuse an idle process of the previous game (torch is already loaded there); None if there is none."""
         while _resting:
             actor, kind = _resting.pop()
             with contextlib.suppress(ray.exceptions.RayError):  # it may have died meanwhile
-                if kind == self._spawn_options(ray) and ray.get(actor.ready.remote(), timeout=KNOCK_SECONDS):
+                if kind == self._spawn_options(ray) and ray.get(
+                    actor.ready.remote(), timeout=KNOCK_SECONDS
+                ):
                     return actor
             ray.kill(actor)
         return None
 
     def _spawn_options(self, ray: Any) -> Any:
         """What a process must have been started with to serve in another game."""
-        return ray.get_runtime_context().get_worker_id(), self.address, self.keep_memory, self._actor_options()
+        return (
+            ray.get_runtime_context().get_worker_id(),
+            self.address,
+            self.keep_memory,
+            self._actor_options(),
+        )
 
-    def _died(self, ray: Any, g: int, messages: Sequence[Message], error: Exception) -> list[PlayerLost]:
+    def _died(
+        self, ray: Any, g: int, messages: Sequence[Message], error: Exception
+    ) -> list[PlayerLost]:
         """A process is gone: its players are lost, or, started again, late."""
         reason = f"its process died ({reason_of(error)})"
         ray.kill(self._actors[g])
         self._answered.discard(g)
         self._overdue.pop(g, None)
-        if not self.restart or g in self._restarted:  # a process that dies before its first answer would do so for ever
+        if (
+            not self.restart or g in self._restarted
+        ):  # a process that dies before its first answer would do so for ever
             self._dead[g] = reason
             return [_died(message, reason) for message in messages]
         self._restarted.add(g)
         self._actors[g], _ = self._spawn(ray, g)
         late: list[PlayerLost] = []
         for m in messages:
-            since = f"the checkpoint of round {self._saved[m.receiver]}" if m.receiver in self._saved else "its start"
-            late.append(PlayerLate(m.receiver, m.action, m.round, f"{reason} and was started again from {since}"))
+            since = (
+                f"the checkpoint of round {self._saved[m.receiver]}"
+                if m.receiver in self._saved
+                else "its start"
+            )
+            late.append(
+                PlayerLate(
+                    m.receiver, m.action, m.round, f"{reason} and was started again from {since}"
+                )
+            )
         return late
 
     def close(self) -> None:
         """Let the players go; their processes and a local cluster stay for the run's next game, until :meth:`finish`."""
         ray = sys.modules.get("ray")
         if self._idle and ray is not None and ray.is_initialized():
-            for g in [g for g in range(len(self._actors)) if g not in self._dead and g not in self._overdue]:
+            for g in [
+                g
+                for g in range(len(self._actors))
+                if g not in self._dead and g not in self._overdue
+            ]:
                 self._actors[g].leave.remote()
                 _resting.append((self._actors[g], self._spawn_options(ray)))
                 self._dead[g] = "the game is over"
@@ -222,10 +275,16 @@ class Ray(Engine):
             by_group.setdefault(self._group_of[message.receiver], []).append(i)
         self._idle = False  # if this is cut short, nobody knows what the processes are at
         answers = self._call(
-            import_ray(), {g: [messages[i] for i in places] for g, places in by_group.items()}, purpose
+            import_ray(),
+            {g: [messages[i] for i in places] for g, places in by_group.items()},
+            purpose,
         )
         self._idle = True
-        found = {i: reply for g, places in by_group.items() for i, reply in zip(places, answers[g], strict=True)}
+        found = {
+            i: reply
+            for g, places in by_group.items()
+            for i, reply in zip(places, answers[g], strict=True)
+        }
         return [found[i] for i in range(len(messages))]
 
     def _call(
@@ -236,7 +295,9 @@ class Ray(Engine):
         busy = self._busy(ray, asked) if timed else {}
         answers: dict[int, Sequence[Message | PlayerLost]] = {}
         calls: dict[int, list[Any]] = {}
-        put: dict[int, Stored | Arrays] = {}  # one part for several receivers is stored, or sent in a call, once
+        put: dict[
+            int, Stored | Arrays
+        ] = {}  # one part for several receivers is stored, or sent in a call, once
         for g, messages in asked.items():
             if g in self._dead:
                 answers[g] = [_died(message, self._dead[g]) for message in messages]
@@ -247,7 +308,9 @@ class Ray(Engine):
                 calls[g] = serve.remote([packed(ray, message, put) for message in messages])
         end = time.monotonic() + self.deadline if timed and self.deadline else None
         for g, returned in calls.items():
-            answers[g] = self._collect(ray, g, asked[g], returned, end if g in self._answered else None)
+            answers[g] = self._collect(
+                ray, g, asked[g], returned, end if g in self._answered else None
+            )
         return answers
 
     def _busy(self, ray: Any, asked: Collection[int]) -> dict[int, str]:
@@ -259,20 +322,37 @@ class Ray(Engine):
         if overdue:
             alone = all(g in overdue or g in self._dead for g in asked)
             calls = [call for call, _ in overdue.values()]
-            done, _ = ray.wait(calls, num_returns=len(calls), timeout=self.deadline if alone else 0, fetch_local=False)
+            done, _ = ray.wait(
+                calls,
+                num_returns=len(calls),
+                timeout=self.deadline if alone else 0,
+                fetch_local=False,
+            )
             for g in [g for g, (call, _) in overdue.items() if call in done]:
                 del self._overdue[g]
-        return {g: f"still busy with {what}" for g, (_, what) in overdue.items() if g in self._overdue}
+        return {
+            g: f"still busy with {what}" for g, (_, what) in overdue.items() if g in self._overdue
+        }
 
     def _collect(
-        self, ray: Any, g: int, messages: Sequence[Message], returned: Sequence[Any], end: float | None
+        self,
+        ray: Any,
+        g: int,
+        messages: Sequence[Message],
+        returned: Sequence[Any],
+        end: float | None,
     ) -> Sequence[Message | PlayerLost]:
         """What came of one call; ``end`` is the moment after which its answer is late."""
         try:
-            replies = ray.get(returned[0], timeout=None if end is None else max(0.0, end - time.monotonic()))
+            replies = ray.get(
+                returned[0], timeout=None if end is None else max(0.0, end - time.monotonic())
+            )
         except ray.exceptions.GetTimeoutError:
             self._overdue[g] = (returned[0], f"{messages[0].action} of round {messages[0].round}")
-            return [self._too_late(message, f"no answer within {self.deadline:g} s") for message in messages]
+            return [
+                self._too_late(message, f"no answer within {self.deadline:g} s")
+                for message in messages
+            ]
         except ray.exceptions.RayTaskError as error:  # the call failed, the process lives
             return [PlayerLost(m.receiver, m.action, m.round, reason_of(error)) for m in messages]
         except ray.exceptions.RayError as error:
@@ -283,7 +363,10 @@ class Ray(Engine):
             if isinstance(reply, Message) and isinstance(reply.request, Save | Restore):
                 self._saved[reply.sender] = reply.round
         seen: dict[int, Samples] = {}
-        return [unpacked(reply, returned[1:], seen) if isinstance(reply, Message) else reply for reply in replies]
+        return [
+            unpacked(reply, returned[1:], seen) if isinstance(reply, Message) else reply
+            for reply in replies
+        ]
 
     def _too_late(self, message: Message, reason: str) -> PlayerLost:
         kind = PlayerLate if self.on_late == "drop" else PlayerLost

@@ -22,8 +22,12 @@ KNOCK_SECONDS = 5.0
 """How long a process, or a port, has to show that it is there."""
 
 _REACH_SECONDS = 20.0
-_STORE_BYTES = 256 * 2**20  # what payloads in flight may take on a local cluster before they go to disk
-_IN_CALL_BYTES = 2**20  # what a local cluster sends with a call; by way of the store it takes three times as long
+_STORE_BYTES = (
+    256 * 2**20
+)  # what payloads in flight may take on a local cluster before they go to disk
+_IN_CALL_BYTES = (
+    2**20
+)  # what a local cluster sends with a call; by way of the store it takes three times as long
 
 
 def import_ray() -> Any:
@@ -32,11 +36,15 @@ def import_ray() -> Any:
     Raises:
         EngineError: It is not.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers; read when it is imported
+    os.environ.setdefault(
+        "RAY_USAGE_STATS_ENABLED", "0"
+    )  # it would tell its makers; read when it is imported
     try:
         import ray
     except ImportError as error:
-        raise EngineError("the engine 'ray' needs Ray, which is not installed: pip install 'coplay[ray]'") from error
+        raise EngineError(
+            "the engine 'ray' needs Ray, which is not installed: pip install 'coplay[ray]'"
+        ) from error
     return ray
 
 
@@ -63,7 +71,9 @@ def connect(ray: Any, address: str | None) -> bool:
                     check_reachable(address)
                     ray.init(address, **common)
             else:
-                with loopback(ray):  # no CPUs: processes are counted here, and no idle ones are kept ready
+                with loopback(
+                    ray
+                ):  # no CPUs: processes are counted here, and no idle ones are kept ready
                     ray.init(
                         "local",
                         num_cpus=0,
@@ -110,7 +120,9 @@ def quiet_agents_on_exit(ray: Any) -> None:
     with contextlib.suppress(AttributeError, OSError):
         log = Path(ray._private.worker._global_node.get_logs_dir_path()) / "raylet.out"
         with log.open("a") as file:
-            file.write("coplay: without its coordinator this node ends as if Raylet received SIGTERM\n")
+            file.write(
+                "coplay: without its coordinator this node ends as if Raylet received SIGTERM\n"
+            )
 
 
 @contextlib.contextmanager
@@ -152,7 +164,12 @@ def check_reachable(address: str) -> None:
         socket.create_connection(parse_address(address) or ("", 0), KNOCK_SECONDS).close()
     except OSError as error:
         raise EngineError(f"nobody listens there ({error})") from error
-    probe = [sys.executable, "-c", "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1])", address]
+    probe = [
+        sys.executable,
+        "-c",
+        "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1])",
+        address,
+    ]
     try:
         subprocess.run(probe, capture_output=True, check=True, timeout=_REACH_SECONDS)
     except subprocess.SubprocessError as error:

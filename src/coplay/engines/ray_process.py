@@ -62,7 +62,9 @@ class PlayerSpec:
     def player(self) -> Player:
         """Make the player."""
         data = to_samples(self.data)
-        return Player(self.name, self.space, data, self.model, self.seed, self.home, self.unobserved)
+        return Player(
+            self.name, self.space, data, self.model, self.seed, self.home, self.unobserved
+        )
 
 
 class Group:

@@ -118,7 +118,9 @@ class Row:
 class Asker(Protocol):
     """The part of an engine that a game uses."""
 
-    def ask(self, messages: Sequence[Message], purpose: str = "exchange") -> list[Message | PlayerLost]:
+    def ask(
+        self, messages: Sequence[Message], purpose: str = "exchange"
+    ) -> list[Message | PlayerLost]:
         """Deliver the messages and return the answers in the same order."""
         ...
 
@@ -214,7 +216,9 @@ class Game(Component, Generic[S]):
         """Sizes of the networks that travel, by name, for the record; empty where none do."""
         return {}
 
-    def alive(self, replies: Sequence[Message | PlayerLost]) -> tuple[list[Message], list[PlayerLost]]:
+    def alive(
+        self, replies: Sequence[Message | PlayerLost]
+    ) -> tuple[list[Message], list[PlayerLost]]:
         """Split replies into answers and losses, or stop at the first loss if the settings say so.
 
         Late players appear in neither.

@@ -149,5 +149,8 @@ def targets(player: Player, classifiers: Mapping[str, Samples]) -> Tensor:
     model, data, classes = player.model, player.private_data, player.variables[LABEL].classes or 0
     assert isinstance(model, JointClassifier)
     votes = [data[LABEL]]
-    votes += [model.classify_by(part, data, f"player '{name}'").argmax(1) for name, part in classifiers.items()]
+    votes += [
+        model.classify_by(part, data, f"player '{name}'").argmax(1)
+        for name, part in classifiers.items()
+    ]
     return torch.stack([F.one_hot(vote, classes).float() for vote in votes]).mean(0)

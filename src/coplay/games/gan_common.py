@@ -155,7 +155,9 @@ def gan_faults(players: Sequence[Player], seats: Sequence[str]) -> list[str]:
                 f"players.{player.name}.model: all must have the settings of the config's model, since networks travel"
             )
         if player.space != players[-1].space:
-            faults.append(f"players.{player.name}.variables: all must learn the same variables, since networks travel")
+            faults.append(
+                f"players.{player.name}.variables: all must learn the same variables, since networks travel"
+            )
         if player.count < gan(player).batch:
             faults.append(
                 f"player '{player.name}' holds {player.count} samples, fewer than a batch of {gan(player).batch}; "
@@ -172,7 +174,9 @@ def ask_seat(engine: Asker, ask: Message, purpose: str) -> Message:
     return reply
 
 
-def ask_once(game: Game[S], engine: Asker, asks: Sequence[Message]) -> tuple[list[Message], list[PlayerLost]]:
+def ask_once(
+    game: Game[S], engine: Asker, asks: Sequence[Message]
+) -> tuple[list[Message], list[PlayerLost]]:
     """Ask what is asked only once and cannot be done without: a player that is late with it is lost."""
     replies: list[Message | PlayerLost] = []
     for reply in engine.ask(asks):
@@ -208,7 +212,11 @@ def trial(model: Acgan, space: Space, workers: int) -> tuple[float, float]:
     low, high = model.wire[next(n for n in model.wire if model.wire[n].kind == "real")].range
     place = twins[0].place
     x = (low + (high - low) * torch.rand(workers, b, *model.shape, generator=generator)).to(place)
-    c = torch.randint(model.classes, (workers, b), generator=generator).to(place) if model.classes else None
+    c = (
+        torch.randint(model.classes, (workers, b), generator=generator).to(place)
+        if model.classes
+        else None
+    )
     each = [None] * workers if c is None else list(c)
 
     def loop() -> None:

@@ -125,17 +125,27 @@ class MdGan(Game[MdGanState]):
         workers = [player for player in players if player.name not in self.seats]
         faults = gan_faults(players, self.seats)
         if self.batches != "log" and not 1 <= self.batches <= len(workers):
-            faults.append(f"game.batches: k is at most the number of workers, {len(workers)}; got {self.batches}")
+            faults.append(
+                f"game.batches: k is at most the number of workers, {len(workers)}; got {self.batches}"
+            )
         names = {player.name for player in workers}
         for setting, given in (("leaves", self.leaves), ("joins", self.joins)):
             for name in given:
                 if name not in names:
                     known = ", ".join(sorted(names))
-                    faults.append(f"game.{setting}: there is no player '{name}'; the players are {known}")
+                    faults.append(
+                        f"game.{setting}: there is no player '{name}'; the players are {known}"
+                    )
         if names and names == set(self.joins):
             faults.append("game.joins: somebody must be there from the beginning")
-        if not faults and self.side_by_side == "stacked" and not stackable(gan(players[0]).half("discriminator")):
-            faults.append('game.side_by_side: this discriminator cannot be stacked; choose "by_network" or "loop"')
+        if (
+            not faults
+            and self.side_by_side == "stacked"
+            and not stackable(gan(players[0]).half("discriminator"))
+        ):
+            faults.append(
+                'game.side_by_side: this discriminator cannot be stacked; choose "by_network" or "loop"'
+            )
         if faults:
             raise ConfigError(faults)
 
@@ -200,7 +210,9 @@ class MdGan(Game[MdGanState]):
             own["tried"] = tried
         return state, row.merged(Row(own=own))
 
-    def _come_and_go(self, engine: Asker, state: MdGanState, round: int, iteration: int) -> tuple[MdGanState, Row]:
+    def _come_and_go(
+        self, engine: Asker, state: MdGanState, round: int, iteration: int
+    ) -> tuple[MdGanState, Row]:
         """Injected losses, by the code path of real ones, and late joiners."""
         leaving = self._leaving(state)
         gone = [name for name in state.players if leaving.get(name) == iteration]
@@ -267,7 +279,9 @@ class MdGan(Game[MdGanState]):
             return False
         return iteration % state.period(state.players, self.swap_every_epochs) == 0
 
-    def _swap(self, engine: Asker, state: MdGanState, round: int, iteration: int) -> tuple[MdGanState, Row]:
+    def _swap(
+        self, engine: Asker, state: MdGanState, round: int, iteration: int
+    ) -> tuple[MdGanState, Row]:
         """Everybody sends its discriminator to another, worker to worker."""
         to = derangement(state.players, stream(state.seed, "swap", iteration))
         asks = [Message(Send(to[name]), COORDINATOR, name, round) for name in state.players]
@@ -294,7 +308,9 @@ class MdGan(Game[MdGanState]):
                 asks.append(Message(Load(), COORDINATOR, name, round, payload=discriminator))
         return self.lose(state, self.alive(engine.ask(asks, "exchange/swap"))[1])
 
-    def _join(self, engine: Asker, state: MdGanState, round: int, name: str) -> tuple[MdGanState, Row]:
+    def _join(
+        self, engine: Asker, state: MdGanState, round: int, name: str
+    ) -> tuple[MdGanState, Row]:
         """A late worker begins with a copy of a living one's discriminator, drawn by lot."""
         lot = stream(state.seed, "join", name)
         donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]

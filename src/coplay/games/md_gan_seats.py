@@ -103,7 +103,9 @@ class GeneratedBatches:
 _FEEDBACK = "feedback"
 
 
-def serve(player: Player, message: Message, side_by_side: SideBySide, optimizer_on_swap: OptimizerOnSwap) -> Message:
+def serve(
+    player: Player, message: Message, side_by_side: SideBySide, optimizer_on_swap: OptimizerOnSwap
+) -> Message:
     """Answer one request."""
     model = gan(player)
     match message.request:
@@ -111,7 +113,9 @@ def serve(player: Player, message: Message, side_by_side: SideBySide, optimizer_
             return message.reply(introduction(player, side_by_side, 1).numbers())
         case Send(receiver):
             moments = optimizer_on_swap == "travel"
-            return message.reply(payload={receiver: model.export(["discriminator"], moments=moments)})
+            return message.reply(
+                payload={receiver: model.export(["discriminator"], moments=moments)}
+            )
         case Load():
             for sender, discriminator in message.samples().items():
                 model.take(discriminator, f"player '{sender}'", optimizer_on_swap)
@@ -182,7 +186,9 @@ def _feedback_together(
     return [answers[i] for i in range(len(players))]
 
 
-def _training_batches(player: Player, request: Feedback, message: Message, checked: dict[int, Batch]) -> Lesson:
+def _training_batches(
+    player: Player, request: Feedback, message: Message, checked: dict[int, Batch]
+) -> Lesson:
     """Collect what one worker learns from in one iteration: its own real batch and what the server sent.
 
     Args:

@@ -34,7 +34,9 @@ class _Linear(torch.autograd.Function):
         return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(
+        ctx: Any, *slopes: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (slope,) = slopes
         x, weight = ctx.saved_tensors
         by_x = torch.bmm(slope, weight) if ctx.needs_input_grad[0] else None
@@ -115,7 +117,9 @@ class Stack:
             x = products(x, weights, biases)
         return x
 
-    def learn_to_judge(self, images: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
+    def learn_to_judge(
+        self, images: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None
+    ) -> Tensor:
         """Take one step of every discriminator.
 
         Args:
@@ -169,7 +173,9 @@ class Stack:
         return slopes, losses.detach().mean(-1)
 
 
-def _adam_step(ready: Sequence[tuple[Tensor, Tensor, dict[str, Tensor]]], group: Mapping[str, Any]) -> None:
+def _adam_step(
+    ready: Sequence[tuple[Tensor, Tensor, dict[str, Tensor]]], group: Mapping[str, Any]
+) -> None:
     """Step parameters along slopes, with Adam's state of each, in one call."""
     with torch.no_grad():
         adam(
@@ -225,7 +231,9 @@ def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, floa
     return slopes, {"discriminator_loss": loss, "generator_loss": own, FLOPS: flops[0]}
 
 
-def feedback_together(models: Sequence[Acgan], lessons: Sequence[Lesson]) -> list[tuple[Tensor, dict[str, float]]]:
+def feedback_together(
+    models: Sequence[Acgan], lessons: Sequence[Lesson]
+) -> list[tuple[Tensor, dict[str, float]]]:
     """The same for several models of equal settings, as one product over up to ten at a time."""
     if len(models) > _MOST:
         answers = []

@@ -67,7 +67,9 @@ class Origins(nn.Module):
         super().__init__()
         self.space = space
         self.players = list(players)
-        with isolated_seed(seed):  # the names of the two parts are those of parameters in checkpoints
+        with isolated_seed(
+            seed
+        ):  # the names of the two parts are those of parameters in checkpoints
             self.seen = InputEncoder({name: space[name] for name in space}, _SIZES)
             self.says = one_hidden_layer(self.seen.size, _SIZES.hidden, len(self.players))
 

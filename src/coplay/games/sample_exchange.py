@@ -126,7 +126,9 @@ class SampleExchange(Game[ExchangeState]):
     @model_serializer(mode="wrap")
     def _only_what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
-        return values if self.alpha is None else {k: v for k, v in values.items() if k not in _BY_RULE}
+        return (
+            values if self.alpha is None else {k: v for k, v in values.items() if k not in _BY_RULE}
+        )
 
     def weights(self, players: Sequence[str], seed: int = 0) -> Tensor:
         """The weight matrix α, shape (N, N), float64.
@@ -249,7 +251,9 @@ class SampleExchange(Game[ExchangeState]):
             received, weights, copies = without_copies(player, shares, received, message.round)
         numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn = {}
-        if player.learned and not player.unlearned:  # a player that has learned nothing has nothing to say
+        if (
+            player.learned and not player.unlearned
+        ):  # a player that has learned nothing has nothing to say
             for receiver, count in request.draw.items():
                 drawn[receiver] = player.draw(count, message.round, receiver)
         return message.reply({**numbers, **copies}, drawn)
@@ -292,7 +296,9 @@ class SampleExchange(Game[ExchangeState]):
 
     def _draws_in(self, round: int) -> bool:
         """Whether fresh samples are drawn at the end of a round."""
-        since = round - self.own_rounds  # 0 is the round that draws the first samples anybody will hear
+        since = (
+            round - self.own_rounds
+        )  # 0 is the round that draws the first samples anybody will hear
         return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
 
     def _counts(self, alpha: Tensor, state: ExchangeState, round: int) -> dict[str, dict[str, int]]:
@@ -340,5 +346,7 @@ def even_weights(adjacency: Tensor, own_weight: float) -> Tensor:
                 [0.0000, 0.0000, 1.0000]], dtype=torch.float64)
     """
     degree = adjacency.double().sum(1, keepdim=True)
-    alpha = torch.where(degree > 0, (1 - own_weight) * adjacency.double() / degree.clamp_min(1), 0.0)
+    alpha = torch.where(
+        degree > 0, (1 - own_weight) * adjacency.double() / degree.clamp_min(1), 0.0
+    )
     return alpha + torch.diag(1 - alpha.sum(1))

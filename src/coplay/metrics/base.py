@@ -80,7 +80,9 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return (0.0 if hits == 0 else middle - half), (1.0 if hits == n else middle + half)
 
 
-def share_value(hits: int, of: int, unit: str, better: Literal["higher", "lower"], n: int, n_real: int) -> Value:
+def share_value(
+    hits: int, of: int, unit: str, better: Literal["higher", "lower"], n: int, n_real: int
+) -> Value:
     """The value ``hits / of`` with Wilson's interval.
 
     Example:

@@ -18,7 +18,9 @@ class _Hits(Stat):
 
     def result(self) -> dict[str, Value]:
         unit = "share of real test samples that the player classifies rightly"
-        return {"class_accuracy": share_value(self.hits, self.n_real, unit, "higher", 0, self.n_real)}
+        return {
+            "class_accuracy": share_value(self.hits, self.n_real, unit, "higher", 0, self.n_real)
+        }
 
 
 class ClassAccuracy(Metric):

@@ -56,11 +56,15 @@ class _Counts(Stat):
         shares = corrected(raw, self.confusion)
         found = {
             "class_shares_raw": Value(raw.tolist(), "share per class", None, n, self.n_real),
-            "class_shares": Value(shares.tolist(), "share per class, confusion-corrected", None, n, self.n_real),
+            "class_shares": Value(
+                shares.tolist(), "share per class, confusion-corrected", None, n, self.n_real
+            ),
         }
         if self.predicted is not None:
             distance = total_variation(shares, self.predicted)
-            found["distance_to_prediction"] = Value(distance, "total variation", "lower", n, self.n_real)
+            found["distance_to_prediction"] = Value(
+                distance, "total variation", "lower", n, self.n_real
+            )
         return found
 
 

@@ -20,7 +20,9 @@ class _Sums(Stat):
 
     def merge(self, other: _Sums) -> _Sums:
         return _Sums(
-            self.probabilities + other.probabilities, self.negative_entropy + other.negative_entropy, self.n + other.n
+            self.probabilities + other.probabilities,
+            self.negative_entropy + other.negative_entropy,
+            self.n + other.n,
         )
 
     def result(self) -> dict[str, Value]:

@@ -90,7 +90,9 @@ class DomainClassifier:
         self.n_test = len(test_labels)
         self.accuracy = (found == test_labels).double().mean().item()
         counts = torch.zeros(self.classes, self.classes, dtype=torch.float64)
-        counts.index_put_((test_labels, found), torch.ones(len(found), dtype=torch.float64), accumulate=True)
+        counts.index_put_(
+            (test_labels, found), torch.ones(len(found), dtype=torch.float64), accumulate=True
+        )
         missing = counts.sum(1) == 0  # a class without test samples is taken to be recognised
         counts[missing] = torch.eye(self.classes, dtype=torch.float64)[missing]
         self.confusion = counts / counts.sum(1, keepdim=True)
@@ -99,7 +101,9 @@ class DomainClassifier:
         """What the last hidden layer sees, shape (n, 64)."""
         self._body.eval()
         with torch.no_grad():
-            found: Tensor = torch.cat([self._body(part) for part in self._inputs(samples).split(2000)])
+            found: Tensor = torch.cat(
+                [self._body(part) for part in self._inputs(samples).split(2000)]
+            )
         return found
 
     def probabilities(self, samples: Samples) -> Tensor:
@@ -125,7 +129,9 @@ class DomainClassifier:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take a state back."""
-        weights = {name: tensor for name, tensor in state.items() if name not in ("measured", "confusion")}
+        weights = {
+            name: tensor for name, tensor in state.items() if name not in ("measured", "confusion")
+        }
         nn.ModuleDict({"body": self._body, "head": self._head}).load_state_dict(weights)
         self.accuracy, self.n_test = state["measured"][0].item(), int(state["measured"][1])
         self.confusion = state["confusion"]
@@ -136,13 +142,24 @@ def _body(space: Space) -> nn.Module:
     if len(space) > 1 or len(shape) not in (2, 3):
         size = sum(space[name].size for name in space)
         return nn.Sequential(
-            nn.Flatten(), nn.Linear(size, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, _FEATURES), nn.ReLU()
+            nn.Flatten(),
+            nn.Linear(size, 128),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(128, _FEATURES),
+            nn.ReLU(),
         )
     channels = shape[0] if len(shape) == 3 else 1
     large = shape[-1] > 16  # halve once more, so that 28×28 costs little more than 8×8
     layers: list[nn.Module] = [nn.Unflatten(1, (1, shape[0]))] if len(shape) == 2 else []
     layers += [nn.Conv2d(channels, 32, 3, stride=2 if large else 1, padding=1), nn.ReLU()]
-    layers += [nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2), nn.Flatten()]
+    layers += [
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+    ]
     with torch.no_grad():
         width = nn.Sequential(*layers).eval()(torch.zeros(1, *shape)).shape[1]
     return nn.Sequential(*layers, nn.Linear(width, _FEATURES), nn.ReLU(), nn.Dropout(0.3))

@@ -65,7 +65,11 @@ class MomentPair(Stat):
     def result(self) -> dict[str, Value]:
         """The distance."""
         distance = frechet_distance(self.real, self.fake)
-        return {self.name: Value(distance, "squared feature distance", "lower", self.fake.n, self.real.n)}
+        return {
+            self.name: Value(
+                distance, "squared feature distance", "lower", self.fake.n, self.real.n
+            )
+        }
 
 
 class Fid(Metric):
@@ -82,4 +86,6 @@ class Fid(Metric):
 
     def observe(self, observed: Observed) -> Stat:
         """Sum features and their products."""
-        return MomentPair(Moments.of(observed.reference.test_features), Moments.of(observed.features), "fid")
+        return MomentPair(
+            Moments.of(observed.reference.test_features), Moments.of(observed.features), "fid"
+        )

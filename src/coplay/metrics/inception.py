@@ -52,7 +52,9 @@ class Inception(Metric):
     def _there(cls, network: str) -> str:
         if not Path(network).is_file():
             if ":" not in network:
-                raise ValueError(f"there is no file {network}; expected TorchScript, .pt2, or 'package.module:Class'")
+                raise ValueError(
+                    f"there is no file {network}; expected TorchScript, .pt2, or 'package.module:Class'"
+                )
             imported(network, "network")
         return network
 
@@ -128,8 +130,12 @@ def _network(network: str) -> Any:
         if path.suffix == ".pt2":
             return torch.export.load(path).module()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the form in which Inception is published
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # the form in which Inception is published
             return torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:  # the file may hold anything
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"metric inception: cannot load {path}: {reason}; expected TorchScript or .pt2") from error
+        raise ModelError(
+            f"metric inception: cannot load {path}: {reason}; expected TorchScript or .pt2"
+        ) from error

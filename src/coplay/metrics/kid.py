@@ -34,7 +34,11 @@ def squared_mmd(x: Tensor, y: Tensor) -> tuple[float, float]:
     """
     x, y = x.double(), y.double()
     m, n = len(x), len(y)
-    within_x, within_y, between = _kernel(x, x).fill_diagonal_(0), _kernel(y, y).fill_diagonal_(0), _kernel(x, y)
+    within_x, within_y, between = (
+        _kernel(x, x).fill_diagonal_(0),
+        _kernel(y, y).fill_diagonal_(0),
+        _kernel(x, y),
+    )
     x_total, y_total, between_total = within_x.sum(), within_y.sum(), between.sum()
     x_mean, y_mean = x_total / (m * (m - 1)), y_total / (n * (n - 1))
     estimate = x_mean + y_mean - 2 * between_total / (m * n)
@@ -55,7 +59,12 @@ class _Features(Stat):
     most: int
 
     def merge(self, other: _Features) -> _Features:
-        return _Features(torch.cat([self.fake, other.fake]), torch.cat([self.keys, other.keys]), self.real, self.most)
+        return _Features(
+            torch.cat([self.fake, other.fake]),
+            torch.cat([self.keys, other.keys]),
+            self.real,
+            self.most,
+        )
 
     def result(self) -> dict[str, Value]:
         fake = self.fake[even_order(self.keys)[: self.most]]
@@ -87,7 +96,10 @@ class Kid(Metric):
 
     def applies(self, observed: Observed) -> bool:
         """Whether the domain classifier sees the samples, and there are three of each to leave one out."""
-        return super().applies(observed) and min(len(observed.samples), len(observed.reference.test)) >= 3
+        return (
+            super().applies(observed)
+            and min(len(observed.samples), len(observed.reference.test)) >= 3
+        )
 
     def observe(self, observed: Observed) -> Stat:
         """Keep features."""

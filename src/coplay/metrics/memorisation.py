@@ -33,7 +33,9 @@ def nearest_distances(space: Space, samples: Samples, held: Samples) -> Tensor:
         >>> nearest_distances(space, space.samples(x=torch.tensor([[3.0, 4.0], [9.0, 9.0]])), held)
         tensor([5., 0.], dtype=torch.float64)
     """
-    middle = space.flatten(pick(held, slice(_HELD))).mean(0)  # far from the origin, products would lose the digits
+    middle = space.flatten(pick(held, slice(_HELD))).mean(
+        0
+    )  # far from the origin, products would lose the digits
     queries = space.flatten(samples).sub_(middle)
     best = torch.full((len(samples),), torch.inf)
     index = torch.zeros(len(samples), dtype=torch.long)
@@ -107,11 +109,22 @@ class Memorisation(Metric):
     def applies(self, observed: Observed) -> bool:
         """Whether it is known what the player learned from, and all of it can be compared."""
         space, held = observed.reference.classifier.space, observed.held
-        return super().applies(observed) and held is not None and len(held) > 0 and complete(held, space)
+        return (
+            super().applies(observed)
+            and held is not None
+            and len(held) > 0
+            and complete(held, space)
+        )
 
     def observe(self, observed: Observed) -> Stat:
         """Measure the distances."""
-        space, test, held = observed.reference.classifier.space, observed.reference.test, observed.held
+        space, test, held = (
+            observed.reference.classifier.space,
+            observed.reference.test,
+            observed.held,
+        )
         assert held is not None
         chosen = pick(test, even_order(row_keys(test, space))[: self.most])
-        return _Distances(nearest_distances(space, observed.samples, held), nearest_distances(space, chosen, held))
+        return _Distances(
+            nearest_distances(space, observed.samples, held), nearest_distances(space, chosen, held)
+        )

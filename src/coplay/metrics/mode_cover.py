@@ -30,7 +30,11 @@ class _Counts(Stat):
         there = self.real > 0
         # a share of exactly the least counts, whatever the correction's rounding
         covered = int((shares >= enough - 1e-9)[there].sum())
-        return {"mode_cover": Value(float(covered), f"classes out of {int(there.sum())}", "higher", n, n_real)}
+        return {
+            "mode_cover": Value(
+                float(covered), f"classes out of {int(there.sum())}", "higher", n, n_real
+            )
+        }
 
 
 class ModeCover(Metric):

@@ -44,7 +44,10 @@ def inside(points: Tensor, others: Tensor, neighbours: int) -> int:
         distances[rows, start + rows] = torch.inf  # nobody is its own neighbour
         radii.append(distances.kthvalue(neighbours, 1).values)
     reach = torch.cat(radii) + rounding
-    return sum(int((_squared_distances(part, others) <= reach).any(1).sum()) for part in points.split(_CHUNK))
+    return sum(
+        int((_squared_distances(part, others) <= reach).any(1).sum())
+        for part in points.split(_CHUNK)
+    )
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,12 @@ class _Features(Stat):
         fake, real = self.fake[even_order(self.keys)[:n]], self.real[:n]
         precise, recalled = inside(fake, real, self.neighbours), inside(real, fake, self.neighbours)
         return {
-            "precision": share_value(precise, n, "share of generated samples among real ones", "higher", n, n),
-            "recall": share_value(recalled, n, "share of real samples among generated ones", "higher", n, n),
+            "precision": share_value(
+                precise, n, "share of generated samples among real ones", "higher", n, n
+            ),
+            "recall": share_value(
+                recalled, n, "share of real samples among generated ones", "higher", n, n
+            ),
         }
 
 
@@ -89,10 +96,15 @@ class PrecisionRecall(Metric):
 
     def applies(self, observed: Observed) -> bool:
         """Whether the domain classifier sees the samples, and there are enough to have so many neighbours."""
-        return super().applies(observed) and min(len(observed.samples), len(observed.reference.test)) > self.neighbours
+        return (
+            super().applies(observed)
+            and min(len(observed.samples), len(observed.reference.test)) > self.neighbours
+        )
 
     def observe(self, observed: Observed) -> Stat:
         """Keep features."""
         space, reference = observed.reference.classifier.space, observed.reference
         real = reference.test_features[even_order(row_keys(reference.test, space))]
-        return _Features(observed.features, row_keys(observed.samples, space), real, self.neighbours)
+        return _Features(
+            observed.features, row_keys(observed.samples, space), real, self.neighbours
+        )

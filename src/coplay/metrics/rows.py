@@ -33,8 +33,14 @@ def row_keys(samples: Samples, names: Iterable[str]) -> Tensor:
         (True, False)
     """
     n = len(samples)
-    parts = [samples[name].detach().cpu().reshape(n, -1).contiguous().numpy().view(np.uint8) for name in names]
-    digests = b"".join(blake2b(b"".join(part[i].tobytes() for part in parts), digest_size=8).digest() for i in range(n))
+    parts = [
+        samples[name].detach().cpu().reshape(n, -1).contiguous().numpy().view(np.uint8)
+        for name in names
+    ]
+    digests = b"".join(
+        blake2b(b"".join(part[i].tobytes() for part in parts), digest_size=8).digest()
+        for i in range(n)
+    )
     return torch.from_numpy(np.frombuffer(digests, dtype=np.int64).copy())
 
 
@@ -56,6 +62,8 @@ def even_order(keys: Tensor) -> Tensor:
     ordered = found[order]
     position = np.arange(len(order))
     starts = np.append(True, ordered[1:] != ordered[:-1])[: len(order)]
-    copy = position - np.maximum.accumulate(np.where(starts, position, 0))  # 0 for the first of each kind, then 1, 2, …
+    copy = position - np.maximum.accumulate(
+        np.where(starts, position, 0)
+    )  # 0 for the first of each kind, then 1, 2, …
     spread = ordered + copy.astype(np.uint64) * _GOLDEN  # modulo 2⁶⁴
     return torch.from_numpy(order[np.argsort(spread, kind="stable")])

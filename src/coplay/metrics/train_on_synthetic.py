@@ -56,12 +56,24 @@ class _Labelled(Stat):
         known, labels = self.reference.classifier, self.reference.labels
         assert labels is not None
         student = DomainClassifier(known.space, known.classes, _SEED)
-        student.fit(known.space.restrict(chosen), chosen[LABEL], self.reference.test, labels, steps=self.metric.steps)
+        student.fit(
+            known.space.restrict(chosen),
+            chosen[LABEL],
+            self.reference.test,
+            labels,
+            steps=self.metric.steps,
+        )
         n, n_real = len(samples), len(labels)
-        whose = "generated with their class" if self.own else "generated and classed by the domain classifier"
+        whose = (
+            "generated with their class"
+            if self.own
+            else "generated and classed by the domain classifier"
+        )
         unit = f"share of real test samples classified rightly after training on samples {whose}"
         hits = round(student.accuracy * n_real)
-        return {"trained_on_synthetic_accuracy": share_value(hits, n_real, unit, "higher", n, n_real)}
+        return {
+            "trained_on_synthetic_accuracy": share_value(hits, n_real, unit, "higher", n, n_real)
+        }
 
 
 class TrainOnSynthetic(Metric):

@@ -219,7 +219,9 @@ class Acgan(LocalModel):
         """
         return self._images_from(*self._noise_and_classes(n, generator))
 
-    def generate_batches(self, n: int, generators: Sequence[torch.Generator]) -> list[tuple[Tensor, Tensor | None]]:
+    def generate_batches(
+        self, n: int, generators: Sequence[torch.Generator]
+    ) -> list[tuple[Tensor, Tensor | None]]:
         """Generate as many batches as there are streams, each as :meth:`generate` does.
 
         They take one pass, where the network is known to treat each sample by itself.
@@ -232,7 +234,9 @@ class Acgan(LocalModel):
         images, _ = self._images_from(all_noise, torch.cat(classes) if classes else None)
         return [(part, c) for part, (_, c) in zip(images.split(n), inputs, strict=True)]
 
-    def _noise_and_classes(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def _noise_and_classes(
+        self, n: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
         """What a batch begins from: noise, and the classes it is to have."""
         classes = None
         if self._class:
@@ -296,7 +300,9 @@ class Acgan(LocalModel):
 
     # ------------------------------------------------------------------------------ the black box
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Take steps of a GAN at a single site.
 
         A step is L steps of the discriminator, then one of the generator on fresh noise.
@@ -343,7 +349,9 @@ class Acgan(LocalModel):
 
     # ------------------------------------------------------------------------- what travels, state
 
-    def export(self, halves: Sequence[Half], buffers: bool = True, moments: bool = False) -> Samples:
+    def export(
+        self, halves: Sequence[Half], buffers: bool = True, moments: bool = False
+    ) -> Samples:
         """Return parameters as a part of a message, see :meth:`Halves.export`."""
         return self._halves.export(halves, buffers=buffers, moments=moments)
 

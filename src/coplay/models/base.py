@@ -160,7 +160,9 @@ class LocalModel(Component):
         """
 
     @abstractmethod
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Learn from a mixture, going on from what was learned before.
 
         Args:

@@ -199,7 +199,9 @@ class Conditionals(NeuralModel):
 
     # ----------------------------------------------------------------------------------- learning
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Take so many steps, and measure how well Gibbs mixes.
 
         Raises:
@@ -363,7 +365,9 @@ class Conditionals(NeuralModel):
         classifier = self._net.of(LABEL) if self._has_class() else None
         if not isinstance(classifier, Independent):
             space = self._space
-            raise ModelError(f"conditionals can only tell a categorical number called '{LABEL}'; got {space}")
+            raise ModelError(
+                f"conditionals can only tell a categorical number called '{LABEL}'; got {space}"
+            )
         generator = stream(self._seed, "classify")
         given = devices.moved(samples.exclude(LABEL), self._place)
         complete = all(name in given.keys() for name in self._net.sees[LABEL])
@@ -374,7 +378,9 @@ class Conditionals(NeuralModel):
                 if complete:
                     found.append(classifier.probabilities(tensors(part)))
                 else:
-                    found.append(chains.class_probabilities(LABEL, part, self.sample_sweeps, generator))
+                    found.append(
+                        chains.class_probabilities(LABEL, part, self.sample_sweeps, generator)
+                    )
         return torch.cat(found).cpu()
 
     def _has_class(self) -> bool:

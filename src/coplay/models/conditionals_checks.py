@@ -12,7 +12,9 @@ from coplay.models.base import Mixture
 from coplay.nets.conditional import Conditional, Independent
 
 
-def with_latents(space: Space, latents: Mapping[str, int], kinds: Collection[str]) -> dict[str, Variable]:
+def with_latents(
+    space: Space, latents: Mapping[str, int], kinds: Collection[str]
+) -> dict[str, Variable]:
     """Return all variables of a joint model: those of the space, then its latents.
 
     Args:
@@ -25,10 +27,14 @@ def with_latents(space: Space, latents: Mapping[str, int], kinds: Collection[str
     """
     foreign = [f"'{name}' ({space[name]})" for name in space if space[name].kind not in kinds]
     if foreign:
-        raise ModelError(f"conditionals needs {', '.join(kinds)} variables, got {', '.join(foreign)}")
+        raise ModelError(
+            f"conditionals needs {', '.join(kinds)} variables, got {', '.join(foreign)}"
+        )
     for name in latents:
         if name in space:
-            raise ModelError(f"latents: '{name}' is a variable of this player; give the latent another name")
+            raise ModelError(
+                f"latents: '{name}' is a variable of this player; give the latent another name"
+            )
     variables = {name: space[name] for name in space}
     for name, bits in latents.items():
         variables[name] = Variable(kind="binary", shape=(bits,))
@@ -77,7 +83,9 @@ def what_each_sees(
     for name, inputs in sees.items():
         for g in inputs:
             if g not in variables or g == name:
-                raise ModelError(f"given: '{name}' cannot see '{g}'; the variables and latents are {known}")
+                raise ModelError(
+                    f"given: '{name}' cannot see '{g}'; the variables and latents are {known}"
+                )
         if not inputs:
             raise ModelError(
                 f"the conditional of '{name}' sees nothing, expected one variable or more; name "
@@ -93,7 +101,9 @@ def what_each_sees(
     return sees
 
 
-def check_matched(matched: Mapping[str, list[str]], space: Space, networks: Mapping[str, Conditional]) -> None:
+def check_matched(
+    matched: Mapping[str, list[str]], space: Space, networks: Mapping[str, Conditional]
+) -> None:
     """Check that variables with a judge can have one, and that it can be told what it asks for.
 
     Raises:
@@ -108,7 +118,9 @@ def check_matched(matched: Mapping[str, list[str]], space: Space, networks: Mapp
             )
         for t in context:
             if t not in space or t == name:
-                raise ModelError(f"matched: the judge of '{name}' cannot be told '{t}'; this player has {space}")
+                raise ModelError(
+                    f"matched: the judge of '{name}' cannot be told '{t}'; this player has {space}"
+                )
 
 
 def check_starts(starts: Mapping[str, list[str]], variables: Collection[str]) -> None:

@@ -113,7 +113,10 @@ class ConvHvae(LatentModel):
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder and encoder."""
-        return {"decoder": list(self._net.decoder.parameters()), "encoder": list(self._net.encoder.parameters())}
+        return {
+            "decoder": list(self._net.decoder.parameters()),
+            "encoder": list(self._net.encoder.parameters()),
+        }
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4).
@@ -159,7 +162,9 @@ class ConvHvae(LatentModel):
         with self.averaged(), torch.no_grad():
             return devices.classes(self._net.decoder.c_logits.softmax(0), n, generator)
 
-    def _drawn(self, n: int, c: Tensor | None, start: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _drawn(
+        self, n: int, c: Tensor | None, start: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw z0, z1 and images of n of the given classes."""
         part = None if c is None else c[start : start + n]
         z0, z1, x, _ = self._net.draw(n, part, generator, mean=self.draw == "mean")
@@ -233,7 +238,9 @@ class _Sizes:
 class _Decoder(nn.Module):
     """p(c), p(z0|c), p(z1|z0,c), p(x|z0,z1,c)."""
 
-    def __init__(self, image: Variable, sizes: _Sizes, kind: ConvolutionKind, *, chained: bool) -> None:
+    def __init__(
+        self, image: Variable, sizes: _Sizes, kind: ConvolutionKind, *, chained: bool
+    ) -> None:
         super().__init__()
         n0 = sizes.z0
         n1 = sizes.z1
@@ -283,7 +290,9 @@ class _Encoder(nn.Module):
 class _ConvHvaeNetwork(nn.Module):
     """Decoder and encoder; bits and one-hot classes are float32, losses are in nats per sample."""
 
-    def __init__(self, image: Variable, sizes: _Sizes, kind: ConvolutionKind, *, chained: bool) -> None:
+    def __init__(
+        self, image: Variable, sizes: _Sizes, kind: ConvolutionKind, *, chained: bool
+    ) -> None:
         super().__init__()
         self.classes = sizes.classes
         self.binary = image.kind == "binary"
@@ -296,7 +305,9 @@ class _ConvHvaeNetwork(nn.Module):
         return F.one_hot(classes, self.classes).float()
 
     @torch.no_grad()
-    def encode(self, x: Tensor, c: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, x: Tensor, c: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Draw (z0, z1) ~ q(z1|x,c) q(z0|z1,x,c)."""
         features = self.encoder.seen(x)
         z1 = draw_bits(self.encoder.z1(concatenate(features, c)), generator)

@@ -62,7 +62,11 @@ class Estimator(LocalModel):
 
     def setup(self, space: Space, seed: int) -> None:
         """Construct the estimator."""
-        self._space, self._rows, self._seed = space, None, seed % 2**31  # what numpy accepts as a seed
+        self._space, self._rows, self._seed = (
+            space,
+            None,
+            seed % 2**31,
+        )  # what numpy accepts as a seed
         self._model = self._construct()
 
     def _construct(self) -> Any:
@@ -70,13 +74,21 @@ class Estimator(LocalModel):
             with isolated_seed(self._seed):
                 model = find("model", self.estimator)(**copy.deepcopy(self.arguments))
         except (TypeError, ValueError) as error:
-            raise ModelError(f"cannot construct {self.estimator} from {self.arguments}: {error}") from error
-        missing = [method for method in ("fit", "sample") if not callable(getattr(model, method, None))]
+            raise ModelError(
+                f"cannot construct {self.estimator} from {self.arguments}: {error}"
+            ) from error
+        missing = [
+            method for method in ("fit", "sample") if not callable(getattr(model, method, None))
+        ]
         if missing:
-            raise ModelError(f"{self.estimator} has no method {' and '.join(missing)}; a player needs fit and sample")
+            raise ModelError(
+                f"{self.estimator} has no method {' and '.join(missing)}; a player needs fit and sample"
+            )
         return model
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Fit the estimator to as many rows as there are received and own samples."""
         self._rows = self._space.flatten(_in_proportion(mixture, generator)).double().numpy()
         self._seed = small_seed(generator)
@@ -96,7 +108,9 @@ class Estimator(LocalModel):
         drawn = self._draw(n, small_seed(generator))
         rows = np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
         if rows.ndim != 2:
-            raise ModelError(f"{self.estimator}.sample({n}) returned shape {rows.shape}, expected ({n}, D)")
+            raise ModelError(
+                f"{self.estimator}.sample({n}) returned shape {rows.shape}, expected ({n}, D)"
+            )
         if not np.isfinite(rows).all():
             raise ModelError(
                 f"{self.estimator}.sample({n}) returned {int((~np.isfinite(rows)).sum())} NaN or infinite values"
@@ -133,7 +147,9 @@ class Estimator(LocalModel):
         """Bring the estimator back."""
         self._model, self._rows = self._construct(), None
         if hasattr(self._model, "load_state_dict"):
-            self._model.load_state_dict({name.removeprefix("own/"): tensor for name, tensor in state.items()})
+            self._model.load_state_dict(
+                {name.removeprefix("own/"): tensor for name, tensor in state.items()}
+            )
         elif "rows" in state:
             self._rows, self._seed = state["rows"].numpy(), int(state["seed"])
             self._fit()
@@ -142,13 +158,17 @@ class Estimator(LocalModel):
             for name, tensor in state.items():
                 form, _, attribute = name.partition("/")
                 setattr(
-                    self._model, attribute, tensor.numpy() if form == "array" else json.loads(bytes(tensor.tolist()))
+                    self._model,
+                    attribute,
+                    tensor.numpy() if form == "array" else json.loads(bytes(tensor.tolist())),
                 )
 
     @classmethod
     def tiny(cls) -> Self:
         """Two spherical Gaussians."""
-        return cls(arguments={"n_components": 2, "covariance_type": "spherical", "max_iter": 2, "tol": 1.0})
+        return cls(
+            arguments={"n_components": 2, "covariance_type": "spherical", "max_iter": 2, "tol": 1.0}
+        )
 
 
 def _in_proportion(mixture: Mixture, generator: torch.Generator) -> Samples:
@@ -156,14 +176,21 @@ def _in_proportion(mixture: Mixture, generator: torch.Generator) -> Samples:
     if len(mixture.parts) == 1:
         return mixture.parts[0].samples
     received = [part for part in mixture.parts if part.name != OWN]
-    total = round(sum(len(part.samples) for part in received) / sum(part.weight for part in received))
+    total = round(
+        sum(len(part.samples) for part in received) / sum(part.weight for part in received)
+    )
     drawn = []
-    for part, count in zip(mixture.parts, unbiased_counts(mixture.weights, total, generator), strict=True):
+    for part, count in zip(
+        mixture.parts, unbiased_counts(mixture.weights, total, generator), strict=True
+    ):
         # every sample as often as possible, the remainder at random: less noise than drawing with replacement
         whole, rest = divmod(count, len(part.samples))
         order = torch.randperm(len(part.samples), generator=generator)[:rest]
         drawn.append(
-            pick(part.samples, torch.cat([torch.arange(len(part.samples)).repeat(whole), order.sort().values]))
+            pick(
+                part.samples,
+                torch.cat([torch.arange(len(part.samples)).repeat(whole), order.sort().values]),
+            )
         )
     return join(drawn)
 
@@ -182,7 +209,9 @@ def _attributes(model: Any) -> dict[str, Tensor] | None:
             text = json.dumps(plain)
         except TypeError:
             return None
-        if json.loads(text) != plain:  # a tuple or a dictionary with other keys would come back as something else
+        if (
+            json.loads(text) != plain
+        ):  # a tuple or a dictionary with other keys would come back as something else
             return None
         encoded[f"plain/{name}"] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     return encoded

@@ -80,10 +80,14 @@ class ExponentialFamily(LocalModel):
         """Take mean features of a mixture, shape (K,), as mean parameters (A2)."""
         if moments.shape != self._moments.shape or not torch.isfinite(moments).all():
             shape = tuple(moments.shape)
-            raise ModelError(f"expected {len(self._moments)} finite moments, got shape {shape} or NaN")
+            raise ModelError(
+                f"expected {len(self._moments)} finite moments, got shape {shape} or NaN"
+            )
         self._moments = moments.double().clone()
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Match the mixture's moments; ``steps`` is ignored, the best response is exact."""
         before = self._moments
         found = []
@@ -168,9 +172,13 @@ def _average(mixture: Mixture, names: list[str], block: Block, present: Tensor) 
     return torch.stack(means).sum(0)
 
 
-def _completed(mask: Tensor, x: Tensor, mean: Tensor, covariance: Tensor, block: GaussianBlock) -> Tensor:
+def _completed(
+    mask: Tensor, x: Tensor, mean: Tensor, covariance: Tensor, block: GaussianBlock
+) -> Tensor:
     """E-step: expected features where only the columns in ``mask`` are observed, shape (n, K)."""
-    regression = covariance[~mask][:, mask] @ torch.linalg.pinv(covariance[mask][:, mask], hermitian=True)
+    regression = covariance[~mask][:, mask] @ torch.linalg.pinv(
+        covariance[mask][:, mask], hermitian=True
+    )
     full = mean.expand(len(x), -1).clone()
     full[:, mask] = x
     full[:, ~mask] = mean[~mask] + (x - mean[mask]) @ regression.T

@@ -86,7 +86,9 @@ class BernoulliBlock:
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
         """Independent bits."""
-        return (torch.rand(n, self.size, generator=generator, dtype=torch.float64) < moments).double()
+        return (
+            torch.rand(n, self.size, generator=generator, dtype=torch.float64) < moments
+        ).double()
 
 
 class CategoricalBlock:
@@ -255,7 +257,9 @@ class ProductFamily:
             if space[name].kind != "real":
                 self.blocks.append(([name], makers[space[name].kind](space[name])))
         if self.real:
-            self.blocks.append((self.real, GaussianBlock(sum(space[name].size for name in self.real))))
+            self.blocks.append(
+                (self.real, GaussianBlock(sum(space[name].size for name in self.real)))
+            )
         self.size = sum(block.size for _, block in self.blocks)
 
     def split(self, values: Tensor) -> list[tuple[Block, Tensor]]:
@@ -269,7 +273,9 @@ class ProductFamily:
 
     def features(self, samples: Samples) -> Tensor:
         """φ(x), shape (n, K); every variable must be present."""
-        return torch.cat([block.features(columns(samples, names)) for names, block in self.blocks], 1)
+        return torch.cat(
+            [block.features(columns(samples, names)) for names, block in self.blocks], 1
+        )
 
     def natural(self, moments: Tensor) -> Tensor:
         """θ(μ), shape (…, K); infinite where μ is on the border of the marginal polytope."""
@@ -277,7 +283,9 @@ class ProductFamily:
 
     def log_partition(self, natural: Tensor) -> Tensor:
         """A(θ), shape (…), in nats."""
-        return torch.stack([block.log_partition(part) for block, part in self.split(natural)]).sum(0)
+        return torch.stack([block.log_partition(part) for block, part in self.split(natural)]).sum(
+            0
+        )
 
     def mean(self, natural: Tensor) -> Tensor:
         """μ(θ) = ∇A(θ), shape (…, K)."""
@@ -294,7 +302,9 @@ class ProductFamily:
 
     def log_prob(self, moments: Tensor, samples: Samples) -> Tensor:
         """log p(x), shape (n,), in nats; −∞ where x is impossible."""
-        base = torch.stack([block.log_base(columns(samples, names)) for names, block in self.blocks]).sum(0)
+        base = torch.stack(
+            [block.log_base(columns(samples, names)) for names, block in self.blocks]
+        ).sum(0)
         return base + self.utility(self.features(samples), moments.expand(len(samples), -1))
 
 

@@ -180,7 +180,9 @@ class JointClassifier(ConvHvae):
         assert c is not None
         return F.cross_entropy(self._net.classifier(x), c, label_smoothing=self.smoothing)
 
-    def _training_batch(self, part: Samples, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    def _training_batch(
+        self, part: Samples, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
         """Images, and class probabilities that the classifier is to give them."""
         x, c = self._tensors(self._completed(part, generator))
         return x, part[_TARGET] if _TARGET in part.keys() else c
@@ -195,7 +197,9 @@ class JointClassifier(ConvHvae):
         labels = own[self._label]
         return _Own(own, labels.argsort(stable=True), labels.bincount(minlength=self._net.classes))
 
-    def _with_residuals(self, x: Tensor, classes: Tensor, of: _Own, generator: torch.Generator) -> Tensor:
+    def _with_residuals(
+        self, x: Tensor, classes: Tensor, of: _Own, generator: torch.Generator
+    ) -> Tensor:
         """Equation (R) for images of shape (n, channels, H, W).
 
         An image stays as it is if there is no own one of its class.
@@ -294,7 +298,9 @@ class JointClassifier(ConvHvae):
                 )
             other.load_state_dict(state, assign=True)
         except (KeyError, IndexError, RuntimeError) as error:
-            raise ModelError(f"what came from {origin} is no classifier of these images: {error}") from error
+            raise ModelError(
+                f"what came from {origin} is no classifier of these images: {error}"
+            ) from error
         for name, tensor in state.items():
             if tensor.dtype != torch.float32 or not finite(tensor):
                 raise ModelError(
@@ -318,7 +324,9 @@ class JointClassifier(ConvHvae):
         finally:
             self._targets = None
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Take so many steps, or none if learning has stopped early."""
         if self._targets is not None:
             first, *rest = mixture.parts
@@ -329,7 +337,9 @@ class JointClassifier(ConvHvae):
     @classmethod
     def tiny(cls) -> Self:
         """A few latents and channels."""
-        return cls(latents=(3, 4), channels=2, hidden=8, batch=8, classifier_channels=2, generated_after=1)
+        return cls(
+            latents=(3, 4), channels=2, hidden=8, batch=8, classifier_channels=2, generated_after=1
+        )
 
 
 def _classifier(

@@ -63,7 +63,9 @@ def has_log_prob(model: LocalModel) -> bool:
     return isinstance(model, HasLogProb | HasLogWeights)
 
 
-def log_prob(model: LocalModel, samples: Samples, draws: int, generator: torch.Generator) -> LogProb | None:
+def log_prob(
+    model: LocalModel, samples: Samples, draws: int, generator: torch.Generator
+) -> LogProb | None:
     """Log p of samples under a model; None where it has none.
 
     Args:

@@ -108,7 +108,9 @@ class NeuralModel(LocalModel):
             self._net = self.build(space).to(self._place)
         self._optimisers = {}
         for side, moved in self.sides().items():
-            self._optimisers[side] = torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
+            self._optimisers[side] = torch.optim.Adam(
+                moved, lr=self.learning_rate, fused=self.fused
+            )
         self._mean = self._copies()
         self._step = 0
         self._sources = {}
@@ -125,7 +127,9 @@ class NeuralModel(LocalModel):
         self._best_loss = math.inf
         self._worse = 0
 
-    def learn(self, mixture: Mixture, steps: int, generator: torch.Generator) -> Mapping[str, float]:
+    def learn(
+        self, mixture: Mixture, steps: int, generator: torch.Generator
+    ) -> Mapping[str, float]:
         """Take so many steps, or none if learning has stopped early."""
         mixture, held_out = self._set_aside(mixture)
         if self.stopped:
@@ -206,7 +210,9 @@ class NeuralModel(LocalModel):
         held_out = []
         for part in mixture.parts:
             count = round(self.validation * len(part.samples))
-            order = torch.randperm(len(part.samples), generator=stream(self._seed, "validation", part.name))
+            order = torch.randperm(
+                len(part.samples), generator=stream(self._seed, "validation", part.name)
+            )
             whole = all(name in part.samples.keys() for name in self._space)
             if not count or not whole or count >= len(part.samples):
                 learned_from.append(part)
@@ -289,12 +295,16 @@ class NeuralModel(LocalModel):
         self._mean = parameters.numbered("mean/", state, self._place)
         self._best = parameters.numbered("best/", state, self._place)
         self._step = int(state["step"])
-        self._flops = {kind: count.item() for kind, count in parameters.under("flops/", state).items()}
+        self._flops = {
+            kind: count.item() for kind, count in parameters.under("flops/", state).items()
+        }
         if "validation" in state:
             self._best_loss = state["validation"][0].item()
             self._worse = int(state["validation"][1])
             self._seed = int(state["seed"])
-            self._sources = {name: w.item() for name, w in parameters.under("source/", state).items()}
+            self._sources = {
+                name: w.item() for name, w in parameters.under("source/", state).items()
+            }
         for side, optimiser in self._optimisers.items():
             parameters.load_adam_state(optimiser, _numbered(side, optimiser), state, "/")
 

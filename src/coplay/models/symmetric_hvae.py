@@ -88,7 +88,10 @@ class SymmetricHvae(LatentModel):
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Decoder and encoder."""
-        return {"decoder": self._net.decoder_parameters(), "encoder": self._net.encoder_parameters()}
+        return {
+            "decoder": self._net.decoder_parameters(),
+            "encoder": self._net.encoder_parameters(),
+        }
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """One step of (A4).
@@ -220,7 +223,11 @@ class _Perceptron(nn.Module):
     def __init__(self, inputs: int, hidden: int, outputs: int, skip: bool = False) -> None:
         super().__init__()
         self.deep = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, outputs)
+            nn.Linear(inputs, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, outputs),
         )
         self.skip = nn.Linear(inputs, outputs, bias=False) if skip else None
 

@@ -103,7 +103,9 @@ class ImageDecoder(nn.Module):
         sizes: See :class:`~coplay.nets.variables.Sizes`.
     """
 
-    def __init__(self, target: Variable, images: Mapping[str, Variable], *, vector: int, sizes: Sizes) -> None:
+    def __init__(
+        self, target: Variable, images: Mapping[str, Variable], *, vector: int, sizes: Sizes
+    ) -> None:
         super().__init__()
         self.images = dict(images)
         self.side = target.shape[-2:]

@@ -55,9 +55,14 @@ class Chains:
         self.net.sweep(values, missing, sweeps // 2, generator)
         before = {name: column.cpu().clone() for name, column in values.items()}
         self.net.sweep(values, missing, sweeps // 2, generator)
-        return max(correlation(v, before[name], values[name].cpu()) for name, v in self.net.variables.items())
+        return max(
+            correlation(v, before[name], values[name].cpu())
+            for name, v in self.net.variables.items()
+        )
 
-    def class_probabilities(self, name: str, given: Samples, sweeps: int, generator: torch.Generator) -> Tensor:
+    def class_probabilities(
+        self, name: str, given: Samples, sweeps: int, generator: torch.Generator
+    ) -> Tensor:
         """p(name | given) of rows that miss more than it, shape (n, C) (A6).
 
         It is the running average over sweeps, divided by the sum of its weights.

@@ -83,12 +83,16 @@ class Conditional(nn.Module):
     needs_known_inputs: ClassVar[bool] = False
     """Whether it learns only once all of g has been observed somewhere."""
 
-    def objective(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def objective(
+        self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Tensor:
         """What a step ascends, shape (n,); here log p(v|g)."""
         return self.log_prob(values, given, generator)
 
     @abstractmethod
-    def log_prob(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def log_prob(
+        self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Tensor:
         """Log p(v|g), shape (n,); of a VAE a lower bound by importance weighting."""
 
     @abstractmethod
@@ -135,7 +139,9 @@ class Independent(Conditional):
         assert isinstance(self.law, Classes)
         return self.law.log_probabilities(self._outputs(given))[:, 0].exp()
 
-    def log_prob(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def log_prob(
+        self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Tensor:
         """Log p(v|g), exactly; shape (n,)."""
         return self.law.log_prob(self._outputs(given), values)
 
@@ -143,7 +149,9 @@ class Independent(Conditional):
         """Draw v ~ p(v|g), exactly; shape (n, *shape)."""
         return self.law.draw(self._outputs(given), generator)
 
-    def draw_straight_through(self, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def draw_straight_through(
+        self, given: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Tensor:
         """Draw bits, float32 of shape (n, *shape), through which gradients pass."""
         assert isinstance(self.law, Bits)
         return self.law.draw_straight_through(self._outputs(given), generator)
@@ -171,7 +179,9 @@ class Vae(Conditional):
 
     needs_known_inputs: ClassVar[bool] = True
 
-    def __init__(self, name: str, target: Variable, given: Mapping[str, Variable], sizes: Sizes, draw: Draw) -> None:
+    def __init__(
+        self, name: str, target: Variable, given: Mapping[str, Variable], sizes: Sizes, draw: Draw
+    ) -> None:
         super().__init__()
         self.name = name
         self.noiseless = draw == "mean"
@@ -183,9 +193,13 @@ class Vae(Conditional):
         vector = sizes.image_latents + self.seen.size
         self.decoder = ImageDecoder(target, by_pixel, vector=vector, sizes=sizes)
         self.encoder_seen = InputEncoder({**given, name: target}, sizes)
-        self.encoder = one_hidden_layer(self.encoder_seen.size, sizes.hidden, 2 * sizes.image_latents)
+        self.encoder = one_hidden_layer(
+            self.encoder_seen.size, sizes.hidden, 2 * sizes.image_latents
+        )
 
-    def objective(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def objective(
+        self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Tensor:
         """The evidence lower bound, shape (n,).
 
         E log p(x|u,g) by one u ~ q(u|x,g) as a function of its noise, less KL(q(u|x,g), p(u|g)).
@@ -196,7 +210,9 @@ class Vae(Conditional):
         log_pixels = self._log_pixels(values, u, inputs, given)
         return log_pixels - kl_divergence(q, self._prior(inputs)).sum(1)
 
-    def log_prob(self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator) -> Tensor:
+    def log_prob(
+        self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator
+    ) -> Tensor:
         """log (1/K) Σ_k p(x,u_k|g) / q(u_k|x,g) with u_k ~ q: on average a lower bound."""
         inputs = self.seen(given)
         q = self._posterior(values, given)
@@ -215,7 +231,9 @@ class Vae(Conditional):
         outputs = self.decoder(torch.cat([u, inputs], 1), given)
         return self.law.likeliest(outputs) if self.noiseless else self.law.draw(outputs, generator)
 
-    def _log_pixels(self, values: Tensor, u: Tensor, inputs: Tensor, given: Mapping[str, Tensor]) -> Tensor:
+    def _log_pixels(
+        self, values: Tensor, u: Tensor, inputs: Tensor, given: Mapping[str, Tensor]
+    ) -> Tensor:
         """log p(x|u,g)."""
         return self.law.log_prob(self.decoder(torch.cat([u, inputs], 1), given), values)
 

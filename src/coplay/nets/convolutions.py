@@ -20,16 +20,22 @@ _REFERENCE = ((1, 2, 1), (2, 3, 2), (2, 3, 1), (2, 3, 1), (4, 3, 2))
 class Convolutions(nn.Sequential):
     """Convolutions and a layer: (n, channels, H, W) to (n, hidden)."""
 
-    def __init__(self, shape: tuple[int, ...], *, channels: int, hidden: int, kind: ConvolutionKind) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], *, channels: int, hidden: int, kind: ConvolutionKind
+    ) -> None:
         shape = shape if len(shape) == 3 else (1, *shape)
         if kind == "reference":
             sizes = _reference_sizes(shape)
             widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
             layers: list[nn.Module] = []
-            for before, after, (_, kernel, stride) in zip(widths, widths[1:], _REFERENCE, strict=False):
+            for before, after, (_, kernel, stride) in zip(
+                widths, widths[1:], _REFERENCE, strict=False
+            ):
                 layers += [nn.Conv2d(before, after, kernel, stride), nn.Tanh()]
             last = sizes[-1]
-            super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * last[0] * last[1], hidden), nn.Tanh())
+            super().__init__(
+                *layers, nn.Flatten(), nn.Linear(widths[-1] * last[0] * last[1], hidden), nn.Tanh()
+            )
             return
         side = [math.ceil(s / 4) for s in shape[-2:]]
         super().__init__(
@@ -47,7 +53,9 @@ def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
         sizes.append(((high - kernel) // stride + 1, (wide - kernel) // stride + 1))
     if min(sizes[-1]) < 1:
         size = "×".join(map(str, shape[-2:]))
-        raise ModelError(f'convolutions = "reference" needs images of 16×16 or more, got {size}; use "strided"')
+        raise ModelError(
+            f'convolutions = "reference" needs images of 16×16 or more, got {size}; use "strided"'
+        )
     return sizes
 
 
@@ -65,9 +73,13 @@ def towards_image(
         ]
         for i in reversed(range(len(_REFERENCE))):
             _, kernel, stride = _REFERENCE[i]
-            high, wide = (w - (h - 1) * stride - kernel for w, h in zip(sizes[i], sizes[i + 1], strict=True))
+            high, wide = (
+                w - (h - 1) * stride - kernel for w, h in zip(sizes[i], sizes[i + 1], strict=True)
+            )
             layers += [
-                nn.ConvTranspose2d(widths[i + 1], widths[i], kernel, stride, output_padding=(high, wide)),
+                nn.ConvTranspose2d(
+                    widths[i + 1], widths[i], kernel, stride, output_padding=(high, wide)
+                ),
                 nn.Tanh(),
             ]
         return nn.Sequential(*layers[:-1])

@@ -64,7 +64,9 @@ class Critic(nn.Module):
         torch.Size([5])
     """
 
-    def __init__(self, name: str, v: Variable, context: Mapping[str, Variable], sizes: Sizes) -> None:
+    def __init__(
+        self, name: str, v: Variable, context: Mapping[str, Variable], sizes: Sizes
+    ) -> None:
         super().__init__()
         self.name = name
         self.context = list(context)
@@ -117,7 +119,9 @@ class Comparison:
     def critic_loss(self, generator: torch.Generator) -> Tensor:
         """What the critic descends; a scalar."""
         drawn = self.drawn.detach()
-        return self.critic.loss((self.observed, self.of_observed), (drawn, self.of_drawn), generator)
+        return self.critic.loss(
+            (self.observed, self.of_observed), (drawn, self.of_drawn), generator
+        )
 
     def generator_loss(self) -> Tensor:
         """What the conditional descends beside its log-likelihood; a scalar."""

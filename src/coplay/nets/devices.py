@@ -39,7 +39,9 @@ def resolve(device: str) -> torch.device:
         if place.type not in {known.type for known in (_CPU, accelerator) if known}:
             raise ValueError(place)  # such as "meta", where nothing is computed
     except Exception as error:  # torch says it by many types
-        has = f"torch finds {accelerator} here" if accelerator else "torch finds no accelerator here"
+        has = (
+            f"torch finds {accelerator} here" if accelerator else "torch finds no accelerator here"
+        )
         raise ModelError(
             f'device "{device}" is not there: expected "auto", "cpu" or what torch calls one, '
             f'such as "cuda" or "cuda:1"; {has}'
@@ -51,7 +53,9 @@ def moved(samples: Samples, device: torch.device = _CPU) -> Samples:
     """The same samples on a device; the very same if they are there."""
     if all(tensor.device == device for tensor in tensors(samples).values()):
         return samples
-    return TensorDict({name: tensor.to(device) for name, tensor in tensors(samples).items()}, samples.batch_size)
+    return TensorDict(
+        {name: tensor.to(device) for name, tensor in tensors(samples).items()}, samples.batch_size
+    )
 
 
 def uniform(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -88,7 +88,9 @@ class PairBuilder:
         except ModelError:
             raise
         except Exception as error:  # networks may be foreign code
-            raise ModelError(f"the networks do not fit an image of shape {self.shape}: {error}") from error
+            raise ModelError(
+                f"the networks do not fit an image of shape {self.shape}: {error}"
+            ) from error
         drawn = tuple(images.shape)
         if drawn != (2, *self.shape):
             raise ModelError(f"the generator gives {drawn[1:]} for an image of shape {self.shape}")

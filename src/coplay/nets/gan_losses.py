@@ -33,7 +33,9 @@ class GanLosses:
     saturating: bool
     class_term: bool
 
-    def discriminator(self, logits: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None) -> Tensor:
+    def discriminator(
+        self, logits: Tensor, real_classes: Tensor | None, fake_classes: Tensor | None
+    ) -> Tensor:
         """Mean loss over two batches of equal size, real ones first.
 
         Logits of shape (..., 2b, 1 + C), classes of each batch (..., b); losses of shape (...).

@@ -200,7 +200,15 @@ class Shaped(nn.Module):
         return x.reshape(len(x), *self.shape)
 
 
-_BY_SAMPLE = (*_ELEMENTWISE, nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Flatten, nn.Unflatten, Shaped)
+_BY_SAMPLE = (
+    *_ELEMENTWISE,
+    nn.Linear,
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.Flatten,
+    nn.Unflatten,
+    Shaped,
+)
 
 
 def _channels_last(net: nn.Module) -> nn.Module:

@@ -112,7 +112,9 @@ class Gibbs(nn.Module):
             missing[name] = torch.cat(lacking)
         return values, missing
 
-    def sweep(self, values: Values, missing: Values, sweeps: int, generator: torch.Generator) -> Values:
+    def sweep(
+        self, values: Values, missing: Values, sweeps: int, generator: torch.Generator
+    ) -> Values:
         """Draw what is missing, in place, each sweep in an order of its own.
 
         Returns:
@@ -135,7 +137,9 @@ class Gibbs(nn.Module):
         """Draw one variable of some rows anew, in place."""
         values[name][rows] = self.of(name).draw(self.given(name, values, rows), generator)
 
-    def one_more_draw(self, readers: Sequence[str], values: Values, rows: Tensor, generator: torch.Generator) -> Values:
+    def one_more_draw(
+        self, readers: Sequence[str], values: Values, rows: Tensor, generator: torch.Generator
+    ) -> Values:
         """Go on with the chains of some rows by one draw of one of the readers.
 
         Returns:

@@ -17,7 +17,9 @@ class Perceptron(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), one_hidden_layer(hidden, hidden, outputs))
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, hidden), nn.SiLU(), one_hidden_layer(hidden, hidden, outputs)
+        )
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
         """(n, inputs) to (n, outputs); all that is given is in the vector already."""

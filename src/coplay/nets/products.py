@@ -15,7 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
-_onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+_onednn: Any = (
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if torch.backends.mkldnn.is_available()
+    else None
+)
 _WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
 # multiplications from which on it pays: a call of oneDNN costs some 20 microseconds more, one of a
 # new size half a millisecond
@@ -92,7 +96,9 @@ class _Products(torch.autograd.Function):
         weights, biases = parameters[: len(x)], parameters[len(x) :]
         ctx.save_for_backward(x, *weights)
         multiply = _way(x[0], weights[0])
-        return torch.stack([multiply(*its) for its in zip(x.unbind(), weights, biases, strict=True)])
+        return torch.stack(
+            [multiply(*its) for its in zip(x.unbind(), weights, biases, strict=True)]
+        )
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
@@ -102,7 +108,9 @@ class _Products(torch.autograd.Function):
         by_bias: Sequence[Tensor | None] = [None] * len(weights)
         multiply = _way(x[0], weights[0])  # there are as many multiplications in each of the three
         if ctx.needs_input_grad[0]:
-            by_x = torch.stack([multiply(s, w.t(), None) for s, w in zip(slope.unbind(), weights, strict=True)])
+            by_x = torch.stack(
+                [multiply(s, w.t(), None) for s, w in zip(slope.unbind(), weights, strict=True)]
+            )
         if ctx.needs_input_grad[1]:
             across = slope.transpose(1, 2).unbind(), x.transpose(1, 2).unbind()
             by_weight = [multiply(s, each, None) for s, each in zip(*across, strict=True)]

@@ -112,7 +112,9 @@ class InputEncoder(nn.Module):
         self.convolutions = nn.ModuleList()
         for side, group in self.images.items():
             shape = (count_channels(group), *side)
-            self.convolutions.append(Convolutions(shape, channels=sizes.channels, hidden=sizes.hidden, kind="strided"))
+            self.convolutions.append(
+                Convolutions(shape, channels=sizes.channels, hidden=sizes.hidden, kind="strided")
+            )
         numbers = sum(v.size * (v.classes or 1) for v in self.plain.values())
         self.size = numbers + sizes.hidden * len(self.images)
 

@@ -1,11 +1,11 @@
-"""Bars and curves as PNG."""
+"""Curves of players and of arms, stacked bars, and MD-GAN's bytes over the batch size, as PNG."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,75 +14,48 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from coplay.report.figures import INK, MUTED, PALE, canvas, png
+from coplay.report.figures import INK, MUTED, canvas, png
+from coplay.report.panels import (
+    COLOURS,
+    NARROW,
+    WIDE,
+    add_legend,
+    add_panels,
+    figure_width,
+    set_title,
+    tidy,
+)
 from coplay.report.words import number, words
 
-# Okabe and Ito's palette without yellow, which fades on white; told apart also by the colour-blind. Players after the
-# sixth have the same colours with hollow markers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_GRID = "#e3e6ea"
-_WIDE = 10.0  # inches; the page is 960 CSS pixels wide
+_PART_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#b9c0c8")  # of stacked bars
 _DASHES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
+_MARKED = 20  # a line with more points has no markers
+_MIB = 1024**2
 
 
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#aab2bb")
-    axes.tick_params(colors=MUTED, labelsize=8.5, length=3)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
+def _curve_panels(count: int, keys: int, across: int) -> tuple[Figure, list[Axes]]:
+    """Panels for curves, with room for a legend of so many keys, ``across`` in a line."""
+    columns = 3
+    if count == 1:
+        columns = 1
+    elif count in (2, 4):
+        columns = 2
+    legend = 0.2 * math.ceil(keys / across)
+    height = 2.7 + legend / math.ceil(count / columns)
+    return add_panels(count, columns, height)
 
 
-def _panels(count: int, columns: int, height: float, width: float = _WIDE) -> tuple[Figure, list[Axes]]:
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
-    figure = canvas(width, height * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes in grid[count:]:
-        axes.set_visible(False)
-    return figure, list(grid[:count])
+def _finite(values: Iterable[float]) -> list[float]:
+    """Values with a gap where one is no finite number."""
+    return [value if math.isfinite(value) else math.nan for value in values]
 
 
-@dataclass(frozen=True)
-class SharesPanel:
-    """Class shares of one player, each of C numbers or None; ``title`` is drawn as it is."""
-
-    title: str
-    measured: Sequence[float]
-    raw: Sequence[float] | None
-    predicted: Sequence[float] | None
-    held: Sequence[float] | None
+def _face(place: int) -> str:
+    """Colour inside the markers of the curve at a place: hollow once the colours repeat."""
+    return "white" if place >= len(COLOURS) else COLOURS[place]
 
 
-def shares(panels: Sequence[SharesPanel], held: str) -> bytes:
-    """Per player: bars measured, markers predicted and raw, what is held pale behind them and called ``held``."""
-    width = _WIDE if len(panels) > 1 else 0.6 * _WIDE
-    figure, grid = _panels(len(panels), 2 if len(panels) <= 4 else 3, 2.5 if len(panels) <= 4 else 2.1, width)
-    for axes, panel in zip(grid, panels, strict=True):
-        x = np.arange(len(panel.measured))
-        if panel.held is not None:
-            axes.bar(x, panel.held, width=0.92, color=PALE)
-        axes.bar(x, panel.measured, width=0.56, color=COLOURS[0], alpha=0.85)
-        if panel.raw is not None:
-            axes.plot(x, panel.raw, "o", markerfacecolor="white", markeredgecolor=INK, markersize=4.5)
-        if panel.predicted is not None:
-            axes.hlines(panel.predicted, x - 0.44, x + 0.44, color=COLOURS[1], linewidth=2.4)
-        axes.set_title(panel.title, loc="left", fontsize=9.5, color=INK, parse_math=False)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
-        _tidy(axes)
-    figure.supxlabel("class", fontsize=9, color=MUTED)
-    figure.supylabel("share", fontsize=9, color=MUTED)
-    keys: list[Patch | Line2D] = [Patch(color=COLOURS[0], alpha=0.85, label="measured, confusion-corrected")]
-    if any(panel.raw is not None for panel in panels):
-        ring = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": INK}
-        keys.append(Line2D([], [], linestyle="", label="measured, raw", **ring))  # type: ignore[arg-type]
-    if any(panel.predicted is not None for panel in panels):
-        keys.append(Line2D([], [], color=COLOURS[1], linewidth=2.4, label="predicted"))
-    if any(panel.held is not None for panel in panels):
-        keys.append(Patch(color=PALE, label=held))
-    across = 4 if len(panels) > 1 else 2
-    figure.legend(handles=keys, loc="outside upper center", ncols=across, frameon=False, fontsize=9)
-    return png(figure)
+# ------------------------------------------------------------------------- curves of players
 
 
 @dataclass(frozen=True)
@@ -96,74 +69,120 @@ class Line:
 
 
 def curves(
-    panels: Mapping[str, Sequence[Line]], titles: Mapping[str, str], players: Sequence[str], games: Sequence[str]
+    panels: Mapping[str, Sequence[Line]],
+    titles: Mapping[str, str],
+    players: Sequence[str],
+    games: Sequence[str],
 ) -> bytes:
-    """One panel per quantity, solid lines in the first game, dashed in the second, dotted in others.
+    """Draw one panel per quantity, one line per player and game.
+
+    Lines are solid in the first game, dashed in the second, dotted in others.
 
     Args:
         panels: Lines by quantity.
         titles: Title by quantity.
-        players: Who has a colour; a line of anybody else (a mean, say) is black.
+        players: Players with a colour; a line of anybody else (a mean, say) is black.
         games: The games, the main one first.
     """
-    keys = _keys([line for lines in panels.values() for line in lines], players, games)
-    width, columns = (_WIDE, 2 if len(panels) in (2, 4) else 3) if len(panels) > 1 else (0.6 * _WIDE, 1)
+    keys = _keys(panels, players, games)
     across = 6 if len(panels) > 1 else 4
-    height = 2.7 + 0.2 * math.ceil(len(keys) / across) / math.ceil(len(panels) / columns)
-    figure, grid = _panels(len(panels), columns, height, width)
+    figure, grid = _curve_panels(len(panels), len(keys), across)
     for axes, (quantity, lines) in zip(grid, panels.items(), strict=True):
+        rounds: set[int] = set()
         for line in lines:
-            main = line.game == games[0]
-            values = [v if math.isfinite(v) else math.nan for v in line.values]
-            colour, face = _colour(line.player, players)
-            dash = _DASHES[min(games.index(line.game), 2)]
-            wide, size = (1.8, 3.6) if main else (1.3, 2.6)
-            mark = "o" if len(values) <= 20 else None
-            style: dict[str, Any] = {
-                "color": colour,
-                "alpha": 1.0 if main else 0.8,
-                "marker": mark,
-                "markerfacecolor": face,
-            }
-            axes.plot(line.rounds, values, dash, linewidth=wide, markersize=size, **style)
-        axes.set_title(titles[quantity], loc="left", fontsize=9.5, color=INK, parse_math=False)
-        rounds = sorted({round for line in lines for round in line.rounds})
+            _draw_line(axes, line, players, games)
+            rounds |= set(line.rounds)
+        set_title(axes, titles[quantity])
         if len(rounds) <= 8:
-            axes.set_xticks(rounds)
+            axes.set_xticks(sorted(rounds))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.set_xlabel("round", fontsize=8.5, color=MUTED)
-        _tidy(axes)
-    figure.legend(handles=keys, loc="outside upper center", ncols=min(len(keys), across), frameon=False, fontsize=9)
+        tidy(axes)
+    add_legend(figure, keys, min(len(keys), across))
     return png(figure)
 
 
-def _colour(player: str, players: Sequence[str]) -> tuple[str, str]:
+def _draw_line(axes: Axes, line: Line, players: Sequence[str], games: Sequence[str]) -> None:
+    is_main = line.game == games[0]
+    colour, face = _colours(line.player, players)
+    axes.plot(
+        line.rounds,
+        _finite(line.values),
+        _dash(line.game, games),
+        color=colour,
+        alpha=1.0 if is_main else 0.8,
+        linewidth=1.8 if is_main else 1.3,
+        marker="o" if len(line.values) <= _MARKED else None,
+        markersize=3.6 if is_main else 2.6,
+        markerfacecolor=face,
+    )
+
+
+def _dash(game: str, games: Sequence[str]) -> Literal["-", "--", ":"]:
+    return _DASHES[min(games.index(game), 2)]
+
+
+def _colours(player: str, players: Sequence[str]) -> tuple[str, str]:
     """Colour of a player's line and of the inside of its markers."""
     if player not in players:
         return INK, INK
     place = players.index(player)
-    colour = COLOURS[place % len(COLOURS)]
-    return colour, "white" if place >= len(COLOURS) else colour
+    return COLOURS[place % len(COLOURS)], _face(place)
 
 
-def _keys(lines: Sequence[Line], players: Sequence[str], games: Sequence[str]) -> list[Line2D]:
+def _keys(
+    panels: Mapping[str, Sequence[Line]],
+    players: Sequence[str],
+    games: Sequence[str],
+) -> list[Line2D]:
     """What the colours and the dashes stand for, as far as they are drawn."""
-    keys = []
-    for name in dict.fromkeys(line.player for line in lines if line.player in players):
-        colour, face = _colour(name, players)
-        keys.append(Line2D([], [], color=colour, marker="o", markersize=5, markerfacecolor=face, label=name))
-    drawn = [game for game in games if any(line.game == game for line in lines)]
-    for game in drawn if len(drawn) > 1 else []:
-        means = {line.player for line in lines if line.game == game}.isdisjoint(players)
-        said, dash = f"{words(game)}{', mean' if means else ''}", _DASHES[min(games.index(game), 2)]
-        keys.append(Line2D([], [], color=INK if means else MUTED, linestyle=dash, label=said))
+    drawn: dict[str, None] = {}
+    by_game: dict[str, set[str]] = {}
+    for lines in panels.values():
+        for line in lines:
+            by_game.setdefault(line.game, set()).add(line.player)
+            if line.player in players:
+                drawn[line.player] = None
+    keys = [_player_key(name, players) for name in drawn]
+    if len(by_game) > 1:
+        for game in games:
+            if game in by_game:
+                only_means = by_game[game].isdisjoint(players)
+                keys.append(_game_key(game, games, only_means))
     return keys
+
+
+def _player_key(player: str, players: Sequence[str]) -> Line2D:
+    colour, face = _colours(player, players)
+    key = Line2D([], [], color=colour, marker="o", markersize=5, label=player)
+    key.set_markerfacecolor(face)
+    return key
+
+
+def _game_key(game: str, games: Sequence[str], only_means: bool) -> Line2D:
+    label = words(game)
+    colour = MUTED
+    if only_means:
+        label += ", mean"
+        colour = INK
+    return Line2D([], [], color=colour, linestyle=_dash(game, games), label=label)
+
+
+# --------------------------------------------------------------------------- bands of arms
 
 
 @dataclass(frozen=True)
 class Band:
-    """One arm's values with their spread over the seeds, lists of one length; ``level`` draws the last value across."""
+    """The values of one arm with their spread over the seeds; lists of one length.
+
+    Args:
+        arm: Its label.
+        x: Where the values stand.
+        mean: Means over the seeds.
+        std: Standard deviations over the seeds; None of a single seed.
+        level: Whether only the last value is drawn, across the panel.
+    """
 
     arm: str
     x: Sequence[float]
@@ -173,10 +192,14 @@ class Band:
 
 
 def bands(
-    panels: Mapping[str, Sequence[Band]], titles: Mapping[str, str], styles: Mapping[str, tuple[int, int]], x_label: str,
-    *, rounds: bool = False,
-) -> bytes:  # fmt: skip
-    """One panel per quantity, one line per arm, a band of one standard deviation about it.
+    panels: Mapping[str, Sequence[Band]],
+    titles: Mapping[str, str],
+    styles: Mapping[str, tuple[int, int]],
+    x_label: str,
+    *,
+    rounds: bool = False,
+) -> bytes:
+    """Draw one panel per quantity: a line per arm, with a band of one standard deviation about it.
 
     Positive values that span more than a factor of thirty are drawn on a logarithmic scale.
 
@@ -187,124 +210,180 @@ def bands(
         x_label: What the horizontal axis shows.
         rounds: Whether x are rounds, so that ticks stand at those that were measured.
     """
-    width, columns = (_WIDE, 2 if len(panels) in (2, 4) else 3) if len(panels) > 1 else (0.6 * _WIDE, 1)
-    keys = [_band_key(arm, *style) for arm, style in styles.items()]
-    across = max(1, min(len(keys), int(width / (0.75 + 0.072 * max(map(len, styles))))))
-    height = 2.7 + 0.2 * math.ceil(len(keys) / across) / math.ceil(len(panels) / columns)
-    figure, grid = _panels(len(panels), columns, height, width)
+    keys = [_band_key(arm, colour, dash) for arm, (colour, dash) in styles.items()]
+    key_width = 0.75 + 0.072 * max(map(len, styles))  # inches of the longest label, about
+    across = max(1, min(len(keys), int(figure_width(len(panels)) / key_width)))
+    figure, grid = _curve_panels(len(panels), len(keys), across)
     for axes, (quantity, arms) in zip(grid, panels.items(), strict=True):
         for band in arms:
-            _band(axes, band, *styles[band.arm])
-        values = [v for band in arms for v in band.mean if math.isfinite(v)]
-        log = bool(values) and min(values) > 0 and max(values) > 30 * min(values)
-        if log:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(lambda value, _: number(value))
-            axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_title(
-            titles[quantity] + (", log scale" if log else ""), loc="left", fontsize=9.5, color=INK, parse_math=False
-        )
+            _draw_band(axes, band, *styles[band.arm])
+        title = titles[quantity]
+        if _spans_decades(arms):
+            title += ", log scale"
+            _use_log_scale(axes)
+        set_title(axes, title)
         axes.set_xlabel(x_label, fontsize=8.5, color=MUTED)
         if rounds:
-            axes.set_xticks(_ticks(sorted({int(x) for band in arms for x in band.x})))
+            axes.set_xticks(_ticks(arms))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-        _tidy(axes)
-    figure.legend(handles=keys, loc="outside upper center", ncols=across, frameon=False, fontsize=9)
+        tidy(axes)
+    add_legend(figure, keys, across)
     return png(figure)
 
 
-def _band(axes: Axes, band: Band, colour: int, dash: int) -> None:
-    shade, face = COLOURS[colour % len(COLOURS)], "white" if colour >= len(COLOURS) else COLOURS[colour % len(COLOURS)]
-    mean = np.array([v if math.isfinite(v) else math.nan for v in band.mean])
+def _spans_decades(arms: Sequence[Band]) -> bool:
+    values: list[float] = []
+    for band in arms:
+        values += [value for value in band.mean if math.isfinite(value)]
+    return bool(values) and min(values) > 0 and max(values) > 30 * min(values)
+
+
+def _use_log_scale(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(lambda value, _: number(value))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_band(axes: Axes, band: Band, colour: int, dash: int) -> None:
+    shade = COLOURS[colour % len(COLOURS)]
+    mean = np.array(_finite(band.mean))
     std = np.array([0.0 if s is None or not math.isfinite(s) else s for s in band.std])
     if band.level:
         axes.axhline(mean[-1], color=shade, linestyle=_DASHES[dash], linewidth=1.3, alpha=0.8)
         if std[-1]:
-            axes.axhspan(mean[-1] - std[-1], mean[-1] + std[-1], color=shade, alpha=0.1, linewidth=0)
+            low = mean[-1] - std[-1]
+            axes.axhspan(low, mean[-1] + std[-1], color=shade, alpha=0.1, linewidth=0)
         return
-    mark = "o" if len(mean) <= 20 else None
     axes.plot(
-        band.x, mean, _DASHES[dash], color=shade, linewidth=1.6, marker=mark, markersize=3.4, markerfacecolor=face
+        band.x,
+        mean,
+        _DASHES[dash],
+        color=shade,
+        linewidth=1.6,
+        marker="o" if len(mean) <= _MARKED else None,
+        markersize=3.4,
+        markerfacecolor=_face(colour),
     )
     if std.any():
         axes.fill_between(band.x, mean - std, mean + std, color=shade, alpha=0.15, linewidth=0)
 
 
 def _band_key(arm: str, colour: int, dash: int) -> Line2D:
-    shade = COLOURS[colour % len(COLOURS)]
-    face = "white" if colour >= len(COLOURS) else shade
     return Line2D(
-        [], [], color=shade, linestyle=_DASHES[dash], marker="o", markersize=4, markerfacecolor=face, label=arm
+        [],
+        [],
+        color=COLOURS[colour % len(COLOURS)],
+        linestyle=_DASHES[dash],
+        marker="o",
+        markersize=4,
+        markerfacecolor=_face(colour),
+        label=arm,
     )
 
 
-def _ticks(rounds: Sequence[int], most: int = 7) -> list[int]:
-    """Measured rounds to write on an axis: all, or some at about equal steps, the last among them."""
-    step = math.ceil(len(rounds) / most) if rounds else 1
-    return list(rounds[::-1][::step][::-1])
+def _ticks(arms: Sequence[Band], most: int = 7) -> list[int]:
+    """Measured rounds to write on an axis: all, or some at about equal steps, and the last."""
+    measured: set[int] = set()
+    for band in arms:
+        measured |= {int(x) for x in band.x}
+    latest_first = sorted(measured, reverse=True)
+    step = max(1, math.ceil(len(latest_first) / most))
+    return latest_first[::step][::-1]
+
+
+# ---------------------------------------------------------------------- stacked bars, ingress
 
 
 def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:
-    """Per row, what share of its total each part has; the total stands at the end."""
-    parts = list(dict.fromkeys(part for bar in bars.values() for part in bar))
-    colours = dict(zip(parts, ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#b9c0c8"), strict=False))
-    figure = canvas(_WIDE * 0.9, 0.75 + 0.42 * len(bars))
+    """Draw a row per entry: the share that each part has of the total, which stands at the end.
+
+    Args:
+        bars: By row and part, how much; not negative.
+        unit: Unit of the total.
+    """
+    parts: dict[str, None] = {}
+    for bar in bars.values():
+        parts |= dict.fromkeys(bar)
+    colours = dict.fromkeys(parts, MUTED)
+    colours |= dict(zip(parts, _PART_COLOURS, strict=False))
+    figure = canvas(WIDE * 0.9, 0.75 + 0.42 * len(bars))
     axes = figure.add_subplot()
     for row, bar in enumerate(bars.values()):
-        total, left = sum(bar.values()) or 1.0, 0.0
-        for part in parts:
-            share = bar.get(part, 0.0) / total
-            axes.barh(row, share, left=left, height=0.62, color=colours.get(part, MUTED))
-            if share > 0.06:
-                colour = "white" if part == parts[0] else INK
-                axes.text(left + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=8.5, color=colour)
-            left += share
-        axes.text(1.01, row, f"{number(sum(bar.values()), 3)} {unit}", va="center", fontsize=9, color=INK)
+        _stack(axes, row, bar, colours)
+        total = f"{number(sum(bar.values()), 3)} {unit}"
+        axes.text(1.01, row, total, va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(bars)), [words(name) for name in bars])
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, 1.12)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9, colors=INK)
-    keys = [Patch(color=colours.get(part, MUTED), label=part) for part in parts]
-    figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), frameon=False, fontsize=9)
+    keys = [Patch(color=colour, label=part) for part, colour in colours.items()]
+    add_legend(figure, keys, len(keys))
     return png(figure)
 
 
+def _stack(axes: Axes, row: int, bar: Mapping[str, float], colours: Mapping[str, str]) -> None:
+    """One row of stacked bars, from 0 to 1; wide enough parts say their share."""
+    total = sum(bar.values()) or 1.0
+    left = 0.0
+    for place, (part, colour) in enumerate(colours.items()):
+        share = bar.get(part, 0.0) / total
+        axes.barh(row, share, left=left, height=0.62, color=colour)
+        if share > 0.06:
+            ink = "white" if place == 0 else INK  # the first colour is dark
+            middle = left + share / 2
+            text = axes.text(middle, row, f"{share:.0%}", ha="center", va="center", fontsize=8.5)
+            text.set_color(ink)
+        left += share
+
+
 def ingress(sample: int, both: int, workers: int, batch: int, shown: int) -> bytes:
-    """Bytes that arrive in one exchange over the batch size, at the server and at a worker, with MD-GAN and FL-GAN (B4).
+    """Draw the bytes that arrive in one exchange over the batch size (B4).
+
+    Lines are server and worker, with MD-GAN and with FL-GAN.
 
     Args:
-        sample: d.
-        both: |w| + |θ|.
+        sample: d, numbers of one sample.
+        both: |w| + |θ|, parameters of both networks.
         workers: N.
         batch: The run's b, marked.
         shown: Batches that a worker gets, min(k, 2).
     """
-    figure = canvas(0.6 * _WIDE, 3.2)
+    figure = canvas(NARROW, 3.2)
     axes = figure.add_subplot()
-    cross = both / sample
+    cross = both / sample  # the batch size at which both cost a server the same
     b = np.geomspace(1, 10 ** math.ceil(math.log10(3 * max(cross, batch))), 200)
+    md_gan, fl_gan = COLOURS[:2]
     lines = {
-        "MD-GAN, server": (4 * b * sample * workers, COLOURS[0], "-"),
-        "FL-GAN, server": (np.full_like(b, 4 * both * workers), COLOURS[1], "-"),
-        "MD-GAN, a worker": (4 * shown * b * sample, COLOURS[0], "--"),
-        "FL-GAN, a worker": (np.full_like(b, 4 * both), COLOURS[1], "--"),
+        "MD-GAN, server": (4 * b * sample * workers, md_gan, "-"),
+        "FL-GAN, server": (np.full_like(b, 4 * both * workers), fl_gan, "-"),
+        "MD-GAN, a worker": (4 * shown * b * sample, md_gan, "--"),
+        "FL-GAN, a worker": (np.full_like(b, 4 * both), fl_gan, "--"),
     }
     for label, (values, colour, dash) in lines.items():
-        axes.plot(b, values / 1024**2, dash, color=colour, linewidth=1.6, label=label)
-    axes.plot([cross, cross / shown], [4 * both * workers / 1024**2, 4 * both / 1024**2], "o", color=INK, markersize=4)
+        axes.plot(b, values / _MIB, dash, color=colour, linewidth=1.6, label=label)
+    crossings = [4 * both * workers / _MIB, 4 * both / _MIB]
+    axes.plot([cross, cross / shown], crossings, "o", color=INK, markersize=4)
     axes.axvline(batch, color=MUTED, linewidth=1)
-    axes.annotate(f"b = {batch}", (batch, 1), (4, -4), ("data", "axes fraction"), "offset points", va="top", fontsize=8.5,
-                  color=MUTED)  # fmt: skip
+    axes.annotate(
+        f"b = {batch}",
+        (batch, 1),
+        (4, -4),
+        ("data", "axes fraction"),
+        "offset points",
+        va="top",
+        fontsize=8.5,
+        color=MUTED,
+    )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: number(value, 2))
     axes.xaxis.set_major_formatter(lambda value, _: number(value))
     axes.set_xlabel("batch size b", fontsize=8.5, color=MUTED)
     axes.set_ylabel("MiB an exchange", fontsize=8.5, color=MUTED)
-    _tidy(axes)
+    tidy(axes)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return png(figure)

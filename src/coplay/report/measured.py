@@ -10,8 +10,9 @@ from typing import Any
 
 from coplay.metrics.base import Value
 from coplay.report import charts, figures
-from coplay.report.charts import Band, Line, SharesPanel
+from coplay.report.charts import Band, Line
 from coplay.report.parts import PageSection, Picture, first_players
+from coplay.report.share_bars import SharesPanel, share_bars
 from coplay.report.words import direction, in_order, sentence_case, span, words
 from coplay.run.play import Play
 from coplay.run.result import Result
@@ -67,7 +68,9 @@ class MeasuredShares:
     n_real: int
 
 
-def _measured_shares(values: Mapping[str, Value], predicted: list[float] | None) -> MeasuredShares | None:
+def _measured_shares(
+    values: Mapping[str, Value], predicted: list[float] | None
+) -> MeasuredShares | None:
     corrected = values.get("class_shares")
     if corrected is None:
         return None
@@ -125,7 +128,7 @@ def shares(result: Result) -> PageSection:
         ]
     held = "in all players' data" if seats else "in the player's own data"
     alt = "Class shares per player, measured and predicted"
-    picture = Picture("shares", charts.shares(panels, held), alt, caption)
+    picture = Picture("shares", share_bars(panels, held), alt, caption)
     data = {
         "round": play.last_round,
         "players": {name: asdict(shares) for name, shares in by_player.items()},
@@ -147,14 +150,15 @@ def influence(result: Result) -> PageSection:
     """The influence matrix of the main game."""
     title = "Influence"
     play = result.main
-    matrix = result.record.games[play.name].influence
-    if matrix is None:
-        text = [f"There is no theory of influence for {words(play.name)}."]
-        return PageSection("influence", title, text)
+    record = result.record.games[play.name]
     names = result.players
     players, notes = first_players(names)
+    corner = record.influence_corner(len(players))
+    if corner is None:
+        text = [f"There is no theory of influence for {words(play.name)}."]
+        return PageSection("influence", title, text)
     png = figures.heat_map(
-        matrix.corner(len(players)),
+        corner,
         players,
         players,
         row_label="model of",
@@ -167,7 +171,13 @@ def influence(result: Result) -> PageSection:
         "follows from the weights alone; rows sum to 1."
     )
     picture = Picture("influence", png, "Heat map of the influence matrix", caption)
-    data = {"players": names, "influence": matrix.json()}
+    data: dict[str, Any] = {"players": names}
+    if record.influence is not None:
+        data["influence"] = record.influence.json()
+    else:
+        data["reason"] = (
+            "influence has too many entries to be kept; it follows from the weights in run.json"
+        )
     return PageSection("influence", title, notes, pictures=[picture], data=data)
 
 

@@ -77,6 +77,6 @@ def write(result: Result) -> Path:
 def template() -> Template:
     """The page's template, which a comparison shares."""
     text = resources.files("coplay.report").joinpath("template.html").read_text(encoding="utf-8")
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        text
-    )
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(text)

@@ -108,4 +108,6 @@ def first_players(names: Sequence[str]) -> tuple[list[str], list[str]]:
     shown = list(names[:SHOWN_PLAYERS])
     if len(shown) == len(names):
         return shown, []
-    return shown, [f"The first {len(shown)} of {len(names):,} players are shown; report.json has them all."]
+    return shown, [
+        f"The first {len(shown)} of {len(names):,} players are shown; report.json has them all."
+    ]

@@ -89,9 +89,13 @@ def _picture(result: Result, shown: Shown) -> tuple[_Picture, list[str]]:
     values: dict[tuple[str, str], Mapping[str, Tensor]] = {}
     for (game, round), there in shown.items():
         who = {row: row for row in rows if row in there}
-        columns[game, round] = f"round {round}" if game == main else f"{words(game)},\nround {round}"
+        columns[game, round] = (
+            f"round {round}" if game == main else f"{words(game)},\nround {round}"
+        )
         if strip:
-            stand_in = next((name for name in [*rows, *result.sampled_from[game]] if name in there), "")
+            stand_in = next(
+                (name for name in [*rows, *result.sampled_from[game]] if name in there), ""
+            )
             who = {rows[0]: stand_in} if stand_in else {}
             columns[game, round] = f"{words(game)}: {stand_in}, round {round}"
         values |= {(row, columns[game, round]): there[name] for row, name in who.items()}
@@ -113,7 +117,8 @@ def _shown(result: Result) -> dict[tuple[str, int], dict[str, dict[str, Tensor]]
 
 def _rounds(play: Play) -> list[int]:
     return sorted(
-        int(path.stem.removeprefix("round-")) for path in (play.folder / "samples").glob("round-*.safetensors")
+        int(path.stem.removeprefix("round-"))
+        for path in (play.folder / "samples").glob("round-*.safetensors")
     )
 
 
@@ -143,7 +148,11 @@ def _grid(shown: _Picture, name: str, variable: Variable, result: Result) -> Pic
         for key, values in present.items()
     }
     if shown.strip:
-        there = {column: cells[shown.rows[0], column] for column in columns if (shown.rows[0], column) in cells}
+        there = {
+            column: cells[shown.rows[0], column]
+            for column in columns
+            if (shown.rows[0], column) in cells
+        }
         png = figures.strip(there, sum(column in there for column in columns[: shown.first]))
     else:
         png = figures.mosaics(cells, shown.rows, columns, shown.first)
@@ -152,7 +161,12 @@ def _grid(shown: _Picture, name: str, variable: Variable, result: Result) -> Pic
         f"{words(name)} ({variable}): the first {side * side} samples drawn after a round of {words(result.main.name)}"
         f"{order}, {shown.said}{note} {said}"
     )
-    return Picture(f"samples-{name}", png, f"Grids of generated samples of {name} per player and round", caption)
+    return Picture(
+        f"samples-{name}",
+        png,
+        f"Grids of generated samples of {name} per player and round",
+        caption,
+    )
 
 
 def by_class(values: Mapping[str, Tensor], name: str, n: int) -> np.ndarray:
@@ -167,9 +181,17 @@ def _range(variable: Variable, values: list[np.ndarray]) -> tuple[float, float, 
     """What is drawn as the darkest and the lightest; one scale for all, so that nobody's faulty range is hidden."""
     low, high = variable.range
     if math.isfinite(low) and math.isfinite(high):
-        return low, high, "Black is 1." if variable.kind == "binary" else f"Black is {low:g}, white {high:g}."
+        return (
+            low,
+            high,
+            "Black is 1." if variable.kind == "binary" else f"Black is {low:g}, white {high:g}.",
+        )
     low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
-    return low, high, f"The range is unbounded; over all pictures here black is {low:.3g} and white {high:.3g}."
+    return (
+        low,
+        high,
+        f"The range is unbounded; over all pictures here black is {low:.3g} and white {high:.3g}.",
+    )
 
 
 def _table(shown: Shown, names: list[str], players: list[str]) -> Table:
@@ -182,7 +204,9 @@ def _table(shown: Shown, names: list[str], players: list[str]) -> Table:
         for k in range(count):
             cells = [_write(values[name][k]) if name in values else "–" for name in names]
             rows.append([f"{player} {k + 1}", *cells])
-    caption = f"The first {_LISTED} samples of each player drawn after round {round} of {words(game)}."
+    caption = (
+        f"The first {_LISTED} samples of each player drawn after round {round} of {words(game)}."
+    )
     return Table(["player, sample", *map(words, names)], rows, caption)
 
 

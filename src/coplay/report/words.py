@@ -125,7 +125,11 @@ def number(value: float | None, digits: int = 4) -> str:
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     if value == int(value) and abs(value) < 1e9:
         return f"{int(value):,}".replace("-", "−")
-    return f"{value:,.{digits}g}".replace("-", "−") if abs(value) < 10**digits else f"{value:,.0f}".replace("-", "−")
+    return (
+        f"{value:,.{digits}g}".replace("-", "−")
+        if abs(value) < 10**digits
+        else f"{value:,.0f}".replace("-", "−")
+    )
 
 
 def aligned(values: Iterable[float | None], whole: bool = False) -> Writer:
@@ -141,7 +145,15 @@ def aligned(values: Iterable[float | None], whole: bool = False) -> Writer:
         ('12.3', '6.0', '–', '∞')
     """
     most = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
-    decimals = 0 if whole and (most >= 1000 or most == int(most)) else 1 if most >= 10 else 2 if most >= 1 else 3
+    decimals = (
+        0
+        if whole and (most >= 1000 or most == int(most))
+        else 1
+        if most >= 10
+        else 2
+        if most >= 1
+        else 3
+    )
 
     def write(value: float | None) -> str:
         if value is None or not math.isfinite(value):

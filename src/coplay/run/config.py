@@ -46,7 +46,9 @@ def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
             return cls.model_validate(section)
         if kind != "model":
             raise ValueError(f"{name!r} is no {kind}; expected a subclass of coplay.{BASES[kind]}")
-        missing = [method for method in ("fit", "sample") if not callable(getattr(cls, method, None))]
+        missing = [
+            method for method in ("fit", "sample") if not callable(getattr(cls, method, None))
+        ]
         if missing:
             raise ValueError(
                 f"{name!r} has no method {' and '.join(missing)}; any class with fit and sample is a model"
@@ -56,7 +58,10 @@ def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
     def dump(component: Any) -> dict[str, Any]:
         if isinstance(component, Estimator):
             return {"name": component.estimator, **component.arguments}
-        return {"name": name_of(kind, component), **component.model_dump(mode="json", exclude_none=True)}
+        return {
+            "name": name_of(kind, component),
+            **component.model_dump(mode="json", exclude_none=True),
+        }
 
     return BeforeValidator(build), PlainSerializer(dump)
 
@@ -78,8 +83,12 @@ class DataSection(Section):
         variables: The variables that players learn; by default all of the source but the class.
     """
 
-    source: SourceField = Field(default_factory=lambda: find("source", "digits")(), validate_default=True)
-    partition: PartitionField = Field(default_factory=lambda: find("partition", "iid")(), validate_default=True)
+    source: SourceField = Field(
+        default_factory=lambda: find("source", "digits")(), validate_default=True
+    )
+    partition: PartitionField = Field(
+        default_factory=lambda: find("partition", "iid")(), validate_default=True
+    )
     variables: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
@@ -120,7 +129,9 @@ class MeasureSection(Section):
         log_prob_draws: Encoder's draws per sample where log p takes importance weighting.
     """
 
-    metrics: tuple[MetricField, ...] = Field(default=("class_shares", "domain_score", "fid"), validate_default=True)
+    metrics: tuple[MetricField, ...] = Field(
+        default=("class_shares", "domain_score", "fid"), validate_default=True
+    )
     every_rounds: int = Field(default=5, ge=1)
     samples: int = Field(default=2000, ge=100)
     shown: int = Field(default=40, ge=1)
@@ -173,11 +184,19 @@ class Config(Section):
     name: str = "run"
     seed: int = Field(default=1, ge=0)
     data: DataSection = Field(default_factory=DataSection)
-    model: ModelField = Field(default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True)
-    players: Annotated[dict[str, PlayerSection], BeforeValidator(_named)] = Field(default=2, validate_default=True)
-    game: GameField = Field(default_factory=lambda: find("game", "sample_exchange")(), validate_default=True)
+    model: ModelField = Field(
+        default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True
+    )
+    players: Annotated[dict[str, PlayerSection], BeforeValidator(_named)] = Field(
+        default=2, validate_default=True
+    )
+    game: GameField = Field(
+        default_factory=lambda: find("game", "sample_exchange")(), validate_default=True
+    )
     compare: tuple[str | dict[str, Any], ...] = ()
-    engine: EngineField = Field(default_factory=lambda: find("engine", "local")(), validate_default=True)
+    engine: EngineField = Field(
+        default_factory=lambda: find("engine", "local")(), validate_default=True
+    )
     measure: MeasureSection = Field(default_factory=MeasureSection)
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
 
@@ -191,7 +210,9 @@ class Config(Section):
                 if type(games[-1]) is type(self.game):
                     faults.append(f"compare: {name_of('game', self.game)!r} is the game itself")
             except ValidationError as error:
-                faults += [f"compare.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+                faults += [
+                    f"compare.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+                ]
             except ValueError as error:
                 faults.append(f"compare: {error}")
         taken = {seat for game in games for seat in game.seats}
@@ -203,7 +224,9 @@ class Config(Section):
                     f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than '{COORDINATOR}'"
                 )
             elif name in taken:
-                problems.append(f"players.{name}: the game has a seat of this name; call the player otherwise")
+                problems.append(
+                    f"players.{name}: the game has a seat of this name; call the player otherwise"
+                )
         if not _NAME.fullmatch(self.name):
             problems.append(f"name: expected letters, digits, '_', '.' and '-', got {self.name!r}")
         problems += faults
@@ -313,7 +336,9 @@ def _override(values: dict[str, Any], text: str) -> None:
     section[keys[-1]] = value
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any], place: str = "") -> Iterable[str]:
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], place: str = ""
+) -> Iterable[str]:
     """One line per value that differs between two configs.
 
     Example:

@@ -21,7 +21,7 @@ from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
 from coplay.run.progress import Progress, silent
-from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord, SparseMatrix
+from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
 from coplay.run.result import CLASSIFIER, Result, versions
 from coplay.run.sites import (
     Seats,
@@ -32,6 +32,7 @@ from coplay.run.sites import (
     deal,
     seats_for,
 )
+from coplay.run.sparse_matrix import SparseMatrix
 
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
 
@@ -138,7 +139,9 @@ class Federation:
             result.check_config()
             federation = cls(result.config)
             record = RunRecord.from_json(storage.read_json(folder / "run.json"))
-            return federation._play_all(folder, federation.prepare(folder), record, report or silent)
+            return federation._play_all(
+                folder, federation.prepare(folder), record, report or silent
+            )
 
     def prepare(self, folder: Path | None = None) -> Prepared:
         """Load and deal the data and build the players of all games; nothing is written.
@@ -188,11 +191,16 @@ class Federation:
 
     def _game_record(self, prepared: PreparedGame, sites: Sites) -> GameRecord:
         """What theory predicts of a game, and the sizes of its networks."""
-        sizes = prepared.game.network_sizes(prepared.seats.players)
-        if prepared.influence is None:
-            return GameRecord(network_sizes=sizes)
-        influence = SparseMatrix.of(prepared.influence)
-        return GameRecord(influence, self._predicted(prepared, sites), sizes)
+        game = prepared.game
+        names = self.config.player_names
+        alpha = game.mixture_weights(game.start(names, self.config.seed))
+        influence = prepared.influence
+        return GameRecord(
+            weights=None if alpha is None else SparseMatrix.of(alpha),
+            influence=None if influence is None else SparseMatrix.if_small(influence),
+            predicted=self._predicted(prepared, sites),
+            network_sizes=game.network_sizes(prepared.seats.players),
+        )
 
     def _predicted(self, prepared: PreparedGame, sites: Sites) -> dict[str, list[float]]:
         """Class shares by player that follow from the influence; empty without theory or classes."""
@@ -201,7 +209,9 @@ class Federation:
         shares = (prepared.influence @ sites.shares).tolist()
         return dict(zip(self.config.player_names, shares, strict=True))
 
-    def _play_all(self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress) -> Result:
+    def _play_all(
+        self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
+    ) -> Result:
         storage.write_atomically(folder / "config.toml", self.config.to_toml().encode())
         record = replace(record, status="running", reason="")
         storage.write_json(folder / "run.json", record.json())
@@ -226,12 +236,16 @@ class Federation:
             raise
         finally:
             self.config.engine.finish()
-            with contextlib.suppress(CheckpointError):  # a full disk must not hide the error that is on its way
+            with contextlib.suppress(
+                CheckpointError
+            ):  # a full disk must not hide the error that is on its way
                 storage.write_json(folder / "run.json", end.json())
                 storage.write_json(folder / "summary.json", Result.load(folder).summary())
         return Result.load(folder)
 
-    def _play_games(self, folder: Path, prepared: Prepared, measuring: Measuring, progress: Progress) -> None:
+    def _play_games(
+        self, folder: Path, prepared: Prepared, measuring: Measuring, progress: Progress
+    ) -> None:
         """Play one game after the other.
 
         Every game is measured against the main game's prediction: that is what carrying others along is for.

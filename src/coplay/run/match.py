@@ -30,9 +30,10 @@ from coplay.player import Restore, Save
 from coplay.run.config import CheckpointSection
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
-from coplay.run.record import RoundRecord, SparseMatrix, links_from_json
+from coplay.run.record import RoundRecord, links_from_json
 from coplay.run.result import by_player
 from coplay.run.sites import Seats
+from coplay.run.sparse_matrix import SparseMatrix
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Match:
                 frozen=row.frozen,
                 joined=row.joined,
                 left=row.left,
-                influence=None if row.influence is None else SparseMatrix.of(row.influence),
+                influence=None if row.influence is None else SparseMatrix.if_small(row.influence),
             )
         )
         if saving:
@@ -156,7 +157,9 @@ class Match:
             late.setdefault(loss.player, loss)
         return late
 
-    def _measure(self, state: State, round: int) -> tuple[State, Row, dict[str, dict[str, Value]] | None]:
+    def _measure(
+        self, state: State, round: int
+    ) -> tuple[State, Row, dict[str, dict[str, Value]] | None]:
         """Draw fresh samples from everybody, keep some to show, reduce them to values."""
         names = self.game.sampled_from(state)
         asks = self.measuring.evaluations(self.seats.players, names, round)
@@ -226,7 +229,9 @@ class Match:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record.json()) + "\n")
         except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error.strerror}; the last checkpoint is intact") from error
+            raise CheckpointError(
+                f"cannot write {path}: {error.strerror}; the last checkpoint is intact"
+            ) from error
 
     def _save(self, state: State, round: int) -> tuple[State, Row]:
         """Ask all players to save.
@@ -235,7 +240,9 @@ class Match:
         """
         replies = self._ask(Save(), self._everybody(state), round)
         again = [reply.player for reply in replies if isinstance(reply, PlayerLate)]
-        if again:  # its process died and came back with its last checkpoint: that is what it has to save
+        if (
+            again
+        ):  # its process died and came back with its last checkpoint: that is what it has to save
             replies += self._ask(Save(), again, round)
         lost = []
         for reply in replies:
@@ -260,7 +267,9 @@ class Match:
         traffic = [asdict(link) for link in self.engine.ledger.links()]
         storage.commit_checkpoint(self.home, round, {"state": state.known(), "traffic": traffic})
 
-    def _ask(self, request: Request, names: Sequence[str], round: int) -> list[Message | PlayerLost]:
+    def _ask(
+        self, request: Request, names: Sequence[str], round: int
+    ) -> list[Message | PlayerLost]:
         asks = [Message(request, COORDINATOR, name, round) for name in names]
         return self.engine.ask(asks, "checkpoint")
 
@@ -288,7 +297,9 @@ class Match:
             payload[_link_of(text)] = Samples(dict(tensors), batch_size=[count])
         state = self.game.state_class.from_known(record["state"], payload)
         for reply in self._ask(Restore(), self._everybody(state), done):
-            if isinstance(reply, PlayerLost):  # whatever the game does about losses, all begin where the others do
+            if isinstance(
+                reply, PlayerLost
+            ):  # whatever the game does about losses, all begin where the others do
                 raise PlayerError(reply.player, reply.action, done, reply.reason)
         self.engine.start_ledger(links_from_json(record["traffic"]))
         return state, done
@@ -341,7 +352,9 @@ def _without_seconds(
     spent = {"learning": 0.0, "sampling": 0.0}
     reported = {}
     for name, numbers in players.items():
-        reported[name] = {key: value for key, value in numbers.items() if not key.startswith("seconds_")}
+        reported[name] = {
+            key: value for key, value in numbers.items() if not key.startswith("seconds_")
+        }
         for kind in spent:
             spent[kind] += numbers.get(f"seconds_{kind}", 0.0)
     return reported, spent

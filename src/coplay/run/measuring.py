@@ -43,7 +43,9 @@ class Measuring:
         settings = self.settings
         return bool(self.reference or settings.nash_gap_steps or settings.log_prob)
 
-    def evaluations(self, players: Sequence[Player], names: Sequence[str], round: int) -> list[Message]:
+    def evaluations(
+        self, players: Sequence[Player], names: Sequence[str], round: int
+    ) -> list[Message]:
         """Ask for fresh samples, and for what only the player itself can say of real ones.
 
         Args:
@@ -104,7 +106,9 @@ class Measuring:
             unit += f", a lower bound: {draws} draws are too few for an interval"
         return Value(numbers["log_p"], unit, "higher", 0, len(self.real), numbers["low"], high)
 
-    def gains(self, alpha: Tensor, names: Sequence[str], drawn: Mapping[str, Samples], round: int) -> list[Message]:
+    def gains(
+        self, alpha: Tensor, names: Sequence[str], drawn: Mapping[str, Samples], round: int
+    ) -> list[Message]:
         """Ask everybody what playing on alone would gain, against a frozen batch of everybody's samples (A3).
 
         Args:

@@ -52,7 +52,8 @@ class Play:
         if not path.exists():
             return []
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]  # a killed run may leave half a line
+        # a killed run may leave half a line
+        whole = [line for line in lines if line.endswith("\n")]
         return [RoundRecord.from_json(json.loads(line)) for line in whole]
 
     @cached_property
@@ -79,7 +80,10 @@ class Play:
         return sorted(names)
 
     def example(self, quantity: str) -> Value | None:
-        """One value of a quantity of the last measurement, for its unit and direction; None if there is none."""
+        """One value of a quantity of the last measurement; None if there is none.
+
+        Its unit and direction are those of all others.
+        """
         for values in self.last.values():
             if quantity in values:
                 return values[quantity]
@@ -144,7 +148,10 @@ class Play:
 
     @property
     def bookkeeping_seconds(self) -> float:
-        """Time spent on rows and checkpoints since the start or the last resume; 0 before the end."""
+        """Seconds spent on rows and checkpoints since the start or the last resume.
+
+        They are written at the end; 0 before.
+        """
         path = self.folder / "seconds.json"
         return float(storage.read_json(path)["bookkeeping"]) if path.exists() else 0.0
 

@@ -11,95 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-import torch
-from torch import Tensor
-
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.space import Space, Variable
 from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
-
-_DECIMALS = 12  # of a matrix on disk; it is computed in float64 and shown with three
+from coplay.run.sparse_matrix import SparseMatrix
+from coplay.theory.equilibrium import influence_rows
 
 Measured = Mapping[str, Mapping[str, Value]]
 """By player (or seat) and quantity, what was measured."""
-
-
-@dataclass(frozen=True)
-class SparseMatrix:
-    """A square matrix with the entries that differ from the most frequent one.
-
-    With equal weights for all others, the matrices of weights and of influence hold one number off the diagonal: 5,000
-    players then take 5,000 entries instead of 25 million.
-
-    Args:
-        size: N, the number of rows and of columns.
-        fill: The entry at all places that are not listed.
-        rows: Row of each listed entry, from 0.
-        columns: Column of each listed entry, from 0.
-        values: The listed entries, to 12 decimals.
-
-    Example:
-        >>> matrix = SparseMatrix.of(torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]]))
-        >>> matrix.fill, matrix.rows, matrix.values
-        (0.25, (0, 1, 2), (0.5, 0.5, 0.5))
-        >>> matrix.row(1)
-        [0.25, 0.5, 0.25]
-    """
-
-    size: int
-    fill: float
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    values: tuple[float, ...]
-
-    @classmethod
-    def of(cls, dense: Tensor) -> Self:
-        """Compress a matrix of shape (N, N)."""
-        rounded = dense.double().round(decimals=_DECIMALS)
-        if not rounded.numel():
-            return cls(0, 0.0, (), (), ())
-        entries, counts = rounded.unique(return_counts=True)
-        fill = entries[counts.argmax()]
-        listed = (rounded != fill).nonzero()
-        rows = tuple(listed[:, 0].tolist())
-        columns = tuple(listed[:, 1].tolist())
-        return cls(len(rounded), fill.item(), rows, columns, tuple(rounded[rows, columns].tolist()))
-
-    def dense(self) -> Tensor:
-        """The whole matrix, shape (N, N), float64."""
-        whole = torch.full((self.size, self.size), self.fill, dtype=torch.float64)
-        whole[list(self.rows), list(self.columns)] = torch.tensor(self.values, dtype=torch.float64)
-        return whole
-
-    def row(self, place: int) -> list[float]:
-        """One row, N entries."""
-        entries = [self.fill] * self.size
-        for row, column, value in zip(self.rows, self.columns, self.values, strict=True):
-            if row == place:
-                entries[column] = value
-        return entries
-
-    def corner(self, size: int) -> list[list[float]]:
-        """The upper left corner of at most ``size`` rows and columns."""
-        side = min(size, self.size)
-        entries = [[self.fill] * side for _ in range(side)]
-        for row, column, value in zip(self.rows, self.columns, self.values, strict=True):
-            if row < side and column < side:
-                entries[row][column] = value
-        return entries
-
-    def json(self) -> dict[str, Any]:
-        """The matrix as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Any) -> Self:
-        """The inverse of :meth:`json`; older runs wrote all rows."""
-        if isinstance(values, list):
-            return cls.of(torch.tensor(values, dtype=torch.float64))
-        lists = {key: tuple(values[key]) for key in ("rows", "columns", "values")}
-        return cls(values["size"], values["fill"], **lists)
 
 
 @dataclass(frozen=True)
@@ -168,35 +88,50 @@ class GameRecord:
     """What is known of a game before it is played.
 
     Args:
-        influence: M of (A2), in the order of the players; None without theory.
+        weights: α of (A1), in the order of the players; None for a game without such weights.
+        influence: M of (A2), in the order of the players; None without theory, or where it takes too much space: it then
+            follows from the weights (:meth:`influence_corner`).
         predicted: Class shares by player that follow from it; empty without theory or classes.
         network_sizes: Sizes of the networks that travel, by the game's own names for them.
     """
 
+    weights: SparseMatrix | None = None
     influence: SparseMatrix | None = None
     predicted: Mapping[str, list[float]] = field(default_factory=dict)
     network_sizes: Mapping[str, NetworkSize] = field(default_factory=dict)
 
+    def influence_corner(self, size: int) -> list[list[float]] | None:
+        """The upper left corner of M, at most ``size`` rows and columns; None without theory."""
+        if self.influence is not None:
+            return self.influence.corner(size)
+        if self.weights is None:
+            return None
+        side = min(size, self.weights.size)
+        rows = influence_rows(self.weights.scipy(), list(range(side))).values
+        return [row[:side] for row in rows.tolist()]
+
     def json(self) -> dict[str, Any]:
         """The record as plain values, without what is empty."""
         values: dict[str, Any] = {}
+        if self.weights is not None:
+            values["weights"] = self.weights.json()
         if self.influence is not None:
             values["influence"] = self.influence.json()
         if self.predicted:
             values["predicted"] = dict(self.predicted)
         if self.network_sizes:
-            values["network_sizes"] = {name: asdict(size) for name, size in self.network_sizes.items()}
+            values["network_sizes"] = {
+                name: asdict(size) for name, size in self.network_sizes.items()
+            }
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`json`."""
-        influence = None
-        if values.get("influence") is not None:
-            influence = SparseMatrix.from_json(values["influence"])
         sizes = values.get("network_sizes", {})
         return cls(
-            influence,
+            _matrix(values, "weights"),
+            _matrix(values, "influence"),
             values.get("predicted", {}),
             {name: NetworkSize(**size) for name, size in sizes.items()},
         )
@@ -232,6 +167,11 @@ class RunRecord:
     def seed(self) -> int:
         """The run's seed."""
         return int(self.config["seed"])
+
+    @property
+    def name(self) -> str:
+        """The run's name, after which its folder is called."""
+        return str(self.config["name"])
 
     @property
     def title(self) -> str:
@@ -289,7 +229,8 @@ class RoundRecord:
         frozen: Players without data or living sources after a loss; None where nobody was lost.
         joined: Players that joined.
         left: Players that left as configured, with the iteration before which they did.
-        influence: M among the living after a loss; None where nobody was lost.
+        influence: M among the living after a loss; None where nobody was lost, or where it takes too much space: it then
+            follows from the weights.
     """
 
     round: int
@@ -317,7 +258,9 @@ class RoundRecord:
             values["bytes"] = self.bytes
         for name, losses in (("lost", self.lost), ("late", self.late)):
             if losses:
-                values[name] = {who: {"action": x.action, "reason": x.reason} for who, x in losses.items()}
+                values[name] = {
+                    who: {"action": x.action, "reason": x.reason} for who, x in losses.items()
+                }
         if self.frozen is not None:
             values["frozen"] = list(self.frozen)
         if self.joined:
@@ -337,9 +280,6 @@ class RoundRecord:
         measured = None
         if "measured" in values:
             measured = measured_from_json(values["measured"])
-        influence = None
-        if "influence" in values:
-            influence = SparseMatrix.from_json(values["influence"])
         return cls(
             round=round,
             players=values.get("players", {}),
@@ -353,12 +293,19 @@ class RoundRecord:
             frozen=values.get("frozen"),
             joined=tuple(values.get("joined", ())),
             left=values.get("left", {}),
-            influence=influence,
+            influence=_matrix(values, "influence"),
         )
 
 
+def _matrix(values: Mapping[str, Any], name: str) -> SparseMatrix | None:
+    return SparseMatrix.from_json(values[name]) if name in values else None
+
+
 def _losses(values: Mapping[str, Mapping[str, str]], round: int) -> dict[str, PlayerLost]:
-    return {name: PlayerLost(name, told["action"], round, told["reason"]) for name, told in values.items()}
+    return {
+        name: PlayerLost(name, told["action"], round, told["reason"])
+        for name, told in values.items()
+    }
 
 
 def measured_to_json(measured: Measured) -> dict[str, dict[str, Any]]:
@@ -369,7 +316,9 @@ def measured_to_json(measured: Measured) -> dict[str, dict[str, Any]]:
     return plain
 
 
-def measured_from_json(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Value]]:
+def measured_from_json(
+    values: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, dict[str, Value]]:
     """The inverse of :func:`measured_to_json`."""
     measured = {}
     for player, quantities in values.items():

@@ -7,7 +7,8 @@ RUN/real.safetensors            some real test samples, to look at beside genera
 RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
 RUN/GAME/samples/*.safetensors  samples shown, per measured round
 RUN/GAME/models/*.safetensors   what the players learned
-RUN/GAME/checkpoint.json        the checkpoint that counts, in RUN/GAME/checkpoints; traffic per purpose and link
+RUN/GAME/checkpoint.json        names the checkpoint that counts, in RUN/GAME/checkpoints; traffic
+                                per purpose and link
 RUN/GAME/errors.txt             tracebacks of players that failed; they may show private values
 RUN/summary.json, report.html, figures/*.png
 """
@@ -78,7 +79,8 @@ class Result:
         folder = Path(folder)
         if not (folder / "run.json").exists():
             there = "has no run.json" if folder.exists() else "does not exist"
-            raise RunFolderError(f"{folder} is no run of coplay: it {there}; 'coplay run CONFIG' makes one")
+            remedy = "'coplay run CONFIG' makes one"
+            raise RunFolderError(f"{folder} is no run of coplay: it {there}; {remedy}")
         return cls(folder)
 
     @cached_property
@@ -110,10 +112,11 @@ class Result:
             lines = "\n".join(f"  - {line}" for line in changed)
             raise RunFolderError(
                 f"{path} was changed since the run began:\n{lines}\n"
-                "a run goes on only as it began: undo the change, or start a new run with 'coplay run'"
+                "a run goes on only as it began: undo the change, "
+                "or start a new run with 'coplay run'"
             )
 
-    # -------------------------------------------------------------------------------------------------- games
+    # ---------------------------------------------------------------------------------- games
 
     @cached_property
     def plays(self) -> dict[str, Play]:
@@ -126,7 +129,10 @@ class Result:
         return next(iter(self.plays.values()))
 
     def section(self, play: str) -> dict[str, Any]:
-        """A game's section of the config as recorded; what one carried along leaves unsaid is the main game's."""
+        """Return a game's section of the config as recorded.
+
+        Settings that a game carried along leaves out are those of the main game.
+        """
         main = dict(self.record.config.get("game", {}))
         if play == self.main.name:
             return main
@@ -157,11 +163,14 @@ class Result:
             raise ConfigError([f"{self.folder} has a game {play!r} that its config does not name"])
         return games[play]
 
-    # -------------------------------------------------------------------------------------------------- parties
+    # -------------------------------------------------------------------------------- parties
 
     @property
     def players(self) -> list[str]:
-        """Names of the players, in order, as recorded: they can be read when the settings of components have changed since."""
+        """Names of the players, in order.
+
+        They are read from the record, so also where settings of components have changed since.
+        """
         given = self.record.config.get("players")
         if isinstance(given, Mapping):
             return list(given)
@@ -208,7 +217,13 @@ class Result:
         return list(game.sampled_from(state))
 
     def model(self, player: str | None = None) -> LocalModel:
-        """A new model as a player has it, or as the games' own seats do; on the CPU if its device is not on this machine."""
+        """Return a new model as a player has it.
+
+        It is on the CPU if its device is not available on this machine.
+
+        Args:
+            player: The player's name; None for the model of the games' own seats.
+        """
         model = self.config.player_model(player) if player else self.config.model.fresh()
         return on_available_device(model)
 
@@ -236,14 +251,16 @@ class Result:
             return None
         return [label for label, count in enumerate(counts) if count]
 
-    # -------------------------------------------------------------------------------------------------- measurements
+    # --------------------------------------------------------------------------- measurements
 
     def mean(self, play: str, quantity: str, round: int | None = None) -> Mean | None:
-        """The mean of a quantity over those whom a game measures: one rule for tables, curves and comparisons.
+        """Return the mean of a quantity over the parties that a game measures.
 
-        It is over everybody whom the game measures and of whom the quantity was measured. A player whose model cannot be
-        asked for a quantity (log p, say) is not among them. Once a player that the game measures is lost there is no mean:
-        one over the survivors would compare unlike things.
+        Tables, curves and comparisons all follow this one rule.
+
+        The mean is over all of them of whom the quantity was measured: a player whose model has
+        no log p, say, is left out of the mean of log p. Once a player that the game measures is
+        lost there is no mean: one over the survivors would compare unlike things.
 
         Args:
             play: The game's name.
@@ -251,7 +268,14 @@ class Result:
             round: A measured round; the last one by default.
 
         Returns:
-            None where the quantity was not measured, or a player was lost by then.
+            None where the quantity was not measured, or where a player that the game measures was
+            lost in that round or before.
+
+        Raises:
+            KeyError: The run has no such game, or measured nothing after that round.
+
+        Example:
+            ``Result.load("runs/digits").mean("sample_exchange", "fid").value``
         """
         return self.plays[play].mean(quantity, self.sampled_from[play], round)
 
@@ -273,7 +297,10 @@ class Result:
         return storage.load_tensors(path) if path.exists() else {}
 
     def predicted(self, play: str) -> Mapping[str, list[float]]:
-        """Class shares that the last measurement was compared with, or that theory predicts; empty without theory."""
+        """Return the class shares that the last measurement was compared with, by player.
+
+        Where none were recorded they are those that theory predicts; empty without theory.
+        """
         told = [row.predicted for row in self.plays[play].rows if row.predicted is not None]
         return told[-1] if told else self.record.games[play].predicted
 

@@ -106,7 +106,9 @@ def _notes(names: Sequence[str], counts: Tensor) -> tuple[str, ...]:
     for name, row in zip(names, counts, strict=True):
         if (row > 0).sum() == 1:
             only = int(row.argmax())
-            notes.append(f"{name} holds a single class ({only}); allowed, but alone it can learn nothing else")
+            notes.append(
+                f"{name} holds a single class ({only}); allowed, but alone it can learn nothing else"
+            )
     return tuple(notes)
 
 
@@ -187,7 +189,9 @@ def _check_pair(config: Config, sites: Sites, listener: str, speaker: str) -> No
     if not missing:
         return
     if len(missing) == len(own):
-        raise DataError(f"player '{listener}' listens to '{speaker}' and has no variable in common with it")
+        raise DataError(
+            f"player '{listener}' listens to '{speaker}' and has no variable in common with it"
+        )
     model = config.player_model(listener)
     if not model.learns_incomplete:
         raise DataError(
@@ -234,7 +238,9 @@ def _reachable(config: Config, sites: Sites) -> dict[str, set[str]]:
     knows: dict[str, set[str]] = {}
     for name in names:
         has_data = len(sites.data[name]) > 0
-        knows[name] = set(sites.spaces[name]) - set(config.players[name].unobserved) if has_data else set()
+        knows[name] = (
+            set(sites.spaces[name]) - set(config.players[name].unobserved) if has_data else set()
+        )
     alpha = config.game.mixture_weights(config.game.start(names, config.seed))
     if alpha is None:  # no game in which samples travel
         observed = set().union(*knows.values())

@@ -64,7 +64,9 @@ def weight_faults(alpha: Tensor, names: list[str] | None = None) -> list[str]:
         elif abs(row.sum().item() - 1) > _ROW_SUM_TOLERANCE:
             faults.append(f"row of '{name}' sums to {row.sum().item():.6g}, expected 1")
     if not faults:
-        deaf = [name for name, reached in zip(names, reaches_data(alpha), strict=True) if not reached]
+        deaf = [
+            name for name, reached in zip(names, reaches_data(alpha), strict=True) if not reached
+        ]
         if deaf:
             faults.append(
                 f"no path of positive weights leads from {', '.join(map(repr, deaf))} to a player with own weight > 0, so "
@@ -231,10 +233,14 @@ def dual_view(alpha: Tensor, own: Tensor, moments: Tensor, family: Family) -> Du
     moments = moments.double()
     target = best_response(alpha, own, moments)
     entropy = -family.utility(moments, moments)
-    return DualView(entropy, (target - moments).abs().amax(-1), family.utility(target, moments) + entropy)
+    return DualView(
+        entropy, (target - moments).abs().amax(-1), family.utility(target, moments) + entropy
+    )
 
 
-def gradient_play(alpha: Tensor, own: Tensor, natural: Tensor, family: Family, step: float, rounds: int) -> Tensor:
+def gradient_play(
+    alpha: Tensor, own: Tensor, natural: Tensor, family: Family, step: float, rounds: int
+) -> Tensor:
     """Simultaneous gradient ascent on the utilities: θ_i ← θ_i + step · (m̄_i − μ_i(θ_i)).
 
     Args:
@@ -304,7 +310,9 @@ def solve_sparse(
     columns = own.reshape(len(own), -1)
     # the last column accumulates (I − W)⁻¹ 1
     right = np.hstack([own_weight[:, None] * columns, np.ones((len(own), 1))])
-    values, residual, slack, iterations = _sweep(w, right, columns.shape[1], tolerance, max_iterations)
+    values, residual, slack, iterations = _sweep(
+        w, right, columns.shape[1], tolerance, max_iterations
+    )
     norm = values[:, -1].max() / max(1 - slack, np.finfo(float).tiny)
     return Solution(values[:, :-1].reshape(own.shape), residual, residual * norm, iterations)
 
@@ -326,7 +334,9 @@ def influence_rows(
     right = np.zeros((matrix.shape[0], len(rows)))
     right[rows, np.arange(len(rows))] = 1
     # what a row still lacks is spread over all players, so its residual is summed, not maximised
-    visits, residual, _, iterations = _sweep(w.T.tocsr(), right, len(rows), tolerance, max_iterations, np.sum)
+    visits, residual, _, iterations = _sweep(
+        w.T.tocsr(), right, len(rows), tolerance, max_iterations, np.sum
+    )
     found = (visits * own_weight[:, None]).T
     missing = float(np.abs(1 - found.sum(1)).max())
     return Solution(found, residual, missing, iterations)
@@ -366,7 +376,9 @@ def _checked_sparse(alpha: sp.spmatrix) -> sp.csr_matrix:
         )
     deaf = np.flatnonzero(~np.array(reaches_data(matrix)))
     if len(deaf):
-        raise EquilibriumError(f"{len(deaf)} players reach nobody with own weight > 0, first {deaf[0]}")
+        raise EquilibriumError(
+            f"{len(deaf)} players reach nobody with own weight > 0, first {deaf[0]}"
+        )
     return matrix
 
 

@@ -163,7 +163,9 @@ class Link:
     bytes: int
 
 
-def md_gan_links(pair: Pair, batch: int, iterations: Sequence[tuple[int, int]], swapped: int) -> list[Link]:
+def md_gan_links(
+    pair: Pair, batch: int, iterations: Sequence[tuple[int, int]], swapped: int
+) -> list[Link]:
     """MD-GAN's traffic.
 
     Args:
@@ -264,14 +266,32 @@ def orders(setting: Setting) -> list[Order]:
         memory, a worker 0.483
     """
     p, n, b, k = setting.pair, setting.workers, setting.batch, setting.batches
-    i, d, averages = setting.iterations, p.sample, setting.iterations * b / (setting.samples * setting.epochs)
+    i, d, averages = (
+        setting.iterations,
+        p.sample,
+        setting.iterations * b / (setting.samples * setting.epochs),
+    )
     sent, server = min(k, 2) * b * d, d * n + k * p.generator
     return [
-        Order("work, server", "I b (d N + k |w|)", i * b * server, "I b N (|w| + |θ|) / (m E)", averages * n * p.both),
+        Order(
+            "work, server",
+            "I b (d N + k |w|)",
+            i * b * server,
+            "I b N (|w| + |θ|) / (m E)",
+            averages * n * p.both,
+        ),
         Order("memory, server", "b (d N + k |w|)", b * server, "N (|w| + |θ|)", n * p.both),
-        Order("work, a worker", "I b |θ|", i * b * p.discriminator, "I b (|w| + |θ|)", i * b * p.both),
+        Order(
+            "work, a worker", "I b |θ|", i * b * p.discriminator, "I b (|w| + |θ|)", i * b * p.both
+        ),
         Order("memory, a worker", "|θ|", p.discriminator, "|w| + |θ|", p.both),
-        Order("server to workers, each exchange", "min(k, 2) b d N", sent * n, "N (|w| + |θ|)", n * p.both),
+        Order(
+            "server to workers, each exchange",
+            "min(k, 2) b d N",
+            sent * n,
+            "N (|w| + |θ|)",
+            n * p.both,
+        ),
         Order("workers to server, each exchange", "b d N", b * d * n, "N (|w| + |θ|)", n * p.both),
         Order("exchanges with the server", "I", i, "I b / (m E)", averages),
         Order("worker to worker, each swap", "|θ|", p.discriminator, "–", 0),

@@ -19,7 +19,9 @@ class Partition(Component):
     """A way to deal samples out."""
 
     @abstractmethod
-    def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
+    def deal(
+        self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator
+    ) -> Deal:
         """Choose each player's samples.
 
         Args:
@@ -60,7 +62,9 @@ def check_classes(wanted: Iterable[int], labels: Tensor, where: str) -> None:
     there = set(labels.unique().tolist())
     unknown = sorted(set(wanted) - there)
     if unknown:
-        raise DataError(f"{where}: the source has no class {unknown[0]}; it has {', '.join(map(str, sorted(there)))}")
+        raise DataError(
+            f"{where}: the source has no class {unknown[0]}; it has {', '.join(map(str, sorted(there)))}"
+        )
 
 
 def shuffled(indices: Tensor, generator: torch.Generator) -> Tensor:

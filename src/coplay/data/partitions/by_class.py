@@ -9,7 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coplay.data.partitions.base import Deal, Partition, check_classes, check_names, need_labels, shuffled
+from coplay.data.partitions.base import (
+    Deal,
+    Partition,
+    check_classes,
+    check_names,
+    need_labels,
+    shuffled,
+)
 
 
 class ByClass(Partition):
@@ -27,11 +34,15 @@ class ByClass(Partition):
 
     classes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
 
-    def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
+    def deal(
+        self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator
+    ) -> Deal:
         """Deal class after class."""
         labels = need_labels(labels, "by_class")
         check_names(self.classes, players, "data.partition.classes")
-        check_classes((c for own in self.classes.values() for c in own), labels, "data.partition.classes")
+        check_classes(
+            (c for own in self.classes.values() for c in own), labels, "data.partition.classes"
+        )
         hands: dict[str, list[Tensor]] = {name: [] for name in players}
         for c in sorted({c for own in self.classes.values() for c in own}):
             holders = [name for name in players if c in self.classes[name]]

@@ -10,7 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from coplay.core.errors import DataError
-from coplay.data.partitions.base import Deal, Partition, check_classes, check_names, need_labels, shuffled
+from coplay.data.partitions.base import (
+    Deal,
+    Partition,
+    check_classes,
+    check_names,
+    need_labels,
+    shuffled,
+)
 
 
 class ByCount(Partition):
@@ -28,7 +35,9 @@ class ByCount(Partition):
 
     counts: dict[str, int | tuple[int, ...]] = Field(default_factory=dict)
 
-    def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
+    def deal(
+        self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator
+    ) -> Deal:
         """Deal from the top of each class's shuffled deck."""
         labels = need_labels(labels, "by_count")
         check_names(self.counts, players, "data.partition.counts")
@@ -37,10 +46,16 @@ class ByCount(Partition):
         deal = {}
         for name in players:
             given = self.counts[name]
-            wanted = dict.fromkeys(classes, given) if isinstance(given, int) else dict(enumerate(given))
+            wanted = (
+                dict.fromkeys(classes, given) if isinstance(given, int) else dict(enumerate(given))
+            )
             if min(wanted.values(), default=0) < 0:
-                raise DataError(f"data.partition.counts: player '{name}' asks for a negative number of samples")
-            check_classes((c for c, count in wanted.items() if count), labels, "data.partition.counts")
+                raise DataError(
+                    f"data.partition.counts: player '{name}' asks for a negative number of samples"
+                )
+            check_classes(
+                (c for c, count in wanted.items() if count), labels, "data.partition.counts"
+            )
             hand = []
             for c, count in wanted.items():
                 if not count:
@@ -52,7 +67,9 @@ class ByCount(Partition):
                     )
                 hand.append(decks[c][:count])
                 decks[c] = decks[c][count:]
-            deal[name] = torch.cat(hand).sort().values if hand else torch.empty(0, dtype=torch.int64)
+            deal[name] = (
+                torch.cat(hand).sort().values if hand else torch.empty(0, dtype=torch.int64)
+            )
         return deal
 
     @classmethod

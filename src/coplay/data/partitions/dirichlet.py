@@ -32,7 +32,9 @@ class Dirichlet(Partition):
 
     concentration: float = Field(default=0.5, gt=0, allow_inf_nan=False)
 
-    def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
+    def deal(
+        self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator
+    ) -> Deal:
         """Draw proportions class after class."""
         labels = need_labels(labels, "dirichlet")
         hands: dict[str, list[Tensor]] = {name: [] for name in players}

@@ -18,7 +18,9 @@ class Iid(Partition):
         [4, 3]
     """
 
-    def deal(self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator) -> Deal:
+    def deal(
+        self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator
+    ) -> Deal:
         """Cut a shuffled deck."""
         parts = shuffled(torch.arange(n), generator).tensor_split(len(players))
         return {name: part.sort().values for name, part in zip(players, parts, strict=True)}

@@ -86,7 +86,10 @@ def assemble(name: str, columns: Mapping[str, Column]) -> Dataset:
 
 
 def labelled_images(
-    name: str, train: tuple[Tensor, Tensor | None], test: tuple[Tensor, Tensor | None], threshold: float | None
+    name: str,
+    train: tuple[Tensor, Tensor | None],
+    test: tuple[Tensor, Tensor | None],
+    threshold: float | None,
 ) -> Dataset:
     """A data set of images, with classes if both splits have them.
 
@@ -157,7 +160,9 @@ def class_column(train: Tensor, test: Tensor, origin: str, classes: int = 2) -> 
     """
     lowest = int(min(train.min(), test.min()))
     if lowest < 0:
-        raise DataError(f"{origin}: expected classes numbered from 0, got {lowest}; give every sample its class")
+        raise DataError(
+            f"{origin}: expected classes numbered from 0, got {lowest}; give every sample its class"
+        )
     classes = max(2, classes, int(max(train.max(), test.max())) + 1)
     return Variable(kind="categorical", classes=classes), train.long(), test.long()
 
@@ -184,7 +189,9 @@ def numbered(train: np.ndarray, test: np.ndarray, origin: str) -> tuple[Tensor, 
     train, test = train.reshape(-1), test.reshape(-1)
     if kinds != "U":
         return torch.from_numpy(train.astype(np.int64)), torch.from_numpy(test.astype(np.int64))
-    numbers = torch.from_numpy(np.unique(np.concatenate([train, test]), return_inverse=True)[1].astype(np.int64))
+    numbers = torch.from_numpy(
+        np.unique(np.concatenate([train, test]), return_inverse=True)[1].astype(np.int64)
+    )
     return numbers[: len(train)], numbers[len(train) :]
 
 
@@ -202,14 +209,19 @@ def held_out(n: int, share: float, origin: str) -> tuple[Tensor, Tensor]:
         (8, 2, True)
     """
     if n < 2:
-        raise DataError(f"{origin}: expected a test split, or at least 2 samples to hold one out; got {n}")
+        raise DataError(
+            f"{origin}: expected a test split, or at least 2 samples to hold one out; got {n}"
+        )
     order = torch.randperm(n, generator=stream(0, "held out"))
     held = min(n - 1, max(1, round(n * share)))
     return order[held:].sort().values, order[:held].sort().values
 
 
 def read_pictures(
-    named: Iterable[tuple[str, Callable[[], Image]]], size: tuple[int, int] | None, colour: bool, origin: str
+    named: Iterable[tuple[str, Callable[[], Image]]],
+    size: tuple[int, int] | None,
+    colour: bool,
+    origin: str,
 ) -> Tensor:
     """Decode pictures to bytes of shape (n, H, W), or (n, 3, H, W) in colour.
 

@@ -95,23 +95,39 @@ class HuggingFace(Source):
         columns: dict[str, Column] = {}
         if image is not None:
             images = (self._images(train, image, "training"), self._images(test, image, "test"))
-            columns["image"] = image_column(*images, None if self.grey else self.threshold, self.dataset)
+            columns["image"] = image_column(
+                *images, None if self.grey else self.threshold, self.dataset
+            )
         else:
-            columns = {name: self._column(train, test, name) for name in self._table(train.features, label)}
+            columns = {
+                name: self._column(train, test, name) for name in self._table(train.features, label)
+            }
         if label is not None:
             columns[LABEL] = self._column(train, test, label, is_class=True)
-        name = (path.stem if path.is_file() else path.resolve().name) if path.exists() else self.dataset
+        name = (
+            (path.stem if path.is_file() else path.resolve().name)
+            if path.exists()
+            else self.dataset
+        )
         return assemble(f"{name} ({self.config})" if self.config else name, columns)
 
     def _open(self, path: Path) -> Mapping[str, Any]:
         """All splits by name."""
         local, single = path.exists(), path.is_file()
         if single and path.suffix.lower() not in _FORMATS:
-            raise DataError(f"{path}: expected a folder or a file that ends in {', '.join(_FORMATS)}")
-        if not local and (self.dataset[0] in "./~" or self.dataset.count("/") > 1 or path.suffix.lower() in _FORMATS):
+            raise DataError(
+                f"{path}: expected a folder or a file that ends in {', '.join(_FORMATS)}"
+            )
+        if not local and (
+            self.dataset[0] in "./~"
+            or self.dataset.count("/") > 1
+            or path.suffix.lower() in _FORMATS
+        ):
             raise missing("file or folder", path)
         if local and self.revision is not None:
-            raise DataError(f"{path} is local and has no revisions; leave revision = {self.revision!r} out")
+            raise DataError(
+                f"{path} is local and has no revisions; leave revision = {self.revision!r} out"
+            )
         try:
             datasets = importlib.import_module("datasets")
         except ImportError as error:
@@ -121,22 +137,32 @@ class HuggingFace(Source):
         kind = _FORMATS[path.suffix.lower()] if single else None
         try:
             if kind:
-                loaded = datasets.load_dataset(kind, self.config, data_files=str(path.resolve()), cache_dir=self.cache)
+                loaded = datasets.load_dataset(
+                    kind, self.config, data_files=str(path.resolve()), cache_dir=self.cache
+                )
             elif (path / "dataset_dict.json").exists() or (path / "state.json").exists():
                 loaded = datasets.load_from_disk(str(path))
-            elif not local and _is_format(self.dataset):  # datasets would read all that lies in the current folder
+            elif not local and _is_format(
+                self.dataset
+            ):  # datasets would read all that lies in the current folder
                 raise FileNotFoundError(f"{self.dataset} is a format, not a data set")
             else:
                 # an absolute path cannot be taken for a name
                 place = str(path.resolve()) if local else self.dataset
-                loaded = datasets.load_dataset(place, self.config, revision=self.revision, cache_dir=self.cache)
-        except Exception as error:  # datasets and the hub's client raise classes of their own and of others
+                loaded = datasets.load_dataset(
+                    place, self.config, revision=self.revision, cache_dir=self.cache
+                )
+        except (
+            Exception
+        ) as error:  # datasets and the hub's client raise classes of their own and of others
             raise DataError(self._failure(path, error)) from error
         return loaded if isinstance(loaded, Mapping) else {self.train: loaded}
 
     def _failure(self, path: Path, error: Exception) -> str:
         reasons = [e for e in (error, error.__cause__) if e is not None]
-        why = "; ".join(f"{type(e).__name__}: {(str(e).strip() or 'no words').splitlines()[0]}" for e in reasons)
+        why = "; ".join(
+            f"{type(e).__name__}: {(str(e).strip() or 'no words').splitlines()[0]}" for e in reasons
+        )
         if path.exists():
             settings = f" with config {self.config!r}" if self.config else ""
             return (
@@ -159,10 +185,14 @@ class HuggingFace(Source):
         usual = (name for name in ("test", "validation") if name in splits and name != self.train)
         name = self.test or next(usual, None)
         if name == self.train:
-            raise DataError(f"{self.dataset}: train and test are both {name!r}; leave test out to hold samples out")
+            raise DataError(
+                f"{self.dataset}: train and test are both {name!r}; leave test out to hold samples out"
+            )
         found = [splits[key] for key in (self.train, name) if key is not None]
         if not all(map(len, found)):
-            raise DataError(f"{self.dataset}: expected samples in the splits {self.train} and {name}, got an empty one")
+            raise DataError(
+                f"{self.dataset}: expected samples in the splits {self.train} and {name}, got an empty one"
+            )
         if self.limit is not None:
             found = [rows.select(range(min(self.limit, len(rows)))) for rows in found]
         if len(found) == 1:
@@ -179,7 +209,9 @@ class HuggingFace(Source):
         ):
             name = getattr(self, setting)
             typed = [key for key, feature in features.items() if type(feature).__name__ == kind]
-            if name is not None and (name not in features or (kind == "Image" and name not in typed)):
+            if name is not None and (
+                name not in features or (kind == "Image" and name not in typed)
+            ):
                 raise DataError(
                     f"{self.dataset}: {setting} is {name!r}, which is no column of {words}; "
                     f"the columns are {_types(features)}"
@@ -194,7 +226,9 @@ class HuggingFace(Source):
 
     def _table(self, features: Mapping[str, Any], label: str | None) -> list[str]:
         """The columns that become variables where there are no pictures."""
-        found = [name for name, feature in features.items() if name != label and _is_numeric(feature)]
+        found = [
+            name for name, feature in features.items() if name != label and _is_numeric(feature)
+        ]
         if not found:
             raise DataError(
                 f"{self.dataset}: expected a column of pictures or numeric columns; the columns are {_types(features)}"
@@ -209,7 +243,10 @@ class HuggingFace(Source):
         datasets = importlib.import_module("datasets")
         # cast, because a column may be stored with decoding turned off
         rows = rows.select_columns([column]).cast_column(column, datasets.Image())
-        named = ((f"row {i} of the {split} split", partial(_picture, rows, i, column)) for i in range(len(rows)))
+        named = (
+            (f"row {i} of the {split} split", partial(_picture, rows, i, column))
+            for i in range(len(rows))
+        )
         return read_pictures(named, self.size, self.colour, f"{self.dataset}, column {column}")
 
     def _column(self, train: Any, test: Any, name: str, is_class: bool = False) -> Column:
@@ -223,11 +260,17 @@ class HuggingFace(Source):
         ]
         feature, other = train.features[name], test.features[name]
         if getattr(feature, "names", None) != getattr(other, "names", None):
-            raise DataError(f"{origin}: the classes have other names in the test split than in the training split")
+            raise DataError(
+                f"{origin}: the classes have other names in the test split than in the training split"
+            )
         if is_class or type(feature).__name__ == "ClassLabel":
-            return class_column(*numbered(values[0], values[1], origin), origin, getattr(feature, "num_classes", 2))
+            return class_column(
+                *numbered(values[0], values[1], origin), origin, getattr(feature, "num_classes", 2)
+            )
         if not _is_numeric(other):
-            raise DataError(f"{origin}: expected numbers in the test split too, got {_types({name: other})}")
+            raise DataError(
+                f"{origin}: expected numbers in the test split too, got {_types({name: other})}"
+            )
         if feature.dtype == other.dtype == "bool":
             return array_column(Variable(kind="binary"), values[0], values[1])
         return array_column(Variable(kind="real"), values[0], values[1])
@@ -245,7 +288,10 @@ class HuggingFace(Source):
 
 
 def _is_format(name: str) -> bool:
-    return name.isidentifier() and importlib.util.find_spec(f"datasets.packaged_modules.{name}") is not None
+    return (
+        name.isidentifier()
+        and importlib.util.find_spec(f"datasets.packaged_modules.{name}") is not None
+    )
 
 
 def _is_numeric(feature: Any) -> bool:
@@ -257,7 +303,10 @@ def _is_numeric(feature: Any) -> bool:
 
 def _types(features: Mapping[str, Any]) -> str:
     """Columns with their types, for an error."""
-    words = {name: type(f).__name__ if type(f).__name__ != "Value" else f.dtype for name, f in features.items()}
+    words = {
+        name: type(f).__name__ if type(f).__name__ != "Value" else f.dtype
+        for name, f in features.items()
+    }
     return ", ".join(f"{name} ({kind})" for name, kind in words.items()) or "none"
 
 

@@ -45,14 +45,23 @@ class Idx(Source):
         splits = {split: self._split(prefix) for split, prefix in _FILES.items()}
         shapes = {split: tuple(images.shape[1:]) for split, (images, _) in splits.items()}
         if shapes["train"] != shapes["test"]:
-            raise DataError(f"{self.folder}: training images are {shapes['train']}, test images {shapes['test']}")
+            raise DataError(
+                f"{self.folder}: training images are {shapes['train']}, test images {shapes['test']}"
+            )
         name = Path(self.folder).expanduser().name or self.folder
-        return labelled_images(name, splits["train"], splits["test"], None if self.grey else self.threshold)
+        return labelled_images(
+            name, splits["train"], splits["test"], None if self.grey else self.threshold
+        )
 
     def _split(self, prefix: str) -> tuple[Tensor, Tensor]:
-        images, labels = self._read(f"{prefix}-images-idx3-ubyte", 3), self._read(f"{prefix}-labels-idx1-ubyte", 1)
+        images, labels = (
+            self._read(f"{prefix}-images-idx3-ubyte", 3),
+            self._read(f"{prefix}-labels-idx1-ubyte", 1),
+        )
         if len(images) != len(labels):
-            raise DataError(f"{self.folder}: {len(images)} {prefix} images but {len(labels)} labels")
+            raise DataError(
+                f"{self.folder}: {len(images)} {prefix} images but {len(labels)} labels"
+            )
         grey = torch.from_numpy(images).float() / 255
         if self.halved:
             if any(side % 2 for side in images.shape[1:]):
@@ -72,15 +81,21 @@ class Idx(Source):
                 f"no file {name} or {name}.gz in {folder}; an IDX folder has images and labels of the splits train and t10k"
             )
         try:
-            content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            content = (
+                gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            )
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"cannot read {path}: {error}") from error
         head = 4 + 4 * axes
         if len(content) < head or content[:4] != bytes([0, 0, 8, axes]):
-            raise DataError(f"{path} is no IDX file of {axes}-dimensional bytes (begins with {content[:4].hex()})")
+            raise DataError(
+                f"{path} is no IDX file of {axes}-dimensional bytes (begins with {content[:4].hex()})"
+            )
         shape = struct.unpack(f">{axes}I", content[4:head])
         if len(content) - head != int(np.prod(shape)):
-            raise DataError(f"{path} promises {shape} bytes and holds {len(content) - head}; it is damaged or cut off")
+            raise DataError(
+                f"{path} promises {shape} bytes and holds {len(content) - head}; it is damaged or cut off"
+            )
         if not shape[0]:
             raise DataError(f"{path} is a valid file that holds nothing")
         return np.frombuffer(content, np.uint8, offset=head).reshape(shape).copy()
@@ -93,7 +108,10 @@ class Idx(Source):
         folder = Path(tempfile.mkdtemp(prefix="coplay-idx-"))
         rng = np.random.default_rng(0)
         for prefix in _FILES.values():
-            write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", rng.integers(0, 256, (20, 6, 6), dtype=np.uint8))
+            write_idx(
+                folder / f"{prefix}-images-idx3-ubyte.gz",
+                rng.integers(0, 256, (20, 6, 6), dtype=np.uint8),
+            )
             write_idx(folder / f"{prefix}-labels-idx1-ubyte", (np.arange(20) % 4).astype(np.uint8))
         return cls(folder=str(folder))
 
@@ -105,5 +123,9 @@ def write_idx(path: Path, array: np.ndarray) -> None:
         path: File to write.
         array: Type uint8, any number of axes.
     """
-    content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    content = (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)

@@ -11,7 +11,15 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from coplay.core.errors import DataError
-from coplay.data.sources.base import Dataset, Source, held_out, labelled_images, missing, numbered, read_pictures
+from coplay.data.sources.base import (
+    Dataset,
+    Source,
+    held_out,
+    labelled_images,
+    missing,
+    numbered,
+    read_pictures,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,12 +68,17 @@ class ImageFolder(Source):
         files = [file for split in splits for file, _ in split]
         classes = np.array([name for split in splits for _, name in split])
         images = read_pictures(
-            ((str(file.relative_to(folder)), _opener(file)) for file in files), self.size, self.colour, str(folder)
+            ((str(file.relative_to(folder)), _opener(file)) for file in files),
+            self.size,
+            self.colour,
+            str(folder),
         )
         if len(splits) == 2:
             keep, held = np.split(np.arange(len(files)), [len(splits[0])])
         else:
-            keep, held = (part.numpy() for part in held_out(len(files), self.test_share, str(folder)))
+            keep, held = (
+                part.numpy() for part in held_out(len(files), self.test_share, str(folder))
+            )
         labels = numbered(classes[keep], classes[held], str(folder)) if classes[0] else (None, None)
         return labelled_images(
             folder.resolve().name,
@@ -106,7 +119,9 @@ def _opener(file: Path) -> Callable[[], Image]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -138,10 +153,16 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
                 "level of folders, with train/ and test/ above them or not"
             )
         if not _pictures(path):
-            raise DataError(f"{path}: expected pictures ({', '.join(_ENDINGS)}), got none; fill or remove this class")
-    found = [(file, "") for file in loose] + [(file, path.name) for path in inner for file in _pictures(path)]
+            raise DataError(
+                f"{path}: expected pictures ({', '.join(_ENDINGS)}), got none; fill or remove this class"
+            )
+    found = [(file, "") for file in loose] + [
+        (file, path.name) for path in inner for file in _pictures(path)
+    ]
     if not found:
-        raise DataError(f"{folder}: expected pictures ({', '.join(_ENDINGS)}) or one sub-folder a class, got none")
+        raise DataError(
+            f"{folder}: expected pictures ({', '.join(_ENDINGS)}) or one sub-folder a class, got none"
+        )
     return found
 
 
@@ -149,7 +170,9 @@ def _same_classes(splits: list[list[tuple[Path, str]]], folder: Path) -> None:
     """A class that only the test split knows would shift the numbers of the others."""
     train, test = ({name for _, name in split} for split in splits)
     if ("" in train) != ("" in test):
-        raise DataError(f"{folder}: expected class folders in both train/ and test/ or in neither, got them in one")
+        raise DataError(
+            f"{folder}: expected class folders in both train/ and test/ or in neither, got them in one"
+        )
     unknown = sorted(test - train)
     if unknown:
         raise DataError(

@@ -67,7 +67,9 @@ class Npz(Source):
         path = Path(self.file).expanduser()
         pairs = self._read(path)
         threshold = None if self.grey else self.threshold
-        return assemble(path.stem, {name: _column(name, *pair, threshold, path) for name, pair in pairs.items()})
+        return assemble(
+            path.stem, {name: _column(name, *pair, threshold, path) for name, pair in pairs.items()}
+        )
 
     def _read(self, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Training and test values by variable."""
@@ -77,22 +79,30 @@ class Npz(Source):
             content = np.load(path, allow_pickle=False)
         except Exception as error:  # numpy and zipfile fail in many ways
             if path.suffix.lower() in (".csv", ".parquet", ".json", ".jsonl"):
-                raise DataError(f'{path} is a table; load it with name = "hugging_face", dataset = "{path}"') from error
+                raise DataError(
+                    f'{path} is a table; load it with name = "hugging_face", dataset = "{path}"'
+                ) from error
             raise DataError(
                 f"{path} is no .npz file, or is damaged ({type(error).__name__}); write it with numpy.savez"
             ) from error
         if isinstance(content, np.ndarray):
-            raise DataError(f"{path} holds a single array; expected an .npz file with names, written by numpy.savez")
+            raise DataError(
+                f"{path} holds a single array; expected an .npz file with names, written by numpy.savez"
+            )
         with content:
             names = self._names(content.files, path)
-            arrays = {name: [_array(content, key, path) for key in keys] for name, keys in names.items()}
+            arrays = {
+                name: [_array(content, key, path) for key in keys] for name, keys in names.items()
+            }
         if "x" in names and names["x"][0] == self.x_train and arrays["x"][0].ndim > 2:
             arrays = {"image" if name == "x" else name: found for name, found in arrays.items()}
         splits = len(next(iter(arrays.values())))
         for i in range(splits):
             if len({len(found[i]) for found in arrays.values()}) > 1:
                 listed = ", ".join(f"{len(found[i])} of {name}" for name, found in arrays.items())
-                raise DataError(f"{path}: expected as many {('training', 'test')[i]} samples everywhere, got {listed}")
+                raise DataError(
+                    f"{path}: expected as many {('training', 'test')[i]} samples everywhere, got {listed}"
+                )
         if splits == 2:
             return {name: (found[0], found[1]) for name, found in arrays.items()}
         n = len(next(iter(arrays.values()))[0])
@@ -104,24 +114,39 @@ class Npz(Source):
         listed = f"it holds {', '.join(there) or 'nothing'}"
         # not model_fields_set: a run folder's config sets every field, to its default too
         given = {name for name in _SETTINGS if getattr(self, name) != name}
-        if not given and self.x_train not in there and any(name.startswith("train/") for name in there):
+        if (
+            not given
+            and self.x_train not in there
+            and any(name.startswith("train/") for name in there)
+        ):
             train = [name.removeprefix("train/") for name in there if name.startswith("train/")]
             test = [name.removeprefix("test/") for name in there if name.startswith("test/")]
             odd = sorted(set(train) ^ set(test))
             if test and odd:
-                raise DataError(f"{path}: expected train/{odd[0]} and test/{odd[0]}, or no test arrays; {listed}")
-            return {name: (f"train/{name}", f"test/{name}") if test else (f"train/{name}",) for name in train}
+                raise DataError(
+                    f"{path}: expected train/{odd[0]} and test/{odd[0]}, or no test arrays; {listed}"
+                )
+            return {
+                name: (f"train/{name}", f"test/{name}") if test else (f"train/{name}",)
+                for name in train
+            }
         x_train, y_train, x_test, y_test = (getattr(self, name) for name in _SETTINGS)
         wanted = {"x_train", *given, *({"x_test"} if y_test in there else ())}
         if x_test in there and (y_train in there) != (y_test in there):
             wanted |= {"y_train", "y_test"}
-        absent = [getattr(self, name) for name in _SETTINGS if name in wanted and getattr(self, name) not in there]
+        absent = [
+            getattr(self, name)
+            for name in _SETTINGS
+            if name in wanted and getattr(self, name) not in there
+        ]
         if absent:
             raise DataError(
                 f"{path}: expected an array {absent[0]}, {listed}; set {' or '.join(_SETTINGS)} to the names in the file, "
                 "or call the arrays train/NAME and test/NAME"
             )
-        names: dict[str, tuple[str, ...]] = {"x": (x_train, x_test) if x_test in there else (x_train,)}
+        names: dict[str, tuple[str, ...]] = {
+            "x": (x_train, x_test) if x_test in there else (x_train,)
+        }
         if y_train in there:
             names[LABEL] = (y_train, y_test) if x_test in there else (y_train,)
         return names
@@ -134,7 +159,9 @@ class Npz(Source):
         path = Path(tempfile.mkdtemp(prefix="coplay-npz-")) / "noise.npz"
         rng = np.random.default_rng(0)
         train, test = (rng.integers(0, 256, (n, 6, 6), np.uint8) for n in (20, 12))
-        np.savez(path, x_train=train, y_train=np.arange(20) % 4, x_test=test, y_test=np.arange(12) % 4)
+        np.savez(
+            path, x_train=train, y_train=np.arange(20) % 4, x_test=test, y_test=np.arange(12) % 4
+        )
         return cls(file=str(path))
 
 
@@ -147,13 +174,19 @@ def _array(content: Mapping[str, Any], key: str, path: Path) -> np.ndarray:
                 f"{path}: array {key} holds Python objects, which are not opened because they may run code; "
                 "save it with a plain type, such as float32"
             ) from error
-        raise DataError(f"{path}: cannot read array {key} ({error}); the file is damaged or cut off") from error
+        raise DataError(
+            f"{path}: cannot read array {key} ({error}); the file is damaged or cut off"
+        ) from error
     if not isinstance(array, np.ndarray) or not array.ndim or not array.size:
-        raise DataError(f"{path}: expected array {key} to hold samples along its first axis, got {np.shape(array)}")
+        raise DataError(
+            f"{path}: expected array {key} to hold samples along its first axis, got {np.shape(array)}"
+        )
     return array
 
 
-def _column(name: str, train: np.ndarray, test: np.ndarray, threshold: float | None, path: Path) -> Column:
+def _column(
+    name: str, train: np.ndarray, test: np.ndarray, threshold: float | None, path: Path
+) -> Column:
     """The variable that the arrays' type asks for."""
     origin = f"{path}, variable '{name}'"
     if name == LABEL:
@@ -172,11 +205,15 @@ def _column(name: str, train: np.ndarray, test: np.ndarray, threshold: float | N
     if kind == "b":
         return array_column(Variable(kind="binary", shape=shape), train, test)
     if train.ndim > 2:
-        return image_column(_grey_values(train, origin), _grey_values(test, origin), threshold, origin)
+        return image_column(
+            _grey_values(train, origin), _grey_values(test, origin), threshold, origin
+        )
     if kind == "i":
         lowest = min(train.min(), test.min())
         if lowest < 0:
-            raise DataError(f"{origin}: whole numbers are counts, got {lowest}; save them as floats to get real ones")
+            raise DataError(
+                f"{origin}: whole numbers are counts, got {lowest}; save them as floats to get real ones"
+            )
         return array_column(Variable(kind="count", shape=shape), train, test)
     if kind == "f":
         return array_column(Variable(kind="real", shape=shape), train, test)
@@ -204,10 +241,14 @@ def _grey_values(images: np.ndarray, origin: str) -> torch.Tensor:
     low, high = images.min(), images.max()
     if images.dtype == np.uint8:
         if high == 1:
-            raise DataError(f"{origin}: bytes are grey values up to 255, got only 0 and 1; save bits as bools")
+            raise DataError(
+                f"{origin}: bytes are grey values up to 255, got only 0 and 1; save bits as bools"
+            )
         return torch.from_numpy(np.ascontiguousarray(images))
     if images.dtype.kind != "f":
-        raise DataError(f"{origin}: expected images of type uint8, float in [0, 1] or bool, got {images.dtype}")
+        raise DataError(
+            f"{origin}: expected images of type uint8, float in [0, 1] or bool, got {images.dtype}"
+        )
     if not (low >= 0 and high <= 1):  # also where one is NaN
         raise DataError(
             f"{origin}: expected images of floats in [0, 1], got {low:g} to {high:g}; scale them, or save bytes (uint8)"

@@ -92,7 +92,11 @@ class PolyMnist(Source):
     # ---------------------------------------------------------------------------------------- made of IDX files
 
     def _made(self, folder: Path) -> Dataset:
-        files = [Path(file).expanduser() for file in self.backgrounds] if self.backgrounds else _bundled()
+        files = (
+            [Path(file).expanduser() for file in self.backgrounds]
+            if self.backgrounds
+            else _bundled()
+        )
         digits = Idx(folder=self.folder, threshold=0.4375, halved=self.halved).load()
         least = tuple(side * (2 if self.halved else 1) for side in digits.space["image"].shape)
         photographs = [self._sized(_photograph(file, least)) for file in files]
@@ -100,22 +104,33 @@ class PolyMnist(Source):
             self._inverted(samples, photographs, split)
             for split, samples in (("train", digits.train), ("test", digits.test))
         )
-        return _dataset(f"{folder.name} on {', '.join(file.stem for file in files)}", train, test, len(files))
+        return _dataset(
+            f"{folder.name} on {', '.join(file.stem for file in files)}", train, test, len(files)
+        )
 
     def _inverted(self, digits: Samples, photographs: list[Tensor], split: str) -> Columns:
         """The first ``limit`` digits in their crops."""
         # drawn for all digits, so that those that are left do not depend on how many are
         style = _styles(len(digits), len(photographs), split)
-        place = torch.rand(len(digits), 2, dtype=torch.float64, generator=stream(0, "poly_mnist crops", split))
+        place = torch.rand(
+            len(digits), 2, dtype=torch.float64, generator=stream(0, "poly_mnist crops", split)
+        )
         digits, style = pick(digits, slice(self.limit)), style[: self.limit]
         height, width = digits["image"].shape[1:]
-        room = torch.tensor([[p.shape[1] - height + 1, p.shape[2] - width + 1] for p in photographs])
+        room = torch.tensor(
+            [[p.shape[1] - height + 1, p.shape[2] - width + 1] for p in photographs]
+        )
         corners = (place[: self.limit] * room[style]).long()
         crops = torch.stack(
             [photographs[k][:, y : y + height, x : x + width] for k, (y, x) in zip(style.tolist(), corners.tolist(), strict=True)]
         )  # fmt: skip
         image = torch.where(digits["image"][:, None].bool(), 255 - crops, crops)
-        return {"image": image, "style": style, LABEL: digits[LABEL], "segmentation": digits["image"]}
+        return {
+            "image": image,
+            "style": style,
+            LABEL: digits[LABEL],
+            "segmentation": digits["image"],
+        }
 
     def _sized(self, pictures: Tensor) -> Tensor:
         """Bytes of shape (…, 3, H, W), halved if that is asked for; an odd last row or column is left out."""
@@ -125,10 +140,14 @@ class PolyMnist(Source):
 
     def _published(self, folder: Path) -> Dataset:
         if self.backgrounds:
-            raise DataError(f"{folder} has its own photographs; leave backgrounds out, or give MNIST's four IDX files")
+            raise DataError(
+                f"{folder} has its own photographs; leave backgrounds out, or give MNIST's four IDX files"
+            )
         styles = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
         if len(styles) < 2 or styles != [f"m{k}" for k in range(len(styles))]:
-            raise DataError(f"{folder / 'train'}: expected the folders m0, m1, …, got {', '.join(styles) or 'none'}")
+            raise DataError(
+                f"{folder / 'train'}: expected the folders m0, m1, …, got {', '.join(styles) or 'none'}"
+            )
         train, test = (self._drawn(folder / split, len(styles)) for split in ("train", "test"))
         return _dataset(folder.resolve().name, train, test, len(styles))
 
@@ -148,7 +167,9 @@ class PolyMnist(Source):
         style = _styles(len(names), styles, folder.name)[: self.limit]
         names = names[: self.limit]
         files = [f"m{k}/{name}" for k, name in zip(style.tolist(), names, strict=True)]
-        image = read_pictures(((file, partial(Image.open, folder / file)) for file in files), None, True, str(folder))
+        image = read_pictures(
+            ((file, partial(Image.open, folder / file)) for file in files), None, True, str(folder)
+        )
         return {
             "image": self._sized(image),
             "style": style,
@@ -165,7 +186,9 @@ class PolyMnist(Source):
         folder = Path(tempfile.mkdtemp(prefix="coplay-poly-mnist-"))
         rng = np.random.default_rng(0)
         for prefix, n in (("train", 24), ("t10k", 12)):
-            write_idx(folder / f"{prefix}-images-idx3-ubyte", rng.integers(0, 256, (n, 8, 8), np.uint8))
+            write_idx(
+                folder / f"{prefix}-images-idx3-ubyte", rng.integers(0, 256, (n, 8, 8), np.uint8)
+            )
             write_idx(folder / f"{prefix}-labels-idx1-ubyte", (np.arange(n) % 4).astype(np.uint8))
         files = [folder / f"noise{k}.png" for k in range(5)]
         for k, file in enumerate(files):
@@ -181,7 +204,11 @@ def _dataset(name: str, train: Columns, test: Columns, styles: int) -> Dataset:
     }
     if "segmentation" in train:
         bits = train["segmentation"]
-        columns["segmentation"] = Variable(kind="binary", shape=tuple(bits.shape[1:])), bits, test["segmentation"]
+        columns["segmentation"] = (
+            Variable(kind="binary", shape=tuple(bits.shape[1:])),
+            bits,
+            test["segmentation"],
+        )
     return assemble(name, columns)
 
 
@@ -196,7 +223,9 @@ def _photograph(file: Path, least: tuple[int, ...]) -> Tensor:
 
     if not file.is_file():
         raise missing("file", file)
-    (picture,) = read_pictures([(str(file), partial(Image.open, file))], None, True, "poly_mnist's backgrounds")
+    (picture,) = read_pictures(
+        [(str(file), partial(Image.open, file))], None, True, "poly_mnist's backgrounds"
+    )
     size = tuple(picture.shape[1:])
     if size[0] < least[0] or size[1] < least[1]:
         raise DataError(
@@ -222,5 +251,7 @@ def _names(folder: Path) -> list[str]:
         raise missing("folder", folder)
     names = [path.name for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     if not names:
-        raise DataError(f"{folder}: expected pictures called INDEX.CLASS.png, such as 0.7.png, got none")
+        raise DataError(
+            f"{folder}: expected pictures called INDEX.CLASS.png, such as 0.7.png, got none"
+        )
     return names

@@ -1,0 +1,86 @@
+"""Class shares of every player as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from coplay.report.figures import INK, MUTED, PALE, png
+from coplay.report.panels import COLOURS, add_legend, add_panels, set_title, tidy
+
+
+@dataclass(frozen=True)
+class SharesPanel:
+    """Class shares of one player.
+
+    Args:
+        title: Drawn as it is.
+        measured: Measured shares, corrected for confusions, one per class.
+        raw: As the domain classifier counts them; None where they were not measured.
+        predicted: By theory; None without one.
+        held: Of private data; None without any.
+    """
+
+    title: str
+    measured: Sequence[float]
+    raw: Sequence[float] | None
+    predicted: Sequence[float] | None
+    held: Sequence[float] | None
+
+
+def share_bars(panels: Sequence[SharesPanel], held: str) -> bytes:
+    """Draw class shares of every player.
+
+    Bars are measured shares, markers predicted and raw ones; the data's own stand pale behind.
+
+    Args:
+        panels: One per player, at least one.
+        held: What the legend calls the data's own shares.
+    """
+    few = len(panels) <= 4
+    columns = 2 if few else 3
+    height = 2.5 if few else 2.1
+    figure, grid = add_panels(len(panels), columns, height)
+    for axes, panel in zip(grid, panels, strict=True):
+        _panel(axes, panel)
+    figure.supxlabel("class", fontsize=9, color=MUTED)
+    figure.supylabel("share", fontsize=9, color=MUTED)
+    across = 4 if len(panels) > 1 else 2
+    add_legend(figure, _keys(panels, held), across)
+    return png(figure)
+
+
+def _panel(axes: Axes, panel: SharesPanel) -> None:
+    x = np.arange(len(panel.measured))
+    if panel.held is not None:
+        axes.bar(x, panel.held, width=0.92, color=PALE)
+    axes.bar(x, panel.measured, width=0.56, color=COLOURS[0], alpha=0.85)
+    if panel.raw is not None:
+        axes.plot(x, panel.raw, "o", markerfacecolor="white", markeredgecolor=INK, markersize=4.5)
+    if panel.predicted is not None:
+        axes.hlines(panel.predicted, x - 0.44, x + 0.44, color=COLOURS[1], linewidth=2.4)
+    set_title(axes, panel.title)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+    tidy(axes)
+
+
+def _keys(panels: Sequence[SharesPanel], held: str) -> list[Patch | Line2D]:
+    """The legend, as far as something of the kind is drawn."""
+    keys: list[Patch | Line2D] = []
+    keys.append(Patch(color=COLOURS[0], alpha=0.85, label="measured, confusion-corrected"))
+    if any(panel.raw is not None for panel in panels):
+        ring = Line2D([], [], linestyle="", label="measured, raw", marker="o")
+        ring.set_markerfacecolor("white")
+        ring.set_markeredgecolor(INK)
+        keys.append(ring)
+    if any(panel.predicted is not None for panel in panels):
+        keys.append(Line2D([], [], color=COLOURS[1], linewidth=2.4, label="predicted"))
+    if any(panel.held is not None for panel in panels):
+        keys.append(Patch(color=PALE, label=held))
+    return keys
