@@ -1,6 +1,7 @@
 """The terminal's table of a run, read from written records: intervals, means, and who they are over."""
 
 import json
+import re
 
 import pytest
 
@@ -103,3 +104,23 @@ def test_there_is_no_mean_over_survivors(run, capsys):
         "no means of sample_exchange, since over survivors they would compare unlike things: lost west"
         in shown
     )
+
+
+def test_numbers_are_folded_last(run, capsys, monkeypatch):
+    measured = {
+        name: {"kid": kid(20.0 * i), "domain_score": fid(2.0)} for i, name in enumerate(NAMES, 1)
+    }
+    result = run(measured)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    found = table(result)
+    for width in range(60, 140):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert cli.main(["show", str(result.folder)]) == 0
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+        assert max(map(len, lines)) <= width
+        shown, left = fitted(found, width)
+        if len(shown.header) == len(LABELS):
+            continue  # the labels alone may need more than there is
+        text = "\n".join(lines)
+        assert text.count("mean of 3 (best)") == 1
+        assert ("60.0 [59.0, 61.0]" in text) == ("KID ↓" not in left)

@@ -323,7 +323,7 @@ def _cite(given: argparse.Namespace) -> None:
 
 
 def _keep_memory(config: Config) -> None:
-    """Process-wide, hence here and nowhere else."""
+    """Keep freed memory, if the engine asks for it; it is process-wide, hence set here only."""
     if getattr(config.engine, "keep_memory", False):
         from coplay.core.memory import keep_freed_memory
 

@@ -133,16 +133,26 @@ def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
         >>> fitted(wide, 70)[0].header[-2:], fitted(wide, 60)[1]
         (['FID ↓', 'domain score ↑'], ['domain score ↑'])
     """
-    needs = []
-    for place, title in enumerate(table.header):
-        # headings of scores may be folded, numbers and labels are never
-        pieces = title.split() if place >= len(LABELS) else [title]
-        pieces += [str(row[place]) for row in table.rows]
-        needs.append(max(map(len, pieces)) + 3)
+    needs = widths(table)
     fit = len(LABELS)
-    while fit < len(needs) and 1 + sum(needs[: fit + 1]) <= width:
+    while fit < len(needs) and printed_width(needs[: fit + 1]) <= width:
         fit += 1
     return Table(table.header[:fit], [row[:fit] for row in table.rows]), list(table.header[fit:])
+
+
+def widths(table: Table) -> list[int]:
+    """Characters that each column needs: headings of scores may be folded, other cells not."""
+    needs = []
+    for place, title in enumerate(table.header):
+        pieces = title.split() if place >= len(LABELS) else [title]
+        pieces += [str(row[place]) for row in table.rows]
+        needs.append(max(map(len, pieces)))
+    return needs
+
+
+def printed_width(columns: Sequence[int]) -> int:
+    """Characters of a line with columns of these widths, with their frame."""
+    return 1 + sum(width + 3 for width in columns)
 
 
 def notes(result: Result) -> list[str]:

@@ -30,10 +30,13 @@ def print_run(result: Result) -> None:
     console = terminal()
     scores, left_out = run_table.fitted(run_table.table(result), console.width)
     shown = rich.table.Table(title=result.record.title, title_justify="left", title_style="bold")
-    for place, title in enumerate(scores.header):
-        is_count = run_table.LABELS.index("own samples") == place
-        is_label = place < len(run_table.LABELS) and not is_count
-        shown.add_column(title, justify="left" if is_label else "right", overflow="fold")
+    for title, width in zip(scores.header, _widths(scores, console.width), strict=True):
+        shown.add_column(
+            title,
+            justify="left" if title in ("player", "model", "game") else "right",
+            overflow="fold",
+            width=width,
+        )
     for row in scores.rows:
         shown.add_row(*(escape(str(cell)) for cell in row))
     console.print(shown)
@@ -42,6 +45,15 @@ def print_run(result: Result) -> None:
         notes.append(f"measured too, and in the report: {', '.join(left_out)}")
     for note in [*notes, *run_table.notes(result), *formulas.sentences(result)]:
         console.print(note, highlight=False, markup=False)
+
+
+def _widths(scores: Table, width: int) -> list[int] | list[None]:
+    """Widths of columns, so that headings are folded before numbers; None leaves it to rich."""
+    needs = run_table.widths(scores)
+    whole = [max(len(title), need) for title, need in zip(scores.header, needs, strict=True)]
+    if run_table.printed_width(whole) > width >= run_table.printed_width(needs):
+        return needs
+    return [None] * len(needs)
 
 
 def print_comparison(comparison: Comparison, by_player: bool) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import isolated_seed, stream
-from coplay.models.base import LocalModel, Mixture, Portion
+from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets import devices, parameters
 from coplay.nets.bits import bound
 from coplay.nets.training import FLOPS, counted, follow_mean, using_parameters
@@ -155,7 +155,9 @@ class NeuralModel(LocalModel):
         sources = []
         for part in mixture.parts:
             variables = ",".join(map(str, part.samples.keys()))
-            sources.append(f"{part.name}:{variables}")
+            # what checkpoints call the own data; a player may be called so, too
+            name = {OWN: "own", "own": "player own"}.get(part.name, part.name)
+            sources.append(f"{name}:{variables}")
         return " ".join(sources)
 
     def _take_step(self, mixture: Mixture, generator: torch.Generator) -> list[tuple[str, float]]:
