@@ -410,12 +410,12 @@ def test_test_samples_are_sent_to_be_classified_only_where_that_is_judged(
         measure = {"metrics": metrics, "samples": 100, "every_rounds": 1}
         config = small_config(model=joint, data=data, measure=measure)
         result = Federation(config).run(tmp_path / metrics[-1])
-        traffic = [
-            t
-            for t in result.main.traffic
-            if t["purpose"] == "evaluation" and t["receiver"] != "coordinator"
+        to_players = [
+            link.bytes
+            for link in result.main.traffic
+            if link.purpose == "evaluation" and link.receiver != "coordinator"
         ]
-        sent[metrics[-1]] = sum(t["bytes"] for t in traffic)
+        sent[metrics[-1]] = sum(to_players)
     assert sent["class_shares"] == 0
     assert sent["class_accuracy"] > 0
 
@@ -459,14 +459,14 @@ def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small
     assert "nash_gap" not in gaps["mute"]
     for name in ("north", "south"):
         gap = gaps[name]["nash_gap"]
-        assert gap["low"] <= gap["value"] <= gap["high"]
-        assert abs(gap["value"]) < 0.05, "best responses to samples leave sampling noise only"
+        assert gap.low <= gap.value <= gap.high
+        assert abs(gap.value) < 0.05, "best responses to samples leave sampling noise only"
     early = small_config(
         players=players, game=game | {"rounds": 2, "own_rounds": 2}, measure=measure,
         data={"partition": {"name": "by_class", "classes": classes}},
     )  # fmt: skip
     before = Federation(early).run(tmp_path / "early").main.last
-    assert before["north"]["nash_gap"]["low"] > 0.5, "who has not listened yet would gain by it"
+    assert before["north"]["nash_gap"].low > 0.5, "who has not listened yet would gain by it"
 
 
 def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
@@ -486,9 +486,9 @@ def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
         .main.last
     )
     told = last["north"]["log_p"]
-    assert told["low"] < told["value"] < (told["high"] or 0.0) <= 0
-    assert told["n_real"] == 497
-    assert -64 * 2 < told["value"] < -10, "64 pixels, less than two nats each"
+    assert told.low < told.value < (told.high or 0.0) <= 0
+    assert told.n_real == 497
+    assert -64 * 2 < told.value < -10, "64 pixels, less than two nats each"
     assert "log_p" not in last["south"]
 
 
