@@ -483,8 +483,13 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
     ]
     process = subprocess.run(
         [sys.executable, "-m", "coplay", "run", "bad.toml", "--out", "out", *big],
-        cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert process.returncode == 2, process.stderr
     assert "cannot write" in process.stderr
     assert "coplay resume" in process.stderr
@@ -500,7 +505,7 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
         assert (result.folder / path).read_bytes() == (fresh.folder / path).read_bytes()
 
 
-# ------------------------------------------------------------------------------------------------ games between GANs
+# ------------------------------------------------------------------------------- games between GANs
 
 GAN = ['model={name="acgan",latent=4,batch=8}', 'game={name="md_gan",rounds=3,local_steps=2}']
 
@@ -539,7 +544,7 @@ def unstackable_discriminator(classes, shape):
     n = math.prod(shape)
     return torch.nn.Sequential(
         torch.nn.Flatten(-len(shape)), torch.nn.LayerNorm(n), torch.nn.Linear(n, 1 + classes)
-    )  # fmt: skip
+    )
 
 
 class Diverged(Acgan):

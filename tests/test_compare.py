@@ -182,9 +182,11 @@ def test_arms_are_labelled_by_what_differs(record):
     ]
     found = Comparison.load(folders)
     assert [arm.label for arm in found.arms] == [
-        "own_weight=0.1, sample exchange", "own_weight=0.1, isolated",
-        "own_weight=0.3, sample exchange", "own_weight=0.3, isolated",
-    ]  # fmt: skip
+        "own_weight=0.1, sample exchange",
+        "own_weight=0.1, isolated",
+        "own_weight=0.3, sample exchange",
+        "own_weight=0.3, isolated",
+    ]
     assert found.differences == {"game.own_weight": {"own_weight=0.1": 0.1, "own_weight=0.3": 0.3}}
     assert all(list(arm.runs) == [1, 2] for arm in found.arms)
 
@@ -216,8 +218,9 @@ def test_labels_that_would_be_too_long_are_letters(record):
         for i, alpha in enumerate(matrices)
     ]
     assert [arm.label for arm in Comparison.load(folders).arms] == [
-        "alpha=[[0.5,0.5],[0.25,0.75]]", "alpha=[[0.5,0.5],[0.125,0.875]]"
-    ]  # fmt: skip
+        "alpha=[[0.5,0.5],[0.25,0.75]]",
+        "alpha=[[0.5,0.5],[0.125,0.875]]",
+    ]
     wide = record(
         "wide",
         last,
@@ -445,11 +448,13 @@ def test_files_say_the_same_as_the_records(record, tmp_path):
     assert "sample exchange: south" in text
     assert "<script" not in text
     assert {p.name for p in (tmp_path / "out" / "figures").iterdir()} == {
-        "curves-round.png", "curves-bytes.png", "curves-seconds.png"
-    }  # fmt: skip
+        "curves-round.png",
+        "curves-bytes.png",
+        "curves-seconds.png",
+    }
 
 
-# ------------------------------------------------------------------------------------------------------------ sweeps
+# ------------------------------------------------------------------------------------------- sweeps
 
 
 @pytest.fixture
@@ -592,7 +597,7 @@ def test_tables_are_never_cut(record, capsys, monkeypatch):
     assert max(map(len, lines)) <= 60
 
 
-# --------------------------------------------------------------------------------------------------------- TensorBoard
+# -------------------------------------------------------------------------------------- TensorBoard
 
 
 def test_events_say_the_same_as_the_rows(small, tmp_path):

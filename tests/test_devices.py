@@ -119,7 +119,7 @@ def test_a_run_from_a_machine_with_a_gpu_can_be_looked_at_without_one(tmp_path):
     assert "Costs against the paper" in write(elsewhere).read_text()
 
 
-# ------------------------------------------------------------------------------------------- in the other process
+# ----------------------------------------------------------------------------- in the other process
 
 
 def compare():

@@ -58,7 +58,9 @@ def test_a_player_may_have_any_name_that_files_can(small_config, tmp_path):
     partition = {"partition": {"name": "by_class", "classes": names}}
     Federation(small_config(players={n: {} for n in names}, data=partition)).run(tmp_path / "run")
     assert set(storage.load_tensors(tmp_path / "run/sample_exchange/models/state.safetensors")) == {
-        "model/moments", "player/learned"}  # fmt: skip
+        "model/moments",
+        "player/learned",
+    }
 
 
 def test_a_listener_is_measured_once_it_has_heard_somebody(small_config, tmp_path):
@@ -388,8 +390,9 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
         for r in (2, 3)
     ]
     assert [sorted(k for k in names if k.startswith("north")) for names in shown] == [
-        ["north/class"], ["north/class", "north/image"],
-    ]  # fmt: skip
+        ["north/class"],
+        ["north/class", "north/image"],
+    ]
     sent = [row.bytes for row in result.main.rows]
     assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 is heard in round 3"
     assert sent[3] == 2 * 20 * (64 + 8)
@@ -462,9 +465,11 @@ def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small
         assert gap["low"] <= gap["value"] <= gap["high"]
         assert abs(gap["value"]) < 0.05, "best responses to samples leave sampling noise only"
     early = small_config(
-        players=players, game=game | {"rounds": 2, "own_rounds": 2}, measure=measure,
+        players=players,
+        game=game | {"rounds": 2, "own_rounds": 2},
+        measure=measure,
         data={"partition": {"name": "by_class", "classes": classes}},
-    )  # fmt: skip
+    )
     before = Federation(early).run(tmp_path / "early").main.last
     assert before["north"]["nash_gap"]["low"] > 0.5, "who has not listened yet would gain by it"
 

@@ -51,10 +51,19 @@ CONFIG = {
     "data": {"source": "bars:Bars", "variables": ["image", "class"]},
     "model": {"name": "acgan", "batch": 4, "latent": 3},
     "game": {"name": "md_gan", "rounds": 2, "local_steps": 3, "swap_every_epochs": 0.2},
-    "compare": [{"name": "fl_gan", "average_every_epochs": 0.2}, {"name": "pooled", "once": True, "rounds": 4}, "isolated"],
-    "measure": {"every_rounds": 1, "samples": 100, "shown": 9, "metrics": ["class_shares", "domain_score", "fid", "kid"]},
+    "compare": [
+        {"name": "fl_gan", "average_every_epochs": 0.2},
+        {"name": "pooled", "once": True, "rounds": 4},
+        "isolated",
+    ],
+    "measure": {
+        "every_rounds": 1,
+        "samples": 100,
+        "shown": 9,
+        "metrics": ["class_shares", "domain_score", "fid", "kid"],
+    },
     "checkpoint": {"every_rounds": 1},
-}  # fmt: skip
+}
 EACH = {
     "md_gan": ["server"],
     "fl_gan": ["server"],
@@ -353,9 +362,14 @@ def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
         {"train": whole.select(range(40)), "test": whole.select(range(40, 60))}
     ).save_to_disk(tmp_path / "cifar")
     settings = [
-        f"data.source.dataset={tmp_path / 'cifar'}", "players=2", "model.batch=3", "game.rounds=1", "game.local_steps=2",
-        "measure.samples=100", 'compare=[{name="fl_gan",rounds=1,local_steps=1,average_every_epochs=0.1}]',
-    ]  # fmt: skip
+        f"data.source.dataset={tmp_path / 'cifar'}",
+        "players=2",
+        "model.batch=3",
+        "game.rounds=1",
+        "game.local_steps=2",
+        "measure.samples=100",
+        'compare=[{name="fl_gan",rounds=1,local_steps=1,average_every_epochs=0.1}]',
+    ]
     path = Path(__file__).parents[1] / "reproductions/md_gan/cifar10.toml"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here

@@ -40,9 +40,13 @@ every_rounds = 3
 
 def coplay(*arguments, cwd, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "coplay", *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "coplay", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         **options,
-    )  # fmt: skip
+    )
 
 
 def finish(process):
@@ -72,10 +76,15 @@ def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
     ):
         out = f"run-{word}"
         process = coplay(
-            "run", "killed.toml", "--out", out, cwd=tmp_path, start_new_session=True,
+            "run",
+            "killed.toml",
+            "--out",
+            out,
+            cwd=tmp_path,
+            start_new_session=True,
             # a shell that runs the tests in the background may have told its children to ignore Ctrl-C
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
         deadline = time.monotonic() + 120
         while (
             not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists()

@@ -41,19 +41,36 @@ EXCHANGE = {
         }
     },
     "players": {
-        "deep": {"model": {"name": "symmetric_hvae", "hidden": 16, "batch": 20, "send_latents": True}},
+        "deep": {
+            "model": {"name": "symmetric_hvae", "hidden": 16, "batch": 20, "send_latents": True}
+        },
         "mix": {
-            "model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 4, "covariance_type": "diag",
-                      "reg_covar": 0.01}
+            "model": {
+                "name": "sklearn.mixture:GaussianMixture",
+                "n_components": 4,
+                "covariance_type": "diag",
+                "reg_covar": 0.01,
+            }
         },
         "near": {"model": {"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}},
     },
-    "game": {"name": "sample_exchange", "rounds": 6, "local_steps": 4, "samples_per_round": 6000,
-             "originals": True},
-    "measure": {"metrics": [], "samples": 2000, "every_rounds": 6, "log_prob": True, "log_prob_draws": 4,
-                "nash_gap_steps": 2},
+    "game": {
+        "name": "sample_exchange",
+        "rounds": 6,
+        "local_steps": 4,
+        "samples_per_round": 6000,
+        "originals": True,
+    },
+    "measure": {
+        "metrics": [],
+        "samples": 2000,
+        "every_rounds": 6,
+        "log_prob": True,
+        "log_prob_draws": 4,
+        "nash_gap_steps": 2,
+    },
     "checkpoint": {"every_rounds": 2},
-}  # fmt: skip
+}
 """Parts of more and of less than 100 KiB, which travel differently; latents; all that is asked of a player."""
 GANS = {
     "name": "gans",
@@ -64,7 +81,7 @@ GANS = {
     "game": {"name": "md_gan", "rounds": 4, "local_steps": 4, "swap_every_epochs": 0.06},
     "measure": {"metrics": [], "samples": 100, "every_rounds": 4},
     "checkpoint": {"every_rounds": 2},
-}  # fmt: skip
+}
 
 
 FINISH = Ray.finish
@@ -74,8 +91,15 @@ FINISH = Ray.finish
 def cluster():
     """One local cluster, and processes at rest, for all runs here: their starts would take most of the time."""
     with loopback(ray):
-        ray.init("local", num_cpus=0, include_dashboard=False, object_store_memory=2**28, log_to_driver=False,
-                 logging_level="error", namespace="tests")  # fmt: skip
+        ray.init(
+            "local",
+            num_cpus=0,
+            include_dashboard=False,
+            object_store_memory=2**28,
+            log_to_driver=False,
+            logging_level="error",
+            namespace="tests",
+        )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ray, "finish", lambda self: None)
         yield
@@ -153,7 +177,7 @@ def killing(player, after=0.3):
     return act
 
 
-# --------------------------------------------------------------------------------- out of reach; before there is a cluster
+# ---------------------------------------------------------- out of reach; before there is a cluster
 
 
 def test_without_ray_the_line_to_install_it_is_told(tmp_path):
@@ -203,7 +227,7 @@ def test_an_address_is_a_host_and_a_port(address):
         Config.from_dict(EXCHANGE | {"engine": {"name": "ray", "address": address}})
 
 
-# ------------------------------------------------------------------------------------------------------------ agreement
+# ---------------------------------------------------------------------------------------- agreement
 
 
 @pytest.mark.parametrize("base", [EXCHANGE, GANS], ids=lambda base: base["name"])
@@ -213,7 +237,7 @@ def test_models_samples_and_traffic_are_those_of_the_local_engine(cluster, oracl
     assert rows(tmp_path / "run") == rows(oracle / base["name"])
 
 
-# --------------------------------------------------------------------------------------------------------------- losses
+# ------------------------------------------------------------------------------------------- losses
 
 
 def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path, at):
@@ -306,7 +330,7 @@ def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
     engine.close()
 
 
-# ----------------------------------------------------------------------------------------------------------- stragglers
+# --------------------------------------------------------------------------------------- stragglers
 
 
 BITS = Space({"x": Variable(kind="binary", shape=(3,))})
@@ -405,7 +429,7 @@ def test_a_process_rests_between_games_and_ends_with_the_run_even_stopped(cluste
     assert _ends(numbers, 15)
 
 
-# ------------------------------------------------------------------------------------------------------- nothing left over
+# -------------------------------------------------------------------------------- nothing left over
 
 
 def _family(root):
@@ -482,9 +506,16 @@ def _cli(*words, cwd, **options):
         key: value for key, value in os.environ.items() if not key.startswith("RAY_ENABLE")
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "coplay", *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
-    )  # fmt: skip
+        [sys.executable, "-m", "coplay", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
 
 
 def _until(condition, process, seconds=120):
@@ -536,7 +567,7 @@ def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_pat
     assert learned(tmp_path / "run") == learned(tmp_path / "oracle")
 
 
-# ----------------------------------------------------------------------------------------------- a cluster of three nodes
+# ------------------------------------------------------------------------- a cluster of three nodes
 
 
 @pytest.fixture

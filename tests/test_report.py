@@ -19,8 +19,17 @@ from coplay.run.federation import Federation
 from coplay.run.result import Result
 
 SECTIONS = (
-    "headline", "holdings", "samples", "shares", "influence", "curves", "traffic", "time", "losses", "provenance"
-)  # fmt: skip
+    "headline",
+    "holdings",
+    "samples",
+    "shares",
+    "influence",
+    "curves",
+    "traffic",
+    "time",
+    "losses",
+    "provenance",
+)
 TITLE = 'Two sites <script>alert("x")</script> & more'
 TWO_SITES = {
     "title": TITLE,
@@ -110,9 +119,15 @@ def test_page_is_self_contained(page):
     assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
     assert text.count('<img src="embedded"') == text.count("<img ") == text.count("src=") == 8
     assert sorted(p.name for p in (page.result.folder / "figures").iterdir()) == [
-        "holdings.png", "influence.png", "learning.png", "samples-image.png", "scores.png", "shares.png", "time.png",
+        "holdings.png",
+        "influence.png",
+        "learning.png",
+        "samples-image.png",
+        "scores.png",
+        "shares.png",
+        "time.png",
         "traffic.png",
-    ]  # fmt: skip
+    ]
 
 
 def test_every_section_appears_in_order(page):
@@ -235,12 +250,14 @@ def test_lost_and_frozen_players_are_told(tmp_path):
         players={"north": {}, "south": {"model": BROKEN}, "east": {}},
         data={"partition": {"name": "by_count", "counts": {"north": 5, "south": 5, "east": 0}}},
         game={
-            "name": "sample_exchange", "rounds": 2, "on_lost": "continue",
+            "name": "sample_exchange",
+            "rounds": 2,
+            "on_lost": "continue",
             "alpha": [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0]],
         },
         compare=[],
         measure=UNMEASURED,
-    )  # fmt: skip
+    )
     told = page.data["losses"]["sample_exchange"]
     assert told["lost"]["south"]["round"] == 1
     assert told["frozen"] == {"east": 1}

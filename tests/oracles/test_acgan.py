@@ -311,7 +311,7 @@ def test_bits_are_drawn_with_the_generators_probabilities():
     )
 
 
-# ------------------------------------------------------------------------------------------------------ the stack
+# ---------------------------------------------------------------------------------------- the stack
 
 
 def some_batches(space, n, word, b=4):
@@ -408,7 +408,7 @@ def test_chains_of_other_layers_are_not_stacked():
         assert not stackable(nn.Sequential(*layers))
 
 
-# ---------------------------------------------------------------------------------------------------- what travels
+# ------------------------------------------------------------------------------------- what travels
 
 
 def test_what_is_not_finite_or_does_not_fit_does_not_travel():

@@ -112,7 +112,7 @@ def exact(joint, names, **settings):
     return model
 
 
-# ------------------------------------------------------------------------------------------------ learning a known joint
+# --------------------------------------------------------------------------- learning a known joint
 
 
 def learned(space, parts, **settings):
@@ -147,9 +147,11 @@ def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(f
 def test_a_latent_explains_what_two_variables_have_in_common():
     """a and b never see each other: whatever they share goes through z."""
     table = torch.einsum(
-        "z,za,zb->ab", tensor(0.6, 0.4), tensor([0.8, 0.15, 0.05], [0.05, 0.25, 0.7]),
+        "z,za,zb->ab",
+        tensor(0.6, 0.4),
+        tensor([0.8, 0.15, 0.05], [0.05, 0.25, 0.7]),
         tensor([0.1, 0.8, 0.1], [0.7, 0.05, 0.25]),
-    )  # fmt: skip
+    )
     given = {"a": ["z"], "b": ["z"], "z": ["a", "b"]}
     model = learned(
         letters("ab"),
@@ -180,7 +182,7 @@ def test_sources_are_learned_in_proportion_to_their_weights():
     )
 
 
-# ------------------------------------------------------------------------------------------------ what teaches whom
+# -------------------------------------------------------------------------------- what teaches whom
 
 
 def test_a_row_teaches_all_but_the_variable_it_drew_last():
@@ -314,7 +316,7 @@ def test_a_latent_learns_from_rows_that_miss_nothing_else():
     assert torch.equal(values["b"], data["b"])
 
 
-# ------------------------------------------------------------------------------------------------ Gibbs
+# -------------------------------------------------------------------------------------------- Gibbs
 
 
 def test_gibbs_with_the_conditionals_of_a_joint_has_that_joint_as_its_law():
@@ -435,19 +437,28 @@ def test_a_killed_turn_with_latents_and_missing_variables_is_taken_again_exactly
     taken_again(tmp_path, settings)
 
 
-# ------------------------------------------------------------------------------------------------ networks
+# ----------------------------------------------------------------------------------------- networks
 
 MIXED = {
-    "numbers": Space({
-        "bit": Variable(kind="binary"), "bits": Variable(kind="binary", shape=(3,)), "level": Variable(kind="real"),
-        "lab": Variable(kind="real", shape=(4,), low=-5, high=5), "word": Variable(kind="categorical", shape=(2,), classes=3),
-    }),
-    "images": Space({
-        "mask": Variable(kind="binary", shape=(5, 7)), "colour": Variable(kind="real", shape=(3, 5, 7), low=0, high=1),
-        "grey": Variable(kind="real", shape=(1, 4, 4), low=-1, high=1), "class": Variable(kind="categorical", classes=3),
-    }),
+    "numbers": Space(
+        {
+            "bit": Variable(kind="binary"),
+            "bits": Variable(kind="binary", shape=(3,)),
+            "level": Variable(kind="real"),
+            "lab": Variable(kind="real", shape=(4,), low=-5, high=5),
+            "word": Variable(kind="categorical", shape=(2,), classes=3),
+        }
+    ),
+    "images": Space(
+        {
+            "mask": Variable(kind="binary", shape=(5, 7)),
+            "colour": Variable(kind="real", shape=(3, 5, 7), low=0, high=1),
+            "grey": Variable(kind="real", shape=(1, 4, 4), low=-1, high=1),
+            "class": Variable(kind="categorical", classes=3),
+        }
+    ),
     "one": Space({"lab": Variable(kind="real", shape=(2,), low=-5, high=5)}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -647,10 +658,14 @@ def scenes(n, *words):
     )
 
 
-SCENES = Space({
-    "class": Variable(kind="categorical", classes=3), "style": Variable(kind="categorical", classes=2),
-    "shape": Variable(kind="binary", shape=(8, 8)), "image": Variable(kind="real", shape=(8, 8), low=0, high=1),
-})  # fmt: skip
+SCENES = Space(
+    {
+        "class": Variable(kind="categorical", classes=3),
+        "style": Variable(kind="categorical", classes=2),
+        "shape": Variable(kind="binary", shape=(8, 8)),
+        "image": Variable(kind="real", shape=(8, 8), low=0, high=1),
+    }
+)
 
 
 def overlap(one, two):
@@ -667,9 +682,16 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     """The U-Net and the conditional VAE at work, a quarter of the rows without shape."""
     data, test = scenes(2000, 1), scenes(300, 2)
     model = Conditionals(
-        channels=8, hidden=64, image_latents=8, batch=48, learning_rate=1e-2, decay_steps=350, sweeps=2, sample_sweeps=10,
+        channels=8,
+        hidden=64,
+        image_latents=8,
+        batch=48,
+        learning_rate=1e-2,
+        decay_steps=350,
+        sweeps=2,
+        sample_sweeps=10,
         average=0.98,
-    )  # fmt: skip
+    )
     model.setup(SCENES, 1)
     seen = data[1500:].select("class", "style", "image")
     model.learn(
@@ -687,7 +709,7 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     )
 
 
-# ------------------------------------------------------------------------------------------------ what is refused
+# ---------------------------------------------------------------------------------- what is refused
 
 SMALL = Space(
     {

@@ -85,7 +85,7 @@ def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
-# ------------------------------------------------------------------------------------------------------ the labels
+# --------------------------------------------------------------------------------------- the labels
 
 
 def test_each_image_is_labelled_by_its_truth_and_by_every_other_classifier_with_equal_mass():
@@ -148,7 +148,7 @@ def test_one_lesson_of_the_mean_is_one_lesson_of_n_copies(smoothing):
         assert torch.allclose(one, other, atol=1e-6)
 
 
-# --------------------------------------------------------------------------------------- against isolated learning
+# ------------------------------------------------------------------------ against isolated learning
 
 
 def test_one_player_alone_is_isolated_to_the_bit():
@@ -220,7 +220,7 @@ def test_what_a_good_classifier_knows_passes_to_a_player_whose_own_labels_are_no
     assert right[Distillation] > 0.9 > 0.7 > right[Isolated]
 
 
-# ------------------------------------------------------------------------------------------------- what *discriminative* is
+# ------------------------------------------------------------------------- what *discriminative* is
 
 
 @pytest.mark.parametrize(("generated", "touched"), [(0.0, False), (0.5, True)])
@@ -239,7 +239,7 @@ def test_without_generated_images_the_classifier_does_not_know_of_the_generator(
     assert torch.equal(*found) != touched
 
 
-# ------------------------------------------------------------------------------------------------ who sends what to whom
+# --------------------------------------------------------------------------- who sends what to whom
 
 
 def test_a_classifier_travels_each_way_a_round_and_nothing_else():
@@ -314,7 +314,7 @@ def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_ar
         assert whole.read_bytes() == cut_off.read_bytes()
 
 
-# ------------------------------------------------------------------------------------------------------------ faults
+# ------------------------------------------------------------------------------------------- faults
 
 
 def test_players_without_a_classifier_or_with_other_images_are_named():

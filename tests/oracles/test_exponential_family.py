@@ -140,8 +140,14 @@ class TestMissing:
 
 
 def test_blocks_start_inside_the_polytope():
-    space = Space({"b": Variable(kind="binary"), "c": Variable(kind="categorical", classes=3), "n": Variable(kind="count"),
-                   "r": Variable(kind="real", shape=(2,))})  # fmt: skip
+    space = Space(
+        {
+            "b": Variable(kind="binary"),
+            "c": Variable(kind="categorical", classes=3),
+            "n": Variable(kind="count"),
+            "r": Variable(kind="real", shape=(2,)),
+        }
+    )
     model = ExponentialFamily()
     model.setup(space, 1)
     assert torch.isfinite(model.family.natural(model.moments)).all()

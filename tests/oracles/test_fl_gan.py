@@ -46,7 +46,7 @@ def sgd(model, half, loss):
     optimiser.step()
 
 
-# -------------------------------------------------------------------------------- a step apart is a step together
+# ------------------------------------------------------------------ a step apart is a step together
 
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
@@ -113,7 +113,7 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
     )
 
 
-# ----------------------------------------------------------------------------------------------- learn and average
+# -------------------------------------------------------------------------------- learn and average
 
 
 def snapshots(t):
@@ -257,7 +257,7 @@ def test_who_is_late_is_left_out_of_one_average():
     )
 
 
-# ----------------------------------------------------------------------------------------------------------- buffers
+# ------------------------------------------------------------------------------------------ buffers
 
 
 def buffers(player):
@@ -265,7 +265,7 @@ def buffers(player):
         f"{half}:{name}": value.clone()
         for half in HALVES
         for name, value in player.model.half(half).named_buffers()
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("averaged", [True, False])
@@ -308,7 +308,7 @@ def test_whole_numbers_stay_whole():
     assert counter.item() == 5, "3 · 0.4 + 6 · 0.6 = 4.8"
 
 
-# ------------------------------------------------------------------------------------------------- bytes and work
+# ----------------------------------------------------------------------------------- bytes and work
 
 
 @pytest.mark.parametrize(

@@ -149,8 +149,9 @@ def test_only_rows_are_compared_that_have_all_that_the_judge_is_told():
 
 PERCEPTRON = {
     **Conditionals.tiny().model_dump(),
-    "networks": {"image": "perceptron"}, "matched": {"image": ["class"]},
-}  # fmt: skip
+    "networks": {"image": "perceptron"},
+    "matched": {"image": ["class"]},
+}
 
 
 def test_a_judge_that_is_never_told_what_it_asks_for_says_so():

@@ -168,7 +168,7 @@ def test_halves_stay_where_they_belong_and_what_is_drawn_is_the_servers():
     assert t.game.sampled_from(t.state) == ("server",)
 
 
-# ---------------------------------------------------------------------------------------------------------- swaps
+# -------------------------------------------------------------------------------------------- swaps
 
 
 def test_derangements_are_uniform():
@@ -265,7 +265,7 @@ def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
     assert [row.own["swaps"] for row in table(2, swap_every_epochs=0).play(4)] == [0] * 4
 
 
-# --------------------------------------------------------------------------------- ways of doing the same
+# --------------------------------------------------------------------------- ways of doing the same
 
 
 BUSY = {"swap_every_epochs": 2 / 3, "joins": {"w2": 4}, "leaves": {"w0": 7}}
@@ -374,11 +374,12 @@ def test_operations_are_counted_as_the_paper_counts_them():
             2 * 4 * 2 * 3 * weights
         )  # k b samples; the class's vector takes the slope of G's input
         assert {name: told["flops"] for name, told in row.players.items()} == {
-            "server": 5 * generator, **dict.fromkeys(t.workers, 5 * (learning + feedback)),
-        }  # fmt: skip
+            "server": 5 * generator,
+            **dict.fromkeys(t.workers, 5 * (learning + feedback)),
+        }
 
 
-# ------------------------------------------------------------------------------------------------- come and go
+# -------------------------------------------------------------------------------------- come and go
 
 
 def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
@@ -463,8 +464,15 @@ def test_a_late_workers_feedback_is_left_out_of_the_mean_and_it_may_be_swapped()
     before = copy.deepcopy(t.net("server", "generator"))
     t.engine._slow = ("w1", "feedback")
     judged = {}
-    t.engine.watch(after=lambda asks, purpose: judged.update(
-        {ask.receiver: copy.deepcopy(t.net(ask.receiver)) for ask in asks if ask.action == "feedback"}))  # fmt: skip
+    t.engine.watch(
+        after=lambda asks, purpose: judged.update(
+            {
+                ask.receiver: copy.deepcopy(t.net(ask.receiver))
+                for ask in asks
+                if ask.action == "feedback"
+            }
+        )
+    )
     (row,) = t.play()
     assert not row.lost
     assert row.own["swaps"] == 1
@@ -507,7 +515,7 @@ def test_leaving_by_config_is_allowed_where_losing_is_not():
     assert t.state.players == ("w0", "w2")
 
 
-# ------------------------------------------------------------------------------------------------------- bytes
+# -------------------------------------------------------------------------------------------- bytes
 
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])

@@ -138,7 +138,7 @@ def test_total_variation():
     ) == pytest.approx(0.5)
 
 
-# ------------------------------------------------------------------- what metrics see, without a trained network
+# ------------------------------------------------------ what metrics see, without a trained network
 
 
 class Seen:
@@ -176,7 +176,7 @@ def normal(*shape, seed=1):
     return torch.randn(*shape, generator=stream(seed), dtype=torch.float64)
 
 
-# ------------------------------------------------------------------------------------------------- intervals
+# ---------------------------------------------------------------------------------------- intervals
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_value_without_interval_reads_as_before():
     assert share_value(1, 4, "u", "higher", 5, 6).value == 0.25
 
 
-# ------------------------------------------------------------------------------------------- order of samples
+# --------------------------------------------------------------------------------- order of samples
 
 
 def test_the_order_of_rows_depends_on_the_rows_only_and_spreads_copies():
@@ -246,7 +246,7 @@ def test_a_choice_of_samples_does_not_depend_on_their_order(metric):
         assert merged[name].value == pytest.approx(value.value, rel=1e-12)
 
 
-# ------------------------------------------------------------------------------------------------------- KID
+# ---------------------------------------------------------------------------------------------- KID
 
 
 def mmd_by_loops(x, y):
@@ -321,7 +321,7 @@ def test_kid_compares_so_many_at_most():
     assert (found.n, found.n_real) == (30, 30)
 
 
-# --------------------------------------------------------------------------------------- precision and recall
+# ----------------------------------------------------------------------------- precision and recall
 
 
 def inside_by_loops(points, others, neighbours):
@@ -389,7 +389,7 @@ def test_equally_many_samples_are_compared():
             assert (value.n, value.n_real) == (50, 50)
 
 
-# ------------------------------------------------------------------------------------------------ mode cover
+# --------------------------------------------------------------------------------------- mode cover
 
 
 def of_classes(*counts):
@@ -424,7 +424,7 @@ def test_mode_cover_is_corrected_for_confusions():
     assert cover((90, 0, 0, 10), confusion=confusion).value == 1
 
 
-# ---------------------------------------------------------------------------------------------- memorisation
+# ------------------------------------------------------------------------------------- memorisation
 
 
 def test_distances_to_the_nearest_are_those_of_all_pairs(monkeypatch):
@@ -492,7 +492,7 @@ def test_at_most_so_many_real_samples_are_compared():
     assert {(v.n, v.n_real) for v in found.values()} == {(90, 70)}
 
 
-# ---------------------------------------------------------------------------------------- train on synthetic
+# ------------------------------------------------------------------------------- train on synthetic
 
 
 CORNERS = 4.0 * torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -608,7 +608,7 @@ def test_the_domain_classifier_takes_so_many_steps():
     assert told == [(0, 7), (7, 7)]
 
 
-# -------------------------------------------------------------------------- the player's own classes, and who applies
+# -------------------------------------------------------- the player's own classes, and who applies
 
 
 def test_class_accuracy_counts_right_classes_of_players_without_inputs():

@@ -193,8 +193,16 @@ def test_after_a_loss_the_rest_go_on_with_originals():
 
 def test_bad_input():
     def players(*spaces):
-        return [Player(f"p{i}", s, s.samples(**{n: torch.zeros(4, dtype=s[n].dtypes[0]) for n in s}), ExponentialFamily(), 1)
-                for i, s in enumerate(spaces)]  # fmt: skip
+        return [
+            Player(
+                f"p{i}",
+                s,
+                s.samples(**{n: torch.zeros(4, dtype=s[n].dtypes[0]) for n in s}),
+                ExponentialFamily(),
+                1,
+            )
+            for i, s in enumerate(spaces)
+        ]
 
     wider = Space({"x": Variable(kind="categorical", classes=CLASSES + 1)})
     with pytest.raises(ConfigError, match="player 'p1' learns"):
