@@ -43,18 +43,18 @@ class There(torch.Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, kept):
+    def __new__(cls, numbers):
         return torch.Tensor._make_wrapper_subclass(
             cls,
-            kept.shape,
-            strides=kept.stride(),
-            storage_offset=kept.storage_offset(),
-            dtype=kept.dtype,
+            numbers.shape,
+            strides=numbers.stride(),
+            storage_offset=numbers.storage_offset(),
+            dtype=numbers.dtype,
             device=NAME + ":0",
         )
 
-    def __init__(self, kept):
-        self.kept = kept
+    def __init__(self, numbers):
+        self.numbers = numbers
 
     @property
     def data(self):
@@ -64,7 +64,7 @@ class There(torch.Tensor):
     def data(
         self, other
     ):  # a parameter that becomes a view of something else: the numbers, too, are now the other's
-        self.kept = other.kept
+        self.numbers = other.numbers
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -94,16 +94,16 @@ def _run(func, args, kwargs):
     here = {
         k: torch.device("cpu") if k == "device" and v is not None else v for k, v in kwargs.items()
     }
-    found = func(*_kept(args), **_kept(here))
+    result = func(*_numbers_of(args), **_numbers_of(here))
     if not there:
-        return found
+        return result
     return return_and_correct_aliasing(
-        func, args, kwargs, tree_map_only(torch.Tensor, There, found)
+        func, args, kwargs, tree_map_only(torch.Tensor, There, result)
     )
 
 
-def _kept(values):
-    return tree_map_only(There, lambda tensor: tensor.kept, values)
+def _numbers_of(values):
+    return tree_map_only(There, lambda tensor: tensor.numbers, values)
 
 
 def _refuse_mixed(name, args, tensors):

@@ -69,7 +69,7 @@ CASES = [f"{name} on {kind}" for name in MODELS for kind in SPACES if lives_on(n
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def differences(tmp_path_factory):
     """By case, how far the device is from the CPU in every quantity, or the error."""
     path = tmp_path_factory.mktemp("devices") / "found.json"
     words = [sys.executable, "-m", "tests.test_devices", str(path)]
@@ -78,19 +78,19 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_device_gives_what_the_cpu_gives(found, case):
-    assert isinstance(found[case], dict), found[case]
-    assert found[case]
-    assert {what: by for what, by in found[case].items() if by > ALMOST} == {}
+def test_a_device_gives_what_the_cpu_gives(differences, case):
+    assert isinstance(differences[case], dict), differences[case]
+    assert differences[case]
+    assert {what: by for what, by in differences[case].items() if by > ALMOST} == {}
 
 
-def test_mixing_devices_is_an_error_there(found):
+def test_mixing_devices_is_an_error_there(differences):
     """Else the emulation would let everything pass."""
-    assert all(found["refused"].values()), found["refused"]
+    assert all(differences["refused"].values()), differences["refused"]
 
 
-def test_auto_is_the_device_that_is_there(found):
-    assert found["auto"] == "emulated:0"
+def test_auto_is_the_device_that_is_there(differences):
+    assert differences["auto"] == "emulated:0"
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:7", "meta"])

@@ -63,7 +63,7 @@ def test_a_player_may_have_any_name_that_files_can(small_config, tmp_path):
     }
 
 
-def test_a_listener_is_measured_once_it_has_heard_somebody(small_config, tmp_path):
+def test_a_listener_is_measured_once_it_has_received_samples(small_config, tmp_path):
     gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
     config = small_config(
         model=gmm,
@@ -141,13 +141,13 @@ class TestEveryWrite:
     """The process dies right before or right after its k-th write, for every k; what resumes must end the same."""
 
     def learned(self, run):
-        found = {
+        files = {
             str(p.relative_to(run)): p.read_bytes()
             for p in run.rglob("*")
             if p.suffix == ".safetensors"
         }
-        found |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
-        return found, [replace(row, seconds={}) for row in Result.load(run).main.rows]
+        files |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
+        return files, [replace(row, seconds={}) for row in Result.load(run).main.rows]
 
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_dies_at_a_write_and_resumes(self, small_config, tmp_path, monkeypatch, when):
@@ -225,14 +225,14 @@ config = Config.from_dict({
     "reg_covar": 0.01}, "game": {"name": "isolated", "rounds": 1}, "measure": {"metrics": []}})
 Federation(config).run(pathlib.Path(sys.argv[1]))
 """
-    found = []
+    models = []
     for threads in ("1", "2"):
         environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         subprocess.run(
             [sys.executable, "-c", program, str(tmp_path / threads)], env=environment, check=True
         )
-        found.append((tmp_path / threads / "isolated/models/player0.safetensors").read_bytes())
-    assert found[0] == found[1]
+        models.append((tmp_path / threads / "isolated/models/player0.safetensors").read_bytes())
+    assert models[0] == models[1]
 
 
 def test_players_may_learn_different_variables(small_config, tmp_path):
@@ -360,7 +360,7 @@ def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp_path):
+def test_a_player_does_not_send_what_it_has_not_learned(small_config, tmp_path):
     """North has classes alone and hears of images in round 3; until then it sends nothing, and is measured by what it knows."""
     players = {
         "north": {"variables": ["image", "class"], "unobserved": ["image"]},
@@ -474,7 +474,7 @@ def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small
     assert before["north"]["nash_gap"]["low"] > 0.5, "who has not listened yet would gain by it"
 
 
-def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
+def test_log_p_of_real_samples_is_measured_where_a_model_has_it(small_config, tmp_path):
     gmm = {"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}
     hvae = {"name": "symmetric_hvae", "latents": [2, 3], "hidden": 8}
     players = {"north": {"model": hvae}, "south": {"model": gmm}}
@@ -490,10 +490,10 @@ def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
         .run(tmp_path / "run")
         .main.last
     )
-    told = last["north"]["log_p"]
-    assert told["low"] < told["value"] < (told["high"] or 0.0) <= 0
-    assert told["n_real"] == 497
-    assert -64 * 2 < told["value"] < -10, "64 pixels, less than two nats each"
+    log_p = last["north"]["log_p"]
+    assert log_p["low"] < log_p["value"] < (log_p["high"] or 0.0) <= 0
+    assert log_p["n_real"] == 497
+    assert -64 * 2 < log_p["value"] < -10, "64 pixels, less than two nats each"
     assert "log_p" not in last["south"]
 
 

@@ -68,7 +68,7 @@ def learned(run):
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
-def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
+def test_after_sigterm_and_ctrl_c_a_message_says_how_to_go_on(tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
     for number, code, word in (
         (signal.SIGTERM, 143, "terminated"),
@@ -101,7 +101,7 @@ def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
         assert (tmp_path / out / "report.html").exists()
 
 
-def test_a_model_beside_the_config_is_found(tmp_path):
+def test_a_model_beside_the_config_is_imported(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "beside_it.py").write_text(
         "import numpy as np\n"

@@ -94,7 +94,7 @@ def test_values_of_another_type_are_refused_with_their_name(name, value):
         request_from_plain(plain, [Everything], "a message of player 'north'")
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_named_at_once():
     plain = {"action": "everything", "flag": 7, "shares.keys": [], "shares.values": [], "extra": 1}
     words = "a message of player 'north' is no valid Everything: .*flag: expected true or false, got 7.*count is missing"
     with pytest.raises(MessageError, match=words) as error:

@@ -47,7 +47,7 @@ def planes(file):
     return torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)
 
 
-def found_in(pictures, crop):
+def places_of(pictures, crop):
     """(style, top, left) of every place where a crop of shape (3, side, side), in bytes, is found."""
     places = []
     for style, picture in enumerate(pictures):
@@ -75,7 +75,7 @@ class TestMade:
                 (torch.where(inside, 1 - samples["image"], samples["image"]) * 255).round().byte()
             )
             for crop, style in zip(crops, samples["style"].tolist(), strict=True):
-                ((where, top, left),) = found_in(map(planes, photographs), crop)
+                ((where, top, left),) = places_of(map(planes, photographs), crop)
                 assert where == style
                 corners.append((where, top, left))
         assert {corner for corner in corners if corner[0] == 0} == {(0, 0, 0)}, (
@@ -100,7 +100,7 @@ class TestMade:
             (torch.where(inside, 1 - data.test["image"], data.test["image"]) * 255).round().byte()
         )
         for crop, style in zip(crops, data.test["style"].tolist(), strict=True):
-            ((where, _, _),) = found_in(small, crop)
+            ((where, _, _),) = places_of(small, crop)
             assert where == style
 
     def test_variables(self, digits, photographs):

@@ -115,12 +115,12 @@ def play(base, folder, engine, **game):
 def rows(run):
     """The rounds of a run, without the time they took."""
     (path,) = run.glob("*/rows.jsonl")
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    for row in found:
+    rounds = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rounds:
         del row["seconds"]
-        for told in row["players"].values():
-            told.pop("seconds_learning", None)
-    return found
+        for numbers in row["players"].values():
+            numbers.pop("seconds_learning", None)
+    return rounds
 
 
 def learned(run):
@@ -148,12 +148,12 @@ def at(monkeypatch):
     """Do something just before the engine delivers the n-th request for an action in a round."""
 
     def register(action, round, act, nth=1):
-        deliver, seen = Ray.deliver, []
+        deliver, requests = Ray.deliver, []
 
         def watched(self, messages, purpose):
             if (messages[0].action, messages[0].round) == (action, round):
-                seen.append(messages)
-                if len(seen) == nth:
+                requests.append(messages)
+                if len(requests) == nth:
                     act(self)
             return deliver(self, messages, purpose)
 
@@ -180,7 +180,7 @@ def killing(player, after=0.3):
 # ---------------------------------------------------------- out of reach; before there is a cluster
 
 
-def test_without_ray_the_line_to_install_it_is_told(tmp_path):
+def test_without_ray_the_error_names_the_line_to_install_it(tmp_path):
     (tmp_path / "exchange.toml").write_text(
         tomli_w.dumps(EXCHANGE | {"engine": {"name": "local", "threads": 1}})
     )
@@ -198,7 +198,7 @@ def test_without_ray_the_line_to_install_it_is_told(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_address_where_nobody_listens_is_told_at_once():
+def test_an_address_where_nobody_listens_is_refused_at_once():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -246,20 +246,20 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
     at("save", 4, killing("mix"))
     result = play(EXCHANGE, tmp_path / "run", {"name": "ray", "processes": 3}, on_lost="continue")
     assert result.record.status == "finished"
-    found = rows(tmp_path / "run")
-    assert [row["round"] for row in found] == [1, 2, 3, 4, 5, 6]
-    assert {row["round"]: list(row["lost"]) for row in found if "lost" in row} == {
+    rounds = rows(tmp_path / "run")
+    assert [row["round"] for row in rounds] == [1, 2, 3, 4, 5, 6]
+    assert {row["round"]: list(row["lost"]) for row in rounds if "lost" in row} == {
         3: ["near"],
         4: ["mix"],
     }
-    assert found[2]["lost"]["near"]["action"] == "turn"
-    assert "its process died" in found[2]["lost"]["near"]["reason"]
-    assert found[3]["lost"]["mix"]["action"] == "save"
-    assert "influence" in found[2]
-    assert set(found[2]["players"]) == {"deep", "mix"}, (
+    assert rounds[2]["lost"]["near"]["action"] == "turn"
+    assert "its process died" in rounds[2]["lost"]["near"]["reason"]
+    assert rounds[3]["lost"]["mix"]["action"] == "save"
+    assert "influence" in rounds[2]
+    assert set(rounds[2]["players"]) == {"deep", "mix"}, (
         "who was sent samples by the dead learns from them"
     )
-    assert set(found[4]["players"]) == {"deep"}
+    assert set(rounds[4]["players"]) == {"deep"}
     assert [path.stem for path in (tmp_path / "run").glob("*/models/*")] == ["deep"]
 
 
@@ -267,12 +267,12 @@ def test_md_gan_goes_on_without_the_workers_of_a_killed_process(cluster, tmp_pat
     at("feedback", 2, killing("player1"), nth=2)
     result = play(GANS, tmp_path / "run", {"name": "ray", "processes": 2}, on_lost="continue")
     assert result.record.status == "finished"
-    found = rows(tmp_path / "run")
-    assert {row["round"]: sorted(row["lost"]) for row in found if "lost" in row} == {2: GROUP}
-    for loss in found[1]["lost"].values():
+    rounds = rows(tmp_path / "run")
+    assert {row["round"]: sorted(row["lost"]) for row in rounds if "lost" in row} == {2: GROUP}
+    for loss in rounds[1]["lost"].values():
         assert loss["action"] == "feedback"
         assert "its process died" in loss["reason"]
-    assert sorted(found[3]["players"]) == ["player3", "server"]
+    assert sorted(rounds[3]["players"]) == ["player3", "server"]
 
 
 GROUP = ["player0", "player1", "player2"]
@@ -294,17 +294,19 @@ def test_players_come_back_from_their_checkpoint(
     at(action, round, killing(players[0]))
     result = play(base, tmp_path / "run", {"name": "ray", "processes": 2, "restart": True})
     assert result.record.status == "finished"
-    found = rows(tmp_path / "run")
-    assert not [row for row in found if "lost" in row]
-    assert {row["round"]: sorted(row["late"]) for row in found if "late" in row} == {round: players}
-    for late in found[round - 1]["late"].values():
+    rounds = rows(tmp_path / "run")
+    assert not [row for row in rounds if "lost" in row]
+    assert {row["round"]: sorted(row["late"]) for row in rounds if "late" in row} == {
+        round: players
+    }
+    for late in rounds[round - 1]["late"].values():
         assert late["action"] == action
         assert "its process died" in late["reason"]
         assert "was started again from the checkpoint of round 2" in late["reason"]
-    assert set(found[-1]["players"]) == set(found[0]["players"])
+    assert set(rounds[-1]["players"]) == set(rounds[0]["players"])
 
 
-def test_a_run_that_stops_names_who_when_and_why_and_goes_on(cluster, oracle, tmp_path, at):
+def test_a_run_that_stops_names_player_round_and_reason_and_goes_on(cluster, oracle, tmp_path, at):
     at("turn", 3, killing("near"))
     with pytest.raises(
         PlayerError, match=r"player 'near' failed at 'turn' in round 3: its process died"
@@ -440,15 +442,15 @@ def _family(root):
             fields = _stat(entry)
             if fields:
                 parents[int(entry)] = (int(fields[1]), fields[19])
-    found, new = {}, {root}
+    family, new = {}, {root}
     while new:
-        found |= {number: parents[number][1] for number in new if number in parents}
+        family |= {number: parents[number][1] for number in new if number in parents}
         new = {
             number
             for number, (parent, _) in parents.items()
-            if parent in new and number not in found
+            if parent in new and number not in family
         }
-    return found
+    return family
 
 
 def _stat(number):
@@ -480,7 +482,7 @@ def _left(numbers):
 
 def _listening(numbers):
     """Addresses, as hexadecimal numbers, on which processes listen."""
-    sockets, found = {}, set()
+    sockets, addresses = {}, set()
     for table in ("tcp", "tcp6"):
         with open(f"/proc/net/{table}") as file:
             lines = [line.split() for line in file.readlines()[1:]]
@@ -494,8 +496,8 @@ def _listening(numbers):
             except OSError:
                 continue
             if target in sockets:
-                found.add(sockets[target])
-    return found
+                addresses.add(sockets[target])
+    return addresses
 
 
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
@@ -583,11 +585,13 @@ def nodes():
             "health_check_failure_threshold": 3,
         }  # to believe that a node is gone
         head = {"num_cpus": 0, "object_store_memory": 2**27, "_system_config": quick}
-        found = Cluster(initialize_head=True, head_node_args=head)
-        found.workers = [found.add_node(num_cpus=1, object_store_memory=2**27) for _ in range(2)]
-        yield found
+        raylets = Cluster(initialize_head=True, head_node_args=head)
+        raylets.workers = [
+            raylets.add_node(num_cpus=1, object_store_memory=2**27) for _ in range(2)
+        ]
+        yield raylets
         FINISH(Ray())
-        found.shutdown()
+        raylets.shutdown()
 
 
 def _stored_here():
@@ -607,9 +611,9 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
 
     def counting(function, of):
         def counted(*given):
-            found = function(*given)
-            through.append(len(ray.cloudpickle.dumps(of(given, found))))
-            return found
+            result = function(*given)
+            through.append(len(ray.cloudpickle.dumps(of(given, result))))
+            return result
 
         return counted
 

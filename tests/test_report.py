@@ -162,7 +162,7 @@ def test_numbers_are_those_of_the_summary(page):
 
 
 def test_curves_are_those_of_the_rows(page):
-    for game, found in page.result.plays.items():
+    for game, play in page.result.plays.items():
         for name in ("north", "south"):
             line = next(
                 x
@@ -170,7 +170,7 @@ def test_curves_are_those_of_the_rows(page):
                 if (x["game"], x["player"]) == (game, name)
             )
             assert line["rounds"] == [1, 2]
-            assert line["values"] == [row.measured[name]["fid"].value for row in found.rows]
+            assert line["values"] == [row.measured[name]["fid"].value for row in play.rows]
     (line, _) = page.data["curves"]["learning"]["moment_change"]
     assert line["values"] == [
         row.players["north"]["moment_change"] for row in page.result.main.rows
@@ -244,7 +244,7 @@ def test_run_without_metrics_in_a_single_game(tmp_path):
     assert [column["round"] for column in page.data["samples"]["columns"]] == [1, 2]
 
 
-def test_lost_and_frozen_players_are_told(tmp_path):
+def test_lost_and_frozen_players_are_listed(tmp_path):
     page = play(
         tmp_path / "run",
         players={"north": {}, "south": {"model": BROKEN}, "east": {}},
@@ -258,9 +258,9 @@ def test_lost_and_frozen_players_are_told(tmp_path):
         compare=[],
         measure=UNMEASURED,
     )
-    told = page.data["losses"]["sample_exchange"]
-    assert told["lost"]["south"]["round"] == 1
-    assert told["frozen"] == {"east": 1}
+    losses = page.data["losses"]["sample_exchange"]
+    assert losses["lost"]["south"]["round"] == 1
+    assert losses["frozen"] == {"east": 1}
     assert "lost in round 1" in page.section("headline")
     assert "lost at &#39;turn&#39;" in page.section("losses")
 

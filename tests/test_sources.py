@@ -282,12 +282,12 @@ class TestImageFolder:
         source = ImageFolder(folder=str(tmp_path), grey=True, test_share=0.3)
         data = source.load()
         assert (len(data.train), len(data.test), data.classes) == (7, 3, 3)
-        seen = []
+        drawn = []
         for part in (data.train, data.test):
             values = (part["image"][:, 0, 0] * 255).round().long()
             assert torch.equal(values % 20, part["class"])
-            seen += values.tolist()
-        assert len(set(seen)) == 10
+            drawn += values.tolist()
+        assert len(set(drawn)) == 10
         assert torch.equal(source.load().test["image"], data.test["image"])
 
     def test_flat_files_have_no_class_and_others_are_left_alone(self, tmp_path):
@@ -720,7 +720,7 @@ class TestHuggingFace:
 
 
 @pytest.mark.parametrize("name", ["npz", "image_folder", "hugging_face"])
-def test_a_source_survives_the_config_and_needs_no_extra_to_be_found(name, monkeypatch):
+def test_a_source_survives_the_config_and_needs_no_extra_to_be_named(name, monkeypatch):
     def watched(module, *rest, **more):
         assert module.split(".")[0] != "datasets"
         return imported(module, *rest, **more)

@@ -56,7 +56,7 @@ def test_every_folder_has_a_row_and_the_root_has_three_files():
 
 def imports(path):
     """Parts of coplay that a file imports, also inside functions."""
-    found = set()
+    folders = set()
     for node in ast.walk(ast.parse(path.read_text())):
         modules = []
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -67,8 +67,8 @@ def imports(path):
             )
         elif isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        found |= {module.split(".")[1] for module in modules if module.startswith("coplay.")}
-    return found
+        folders |= {module.split(".")[1] for module in modules if module.startswith("coplay.")}
+    return folders
 
 
 @pytest.mark.parametrize("part", ALLOWED)

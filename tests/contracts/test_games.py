@@ -160,9 +160,9 @@ class TestGame:
                             f"{key} of {message.action} holds private numbers"
                         )
             if message.receiver == "coordinator":
-                told = {key for key in message.numbers if not key.startswith("seconds_")}
-                losses = {key for key in told if key.endswith("loss")}
-                assert told - losses <= {"flops", "samples", "batch", "stacked"}, (
+                reported = {key for key in message.numbers if not key.startswith("seconds_")}
+                losses = {key for key in reported if key.endswith("loss")}
+                assert reported - losses <= {"flops", "samples", "batch", "stacked"}, (
                     "a number leaves that nobody asked for"
                 )
 

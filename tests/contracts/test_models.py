@@ -260,26 +260,26 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
         model.setup(space, seed)
         return model
 
-    model, losses, kept = fresh(5), [], []
+    model, losses, states = fresh(5), [], []
     for turn in range(60):  # a rate of 0.5 makes it worse sooner or later
         resumed = fresh(99)  # as if the run had been killed before every turn
         storage.save_tensors(tmp_path / "state.safetensors", model.state_dict())
         resumed.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
         before = model.state_dict()
-        told = [m.learn(mixture(space), 2, stream(1, "turn", turn)) for m in (model, resumed)]
-        assert told[0] == told[1]
+        numbers = [m.learn(mixture(space), 2, stream(1, "turn", turn)) for m in (model, resumed)]
+        assert numbers[0] == numbers[1]
         same(model.state_dict(), resumed.state_dict())
-        if model.stopped and told[0].get("stopped"):
+        if model.stopped and numbers[0].get("stopped"):
             same(before, model.state_dict())
             break
-        losses.append(told[0]["validation_loss"])
-        kept.append(
+        losses.append(numbers[0]["validation_loss"])
+        states.append(
             [p.detach().clone() for p in model._net.parameters()]
         )  # without a running mean, what is drawn from
-    assert told[0]["stopped"] == 1.0
-    assert told[0]["validation_loss"] == min(losses)
+    assert numbers[0]["stopped"] == 1.0
+    assert numbers[0]["validation_loss"] == min(losses)
     assert min(losses) not in losses[-2:], "patience is two turns"
-    best = kept[losses.index(min(losses))]
+    best = states[losses.index(min(losses))]
     assert all(torch.equal(a, b) for a, b in zip(drawn_from(model), best, strict=True))
     same(model.sample(9, stream(4)), resumed.sample(9, stream(4)))
     alone = Mixture((Portion(OWN, mixture(space).parts[0].samples, 1.0),))
@@ -426,12 +426,12 @@ def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
     )
     model.learn(Mixture(parts), 300, stream(1))
     drawn = model.sample(4000, stream(2))
-    found = (
+    share = (
         (drawn["class"] == 2).double().mean()
         if missing == "image"
         else drawn["image"].double().mean()
     )
-    assert found.item() == pytest.approx(expected, abs=0.06)
+    assert share.item() == pytest.approx(expected, abs=0.06)
 
 
 def test_a_joint_model_learns_to_classify():

@@ -199,18 +199,18 @@ def asked(iteration, j, model, space):
 def generator_loss(logits, classes, loss="non_saturating", class_term=True):
     """B̃ per sample, by the formulas of the paper."""
     real = torch.sigmoid(logits[:, 0])
-    found = -torch.log(real) if loss == "non_saturating" else torch.log(1 - real)
-    return found + wrong_class(logits, classes, class_term)
+    term = -torch.log(real) if loss == "non_saturating" else torch.log(1 - real)
+    return term + wrong_class(logits, classes, class_term)
 
 
 def discriminator_loss(real, real_classes, fake, fake_classes, class_term=True):
     """Mean over both batches, by the formulas."""
-    found = (
+    total = (
         -torch.log(torch.sigmoid(real[:, 0])).mean()
         - torch.log(1 - torch.sigmoid(fake[:, 0])).mean()
     )
     parts = ((real, real_classes), (fake, fake_classes))
-    return found + sum(wrong_class(logits, c, class_term).mean() for logits, c in parts)
+    return total + sum(wrong_class(logits, c, class_term).mean() for logits, c in parts)
 
 
 def wrong_class(logits, classes, class_term=True):
@@ -219,7 +219,7 @@ def wrong_class(logits, classes, class_term=True):
     return F.cross_entropy(logits[:, 1:], classes, reduction="none")
 
 
-def apart(found, expected):
+def apart(actual, expected):
     """Distance relative to the size of what is expected."""
-    found, expected = found.double(), expected.double()
-    return ((found - expected).norm() / expected.norm()).item()
+    actual, expected = actual.double(), expected.double()
+    return ((actual - expected).norm() / expected.norm()).item()

@@ -138,8 +138,8 @@ def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(f
         ]
         given = CHAIN
     model = learned(letters("abc"), parts, given=given)
-    found = frequencies(model.sample(40_000, stream(4)), "abc", (3, 3, 3))
-    assert variation(found, MARKOV) < 0.05
+    shares = frequencies(model.sample(40_000, stream(4)), "abc", (3, 3, 3))
+    assert variation(shares, MARKOV) < 0.05
     apart = MARKOV.sum((1, 2))[:, None, None] * MARKOV.sum(0)
     assert variation(apart, MARKOV) > 0.2
 
@@ -160,8 +160,8 @@ def test_a_latent_explains_what_two_variables_have_in_common():
         given=given,
         sample_sweeps=30,
     )
-    found = frequencies(model.sample(40_000, stream(4)), "ab", (3, 3))
-    assert variation(found, table) < 0.05
+    shares = frequencies(model.sample(40_000, stream(4)), "ab", (3, 3))
+    assert variation(shares, table) < 0.05
     assert variation(table.sum(1)[:, None] * table.sum(0), table) > 0.25
     assert set(model.sample(2, stream(4)).keys()) == {"a", "b"}, "latents never travel"
 
@@ -299,17 +299,17 @@ def test_a_latent_learns_from_rows_that_miss_nothing_else():
         model._net.of(target)._outputs = lambda given: (
             80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
         )
-    seen = []
+    calls = []
     model._net.of("z").objective = lambda z, given, generator: (
-        seen.append((z, given)) or torch.zeros(len(z))
+        calls.append((z, given)) or torch.zeros(len(z))
     )
     for seed in range(10):
         model._objective("z", ["a", "b", "z"], values, last["z"], stream(seed))
     copied = {
-        name for z, given in seen for name in "ab" if torch.equal(given[name], z[:, 0].long())
+        name for z, given in calls for name in "ab" if torch.equal(given[name], z[:, 0].long())
     }
     assert copied == {"a", "b"}, "now the one, now the other"
-    assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in seen), (
+    assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in calls), (
         "one only"
     )
     assert torch.equal(values["a"], data["a"])
@@ -338,8 +338,8 @@ def test_what_is_given_stays_and_the_rest_follows_from_it():
     done = model.complete(model._space.samples(x=x), stream(1))
     assert torch.equal(done["x"], x)
     for value in range(3):
-        found = frequencies(done[x == value], names[:2], (3, 2))
-        assert variation(found, LOOSE[:, :, value] / LOOSE[:, :, value].sum()) < 0.015
+        shares = frequencies(done[x == value], names[:2], (3, 2))
+        assert variation(shares, LOOSE[:, :, value] / LOOSE[:, :, value].sum()) < 0.015
 
 
 @pytest.mark.parametrize("missing", ["image", "class"])
@@ -348,8 +348,8 @@ def test_completing_for_a_step_changes_no_observed_value(missing):
     model = Conditionals(**(Conditionals.tiny().model_dump() | {"latents": {"z": 2}}))
     model.setup(space, 1)
     full = some_samples(space, 20, 1)
-    kept = next(name for name in space if name != missing)
-    values, gone = model._chains.begin([full, full.select(kept)], stream(1))
+    present = next(name for name in space if name != missing)
+    values, gone = model._chains.begin([full, full.select(present)], stream(1))
     before = {name: column.clone() for name, column in values.items()}
     model._net.sweep(values, gone, 3, stream(2))
     for name, column in values.items():
@@ -362,24 +362,26 @@ def test_classes_are_those_of_the_marginal_where_something_else_is_missing():
     """p(class | x) = Σ_s p(class, s | x); given s and x too, one look suffices."""
     model = exact(LOOSE, ("class", "s", "x"), sample_sweeps=60)
     x = torch.arange(9000) % 3
-    found = model.classify(model._space.samples(x=x))
-    assert found.shape == (9000, 3)
-    assert torch.allclose(found.sum(1), torch.ones(9000))
+    probabilities = model.classify(model._space.samples(x=x))
+    assert probabilities.shape == (9000, 3)
+    assert torch.allclose(probabilities.sum(1), torch.ones(9000))
     marginal = (LOOSE.sum(1) / LOOSE.sum((0, 1))).float()
     for value in range(3):
-        assert torch.allclose(found[x == value].mean(0), marginal[:, value], atol=0.01)
+        assert torch.allclose(probabilities[x == value].mean(0), marginal[:, value], atol=0.01)
     conditional_alone = (LOOSE / LOOSE.sum(0))[0, :, 0]
     share = (LOOSE[:, :, 0].sum(0) / LOOSE[:, :, 0].sum()).double()
     spread = (share * (conditional_alone - marginal[0, 0]).square()).sum().sqrt()
     ratio = (
-        found[x == 0][:, 0].std() / spread
+        probabilities[x == 0][:, 0].std() / spread
     )  # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
     assert 0.2 < ratio < 0.4
     same_again = model.classify(model._space.samples(x=x))
-    assert torch.equal(found, same_again)
+    assert torch.equal(probabilities, same_again)
     s = torch.arange(9000) // 3 % 2
-    told = model.classify(model._space.samples(**{"class": torch.zeros_like(x), "s": s, "x": x}))
-    assert torch.allclose(told, (LOOSE / LOOSE.sum(0))[:, s, x].T.float(), atol=1e-6)
+    posterior = model.classify(
+        model._space.samples(**{"class": torch.zeros_like(x), "s": s, "x": x})
+    )
+    assert torch.allclose(posterior, (LOOSE / LOOSE.sum(0))[:, s, x].T.float(), atol=1e-6)
 
 
 @pytest.mark.parametrize(("sweeps", "mixes"), [(4, False), (2000, True)])
@@ -388,8 +390,8 @@ def test_a_chain_that_remembers_where_it_was_is_noticed(sweeps, mixes):
     sticky = torch.full((2, 2), 0.01, dtype=torch.float64) + 0.48 * torch.eye(
         2, dtype=torch.float64
     )
-    found = exact(sticky, ("a", "b"), sample_sweeps=sweeps)._autocorrelation(stream(1))
-    assert (abs(found) < 0.4) if mixes else found > 0.7
+    correlation = exact(sticky, ("a", "b"), sample_sweeps=sweeps)._autocorrelation(stream(1))
+    assert (abs(correlation) < 0.4) if mixes else correlation > 0.7
 
 
 @pytest.mark.parametrize("alike", [False, True])
@@ -399,10 +401,10 @@ def test_learning_warns_where_gibbs_does_not_mix(alike):
     data = space.samples(a=a, b=a if alike else torch.arange(400) // 2 % 2)
     model = Conditionals(**(QUICK | {"decay_steps": 0}))
     model.setup(space, 1)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         numbers = model.learn(Mixture((Portion(OWN, data, 1.0),)), 60, stream(1))
-    assert [("does not mix" in str(w.message)) for w in told] == [True] * alike
+    assert [("does not mix" in str(w.message)) for w in caught] == [True] * alike
     assert (numbers[AUTOCORRELATION] > 0.5) == alike
 
 
@@ -520,14 +522,14 @@ def small_vae():
 def test_a_conditional_vae_draws_from_the_density_it_learns_by(small_vae):
     p, u, cell, zeros, given = small_vae
     with torch.no_grad():
-        seen = p.seen(given)
-        mass = p._prior(seen).log_prob(u).sum(1).exp() * cell
+        inputs = p.seen(given)
+        mass = p._prior(inputs).log_prob(u).sum(1).exp() * cell
         assert mass.sum().item() == pytest.approx(1, abs=1e-3)
-        on = (p.decoder(torch.cat([u, seen], 1), given).sigmoid() * mass[:, None]).sum(0)
+        on = (p.decoder(torch.cat([u, inputs], 1), given).sigmoid() * mass[:, None]).sum(0)
         n = 20_000
         drawn = p.draw({"c": torch.ones(n, dtype=torch.long)}, stream(1))
         assert torch.allclose(drawn.float().flatten(1).mean(0), on, atol=4 * 0.5 / n**0.5)
-        p_zeros = (p._log_pixels(zeros, u, seen, given).exp() * mass).sum().log()
+        p_zeros = (p._log_pixels(zeros, u, inputs, given).exp() * mass).sum().log()
         rows = slice(10_000)
         bounds = p.log_prob(zeros[rows], {"c": given["c"][rows]}, stream(2))
     assert bounds.mean() < p_zeros
@@ -538,9 +540,9 @@ def test_a_conditional_vae_ascends_the_evidence_lower_bound(small_vae):
     """E_q log p(x,u|g) / q(u|x,g), and its gradient, encoder included, by integration."""
     p, u, cell, zeros, given = small_vae
     parameters = [p.encoder[-1].weight, p.encoder[-1].bias, p.prior[-1].bias, p.decoder.out.weight]
-    seen, q = p.seen(given), p._posterior(zeros, given)
+    inputs, q = p.seen(given), p._posterior(zeros, given)
     log_q = q.log_prob(u).sum(1)
-    log_joint = p._log_pixels(zeros, u, seen, given) + p._prior(seen).log_prob(u).sum(1)
+    log_joint = p._log_pixels(zeros, u, inputs, given) + p._prior(inputs).log_prob(u).sum(1)
     exact = (log_q.exp() * (log_joint - log_q)).sum() * cell
     rows = slice(20_000)
     mean = p.objective(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
@@ -634,8 +636,8 @@ def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
     assert torch.equal(*p.decoder(vector, given))
     with isolated_seed(4):
         nn.init.normal_(p.decoder.upon.weight)
-    told = p.decoder(vector, given).reshape(2, 8, 8)
-    rows, columns = (told[0] != told[1]).nonzero(as_tuple=True)
+    pixels = p.decoder(vector, given).reshape(2, 8, 8)
+    rows, columns = (pixels[0] != pixels[1]).nonzero(as_tuple=True)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (1, 5, 2, 6)
 
 
@@ -678,7 +680,7 @@ def overlap(one, two):
 @pytest.mark.filterwarnings(
     "ignore:conditionals. Gibbs"
 )  # an image and its style determine each other
-def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
+def test_shapes_are_drawn_from_images_and_images_around_shapes():
     """The U-Net and the conditional VAE at work, a quarter of the rows without shape."""
     data, test = scenes(2000, 1), scenes(300, 2)
     model = Conditionals(
@@ -693,12 +695,14 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
         average=0.98,
     )
     model.setup(SCENES, 1)
-    seen = data[1500:].select("class", "style", "image")
+    without_shape = data[1500:].select("class", "style", "image")
     model.learn(
-        Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", seen, 0.25))), 350, stream(3)
+        Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", without_shape, 0.25))),
+        350,
+        stream(3),
     )
-    found = model.complete(test.select("image"), stream(4))
-    assert overlap(found["shape"], test["shape"]) > 0.8
+    completed = model.complete(test.select("image"), stream(4))
+    assert overlap(completed["shape"], test["shape"]) > 0.8
     assert overlap(scenes(300, 3)["shape"], test["shape"]) < 0.5, "what chance gives"
     assert (model.classify(test.select("image")).argmax(1) == test["class"]).double().mean() > 0.7
     drawn = model.complete(test.select("class", "style", "shape"), stream(5))["image"]
@@ -812,9 +816,9 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
             for p, q in zip(model._net.of(name).parameters(), before[name], strict=True)
         )
 
-    told = model.learn(Mixture((Portion(OWN, own.samples, 1.0),)), 3, stream(1))
-    assert "p(b)_loss" in told
-    assert "p(c)_loss" not in told
+    numbers = model.learn(Mixture((Portion(OWN, own.samples, 1.0),)), 3, stream(1))
+    assert "p(b)_loss" in numbers
+    assert "p(c)_loss" not in numbers
     assert [learned_since(name) for name in "abc"] == [True, True, False]
     model.learn(Mixture((own, Portion("south", data.select("b"), 0.5))), 3, stream(2))
     assert not learned_since("c")
@@ -834,19 +838,19 @@ def test_what_no_source_observes_stays_noise():
     model.setup(letters("abc"), 1)
     with torch.no_grad():
         model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
-    seen = []
+    inputs = []
     model._net.of("a").seen.register_forward_pre_hook(
-        lambda _, given: seen.append(given[0]["c"].clone())
+        lambda _, given: inputs.append(given[0]["c"].clone())
     )
     data = draws(MARKOV, "abc", 900, 1)
     next(model.losses(Mixture((Portion(OWN, data.select("a", "b"), 1.0),)), stream(1)))
-    assert torch.bincount(seen[-1], minlength=3).min() > 60, "of 300"
+    assert torch.bincount(inputs[-1], minlength=3).min() > 60, "of 300"
     own = Portion(OWN, data.select("a", "b"), 0.5)
     model.learn(Mixture((own, Portion("south", data.select("b", "c"), 0.5))), 1, stream(1))
     with torch.no_grad():
         model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
     next(model.losses(Mixture((own,)), stream(1)))
-    assert not seen[-1].any()
+    assert not inputs[-1].any()
 
 
 def test_a_vae_waits_for_what_it_sees():
@@ -859,14 +863,14 @@ def test_a_vae_waits_for_what_it_sees():
         Portion("", data.select(*names), 0.5)
         for names in (("class", "style", "image"), ("class", "shape"))
     )
-    told = [
+    turns = [
         model.learn(Mixture(parts), 2, stream(1))
         for parts in ((own,), (own, other), (own, other), (own,))
     ]
-    assert told[1]["flops"] < 0.8 * told[2]["flops"], "steps are counted again when it begins"
-    assert ["p(image)_loss" in numbers for numbers in told] == [False, False, True, True]
-    assert ["p(class)_loss" in numbers for numbers in told] == [True, True, True, True]
-    assert ["p(shape)_loss" in numbers for numbers in told] == [False, True, True, False]
+    assert turns[1]["flops"] < 0.8 * turns[2]["flops"], "steps are counted again when it begins"
+    assert ["p(image)_loss" in numbers for numbers in turns] == [False, False, True, True]
+    assert ["p(class)_loss" in numbers for numbers in turns] == [True, True, True, True]
+    assert ["p(shape)_loss" in numbers for numbers in turns] == [False, True, True, False]
     model.setup(SCENES, 1)
     together = Portion(OWN, data.select("style", "shape", "image"), 0.5)
     assert "p(image)_loss" in model.learn(Mixture((together,)), 2, stream(1))

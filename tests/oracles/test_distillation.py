@@ -62,7 +62,7 @@ class Table(Played):
     def learned(self, name):
         return self.players[name].model.state_dict()
 
-    def heard(self):
+    def senders(self):
         """Whose classifiers came with the requests of the last round, by receiver."""
         return {
             ask.receiver: set(ask.payload)
@@ -91,10 +91,10 @@ def same(one, two):
 def test_each_image_is_labelled_by_its_truth_and_by_every_other_classifier_with_equal_mass():
     t = Table(Distillation())
     small, middle, large = t.players.values()
-    found = targets(small, {"middle": says(middle, 1), "large": says(large, 2)})
+    actual = targets(small, {"middle": says(middle, 1), "large": says(large, 2)})
     truth = torch.arange(9) % CLASSES
     expected = (F.one_hot(truth, CLASSES) + torch.tensor([0, 1, 1])).float() / 3
-    assert torch.equal(found, expected)
+    assert torch.equal(actual, expected)
     alone = targets(small, {})
     assert torch.equal(alone, F.one_hot(truth, CLASSES).float())
 
@@ -111,11 +111,11 @@ def test_labels_are_the_likeliest_classes_by_the_senders_own_classifier():
         x["class"],
         *(t.players[name].model.classify(x).argmax(1) for name in ("middle", "large")),
     ]
-    found = targets(
+    actual = targets(
         t.players["small"],
         {name: t.players[name].model.export_classifier() for name in ("middle", "large")},
     )
-    assert torch.equal(found, torch.stack([F.one_hot(v, CLASSES).float() for v in votes]).mean(0))
+    assert torch.equal(actual, torch.stack([F.one_hot(v, CLASSES).float() for v in votes]).mean(0))
 
 
 @pytest.mark.parametrize("sent", ["strided", "reference"])
@@ -215,8 +215,8 @@ def test_what_a_good_classifier_knows_passes_to_a_player_whose_own_labels_are_no
     ):
         t = Table(game, tuple(names), data, batch=30, learning_rate=0.05, average=0.9)
         t.play(3)
-        found = t.players["small"].model.classify(test).argmax(1)
-        right[type(game)] = (found == test["class"]).double().mean().item()
+        predicted = t.players["small"].model.classify(test).argmax(1)
+        right[type(game)] = (predicted == test["class"]).double().mean().item()
     assert right[Distillation] > 0.9 > 0.7 > right[Isolated]
 
 
@@ -226,7 +226,7 @@ def test_what_a_good_classifier_knows_passes_to_a_player_whose_own_labels_are_no
 @pytest.mark.parametrize(("generated", "touched"), [(0.0, False), (0.5, True)])
 def test_without_generated_images_the_classifier_does_not_know_of_the_generator(generated, touched):
     """p(c|x) and p(x|c) learn apart: whatever decoder and encoder begin with, the classifier goes the same way to the bit."""
-    found = []
+    weights = []
     for seed in (1, 2):
         m = model(generated=generated, generated_after=0)
         m.setup(SPACE, 1)
@@ -235,8 +235,8 @@ def test_without_generated_images_the_classifier_does_not_know_of_the_generator(
                 for p in getattr(m._net, side).parameters():
                     p.add_(0.3 * torch.randn(p.shape, generator=stream(seed, side)))
         m.learn(Mixture((Portion(OWN, images(20), 1.0),)), 10, stream(3))
-        found.append(flat(m._net.classifier.parameters()))
-    assert torch.equal(*found) != touched
+        weights.append(flat(m._net.classifier.parameters()))
+    assert torch.equal(*weights) != touched
 
 
 # --------------------------------------------------------------------------- who sends what to whom
@@ -260,11 +260,11 @@ def test_a_classifier_travels_each_way_a_round_and_nothing_else():
         assert set(reply.payload) == (set(SIZES) - {reply.sender} if reply.round < 4 else set())
 
 
-def test_in_own_rounds_nobody_is_heard():
+def test_in_own_rounds_no_classifier_is_sent():
     t = Table(Distillation(rounds=9, local_steps=1, own_rounds=3))
     for others in (0, 0, 0, 2, 2):
         t.play()
-        assert {len(heard) for heard in t.heard().values()} == {others}
+        assert {len(senders) for senders in t.senders().values()} == {others}
 
 
 def test_who_is_late_or_lost_is_missing_in_the_next_mean():
@@ -274,15 +274,15 @@ def test_who_is_late_or_lost_is_missing_in_the_next_mean():
     t.play()
     t.engine._slow = ("", "")
     t.play()
-    assert t.heard() == {"small": {"large"}, "middle": {"small", "large"}, "large": {"small"}}
+    assert t.senders() == {"small": {"large"}, "middle": {"small", "large"}, "large": {"small"}}
     t.play()
-    assert t.heard() == {name: set(SIZES) - {name} for name in SIZES}
+    assert t.senders() == {name: set(SIZES) - {name} for name in SIZES}
     with torch.no_grad():
         t.players["middle"].model._net.classifier[1].bias.fill_(float("nan"))
     (row,) = t.play()
     assert set(row.lost) == {"middle"}
     t.play()
-    assert t.heard() == {"small": {"large"}, "large": {"small"}}
+    assert t.senders() == {"small": {"large"}, "large": {"small"}}
 
 
 def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_are_on_their_way(

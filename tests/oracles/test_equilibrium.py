@@ -70,10 +70,10 @@ class TestInfluence:
         n, own = 5, 0.3
         alpha = torch.full((n, n), (1 - own) / (n - 1), dtype=torch.float64).fill_diagonal_(own)
         data = torch.randn(n, 3, generator=stream(1), dtype=torch.float64)
-        found = equilibrium.equilibrium_moments(alpha, data)
-        assert torch.allclose(found.mean(0), data.mean(0), atol=1e-12)
+        moments = equilibrium.equilibrium_moments(alpha, data)
+        assert torch.allclose(moments.mean(0), data.mean(0), atol=1e-12)
         factor = own * (n - 1) / (n - own)
-        assert torch.allclose(found - found.mean(0), factor * (data - data.mean(0)), atol=1e-12)
+        assert torch.allclose(moments - moments.mean(0), factor * (data - data.mean(0)), atol=1e-12)
 
     def test_rows_are_absorption_probabilities(self):
         """M_ij is where a walk that starts at i and moves by α stops when it stops with probability α_jj at j."""
@@ -137,8 +137,10 @@ class TestFamilies:
             models.append(ExponentialFamily())
             models[i].setup(SPACES[name], i)
         for _ in range(equilibrium.rounds_needed(alpha, 1e-11, start=100.0)):
-            heard = equilibrium.best_response(alpha, own, torch.stack([m.moments for m in models]))
-            for model, target in zip(models, heard, strict=True):
+            targets = equilibrium.best_response(
+                alpha, own, torch.stack([m.moments for m in models])
+            )
+            for model, target in zip(models, targets, strict=True):
                 model.best_response(target)
         expected = equilibrium.equilibrium_moments(alpha, own)
         assert (torch.stack([m.moments for m in models]) - expected).abs().max() < 1e-9
@@ -266,17 +268,17 @@ class TestSparse:
             torch.from_numpy(alpha.toarray()), torch.from_numpy(own)
         ).numpy()
         for tolerance in (1e-3, 1e-8):
-            found = equilibrium.solve_sparse(alpha, own, tolerance=tolerance)
-            assert found.residual <= tolerance
-            assert np.abs(found.values - dense).max() <= found.error_bound + 1e-12
-            assert found.error_bound <= 20 * tolerance
+            solution = equilibrium.solve_sparse(alpha, own, tolerance=tolerance)
+            assert solution.residual <= tolerance
+            assert np.abs(solution.values - dense).max() <= solution.error_bound + 1e-12
+            assert solution.error_bound <= 20 * tolerance
 
     def test_rows_of_the_influence_matrix(self):
         alpha = self.random()
         dense = equilibrium.influence_matrix(torch.from_numpy(alpha.toarray())).numpy()
-        found = equilibrium.influence_rows(alpha, [0, 17])
-        assert np.abs(found.values - dense[[0, 17]]).sum(1).max() <= found.error_bound + 1e-12
-        assert found.error_bound < 1e-7
+        rows = equilibrium.influence_rows(alpha, [0, 17])
+        assert np.abs(rows.values - dense[[0, 17]]).sum(1).max() <= rows.error_bound + 1e-12
+        assert rows.error_bound < 1e-7
 
     def test_without_data_in_reach_it_refuses(self):
         with pytest.raises(EquilibriumError, match="2 players reach nobody"):

@@ -72,8 +72,10 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
     step(pooled, torch.cat(real), torch.cat(fake))
     weights = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
     server.average_of([model.export(HALVES) for model in workers], weights)
-    found, expected = (flat(model.half("discriminator").parameters()) for model in (server, pooled))
-    assert apart(found, expected) < 1e-12
+    actual, expected = (
+        flat(model.half("discriminator").parameters()) for model in (server, pooled)
+    )
+    assert apart(actual, expected) < 1e-12
     assert apart(flat(workers[0].half("discriminator").parameters()), expected) > 1e-3
 
 
@@ -102,8 +104,8 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
         [model.export(HALVES) for model in workers], torch.full((3,), 1 / 3, dtype=torch.float64)
     )
     for half in HALVES:
-        found, expected = (flat(model.half(half).parameters()) for model in (server, pooled))
-        assert apart(found, expected) < 1e-12
+        actual, expected = (flat(model.half(half).parameters()) for model in (server, pooled))
+        assert apart(actual, expected) < 1e-12
     assert (
         apart(
             flat(workers[0].half("generator").parameters()),
@@ -118,35 +120,37 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
 
 def snapshots(t):
     """What every worker and the server has before and after each message, by (when, action, name)."""
-    seen = {}
+    parameters = {}
 
     def note(when):
         def look(messages, purpose):
             for name in (*t.workers, "server"):
-                seen[when, messages[0].action, name] = torch.cat(
+                parameters[when, messages[0].action, name] = torch.cat(
                     [t.values(name, half) for half in HALVES]
                 )
 
         return look
 
     t.engine.watch(note("before"), note("after"))
-    return seen
+    return parameters
 
 
 @pytest.mark.parametrize("sizes", [(12, 12, 12), (8, 12, 16)])
 def test_the_average_is_weighted_by_numbers_of_samples_and_changes_no_worker(sizes):
     t = table(sizes)
-    seen = snapshots(t)
+    parameters = snapshots(t)
     for _ in range(2):
         t.play()
-        pairs = torch.stack([seen["before", "average", name] for name in t.workers]).double()
+        pairs = torch.stack([parameters["before", "average", name] for name in t.workers]).double()
         assert apart(pairs[0], pairs[1]) > 1e-3
         expected = (torch.tensor(sizes, dtype=torch.float64)[:, None] * pairs).sum(0) / sum(sizes)
         assert torch.allclose(
-            seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
+            parameters["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
         )
         for name in t.workers:
-            assert torch.equal(seen["after", "average", name], seen["before", "average", name])
+            assert torch.equal(
+                parameters["after", "average", name], parameters["before", "average", name]
+            )
 
 
 def test_what_is_averaged_is_left_as_it_was():
@@ -211,7 +215,7 @@ def test_a_lost_workers_weight_goes_to_the_others(on_lost):
     """One diverges in its last step, of which no loss tells: it is named, and not the server that would average it."""
     t = table((8, 12, 16), on_lost=on_lost)
     t.play()
-    seen = snapshots(t)
+    parameters = snapshots(t)
     look = t.engine._after
 
     def poison(messages, purpose):
@@ -230,9 +234,9 @@ def test_a_lost_workers_weight_goes_to_the_others(on_lost):
     (row,) = t.play()
     assert set(row.lost) == {"w1"}
     assert t.state.players == ("w0", "w2")
-    one, two = (seen["before", "average", name].double() for name in t.state.players)
+    one, two = (parameters["before", "average", name].double() for name in t.state.players)
     assert torch.allclose(
-        seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
+        parameters["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
     )
     t.engine.watch()
     assert set(t.play()[0].players) == {"w0", "w2"}
@@ -240,20 +244,20 @@ def test_a_lost_workers_weight_goes_to_the_others(on_lost):
 
 def test_who_is_late_is_left_out_of_one_average():
     t = table((8, 12, 16))
-    seen = snapshots(t)
+    parameters = snapshots(t)
     t.engine._slow = ("w1", "send")
     (row,) = t.play()
     assert not row.lost
-    one, two = (seen["before", "average", name].double() for name in ("w0", "w2"))
+    one, two = (parameters["before", "average", name].double() for name in ("w0", "w2"))
     assert torch.allclose(
-        seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
+        parameters["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
     )
     t.engine._slow = ("", "")
     t.play()
-    three = torch.stack([seen["before", "average", name] for name in t.workers]).double()
+    three = torch.stack([parameters["before", "average", name] for name in t.workers]).double()
     expected = torch.tensor([2, 3, 4], dtype=torch.float64) @ three / 9
     assert torch.allclose(
-        seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
+        parameters["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
     )
 
 
@@ -273,8 +277,8 @@ def test_buffers_are_averaged_or_stay(averaged):
     t = table((8, 16), acgan(**NORMED), average_buffers=averaged)
     begin = buffers(t.server)
     t.play()
-    found, own = buffers(t.server), {name: buffers(player) for name, player in t.workers.items()}
-    for key, value in found.items():
+    averages, own = buffers(t.server), {name: buffers(player) for name, player in t.workers.items()}
+    for key, value in averages.items():
         mean = (own["w0"][key].double() + 2 * own["w1"][key].double()) / 3
         expected = mean.to(value.dtype) if averaged else begin[key]
         assert value.dtype == begin[key].dtype
@@ -290,7 +294,7 @@ def test_buffers_are_averaged_or_stay(averaged):
     t.play()
     for name, left in own.items():
         for key, value in after[name].items():
-            assert torch.equal(value, found[key] if averaged else left[key]), key
+            assert torch.equal(value, averages[key] if averaged else left[key]), key
 
 
 def test_whole_numbers_stay_whole():
@@ -332,6 +336,6 @@ def test_operations_are_counted_as_those_of_a_whole_gan():
     first, rest, weights = 16 * 7, 7 * 5 + 5 * 4, 3 * 6 + 6 * 16
     judging = 2 * 8 * (2 * first + 3 * rest) + 2 * 4 * 2 * (first + rest)
     generating = 2 * 4 * (1 + 3) * weights
-    assert {name: told["flops"] for name, told in row.players.items()} == dict.fromkeys(
+    assert {name: numbers["flops"] for name, numbers in row.players.items()} == dict.fromkeys(
         ("w0", "w1"), 3 * (judging + generating)
     )

@@ -29,7 +29,7 @@ READINGS = Space(
 def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
     """Without penalty; by class, so what is told matters too. Shares of ones: observed 0.8 and 0.5, drawn 0.3 and 0.9."""
     monkeypatch.setattr(judging, "_PENALTY", 0.0)
-    told = {"c": torch.arange(2).repeat_interleave(10)}
+    inputs = {"c": torch.arange(2).repeat_interleave(10)}
     observed = torch.tensor([1] * 8 + [0] * 2 + [1] * 5 + [0] * 5)
     drawn = torch.tensor([1] * 3 + [0] * 7 + [1] * 9 + [0] * 1)
     with isolated_seed(1):
@@ -37,10 +37,10 @@ def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
     optimiser = torch.optim.Adam(judge.parameters(), lr=0.02)
     for _ in range(600):
         optimiser.zero_grad()
-        judge.loss((observed, told), (drawn, told), stream(1)).backward()
+        judge.loss((observed, inputs), (drawn, inputs), stream(1)).backward()
         optimiser.step()
-    found = judge(torch.tensor([1.0, 0.0, 1.0, 0.0]), {"c": torch.tensor([0, 0, 1, 1])})
-    assert found.tolist() == pytest.approx(
+    logits = judge(torch.tensor([1.0, 0.0, 1.0, 0.0]), {"c": torch.tensor([0, 0, 1, 1])})
+    assert logits.tolist() == pytest.approx(
         [math.log(r) for r in (8 / 3, 2 / 7, 5 / 9, 5)], abs=0.02
     )
 
@@ -48,7 +48,7 @@ def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
 class Linear(Critic):
     """T = w · v."""
 
-    def forward(self, values, told):
+    def forward(self, values, inputs):
         return values.float() @ torch.tensor([0.6, -0.8, 2.0])
 
 
@@ -86,7 +86,7 @@ def scenes(n, *words):
     return READINGS.samples(**{"class": which, "s": s, "v": v.byte(), "x": (v ^ s[:, None]).byte()})
 
 
-def found(matched):
+def readings(matched):
     """How often v is told rightly where x is its negative, by a model that begins with v = x: before, after; the judge's loss."""
     sees = {"class": ["v"], "v": ["x", "s"], "x": ["v", "s"], "s": ["x"]}
     settings = {
@@ -110,17 +110,17 @@ def found(matched):
     shares = []
     for steps in (0, 400):
         numbers = model.learn(Mixture(tuple(parts)), steps, stream(3))
-        told = model.complete(test.select("s", "x"), stream(4))["v"]
-        shares.append((told == test["v"]).all(1)[test["s"] == 1].double().mean().item())
+        completed = model.complete(test.select("s", "x"), stream(4))["v"]
+        shares.append((completed == test["v"]).all(1)[test["s"] == 1].double().mean().item())
     return *shares, numbers.get("judge(v)_loss")
 
 
 @pytest.mark.filterwarnings("ignore:conditionals. Gibbs")  # v and x determine each other
-def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_observe_is_found():
-    before, after, _ = found({})
+def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_observe_wins():
+    before, after, _ = readings({})
     assert before < 0.02
     assert after < 0.1, "likelihoods leave it there"
-    before, after, loss = found({"v": ["class"]})
+    before, after, loss = readings({"v": ["class"]})
     assert before < 0.02
     assert after > 0.95
     assert loss == pytest.approx(2 * math.log(2), abs=0.02), (
@@ -128,7 +128,7 @@ def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_o
     )
 
 
-def test_only_rows_are_compared_that_have_all_that_the_judge_is_told():
+def test_only_rows_are_compared_that_have_all_inputs_of_the_judge():
     space = SPACES["labelled"]
     model = Conditionals(**PERCEPTRON)
     model.setup(space, 1)

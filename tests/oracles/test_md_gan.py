@@ -186,7 +186,7 @@ def test_derangements_are_uniform():
         counts[tuple(to[name] for name in names)] += (
             1  # a KeyError where it has a fixed point, or two go to one
         )
-    assert sum((found - 1000) ** 2 / 1000 for found in counts.values()) < 26.1
+    assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 26.1
 
 
 def moments(t, name):
@@ -196,15 +196,15 @@ def moments(t, name):
 
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 @pytest.mark.parametrize("optimiser", ["keep", "travel", "reset"])
-def test_a_swap_moves_every_discriminator_once_and_adam_as_said(optimiser, side_by_side):
+def test_a_swap_moves_every_discriminator_once_and_adam_as_configured(optimiser, side_by_side):
     t = table(5, side_by_side=side_by_side, swap_every_epochs=1 / 3, optimiser_on_swap=optimiser)
-    seen = {}
+    swap = {}
 
     def snapshot(key):
         def note(messages, purpose):
             if purpose == "exchange/swap":
-                seen[key] = {name: (t.values(name), moments(t, name)) for name in t.workers}
-                seen["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
+                swap[key] = {name: (t.values(name), moments(t, name)) for name in t.workers}
+                swap["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
 
         return note
 
@@ -213,44 +213,44 @@ def test_a_swap_moves_every_discriminator_once_and_adam_as_said(optimiser, side_
     for _ in range(3):
         (row,) = t.play()
         assert row.own["swaps"] == 1
-        before, after, to = seen["before"], seen["after"], seen["to"]
+        before, after, to = swap["before"], swap["after"], swap["to"]
         assert set(to) == set(to.values()) == set(t.workers)
         assert all(sender != receiver for sender, receiver in to.items())
         routes.add(tuple(to.items()))
         for sender, receiver in to.items():
             assert torch.equal(after[receiver][0], before[sender][0])
             assert not torch.equal(after[receiver][0], before[receiver][0])
-            came = {"keep": before[receiver][1], "travel": before[sender][1], "reset": {}}[
+            moved = {"keep": before[receiver][1], "travel": before[sender][1], "reset": {}}[
                 optimiser
             ]
-            assert after[receiver][1].keys() == came.keys()
-            assert all(torch.equal(after[receiver][1][key], came[key]) for key in came)
-            assert (optimiser == "reset") == (not came)
+            assert after[receiver][1].keys() == moved.keys()
+            assert all(torch.equal(after[receiver][1][key], moved[key]) for key in moved)
+            assert (optimiser == "reset") == (not moved)
     assert len(routes) > 1, "every swap is drawn anew"
 
 
 def test_buffers_move_with_their_discriminator():
     t = table(3, acgan(**NORMED), swap_every_epochs=1 / 3)
-    seen = {}
+    swap = {}
 
     def note(when):
         def look(messages, purpose):
             if purpose == "exchange/swap":
-                seen[when] = {
+                swap[when] = {
                     name: [b.clone() for b in t.net(name).buffers()] for name in t.workers
                 }
-                seen["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
+                swap["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
 
         return look
 
     t.engine.watch(note("before"), note("after"))
     t.play(2)
-    for sender, receiver in seen["to"].items():
+    for sender, receiver in swap["to"].items():
         assert all(
             torch.equal(a, b)
-            for a, b in zip(seen["after"][receiver], seen["before"][sender], strict=True)
+            for a, b in zip(swap["after"][receiver], swap["before"][sender], strict=True)
         )
-        assert not torch.equal(seen["before"][receiver][0], seen["before"][sender][0])
+        assert not torch.equal(swap["before"][receiver][0], swap["before"][sender][0])
 
 
 def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
@@ -319,16 +319,16 @@ def test_stacked_and_loop_learn_the_same():
 
 def test_where_a_round_ends_does_not_matter():
     """The same bits from six rounds of one, two of three and one of six iterations, whoever comes, goes and swaps."""
-    found = []
+    outcomes = []
     for steps in (1, 3, 9):
         t = table(4, local_steps=steps, rounds=9 // steps, **BUSY)
         t.play(9 // steps)
-        found.append(
+        outcomes.append(
             [t.values("server", "generator"), *(t.values(name) for name in t.workers), t.ledger()]
         )
-    for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0][:-1], other[:-1], strict=True))
-        assert other[-1] == found[0][-1]
+    for other in outcomes[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(outcomes[0][:-1], other[:-1], strict=True))
+        assert other[-1] == outcomes[0][-1]
 
 
 def test_what_a_leaver_sent_before_it_left_counts():
@@ -373,7 +373,7 @@ def test_operations_are_counted_as_the_paper_counts_them():
         generator = (
             2 * 4 * 2 * 3 * weights
         )  # k b samples; the class's vector takes the slope of G's input
-        assert {name: told["flops"] for name, told in row.players.items()} == {
+        assert {name: numbers["flops"] for name, numbers in row.players.items()} == {
             "server": 5 * generator,
             **dict.fromkeys(t.workers, 5 * (learning + feedback)),
         }
@@ -384,14 +384,14 @@ def test_operations_are_counted_as_the_paper_counts_them():
 
 def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
     t = table(4, joins={"w1": 3, "w3": 3}, side_by_side="loop")
-    rows, seen = t.play(2), {}
+    rows, copies = t.play(2), {}
     assert t.state.players == ("w0", "w2")
     assert not any(row.joined for row in rows)
     living = {name: t.values(name) for name in t.state.players}
 
     def note(messages, purpose):
         if purpose == "exchange/swap":
-            seen.update(
+            copies.update(
                 {ask.receiver: (list(ask.payload), t.values(ask.receiver)) for ask in messages}
             )
 
@@ -401,8 +401,8 @@ def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
     assert t.state.players == ("w0", "w1", "w2", "w3"), (
         "everybody keeps the place in line that the config gives"
     )
-    living["w1"] = seen["w1"][1]  # may be copied in its turn
-    for name, ((donor,), copied) in seen.items():
+    living["w1"] = copies["w1"][1]  # may be copied in its turn
+    for name, ((donor,), copied) in copies.items():
         assert donor != name
         assert torch.equal(copied, living[donor])
     assert set(row.players) == {"server", "w0", "w1", "w2", "w3"}
@@ -526,21 +526,21 @@ def test_traffic_is_the_papers_to_the_byte(n, k, space):
     iterations, b, d = 8, 4, 16
     t.play(2)
     labels = 8 * min(k, 2) * b if space is LABELLED else 0
-    found = t.ledger()
+    ledger = t.ledger()
     for name in t.workers:
-        assert found.pop(("exchange/generated", "server", name)) == iterations * (
+        assert ledger.pop(("exchange/generated", "server", name)) == iterations * (
             min(k, 2) * b * d * 4 + labels
         )
-        assert found.pop(("exchange/feedback", name, "server")) == iterations * b * d * 4
+        assert ledger.pop(("exchange/feedback", name, "server")) == iterations * b * d * 4
     swaps = 4 if n > 1 else 0
-    assert {purpose for purpose, _, _ in found} == ({"exchange/swap"} if swaps else set())
+    assert {purpose for purpose, _, _ in ledger} == ({"exchange/swap"} if swaps else set())
     for name in t.workers:
         assert (
-            sum(size for (_, sender, _), size in found.items() if sender == name)
+            sum(size for (_, sender, _), size in ledger.items() if sender == name)
             == swaps * count(t.net(name)) * 4
         )
         assert (
-            sum(size for (_, _, to), size in found.items() if to == name)
+            sum(size for (_, _, to), size in ledger.items() if to == name)
             == swaps * count(t.net(name)) * 4
         )
 

@@ -32,24 +32,24 @@ from coplay.metrics.train_on_synthetic import TrainOnSynthetic, balanced
 def test_fid_of_gaussians_with_equal_covariance_is_the_squared_distance_of_means():
     x = torch.randn(3000, 5, generator=stream(1), dtype=torch.float64)
     shift = torch.tensor([1.0, -2.0, 0.0, 0.5, 3.0], dtype=torch.float64)
-    found = frechet_distance(Moments.of(x), Moments.of(x + shift))
-    assert found == pytest.approx(shift.square().sum().item(), rel=1e-6)
+    distance = frechet_distance(Moments.of(x), Moments.of(x + shift))
+    assert distance == pytest.approx(shift.square().sum().item(), rel=1e-6)
 
 
 def test_fid_of_scaled_features_is_the_squared_difference_of_deviations():
     x = torch.randn(4000, 3, generator=stream(1), dtype=torch.float64)
     x -= x.mean(0)
     sigma = torch.cov(x.T)
-    found = frechet_distance(Moments.of(x), Moments.of(2 * x))  # tr(Σ + 4Σ − 2·2Σ) = tr Σ
-    assert found == pytest.approx(sigma.trace().item(), rel=1e-6)
+    distance = frechet_distance(Moments.of(x), Moments.of(2 * x))  # tr(Σ + 4Σ − 2·2Σ) = tr Σ
+    assert distance == pytest.approx(sigma.trace().item(), rel=1e-6)
 
 
 class Mean(torch.nn.Module):
     """Features that can be followed by hand: the mean of each channel's bytes, and twice that of the first."""
 
     def forward(self, images):
-        found = images.double().mean([2, 3])
-        return torch.cat([found, 2 * found[:, :1]], 1)
+        means = images.double().mean([2, 3])
+        return torch.cat([means, 2 * means[:, :1]], 1)
 
 
 def features_by(network, low=-1.0, shape=(4, 4), shift=0.5):
@@ -60,10 +60,10 @@ def features_by(network, low=-1.0, shape=(4, 4), shift=0.5):
     moved = space.samples(image=real["image"] + shift)
     metric = Inception(network=str(network))
     assert metric.applies(Observed(moved, reference))
-    found = metric.observe(Observed(pick(moved, slice(100)), reference))
-    return found.merge(metric.observe(Observed(pick(moved, slice(100, 300)), reference))).result()[
-        "inception_fid"
-    ]
+    first_part = metric.observe(Observed(pick(moved, slice(100)), reference))
+    return first_part.merge(
+        metric.observe(Observed(pick(moved, slice(100, 300)), reference))
+    ).result()["inception_fid"]
 
 
 @pytest.mark.parametrize("form", ["a name", "a TorchScript file", "a .pt2 file"])
@@ -80,23 +80,23 @@ def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_pat
         network, some = tmp_path / "mean.pt2", torch.zeros(5, 3, 4, 4, dtype=torch.uint8)
         dynamic = torch.export.export(Mean(), (some,), dynamic_shapes=({0: torch.export.Dim("n")},))
         torch.export.save(dynamic, network)
-    found = features_by(network, shape=shape)
-    assert found.value == pytest.approx(
+    score = features_by(network, shape=shape)
+    assert score.value == pytest.approx(
         (3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3
     )  # bytes are whole numbers
-    assert (found.n, found.n_real) == (300, 300)
+    assert (score.n, score.n_real) == (300, 300)
 
 
 def test_bytes_are_whole_numbers_of_the_range_and_grey_is_three_times_the_same():
-    found = as_bytes(
+    pixels = as_bytes(
         torch.tensor([[[0, 1]]], dtype=torch.uint8), Variable(kind="binary", shape=(1, 2))
     )
-    assert found.shape == (1, 3, 1, 2)
-    assert found.dtype == torch.uint8
-    assert found[0].tolist() == [[[0, 255]]] * 3
+    assert pixels.shape == (1, 3, 1, 2)
+    assert pixels.dtype == torch.uint8
+    assert pixels[0].tolist() == [[[0, 255]]] * 3
 
 
-def test_what_is_no_network_of_features_is_told(tmp_path):
+def test_what_is_no_network_of_features_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"there is no file nowhere\.pt; expected TorchScript"):
         Inception(network="nowhere.pt")
     broken = tmp_path / "broken.pt"
@@ -128,8 +128,8 @@ def test_correction_inverts_the_confusion():
 
 def test_correction_never_leaves_the_simplex():
     confusion = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64)
-    found = corrected(torch.tensor([1.0, 0.0]), confusion)
-    assert torch.allclose(found, torch.tensor([1.0, 0.0], dtype=torch.float64), atol=1e-6)
+    shares = corrected(torch.tensor([1.0, 0.0]), confusion)
+    assert torch.allclose(shares, torch.tensor([1.0, 0.0], dtype=torch.float64), atol=1e-6)
 
 
 def test_total_variation():
@@ -141,7 +141,7 @@ def test_total_variation():
 # ------------------------------------------------------ what metrics see, without a trained network
 
 
-class Seen:
+class FirstNumberClassifier:
     """Stands for a domain classifier: the features are x itself, the class is x's first number, shown exactly."""
 
     def __init__(self, size, classes=4):
@@ -160,10 +160,12 @@ class Seen:
 
 
 def observed(fake, real, labels=None, held=None, classes=4):
-    seen = Seen(fake.shape[1], classes)
-    held = None if held is None else seen.space.samples(x=held)
+    classifier = FirstNumberClassifier(fake.shape[1], classes)
+    held = None if held is None else classifier.space.samples(x=held)
     return Observed(
-        seen.space.samples(x=fake), Reference(seen.space.samples(x=real), seen, labels), held=held
+        classifier.space.samples(x=fake),
+        Reference(classifier.space.samples(x=real), classifier, labels),
+        held=held,
     )
 
 
@@ -216,7 +218,7 @@ def test_a_value_without_interval_reads_as_before():
 
 
 def test_the_order_of_rows_depends_on_the_rows_only_and_spreads_copies():
-    samples = Seen(2).space.samples(
+    samples = FirstNumberClassifier(2).space.samples(
         x=torch.cat([normal(50, 2), normal(1, 2, seed=2).repeat(150, 1)])
     )
     shuffled = pick(samples, torch.randperm(200, generator=stream(3)))
@@ -251,8 +253,8 @@ def test_a_choice_of_samples_does_not_depend_on_their_order(metric):
 
 def mmd_by_loops(x, y):
     def mean(pairs):
-        found = [(float(a @ b) / len(a) + 1) ** 3 for a, b in pairs]
-        return sum(found) / len(found)
+        kernels = [(float(a @ b) / len(a) + 1) ** 3 for a, b in pairs]
+        return sum(kernels) / len(kernels)
 
     return (
         mean(itertools.permutations(x, 2))
@@ -270,8 +272,10 @@ def test_kid_and_its_error_are_those_of_plain_loops():
         [mmd_by_loops(torch.cat([x[:i], x[i + 1 :]]), y) for i in range(20)],
         [mmd_by_loops(x, torch.cat([y[:j], y[j + 1 :]])) for j in range(12)],
     ):
-        found = torch.tensor(left, dtype=torch.float64)
-        variance += (len(left) - 1) / len(left) * (found - found.mean()).square().sum().item()
+        estimates = torch.tensor(left, dtype=torch.float64)
+        variance += (
+            (len(left) - 1) / len(left) * (estimates - estimates.mean()).square().sum().item()
+        )
     assert error == pytest.approx(variance**0.5, rel=1e-9)
 
 
@@ -279,9 +283,9 @@ def kids(shift, n, times):
     """Estimates, standard errors and whether the interval holds the truth, for N(0, 1) against N(shift, 1)."""
     # E k(X, Y) = Σ_j C(3, j) E X^j E Y^j, hence MMD² = Σ_j C(3, j) (E X^j − E Y^j)² with the normal moments
     truth = 3 * shift**2 + 3 * shift**4 + (shift**3 + 3 * shift) ** 2
-    found = [values(Kid(), observed(x, y + shift))["kid"] for x, y in normal(times, 2, n, 1)]
+    results = [values(Kid(), observed(x, y + shift))["kid"] for x, y in normal(times, 2, n, 1)]
     value, low, high = torch.tensor(
-        [[v.value, v.low, v.high] for v in found], dtype=torch.float64
+        [[v.value, v.low, v.high] for v in results], dtype=torch.float64
     ).T
     return value - truth, (high - low) / (2 * 1.959964), (low <= truth) & (truth <= high)
 
@@ -312,13 +316,13 @@ def test_kid_of_many_shifted_gaussians_is_near_the_closed_form():
 def test_kids_interval_holds_the_truth_among_as_many_features_as_it_is_used_on():
     mixing = normal(20, 64, seed=2)
     hidden = (normal(200, 2, 100, 20) @ mixing).relu()
-    found = [squared_mmd(x, y) for x, y in hidden]
-    assert sum(abs(estimate) < 1.96 * error for estimate, error in found) > 0.95 * 200
+    results = [squared_mmd(x, y) for x, y in hidden]
+    assert sum(abs(estimate) < 1.96 * error for estimate, error in results) > 0.95 * 200
 
 
 def test_kid_compares_so_many_at_most():
-    found = values(Kid(most=30), observed(normal(80, 2), normal(60, 2, seed=2)))["kid"]
-    assert (found.n, found.n_real) == (30, 30)
+    kid = values(Kid(most=30), observed(normal(80, 2), normal(60, 2, seed=2)))["kid"]
+    assert (kid.n, kid.n_real) == (30, 30)
 
 
 # ----------------------------------------------------------------------------- precision and recall
@@ -340,15 +344,15 @@ def inside_by_loops(points, others, neighbours):
 @pytest.mark.parametrize("neighbours", [1, 3])
 def test_precision_and_recall_are_those_of_plain_loops(neighbours):
     fake, real = normal(40, 5), 1.3 * normal(40, 5, seed=2) + 0.5
-    found = values(PrecisionRecall(neighbours=neighbours), observed(fake, real))
+    result = values(PrecisionRecall(neighbours=neighbours), observed(fake, real))
     precise, recalled = (
         inside_by_loops(fake, real, neighbours),
         inside_by_loops(real, fake, neighbours),
     )
-    assert found["precision"].value == precise / 40
-    assert found["recall"].value == recalled / 40
+    assert result["precision"].value == precise / 40
+    assert result["recall"].value == recalled / 40
     assert 0 < recalled != precise < 40
-    assert (found["recall"].low, found["recall"].high) == wilson(recalled, 40)
+    assert (result["recall"].low, result["recall"].high) == wilson(recalled, 40)
 
 
 def test_precision_and_recall_works_through_its_parts(monkeypatch):
@@ -378,9 +382,9 @@ def test_half_the_modes_have_full_precision_and_half_the_recall():
     modes = 50.0 * torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
     real = modes[torch.arange(400) % 4] + normal(400, 2)
     fake = modes[torch.arange(400) % 2] + normal(400, 2, seed=2)
-    found = values(PrecisionRecall(), observed(fake, real))
-    assert found["precision"].value > 0.93
-    assert 0.45 < found["recall"].value <= 0.5
+    result = values(PrecisionRecall(), observed(fake, real))
+    assert result["precision"].value > 0.93
+    assert 0.45 < result["recall"].value <= 0.5
 
 
 def test_equally_many_samples_are_compared():
@@ -398,10 +402,12 @@ def of_classes(*counts):
 
 def cover(counts, real=(10, 10, 10, 10), confusion=None, **settings):
     labels = of_classes(*real)
-    seen = observed(of_classes(*counts).unsqueeze(1).double(), labels.unsqueeze(1).double(), labels)
+    observation = observed(
+        of_classes(*counts).unsqueeze(1).double(), labels.unsqueeze(1).double(), labels
+    )
     if confusion is not None:
-        seen.reference.classifier.confusion = confusion
-    return values(ModeCover(**settings), seen)["mode_cover"]
+        observation.reference.classifier.confusion = confusion
+    return values(ModeCover(**settings), observation)["mode_cover"]
 
 
 def test_mode_cover_counts_classes_with_enough_of_their_real_share():
@@ -413,8 +419,13 @@ def test_mode_cover_counts_classes_with_enough_of_their_real_share():
 
 
 def test_mode_cover_counts_real_classes_only():
-    found = cover((40, 0, 30, 30), real=(10, 10, 10, 0))
-    assert (found.value, found.unit, found.n, found.n_real) == (2, "classes out of 3", 100, 30)
+    covered = cover((40, 0, 30, 30), real=(10, 10, 10, 0))
+    assert (covered.value, covered.unit, covered.n, covered.n_real) == (
+        2,
+        "classes out of 3",
+        100,
+        30,
+    )
 
 
 def test_mode_cover_is_corrected_for_confusions():
@@ -446,7 +457,7 @@ def test_distances_to_the_nearest_are_those_of_all_pairs(monkeypatch):
     assert nearest_distances(space, pick(many, slice(20, 40)), many).max() == 0
 
 
-def test_copies_are_told_from_fresh_samples():
+def test_copies_are_distinguished_from_fresh_samples():
     held, real, fresh = normal(600, 8), normal(1000, 8, seed=2), normal(1000, 8, seed=3)
     copies = values(Memorisation(), observed(held[:300], real, held=held))
     assert copies["nearest_training_ratio"].value == 0
@@ -469,27 +480,27 @@ def test_the_ratio_is_that_of_the_medians():
         torch.zeros(1, 1),
         torch.arange(1.0, 22.0).unsqueeze(1),
     )  # median 11, 5 % quantile 2
-    found = values(
+    result = values(
         Memorisation(), observed(torch.tensor([[1.0], [2.0], [5.5], [30.0]]), real, held=held)
     )
-    assert found["nearest_training_ratio"].value == pytest.approx((2 + 5.5) / 2 / 11)
-    assert found["copies_share"].value == 0.25  # strictly nearer than 2
-    assert found["copies_share"].n_real == 21
+    assert result["nearest_training_ratio"].value == pytest.approx((2 + 5.5) / 2 / 11)
+    assert result["copies_share"].value == 0.25  # strictly nearer than 2
+    assert result["copies_share"].n_real == 21
 
 
 def test_where_real_samples_are_copies_nobody_is_accused():
     held = torch.tensor([[0.0], [1.0]])
-    found = values(Memorisation(), observed(held, held.repeat(50, 1), held=held))
-    assert found.keys() == {"copies_share"}
-    assert found["copies_share"].value == 0
+    result = values(Memorisation(), observed(held, held.repeat(50, 1), held=held))
+    assert result.keys() == {"copies_share"}
+    assert result["copies_share"].value == 0
 
 
 def test_at_most_so_many_real_samples_are_compared():
-    found = values(
+    result = values(
         Memorisation(most=70),
         observed(normal(90, 2), normal(100, 2, seed=2), held=normal(50, 2, seed=3)),
     )
-    assert {(v.n, v.n_real) for v in found.values()} == {(90, 70)}
+    assert {(v.n, v.n_real) for v in result.values()} == {(90, 70)}
 
 
 # ------------------------------------------------------------------------------- train on synthetic
@@ -522,35 +533,35 @@ def taught(generated, reference, **settings):
 
 
 def test_real_data_as_synthetic_data_teaches_as_real_data_does(corners):
-    found = taught(cornered(800, 3), corners)
-    assert found.value > 0.93
-    assert (found.low, found.high) == wilson(round(found.value * 400), 400)
-    assert (found.n, found.n_real) == (800, 400)
-    assert "with their class" in found.unit
+    accuracy = taught(cornered(800, 3), corners)
+    assert accuracy.value > 0.93
+    assert (accuracy.low, accuracy.high) == wilson(round(accuracy.value * 400), 400)
+    assert (accuracy.n, accuracy.n_real) == (800, 400)
+    assert "with their class" in accuracy.unit
 
 
 def test_classes_that_say_nothing_teach_chance_and_wrong_ones_teach_wrong(corners):
     samples = cornered(800, 3)
-    found = []
+    accuracies = []
     for seed in range(8):
         labels = samples["class"][torch.randperm(800, generator=stream(seed))]
-        found.append(taught(samples.clone().set("class", labels), corners).value)
-    assert 0.1 < sum(found) / 8 < 0.4
+        accuracies.append(taught(samples.clone().set("class", labels), corners).value)
+    assert 0.1 < sum(accuracies) / 8 < 0.4
     assert taught(samples.clone().set("class", (samples["class"] + 1) % 4), corners).value < 0.07
 
 
 def test_a_class_that_is_not_generated_is_not_recognised(corners):
     samples = cornered(800, 3)
-    found = taught(pick(samples, samples["class"] != 2), corners).value
-    assert 0.68 < found <= 0.75
+    accuracy = taught(pick(samples, samples["class"] != 2), corners).value
+    assert 0.68 < accuracy <= 0.75
 
 
 def test_the_classifier_is_taught_equally_many_of_each_class_in_so_many_steps(corners, monkeypatch):
-    told = []
+    calls = []
     fit = DomainClassifier.fit
 
     def listening(self, train, labels, *arguments, steps):
-        told.append((train["x"], labels.bincount().tolist(), steps))
+        calls.append((train["x"], labels.bincount().tolist(), steps))
         fit(self, train, labels, *arguments, steps=steps)
 
     monkeypatch.setattr(DomainClassifier, "fit", listening)
@@ -559,21 +570,21 @@ def test_the_classifier_is_taught_equally_many_of_each_class_in_so_many_steps(co
         [(samples["class"] != 2).nonzero()[:, 0], (samples["class"] == 2).nonzero()[:6, 0]]
     )
     assert taught(pick(samples, rare), corners, samples=400, steps=90).value > 0.8
-    ((inputs, counts, steps),) = told
+    ((inputs, counts, steps),) = calls
     assert (counts, steps) == ([100, 100, 100, 100], 90)
     assert len(inputs[:100].unique(dim=0)) == 100
     assert len(inputs[200:300].unique(dim=0)) == 6
     taught(cornered(80, 3), corners, steps=5)  # as many as there are
-    assert told[1][1:] == ([20, 20, 20, 20], 5)
+    assert calls[1][1:] == ([20, 20, 20, 20], 5)
 
 
 def test_samples_without_class_get_that_of_the_domain_classifier(corners):
-    found = taught(SPACE.restrict(cornered(800, 3)), corners)
-    assert found.value > 0.93
-    assert "domain classifier" in found.unit
+    accuracy = taught(SPACE.restrict(cornered(800, 3)), corners)
+    assert accuracy.value > 0.93
+    assert "domain classifier" in accuracy.unit
 
 
-def test_training_does_not_depend_on_how_samples_came(corners):
+def test_training_does_not_depend_on_the_order_of_samples(corners):
     metric, samples = (
         TrainOnSynthetic(samples=100, steps=20),
         cornered(401, 3, noise=6.0),
@@ -599,13 +610,13 @@ def test_balancing_takes_the_first_of_many_and_repeats_few():
 
 
 def test_the_domain_classifier_takes_so_many_steps():
-    told = []
+    reports = []
     train, classifier = cornered(80, 1), DomainClassifier(SPACE, 4, seed=1)
     inputs, labels = SPACE.restrict(train), train["class"]
     classifier.fit(
-        inputs, labels, inputs, labels, lambda done, of: told.append((done, of)), steps=7
+        inputs, labels, inputs, labels, lambda done, of: reports.append((done, of)), steps=7
     )
-    assert told == [(0, 7), (7, 7)]
+    assert reports == [(0, 7), (7, 7)]
 
 
 # -------------------------------------------------------- the player's own classes, and who applies
@@ -617,12 +628,12 @@ def test_class_accuracy_counts_right_classes_of_players_without_inputs():
     only_classes = Space({"class": Variable(kind="categorical", classes=4)}).samples(
         **{"class": labels}
     )
-    seen = Observed(only_classes, reference, classified=torch.tensor([0, 1, 2, 0, 1]))
-    found = values(ClassAccuracy(), seen)["class_accuracy"]
-    assert found.value == 0.6
-    assert (found.low, found.high) == wilson(3, 5)
-    assert (found.n, found.n_real) == (0, 5)
-    stat = ClassAccuracy().observe(seen)
+    observation = Observed(only_classes, reference, classified=torch.tensor([0, 1, 2, 0, 1]))
+    accuracy = values(ClassAccuracy(), observation)["class_accuracy"]
+    assert accuracy.value == 0.6
+    assert (accuracy.low, accuracy.high) == wilson(3, 5)
+    assert (accuracy.n, accuracy.n_real) == (0, 5)
+    stat = ClassAccuracy().observe(observation)
     assert stat.merge(stat).result() == stat.result()
 
 
@@ -680,8 +691,8 @@ def test_class_shares_of_a_player_without_images_are_those_it_draws():
         space.samples(image=torch.zeros(4, 3)), DomainClassifier(space, 3, seed=1)
     )
     drawn = TensorDict({"class": torch.tensor([0, 0, 0, 2])}, batch_size=[4])
-    found = (
+    result = (
         ClassShares().observe(Observed(drawn, reference, torch.tensor([0.5, 0.25, 0.25]))).result()
     )
-    assert found["class_shares"].value == pytest.approx([0.75, 0.0, 0.25])
-    assert found["distance_to_prediction"].value == pytest.approx(0.25)
+    assert result["class_shares"].value == pytest.approx([0.75, 0.0, 0.25])
+    assert result["distance_to_prediction"].value == pytest.approx(0.25)

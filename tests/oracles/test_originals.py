@@ -70,8 +70,8 @@ def test_the_equilibrium_stays_where_it_is(warmup):
     )
     influence = game.predict([p.name for p in players])
     expected = influence @ OVERLAPPING.double()
-    found = torch.stack([shares(p) for p in players])
-    assert (found - expected).abs().max() < 0.02
+    drawn = torch.stack([shares(p) for p in players])
+    assert (drawn - expected).abs().max() < 0.02
     for i, j in ((0, 1), (1, 2), (2, 0)):
         assert rows[-1].players[f"p{i}"][f"copies/p{j}"] == pytest.approx(
             influence[j, i].item(), abs=0.04
@@ -90,12 +90,12 @@ def test_faults_do_not_come_back():
     """At α = 0.1 a fault ε settles at ε/(α + ε(1 − α)) of what is drawn; with originals its maker and one hearer draw it."""
     own, uniform = 0.1, torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
     influence = equilibrium.influence_matrix(torch.tensor([[own, 1 - own], [1 - own, own]]))
-    wanted, found = influence @ DISJOINT.double(), {}
+    wanted, drawn = influence @ DISJOINT.double(), {}
     for originals in (False, True):
         players, _, _ = play(DISJOINT, 60, Faulty, n=300_000, own_weight=own, originals=originals)
-        found[originals] = torch.stack([shares(p) for p in players])
+        drawn[originals] = torch.stack([shares(p) for p in players])
     settled = FAULT / (own + FAULT * (1 - own))
-    assert (found[False] - ((1 - settled) * wanted + settled * uniform)).abs().max() < 0.006
+    assert (drawn[False] - ((1 - settled) * wanted + settled * uniform)).abs().max() < 0.006
 
     shown = (
         1 - FAULT
@@ -103,11 +103,11 @@ def test_faults_do_not_come_back():
     fixed, (mine, others) = wanted, influence[0]
     for _ in range(50):
         copies = others * shown / (others * shown + mine * shown.flip(0))  # in what the other draws
-        kept = fixed.flip(0) * (1 - copies)
-        mixed = mine * DISJOINT.double() + others * kept / kept.sum(1, keepdim=True)
+        remaining = fixed.flip(0) * (1 - copies)
+        mixed = mine * DISJOINT.double() + others * remaining / remaining.sum(1, keepdim=True)
         fixed = (1 - FAULT) * mixed + FAULT * uniform
-    assert (found[True] - fixed).abs().max() < 0.006
-    distance = (fixed - wanted).abs().sum(), (found[False] - wanted).abs().sum()
+    assert (drawn[True] - fixed).abs().max() < 0.006
+    distance = (fixed - wanted).abs().sum(), (drawn[False] - wanted).abs().sum()
     assert distance[0] < distance[1] / 3
 
 
@@ -116,12 +116,12 @@ def test_copies_are_found_by_bayes():
     origins = Origins(SPACE, ["p0", "p1", "p2"], seed=1)
     origins.fit({f"p{i}": table(r) for i, r in enumerate(OVERLAPPING)}, stream(1, "fit"))
     each = SPACE.samples(x=torch.arange(CLASSES))
-    told = {"p0": 0.2, "p1": 0.7, "p2": 0.1}
-    mass = torch.tensor(list(told.values()))[:, None] * OVERLAPPING
-    for name, row in zip(told, mass, strict=True):
+    weights = {"p0": 0.2, "p1": 0.7, "p2": 0.1}
+    mass = torch.tensor(list(weights.values()))[:, None] * OVERLAPPING
+    for name, row in zip(weights, mass, strict=True):
         drawn = pick(each, torch.multinomial(mass.sum(0), 50_000, True, generator=stream(2, name)))
         exact = (row / mass.sum(0))[drawn["x"]].double()
-        assert (origins.copies(drawn, name, told) - exact).abs().mean() < 0.02
+        assert (origins.copies(drawn, name, weights) - exact).abs().mean() < 0.02
 
 
 def test_as_many_copies_are_found_as_theory_says():
@@ -187,8 +187,8 @@ def test_after_a_loss_the_rest_go_on_with_originals():
     assert state.players == ("p0", "p1")
     left = game.mixture_weights(state)
     expected = equilibrium.influence_matrix(left) @ OVERLAPPING[:2].double()
-    found = torch.stack([shares(p) for p in players[:2]])
-    assert (found - expected).abs().max() < 0.03
+    drawn = torch.stack([shares(p) for p in players[:2]])
+    assert (drawn - expected).abs().max() < 0.03
 
 
 def test_bad_input():

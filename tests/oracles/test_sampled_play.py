@@ -49,10 +49,10 @@ def test_play_settles_at_the_equilibrium():
 def test_round_one_is_isolated_learning_and_play_is_simultaneous():
     path, _ = play(n=10_000, rounds=2, seed=1, sites=2)
     isolated = path[0]
-    heard = 0.3 * isolated + 0.7 * isolated.flip(
+    first_answer = 0.3 * isolated + 0.7 * isolated.flip(
         0
     )  # what each learns from the other's round-1 model
-    assert (path[1] - heard).abs().max() < 0.02
+    assert (path[1] - first_answer).abs().max() < 0.02
     assert (isolated - isolated.flip(0)).abs().max() > 0.1
 
 
@@ -72,11 +72,11 @@ def test_reused_samples_are_the_same_until_fresh_ones_are_drawn(every):
     engine = Local()
     engine.start(players, game)
     state = game.start(["p0", "p1"], 1)
-    seen = []
+    payloads = []
     for round in range(1, 10):
         state, _ = game.play(engine, state, round)
-        seen.append(state.payload["p0", "p1"]["x"].clone())
-    same = [torch.equal(a, b) for a, b in itertools.pairwise(seen)]
+        payloads.append(state.payload["p0", "p1"]["x"].clone())
+    same = [torch.equal(a, b) for a, b in itertools.pairwise(payloads)]
     assert same == [(round % every) != 0 for round in range(1, 9)]
     engine.close()
 
@@ -141,12 +141,12 @@ def test_own_rounds_are_learned_alone():
     game = SampleExchange(own_weight=0.5, own_rounds=3, samples_per_round=100)
     engine = Local()
     engine.start(players, game)
-    state, seen = game.start(["p0", "p1"], 1), []
+    state, means = game.start(["p0", "p1"], 1), []
     for round in range(1, 6):
         state, _ = game.play(engine, state, round)
-        seen.append(players[0].model.moments[0].item())
-    assert seen[:3] == [0.0, 0.0, 0.0]
-    assert seen[3] == 0.5
+        means.append(players[0].model.moments[0].item())
+    assert means[:3] == [0.0, 0.0, 0.0]
+    assert means[3] == 0.5
     engine.close()
 
 
@@ -172,15 +172,15 @@ def test_after_a_loss_the_rest_play_by_renormalised_weights():
     game = SampleExchange(alpha=alpha, samples_per_round=50_000, on_lost="continue")
     engine = Local()
     engine.start(players, game)
-    state, path, told = game.start(names, 1), [], None
+    state, path, influence = game.start(names, 1), [], None
     for round in range(1, 41):
         state, row = game.play(engine, state, round)
         if row.influence is not None:
-            told = row.influence
+            influence = row.influence
         path.append(torch.stack([p.model.moments for p in players[:2]]))
     engine.close()
     left = torch.tensor([[0.5, 0.5], [0.6, 0.4]], dtype=torch.float64)
-    assert torch.allclose(told, equilibrium.influence_matrix(left))
+    assert torch.allclose(influence, equilibrium.influence_matrix(left))
     own = torch.stack([d.double().mean(0) for d in data[:2]])
     assert (
         torch.stack(path[20:]).mean(0) - equilibrium.equilibrium_moments(left, own)
