@@ -1,4 +1,4 @@
-"""What all tests share: small real data, no network, one thread."""
+"""All tests share small real data and one thread, and none uses the network."""
 
 import os
 
@@ -52,7 +52,10 @@ def bits():
 
 @pytest.fixture
 def small_config():
-    """Builds a config of two quick players on real digits; keyword arguments replace whole sections."""
+    """Build a config of two quick players on real digits.
+
+    Keyword arguments replace whole sections.
+    """
 
     def build(**sections):
         values = {

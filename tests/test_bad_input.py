@@ -105,7 +105,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def refused(code, error, expected, tmp_path):
-    """The command said all that was expected, and left nothing."""
+    """The command named all expected faults, and left no file."""
     assert code == 2
     for words in expected:
         assert words in error, error
@@ -466,7 +466,10 @@ def test_nan_and_out_of_range_data_are_refused_with_their_rows():
 
 
 def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
-    """A real limit on file size in a real process: the first large write fails as on a full disk."""
+    """The first large write fails as on a full disk.
+
+    A real process gets a real limit on the size of its files.
+    """
     (tmp_path / "bad.toml").write_text(CONFIG)
 
     def limit():

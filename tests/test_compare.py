@@ -1,4 +1,4 @@
-"""Comparisons: arms and numbers of written records, sweeps of real runs, and the files that come of them."""
+"""Comparisons: arms and numbers of written records, sweeps of real runs, and their files."""
 
 import csv
 import json
@@ -522,9 +522,8 @@ def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(
     page = (out / "comparison.html").read_text()
     text = re.sub(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', 'src="embedded"', page)
     assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
-    assert (
-        text.count('<img src="embedded"') == text.count("src=") == 1
-    )  # nothing was scored; samples were shown
+    # nothing was scored; samples were shown
+    assert text.count('<img src="embedded"') == text.count("src=") == 1
     assert (out / "figures" / "samples-image.png").exists()
 
     # as folders, and with another config in a folder's place

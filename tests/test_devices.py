@@ -1,7 +1,8 @@
-"""Models on a device that is not the CPU give, to rounding, what they give on the CPU, and what leaves them lies on the CPU.
+"""Models on another device give, to rounding, what they give on the CPU.
 
-The device is emulated (``emulated_device.py``). torch takes note of devices before its first backward pass, so all of it runs in
-a process of its own, which this file is when it is run as a script.
+What leaves a model lies on the CPU. The device is emulated (``emulated_device.py``). torch takes
+note of devices before its first backward pass, so everything runs in a process of its own: this
+file, run as a script.
 """
 
 import json
@@ -71,7 +72,7 @@ CASES = [f"{name} on {kind}" for name in MODELS for kind in SPACES if lives_on(n
 @pytest.fixture(scope="module")
 def differences(tmp_path_factory):
     """By case, how far the device is from the CPU in every quantity, or the error."""
-    path = tmp_path_factory.mktemp("devices") / "found.json"
+    path = tmp_path_factory.mktemp("devices") / "differences.json"
     words = [sys.executable, "-m", "tests.test_devices", str(path)]
     subprocess.run(words, check=True, cwd=ROOT)
     return json.loads(path.read_text())

@@ -1,4 +1,7 @@
-"""The data flow on real data: who is given what, what is measured against what, what is lost and said."""
+"""The data flow on real data.
+
+Tested are what each player gets, what is compared with what, and how losses are reported.
+"""
 
 import os
 import subprocess
@@ -138,7 +141,10 @@ def test_half_a_row_is_not_a_row(small_config, tmp_path):
 
 
 class TestEveryWrite:
-    """The process dies right before or right after its k-th write, for every k; what resumes must end the same."""
+    """The process dies right before or right after its k-th write, for every k.
+
+    The resumed run must end the same.
+    """
 
     def learned(self, run):
         files = {
@@ -220,9 +226,13 @@ def test_the_number_of_cores_does_not_decide_what_a_mixture_learns(tmp_path):
     program = """
 import sys, pathlib
 from coplay import Config, Federation
+model = {"name": "sklearn.mixture:GaussianMixture", "n_components": 20, "reg_covar": 0.01}
 config = Config.from_dict({
-    "players": 1, "model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 20, "covariance_type": "diag",
-    "reg_covar": 0.01}, "game": {"name": "isolated", "rounds": 1}, "measure": {"metrics": []}})
+    "players": 1,
+    "model": model | {"covariance_type": "diag"},
+    "game": {"name": "isolated", "rounds": 1},
+    "measure": {"metrics": []},
+})
 Federation(config).run(pathlib.Path(sys.argv[1]))
 """
     models = []
@@ -236,7 +246,10 @@ Federation(config).run(pathlib.Path(sys.argv[1]))
 
 
 def test_players_may_learn_different_variables(small_config, tmp_path):
-    """A5: one site has images and classes, the other classes only; what one lacks the other's samples supply."""
+    """A5: one site has images and classes, the other classes only.
+
+    The samples of each supply what the other lacks.
+    """
     players = {"north": {"variables": ["image", "class"]}, "south": {"variables": ["class"]}}
     game = {"name": "sample_exchange", "rounds": 12, "own_weight": 0.4, "samples_per_round": 4000}
     result = Federation(small_config(players=players, game=game, compare=["pooled"])).run(
@@ -253,7 +266,7 @@ def test_players_may_learn_different_variables(small_config, tmp_path):
 
 
 def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config, tmp_path):
-    """A5: y = 2x + noise; `blind` has never seen y, and what `seeing` draws tells it."""
+    """A5: y = 2x + noise; `blind` never observes y, and learns it from what `seeing` draws."""
     x = torch.randn(2000, generator=stream(1), dtype=torch.float64)
     y = 2 * x + 0.3 * torch.randn(2000, generator=stream(2), dtype=torch.float64)
     np.savez(
@@ -274,7 +287,7 @@ def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config,
 
 
 class Classifier(LocalModel):
-    """Tells class 1 of everything, and keeps what it was shown."""
+    """Classify everything as class 1, and remember the variables that were given."""
 
     learns_incomplete = True
 
@@ -361,7 +374,10 @@ def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tm
 
 
 def test_a_player_does_not_send_what_it_has_not_learned(small_config, tmp_path):
-    """North has classes alone and hears of images in round 3; until then it sends nothing, and is measured by what it knows."""
+    """North has classes alone and receives images in round 3.
+
+    Until then it sends nothing, and is measured by what it knows.
+    """
     players = {
         "north": {"variables": ["image", "class"], "unobserved": ["image"]},
         "south": {"variables": ["image", "class"]},
@@ -394,7 +410,7 @@ def test_a_player_does_not_send_what_it_has_not_learned(small_config, tmp_path):
         ["north/class", "north/image"],
     ]
     sent = [row.bytes for row in result.main.rows]
-    assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 is heard in round 3"
+    assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 arrives in round 3"
     assert sent[3] == 2 * 20 * (64 + 8)
     for row in result.main.rows:
         assert "class_accuracy" not in row.measured["north"], "it never sees an image to classify"
@@ -471,7 +487,9 @@ def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small
         data={"partition": {"name": "by_class", "classes": classes}},
     )
     before = Federation(early).run(tmp_path / "early").main.last
-    assert before["north"]["nash_gap"]["low"] > 0.5, "who has not listened yet would gain by it"
+    assert before["north"]["nash_gap"]["low"] > 0.5, (
+        "a player without samples of others would gain by them"
+    )
 
 
 def test_log_p_of_real_samples_is_measured_where_a_model_has_it(small_config, tmp_path):
@@ -479,12 +497,13 @@ def test_log_p_of_real_samples_is_measured_where_a_model_has_it(small_config, tm
     hvae = {"name": "symmetric_hvae", "latents": [2, 3], "hidden": 8}
     players = {"north": {"model": hvae}, "south": {"model": gmm}}
     game = {"name": "sample_exchange", "rounds": 2, "local_steps": 20, "samples_per_round": 50}
+    # no classifier is needed for it
     measure = {
         "metrics": [],
         "samples": 200,
         "log_prob": True,
         "log_prob_draws": 50,
-    }  # no classifier is needed for it
+    }
     last = (
         Federation(small_config(players=players, game=game, measure=measure))
         .run(tmp_path / "run")
@@ -498,7 +517,10 @@ def test_log_p_of_real_samples_is_measured_where_a_model_has_it(small_config, tm
 
 
 def test_a_player_may_be_called_own():
-    """Its samples are not taken for the private data of a player that hears it: the moments are the weighted mean."""
+    """Its samples are not taken for the private data of a player that receives them.
+
+    The moments are the weighted mean.
+    """
     space = Space({"x": Variable(kind="binary")})
     ones = space.samples(x=torch.ones(8, dtype=torch.uint8))
     north = Player(

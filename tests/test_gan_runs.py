@@ -193,8 +193,8 @@ def test_a_comparison_sets_the_server_beside_means_over_players(run, tmp_path):
     notes = caveats(comparison)
     assert [note for note in notes if "single model" in note.text] == [
         Caveat(
-            "scores of a single model (MD-GAN: server; FL-GAN: server; pooled: player0); the others are means over "
-            "players"
+            "scores of a single model (MD-GAN: server; FL-GAN: server; pooled: player0); "
+            "the others are means over players"
         )
     ]
     assert not any("different players" in note.text for note in notes)
@@ -222,7 +222,8 @@ def test_settings_of_a_game_carried_along_tell_arms_apart(run, tmp_path):
 def test_games_named_for_a_sweep_keep_the_settings_that_the_file_has(tmp_path):
     path = tmp_path / "small.toml"
     path.write_text(
-        'game = "md_gan"\nmodel = "acgan"\ncompare = ["isolated", { name = "pooled", once = true }]\n'
+        'game = "md_gan"\nmodel = "acgan"\n'
+        'compare = ["isolated", { name = "pooled", once = true }]\n'
     )
     (config,) = Sweep.of(path, games="fl_gan,pooled").configs.values()
     assert config.compare == ("fl_gan", {"name": "pooled", "once": True})
@@ -348,7 +349,10 @@ def test_configs_that_documents_show_are_valid(tmp_path, monkeypatch):
 
 
 def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
-    """The config for CIFAR-10, on 32×32 crops of photographs in a local data set with its columns."""
+    """The config for CIFAR-10 runs on 32×32 crops of photographs.
+
+    They lie in a local data set with CIFAR-10's columns.
+    """
     datasets = pytest.importorskip("datasets")
     photographs, draw = load_sample_images().images, torch.Generator().manual_seed(1)
     corners = torch.randint(390, (60, 2), generator=draw).tolist()

@@ -19,8 +19,11 @@ name = "by_class"
 classes = { deep = [0, 1, 2, 3, 4], mix = [3, 4, 5, 6], near = [7, 8, 9] }
 [players.deep]
 model = { name = "symmetric_hvae", hidden = 32, batch = 50, decay_steps = 100 }
-[players.mix]
-model = { name = "sklearn.mixture:GaussianMixture", n_components = 5, covariance_type = "diag", reg_covar = 0.01 }
+[players.mix.model]
+name = "sklearn.mixture:GaussianMixture"
+n_components = 5
+covariance_type = "diag"
+reg_covar = 0.01
 [players.near]
 model = { name = "sklearn.neighbors:KernelDensity", bandwidth = 0.2 }
 [game]
@@ -56,7 +59,10 @@ def finish(process):
 
 
 def learned(run):
-    """Everything a run learned and showed, as bytes: models, samples, traffic, state; not the times."""
+    """Return what a run learned and showed, as bytes.
+
+    That is models, samples, traffic and state, but not the times.
+    """
     files = sorted(
         [
             *run.glob("*/models/*.safetensors"),
@@ -82,7 +88,7 @@ def test_after_sigterm_and_ctrl_c_a_message_says_how_to_go_on(tmp_path):
             out,
             cwd=tmp_path,
             start_new_session=True,
-            # a shell that runs the tests in the background may have told its children to ignore Ctrl-C
+            # a shell that runs the tests in the background may let its children ignore Ctrl-C
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         deadline = time.monotonic() + 120
@@ -110,7 +116,8 @@ def test_a_model_beside_the_config_is_imported(tmp_path):
         "    def sample(self, n): return self.rows[np.random.randint(len(self.rows), size=n)]\n"
     )
     (tmp_path / "there" / "own.toml").write_text(
-        'players = 2\nmodel = "beside_it:Rows"\n[game]\nname = "sample_exchange"\nrounds = 2\n[measure]\nmetrics = []\n'
+        'players = 2\nmodel = "beside_it:Rows"\n'
+        '[game]\nname = "sample_exchange"\nrounds = 2\n[measure]\nmetrics = []\n'
     )
     finish(coplay("run", "there/own.toml", "--out", "run", cwd=tmp_path))
 

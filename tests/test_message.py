@@ -1,4 +1,7 @@
-"""Requests of plain values: what any engine can carry, and what is refused of a carrier that cannot be trusted."""
+"""Requests of plain values, which any engine can carry.
+
+A carrier need not be trusted: values of another type are refused.
+"""
 
 import json
 import math
@@ -96,7 +99,10 @@ def test_values_of_another_type_are_refused_with_their_name(name, value):
 
 def test_all_faults_are_named_at_once():
     plain = {"action": "everything", "flag": 7, "shares.keys": [], "shares.values": [], "extra": 1}
-    words = "a message of player 'north' is no valid Everything: .*flag: expected true or false, got 7.*count is missing"
+    words = (
+        "a message of player 'north' is no valid Everything: "
+        ".*flag: expected true or false, got 7.*count is missing"
+    )
     with pytest.raises(MessageError, match=words) as error:
         request_from_plain(plain, [Everything], "a message of player 'north'")
     assert "'extra' is unknown here" in str(error.value)

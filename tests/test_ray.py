@@ -1,4 +1,7 @@
-"""The Ray engine: real processes, real signals; the local engine in as many groups is the oracle."""
+"""The Ray engine with real processes and real signals.
+
+The oracle is the local engine in as many groups.
+"""
 
 import json
 import os
@@ -71,7 +74,10 @@ EXCHANGE = {
     },
     "checkpoint": {"every_rounds": 2},
 }
-"""Parts of more and of less than 100 KiB, which travel differently; latents; all that is asked of a player."""
+"""A game that uses every request to a player.
+
+Its parts are larger and smaller than 100 KiB, which travel differently, and latents travel too.
+"""
 GANS = {
     "name": "gans",
     "seed": 5,
@@ -89,7 +95,10 @@ FINISH = Ray.finish
 
 @pytest.fixture(scope="module")
 def cluster():
-    """One local cluster, and processes at rest, for all runs here: their starts would take most of the time."""
+    """Share one local cluster and its resting processes among all runs here.
+
+    Their starts would take most of the time.
+    """
     with loopback(ray):
         ray.init(
             "local",
@@ -257,7 +266,7 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
     assert rounds[3]["lost"]["mix"]["action"] == "save"
     assert "influence" in rounds[2]
     assert set(rounds[2]["players"]) == {"deep", "mix"}, (
-        "who was sent samples by the dead learns from them"
+        "samples that the lost player sent are learned from"
     )
     assert set(rounds[4]["players"]) == {"deep"}
     assert [path.stem for path in (tmp_path / "run").glob("*/models/*")] == ["deep"]
@@ -276,7 +285,7 @@ def test_md_gan_goes_on_without_the_workers_of_a_killed_process(cluster, tmp_pat
 
 
 GROUP = ["player0", "player1", "player2"]
-"""Who shares a process in GANS: five seats in two groups."""
+"""Players that share a process in GANS: five seats in two groups."""
 
 
 @pytest.mark.parametrize(
@@ -319,7 +328,7 @@ def test_a_run_that_stops_names_player_round_and_reason_and_goes_on(cluster, ora
 
 
 def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
-    """A failure inside a player is told like the local engine's; its process goes on."""
+    """A failure inside a player is reported like the local engine's; its process goes on."""
     players = [_bits(name, tmp_path / "home") for name in ("a", "b")]
     engine = Ray(processes=1)
     engine.start(players, SampleExchange.tiny())
@@ -385,7 +394,7 @@ def test_a_round_ends_at_the_deadline_and_late_answers_are_dropped(cluster, on_l
             assert (late, lost) == ([slow], [])
             begin = time.monotonic()
             fast, slow = engine.ask([_turn("fast", 3), _turn("slow", 3)])
-            assert time.monotonic() - begin < 0.9, "nobody waits for who is late already"
+            assert time.monotonic() - begin < 0.9, "the engine does not wait for a late player"
             assert slow.reason == "still busy with turn of round 2"
             begin = time.monotonic()
             (slow,) = engine.ask([_turn("slow", 4)])
@@ -454,7 +463,7 @@ def _family(root):
 
 
 def _stat(number):
-    """Fields of /proc/N/stat from the state on; None for who is gone or a zombie."""
+    """Return the fields of /proc/N/stat from the state on; None if it is gone or a zombie."""
     try:
         with open(f"/proc/{number}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -472,7 +481,7 @@ def _ends(numbers, seconds):
 
 
 def _left(numbers):
-    """Who is not gone, by name."""
+    """Return the command lines of the processes that are still there."""
     return {
         n: Path(f"/proc/{n}/cmdline").read_text().replace("\0", " ").strip()
         for n in numbers
@@ -529,7 +538,10 @@ def _until(condition, process, seconds=120):
 
 
 def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_path):
-    """kill -9 of the coordinator, then SIGTERM, then Ctrl-C at the terminal; the end is that of an undisturbed run."""
+    """The run ends like an undisturbed one.
+
+    The coordinator gets kill -9, then SIGTERM, then Ctrl-C at the terminal.
+    """
     game = EXCHANGE["game"] | {"rounds": 100, "samples_per_round": 600}
     base = GANS | {
         "players": 2,
@@ -580,10 +592,11 @@ def nodes():
     if ray.is_initialized():  # the local cluster of the tests above, if this one does not run alone
         ray.shutdown()
     with loopback(ray):
+        # to believe that a node is gone
         quick = {
             "health_check_period_ms": 500,
             "health_check_failure_threshold": 3,
-        }  # to believe that a node is gone
+        }
         head = {"num_cpus": 0, "object_store_memory": 2**27, "_system_config": quick}
         raylets = Cluster(initialize_head=True, head_node_args=head)
         raylets.workers = [
@@ -617,9 +630,9 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
 
         return counted
 
-    monkeypatch.setattr(module, "packed", counting(module.packed, lambda given, found: found))
+    monkeypatch.setattr(module, "packed", counting(module.packed, lambda given, result: result))
     monkeypatch.setattr(
-        module, "unpacked", counting(module.unpacked, lambda given, found: given[0])
+        module, "unpacked", counting(module.unpacked, lambda given, result: given[0])
     )
 
     def share(engine, act):
@@ -671,7 +684,10 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
 
 
 def _lose_a_node(nodes, engine, game, state):
-    """A node dies with a process and with the samples in its store: the process is started on another, the game goes on."""
+    """A node dies with a process and with the samples in its store.
+
+    The process is started on another node, and the game goes on.
+    """
     nodes.add_node(num_cpus=1, object_store_memory=2**27)
     nodes.remove_node(nodes.workers[0], allow_graceful=False)
     begin = time.monotonic()
@@ -685,7 +701,10 @@ def _lose_a_node(nodes, engine, game, state):
 
 
 def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
-    """Stacked workers in one process and in two: the same sums in another order, after 50 iterations and ten swaps."""
+    """Workers stacked in one process and in two agree after 50 iterations and ten swaps.
+
+    They add the same numbers in another order.
+    """
     base = GANS | {"model": GANS["model"] | DOUBLED}
     for name, engine in (("two", {"name": "ray", "processes": 2}), ("one", {"name": "local"})):
         play(base, tmp_path / name, engine, rounds=5, local_steps=10)

@@ -99,14 +99,17 @@ def sources(tmp_path, monkeypatch):
                     space = Space({"view": Variable(kind="real", shape=(3, 4, 5)), "mask": mask})
                     draw = torch.Generator().manual_seed(1)
                     view = torch.randn(80, 3, 4, 5, generator=draw)
-                    return split("pictures", space, {"view": view, "mask": (view[:, :1] > 0).to(torch.uint8)})
+                    mask = (view[:, :1] > 0).to(torch.uint8)
+                    return split("pictures", space, {"view": view, "mask": mask})
 
             class Patients(Source):
                 def load(self):
-                    space = Space({"age": Variable(kind="real"), "visits": Variable(kind="count", shape=(9,))})
+                    visits = Variable(kind="count", shape=(9,))
+                    space = Space({"age": Variable(kind="real"), "visits": visits})
                     draw = torch.Generator().manual_seed(1)
                     age = 50 + 10 * torch.randn(80, generator=draw)
-                    return split("patients", space, {"age": age, "visits": torch.randint(0, 9, (80, 9), generator=draw)})
+                    visits = torch.randint(0, 9, (80, 9), generator=draw)
+                    return split("patients", space, {"age": age, "visits": visits})
             """
         )
     )
@@ -148,8 +151,8 @@ def test_title_is_escaped(page):
 
 def test_numbers_are_those_of_the_summary(page):
     summary = json.loads((page.result.folder / "summary.json").read_text())
-    for game, found in summary["games"].items():
-        assert page.data["headline"]["measured"][game] == found["measured"]
+    for game, summed in summary["games"].items():
+        assert page.data["headline"]["measured"][game] == summed["measured"]
     main = summary["games"]["sample_exchange"]
     for name, shares in page.data["shares"]["players"].items():
         values = main["measured"][name]

@@ -1,4 +1,7 @@
-"""The terminal's table of a run, read from written records: intervals, means, and who they are over."""
+"""The terminal's table of a run, read from written records.
+
+It shows intervals, and means with the players that they are over.
+"""
 
 import json
 
@@ -21,7 +24,10 @@ NAMES = ("north", "south", "west")
 
 @pytest.fixture
 def run(tmp_path, small_config):
-    """Writes a run of three players with the values of one measured round, by player and quantity."""
+    """Write a run of three players with one measured round.
+
+    Its values are given by player and quantity.
+    """
 
     def write(measured, **losses):
         config = small_config(players={key: {} for key in NAMES}).to_dict()
@@ -100,6 +106,6 @@ def test_there_is_no_mean_over_survivors(run, capsys):
     assert cli.main(["show", str(result.folder)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert (
-        "no means of sample_exchange, since over survivors they would compare unlike things: lost west"
-        in shown
-    )
+        "no means of sample_exchange, since over survivors they would compare unlike things: "
+        "lost west"
+    ) in shown

@@ -14,7 +14,8 @@ from coplay.core.components import FOLDERS, Component
 
 ROOT = Path(coplay.__file__).parent
 
-# Each folder of the package, and each file of its root, may import the ones named beside it and nothing else of coplay.
+# Each folder of the package, and each file of its root, may import the ones named beside it
+# and nothing else of coplay.
 ALLOWED = {
     "core": set(),
     "theory": {"core"},

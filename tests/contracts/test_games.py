@@ -51,7 +51,10 @@ class Constant(LocalModel):
 
 
 class Gan(Acgan):
-    """For games that need networks; breaks where it reads a batch, in whatever way it is asked to learn."""
+    """A model for games that need networks.
+
+    It fails where it reads a batch, however it is asked to learn.
+    """
 
     latent: int = 4
     batch: int = 4
@@ -82,7 +85,7 @@ class Classifier(JointClassifier):
 
 
 class Recording(Local):
-    """A local engine that keeps all messages; answers of who is ``_slow`` do not come in time."""
+    """A local engine that records all messages; the answers of player ``_slow`` are late."""
 
     _slow = ""
 
@@ -145,7 +148,10 @@ class TestGame:
         engine.close()
 
     def test_nothing_private_leaves(self, name):
-        """No number of an image, as it is or scaled for a network, in anything that travels: samples, slopes or weights."""
+        """Nothing that travels holds a number of an image, as it is or scaled for a network.
+
+        That holds for samples, slopes and weights.
+        """
         game = find("game", name).tiny()
         engine, state, _ = seated(game)
         for round in (1, 2, 3):
@@ -248,7 +254,10 @@ class TestGame:
 
     @pytest.mark.parametrize("rounds", [2, 3])
     def test_resumed_game_ends_as_the_undisturbed_one(self, name, rounds, tmp_path, small_config):
-        """Two steps a round; what happens every few epochs happens after steps 3 and 6: cut between, and right after."""
+        """A round has two steps, and events every few epochs come after steps 3 and 6.
+
+        The run is cut between two events, and right after one.
+        """
         cls = find("game", name)
         sizes = {"latents": [3, 4], "hidden": 8, "batch": 8}
         model, data = {"name": "symmetric_hvae", **sizes}, small_config().to_dict()["data"]

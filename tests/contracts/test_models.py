@@ -115,13 +115,14 @@ class TestModel:
         same(undisturbed.state_dict(), restored.state_dict())
 
     def test_sources_are_learned_in_proportion_to_their_weights(self, name, kind):
-        """Sources of a single value each: what is drawn must have their weights, not their sizes."""
+        """Each source has a single value.
+
+        What is drawn must have the sources' weights, not their sizes.
+        """
         if kind != "binary":
             pytest.skip("one kind of variable is enough")
         if name == "acgan":
-            pytest.skip(
-                "a GAN may settle on one of two values; its classes tell what it was shown, see below"
-            )
+            pytest.skip("a GAN may settle on one of two values; its classes are tested below")
         space, model = SPACES[kind], find("model", name).tiny()
         settings = {
             "latents": (2, 2),
@@ -273,9 +274,8 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
             same(before, model.state_dict())
             break
         losses.append(numbers[0]["validation_loss"])
-        states.append(
-            [p.detach().clone() for p in model._net.parameters()]
-        )  # without a running mean, what is drawn from
+        # without a running mean, what is drawn from
+        states.append([p.detach().clone() for p in model._net.parameters()])
     assert numbers[0]["stopped"] == 1.0
     assert numbers[0]["validation_loss"] == min(losses)
     assert min(losses) not in losses[-2:], "patience is two turns"
@@ -288,7 +288,10 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_early_stopping_judges_by_all_sources(name):
-    """Judging by own samples alone would undo the exchange: what is learned from others makes those less probable."""
+    """Validation uses the whole mixture.
+
+    Own samples alone would undo the exchange: what is learned from others makes them less probable.
+    """
     space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
     model = find("model", name)(**(find("model", name).tiny().model_dump() | {"validation": 0.5}))
     model.setup(space, 5)
@@ -400,7 +403,10 @@ def test_latents_of_other_sizes_are_dropped():
 
 @pytest.mark.parametrize(("missing", "expected"), [("image", 0.3), ("class", 0.3)])
 def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
-    """A source that lacks the image, or the class, has the only 2s, or the only black images; both come with its mass."""
+    """A source that lacks the image, or the class, teaches with its mass.
+
+    It has the only 2s, or the only black images.
+    """
     space = SPACES["labelled"]
     settings = {
         "latents": (2, 2),
@@ -518,7 +524,10 @@ def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
 
 
 def test_a_gan_whose_networks_have_buffers_changes_them_in_learning_only(tmp_path):
-    """Drawing, even a single sample, and feedback leave batch normalisation as it is; a restored one goes on exactly."""
+    """Drawing, even a single sample, and feedback do not change batch normalisation.
+
+    A restored model goes on exactly.
+    """
     from coplay.core import storage
 
     space = SPACES["labelled"]

@@ -1,4 +1,4 @@
-"""What the oracles of GANs share: tiny networks, random images with a class, a table of workers and a server."""
+"""The oracles of GANs share tiny networks, images with a class, and a table of players."""
 
 import math
 
@@ -188,7 +188,10 @@ def centred(x):
 
 
 def asked(iteration, j, model, space):
-    """The noise and the classes of the server's batch j in one iteration: evenly drawn classes, then noise."""
+    """Return the noise and the classes of the server's batch j in one iteration.
+
+    Classes are drawn evenly, and then the noise.
+    """
     g, classes = stream(SEED, "noise", iteration, j), None
     if "class" in space:
         even = torch.ones(CLASSES, dtype=torch.float64)

@@ -73,7 +73,10 @@ def test_the_cnn_pairs_have_the_papers_shapes():
 
 
 def test_real_and_generated_batches_do_not_see_each_other():
-    """One pass goes as far as layers treat samples one by one; what looks at a whole batch gets one batch at a time."""
+    """Batches share a pass through layers that treat samples one by one.
+
+    A layer that looks at a whole batch gets one batch at a time.
+    """
     space = Space(
         {"image": Variable(kind="real", shape=(28, 28), low=0, high=1), "class": LABELLED["class"]}
     )
@@ -109,9 +112,8 @@ def test_batches_of_one_pass_are_those_of_several(space, networks):
     for (made, classes), (one, asked) in zip(together, expected, strict=True):
         assert torch.allclose(made, one, rtol=0, atol=1e-6)
         assert classes is None if asked is None else torch.equal(classes, asked)
-    slopes = [
-        torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)
-    ]  # nobody was shown the third batch
+    # nobody was shown the third batch
+    slopes = [torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)]
     for m, batches in ((model, together), (twin, expected)):
         m.follow([made for made, _ in batches[:2]], slopes)
     assert apart(*(flat(m.half("generator").parameters()) for m in (model, twin))) < 1e-6
@@ -150,7 +152,11 @@ def test_networks_of_a_class_of_ones_own_and_images_of_either_precision(dtype):
 
 
 def test_a_saturated_generator_ends_at_the_limits_of_the_range():
-    """With arithmetic of another order, every sixth range would be left by a rounding error, and the gate refuse it."""
+    """Values at the limits stay in the range.
+
+    With another order of arithmetic a rounding error would leave every sixth range, and the gate
+    would refuse it.
+    """
     for low, high in torch.randn(200, 2, generator=stream(1)).sort(1).values.tolist():
         space = Space({"image": Variable(kind="real", shape=(1, 2), low=low, high=high)})
         model = Acgan(latent=2, batch=2)
@@ -243,7 +249,10 @@ def test_feedback_is_the_derivative_of_the_sum_by_every_entry(loss, class_term):
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_learning_is_the_gan_written_by_hand(space, steps):
-    """L steps of the discriminator on fresh noise and real samples each, then one of the generator; classes as often as seen."""
+    """A pass makes L discriminator steps and then a generator step.
+
+    Each has fresh noise and real samples. Classes are drawn as often as they occur in the data.
+    """
     model = ready(space, discriminator_steps=steps, average=0)
     g_net, d_net = (
         copy.deepcopy(model.half(half)).double() for half in ("generator", "discriminator")

@@ -1,4 +1,7 @@
-"""A joint given by its conditionals (A5): against laws that are known, and rows that may or may not teach."""
+"""A joint given by its conditionals (A5).
+
+It is tested against known laws, and with rows that may or may not teach.
+"""
 
 import warnings
 
@@ -76,7 +79,10 @@ MIDDLE = Sizes(channels=2, hidden=8, image_latents=2)
 
 
 class Table(Independent):
-    """p(v | rest) of a joint table, exactly; drawing, likelihood and classes are the model's own code."""
+    """The exact p(v | rest) of a joint table.
+
+    Drawing, likelihood and classes are the model's own code.
+    """
 
     def __init__(self, joint, names, name):
         others = [other for other in names if other != name]
@@ -128,7 +134,10 @@ def learned(space, parts, **settings):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(full):
-    """Sampling error of 40,000 rows is 0.012 in total variation; independence of a and c would be off by 0.2."""
+    """The sampling error of 40,000 rows is 0.012 in total variation.
+
+    Independence of a and c would be off by 0.2.
+    """
     if full:
         parts, given = [draws(MARKOV, "abc", 20_000, 1)], {}
     else:
@@ -186,7 +195,10 @@ def test_sources_are_learned_in_proportion_to_their_weights():
 
 
 def test_a_row_teaches_all_but_the_variable_it_drew_last():
-    """The value of "row" is unique, so a row's own column of the first layer has a gradient exactly if the row teaches."""
+    """A row teaches exactly if its own column of the first layer has a gradient.
+
+    The value of "row" is unique, so every row has such a column.
+    """
     space = Space(
         {"row": Variable(kind="categorical", classes=9)} | {v: letters("ac")[v] for v in "ac"}
     )
@@ -247,7 +259,10 @@ def test_the_last_draw_is_the_one_that_was_made_last():
 )  # b is a, and stays so
 @pytest.mark.parametrize(("uniform", "alike"), [([], 1.0), (["b"], 3 / 4)])
 def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
-    """Half of the rows have a = b, the others lack b: drawn, b follows a; uniform, it is a half of the time."""
+    """Half of the rows have a = b, the others lack b.
+
+    If b is drawn, it follows a; if b is uniform, it equals a half of the time.
+    """
     a = torch.arange(400) % 2
     space = letters("ab", classes=2)
     parts = (
@@ -266,7 +281,10 @@ def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
 
 
 def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
-    """Each row here misses one variable at most, so p(a) learns from the rows with a and from no others, over all rows."""
+    """Each row here misses one variable at most.
+
+    So p(a) learns from the rows with a and from no others, divided by the number of all rows.
+    """
     data = draws(MARKOV, "abc", 50, 1)
     parts = Mixture(
         (Portion("1", data.select("a", "b"), 0.5), Portion("2", data.select("b", "c"), 0.5))
@@ -286,7 +304,10 @@ def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
 
 
 def test_a_latent_learns_from_rows_that_miss_nothing_else():
-    """What it is taught is z with a ~ p(a|z): with a table that copies z to a, log p(z|a) is taught pairs of equals."""
+    """A latent's law is taught z with a ~ p(a|z).
+
+    With a table that copies z to a, log p(z|a) is taught pairs of equals.
+    """
     model = Conditionals(
         latents={"z": 1}, given={"a": ["z"], "b": ["z"], "z": ["a", "b"]}, hidden=8, batch=50
     )
@@ -371,9 +392,8 @@ def test_classes_are_those_of_the_marginal_where_something_else_is_missing():
     conditional_alone = (LOOSE / LOOSE.sum(0))[0, :, 0]
     share = (LOOSE[:, :, 0].sum(0) / LOOSE[:, :, 0].sum()).double()
     spread = (share * (conditional_alone - marginal[0, 0]).square()).sum().sqrt()
-    ratio = (
-        probabilities[x == 0][:, 0].std() / spread
-    )  # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
+    # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
+    ratio = probabilities[x == 0][:, 0].std() / spread
     assert 0.2 < ratio < 0.4
     same_again = model.classify(model._space.samples(x=x))
     assert torch.equal(probabilities, same_again)
@@ -386,7 +406,10 @@ def test_classes_are_those_of_the_marginal_where_something_else_is_missing():
 
 @pytest.mark.parametrize(("sweeps", "mixes"), [(4, False), (2000, True)])
 def test_a_chain_that_remembers_where_it_was_is_noticed(sweeps, mixes):
-    """Two letters that are equal with probability 0.98: a sweep changes them about every 50th time."""
+    """Two letters are equal with probability 0.98.
+
+    A sweep changes them about every 50th time.
+    """
     sticky = torch.full((2, 2), 0.01, dtype=torch.float64) + 0.48 * torch.eye(
         2, dtype=torch.float64
     )
@@ -409,7 +432,10 @@ def test_learning_warns_where_gibbs_does_not_mix(alike):
 
 
 def taken_again(folder, settings):
-    """A killed turn is taken again exactly, one source without the image; the numbers of the last turn."""
+    """A killed turn is taken again exactly, with one source that lacks the image.
+
+    Return the numbers of the last turn.
+    """
 
     def fresh(seed):
         model = Conditionals(**settings)
@@ -502,7 +528,10 @@ def test_a_real_number_has_a_density_in_its_own_units():
 
 @pytest.fixture
 def small_vae():
-    """An image of 4×5 bits given a class, by two latents, which are few enough to integrate over on a grid."""
+    """An image of 4×5 bits is given a class through two latents.
+
+    They are few enough to integrate over on a grid.
+    """
     variables = {
         "x": Variable(kind="binary", shape=(4, 5)),
         "c": Variable(kind="categorical", classes=2),
@@ -587,7 +616,10 @@ def test_chains_start_from_what_others_observed():
 def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_its_start_on(
     starts, right
 ):
-    """v = x = c, but v and x see each other only: drawn given c, they are c where v starts by it, and anything otherwise."""
+    """Here v = x = c, but v and x have only each other as input.
+
+    Drawn given c, they are c if v starts from it, and anything otherwise.
+    """
     model = Conditionals(given={"c": ["v"], "v": ["x"], "x": ["v"]}, starts=starts, **QUICK)
     model.setup(letters("cvx", 5), 1)
     c = torch.arange(2000) % 5
@@ -619,7 +651,10 @@ def test_a_u_net_that_nobody_taught_says_the_same_whatever_is_given():
 
 
 def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
-    """A changed pixel changes what is drawn within two pixels of it, and nothing else; before it learned, not even that."""
+    """A changed pixel changes what is drawn within two pixels of it, and nothing else.
+
+    Before learning it changes nothing.
+    """
     with isolated_seed(3):
         p = build_conditional(
             "image",
@@ -642,7 +677,10 @@ def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
 
 
 def scenes(n, *words):
-    """A shape by class at a random place, inverted into noise that is dark or bright by style; images of 8×8."""
+    """Return images of 8×8 with a shape by class at a random place.
+
+    The shape is inverted into noise that is dark or bright by style.
+    """
     g = stream(*words)
     stamps = torch.zeros(3, 4, 4)
     stamps[0] = 1
@@ -801,7 +839,7 @@ def test_a_source_without_any_of_the_variables_is_named_before_any_step():
 
 
 def test_a_variable_that_others_will_tell_of_waits_for_them():
-    """As long as no source has c it is drawn and never taught, nor is a loss told of it."""
+    """As long as no source has c, it is drawn and never taught, and has no loss."""
     model = Conditionals(**QUICK)
     model.setup(letters("abc"), 1)
     data = draws(MARKOV, "abc", 100, 1)
@@ -827,13 +865,15 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
     restored = Conditionals(**QUICK)
     restored.setup(letters("abc"), 2)
     restored.load_state_dict(model.state_dict())
-    restored.learn(
-        Mixture((own, Portion("west", data.select("b"), 0.5))), 3, stream(3)
-    )  # who told of c has left
+    # the source with c has left
+    restored.learn(Mixture((own, Portion("west", data.select("b"), 0.5))), 3, stream(3))
 
 
 def test_what_no_source_observes_stays_noise():
-    """Drawn by a conditional that nobody taught, it would mean something to those that see it; what is known is drawn."""
+    """A variable that no source taught is not drawn; what is known is drawn.
+
+    Drawn by an untrained conditional, it would mislead the variables that depend on it.
+    """
     model = Conditionals(given={"a": ["b", "c"], "b": ["a", "c"], "c": ["a", "b"]}, **QUICK)
     model.setup(letters("abc"), 1)
     with torch.no_grad():

@@ -1,4 +1,7 @@
-"""Distillation against its formulas and against isolated learning; what *discriminative* means; bytes added up."""
+"""Distillation against its formulas and against isolated learning.
+
+Also what *discriminative* means, and the bytes added up.
+"""
 
 import pytest
 import torch
@@ -63,7 +66,7 @@ class Table(Played):
         return self.players[name].model.state_dict()
 
     def senders(self):
-        """Whose classifiers came with the requests of the last round, by receiver."""
+        """Return, by receiver, the players whose classifiers the last round's requests carried."""
         return {
             ask.receiver: set(ask.payload)
             for _, ask, _ in self.engine._log
@@ -100,7 +103,10 @@ def test_each_image_is_labelled_by_its_truth_and_by_every_other_classifier_with_
 
 
 def test_labels_are_the_likeliest_classes_by_the_senders_own_classifier():
-    """To the bit, whatever the sizes, from the running mean that the sender itself classifies by."""
+    """Targets come from the running mean that the sender itself classifies by.
+
+    They agree to the bit, whatever the sizes.
+    """
     t = Table(Distillation(local_steps=5))
     t.play()
     x = t.players["small"].private_data
@@ -181,7 +187,10 @@ def test_perfect_classifiers_of_the_others_change_nothing():
 
 @pytest.mark.parametrize("generated", [0.0, 0.5])
 def test_foreign_labels_teach_the_classifier_and_nobody_else(generated):
-    """To the bit; where images of the own decoder teach the classifier too, foreign labels still do not teach the decoder."""
+    """Both agree to the bit.
+
+    Foreign labels do not teach the decoder, even if its images teach the classifier too.
+    """
     settings = {"generated": generated, "generated_after": 2}
     one, other = (
         Table(g, **settings) for g in (Distillation(local_steps=3), Isolated(local_steps=3))
@@ -225,7 +234,10 @@ def test_what_a_good_classifier_knows_passes_to_a_player_whose_own_labels_are_no
 
 @pytest.mark.parametrize(("generated", "touched"), [(0.0, False), (0.5, True)])
 def test_without_generated_images_the_classifier_does_not_know_of_the_generator(generated, touched):
-    """p(c|x) and p(x|c) learn apart: whatever decoder and encoder begin with, the classifier goes the same way to the bit."""
+    """p(c|x) and p(x|c) learn apart.
+
+    Whatever decoder and encoder begin with, the classifier's weights agree to the bit.
+    """
     weights = []
     for seed in (1, 2):
         m = model(generated=generated, generated_after=0)
@@ -239,7 +251,7 @@ def test_without_generated_images_the_classifier_does_not_know_of_the_generator(
     assert torch.equal(*weights) != touched
 
 
-# --------------------------------------------------------------------------- who sends what to whom
+# ------------------------------------------------------------------------ what travels between whom
 
 
 def test_a_classifier_travels_each_way_a_round_and_nothing_else():

@@ -76,7 +76,10 @@ class TestInfluence:
         assert torch.allclose(moments - moments.mean(0), factor * (data - data.mean(0)), atol=1e-12)
 
     def test_rows_are_absorption_probabilities(self):
-        """M_ij is where a walk that starts at i and moves by α stops when it stops with probability α_jj at j."""
+        """M_ij is the probability that a walk from i ends at j.
+
+        It moves by α, and stops at j with probability α_jj.
+        """
         alpha, rng = weights(4, 3), np.random.default_rng(1)
         m = equilibrium.influence_matrix(alpha)
         ends = np.zeros(4)
@@ -176,7 +179,7 @@ class TestFamilies:
     def test_small_step_gradient_play_reaches_the_same_point(self, name):
         if name in ("gaussian", "product"):
             pytest.skip(
-                "second moments of a Gaussian make the step so small that the test would take minutes"
+                "second moments of a Gaussian need so small a step that it would take minutes"
             )
         family, own = family_and_moments(name, 3)
         alpha = weights(3, 1)
@@ -203,9 +206,8 @@ def test_nash_gap_is_finite_on_the_border(name):
     at = equilibrium.equilibrium_moments(alpha, own)
     assert equilibrium.nash_gap(alpha, own, at, family).abs().max() <= 1e-8
     assert equilibrium.dual_view(alpha, own, at, family).duality_gap.abs().max() <= 1e-8
-    assert (
-        equilibrium.nash_gap(alpha, own, own, family) > 0.01
-    ).all()  # infinite where a site never saw what it hears
+    # infinite where a site never saw what it hears
+    assert (equilibrium.nash_gap(alpha, own, own, family) > 0.01).all()
 
 
 @pytest.mark.parametrize("name", SPACES)

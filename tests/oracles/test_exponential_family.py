@@ -91,7 +91,10 @@ def test_learning_matches_the_weighted_moments():
 
 
 class TestMissing:
-    """EM for a monotone pattern has a closed form: regress y on x where both are seen, x from everybody."""
+    """EM for a monotone pattern has a closed form.
+
+    Regress y on x where both are observed, and take the law of x from all rows.
+    """
 
     SPACE = Space({"x": Variable(kind="real"), "y": Variable(kind="real")})
 

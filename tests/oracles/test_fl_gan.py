@@ -1,4 +1,7 @@
-"""FL-GAN against pooled steps, weighted means and local learning written out, and its bytes added up."""
+"""FL-GAN against pooled steps, weighted means and local learning written out.
+
+Its bytes are added up.
+"""
 
 import pytest
 import torch
@@ -20,7 +23,10 @@ def table(sizes, model=None, space=LABELLED, **game):
 
 
 def twins(n, space, **settings):
-    """n GANs in float64 that begin alike, though each was started by its own seed: by exported pairs."""
+    """Return n GANs in float64 that begin alike.
+
+    Each was started by its own seed, and takes the exported pair of the first.
+    """
     models = [acgan(**settings) for _ in range(n)]
     for seed, model in enumerate(models):
         model.setup(space, seed)
@@ -119,7 +125,10 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
 
 
 def snapshots(t):
-    """What every worker and the server has before and after each message, by (when, action, name)."""
+    """Return the parameters of every worker and the server, by (when, action, name).
+
+    They are taken before and after each message.
+    """
     parameters = {}
 
     def note(when):
@@ -166,7 +175,10 @@ def test_what_is_averaged_is_left_as_it_was():
 
 @pytest.mark.parametrize("optimiser", ["keep", "reset"])
 def test_a_period_is_learning_at_a_single_site_from_the_servers_pair(optimiser):
-    """To the bit: over two periods, a GAN that takes the pair over and calls ``learn`` on the same data."""
+    """A GAN that takes the pair over and calls ``learn`` on the same data agrees to the bit.
+
+    The test covers two periods.
+    """
     t = table((8, 16), optimiser_on_average=optimiser)
     alone = {name: acgan() for name in t.workers}
     for model in alone.values():
@@ -212,7 +224,10 @@ def test_averages_come_every_m_e_over_b_steps_wherever_rounds_end():
 
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
 def test_a_lost_workers_weight_goes_to_the_others(on_lost):
-    """One diverges in its last step, of which no loss tells: it is named, and not the server that would average it."""
+    """A worker diverges in its last step, which no loss shows.
+
+    The error names that worker, and not the server that would average it.
+    """
     t = table((8, 12, 16), on_lost=on_lost)
     t.play()
     parameters = snapshots(t)
@@ -331,7 +346,10 @@ def test_traffic_is_the_papers_to_the_byte(space, classes):
 
 
 def test_operations_are_counted_as_those_of_a_whole_gan():
-    """What a worker of MD-GAN does, and a generator's: forward for D, forward and backward for itself."""
+    """A worker does what one of MD-GAN does, and a generator's work.
+
+    That is a forward pass for D, and a forward and a backward pass for itself.
+    """
     (row,) = table((12, 12)).play()
     first, rest, weights = 16 * 7, 7 * 5 + 5 * 4, 3 * 6 + 6 * 16
     judging = 2 * 8 * (2 * first + 3 * rest) + 2 * 4 * 2 * (first + rest)

@@ -1,4 +1,7 @@
-"""What is drawn where a variable is missing against what is observed of it (M): the best judge, its penalty, and two readings."""
+"""Judges compare drawn values of a missing variable with observed ones (M).
+
+Tested are the best judge, its penalty, and a model with two readings.
+"""
 
 import math
 import warnings
@@ -27,7 +30,10 @@ READINGS = Space(
 
 
 def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
-    """Without penalty; by class, so what is told matters too. Shares of ones: observed 0.8 and 0.5, drawn 0.3 and 0.9."""
+    """Without penalty the best judge is the log ratio of the shares, by class.
+
+    Shares of ones are 0.8 and 0.5 observed, 0.3 and 0.9 drawn; so the judge's inputs matter too.
+    """
     monkeypatch.setattr(judging, "_PENALTY", 0.0)
     inputs = {"c": torch.arange(2).repeat_interleave(10)}
     observed = torch.tensor([1] * 8 + [0] * 2 + [1] * 5 + [0] * 5)
@@ -87,7 +93,10 @@ def scenes(n, *words):
 
 
 def readings(matched):
-    """How often v is told rightly where x is its negative, by a model that begins with v = x: before, after; the judge's loss."""
+    """Return how often v is completed rightly where x is its negative, and the judge's loss.
+
+    The model begins with v = x. The shares are those before and after learning.
+    """
     sees = {"class": ["v"], "v": ["x", "s"], "x": ["v", "s"], "s": ["x"]}
     settings = {
         "hidden": 32,
@@ -100,9 +109,8 @@ def readings(matched):
     model = Conditionals(given=sees, uniform=["s"], matched=matched, **settings)
     model.setup(READINGS, 1)
     begun = scenes(2000, "begun")
-    begun["v"] = begun["x"] ^ (
-        torch.rand(2000, 4, generator=stream(5)) < 0.05
-    )  # what is certain has no gradient
+    # what is certain has no gradient
+    begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)
     model.learn(Mixture((Portion("begun", begun, 1.0),)), 300, stream(2))
     test, parts = scenes(1000, "test"), []
     for name, columns in ((OWN, ("class", "s", "x")), ("south", ("class", "v"))):
@@ -163,7 +171,7 @@ def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model.learn(Mixture((pictures,)), 1, stream(1))  # nobody is heard yet
+        model.learn(Mixture((pictures,)), 1, stream(1))  # no other player has sent samples yet
     with pytest.warns(
         UserWarning,
         match="nothing is matched. The judge of 'v' compares rows that have class beside it",

@@ -1,4 +1,7 @@
-"""Importance-weighted log p against the exact value on a model small enough to enumerate; the gain of playing on."""
+"""Importance-weighted log p against the exact value, and the gain of playing on.
+
+The model is small enough to enumerate.
+"""
 
 import itertools
 
@@ -148,7 +151,10 @@ def test_no_log_p_no_gain():
 
 
 def test_few_draws_under_a_poor_encoder_give_a_bound_and_no_upper_limit():
-    """One draw dominates: the correction saturates at a half, so neither it nor an interval is given."""
+    """If one draw dominates, neither a correction nor an interval is given.
+
+    The correction saturates at a half.
+    """
     g = stream(2)
     lw = torch.randn(32, 500, generator=g, dtype=torch.float64) * 12
     estimate = from_weights(lw)

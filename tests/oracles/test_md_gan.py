@@ -1,4 +1,7 @@
-"""MD-GAN against Algorithm 1 written out: one joint graph, a GAN by hand, swaps counted, bytes added up."""
+"""MD-GAN against Algorithm 1 written out.
+
+There is one joint graph, a GAN by hand, swaps are counted and bytes added up.
+"""
 
 import copy
 import itertools
@@ -73,7 +76,7 @@ def test_the_servers_gradient_is_that_of_one_joint_graph(
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 @pytest.mark.parametrize(("n", "k"), [(4, 3), (3, 3)])
 def test_with_a_lost_worker_the_mean_is_over_the_living(n, k, side_by_side):
-    """With n = k = 3 nobody is left who was shown the lost one's batch."""
+    """With n = k = 3 no worker is left that received the lost worker's batch."""
     t = table(n, batches=k, side_by_side=side_by_side, on_lost="continue")
     before = copy.deepcopy(t.net("server", "generator"))
     with torch.no_grad():
@@ -102,7 +105,11 @@ def test_a_diverged_discriminator_stops_the_game_by_name():
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_one_worker_and_one_batch_are_a_gan_at_a_single_site(steps, side_by_side, space):
-    """By hand, in float64: L discriminator steps on one real and one generated batch, one generator step on the latter."""
+    """Play a round by hand, in float64.
+
+    It has L discriminator steps on a real and a generated batch, and a generator step on the
+    latter.
+    """
     model = acgan(discriminator_steps=steps)
     t = table(1, model, space, side_by_side=side_by_side, local_steps=3)
     g_net, d_net = (
@@ -172,7 +179,10 @@ def test_halves_stay_where_they_belong_and_what_is_drawn_is_the_servers():
 
 
 def test_derangements_are_uniform():
-    """The nine of four names, each as often: χ² with 8 degrees of freedom is below 26.1 with probability 0.999."""
+    """Each of the nine derangements of four names is equally likely.
+
+    χ² with 8 degrees of freedom is below 26.1 with probability 0.999.
+    """
     names, g = ["a", "b", "c", "d"], stream(1)
     every = [
         p
@@ -183,9 +193,8 @@ def test_derangements_are_uniform():
     counts = dict.fromkeys(every, 0)
     for _ in range(9000):
         to = derangement(names, g)
-        counts[tuple(to[name] for name in names)] += (
-            1  # a KeyError where it has a fixed point, or two go to one
-        )
+        # a KeyError where it has a fixed point, or two go to one
+        counts[tuple(to[name] for name in names)] += 1
     assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 26.1
 
 
@@ -254,7 +263,10 @@ def test_buffers_move_with_their_discriminator():
 
 
 def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
-    """m = 11, b = 4: every round(2.75) = 3 iterations; when the largest has left, m = 9 and it is every round(2.25) = 2."""
+    """With m = 11 and b = 4, workers swap every round(2.75) = 3 iterations.
+
+    When the largest has left, m = 9 and they swap every round(2.25) = 2 iterations.
+    """
     t = table(3, sizes=[8, 15, 10], swap_every_epochs=1.0, leaves={"w1": 7})
     rows = t.play(12)
     assert [i for i, row in enumerate(rows, 1) if row.own["swaps"]] == [3, 6, 8, 10, 12]
@@ -272,7 +284,10 @@ BUSY = {"swap_every_epochs": 2 / 3, "joins": {"w2": 4}, "leaves": {"w0": 7}}
 
 
 def test_stacked_and_loop_learn_the_same():
-    """Over swaps, a late worker with fewer of Adam's steps behind it, an early leaver, and L = 2."""
+    """Both agree over swaps, with L = 2.
+
+    One worker joins late, with fewer of Adam's steps behind it, and one leaves early.
+    """
     for optimiser in ("keep", "travel", "reset"):
         tables = [
             table(
@@ -318,7 +333,10 @@ def test_stacked_and_loop_learn_the_same():
 
 
 def test_where_a_round_ends_does_not_matter():
-    """The same bits from six rounds of one, two of three and one of six iterations, whoever comes, goes and swaps."""
+    """Six rounds of one, two of three and one of six iterations give the same bits.
+
+    This holds whichever players join, leave and swap.
+    """
     outcomes = []
     for steps in (1, 3, 9):
         t = table(4, local_steps=steps, rounds=9 // steps, **BUSY)
@@ -358,21 +376,21 @@ def test_a_trial_chooses_and_changes_nobody():
 
 
 def test_operations_are_counted_as_the_paper_counts_them():
-    """A multiplication and an addition per weight and sample, once forward and once backward per side of it; L = 1, k = 2."""
+    """A pass takes a multiplication and an addition per weight and sample.
+
+    A backward pass counts once for each side of a product whose gradient is needed. L = 1, k = 2.
+    """
     for how in ("loop", "stacked"):
         t = table(3, batches=2, side_by_side=how, local_steps=5)
         (row,) = t.play()
         first, rest = 16 * 7, 7 * 5 + 5 * 4  # weights of D
-        learning = (
-            2 * 8 * ((first + rest) + (first + rest) + rest)
-        )  # 2 b samples; no slope of the images is needed
-        feedback = (
-            2 * 4 * ((first + rest) + (first + rest))
-        )  # b samples; no slope of the weights is needed
+        # 2 b samples; no gradient of the images is needed
+        learning = 2 * 8 * ((first + rest) + (first + rest) + rest)
+        # b samples; no gradient of the weights is needed
+        feedback = 2 * 4 * ((first + rest) + (first + rest))
         weights = 3 * 6 + 6 * 16  # of G
-        generator = (
-            2 * 4 * 2 * 3 * weights
-        )  # k b samples; the class's vector takes the slope of G's input
+        # k b samples; the class's vector takes the gradient of G's input
+        generator = 2 * 4 * 2 * 3 * weights
         assert {name: numbers["flops"] for name, numbers in row.players.items()} == {
             "server": 5 * generator,
             **dict.fromkeys(t.workers, 5 * (learning + feedback)),
@@ -409,10 +427,13 @@ def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
 
 
 def test_a_late_worker_takes_its_steps_as_the_others_do():
-    """Whatever it would choose itself: one that stands alone would keep all others from being stacked."""
+    """The newcomer is stacked if the others are, whatever it would choose itself.
+
+    A worker that stands alone would keep all others from being stacked.
+    """
     t = table(3, joins={"w1": 2})
     t.play()
-    loop = {name: False for name in t.state.players}  # as if a trial had found the loop faster
+    loop = {name: False for name in t.state.players}  # as if the loop had been faster in a trial
     t.state = replace(t.state, stacked={**t.state.stacked, **loop})
     t.play()
     assert {t.state.stacked[name] for name in t.workers} == {False}
@@ -420,7 +441,10 @@ def test_a_late_worker_takes_its_steps_as_the_others_do():
 
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
 def test_a_worker_that_is_lost_while_another_joins(on_lost):
-    """Whoever is asked for a copy and diverged is left out, and somebody else is asked; others are not meant by its loss."""
+    """A diverged worker that is asked for a copy is left out, and another worker is asked.
+
+    Its loss does not concern the others.
+    """
     t = table(3, joins={"w1": 2}, on_lost=on_lost)
     t.play()
     lot = int(torch.randint(2, (1,), generator=stream(SEED, "join", "w1")))
@@ -439,7 +463,10 @@ def test_a_worker_that_is_lost_while_another_joins(on_lost):
 
 @pytest.mark.parametrize("action", ["send", "introduce"])
 def test_who_is_late_when_another_joins_is_lost(action):
-    """The one asked for a copy, or the one that joins: what is asked once cannot wait for a later round."""
+    """A worker that is late with a copy, or late to join, is lost.
+
+    What is asked only once cannot wait for a later round.
+    """
     t = table(3, joins={"w1": 2}, on_lost="continue")
     t.play()
     lot = int(torch.randint(2, (1,), generator=stream(SEED, "join", "w1")))
@@ -483,9 +510,8 @@ def test_a_late_workers_feedback_is_left_out_of_the_mean_and_it_may_be_swapped()
 def test_a_joiner_that_fails_stays_out():
     t = table(3, joins={"w1": 2}, on_lost="continue")
     t.play()
-    t.workers["w1"].model.half("discriminator")[1] = (
-        torch.nn.Identity()
-    )  # nothing that comes fits it
+    # nothing that comes fits it
+    t.workers["w1"].model.half("discriminator")[1] = torch.nn.Identity()
     (row,) = t.play()
     assert set(row.lost) == {"w1"}
     assert not row.joined
@@ -493,7 +519,10 @@ def test_a_joiner_that_fails_stays_out():
 
 
 def test_one_leaves_every_nth_of_the_run_until_none_is_left():
-    """N = 4, I = 12: the last of the config first, before iterations 3, 6, 9 and 12; then nothing is learned any more."""
+    """With N = 4 and I = 12, workers leave before iterations 3, 6, 9 and 12.
+
+    The config's last worker leaves first. At the end nothing is learned any more.
+    """
     t = table(4, rounds=12, leave_evenly=True, swap_every_epochs=1 / 3)
     working = []
     for iteration in range(1, 13):
@@ -521,7 +550,10 @@ def test_leaving_by_config_is_allowed_where_losing_is_not():
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (3, 1), (3, 2), (4, 4)])
 def test_traffic_is_the_papers_to_the_byte(n, k, space):
-    """2bd N to the workers and bd N back an iteration (bd N with k = 1), |θ| a worker and swap; labels apart: 8 bytes a row."""
+    """An iteration sends 2bd N to the workers (bd N with k = 1) and bd N back.
+
+    A swap sends |θ| for each worker. Labels are counted apart: 8 bytes a row.
+    """
     t = table(n, space=space, batches=k, local_steps=4, swap_every_epochs=2 / 3)
     iterations, b, d = 8, 4, 16
     t.play(2)
@@ -555,7 +587,10 @@ def test_adams_state_costs_twice_the_parameters_more():
 
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 def test_players_rebuilt_from_their_states_go_on_exactly(side_by_side):
-    """Other networks with other starts take the states back, also those of a stack; between two swaps, and right after one."""
+    """Networks that were started otherwise restore the states, also those of a stack.
+
+    The run is cut between two swaps, and right after one.
+    """
     settings = {"side_by_side": side_by_side, "swap_every_epochs": 1.0}
     for done in (4, 6):
         first, second = table(3, **settings), table(3, **settings)

@@ -45,7 +45,10 @@ def test_fid_of_scaled_features_is_the_squared_difference_of_deviations():
 
 
 class Mean(torch.nn.Module):
-    """Features that can be followed by hand: the mean of each channel's bytes, and twice that of the first."""
+    """Features that can be followed by hand.
+
+    They are the mean of each channel's bytes, and twice that of the first.
+    """
 
     def forward(self, images):
         means = images.double().mean([2, 3])
@@ -69,7 +72,10 @@ def features_by(network, low=-1.0, shape=(4, 4), shift=0.5):
 @pytest.mark.parametrize("form", ["a name", "a TorchScript file", "a .pt2 file"])
 @pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (3, 4, 4)])
 def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_path):
-    """Moving by 0.5 of a range of 4 moves each mean by 32 of 256 bytes, and the distance is the squared one of means."""
+    """Moving by 0.5 of a range of 4 moves each mean by 32 of 256 bytes.
+
+    The score is the squared distance of means.
+    """
     network = f"{__name__}:Mean"
     if form == "a TorchScript file":
         network = tmp_path / "mean.pt"
@@ -81,9 +87,8 @@ def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_pat
         dynamic = torch.export.export(Mean(), (some,), dynamic_shapes=({0: torch.export.Dim("n")},))
         torch.export.save(dynamic, network)
     score = features_by(network, shape=shape)
-    assert score.value == pytest.approx(
-        (3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3
-    )  # bytes are whole numbers
+    # bytes are whole numbers
+    assert score.value == pytest.approx((3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3)
     assert (score.n, score.n_real) == (300, 300)
 
 
@@ -142,7 +147,10 @@ def test_total_variation():
 
 
 class FirstNumberClassifier:
-    """Stands for a domain classifier: the features are x itself, the class is x's first number, shown exactly."""
+    """A stand-in for a domain classifier.
+
+    The features are x itself, and the class is exactly x's first number.
+    """
 
     def __init__(self, size, classes=4):
         self.space, self.classes, self.n_test = (
@@ -226,9 +234,8 @@ def test_the_order_of_rows_depends_on_the_rows_only_and_spreads_copies():
     assert torch.equal(a, b)
     copies = (a == samples["x"][-1]).all(1)
     for first in (40, 80, 120):
-        assert (
-            abs(int(copies[:first].sum()) - 0.75 * first) < 9
-        )  # the 50 others are spread at random: sd < 3
+        # the 50 others are spread at random: sd < 3
+        assert abs(int(copies[:first].sum()) - 0.75 * first) < 9
     assert sorted(even_order(row_keys(samples, ["x"])).tolist()) == list(range(200))
 
 
@@ -280,8 +287,13 @@ def test_kid_and_its_error_are_those_of_plain_loops():
 
 
 def kids(shift, n, times):
-    """Estimates, standard errors and whether the interval holds the truth, for N(0, 1) against N(shift, 1)."""
-    # E k(X, Y) = Σ_j C(3, j) E X^j E Y^j, hence MMD² = Σ_j C(3, j) (E X^j − E Y^j)² with the normal moments
+    """Compare N(0, 1) with N(shift, 1).
+
+    Return the deviations of the estimates from the truth, their standard errors, and whether each
+    interval covers the truth.
+    """
+    # E k(X, Y) = Σ_j C(3, j) E X^j E Y^j, hence MMD² = Σ_j C(3, j) (E X^j − E Y^j)²
+    # with the normal moments
     truth = 3 * shift**2 + 3 * shift**4 + (shift**3 + 3 * shift) ** 2
     results = [values(Kid(), observed(x, y + shift))["kid"] for x, y in normal(times, 2, n, 1)]
     value, low, high = torch.tensor(
@@ -302,9 +314,8 @@ def test_kid_of_shifted_gaussians_is_the_closed_form_on_average():
     deviations, errors, holds = kids(0.5, n=400, times=300)
     assert abs(deviations.mean()) < 3 * deviations.std() / 300**0.5
     assert errors.square().mean().sqrt() / deviations.std() == pytest.approx(1, rel=0.12)
-    assert (
-        holds.double().mean() > 0.9
-    )  # a little below 0.95, for sixth moments of so few samples are skew
+    # a little below 0.95, for sixth moments of so few samples are skew
+    assert holds.double().mean() > 0.9
 
 
 def test_kid_of_many_shifted_gaussians_is_near_the_closed_form():
@@ -476,10 +487,11 @@ def test_copies_are_distinguished_from_fresh_samples():
 
 
 def test_the_ratio_is_that_of_the_medians():
+    # median 11, 5 % quantile 2
     held, real = (
         torch.zeros(1, 1),
         torch.arange(1.0, 22.0).unsqueeze(1),
-    )  # median 11, 5 % quantile 2
+    )
     result = values(
         Memorisation(), observed(torch.tensor([[1.0], [2.0], [5.5], [30.0]]), real, held=held)
     )
@@ -585,10 +597,11 @@ def test_samples_without_class_get_that_of_the_domain_classifier(corners):
 
 
 def test_training_does_not_depend_on_the_order_of_samples(corners):
+    # every sample matters
     metric, samples = (
         TrainOnSynthetic(samples=100, steps=20),
         cornered(401, 3, noise=6.0),
-    )  # every sample matters
+    )
     whole = metric.observe(Observed(samples, corners))
     parts = [
         metric.observe(Observed(pick(samples, part), corners))
@@ -619,7 +632,7 @@ def test_the_domain_classifier_takes_so_many_steps():
     assert reports == [(0, 7), (7, 7)]
 
 
-# -------------------------------------------------------- the player's own classes, and who applies
+# ------------------------------------------ classes of the players' own, and metrics that apply
 
 
 def test_class_accuracy_counts_right_classes_of_players_without_inputs():

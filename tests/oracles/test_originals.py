@@ -87,7 +87,10 @@ def test_who_knows_the_same_takes_what_theory_says_for_copies():
 
 
 def test_faults_do_not_come_back():
-    """At α = 0.1 a fault ε settles at ε/(α + ε(1 − α)) of what is drawn; with originals its maker and one hearer draw it."""
+    """At α = 0.1 a fault ε settles at ε/(α + ε(1 − α)) of what is drawn.
+
+    With originals, only its maker and one receiver draw it.
+    """
     own, uniform = 0.1, torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
     influence = equilibrium.influence_matrix(torch.tensor([[own, 1 - own], [1 - own, own]]))
     wanted, drawn = influence @ DISJOINT.double(), {}
@@ -99,7 +102,7 @@ def test_faults_do_not_come_back():
 
     shown = (
         1 - FAULT
-    ) * DISJOINT.double() + FAULT * uniform  # what each draws when it is first heard
+    ) * DISJOINT.double() + FAULT * uniform  # what each draws for its first message
     fixed, (mine, others) = wanted, influence[0]
     for _ in range(50):
         copies = others * shown / (others * shown + mine * shown.flip(0))  # in what the other draws

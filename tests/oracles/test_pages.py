@@ -1,4 +1,7 @@
-"""The two pages to read, held against the library: the same gradients and networks, the same samples and shares."""
+"""The two pages to read agree with the library.
+
+They have the same gradients, networks, samples and shares.
+"""
 
 import copy
 import importlib.util

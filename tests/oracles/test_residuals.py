@@ -85,7 +85,10 @@ def test_own_images_of_a_class_are_equally_probable_and_a_class_without_any_stay
 
 @pytest.mark.parametrize("sources", [(OWN, "other"), ("other",)])
 def test_who_is_taught_with_residuals(sources):
-    """Own images teach as they are, received and drawn ones with residuals; where nothing is the player's own, none do."""
+    """Own images teach as they are, received and drawn ones with residuals.
+
+    Without own images, none have residuals.
+    """
     data = {OWN: images([0, 1, 2], "own"), "other": images([0, 1, 2, 0], "other")}
     mixture = Mixture(tuple(Portion(name, data[name], 1 / len(sources)) for name in sources))
     learner = model()

@@ -49,9 +49,8 @@ def test_play_settles_at_the_equilibrium():
 def test_round_one_is_isolated_learning_and_play_is_simultaneous():
     path, _ = play(n=10_000, rounds=2, seed=1, sites=2)
     isolated = path[0]
-    first_answer = 0.3 * isolated + 0.7 * isolated.flip(
-        0
-    )  # what each learns from the other's round-1 model
+    # what each learns from the other's round-1 model
+    first_answer = 0.3 * isolated + 0.7 * isolated.flip(0)
     assert (path[1] - first_answer).abs().max() < 0.02
     assert (isolated - isolated.flip(0)).abs().max() > 0.1
 
@@ -127,7 +126,10 @@ def test_uneven_weights_reach_the_closed_form_too():
 
 
 def test_few_samples_a_round_do_not_shift_the_weights():
-    """With n = 3 and own weight 0.9 a peer is heard in one round of three or so, and the mean is still right."""
+    """With n = 3 and own weight 0.9 a peer sends samples in about one round of three.
+
+    The mean is still right.
+    """
     path, expected = play(n=3, rounds=4000, seed=3, own=0.9, sites=2)
     assert (path[10:].mean(0) - expected).abs().max() < 0.02
 
@@ -229,7 +231,10 @@ def test_a_player_without_own_weight_learns_from_others_only():
 
 
 def test_warm_up_admits_the_others_evenly_and_keeps_the_mass():
-    """In round r of a warm-up of w, the others have r/(w+1) of their mass; afterwards α is as it was."""
+    """In round r of a warm-up of w, the others have r/(w+1) of their mass.
+
+    Afterwards α is as before.
+    """
     from coplay.games.sample_exchange import SampleExchange
 
     game = SampleExchange(own_weight=0.2, own_rounds=3, warmup_rounds=3)

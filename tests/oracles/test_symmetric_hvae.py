@@ -20,7 +20,10 @@ def frequencies(x):
 
 
 def enumerate_joint(net, n0, n1):
-    """log p(z0, z1, x) and log q(z0, z1 | x) for all configurations, from the losses of single rows."""
+    """Return log p(z0, z1, x) and log q(z0, z1 | x) of all configurations.
+
+    They come from the losses of single rows.
+    """
     rows = list(itertools.product([0.0, 1.0], repeat=n0 + n1 + 3))
     log_p, log_q = [], []
     for row in rows:
@@ -87,7 +90,10 @@ def test_the_mixture_is_learned_in_proportion_to_the_weights():
 
 
 def test_floating_point_operations_are_those_counted_by_hand():
-    """A product of (B, i) and (i, o) is 2·B·i·o; backwards it comes twice, or once where the input needs no gradient."""
+    """A product of (B, i) and (i, o) takes 2·B·i·o.
+
+    It takes twice that backwards, or once where the input needs no gradient.
+    """
     space = Space({"image": Variable(kind="binary", shape=(3, 4))})
     size, n0, n1, hidden, batch = 12, 3, 5, 7, 10
     model = SymmetricHvae(latents=(n0, n1), hidden=hidden, batch=batch, prior="independent")
@@ -106,6 +112,6 @@ def test_floating_point_operations_are_those_counted_by_hand():
     q = [perceptron(size, n1, False), perceptron(n1 + size, n0, False)]
     step = sum(2 * f + b for f, b in p + q)  # each conditional draws once, and learns once
     assert flops >= 4 * step
-    # what is beyond: products with the chains, which are there with the independent prior too, as zeros
+    # The rest are products with the chains; with the independent prior these are zeros.
     chains = 2 * batch * (n0 * n0 + n1 * n1)
     assert flops == 4 * (step + chains)
