@@ -140,6 +140,7 @@ def test_half_a_row_is_not_a_row(small_config, tmp_path):
     assert len(Result.load(run).main.rows) == 2
 
 
+@pytest.mark.slow
 class TestEveryWrite:
     """The process dies right before or right after its k-th write, for every k.
 

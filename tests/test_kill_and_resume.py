@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from coplay import Config, Federation
+
 CONFIG = """
 name = "killed"
 seed = 5
@@ -122,6 +124,35 @@ def test_a_model_beside_the_config_is_imported(tmp_path):
     finish(coplay("run", "there/own.toml", "--out", "run", cwd=tmp_path))
 
 
+def test_killed_after_its_first_checkpoint_and_resumed(tmp_path):
+    """The quick one of the kills: a short run, killed once. The slow ones are killed anywhere."""
+    (tmp_path / "killed.toml").write_text(CONFIG)
+    short = [
+        "compare=[]",
+        "game.originals=false",
+        "game.rounds=12",
+        "game.local_steps=5",
+        "game.samples_per_round=100",
+        "measure.every_rounds=12",
+        "checkpoint.every_rounds=1",
+    ]
+    config = Config.from_file(tmp_path / "killed.toml", short)
+    undisturbed = Federation(config).run(tmp_path / "undisturbed").folder
+    settings = [word for setting in short for word in ("--set", setting)]
+    run = tmp_path / "run"
+    process = coplay("run", "killed.toml", "--out", "run", *settings, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while (
+        not (run / "sample_exchange" / "checkpoint.json").exists() and time.monotonic() < deadline
+    ):
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    finish(coplay("resume", "run", cwd=tmp_path))
+    assert learned(run) == learned(undisturbed)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -130,12 +161,14 @@ def undisturbed(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_same_config_and_seed_give_identical_files(undisturbed, tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
     finish(coplay("run", "killed.toml", "--out", "again", cwd=tmp_path))
     assert learned(tmp_path / "again") == learned(undisturbed)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_files(undisturbed, tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
     finish(
@@ -155,12 +188,14 @@ def test_another_seed_gives_other_files(undisturbed, tmp_path):
     assert learned(tmp_path / "other")[name] != learned(undisturbed)[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
 def test_killed_at_a_random_moment_and_resumed(undisturbed, tmp_path, attempt):
     (tmp_path / "killed.toml").write_text(CONFIG)
     moment = random.Random(time.time_ns())
     process = coplay("run", "killed.toml", "--out", "run", cwd=tmp_path, start_new_session=True)
-    run, kills = tmp_path / "run", 0
+    run = tmp_path / "run"
+    kills = 0
     while kills < 2 and process.poll() is None:
         started = time.monotonic()
         while (
@@ -183,6 +218,7 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, tmp_path, attempt):
         assert rounds == [f'{{"round": {i}' for i in range(1, 25)], "rows are missing or doubled"
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_changes_nothing(undisturbed):
     before = learned(undisturbed)
     out = finish(coplay("resume", "run", cwd=undisturbed.parent))
