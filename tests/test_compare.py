@@ -43,6 +43,21 @@ every_rounds = 1
 """
 
 
+def values_of(value, n):
+    """Return what one player's values look like in a row: ``value`` and the numbers after it."""
+    values = {}
+    for i, (quantity, better) in enumerate(MEASURED):
+        values[quantity] = {
+            "value": value + i,
+            "unit": "u",
+            "better": better,
+            "n": n,
+            "n_real": 497,
+            "low": value - 1,
+        }
+    return values
+
+
 @pytest.fixture
 def record(tmp_path, small_config):
     """Writes the record of a run that was never played; returns its folder."""
@@ -82,20 +97,7 @@ def record(tmp_path, small_config):
             (folder / game).mkdir(parents=True)
             rows = []
             for round, by_player in enumerate(scores, 1):
-                measured = {
-                    player: {
-                        q: {
-                            "value": value + i,
-                            "unit": "u",
-                            "better": better,
-                            "n": n,
-                            "n_real": 497,
-                            "low": value - 1,
-                        }
-                        for i, (q, better) in enumerate(MEASURED)
-                    }
-                    for player, value in by_player.items()
-                }
+                measured = {player: values_of(value, n) for player, value in by_player.items()}
                 seconds = {
                     "learning": 2.0,
                     "sampling": 1.0,

@@ -190,12 +190,12 @@ def played(case, device):
         **{**find("model", name).tiny().model_dump(), **more, "device": device}
     )
     model.setup(space, 5)
-    model.learn(given, 4, stream(1))
+    model.learn(given, 2, stream(1))
     state = {what: tensor.clone() for what, tensor in model.state_dict().items()}
     again = model.fresh()
     again.setup(space, 6)
     again.load_state_dict(state)
-    numbers = again.learn(given, 3, stream(2))
+    numbers = again.learn(given, 2, stream(2))
     gives = {f"state/{what}": tensor for what, tensor in state.items()}
     gives |= {f"later/{what}": tensor for what, tensor in again.state_dict().items()}
     gives |= {f"drawn/{what}": tensor for what, tensor in again.sample(9, stream(3)).items()}

@@ -145,11 +145,16 @@ def learned(run):
 
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory):
-    """The same runs in one process, in two groups."""
+    """Return a function that plays a run in one process, in two groups, once for all tests."""
     folder = tmp_path_factory.mktemp("oracle")
-    for name, base in (("exchange", EXCHANGE), ("gans", GANS)):
-        play(base, folder / name, {"name": "local", "groups": 2})
-    return folder
+
+    def run_of(base):
+        run = folder / base["name"]
+        if not run.exists():
+            play(base, run, {"name": "local", "groups": 2})
+        return run
+
+    return run_of
 
 
 @pytest.fixture
@@ -239,16 +244,24 @@ def test_an_address_is_a_host_and_a_port(address):
 # ---------------------------------------------------------------------------------------- agreement
 
 
-@pytest.mark.parametrize("base", [EXCHANGE, GANS], ids=lambda base: base["name"])
+@pytest.mark.parametrize(
+    "base",
+    [
+        pytest.param(EXCHANGE, id="exchange"),
+        pytest.param(GANS, id="gans", marks=pytest.mark.slow),
+    ],
+)
 def test_models_samples_and_traffic_are_those_of_the_local_engine(cluster, oracle, tmp_path, base):
     play(base, tmp_path / "run", {"name": "ray", "processes": 2})
-    assert learned(tmp_path / "run") == learned(oracle / base["name"])
-    assert rows(tmp_path / "run") == rows(oracle / base["name"])
+    expected = oracle(base)
+    assert learned(tmp_path / "run") == learned(expected)
+    assert rows(tmp_path / "run") == rows(expected)
 
 
 # ------------------------------------------------------------------------------------------- losses
 
 
+@pytest.mark.slow
 def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path, at):
     """One in the middle of its turn, one while it saves."""
     at("turn", 3, killing("near"))
@@ -272,6 +285,7 @@ def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path
     assert [path.stem for path in (tmp_path / "run").glob("*/models/*")] == ["deep"]
 
 
+@pytest.mark.slow
 def test_md_gan_goes_on_without_the_workers_of_a_killed_process(cluster, tmp_path, at):
     at("feedback", 2, killing("player1"), nth=2)
     result = play(GANS, tmp_path / "run", {"name": "ray", "processes": 2}, on_lost="continue")
@@ -288,6 +302,7 @@ GROUP = ["player0", "player1", "player2"]
 """Players that share a process in GANS: five seats in two groups."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "action", "round", "players"),
     [
@@ -315,6 +330,7 @@ def test_players_come_back_from_their_checkpoint(
     assert set(rounds[-1]["players"]) == set(rounds[0]["players"])
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_names_player_round_and_reason_and_goes_on(cluster, oracle, tmp_path, at):
     at("turn", 3, killing("near"))
     with pytest.raises(
@@ -324,7 +340,7 @@ def test_a_run_that_stops_names_player_round_and_reason_and_goes_on(cluster, ora
     assert (caught.value.player, caught.value.round) == ("near", 3)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
     Federation.resume(tmp_path / "run")
-    assert learned(tmp_path / "run") == learned(oracle / "exchange")
+    assert learned(tmp_path / "run") == learned(oracle(EXCHANGE))
 
 
 def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
@@ -537,6 +553,7 @@ def _until(condition, process, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_path):
     """The run ends like an undisturbed one.
 
@@ -619,6 +636,7 @@ def _stored_here():
     ).store_stats.cumulative_created_bytes
 
 
+@pytest.mark.slow
 def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatch):
     through = []
 
@@ -700,6 +718,7 @@ def _lose_a_node(nodes, engine, game, state):
     assert set(row.players) == {"north", "south"}
 
 
+@pytest.mark.slow
 def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
     """Workers stacked in one process and in two agree after 50 iterations and ten swaps.
 
@@ -710,12 +729,13 @@ def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
         play(base, tmp_path / name, engine, rounds=5, local_steps=10)
     assert all(row["swaps"] for row in rows(tmp_path / "one"))
     for path in (tmp_path / "one").glob("*/models/*"):
-        one, two = (
-            {
-                k: v for k, v in storage.load_tensors(p).items() if "flops" not in k
-            }  # counted for a stack as a whole
-            for p in (path, tmp_path / "two" / path.relative_to(tmp_path / "one"))
-        )
+        one = without_flops(path)
+        two = without_flops(tmp_path / "two" / path.relative_to(tmp_path / "one"))
         assert one.keys() == two.keys()
         assert any(v.dtype == torch.float64 for k, v in one.items() if "exp_avg" in k)
         assert all(torch.allclose(one[k].double(), two[k].double(), rtol=0, atol=1e-8) for k in one)
+
+
+def without_flops(path):
+    """Return a model's tensors; operations are left out, since they are counted for a whole stack."""
+    return {k: v for k, v in storage.load_tensors(path).items() if "flops" not in k}

@@ -114,7 +114,7 @@ class TestNpz:
                 },
             )
         ).load()
-        assert {name: str(v) for name, v in ((n, data.space[n]) for n in data.space)} == {
+        assert {name: str(data.space[name]) for name in data.space} == {
             "x": "real 3",
             "age": "real scalar",
             "visits": "count scalar",

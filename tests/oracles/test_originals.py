@@ -196,16 +196,12 @@ def test_after_a_loss_the_rest_go_on_with_originals():
 
 def test_bad_input():
     def players(*spaces):
-        return [
-            Player(
-                f"p{i}",
-                s,
-                s.samples(**{n: torch.zeros(4, dtype=s[n].dtypes[0]) for n in s}),
-                ExponentialFamily(),
-                1,
-            )
-            for i, s in enumerate(spaces)
-        ]
+        made = []
+        for i, space in enumerate(spaces):
+            zeros = {name: torch.zeros(4, dtype=space[name].dtypes[0]) for name in space}
+            data = space.samples(**zeros)
+            made.append(Player(f"p{i}", space, data, ExponentialFamily(), 1))
+        return made
 
     wider = Space({"x": Variable(kind="categorical", classes=CLASSES + 1)})
     with pytest.raises(ConfigError, match="player 'p1' learns"):

@@ -109,6 +109,10 @@ class Generator(nn.Module):
         return self.net(noise, None)
 
 
+def gradient(net):
+    return torch.cat([parameter.grad.flatten() for parameter in net.parameters()])
+
+
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (4, 1), (4, 3)])
 def test_the_page_takes_the_librarys_iterations(n, k):
     """Three iterations, with a swap after each where there are two workers or more."""
@@ -135,11 +139,7 @@ def test_the_page_takes_the_librarys_iterations(n, k):
             )
             real.append(worker.images[rows])
         md_gan.global_iteration(generator, adam, workers, noise, real)
-        gradients = [
-            torch.cat([p.grad.flatten() for p in net.parameters()])
-            for net in (generator, t.net("server", "generator"))
-        ]
-        assert apart(*gradients) < 1e-5
+        assert apart(gradient(generator), gradient(t.net("server", "generator"))) < 1e-5
         if n > 1:
             md_gan.swap(workers, stream(SEED, "swap", iteration))
     assert apart(flat(generator.parameters()), t.values("server", "generator")) < 1e-5

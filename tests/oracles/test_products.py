@@ -134,9 +134,12 @@ def test_a_stack_in_float32_is_each_alone(worth, monkeypatch):
     for models in (alone, together):
         for seed, model in enumerate(models):
             model.setup(LABELLED, seed)
-    sets = {word: [images(LABELLED, 4, word, i) for i in range(3)] for word in ("real", "fake")}
-    x = {word: torch.stack([s["image"] for s in samples]) for word, samples in sets.items()}
-    c = {word: torch.stack([s["class"] for s in samples]) for word, samples in sets.items()}
+    x = {}
+    c = {}
+    for word in ("real", "fake"):
+        samples = [images(LABELLED, 4, word, i) for i in range(3)]
+        x[word] = torch.stack([s["image"] for s in samples])
+        c[word] = torch.stack([s["class"] for s in samples])
     monkeypatch.setattr(module, "_WORTH", worth)
     stack = Stack.of(together)
     for _ in range(3):
