@@ -128,7 +128,7 @@ def _refuse_mixed(name, args, tensors):
 
 
 class _Module(_DummyBackendModule):
-    """What torch asks of ``torch.emulated``."""
+    """The module ``torch.emulated`` that torch needs."""
 
     def get_amp_supported_dtype(self):
         return [torch.bfloat16]

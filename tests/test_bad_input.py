@@ -752,7 +752,7 @@ def test_conditionals_need_something_to_be_given(run, tmp_path):
     ],
     ids=["shape", "range", "kind"],
 )
-def test_a_variable_with_two_meanings_is_told_by_who_receives_it(theirs, words):
+def test_a_variable_with_two_meanings_is_an_error_at_its_receiver(theirs, words):
     here, there = (
         Space({"scan": Variable(kind="real", shape=(3, 3), low=0, high=1)}),
         Space({"scan": theirs}),

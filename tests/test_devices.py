@@ -71,7 +71,7 @@ CASES = [f"{name} on {kind}" for name in MODELS for kind in SPACES if lives_on(n
 
 @pytest.fixture(scope="module")
 def differences(tmp_path_factory):
-    """By case, how far the device is from the CPU in every quantity, or the error."""
+    """Return, by case, the distance from the CPU in every quantity, or the error."""
     path = tmp_path_factory.mktemp("devices") / "differences.json"
     words = [sys.executable, "-m", "tests.test_devices", str(path)]
     subprocess.run(words, check=True, cwd=ROOT)

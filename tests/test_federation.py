@@ -66,7 +66,7 @@ def test_a_player_may_have_any_name_that_files_can(small_config, tmp_path):
     }
 
 
-def test_a_listener_is_measured_once_it_has_received_samples(small_config, tmp_path):
+def test_a_player_without_data_is_measured_once_it_has_received_samples(small_config, tmp_path):
     gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
     config = small_config(
         model=gmm,

@@ -85,7 +85,7 @@ def run(tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-def test_a_result_knows_whom_each_game_measures(run):
+def test_a_result_names_the_players_that_each_game_measures(run):
     assert run.sampled_from == EACH
     assert run.seats == ["server"]
     assert {game: list(play.last) for game, play in run.plays.items()} == EACH
@@ -98,7 +98,7 @@ def test_a_result_knows_whom_each_game_measures(run):
     }
 
 
-def test_the_table_has_a_line_for_whoever_is_measured_and_all_scores_that_fit(run, capsys):
+def test_the_table_has_a_line_for_each_measured_player_and_all_scores_that_fit(run, capsys):
     shown = table(run)
     assert [row[3] for row in shown.rows] == ["md_gan", "fl_gan", "pooled", *["isolated"] * 4]
     assert [row[0] for row in shown.rows] == [
@@ -164,7 +164,7 @@ def test_the_page_shows_the_servers_samples_and_curves_of_every_game(run):
     assert data["formulas"]["break_even_batch"]["worker"] > 10
 
 
-def test_traffic_is_told_by_purpose_and_kind_of_link(run):
+def test_traffic_is_listed_by_purpose_and_kind_of_link(run):
     text = re.search(r'<section id="traffic">(.*?)</section>', write(run).read_text(), re.S).group(
         1
     )
@@ -269,7 +269,7 @@ def test_samples_of_the_server_as_table_and_arrays(run, tmp_path, game):
         ("sever", None, "nearest first: server"),
     ],
 )
-def test_who_has_no_samples_is_told_who_has(run, player, game, why):
+def test_without_samples_the_error_names_the_players_that_have_some(run, player, game, why):
     with pytest.raises(RunFolderError, match=re.escape(why)):
         load_player(run.folder, player, game)
 
@@ -310,7 +310,7 @@ def test_an_old_record_is_read_by_its_rows(run, tmp_path):
     assert "and a server played" in write(old).read_text()
 
 
-def test_who_was_late_is_told_and_leaves_the_formulas_a_bound(run, tmp_path):
+def test_late_players_are_named_and_leave_the_formulas_a_bound(run, tmp_path):
     folder = tmp_path / "late"
     shutil.copytree(run.folder, folder)
     rows = [

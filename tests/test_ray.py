@@ -224,7 +224,7 @@ def test_an_address_where_nobody_listens_is_refused_at_once():
     assert time.monotonic() - begin < 10
 
 
-def test_and_so_is_one_where_somebody_else_listens(monkeypatch):
+def test_an_address_of_another_service_is_refused(monkeypatch):
     monkeypatch.setattr(module, "_REACH_SECONDS", 4)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

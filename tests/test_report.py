@@ -286,7 +286,7 @@ def test_anything_else_is_a_table(tmp_path, sources):
     assert f"<td>{ages[0].item():.4g}</td>" in text
 
 
-def test_many_players_are_cut_and_said_so(tmp_path):
+def test_many_players_are_cut_with_a_note(tmp_path):
     page = play(
         tmp_path / "run", players=14, data={"partition": "iid"}, measure=UNMEASURED, compare=[]
     )

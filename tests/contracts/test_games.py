@@ -173,7 +173,7 @@ class TestGame:
                 )
 
     def test_requests_and_state_survive_a_carrier_of_plain_values(self, name):
-        """What an engine between organisations may send as JSON, and what a checkpoint holds."""
+        """Both can be sent as JSON between organisations and be stored in a checkpoint."""
         game = find("game", name).tiny()
         engine, state, _ = seated(game)
         for round in (1, 2):
@@ -222,7 +222,7 @@ class TestGame:
         engine.close()
 
     @pytest.mark.parametrize("on_lost", ["stop", "continue"])
-    def test_who_is_late_is_left_out_of_its_round_and_stays(self, name, on_lost):
+    def test_a_late_player_is_left_out_of_its_round_and_stays(self, name, on_lost):
         """Also where every step ends in what otherwise happens every few epochs."""
         cls = find("game", name)
         often = {key: 1e-9 for key in cls.model_fields if key.endswith("_every_epochs")}

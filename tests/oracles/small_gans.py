@@ -130,7 +130,7 @@ class Watched(Local):
 
 
 class Played:
-    """Whoever has a game, an engine, a state and the last round can go on."""
+    """A game, an engine, a state and the last round: all that play needs to go on."""
 
     def play(self, rounds=1):
         rows = []
@@ -167,7 +167,7 @@ class Table(Played):
         return flat(self.net(name, half).parameters())
 
     def ledger(self):
-        """Bytes by purpose and link."""
+        """Return bytes by purpose and link."""
         return {
             (link.purpose, link.sender, link.receiver): link.bytes
             for link in self.engine.ledger.links()

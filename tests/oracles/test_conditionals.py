@@ -916,7 +916,7 @@ def test_a_vae_waits_for_what_it_sees():
     assert "p(image)_loss" in model.learn(Mixture((together,)), 2, stream(1))
 
 
-def test_a_class_can_only_be_told_where_there_is_one():
+def test_only_a_model_with_a_class_classifies():
     model = Conditionals(**QUICK)
     model.setup(letters("ab"), 1)
     with pytest.raises(ModelError, match="'class'"):

@@ -41,7 +41,7 @@ def model(channels=2, **settings):
 
 
 def images(n, *words, space=SPACE):
-    """Noise whose row c is white in class c: nobody can mistake it."""
+    """Noise whose row c is white in class c, which makes classes unmistakable."""
     c = torch.arange(n) % CLASSES
     x = 0.3 * torch.rand(n, *space["image"].shape, generator=stream(SEED, "images", *words))
     x[torch.arange(n), c] = 1
@@ -169,7 +169,7 @@ def test_one_player_alone_is_isolated_to_the_bit():
 
 
 def test_perfect_classifiers_of_the_others_change_nothing():
-    """What they add are the true labels once more."""
+    """The classifiers add the true labels once more."""
     one, other = (Table(game) for game in (Distillation(local_steps=4), Isolated(local_steps=4)))
     perfect = model(7, learning_rate=0.05)
     perfect.setup(SPACE, 9)
@@ -279,7 +279,7 @@ def test_in_own_rounds_no_classifier_is_sent():
         assert {len(senders) for senders in t.senders().values()} == {others}
 
 
-def test_who_is_late_or_lost_is_missing_in_the_next_mean():
+def test_late_and_lost_players_are_missing_in_the_next_mean():
     t = Table(Distillation(rounds=9, local_steps=1, on_lost="continue"))
     t.play()
     t.engine._slow = ("middle", "turn")
@@ -346,7 +346,7 @@ def test_players_without_a_classifier_or_with_other_images_are_named():
     assert "6×8" in west
 
 
-def test_who_diverged_is_named_and_not_who_would_have_heard_it():
+def test_the_diverged_player_is_named_and_not_the_receiver():
     t = Table(Distillation(rounds=9, local_steps=1))
     t.play()
     with torch.no_grad():

@@ -257,7 +257,7 @@ def test_a_lost_workers_weight_goes_to_the_others(on_lost):
     assert set(t.play()[0].players) == {"w0", "w2"}
 
 
-def test_who_is_late_is_left_out_of_one_average():
+def test_a_late_worker_is_left_out_of_one_average():
     t = table((8, 12, 16))
     parameters = snapshots(t)
     t.engine._slow = ("w1", "send")

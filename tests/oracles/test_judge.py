@@ -162,7 +162,7 @@ PERCEPTRON = {
 }
 
 
-def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
+def test_a_judge_without_rows_that_have_its_inputs_warns():
     model = Conditionals(hidden=4, matched={"v": ["class"]}, given={"v": ["x", "class"]})
     model.setup(READINGS, 1)
     four = torch.zeros(8, 4, dtype=torch.uint8)

@@ -48,7 +48,7 @@ def joint_gradient(generator, discriminators, shown, model, space):
 
 
 def gradient(net):
-    """What the optimiser was last given."""
+    """Return the gradient that the optimizer got last."""
     return torch.cat([p.grad.flatten() for p in net.parameters()])
 
 
@@ -462,7 +462,7 @@ def test_a_worker_that_is_lost_while_another_joins(on_lost):
 
 
 @pytest.mark.parametrize("action", ["send", "introduce"])
-def test_who_is_late_when_another_joins_is_lost(action):
+def test_a_worker_that_is_late_when_another_joins_is_lost(action):
     """A worker that is late with a copy, or late to join, is lost.
 
     What is asked only once cannot wait for a later round.
@@ -478,7 +478,7 @@ def test_who_is_late_when_another_joins_is_lost(action):
     assert set(t.state.players) == ({"w1", other} if action == "send" else {donor, other})
 
 
-def test_who_does_not_say_in_time_what_it_has_cannot_play():
+def test_a_worker_that_is_late_with_its_description_cannot_play():
     t = table(3, on_lost="continue")
     t.engine._slow = ("w1", "introduce")
     rows = t.play(2)

@@ -56,7 +56,7 @@ class Mean(torch.nn.Module):
 
 
 def features_by(network, low=-1.0, shape=(4, 4), shift=0.5):
-    """What a network of one's own measures on images that are real ones moved by ``shift``."""
+    """Return the score by a user's network of real images moved by ``shift``."""
     space = Space({"image": Variable(kind="real", shape=shape, low=low, high=3.0)})
     real = space.samples(image=low + 0.5 * torch.rand(300, *shape, generator=stream(1)))
     reference = Reference(real, DomainClassifier(space, 2, seed=1))

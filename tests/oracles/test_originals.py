@@ -25,7 +25,7 @@ FAULT = 0.03
 
 
 class Faulty(ExponentialFamily):
-    """Of what it draws a small part is anything at all."""
+    """A model that draws a small part of its samples at random."""
 
     def sample(self, n, generator):
         drawn = super().sample(n, generator)
@@ -78,7 +78,7 @@ def test_the_equilibrium_stays_where_it_is(warmup):
         )
 
 
-def test_who_knows_the_same_takes_what_theory_says_for_copies():
+def test_players_with_equal_data_take_the_predicted_share_for_copies():
     """Three sites alike: of what p1 sends, M_10 are taken for p0's, and nothing changes."""
     players, rows, game = play(OVERLAPPING[:1].repeat(3, 1), 12, own_weight=0.25, originals=True)
     influence = game.predict(["p0", "p1", "p2"])
@@ -138,7 +138,7 @@ def test_as_many_copies_are_found_as_theory_says():
     assert origins.copies(mine, "p0", {"p0": 0.0, "p1": 1.0}).max() == 0
 
 
-def test_what_tells_copies_is_in_the_checkpoint(tmp_path):
+def test_the_classifier_of_copies_is_in_the_checkpoint(tmp_path):
     def seat():
         players = [
             Player(f"p{i}", SPACE, table(r, 500), ExponentialFamily(), 1, home=tmp_path / f"p{i}")

@@ -76,7 +76,7 @@ def test_the_page_plays_the_librarys_game():
     drawn = []
 
     def draw(round, sender, receiver, count):
-        """What the library's player drew, from shares that must be the page's."""
+        """Return what the library's player drew, from shares that must be the page's."""
         samples = sent[round, sender, receiver]
         assert len(samples) == count
         drawn.append((round, sender, receiver))

@@ -129,7 +129,7 @@ def test_whatever_else_is_torchs_to_the_last_bit(other, monkeypatch):
     ids=["oneDNN", "oneDNN for the largest layer", "one product over all"],
 )
 def test_a_stack_in_float32_is_each_alone(worth, monkeypatch):
-    """By either library; only in float64 does the other test of it hold to twelve digits."""
+    """This holds for either library. The other test, to twelve digits, is in float64."""
     alone, together = ([acgan() for _ in range(3)] for _ in range(2))
     for models in (alone, together):
         for seed, model in enumerate(models):

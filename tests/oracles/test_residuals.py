@@ -84,7 +84,7 @@ def test_own_images_of_a_class_are_equally_probable_and_a_class_without_any_stay
 
 
 @pytest.mark.parametrize("sources", [(OWN, "other"), ("other",)])
-def test_who_is_taught_with_residuals(sources):
+def test_residuals_are_for_received_and_drawn_images(sources):
     """Own images teach as they are, received and drawn ones with residuals.
 
     Without own images, none have residuals.

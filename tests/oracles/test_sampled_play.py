@@ -101,7 +101,7 @@ def test_counts_are_alpha_n_and_cost_is_n_per_player():
 
 
 def test_uneven_weights_reach_the_closed_form_too():
-    """Nothing symmetric: a wrong weight per sender, or weights used twice, ends elsewhere."""
+    """Weights are not symmetric: a wrong one per sender, or weights used twice, ends elsewhere."""
     alpha = ((0.5, 0.45, 0.05), (0.1, 0.2, 0.7), (0.6, 0.0, 0.4))
     data = [
         (torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8)
@@ -189,7 +189,7 @@ def test_after_a_loss_the_rest_play_by_renormalised_weights():
     ).abs().max() < 4e-3
 
 
-def test_who_loses_its_last_source_is_frozen_and_named():
+def test_a_player_that_loses_its_last_source_is_frozen_and_named():
     class Dies(ExponentialFamily):
         def learn(self, mixture, steps, generator):
             raise RuntimeError("gone")
