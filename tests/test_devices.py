@@ -141,7 +141,8 @@ def compare():
 
 
 def refused(name):
-    there, here = torch.ones(2, 2).to(name), torch.ones(2, 2)
+    there = torch.ones(2, 2).to(name)
+    here = torch.ones(2, 2)
     tries = {
         "sum": lambda: there + here,
         "product": lambda: here @ there,
@@ -176,7 +177,8 @@ def played(case, device):
 
     name, kind = case.split(" on ")
     space = SPACES[kind]
-    more, given = {"validation": 0.2, "patience": 3} if name != "acgan" else {}, mixture(space)
+    more = {"validation": 0.2, "patience": 3} if name != "acgan" else {}
+    given = mixture(space)
     if name == "conditionals":
         more |= {"latents": {"z": 2}}
     if case == "conditionals on labelled":

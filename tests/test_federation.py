@@ -33,7 +33,8 @@ def test_isolated_and_pooled_learn_exactly_their_data(small_config, tmp_path):
     config = small_config(compare=["isolated", "pooled"])
     data = config.data.source.load()
     Federation(config).run(tmp_path / "run")
-    images, labels = data.train["image"].double().flatten(1), data.train["class"]
+    images = data.train["image"].double().flatten(1)
+    labels = data.train["class"]
     assert torch.allclose(
         moments(tmp_path / "run", "isolated", "north"), images[labels < 5].mean(0)
     )
@@ -161,7 +162,8 @@ class TestEveryWrite:
         config = small_config(
             game={"name": "sample_exchange", "rounds": 3, "samples_per_round": 50}, measure=MEASURED
         )
-        real, writes = storage.write_atomically, []
+        real = storage.write_atomically
+        writes = []
 
         class Killed(BaseException):
             pass
@@ -172,10 +174,12 @@ class TestEveryWrite:
 
         monkeypatch.setattr(storage, "write_atomically", counting)
         Federation(config).run(tmp_path / "undisturbed")
-        expected, total = self.learned(tmp_path / "undisturbed"), len(writes)
+        expected = self.learned(tmp_path / "undisturbed")
+        total = len(writes)
         classifier = (tmp_path / "undisturbed" / "classifier.safetensors").read_bytes()
         for k in range(total):
-            run, count = tmp_path / f"{when}{k}", 0
+            run = tmp_path / f"{when}{k}"
+            count = 0
 
             def dying(path, content, k=k):
                 nonlocal count

@@ -354,7 +354,8 @@ def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
     They lie in a local data set with CIFAR-10's columns.
     """
     datasets = pytest.importorskip("datasets")
-    photographs, draw = load_sample_images().images, torch.Generator().manual_seed(1)
+    photographs = load_sample_images().images
+    draw = torch.Generator().manual_seed(1)
     corners = torch.randint(390, (60, 2), generator=draw).tolist()
     rows = {
         "img": [photographs[i % 2][y : y + 32, x : x + 32] for i, (y, x) in enumerate(corners)],

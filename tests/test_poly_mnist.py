@@ -118,7 +118,9 @@ class TestMade:
         self, digits, photographs
     ):
         source = PolyMnist(folder=str(digits), backgrounds=photographs)
-        one, two, few = source.load(), source.load(), source.model_copy(update={"limit": 7}).load()
+        one = source.load()
+        two = source.load()
+        few = source.model_copy(update={"limit": 7}).load()
         for split in ("train", "test"):
             for name in one.space:
                 assert torch.equal(getattr(one, split)[name], getattr(two, split)[name])

@@ -162,7 +162,8 @@ def at(monkeypatch):
     """Do something just before the engine delivers the n-th request for an action in a round."""
 
     def register(action, round, act, nth=1):
-        deliver, requests = Ray.deliver, []
+        deliver = Ray.deliver
+        requests = []
 
         def watched(self, messages, purpose):
             if (messages[0].action, messages[0].round) == (action, round):
@@ -467,7 +468,8 @@ def _family(root):
             fields = _stat(entry)
             if fields:
                 parents[int(entry)] = (int(fields[1]), fields[19])
-    family, new = {}, {root}
+    family = {}
+    new = {root}
     while new:
         family |= {number: parents[number][1] for number in new if number in parents}
         new = {
@@ -507,7 +509,8 @@ def _left(numbers):
 
 def _listening(numbers):
     """Addresses, as hexadecimal numbers, on which processes listen."""
-    sockets, addresses = {}, set()
+    sockets = {}
+    addresses = set()
     for table in ("tcp", "tcp6"):
         with open(f"/proc/net/{table}") as file:
             lines = [line.split() for line in file.readlines()[1:]]
@@ -569,17 +572,16 @@ def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_pat
     base["engine"] = {"name": "local", "threads": 1}
     play(base, tmp_path / "oracle", {"name": "local", "groups": 2})
     (tmp_path / "exchange.toml").write_text(tomli_w.dumps(base))
-    rows, words = (
-        tmp_path / "run" / "sample_exchange" / "rows.jsonl",
-        ["run", "exchange.toml", "--out", "run"],
-    )
+    rows = tmp_path / "run" / "sample_exchange" / "rows.jsonl"
+    words = ["run", "exchange.toml", "--out", "run"]
     words += ["--set", "engine.name=ray"]
 
     def played():
         return rows.read_text().count("\n") if rows.exists() else 0
 
     for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        process, before = _cli(*words, cwd=tmp_path), played()
+        process = _cli(*words, cwd=tmp_path)
+        before = played()
         _until(lambda before=before: played() > before + 2, process)
         family = _family(process.pid)
         assert sum("ray::_Group" in name for name in _left(family).values()) == 2
@@ -656,7 +658,8 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     def share(engine, act):
         """Bytes through the coordinator, and payload, while something happens."""
         through.clear()
-        stored, sent = _stored_here(), engine.ledger.total("exchange")
+        stored = _stored_here()
+        sent = engine.ledger.total("exchange")
         act()
         return sum(through) + _stored_here() - stored, engine.ledger.total("exchange") - sent
 
@@ -684,7 +687,8 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     engine.close()
 
     images = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
-    gan, names = MdGan(local_steps=1, swap_every_epochs=0), ["north", "south", "server"]
+    gan = MdGan(local_steps=1, swap_every_epochs=0)
+    names = ["north", "south", "server"]
     rooms = [
         images.samples(image=torch.rand(n, 28, 28, generator=torch.Generator().manual_seed(1)))
         for n in (20, 20, 0)
@@ -737,5 +741,5 @@ def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
 
 
 def without_flops(path):
-    """Return a model's tensors; operations are left out, since they are counted for a whole stack."""
+    """Return a model's tensors, without operations, which are counted for a whole stack."""
     return {k: v for k, v in storage.load_tensors(path).items() if "flops" not in k}

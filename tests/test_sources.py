@@ -437,7 +437,8 @@ class TestHuggingFace:
 
     @pytest.mark.parametrize("form", ["save_to_disk", "parquet"])
     def test_pictures_pixel_for_pixel(self, tmp_path, datasets, pictures, form):
-        rows, place = pictures(), tmp_path / "mine"
+        rows = pictures()
+        place = tmp_path / "mine"
         splits = datasets.DatasetDict({"train": rows, "test": rows.select(range(4))})
         if form == "parquet":
             place.mkdir()

@@ -260,7 +260,8 @@ class TestGame:
         """
         cls = find("game", name)
         sizes = {"latents": [3, 4], "hidden": 8, "batch": 8}
-        model, data = {"name": "symmetric_hvae", **sizes}, small_config().to_dict()["data"]
+        model = {"name": "symmetric_hvae", **sizes}
+        data = small_config().to_dict()["data"]
         if model_for(cls.tiny()) is Gan:
             model = {"name": "acgan", "latent": 4, "batch": 8, "discriminator_steps": 2}
         if model_for(cls.tiny()) is Classifier:

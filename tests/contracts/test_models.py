@@ -123,7 +123,8 @@ class TestModel:
             pytest.skip("one kind of variable is enough")
         if name == "acgan":
             pytest.skip("a GAN may settle on one of two values; its classes are tested below")
-        space, model = SPACES[kind], find("model", name).tiny()
+        space = SPACES[kind]
+        model = find("model", name).tiny()
         settings = {
             "latents": (2, 2),
             "hidden": 16,
@@ -261,7 +262,9 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
         model.setup(space, seed)
         return model
 
-    model, losses, states = fresh(5), [], []
+    model = fresh(5)
+    losses = []
+    states = []
     for turn in range(60):  # a rate of 0.5 makes it worse sooner or later
         resumed = fresh(99)  # as if the run had been killed before every turn
         storage.save_tensors(tmp_path / "state.safetensors", model.state_dict())
@@ -509,7 +512,8 @@ def test_a_gan_of_convolutions_is_restored_exactly(tmp_path):
 
 def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
     """Sources of a single class each, which the GAN draws as often as it saw it."""
-    space, model = SPACES["labelled"], find("model", "acgan")(latent=4, batch=10)
+    space = SPACES["labelled"]
+    model = find("model", "acgan")(latent=4, batch=10)
     model.setup(space, 5)
     images = some_samples(space, 200, 1)["image"]
     parts = [

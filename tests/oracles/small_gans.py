@@ -192,7 +192,8 @@ def asked(iteration, j, model, space):
 
     Classes are drawn evenly, and then the noise.
     """
-    g, classes = stream(SEED, "noise", iteration, j), None
+    g = stream(SEED, "noise", iteration, j)
+    classes = None
     if "class" in space:
         even = torch.ones(CLASSES, dtype=torch.float64)
         classes = torch.multinomial(even, model.batch, replacement=True, generator=g)

@@ -45,7 +45,8 @@ def ready(space=LABELLED, seed=3, double=False, **settings):
 
 def test_the_mlp_pair_has_the_papers_numbers_of_parameters():
     with torch.device("meta"):
-        generator, discriminator = mlp_generator(100, 10, (28, 28)), mlp_discriminator(10, (28, 28))
+        generator = mlp_generator(100, 10, (28, 28))
+        discriminator = mlp_discriminator(10, (28, 28))
     assert count(generator.body) == 716_560
     assert count(generator) == 716_560 + 10 * 100  # a vector per class
     assert count(discriminator) == 670_219
@@ -105,10 +106,8 @@ def test_real_and_generated_batches_do_not_see_each_other():
 def test_batches_of_one_pass_are_those_of_several(space, networks):
     model, twin = ready(space, **networks), ready(space, **networks)
     words = [stream(1, j) for j in range(3)], [stream(1, j) for j in range(3)]
-    together, expected = (
-        model.generate_batches(4, words[0]),
-        [twin.generate(4, g) for g in words[1]],
-    )
+    together = model.generate_batches(4, words[0])
+    expected = [twin.generate(4, g) for g in words[1]]
     for (made, classes), (one, asked) in zip(together, expected, strict=True):
         assert torch.allclose(made, one, rtol=0, atol=1e-6)
         assert classes is None if asked is None else torch.equal(classes, asked)
@@ -170,7 +169,8 @@ def test_a_saturated_generator_ends_at_the_limits_of_the_range():
 
 def test_a_class_enters_as_noise_times_its_vector():
     net = ready().half("generator")
-    noise, classes = torch.randn(5, 3, generator=stream(1)), torch.tensor([2, 0, 1, 1, 2])
+    noise = torch.randn(5, 3, generator=stream(1))
+    classes = torch.tensor([2, 0, 1, 1, 2])
     expected = net.body(
         torch.stack([z * net.by_class.weight[c] for z, c in zip(noise, classes, strict=True)])
     )
@@ -228,7 +228,8 @@ def test_feedback_is_the_derivative_of_the_sum_by_every_entry(loss, class_term):
     """Central differences of Σ B̃; the mean's derivative would be smaller by the batch size."""
     model = ready(double=True, loss=loss, class_term=class_term)
     batch = images(LABELLED, 3, "feedback")
-    x, classes = batch["image"].double(), batch["class"]
+    x = batch["image"].double()
+    classes = batch["class"]
     feedback, mean = model.feedback(x, classes)
 
     def total(x):
@@ -263,7 +264,8 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
     own = images(space, 9, "own")
     part = Mixture((Portion(OWN, own, 1.0),))
     model.learn(part, 3, stream(5))
-    g, class_counts = stream(5), torch.zeros(CLASSES, dtype=torch.float64)
+    g = stream(5)
+    class_counts = torch.zeros(CLASSES, dtype=torch.float64)
 
     def draw():
         c = (
@@ -362,7 +364,8 @@ def test_stacked_steps_and_feedback_are_those_of_each_alone(space):
         slope, mean = one.feedback(rows[i][2], rows[i][3])
         assert apart(slopes[i], slope) < 1e-12
         assert means[i].item() == pytest.approx(mean, rel=1e-12)
-        a, b = one.state_dict(), other.state_dict()
+        a = one.state_dict()
+        b = other.state_dict()
         assert a.keys() == b.keys()
         assert all(torch.allclose(a[key], b[key], rtol=1e-12, atol=1e-14) for key in a)
 
@@ -386,8 +389,10 @@ def test_whatever_changes_a_stacked_model_changes_the_stack():
     stack.learn_to_judge(both, rc, fc)
     assert Stack.of(models) is stack
     assert consistent(stack)
-    state, part = models[0].state_dict(), models[1].export(["discriminator"], moments=True)
-    before, sent = {key: value.clone() for key, value in state.items()}, part.clone()
+    state = models[0].state_dict()
+    part = models[1].export(["discriminator"], moments=True)
+    before = {key: value.clone() for key, value in state.items()}
+    sent = part.clone()
     stack.learn_to_judge(both, rc, fc)
     assert all(torch.equal(state[key], before[key]) for key in state), (
         "what was saved or sent is a copy"

@@ -139,7 +139,8 @@ def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(f
     Independence of a and c would be off by 0.2.
     """
     if full:
-        parts, given = [draws(MARKOV, "abc", 20_000, 1)], {}
+        parts = [draws(MARKOV, "abc", 20_000, 1)]
+        given = {}
     else:
         parts = [
             draws(MARKOV, "abc", 20_000, 1).select("a", "b"),
@@ -493,7 +494,8 @@ MIXED = {
     ("kind", "precision"), [*((kind, "float32") for kind in MIXED), ("images", "bfloat16")]
 )
 def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
-    space, settings = MIXED[kind], {"latents": {"z": 2}, "validation": 0.2, "precision": precision}
+    space = MIXED[kind]
+    settings = {"latents": {"z": 2}, "validation": 0.2, "precision": precision}
     model = Conditionals(**(Conditionals.tiny().model_dump() | settings))
     model.setup(space, 1)
     full = some_samples(space, 40, 1)
@@ -569,7 +571,8 @@ def test_a_conditional_vae_ascends_the_evidence_lower_bound(small_vae):
     """E_q log p(x,u|g) / q(u|x,g), and its gradient, encoder included, by integration."""
     p, u, cell, zeros, given = small_vae
     parameters = [p.encoder[-1].weight, p.encoder[-1].bias, p.prior[-1].bias, p.decoder.out.weight]
-    inputs, q = p.seen(given), p._posterior(zeros, given)
+    inputs = p.seen(given)
+    q = p._posterior(zeros, given)
     log_q = q.log_prob(u).sum(1)
     log_joint = p._log_pixels(zeros, u, inputs, given) + p._prior(inputs).log_prob(u).sum(1)
     exact = (log_q.exp() * (log_joint - log_q)).sum() * cell
@@ -598,7 +601,8 @@ def test_without_pixel_noise_the_mean_is_drawn():
 
 
 def test_chains_start_from_what_others_observed():
-    gibbs, generator = Conditionals(**QUICK), stream(1)
+    gibbs = Conditionals(**QUICK)
+    generator = stream(1)
     gibbs.setup(letters("abc"), 1)
     one, two = (
         Samples({"a": torch.tensor([2, 2])}, batch_size=[2]),
@@ -687,7 +691,8 @@ def scenes(n, *words):
     stamps[1, 1:3] = stamps[1, :, 1:3] = 1
     stamps[2, :, :2] = stamps[2, 3] = 1
     label, style = torch.randint(3, (n,), generator=g), torch.randint(2, (n,), generator=g)
-    shape, place = torch.zeros(n, 8, 8), torch.randint(1, 4, (n, 2), generator=g).tolist()
+    shape = torch.zeros(n, 8, 8)
+    place = torch.randint(1, 4, (n, 2), generator=g).tolist()
     for k, (i, j) in enumerate(place):
         shape[k, i : i + 4, j : j + 4] = stamps[label[k]]
     noise = 0.1 + 0.25 * torch.rand(n, 8, 8, generator=g)
@@ -945,11 +950,10 @@ def test_a_player_plays_it_with_latents_that_stay_at_home():
 def test_numbers_of_either_precision_are_learned_from():
     """Where one source lacks them, and where a latent has them drawn once more."""
     space = Space({"x": Variable(kind="real", shape=(2,)), "b": Variable(kind="binary")})
-    x, b = (
-        torch.randn(20, 2, dtype=torch.float64, generator=stream(1)),
-        torch.zeros(20, dtype=torch.uint8),
-    )
-    own, other = space.samples(x=x, b=b), space.only(["b"]).samples(b=b)
+    x = torch.randn(20, 2, dtype=torch.float64, generator=stream(1))
+    b = torch.zeros(20, dtype=torch.uint8)
+    own = space.samples(x=x, b=b)
+    other = space.only(["b"]).samples(b=b)
     model = Conditionals(**QUICK, latents={"z": 2})
     model.setup(space, 1)
     model.learn(Mixture((Portion(OWN, own, 0.5), Portion("south", other, 0.5))), 3, stream(1))

@@ -171,7 +171,9 @@ def test_what_travels_beside_parameters_is_counted_apart(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     model = {"discriminator": "normed:judge"}
-    theta, tensors, buffers = 64 * 8 + 8 + 2 * 8 + 8 * 11 + 11, 6, (8 + 8) * 4 + 8
+    theta = 64 * 8 + 8 + 2 * 8 + 8 * 11 + 11
+    tensors = 6
+    buffers = (8 + 8) * 4 + 8
     costs = only(play(tmp_path / "keep", model=model)).links[2]
     assert (costs.link.bytes, costs.others, costs.left) == (9 * theta * 4, 9 * buffers, 0)
     costs = only(play(tmp_path / "travel", model=model, optimiser_on_swap="travel")).links[2]

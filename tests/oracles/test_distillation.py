@@ -111,7 +111,8 @@ def test_labels_are_the_likeliest_classes_by_the_senders_own_classifier():
     t.play()
     x = t.players["small"].private_data
     for sender, receiver in (("large", "small"), ("small", "large")):
-        sent, own = t.players[sender].model.export_classifier(), t.players[sender].model.classify(x)
+        sent = t.players[sender].model.export_classifier()
+        own = t.players[sender].model.classify(x)
         assert torch.equal(t.players[receiver].model.classify_by(sent, x, sender), own)
     votes = [
         x["class"],
@@ -143,7 +144,8 @@ def test_one_lesson_of_the_mean_is_one_lesson_of_n_copies(smoothing):
     """Loss and gradient, against the batch of the paper: the images once for each label."""
     m = model(smoothing=smoothing)
     m.setup(SPACE, 1)
-    x, votes = m._pixels(images(6)), torch.randint(CLASSES, (4, 6), generator=stream(2))
+    x = m._pixels(images(6))
+    votes = torch.randint(CLASSES, (4, 6), generator=stream(2))
     labels = F.one_hot(votes, CLASSES).float()
     parameters = list(m._net.classifier.parameters())
     mean, copies = m._wrong(x, labels.mean(0)), m._wrong(x.repeat(4, 1, 1, 1), labels.flatten(0, 1))
@@ -217,7 +219,8 @@ def test_what_a_good_classifier_knows_passes_to_a_player_whose_own_labels_are_no
             )
         return samples
 
-    test, right = images(99, "test"), {}
+    test = images(99, "test")
+    right = {}
     for game, names in (
         (Distillation(rounds=9, local_steps=20), SIZES),
         (Isolated(local_steps=20), ["small"]),

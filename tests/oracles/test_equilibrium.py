@@ -37,7 +37,8 @@ def weights(n, seed, own=True):
 
 def family_and_moments(name, n, seed=0):
     """A family and the data moments of n sites, inside the marginal polytope."""
-    family, g = ProductFamily(SPACES[name]), stream(seed, name)
+    family = ProductFamily(SPACES[name])
+    g = stream(seed, name)
     moments = []
     for _ in range(n):
         values = {}
@@ -67,7 +68,8 @@ class TestInfluence:
         assert m[0, 1].item() == pytest.approx((1 - own) / (2 - own), abs=1e-12)
 
     def test_even_weights_keep_the_mean_and_scale_deviations(self):
-        n, own = 5, 0.3
+        n = 5
+        own = 0.3
         alpha = torch.full((n, n), (1 - own) / (n - 1), dtype=torch.float64).fill_diagonal_(own)
         data = torch.randn(n, 3, generator=stream(1), dtype=torch.float64)
         moments = equilibrium.equilibrium_moments(alpha, data)
@@ -80,7 +82,8 @@ class TestInfluence:
 
         It moves by α, and stops at j with probability α_jj.
         """
-        alpha, rng = weights(4, 3), np.random.default_rng(1)
+        alpha = weights(4, 3)
+        rng = np.random.default_rng(1)
         m = equilibrium.influence_matrix(alpha)
         ends = np.zeros(4)
         for _ in range(20_000):
@@ -91,7 +94,8 @@ class TestInfluence:
         assert np.abs(ends / 20_000 - m[0].numpy()).max() < 4 * np.sqrt(0.25 / 20_000)
 
     def test_permuting_players_permutes_the_result(self):
-        alpha, p = weights(5, 2), torch.tensor([3, 1, 4, 0, 2])
+        alpha = weights(5, 2)
+        p = torch.tensor([3, 1, 4, 0, 2])
         m = equilibrium.influence_matrix(alpha)
         assert torch.allclose(equilibrium.influence_matrix(alpha[p][:, p]), m[p][:, p], atol=1e-12)
 
@@ -265,7 +269,8 @@ class TestSparse:
         return (w + own * sp.eye(n)).tocsr()
 
     def test_agrees_with_the_dense_solution_within_its_bound(self):
-        alpha, own = self.random(), np.random.default_rng(2).random((300, 3))
+        alpha = self.random()
+        own = np.random.default_rng(2).random((300, 3))
         dense = equilibrium.equilibrium_moments(
             torch.from_numpy(alpha.toarray()), torch.from_numpy(own)
         ).numpy()

@@ -292,7 +292,8 @@ def test_buffers_are_averaged_or_stay(averaged):
     t = table((8, 16), acgan(**NORMED), average_buffers=averaged)
     begin = buffers(t.server)
     t.play()
-    averages, own = buffers(t.server), {name: buffers(player) for name, player in t.workers.items()}
+    averages = buffers(t.server)
+    own = {name: buffers(player) for name, player in t.workers.items()}
     for key, value in averages.items():
         mean = (own["w0"][key].double() + 2 * own["w1"][key].double()) / 3
         expected = mean.to(value.dtype) if averaged else begin[key]

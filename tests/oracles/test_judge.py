@@ -112,7 +112,8 @@ def readings(matched):
     # what is certain has no gradient
     begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)
     model.learn(Mixture((Portion("begun", begun, 1.0),)), 300, stream(2))
-    test, parts = scenes(1000, "test"), []
+    test = scenes(1000, "test")
+    parts = []
     for name, columns in ((OWN, ("class", "s", "x")), ("south", ("class", "v"))):
         parts.append(Portion(name, scenes(2000, name).select(*columns), 0.5))
     shares = []

@@ -76,7 +76,9 @@ class TestAgainstEnumeration:
     def test_estimate_agrees_and_its_interval_covers(self, case):
         make, space = CASES[case]
         model, samples = learned(make(), space)
-        truth, covered, z_scores = exact(model, samples), 0, []
+        truth = exact(model, samples)
+        covered = 0
+        z_scores = []
         for repeat in range(20):
             estimate = log_prob(model, samples, 100, stream(repeat, "draws"))
             middle, low, high = estimate.mean
@@ -235,7 +237,8 @@ def test_draws_without_noise_are_the_mean_given_the_latents_rounded_where_pixels
             draw: rows["image"][(rows["z0"][:, 0] == z0) & (rows["z1"][:, 0] == z1)].double()
             for draw, rows in drawn.items()
         }
-        mean, exact = chosen["sample"].mean(0), chosen["mean"]
+        mean = chosen["sample"].mean(0)
+        exact = chosen["mean"]
         error = 5 * chosen["sample"].std(0) / len(chosen["sample"]) ** 0.5
         assert (exact == exact[:1]).all(), "latents decide the image"
         if kind == "real":

@@ -122,10 +122,8 @@ def test_one_worker_and_one_batch_are_a_gan_at_a_single_site(steps, side_by_side
     for iteration in range(1, 7):
         noise, classes = asked(iteration, 0, model, space)
         own = t.data["w0"][torch.randint(12, (4,), generator=stream(SEED, "real", iteration, "w0"))]
-        real, real_classes = (
-            centred(own["image"].double()),
-            own["class"] if space is LABELLED else None,
-        )
+        real = centred(own["image"].double())
+        real_classes = own["class"] if space is LABELLED else None
         for _ in range(steps):
             d_adam.zero_grad()
             logits = d_net(real), d_net(g_net(noise, classes).detach())
@@ -183,7 +181,8 @@ def test_derangements_are_uniform():
 
     χ² with 8 degrees of freedom is below 26.1 with probability 0.999.
     """
-    names, g = ["a", "b", "c", "d"], stream(1)
+    names = ["a", "b", "c", "d"]
+    g = stream(1)
     every = [
         p
         for p in itertools.permutations(names)
@@ -402,7 +401,8 @@ def test_operations_are_counted_as_the_paper_counts_them():
 
 def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
     t = table(4, joins={"w1": 3, "w3": 3}, side_by_side="loop")
-    rows, copies = t.play(2), {}
+    rows = t.play(2)
+    copies = {}
     assert t.state.players == ("w0", "w2")
     assert not any(row.joined for row in rows)
     living = {name: t.values(name) for name in t.state.players}
@@ -603,7 +603,8 @@ def test_players_rebuilt_from_their_states_go_on_exactly(side_by_side):
         assert [row.own["swaps"] for row in rows[0]] == [row.own["swaps"] for row in rows[1]]
         assert sum(row.own["swaps"] for row in rows[1]) == 1
         for old, new in zip(first.players, second.players, strict=True):
-            a, b = old.model.state_dict(), new.model.state_dict()
+            a = old.model.state_dict()
+            b = new.model.state_dict()
             assert a.keys() == b.keys()
             assert all(torch.equal(a[key], b[key]) for key in a)
 

@@ -83,7 +83,8 @@ def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_pat
             warnings.simplefilter("ignore", DeprecationWarning)
             torch.jit.script(Mean()).save(str(network))
     elif form == "a .pt2 file":
-        network, some = tmp_path / "mean.pt2", torch.zeros(5, 3, 4, 4, dtype=torch.uint8)
+        network = tmp_path / "mean.pt2"
+        some = torch.zeros(5, 3, 4, 4, dtype=torch.uint8)
         dynamic = torch.export.export(Mean(), (some,), dynamic_shapes=({0: torch.export.Dim("n")},))
         torch.export.save(dynamic, network)
     score = features_by(network, shape=shape)
@@ -271,7 +272,8 @@ def mmd_by_loops(x, y):
 
 
 def test_kid_and_its_error_are_those_of_plain_loops():
-    x, y = normal(20, 3), 1.5 * normal(12, 3, seed=2) + 0.3
+    x = normal(20, 3)
+    y = 1.5 * normal(12, 3, seed=2) + 0.3
     estimate, error = squared_mmd(x, y)
     assert estimate == pytest.approx(mmd_by_loops(x, y), abs=1e-10)
     variance = 0.0
@@ -354,7 +356,8 @@ def inside_by_loops(points, others, neighbours):
 
 @pytest.mark.parametrize("neighbours", [1, 3])
 def test_precision_and_recall_are_those_of_plain_loops(neighbours):
-    fake, real = normal(40, 5), 1.3 * normal(40, 5, seed=2) + 0.5
+    fake = normal(40, 5)
+    real = 1.3 * normal(40, 5, seed=2) + 0.5
     result = values(PrecisionRecall(neighbours=neighbours), observed(fake, real))
     precise, recalled = (
         inside_by_loops(fake, real, neighbours),
@@ -488,10 +491,8 @@ def test_copies_are_distinguished_from_fresh_samples():
 
 def test_the_ratio_is_that_of_the_medians():
     # median 11, 5 % quantile 2
-    held, real = (
-        torch.zeros(1, 1),
-        torch.arange(1.0, 22.0).unsqueeze(1),
-    )
+    held = torch.zeros(1, 1)
+    real = torch.arange(1.0, 22.0).unsqueeze(1)
     result = values(
         Memorisation(), observed(torch.tensor([[1.0], [2.0], [5.5], [30.0]]), real, held=held)
     )
@@ -598,10 +599,8 @@ def test_samples_without_class_get_that_of_the_domain_classifier(corners):
 
 def test_training_does_not_depend_on_the_order_of_samples(corners):
     # every sample matters
-    metric, samples = (
-        TrainOnSynthetic(samples=100, steps=20),
-        cornered(401, 3, noise=6.0),
-    )
+    metric = TrainOnSynthetic(samples=100, steps=20)
+    samples = cornered(401, 3, noise=6.0)
     whole = metric.observe(Observed(samples, corners))
     parts = [
         metric.observe(Observed(pick(samples, part), corners))
@@ -624,8 +623,10 @@ def test_balancing_takes_the_first_of_many_and_repeats_few():
 
 def test_the_domain_classifier_takes_so_many_steps():
     reports = []
-    train, classifier = cornered(80, 1), DomainClassifier(SPACE, 4, seed=1)
-    inputs, labels = SPACE.restrict(train), train["class"]
+    train = cornered(80, 1)
+    classifier = DomainClassifier(SPACE, 4, seed=1)
+    inputs = SPACE.restrict(train)
+    labels = train["class"]
     classifier.fit(
         inputs, labels, inputs, labels, lambda done, of: reports.append((done, of)), steps=7
     )

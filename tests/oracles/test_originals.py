@@ -53,7 +53,8 @@ def play(rates, rounds, model=ExponentialFamily, n=20_000, **game):
     game.check(players)
     engine = Local()
     engine.start(players, game)
-    state, rows = game.start(names, 1), []
+    state = game.start(names, 1)
+    rows = []
     for round in range(1, rounds + 1):
         state, row = game.play(engine, state, round)
         rows.append(row)
@@ -91,9 +92,11 @@ def test_faults_do_not_come_back():
 
     With originals, only its maker and one receiver draw it.
     """
-    own, uniform = 0.1, torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
+    own = 0.1
+    uniform = torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
     influence = equilibrium.influence_matrix(torch.tensor([[own, 1 - own], [1 - own, own]]))
-    wanted, drawn = influence @ DISJOINT.double(), {}
+    wanted = influence @ DISJOINT.double()
+    drawn = {}
     for originals in (False, True):
         players, _, _ = play(DISJOINT, 60, Faulty, n=300_000, own_weight=own, originals=originals)
         drawn[originals] = torch.stack([shares(p) for p in players])

@@ -26,7 +26,8 @@ def _small_ones_too(monkeypatch):
 
 def twins(inputs, outputs, bias=True):
     with isolated_seed(1):
-        ours, torchs = Linear(inputs, outputs, bias=bias), nn.Linear(inputs, outputs, bias=bias)
+        ours = Linear(inputs, outputs, bias=bias)
+        torchs = nn.Linear(inputs, outputs, bias=bias)
     torchs.load_state_dict(ours.state_dict())
     return ours, torchs
 

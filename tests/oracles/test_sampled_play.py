@@ -115,7 +115,8 @@ def test_uneven_weights_reach_the_closed_form_too():
     game = SampleExchange(alpha=alpha, samples_per_round=50_000)
     engine = Local()
     engine.start(players, game)
-    state, path = game.start(names, 1), []
+    state = game.start(names, 1)
+    path = []
     for round in range(1, 41):
         state, _ = game.play(engine, state, round)
         path.append(torch.stack([p.model.moments for p in players]))
@@ -143,7 +144,8 @@ def test_own_rounds_are_learned_alone():
     game = SampleExchange(own_weight=0.5, own_rounds=3, samples_per_round=100)
     engine = Local()
     engine.start(players, game)
-    state, means = game.start(["p0", "p1"], 1), []
+    state = game.start(["p0", "p1"], 1)
+    means = []
     for round in range(1, 6):
         state, _ = game.play(engine, state, round)
         means.append(players[0].model.moments[0].item())
@@ -174,7 +176,9 @@ def test_after_a_loss_the_rest_play_by_renormalised_weights():
     game = SampleExchange(alpha=alpha, samples_per_round=50_000, on_lost="continue")
     engine = Local()
     engine.start(players, game)
-    state, path, influence = game.start(names, 1), [], None
+    state = game.start(names, 1)
+    path = []
+    influence = None
     for round in range(1, 41):
         state, row = game.play(engine, state, round)
         if row.influence is not None:
