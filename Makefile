@@ -3,14 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One thread per process: tests run side by side, and sums of floats depend on the number of threads.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Stealing leaves the tests of a module together, so a set-up that they share happens once and not in both workers.
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test slow lint docs clean
 
 demo: .venv/core
 	$(BIN)/coplay run configs/digits.toml
 
 test: .venv/dev
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2
+	$(PYTEST)
+
+# What takes long by nature; SHARE=0.1 SEED=7 runs a tenth of it, and at least one test of each file.
+SHARE ?= 1
+SEED ?= 0
+slow: .venv/dev
+	$(PYTEST) -m slow --slow-share $(SHARE) --slow-seed $(SEED) tests
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""What all tests share: small real data, no network, one thread."""
+"""All tests share small real data and one thread, and none uses the network."""
 
 import os
 
@@ -7,7 +7,25 @@ import torch
 
 from coplay import Config, Space, Variable
 
+from .slow_share import share_of
+
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("slow tests", "they run with -m slow")
+    group.addoption("--slow-share", type=float, default=1.0, help="in [0, 1], and one of each file")
+    group.addoption("--slow-seed", type=int, default=0, help="which share")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the slow tests that are not of the share."""
+    slow = [item.nodeid for item in items if item.get_closest_marker("slow")]
+    chosen = share_of(slow, config.getoption("--slow-share"), config.getoption("--slow-seed"))
+    left_out = set(slow) - chosen
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +52,10 @@ def bits():
 
 @pytest.fixture
 def small_config():
-    """Builds a config of two quick players on real digits; keyword arguments replace whole sections."""
+    """Build a config of two quick players on real digits.
+
+    Keyword arguments replace whole sections.
+    """
 
     def build(**sections):
         values = {

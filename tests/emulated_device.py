@@ -1,7 +1,11 @@
-"""A device that is not the CPU, on any machine: its tensors keep numbers in main memory, but whoever mixes them with the CPU's
-gets the error that a GPU would give. Arithmetic is the CPU's, so what runs here must give the CPU's numbers to rounding.
+"""A device that is not the CPU, on any machine.
 
-torch lets Python register such a device; tensors of it are a subclass whose every operation comes through ``_run``.
+Its tensors have their numbers in main memory, but mixing them with the CPU's gives the error that a
+GPU would give. Arithmetic is the CPU's, so code on this device must give the CPU's numbers to
+rounding.
+
+torch lets Python register such a device. Its tensors are of a subclass, and every operation on them
+goes through ``_run``.
 """
 
 from contextlib import contextmanager
@@ -38,33 +42,32 @@ _WITH_NUMBERS = (
 
 
 class There(torch.Tensor):
-    """A tensor of the device; ``kept`` has its numbers."""
+    """A tensor of the device; ``numbers`` is the CPU's tensor with its values."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, kept):
+    def __new__(cls, numbers):
         return torch.Tensor._make_wrapper_subclass(
             cls,
-            kept.shape,
-            strides=kept.stride(),
-            storage_offset=kept.storage_offset(),
-            dtype=kept.dtype,
+            numbers.shape,
+            strides=numbers.stride(),
+            storage_offset=numbers.storage_offset(),
+            dtype=numbers.dtype,
             device=NAME + ":0",
         )
 
-    def __init__(self, kept):
-        self.kept = kept
+    def __init__(self, numbers):
+        self.numbers = numbers
 
     @property
     def data(self):
         return self.detach()
 
     @data.setter
-    def data(
-        self, other
-    ):  # a parameter that becomes a view of something else: the numbers, too, are now the other's
-        self.kept = other.kept
+    def data(self, other):
+        # a parameter becomes a view of something else, and its numbers are now the other's
+        self.numbers = other.numbers
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -94,25 +97,23 @@ def _run(func, args, kwargs):
     here = {
         k: torch.device("cpu") if k == "device" and v is not None else v for k, v in kwargs.items()
     }
-    found = func(*_kept(args), **_kept(here))
+    result = func(*_numbers_of(args), **_numbers_of(here))
     if not there:
-        return found
+        return result
     return return_and_correct_aliasing(
-        func, args, kwargs, tree_map_only(torch.Tensor, There, found)
+        func, args, kwargs, tree_map_only(torch.Tensor, There, result)
     )
 
 
-def _kept(values):
-    return tree_map_only(There, lambda tensor: tensor.kept, values)
+def _numbers_of(values):
+    return tree_map_only(There, lambda tensor: tensor.numbers, values)
 
 
 def _refuse_mixed(name, args, tensors):
     if name in ("aten::index", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"):
-        of = [
-            args[0],
-            *args[2:3],
-        ]  # where it looks may be told by the CPU, if what it looks at is not the CPU's
-        tensors = [tensor for tensor in of if isinstance(tensor, torch.Tensor)]
+        # indices may be the CPU's if the tensor that they index is not
+        indexed = [args[0], *args[2:3]]
+        tensors = [tensor for tensor in indexed if isinstance(tensor, torch.Tensor)]
         if not isinstance(args[0], There):
             raise RuntimeError(f"{name}: the CPU's tensor by indices of {NAME}")
     short = name.removeprefix("aten::")
@@ -120,13 +121,14 @@ def _refuse_mixed(name, args, tensors):
         t for t in tensors if not isinstance(t, There) and (t.dim() or short not in _WITH_NUMBERS)
     ]
     if foreign:
+        shape = tuple(foreign[0].shape)
         raise RuntimeError(
-            f"{name}: expected all tensors on one device, got {NAME} and the CPU's of {tuple(foreign[0].shape)}"
+            f"{name}: expected all tensors on one device, got {NAME} and the CPU's of {shape}"
         )
 
 
 class _Module(_DummyBackendModule):
-    """What torch asks of ``torch.emulated``."""
+    """The module ``torch.emulated`` that torch needs."""
 
     def get_amp_supported_dtype(self):
         return [torch.bfloat16]
@@ -134,7 +136,10 @@ class _Module(_DummyBackendModule):
 
 @contextmanager
 def emulated_device():
-    """Inside the block there is one device more, called :data:`NAME`; to be entered before any backward pass of the process."""
+    """Add one device, called :data:`NAME`, inside the block.
+
+    Enter it before any backward pass of the process.
+    """
     if torch._C._get_privateuse1_backend_name() != NAME:
         _setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
     with _Machine():

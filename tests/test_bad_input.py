@@ -105,7 +105,7 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def refused(code, error, expected, tmp_path):
-    """The command said all that was expected, and left nothing."""
+    """The command named all expected faults, and left no file."""
     assert code == 2
     for words in expected:
         assert words in error, error
@@ -466,7 +466,10 @@ def test_nan_and_out_of_range_data_are_refused_with_their_rows():
 
 
 def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
-    """A real limit on file size in a real process: the first large write fails as on a full disk."""
+    """The first large write fails as on a full disk.
+
+    A real process gets a real limit on the size of its files.
+    """
     (tmp_path / "bad.toml").write_text(CONFIG)
 
     def limit():
@@ -483,8 +486,13 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
     ]
     process = subprocess.run(
         [sys.executable, "-m", "coplay", "run", "bad.toml", "--out", "out", *big],
-        cwd=tmp_path, preexec_fn=limit, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert process.returncode == 2, process.stderr
     assert "cannot write" in process.stderr
     assert "coplay resume" in process.stderr
@@ -500,7 +508,7 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
         assert (result.folder / path).read_bytes() == (fresh.folder / path).read_bytes()
 
 
-# ------------------------------------------------------------------------------------------------ games between GANs
+# ------------------------------------------------------------------------------- games between GANs
 
 GAN = ['model={name="acgan",latent=4,batch=8}', 'game={name="md_gan",rounds=3,local_steps=2}']
 
@@ -539,7 +547,7 @@ def unstackable_discriminator(classes, shape):
     n = math.prod(shape)
     return torch.nn.Sequential(
         torch.nn.Flatten(-len(shape)), torch.nn.LayerNorm(n), torch.nn.Linear(n, 1 + classes)
-    )  # fmt: skip
+    )
 
 
 class Diverged(Acgan):
@@ -744,7 +752,7 @@ def test_conditionals_need_something_to_be_given(run, tmp_path):
     ],
     ids=["shape", "range", "kind"],
 )
-def test_a_variable_with_two_meanings_is_told_by_who_receives_it(theirs, words):
+def test_a_variable_with_two_meanings_is_an_error_at_its_receiver(theirs, words):
     here, there = (
         Space({"scan": Variable(kind="real", shape=(3, 3), low=0, high=1)}),
         Space({"scan": theirs}),

@@ -1,4 +1,4 @@
-"""Comparisons: arms and numbers of written records, sweeps of real runs, and the files that come of them."""
+"""Comparisons: arms and numbers of written records, sweeps of real runs, and their files."""
 
 import csv
 import json
@@ -43,6 +43,21 @@ every_rounds = 1
 """
 
 
+def values_of(value, n):
+    """Return what one player's values look like in a row: ``value`` and the numbers after it."""
+    values = {}
+    for i, (quantity, better) in enumerate(MEASURED):
+        values[quantity] = {
+            "value": value + i,
+            "unit": "u",
+            "better": better,
+            "n": n,
+            "n_real": 497,
+            "low": value - 1,
+        }
+    return values
+
+
 @pytest.fixture
 def record(tmp_path, small_config):
     """Writes the record of a run that was never played; returns its folder."""
@@ -69,7 +84,7 @@ def record(tmp_path, small_config):
         }
         classifier = {"accuracy": 0.9 + seed / 100, "n_test": 497}
         versions = {"python": "3.11", "machine": "x86_64", "coplay": "0.1.0"}
-        told = {
+        contents = {
             "status": status,
             "config": config,
             "versions": versions,
@@ -77,25 +92,12 @@ def record(tmp_path, small_config):
             "notes": [],
             "classifier": classifier,
         }
-        told |= {"games": {game: {} for game in games}} | (changes or {})
+        contents |= {"games": {game: {} for game in games}} | (changes or {})
         for game in games:
             (folder / game).mkdir(parents=True)
             rows = []
             for round, by_player in enumerate(scores, 1):
-                measured = {
-                    player: {
-                        q: {
-                            "value": value + i,
-                            "unit": "u",
-                            "better": better,
-                            "n": n,
-                            "n_real": 497,
-                            "low": value - 1,
-                        }
-                        for i, (q, better) in enumerate(MEASURED)
-                    }
-                    for player, value in by_player.items()
-                }
+                measured = {player: values_of(value, n) for player, value in by_player.items()}
                 seconds = {
                     "learning": 2.0,
                     "sampling": 1.0,
@@ -117,7 +119,7 @@ def record(tmp_path, small_config):
             (folder / game / "checkpoint.json").write_text(
                 json.dumps({"round": len(rows), "traffic": traffic})
             )
-        (folder / "run.json").write_text(json.dumps(told))
+        (folder / "run.json").write_text(json.dumps(contents))
         return folder
 
     return build
@@ -180,13 +182,17 @@ def test_arms_are_labelled_by_what_differs(record):
         for weight in (0.1, 0.3)
         for seed in (1, 2)
     ]
-    found = Comparison.load(folders)
-    assert [arm.label for arm in found.arms] == [
-        "own_weight=0.1, sample exchange", "own_weight=0.1, isolated",
-        "own_weight=0.3, sample exchange", "own_weight=0.3, isolated",
-    ]  # fmt: skip
-    assert found.differences == {"game.own_weight": {"own_weight=0.1": 0.1, "own_weight=0.3": 0.3}}
-    assert all(list(arm.runs) == [1, 2] for arm in found.arms)
+    comparison = Comparison.load(folders)
+    assert [arm.label for arm in comparison.arms] == [
+        "own_weight=0.1, sample exchange",
+        "own_weight=0.1, isolated",
+        "own_weight=0.3, sample exchange",
+        "own_weight=0.3, isolated",
+    ]
+    assert comparison.differences == {
+        "game.own_weight": {"own_weight=0.1": 0.1, "own_weight=0.3": 0.3}
+    }
+    assert all(list(arm.runs) == [1, 2] for arm in comparison.arms)
 
 
 def test_a_component_is_called_by_its_kind_and_implies_its_defaults(record):
@@ -216,8 +222,9 @@ def test_labels_that_would_be_too_long_are_letters(record):
         for i, alpha in enumerate(matrices)
     ]
     assert [arm.label for arm in Comparison.load(folders).arms] == [
-        "alpha=[[0.5,0.5],[0.25,0.75]]", "alpha=[[0.5,0.5],[0.125,0.875]]"
-    ]  # fmt: skip
+        "alpha=[[0.5,0.5],[0.25,0.75]]",
+        "alpha=[[0.5,0.5],[0.125,0.875]]",
+    ]
     wide = record(
         "wide",
         last,
@@ -227,21 +234,21 @@ def test_labels_that_would_be_too_long_are_letters(record):
     assert [arm.label for arm in Comparison.load([folders[0], wide]).arms] == ["A", "B"]
 
 
-def test_different_sample_counts_are_told_beside_the_numbers(record):
+def test_different_sample_counts_are_noted_beside_the_numbers(record):
     few = record(
         "few", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 2000}, n=2000
     )
     many = record(
         "many", [{"north": 1.0, "south": 3.0}], measure={"metrics": [], "samples": 5000}, n=5000
     )
-    found = Comparison.load([few, many])
-    assert "FID: 2,000 and 5,000 samples, not comparable" in texts(found)
-    assert {"fid", "domain_score"} == {q for note in caveats(found) for q in note.quantities}
-    assert "FID ↓ *" in score_table(found, caveats(found)).header
-    assert [arm.label for arm in found.arms] == ["samples=2000", "samples=5000"]
+    comparison = Comparison.load([few, many])
+    assert "FID: 2,000 and 5,000 samples, not comparable" in texts(comparison)
+    assert {"fid", "domain_score"} == {q for note in caveats(comparison) for q in note.quantities}
+    assert "FID ↓ *" in score_table(comparison, caveats(comparison)).header
+    assert [arm.label for arm in comparison.arms] == ["samples=2000", "samples=5000"]
 
 
-def test_different_data_references_players_and_versions_are_told(record):
+def test_different_data_references_players_and_versions_are_noted(record):
     last = [{"north": 1.0, "south": 3.0}]
     here = record("here", last)
     other = {
@@ -287,15 +294,15 @@ def test_an_unfinished_run_counts_with_a_note_and_a_doubled_seed_does_not_count_
         "cut", [{"north": 7.0}], seed=2, status="stopped", changes={"reason": "interrupted"}
     )
     again = record("again", [{"north": 5.0}], status="running")
-    found = Comparison.load([again, cut, whole])
-    (arm,) = found.arms
+    comparison = Comparison.load([again, cut, whole])
+    (arm,) = comparison.arms
     assert dict(arm.score("fid").values) == {1: 3.0, 2: 7.0}
-    told = " | ".join(texts(found))
+    notes = " | ".join(texts(comparison))
     assert (
-        "cut is not finished (stopped: interrupted); it counts as far as it got: 1 rounds" in told
+        "cut is not finished (stopped: interrupted); it counts as far as it got: 1 rounds" in notes
     )
-    assert "seed 1 was run twice" in told
-    assert "last measured after different rounds (sample exchange: 1 and 2)" in told
+    assert "seed 1 was run twice" in notes
+    assert "last measured after different rounds (sample exchange: 1 and 2)" in notes
 
 
 def rewrite_rows(folder, change):
@@ -317,19 +324,19 @@ def test_a_run_that_lost_a_player_has_no_mean_and_a_caveat_says_so(record, tmp_p
             row["lost"] = {"south": {"action": "turn", "reason": "it failed"}}
 
     rewrite_rows(cut, lose)
-    found = Comparison.load([whole, cut])
-    (arm,) = found.arms
+    comparison = Comparison.load([whole, cut])
+    (arm,) = comparison.arms
     assert dict(arm.score("fid").values) == {1: 3.0}  # 20.0 is north's alone
     assert dict(arm.player_score("north", "fid").values) == {1: 2.0, 2: 20.0}
     assert dict(arm.player_score("south", "fid").values) == {1: 4.0}
     assert arm.curves["fid"].rounds == [1]
-    (caveat,) = (each for each in caveats(found) if "lost" in each.text)
+    (caveat,) = (each for each in caveats(comparison) if "lost" in each.text)
     assert caveat.text.startswith(
         "sample exchange: the run with seed 2 lost south (round 2); a mean over"
     )
     assert caveat.quantities == ["fid", "domain_score"]
-    assert not any("different players" in text for text in texts(found))
-    assert score_table(found, caveats(found)).rows == [
+    assert not any("different players" in text for text in texts(comparison))
+    assert score_table(comparison, caveats(comparison)).rows == [
         ("sample exchange", "2", "3.00 (1 seed)", "4.00 (1 seed)")
     ]
 
@@ -355,9 +362,9 @@ def test_a_player_lost_after_the_last_measurement_takes_no_mean_away(record):
             row["lost"] = {"south": {"action": "turn", "reason": "it failed"}}
 
     rewrite_rows(folder, lose)
-    found = Comparison.load([folder])
-    assert found.arms[0].score("fid").mean == 3.0
-    assert not any("lost" in text for text in texts(found))
+    comparison = Comparison.load([folder])
+    assert comparison.arms[0].score("fid").mean == 3.0
+    assert not any("lost" in text for text in texts(comparison))
 
 
 def test_a_single_value_has_its_interval_and_a_mean_has_none(record):
@@ -387,21 +394,21 @@ def test_a_single_value_has_its_interval_and_a_mean_has_none(record):
 
 
 def test_a_run_that_measured_nothing_is_compared_by_its_costs(record, tmp_path):
-    found = Comparison.load([record("empty", [])])
-    assert found.arms[0].score("fid") is None
-    page = write(found, tmp_path / "out", "Nothing")
+    comparison = Comparison.load([record("empty", [])])
+    assert comparison.arms[0].score("fid") is None
+    page = write(comparison, tmp_path / "out", "Nothing")
     assert "Nothing was measured." in page.read_text()
-    assert cost_tables(found)[0].rows[0][0] == "sample exchange"
+    assert cost_tables(comparison)[0].rows[0][0] == "sample exchange"
 
 
 def test_a_run_from_before_a_setting_existed_is_of_the_same_arm(record):
     old, new = record("old", []), record("new", [], seed=2)
-    told = json.loads((old / "run.json").read_text())
-    del told["config"]["game"]["fresh_every_rounds"]
-    (old / "run.json").write_text(json.dumps(told))
+    contents = json.loads((old / "run.json").read_text())
+    del contents["config"]["game"]["fresh_every_rounds"]
+    (old / "run.json").write_text(json.dumps(contents))
     assert len(Comparison.load([old, new]).arms) == 1
-    told["config"]["model"] = {"name": "my_models:Gone"}
-    (old / "run.json").write_text(json.dumps(told))
+    contents["config"]["model"] = {"name": "my_models:Gone"}
+    (old / "run.json").write_text(json.dumps(contents))
     assert [arm.settings for arm in Comparison.load([old, new]).arms] != ["", ""]
 
 
@@ -445,11 +452,13 @@ def test_files_say_the_same_as_the_records(record, tmp_path):
     assert "sample exchange: south" in text
     assert "<script" not in text
     assert {p.name for p in (tmp_path / "out" / "figures").iterdir()} == {
-        "curves-round.png", "curves-bytes.png", "curves-seconds.png"
-    }  # fmt: skip
+        "curves-round.png",
+        "curves-bytes.png",
+        "curves-seconds.png",
+    }
 
 
-# ------------------------------------------------------------------------------------------------------------ sweeps
+# ------------------------------------------------------------------------------------------- sweeps
 
 
 @pytest.fixture
@@ -475,11 +484,11 @@ def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(
     ]
     names = [f"own_weight={weight}_seed={seed}" for weight in (0.2, 0.4) for seed in (1, 2)]
     first = Sweep.of(small, ["game.own_weight=0.2"], "1", "isolated")
-    seen = []
+    calls = []
 
     def cut(what, done, of):
-        seen.append((what, done))
-        if len(seen) > 2:
+        calls.append((what, done))
+        if len(calls) > 2:
             raise KeyboardInterrupt
 
     class Cut:
@@ -491,10 +500,10 @@ def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(
     assert Result.load(out / names[0]).record.status == "stopped"
 
     assert cli.main(["compare", str(small), *vary]) == 0
-    said = capsys.readouterr()
-    assert f"going on with {out / names[0]} (1 of 4)" in said.err
-    assert f"playing {out / names[3]} (4 of 4)" in said.err
-    assert "own_weight=0.4, isolated" in said.out
+    output = capsys.readouterr()
+    assert f"going on with {out / names[0]} (1 of 4)" in output.err
+    assert f"playing {out / names[3]} (4 of 4)" in output.err
+    assert "own_weight=0.4, isolated" in output.out
     assert all(Result.load(out / name).record.status == "finished" for name in names)
     whole = Federation(
         Config.from_file(small, ["game.own_weight=0.2", "seed=1", 'compare=["isolated"]'])
@@ -515,9 +524,8 @@ def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(
     page = (out / "comparison.html").read_text()
     text = re.sub(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', 'src="embedded"', page)
     assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
-    assert (
-        text.count('<img src="embedded"') == text.count("src=") == 1
-    )  # nothing was scored; samples were shown
+    # nothing was scored; samples were shown
+    assert text.count('<img src="embedded"') == text.count("src=") == 1
     assert (out / "figures" / "samples-image.png").exists()
 
     # as folders, and with another config in a folder's place
@@ -530,13 +538,13 @@ def test_a_sweep_is_played_once_resumed_where_it_was_cut_off_and_compared(
     assert "compare: was ['isolated'], is []" in capsys.readouterr().err
 
 
-def test_all_faults_of_all_combinations_are_told_before_anything_is_played(small, tmp_path):
+def test_all_faults_of_all_combinations_are_listed_before_anything_is_played(small, tmp_path):
     with pytest.raises(ConfigError) as error:
         Sweep.of(small, ["game.own_weight=0.2,2", "game.rounds=0,3"], "1")
-    told = str(error.value)
-    assert "game.own_weight" in told
-    assert "in own_weight=2_rounds=0_seed=1, own_weight=2_rounds=3_seed=1" in told
-    assert "game.rounds" in told
+    message = str(error.value)
+    assert "game.own_weight" in message
+    assert "in own_weight=2_rounds=0_seed=1, own_weight=2_rounds=3_seed=1" in message
+    assert "game.rounds" in message
     # faults that only the data show
     sweep = Sweep.of(small, ['data.variables=["image"],["imge"],["other"]'], "1")
     with pytest.raises(ConfigError) as error:
@@ -557,7 +565,7 @@ def test_all_faults_of_all_combinations_are_told_before_anything_is_played(small
         (["compare=1"], "", "--games"),
     ],
 )
-def test_faulty_arguments_are_told(small, vary, seeds, why):
+def test_faulty_arguments_are_refused(small, vary, seeds, why):
     with pytest.raises(ConfigError, match=why):
         Sweep.of(small, vary, seeds)
 
@@ -573,10 +581,10 @@ def test_values_may_hold_commas_and_names_stay_apart(small):
 def test_a_failing_run_does_not_stop_the_others(small, tmp_path, capsys):
     broken = 'model="exponential_family",{name="sklearn.mixture:GaussianMixture",n_components=5000}'
     assert cli.main(["compare", str(small), "--vary", broken, "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr()
-    assert "failed: player" in said.err
-    assert "not finished: model=" in said.err
-    assert "is not finished (failed" in said.out
+    output = capsys.readouterr()
+    assert "failed: player" in output.err
+    assert "not finished: model=" in output.err
+    assert "is not finished (failed" in output.out
     assert (tmp_path / "out" / "comparison.html").exists()
 
 
@@ -592,7 +600,7 @@ def test_tables_are_never_cut(record, capsys, monkeypatch):
     assert max(map(len, lines)) <= 60
 
 
-# --------------------------------------------------------------------------------------------------------- TensorBoard
+# -------------------------------------------------------------------------------------- TensorBoard
 
 
 def test_events_say_the_same_as_the_rows(small, tmp_path):
@@ -604,21 +612,21 @@ def test_events_say_the_same_as_the_rows(small, tmp_path):
         shares = Value([0.5, 0.5], "", None, 100)
         rows[place] = replace(row, measured={"player0": {"fid": fid, "class_shares": shares}})
     folder = write_events(result, tmp_path / "events")
-    found = accumulator.EventAccumulator(str(folder / "sample_exchange"))
-    found.Reload()
-    assert [(e.step, e.value) for e in found.Scalars("score/fid/player0")] == [
+    events = accumulator.EventAccumulator(str(folder / "sample_exchange"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("score/fid/player0")] == [
         (1, 2.5),
         (2, 5.0),
         (3, 7.5),
     ]
-    assert not any("class_shares" in tag for tag in found.Tags()["scalars"])
+    assert not any("class_shares" in tag for tag in events.Tags()["scalars"])
     for number in rows[0].players["player0"]:
-        values = [e.value for e in found.Scalars(f"learning/{number}/player0")]
+        values = [e.value for e in events.Scalars(f"learning/{number}/player0")]
         assert values == pytest.approx([row.players["player0"][number] for row in rows], rel=1e-6)
-    images = found.Images("samples/image/player1")
+    images = events.Images("samples/image/player1")
     assert [image.step for image in images] == [1, 2, 3]
     assert images[0].encoded_image_string.startswith(b"\x89PNG")
-    times = [e.wall_time for e in found.Scalars("score/fid/player0")]
+    times = [e.wall_time for e in events.Scalars("score/fid/player0")]
     spent = sum(sum(row.seconds.values()) for row in rows[1:])
     assert times[-1] - times[0] == pytest.approx(spent, abs=1e-3)
     with pytest.raises(RunFolderError, match="holds events already"):

@@ -1,7 +1,8 @@
-"""Models on a device that is not the CPU give, to rounding, what they give on the CPU, and what leaves them lies on the CPU.
+"""Models on another device give, to rounding, what they give on the CPU.
 
-The device is emulated (``emulated_device.py``). torch takes note of devices before its first backward pass, so all of it runs in
-a process of its own, which this file is when it is run as a script.
+What leaves a model lies on the CPU. The device is emulated (``emulated_device.py``). torch takes
+note of devices before its first backward pass, so everything runs in a process of its own: this
+file, run as a script.
 """
 
 import json
@@ -69,28 +70,28 @@ CASES = [f"{name} on {kind}" for name in MODELS for kind in SPACES if lives_on(n
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """By case, how far the device is from the CPU in every quantity, or the error."""
-    path = tmp_path_factory.mktemp("devices") / "found.json"
+def differences(tmp_path_factory):
+    """Return, by case, the distance from the CPU in every quantity, or the error."""
+    path = tmp_path_factory.mktemp("devices") / "differences.json"
     words = [sys.executable, "-m", "tests.test_devices", str(path)]
     subprocess.run(words, check=True, cwd=ROOT)
     return json.loads(path.read_text())
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_device_gives_what_the_cpu_gives(found, case):
-    assert isinstance(found[case], dict), found[case]
-    assert found[case]
-    assert {what: by for what, by in found[case].items() if by > ALMOST} == {}
+def test_a_device_gives_what_the_cpu_gives(differences, case):
+    assert isinstance(differences[case], dict), differences[case]
+    assert differences[case]
+    assert {what: by for what, by in differences[case].items() if by > ALMOST} == {}
 
 
-def test_mixing_devices_is_an_error_there(found):
+def test_mixing_devices_is_an_error_there(differences):
     """Else the emulation would let everything pass."""
-    assert all(found["refused"].values()), found["refused"]
+    assert all(differences["refused"].values()), differences["refused"]
 
 
-def test_auto_is_the_device_that_is_there(found):
-    assert found["auto"] == "emulated:0"
+def test_auto_is_the_device_that_is_there(differences):
+    assert differences["auto"] == "emulated:0"
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:7", "meta"])
@@ -119,7 +120,7 @@ def test_a_run_from_a_machine_with_a_gpu_can_be_looked_at_without_one(tmp_path):
     assert "Costs against the paper" in write(elsewhere).read_text()
 
 
-# ------------------------------------------------------------------------------------------- in the other process
+# ----------------------------------------------------------------------------- in the other process
 
 
 def compare():
@@ -140,7 +141,8 @@ def compare():
 
 
 def refused(name):
-    there, here = torch.ones(2, 2).to(name), torch.ones(2, 2)
+    there = torch.ones(2, 2).to(name)
+    here = torch.ones(2, 2)
     tries = {
         "sum": lambda: there + here,
         "product": lambda: here @ there,
@@ -175,7 +177,8 @@ def played(case, device):
 
     name, kind = case.split(" on ")
     space = SPACES[kind]
-    more, given = {"validation": 0.2, "patience": 3} if name != "acgan" else {}, mixture(space)
+    more = {"validation": 0.2, "patience": 3} if name != "acgan" else {}
+    given = mixture(space)
     if name == "conditionals":
         more |= {"latents": {"z": 2}}
     if case == "conditionals on labelled":
@@ -189,12 +192,12 @@ def played(case, device):
         **{**find("model", name).tiny().model_dump(), **more, "device": device}
     )
     model.setup(space, 5)
-    model.learn(given, 4, stream(1))
+    model.learn(given, 2, stream(1))
     state = {what: tensor.clone() for what, tensor in model.state_dict().items()}
     again = model.fresh()
     again.setup(space, 6)
     again.load_state_dict(state)
-    numbers = again.learn(given, 3, stream(2))
+    numbers = again.learn(given, 2, stream(2))
     gives = {f"state/{what}": tensor for what, tensor in state.items()}
     gives |= {f"later/{what}": tensor for what, tensor in again.state_dict().items()}
     gives |= {f"drawn/{what}": tensor for what, tensor in again.sample(9, stream(3)).items()}

@@ -1,4 +1,7 @@
-"""The data flow on real data: who is given what, what is measured against what, what is lost and said."""
+"""The data flow on real data.
+
+Tested are what each player gets, what is compared with what, and how losses are reported.
+"""
 
 import os
 import subprocess
@@ -30,7 +33,8 @@ def test_isolated_and_pooled_learn_exactly_their_data(small_config, tmp_path):
     config = small_config(compare=["isolated", "pooled"])
     data = config.data.source.load()
     Federation(config).run(tmp_path / "run")
-    images, labels = data.train["image"].double().flatten(1), data.train["class"]
+    images = data.train["image"].double().flatten(1)
+    labels = data.train["class"]
     assert torch.allclose(
         moments(tmp_path / "run", "isolated", "north"), images[labels < 5].mean(0)
     )
@@ -58,10 +62,12 @@ def test_a_player_may_have_any_name_that_files_can(small_config, tmp_path):
     partition = {"partition": {"name": "by_class", "classes": names}}
     Federation(small_config(players={n: {} for n in names}, data=partition)).run(tmp_path / "run")
     assert set(storage.load_tensors(tmp_path / "run/sample_exchange/models/state.safetensors")) == {
-        "model/moments", "player/learned"}  # fmt: skip
+        "model/moments",
+        "player/learned",
+    }
 
 
-def test_a_listener_is_measured_once_it_has_heard_somebody(small_config, tmp_path):
+def test_a_player_without_data_is_measured_once_it_has_received_samples(small_config, tmp_path):
     gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
     config = small_config(
         model=gmm,
@@ -135,24 +141,29 @@ def test_half_a_row_is_not_a_row(small_config, tmp_path):
     assert len(Result.load(run).main.rows) == 2
 
 
+@pytest.mark.slow
 class TestEveryWrite:
-    """The process dies right before or right after its k-th write, for every k; what resumes must end the same."""
+    """The process dies right before or right after its k-th write, for every k.
+
+    The resumed run must end the same.
+    """
 
     def learned(self, run):
-        found = {
+        files = {
             str(p.relative_to(run)): p.read_bytes()
             for p in run.rglob("*")
             if p.suffix == ".safetensors"
         }
-        found |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
-        return found, [replace(row, seconds={}) for row in Result.load(run).main.rows]
+        files |= {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("checkpoint.json")}
+        return files, [replace(row, seconds={}) for row in Result.load(run).main.rows]
 
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_dies_at_a_write_and_resumes(self, small_config, tmp_path, monkeypatch, when):
         config = small_config(
             game={"name": "sample_exchange", "rounds": 3, "samples_per_round": 50}, measure=MEASURED
         )
-        real, writes = storage.write_atomically, []
+        real = storage.write_atomically
+        writes = []
 
         class Killed(BaseException):
             pass
@@ -163,10 +174,12 @@ class TestEveryWrite:
 
         monkeypatch.setattr(storage, "write_atomically", counting)
         Federation(config).run(tmp_path / "undisturbed")
-        expected, total = self.learned(tmp_path / "undisturbed"), len(writes)
+        expected = self.learned(tmp_path / "undisturbed")
+        total = len(writes)
         classifier = (tmp_path / "undisturbed" / "classifier.safetensors").read_bytes()
         for k in range(total):
-            run, count = tmp_path / f"{when}{k}", 0
+            run = tmp_path / f"{when}{k}"
+            count = 0
 
             def dying(path, content, k=k):
                 nonlocal count
@@ -218,23 +231,30 @@ def test_the_number_of_cores_does_not_decide_what_a_mixture_learns(tmp_path):
     program = """
 import sys, pathlib
 from coplay import Config, Federation
+model = {"name": "sklearn.mixture:GaussianMixture", "n_components": 20, "reg_covar": 0.01}
 config = Config.from_dict({
-    "players": 1, "model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 20, "covariance_type": "diag",
-    "reg_covar": 0.01}, "game": {"name": "isolated", "rounds": 1}, "measure": {"metrics": []}})
+    "players": 1,
+    "model": model | {"covariance_type": "diag"},
+    "game": {"name": "isolated", "rounds": 1},
+    "measure": {"metrics": []},
+})
 Federation(config).run(pathlib.Path(sys.argv[1]))
 """
-    found = []
+    models = []
     for threads in ("1", "2"):
         environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         subprocess.run(
             [sys.executable, "-c", program, str(tmp_path / threads)], env=environment, check=True
         )
-        found.append((tmp_path / threads / "isolated/models/player0.safetensors").read_bytes())
-    assert found[0] == found[1]
+        models.append((tmp_path / threads / "isolated/models/player0.safetensors").read_bytes())
+    assert models[0] == models[1]
 
 
 def test_players_may_learn_different_variables(small_config, tmp_path):
-    """A5: one site has images and classes, the other classes only; what one lacks the other's samples supply."""
+    """A5: one site has images and classes, the other classes only.
+
+    The samples of each supply what the other lacks.
+    """
     players = {"north": {"variables": ["image", "class"]}, "south": {"variables": ["class"]}}
     game = {"name": "sample_exchange", "rounds": 12, "own_weight": 0.4, "samples_per_round": 4000}
     result = Federation(small_config(players=players, game=game, compare=["pooled"])).run(
@@ -251,7 +271,7 @@ def test_players_may_learn_different_variables(small_config, tmp_path):
 
 
 def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config, tmp_path):
-    """A5: y = 2x + noise; `blind` has never seen y, and what `seeing` draws tells it."""
+    """A5: y = 2x + noise; `blind` never observes y, and learns it from what `seeing` draws."""
     x = torch.randn(2000, generator=stream(1), dtype=torch.float64)
     y = 2 * x + 0.3 * torch.randn(2000, generator=stream(2), dtype=torch.float64)
     np.savez(
@@ -272,7 +292,7 @@ def test_a_variable_that_ones_own_data_lack_is_learned_from_others(small_config,
 
 
 class Classifier(LocalModel):
-    """Tells class 1 of everything, and keeps what it was shown."""
+    """Classify everything as class 1, and remember the variables that were given."""
 
     learns_incomplete = True
 
@@ -358,8 +378,11 @@ def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp_path):
-    """North has classes alone and hears of images in round 3; until then it sends nothing, and is measured by what it knows."""
+def test_a_player_does_not_send_what_it_has_not_learned(small_config, tmp_path):
+    """North has classes alone and receives images in round 3.
+
+    Until then it sends nothing, and is measured by what it knows.
+    """
     players = {
         "north": {"variables": ["image", "class"], "unobserved": ["image"]},
         "south": {"variables": ["image", "class"]},
@@ -388,10 +411,11 @@ def test_what_nobody_has_told_a_player_it_does_not_tell_others(small_config, tmp
         for r in (2, 3)
     ]
     assert [sorted(k for k in names if k.startswith("north")) for names in shown] == [
-        ["north/class"], ["north/class", "north/image"],
-    ]  # fmt: skip
+        ["north/class"],
+        ["north/class", "north/image"],
+    ]
     sent = [row.bytes for row in result.main.rows]
-    assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 is heard in round 3"
+    assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 arrives in round 3"
     assert sent[3] == 2 * 20 * (64 + 8)
     for row in result.main.rows:
         assert "class_accuracy" not in row.measured["north"], "it never sees an image to classify"
@@ -462,38 +486,46 @@ def test_nash_gap_is_nothing_at_the_equilibrium_and_left_out_without_log_p(small
         assert gap.low <= gap.value <= gap.high
         assert abs(gap.value) < 0.05, "best responses to samples leave sampling noise only"
     early = small_config(
-        players=players, game=game | {"rounds": 2, "own_rounds": 2}, measure=measure,
+        players=players,
+        game=game | {"rounds": 2, "own_rounds": 2},
+        measure=measure,
         data={"partition": {"name": "by_class", "classes": classes}},
-    )  # fmt: skip
+    )
     before = Federation(early).run(tmp_path / "early").main.last
-    assert before["north"]["nash_gap"].low > 0.5, "who has not listened yet would gain by it"
+    assert before["north"]["nash_gap"].low > 0.5, (
+        "a player without samples of others would gain by them"
+    )
 
 
-def test_log_p_of_real_samples_is_told_by_who_has_it(small_config, tmp_path):
+def test_log_p_of_real_samples_is_measured_where_a_model_has_it(small_config, tmp_path):
     gmm = {"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}
     hvae = {"name": "symmetric_hvae", "latents": [2, 3], "hidden": 8}
     players = {"north": {"model": hvae}, "south": {"model": gmm}}
     game = {"name": "sample_exchange", "rounds": 2, "local_steps": 20, "samples_per_round": 50}
+    # no classifier is needed for it
     measure = {
         "metrics": [],
         "samples": 200,
         "log_prob": True,
         "log_prob_draws": 50,
-    }  # no classifier is needed for it
+    }
     last = (
         Federation(small_config(players=players, game=game, measure=measure))
         .run(tmp_path / "run")
         .main.last
     )
-    told = last["north"]["log_p"]
-    assert told.low < told.value < (told.high or 0.0) <= 0
-    assert told.n_real == 497
-    assert -64 * 2 < told.value < -10, "64 pixels, less than two nats each"
+    log_p = last["north"]["log_p"]
+    assert log_p.low < log_p.value < (log_p.high or 0.0) <= 0
+    assert log_p.n_real == 497
+    assert -64 * 2 < log_p.value < -10, "64 pixels, less than two nats each"
     assert "log_p" not in last["south"]
 
 
 def test_a_player_may_be_called_own():
-    """Its samples are not taken for the private data of a player that hears it: the moments are the weighted mean."""
+    """Its samples are not taken for the private data of a player that receives them.
+
+    The moments are the weighted mean.
+    """
     space = Space({"x": Variable(kind="binary")})
     ones = space.samples(x=torch.ones(8, dtype=torch.uint8))
     north = Player(

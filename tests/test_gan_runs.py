@@ -51,10 +51,19 @@ CONFIG = {
     "data": {"source": "bars:Bars", "variables": ["image", "class"]},
     "model": {"name": "acgan", "batch": 4, "latent": 3},
     "game": {"name": "md_gan", "rounds": 2, "local_steps": 3, "swap_every_epochs": 0.2},
-    "compare": [{"name": "fl_gan", "average_every_epochs": 0.2}, {"name": "pooled", "once": True, "rounds": 4}, "isolated"],
-    "measure": {"every_rounds": 1, "samples": 100, "shown": 9, "metrics": ["class_shares", "domain_score", "fid", "kid"]},
+    "compare": [
+        {"name": "fl_gan", "average_every_epochs": 0.2},
+        {"name": "pooled", "once": True, "rounds": 4},
+        "isolated",
+    ],
+    "measure": {
+        "every_rounds": 1,
+        "samples": 100,
+        "shown": 9,
+        "metrics": ["class_shares", "domain_score", "fid", "kid"],
+    },
     "checkpoint": {"every_rounds": 1},
-}  # fmt: skip
+}
 EACH = {
     "md_gan": ["server"],
     "fl_gan": ["server"],
@@ -76,7 +85,7 @@ def run(tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-def test_a_result_knows_whom_each_game_measures(run):
+def test_a_result_names_the_players_that_each_game_measures(run):
     assert run.sampled_from == EACH
     assert run.seats == ["server"]
     assert {game: list(play.last) for game, play in run.plays.items()} == EACH
@@ -89,10 +98,10 @@ def test_a_result_knows_whom_each_game_measures(run):
     }
 
 
-def test_the_table_has_a_line_for_whoever_is_measured_and_all_scores_that_fit(run, capsys):
-    found = table(run)
-    assert [row[3] for row in found.rows] == ["md_gan", "fl_gan", "pooled", *["isolated"] * 4]
-    assert [row[0] for row in found.rows] == [
+def test_the_table_has_a_line_for_each_measured_player_and_all_scores_that_fit(run, capsys):
+    shown = table(run)
+    assert [row[3] for row in shown.rows] == ["md_gan", "fl_gan", "pooled", *["isolated"] * 4]
+    assert [row[0] for row in shown.rows] == [
         "server",
         "",
         "player0",
@@ -101,22 +110,22 @@ def test_the_table_has_a_line_for_whoever_is_measured_and_all_scores_that_fit(ru
         "player2",
         "mean of 3 (best)",
     ]
-    assert list(found.header) == [*LABELS, "FID ↓", "domain score ↑", "KID ↓"]
+    assert list(shown.header) == [*LABELS, "FID ↓", "domain score ↑", "KID ↓"]
     fid = [run.plays["isolated"].last[name]["fid"].value for name in EACH["isolated"]]
     mean, best = (
         float(x.replace(",", ""))
-        for x in re.fullmatch(r"([\d,.]+) \(([\d,.]+)\)", found.rows[-1][4]).groups()
+        for x in re.fullmatch(r"([\d,.]+) \(([\d,.]+)\)", shown.rows[-1][4]).groups()
     )
     assert mean == pytest.approx(sum(fid) / 3, abs=0.06)
     assert best == pytest.approx(min(fid), abs=0.06)
-    assert (fitted(found, 200)[1], fitted(found, 20)[1]) == ([], list(found.header[4:]))
-    left = [len(fitted(found, width)[1]) for width in range(20, 200)]
+    assert (fitted(shown, 200)[1], fitted(shown, 20)[1]) == ([], list(shown.header[4:]))
+    left = [len(fitted(shown, width)[1]) for width in range(20, 200)]
     assert left == sorted(left, reverse=True)
     assert set(left) == {3, 2, 1, 0}
     assert cli.main(["show", str(run.folder)]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "MD-GAN sent generated samples" in said
-    assert said.count("the paper's formulas, to the byte") == 2
+    output = " ".join(capsys.readouterr().out.split())
+    assert "MD-GAN sent generated samples" in output
+    assert output.count("the paper's formulas, to the byte") == 2
 
 
 def test_a_run_that_measures_only_the_server_has_one_line(run, tmp_path, monkeypatch, capsys):
@@ -124,11 +133,11 @@ def test_a_run_that_measures_only_the_server_has_one_line(run, tmp_path, monkeyp
     result = Federation(Config.from_dict(values)).run(tmp_path / "run")
     assert [row[0] for row in table(result).rows] == ["server"]
     assert cli.main(["show", str(result.folder)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        "3 players, 40 own samples each; those without a line are not measured themselves" in said
+        "3 players, 40 own samples each; those without a line are not measured themselves" in output
     )
-    assert "nothing was scored: measure.metrics is empty" in said
+    assert "nothing was scored: measure.metrics is empty" in output
     assert "3 players<small>acgan, not measured</small>" in write(result).read_text()
 
 
@@ -155,7 +164,7 @@ def test_the_page_shows_the_servers_samples_and_curves_of_every_game(run):
     assert data["formulas"]["break_even_batch"]["worker"] > 10
 
 
-def test_traffic_is_told_by_purpose_and_kind_of_link(run):
+def test_traffic_is_listed_by_purpose_and_kind_of_link(run):
     text = re.search(r'<section id="traffic">(.*?)</section>', write(run).read_text(), re.S).group(
         1
     )
@@ -172,32 +181,34 @@ def test_traffic_is_told_by_purpose_and_kind_of_link(run):
 
 
 def test_a_comparison_sets_the_server_beside_means_over_players(run, tmp_path):
-    found = Comparison.load([run.folder])
-    arms = {arm.game: arm for arm in found.arms}
-    assert [arm.label for arm in found.arms] == ["MD-GAN", "FL-GAN", "pooled", "isolated"]
+    comparison = Comparison.load([run.folder])
+    arms = {arm.game: arm for arm in comparison.arms}
+    assert [arm.label for arm in comparison.arms] == ["MD-GAN", "FL-GAN", "pooled", "isolated"]
     assert arms["md_gan"].score("fid").mean == run.main.last["server"]["fid"].value
     costs = arms["md_gan"].costs
     parts = [costs[f"bytes_exchange/{part}"].mean for part in ("generated", "feedback", "swap")]
     assert costs["bytes_exchange"].mean == sum(parts) > 0
     assert arms["md_gan"].curves["fid"].bytes[-1] == sum(parts)
     assert (arms["pooled"].costs["steps"].mean, arms["isolated"].costs["steps"].mean) == (12, 6)
-    notes = caveats(found)
+    notes = caveats(comparison)
     assert [note for note in notes if "single model" in note.text] == [
         Caveat(
-            "scores of a single model (MD-GAN: server; FL-GAN: server; pooled: player0); the others are means over "
-            "players"
+            "scores of a single model (MD-GAN: server; FL-GAN: server; pooled: player0); "
+            "the others are means over players"
         )
     ]
     assert not any("different players" in note.text for note in notes)
-    assert "named above" in write_comparison(found, tmp_path / "out", "Bars").read_text()
+    assert "named above" in write_comparison(comparison, tmp_path / "out", "Bars").read_text()
 
 
 def test_settings_of_a_game_carried_along_tell_arms_apart(run, tmp_path):
     def other(name, **changes):
         folder = tmp_path / name
         folder.mkdir()
-        told = run.record.json() | {"config": run.record.config | changes}
-        (folder / "run.json").write_text(json.dumps(told | {"games": {"md_gan": {}, "fl_gan": {}}}))
+        contents = run.record.json() | {"config": run.record.config | changes}
+        (folder / "run.json").write_text(
+            json.dumps(contents | {"games": {"md_gan": {}, "fl_gan": {}}})
+        )
         return folder
 
     same = other("same", seed=2, compare=[{"name": "fl_gan", "average_every_epochs": 0.2}])
@@ -211,7 +222,8 @@ def test_settings_of_a_game_carried_along_tell_arms_apart(run, tmp_path):
 def test_games_named_for_a_sweep_keep_the_settings_that_the_file_has(tmp_path):
     path = tmp_path / "small.toml"
     path.write_text(
-        'game = "md_gan"\nmodel = "acgan"\ncompare = ["isolated", { name = "pooled", once = true }]\n'
+        'game = "md_gan"\nmodel = "acgan"\n'
+        'compare = ["isolated", { name = "pooled", once = true }]\n'
     )
     (config,) = Sweep.of(path, games="fl_gan,pooled").configs.values()
     assert config.compare == ("fl_gan", {"name": "pooled", "once": True})
@@ -257,7 +269,7 @@ def test_samples_of_the_server_as_table_and_arrays(run, tmp_path, game):
         ("sever", None, "nearest first: server"),
     ],
 )
-def test_who_has_no_samples_is_told_who_has(run, player, game, why):
+def test_without_samples_the_error_names_the_players_that_have_some(run, player, game, why):
     with pytest.raises(RunFolderError, match=re.escape(why)):
         load_player(run.folder, player, game)
 
@@ -269,36 +281,36 @@ def test_a_worker_of_fl_gan_has_a_generator(run):
 def test_events_have_the_server_and_what_a_round_counted(run, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     folder = write_events(run, tmp_path / "events")
-    found = accumulator.EventAccumulator(str(folder / "md_gan"))
-    found.Reload()
-    assert [e.value for e in found.Scalars("score/fid/server")] == pytest.approx(
+    events = accumulator.EventAccumulator(str(folder / "md_gan"))
+    events.Reload()
+    assert [e.value for e in events.Scalars("score/fid/server")] == pytest.approx(
         [row.measured["server"]["fid"].value for row in run.main.rows], rel=1e-6
     )
-    assert [e.value for e in found.Scalars("round/swaps")] == [
+    assert [e.value for e in events.Scalars("round/swaps")] == [
         row.own["swaps"] for row in run.main.rows
     ]
-    assert found.Images("samples/image/server")
+    assert events.Images("samples/image/server")
 
 
 def test_games_carried_along_are_cited(run):
-    found = cite(run.config)
+    citations = cite(run.config)
     for key in ("hardy2019mdgan", "mcmahan2017communication", "odena2017acgan"):
-        assert f"{{{key}," in found
+        assert f"{{{key}," in citations
 
 
 def test_an_old_record_is_read_by_its_rows(run, tmp_path):
-    told = json.loads((run.folder / "run.json").read_text())
-    told["config"]["game"]["gone"] = 1
+    contents = json.loads((run.folder / "run.json").read_text())
+    contents["config"]["game"]["gone"] = 1
     folder = tmp_path / "old"
     (folder / "md_gan").mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(told | {"games": {"md_gan": {}}}))
+    (folder / "run.json").write_text(json.dumps(contents | {"games": {"md_gan": {}}}))
     (folder / "md_gan" / "rows.jsonl").write_bytes((run.main.folder / "rows.jsonl").read_bytes())
     old = Result.load(folder)
     assert (old.sampled_from, old.seats) == ({"md_gan": ["server"]}, ["server"])
     assert "and a server played" in write(old).read_text()
 
 
-def test_who_was_late_is_told_and_leaves_the_formulas_a_bound(run, tmp_path):
+def test_late_players_are_named_and_leave_the_formulas_a_bound(run, tmp_path):
     folder = tmp_path / "late"
     shutil.copytree(run.folder, folder)
     rows = [
@@ -307,8 +319,8 @@ def test_who_was_late_is_told_and_leaves_the_formulas_a_bound(run, tmp_path):
     rows[0]["late"] = {"player1": {"action": "feedback", "reason": "no answer within 1 s"}}
     rows[1]["joined"] = ["player2"]
     (folder / "md_gan" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = Result.load(folder)
-    text = write(found).read_text()
+    result = Result.load(folder)
+    text = write(result).read_text()
     assert "too late, and left out" in text
     assert "joined late" in text
     assert "lost or late" in text
@@ -334,9 +346,13 @@ def test_configs_that_documents_show_are_valid(tmp_path, monkeypatch):
 
 
 def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
-    """The config for CIFAR-10, on 32×32 crops of photographs in a local data set with its columns."""
+    """The config for CIFAR-10 runs on 32×32 crops of photographs.
+
+    They lie in a local data set with CIFAR-10's columns.
+    """
     datasets = pytest.importorskip("datasets")
-    photographs, draw = load_sample_images().images, torch.Generator().manual_seed(1)
+    photographs = load_sample_images().images
+    draw = torch.Generator().manual_seed(1)
     corners = torch.randint(390, (60, 2), generator=draw).tolist()
     rows = {
         "img": [photographs[i % 2][y : y + 32, x : x + 32] for i, (y, x) in enumerate(corners)],
@@ -350,9 +366,14 @@ def test_the_cnn_pair_plays_on_real_colour_pictures_of_cifar10s_form(tmp_path):
         {"train": whole.select(range(40)), "test": whole.select(range(40, 60))}
     ).save_to_disk(tmp_path / "cifar")
     settings = [
-        f"data.source.dataset={tmp_path / 'cifar'}", "players=2", "model.batch=3", "game.rounds=1", "game.local_steps=2",
-        "measure.samples=100", 'compare=[{name="fl_gan",rounds=1,local_steps=1,average_every_epochs=0.1}]',
-    ]  # fmt: skip
+        f"data.source.dataset={tmp_path / 'cifar'}",
+        "players=2",
+        "model.batch=3",
+        "game.rounds=1",
+        "game.local_steps=2",
+        "measure.samples=100",
+        'compare=[{name="fl_gan",rounds=1,local_steps=1,average_every_epochs=0.1}]',
+    ]
     path = Path(__file__).parents[1] / "reproductions/md_gan/cifar10.toml"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here

@@ -1,7 +1,8 @@
 """The figures of the house: they may only fall. Each is a limit that was reached once.
 
-Counted are the lines of ``src/coplay`` as a reader sees them: files in the root, keys with a prefix, subscripts by text where
-records are read, comprehensions inside comprehensions, long lines and long files; and the words of the README.
+Counted in ``src/coplay`` are files in the root, keys with a prefix, subscripts by text where
+records are read, comprehensions inside comprehensions, long lines and long files. The README's
+words are counted too.
 """
 
 import ast

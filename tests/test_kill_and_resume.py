@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from coplay import Config, Federation
+
 CONFIG = """
 name = "killed"
 seed = 5
@@ -19,8 +21,11 @@ name = "by_class"
 classes = { deep = [0, 1, 2, 3, 4], mix = [3, 4, 5, 6], near = [7, 8, 9] }
 [players.deep]
 model = { name = "symmetric_hvae", hidden = 32, batch = 50, decay_steps = 100 }
-[players.mix]
-model = { name = "sklearn.mixture:GaussianMixture", n_components = 5, covariance_type = "diag", reg_covar = 0.01 }
+[players.mix.model]
+name = "sklearn.mixture:GaussianMixture"
+n_components = 5
+covariance_type = "diag"
+reg_covar = 0.01
 [players.near]
 model = { name = "sklearn.neighbors:KernelDensity", bandwidth = 0.2 }
 [game]
@@ -40,9 +45,13 @@ every_rounds = 3
 
 def coplay(*arguments, cwd, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "coplay", *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "coplay", *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         **options,
-    )  # fmt: skip
+    )
 
 
 def finish(process):
@@ -52,7 +61,10 @@ def finish(process):
 
 
 def learned(run):
-    """Everything a run learned and showed, as bytes: models, samples, traffic, state; not the times."""
+    """Return what a run learned and showed, as bytes.
+
+    That is models, samples, traffic and state, but not the times.
+    """
     files = sorted(
         [
             *run.glob("*/models/*.safetensors"),
@@ -64,7 +76,7 @@ def learned(run):
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
-def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
+def test_after_sigterm_and_ctrl_c_a_message_says_how_to_go_on(tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
     for number, code, word in (
         (signal.SIGTERM, 143, "terminated"),
@@ -72,10 +84,15 @@ def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
     ):
         out = f"run-{word}"
         process = coplay(
-            "run", "killed.toml", "--out", out, cwd=tmp_path, start_new_session=True,
-            # a shell that runs the tests in the background may have told its children to ignore Ctrl-C
+            "run",
+            "killed.toml",
+            "--out",
+            out,
+            cwd=tmp_path,
+            start_new_session=True,
+            # a shell that runs the tests in the background may let its children ignore Ctrl-C
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
         deadline = time.monotonic() + 120
         while (
             not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists()
@@ -92,7 +109,7 @@ def test_sigterm_and_ctrl_c_say_how_to_go_on(tmp_path):
         assert (tmp_path / out / "report.html").exists()
 
 
-def test_a_model_beside_the_config_is_found(tmp_path):
+def test_a_model_beside_the_config_is_imported(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "beside_it.py").write_text(
         "import numpy as np\n"
@@ -101,9 +118,39 @@ def test_a_model_beside_the_config_is_found(tmp_path):
         "    def sample(self, n): return self.rows[np.random.randint(len(self.rows), size=n)]\n"
     )
     (tmp_path / "there" / "own.toml").write_text(
-        'players = 2\nmodel = "beside_it:Rows"\n[game]\nname = "sample_exchange"\nrounds = 2\n[measure]\nmetrics = []\n'
+        'players = 2\nmodel = "beside_it:Rows"\n'
+        '[game]\nname = "sample_exchange"\nrounds = 2\n[measure]\nmetrics = []\n'
     )
     finish(coplay("run", "there/own.toml", "--out", "run", cwd=tmp_path))
+
+
+def test_killed_after_its_first_checkpoint_and_resumed(tmp_path):
+    """The quick one of the kills: a short run, killed once. The slow ones are killed anywhere."""
+    (tmp_path / "killed.toml").write_text(CONFIG)
+    short = [
+        "compare=[]",
+        "game.originals=false",
+        "game.rounds=12",
+        "game.local_steps=5",
+        "game.samples_per_round=100",
+        "measure.every_rounds=12",
+        "checkpoint.every_rounds=1",
+    ]
+    config = Config.from_file(tmp_path / "killed.toml", short)
+    undisturbed = Federation(config).run(tmp_path / "undisturbed").folder
+    settings = [word for setting in short for word in ("--set", setting)]
+    run = tmp_path / "run"
+    process = coplay("run", "killed.toml", "--out", "run", *settings, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while (
+        not (run / "sample_exchange" / "checkpoint.json").exists() and time.monotonic() < deadline
+    ):
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    finish(coplay("resume", "run", cwd=tmp_path))
+    assert learned(run) == learned(undisturbed)
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +161,14 @@ def undisturbed(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_same_config_and_seed_give_identical_files(undisturbed, tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
     finish(coplay("run", "killed.toml", "--out", "again", cwd=tmp_path))
     assert learned(tmp_path / "again") == learned(undisturbed)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_files(undisturbed, tmp_path):
     (tmp_path / "killed.toml").write_text(CONFIG)
     finish(
@@ -139,12 +188,14 @@ def test_another_seed_gives_other_files(undisturbed, tmp_path):
     assert learned(tmp_path / "other")[name] != learned(undisturbed)[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(3))
 def test_killed_at_a_random_moment_and_resumed(undisturbed, tmp_path, attempt):
     (tmp_path / "killed.toml").write_text(CONFIG)
     moment = random.Random(time.time_ns())
     process = coplay("run", "killed.toml", "--out", "run", cwd=tmp_path, start_new_session=True)
-    run, kills = tmp_path / "run", 0
+    run = tmp_path / "run"
+    kills = 0
     while kills < 2 and process.poll() is None:
         started = time.monotonic()
         while (
@@ -167,6 +218,7 @@ def test_killed_at_a_random_moment_and_resumed(undisturbed, tmp_path, attempt):
         assert rounds == [f'{{"round": {i}' for i in range(1, 25)], "rows are missing or doubled"
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_changes_nothing(undisturbed):
     before = learned(undisturbed)
     out = finish(coplay("resume", "run", cwd=undisturbed.parent))

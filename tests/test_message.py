@@ -1,4 +1,7 @@
-"""Requests of plain values: what any engine can carry, and what is refused of a carrier that cannot be trusted."""
+"""Requests of plain values, which any engine can carry.
+
+A carrier need not be trusted: values of another type are refused.
+"""
 
 import json
 import math
@@ -31,8 +34,17 @@ class Everything(Request):
 WHOLE = Everything(True, 3, 0.5, "north", "keep", ("a", "b"), (1, 2), {"a": 0.25, "b": 0.75}, 1.5)
 
 
-@pytest.mark.parametrize("request_", [WHOLE, Everything(False, 0, 0.0, "", "travel", (), (), {}), Evaluate(4, 2),
-                                      Gain(1, 2, 0.5, {"own": 0.5}), Save(), Restore()])  # fmt: skip
+@pytest.mark.parametrize(
+    "request_",
+    [
+        WHOLE,
+        Everything(False, 0, 0.0, "", "travel", (), (), {}),
+        Evaluate(4, 2),
+        Gain(1, 2, 0.5, {"own": 0.5}),
+        Save(),
+        Restore(),
+    ],
+)
 def test_a_request_comes_back_from_its_plain_values(request_):
     plain = request_to_plain(request_)
     for value in plain.values():
@@ -52,22 +64,45 @@ def test_a_whole_number_may_stand_for_a_float_and_nothing_else_for_anything():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("flag", 1), ("flag", "true"), ("count", 3.0), ("count", True), ("count", "3"), ("weight", True),
-        ("weight", math.nan), ("weight", math.inf), ("weight", "0.5"), ("name", 3), ("name", b"north"), ("how", "reset"),
-        ("how", 0), ("names", "ab"), ("names", ["a", 1]), ("pair", [1, 2.5]), ("pair", 1), ("shares.keys", ["a"]),
-        ("shares.keys", ["a", "a"]), ("shares.keys", [1, 2]), ("shares.values", [0.25, math.nan]),
-        ("shares.values", {"a": 1.0}), ("perhaps", "much"), ("unheard_of", 1), ("__class__", "os.system"),
+        ("flag", 1),
+        ("flag", "true"),
+        ("count", 3.0),
+        ("count", True),
+        ("count", "3"),
+        ("weight", True),
+        ("weight", math.nan),
+        ("weight", math.inf),
+        ("weight", "0.5"),
+        ("name", 3),
+        ("name", b"north"),
+        ("how", "reset"),
+        ("how", 0),
+        ("names", "ab"),
+        ("names", ["a", 1]),
+        ("pair", [1, 2.5]),
+        ("pair", 1),
+        ("shares.keys", ["a"]),
+        ("shares.keys", ["a", "a"]),
+        ("shares.keys", [1, 2]),
+        ("shares.values", [0.25, math.nan]),
+        ("shares.values", {"a": 1.0}),
+        ("perhaps", "much"),
+        ("unheard_of", 1),
+        ("__class__", "os.system"),
     ],
-)  # fmt: skip
+)
 def test_values_of_another_type_are_refused_with_their_name(name, value):
     plain = request_to_plain(WHOLE) | {name: value}
     with pytest.raises(MessageError, match=name.partition(".")[0].strip("_")):
         request_from_plain(plain, [Everything], "a message of player 'north'")
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_named_at_once():
     plain = {"action": "everything", "flag": 7, "shares.keys": [], "shares.values": [], "extra": 1}
-    words = "a message of player 'north' is no valid Everything: .*flag: expected true or false, got 7.*count is missing"
+    words = (
+        "a message of player 'north' is no valid Everything: "
+        ".*flag: expected true or false, got 7.*count is missing"
+    )
     with pytest.raises(MessageError, match=words) as error:
         request_from_plain(plain, [Everything], "a message of player 'north'")
     assert "'extra' is unknown here" in str(error.value)

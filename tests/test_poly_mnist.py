@@ -1,4 +1,7 @@
-"""PolyMNIST: digits inverted into photographs, made or published; every fault is named; players with unlike variables."""
+"""PolyMNIST has digits inverted into photographs, made here or published.
+
+Every fault is named, and players may have unlike variables.
+"""
 
 import importlib.util
 
@@ -36,7 +39,7 @@ def digits(tmp_path):
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Noise, so that a crop is found at one place of one photograph only."""
+    """Return noise, so that a crop has one place in one photograph only."""
     files = [tmp_path / f"{name}.png" for name in ("moor", "lake", "wood")]
     for file, size in zip(files, SIZES, strict=True):
         save(file, RNG.integers(0, 256, (*size, 3), np.uint8))
@@ -47,20 +50,19 @@ def planes(file):
     return torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)
 
 
-def found_in(pictures, crop):
-    """(style, top, left) of every place where a crop of shape (3, side, side), in bytes, is found."""
+def places_of(pictures, crop):
+    """Return (style, top, left) of every place of a crop of shape (3, side, side), in bytes."""
     places = []
     for style, picture in enumerate(pictures):
-        windows = picture.unfold(1, len(crop[0]), 1).unfold(
-            2, len(crop[0]), 1
-        )  # (3, top, left, side, side)
+        side = len(crop[0])
+        windows = picture.unfold(1, side, 1).unfold(2, side, 1)  # (3, top, left, side, side)
         same = (windows == crop[:, None, None]).all(-1).all(-1).all(0)
         places += [(style, *place) for place in same.nonzero().tolist()]
     return places
 
 
 class TestMade:
-    def test_inside_the_digit_a_crop_of_the_styles_photograph_is_inverted_and_outside_it_is_as_it_was(
+    def test_a_crop_of_the_styles_photograph_is_inverted_inside_the_digit_only(
         self, digits, photographs
     ):
         data = PolyMnist(folder=str(digits), backgrounds=photographs).load()
@@ -75,7 +77,7 @@ class TestMade:
                 (torch.where(inside, 1 - samples["image"], samples["image"]) * 255).round().byte()
             )
             for crop, style in zip(crops, samples["style"].tolist(), strict=True):
-                ((where, top, left),) = found_in(map(planes, photographs), crop)
+                ((where, top, left),) = places_of(map(planes, photographs), crop)
                 assert where == style
                 corners.append((where, top, left))
         assert {corner for corner in corners if corner[0] == 0} == {(0, 0, 0)}, (
@@ -100,7 +102,7 @@ class TestMade:
             (torch.where(inside, 1 - data.test["image"], data.test["image"]) * 255).round().byte()
         )
         for crop, style in zip(crops, data.test["style"].tolist(), strict=True):
-            ((where, _, _),) = found_in(small, crop)
+            ((where, _, _),) = places_of(small, crop)
             assert where == style
 
     def test_variables(self, digits, photographs):
@@ -116,7 +118,9 @@ class TestMade:
         self, digits, photographs
     ):
         source = PolyMnist(folder=str(digits), backgrounds=photographs)
-        one, two, few = source.load(), source.load(), source.model_copy(update={"limit": 7}).load()
+        one = source.load()
+        two = source.load()
+        few = source.model_copy(update={"limit": 7}).load()
         for split in ("train", "test"):
             for name in one.space:
                 assert torch.equal(getattr(one, split)[name], getattr(two, split)[name])
@@ -156,7 +160,10 @@ class TestMade:
 class TestPublished:
     @pytest.fixture
     def folder(self, tmp_path):
-        """Picture INDEX.CLASS of style k is of a single colour that says all three, and the split."""
+        """Picture INDEX.CLASS of style k has a single colour.
+
+        The colour encodes all three, and the split.
+        """
         for s, split in enumerate(("train", "test")):
             for k in range(3):
                 for index in range(12 - 2 * s):
@@ -248,5 +255,5 @@ def test_one_player_sees_pictures_with_their_style_and_one_the_digits_shape(tmp_
         "shapes": ["class", "segmentation"],
     }
     links = {(link.purpose, link.sender, link.receiver): link for link in result.main.traffic}
-    heard = links["exchange", "shapes", "pictures"]
-    assert heard.bytes == heard.samples * (8 + 8 * 8), "a class and a segmentation each"
+    classes = links["exchange", "shapes", "pictures"]
+    assert classes.bytes == classes.samples * (8 + 8 * 8), "a class and a segmentation each"

@@ -1,4 +1,7 @@
-"""The Ray engine: real processes, real signals; the local engine in as many groups is the oracle."""
+"""The Ray engine with real processes and real signals.
+
+The oracle is the local engine in as many groups.
+"""
 
 import json
 import os
@@ -41,20 +44,40 @@ EXCHANGE = {
         }
     },
     "players": {
-        "deep": {"model": {"name": "symmetric_hvae", "hidden": 16, "batch": 20, "send_latents": True}},
+        "deep": {
+            "model": {"name": "symmetric_hvae", "hidden": 16, "batch": 20, "send_latents": True}
+        },
         "mix": {
-            "model": {"name": "sklearn.mixture:GaussianMixture", "n_components": 4, "covariance_type": "diag",
-                      "reg_covar": 0.01}
+            "model": {
+                "name": "sklearn.mixture:GaussianMixture",
+                "n_components": 4,
+                "covariance_type": "diag",
+                "reg_covar": 0.01,
+            }
         },
         "near": {"model": {"name": "sklearn.neighbors:KernelDensity", "bandwidth": 0.2}},
     },
-    "game": {"name": "sample_exchange", "rounds": 6, "local_steps": 4, "samples_per_round": 6000,
-             "originals": True},
-    "measure": {"metrics": [], "samples": 2000, "every_rounds": 6, "log_prob": True, "log_prob_draws": 4,
-                "nash_gap_steps": 2},
+    "game": {
+        "name": "sample_exchange",
+        "rounds": 6,
+        "local_steps": 4,
+        "samples_per_round": 6000,
+        "originals": True,
+    },
+    "measure": {
+        "metrics": [],
+        "samples": 2000,
+        "every_rounds": 6,
+        "log_prob": True,
+        "log_prob_draws": 4,
+        "nash_gap_steps": 2,
+    },
     "checkpoint": {"every_rounds": 2},
-}  # fmt: skip
-"""Parts of more and of less than 100 KiB, which travel differently; latents; all that is asked of a player."""
+}
+"""A game that uses every request to a player.
+
+Its parts are larger and smaller than 100 KiB, which travel differently, and latents travel too.
+"""
 GANS = {
     "name": "gans",
     "seed": 5,
@@ -64,7 +87,7 @@ GANS = {
     "game": {"name": "md_gan", "rounds": 4, "local_steps": 4, "swap_every_epochs": 0.06},
     "measure": {"metrics": [], "samples": 100, "every_rounds": 4},
     "checkpoint": {"every_rounds": 2},
-}  # fmt: skip
+}
 
 
 FINISH = Ray.finish
@@ -72,10 +95,20 @@ FINISH = Ray.finish
 
 @pytest.fixture(scope="module")
 def cluster():
-    """One local cluster, and processes at rest, for all runs here: their starts would take most of the time."""
+    """Share one local cluster and its resting processes among all runs here.
+
+    Their starts would take most of the time.
+    """
     with loopback(ray):
-        ray.init("local", num_cpus=0, include_dashboard=False, object_store_memory=2**28, log_to_driver=False,
-                 logging_level="error", namespace="tests")  # fmt: skip
+        ray.init(
+            "local",
+            num_cpus=0,
+            include_dashboard=False,
+            object_store_memory=2**28,
+            log_to_driver=False,
+            logging_level="error",
+            namespace="tests",
+        )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ray, "finish", lambda self: None)
         yield
@@ -91,12 +124,12 @@ def play(base, folder, engine, **game):
 def rows(run):
     """The rounds of a run, without the time they took."""
     (path,) = run.glob("*/rows.jsonl")
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    for row in found:
+    rounds = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rounds:
         del row["seconds"]
-        for told in row["players"].values():
-            told.pop("seconds_learning", None)
-    return found
+        for numbers in row["players"].values():
+            numbers.pop("seconds_learning", None)
+    return rounds
 
 
 def learned(run):
@@ -112,11 +145,16 @@ def learned(run):
 
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory):
-    """The same runs in one process, in two groups."""
+    """Return a function that plays a run in one process, in two groups, once for all tests."""
     folder = tmp_path_factory.mktemp("oracle")
-    for name, base in (("exchange", EXCHANGE), ("gans", GANS)):
-        play(base, folder / name, {"name": "local", "groups": 2})
-    return folder
+
+    def run_of(base):
+        run = folder / base["name"]
+        if not run.exists():
+            play(base, run, {"name": "local", "groups": 2})
+        return run
+
+    return run_of
 
 
 @pytest.fixture
@@ -124,12 +162,13 @@ def at(monkeypatch):
     """Do something just before the engine delivers the n-th request for an action in a round."""
 
     def register(action, round, act, nth=1):
-        deliver, seen = Ray.deliver, []
+        deliver = Ray.deliver
+        requests = []
 
         def watched(self, messages, purpose):
             if (messages[0].action, messages[0].round) == (action, round):
-                seen.append(messages)
-                if len(seen) == nth:
+                requests.append(messages)
+                if len(requests) == nth:
                     act(self)
             return deliver(self, messages, purpose)
 
@@ -153,10 +192,10 @@ def killing(player, after=0.3):
     return act
 
 
-# --------------------------------------------------------------------------------- out of reach; before there is a cluster
+# ---------------------------------------------------------- out of reach; before there is a cluster
 
 
-def test_without_ray_the_line_to_install_it_is_told(tmp_path):
+def test_without_ray_the_error_names_the_line_to_install_it(tmp_path):
     (tmp_path / "exchange.toml").write_text(
         tomli_w.dumps(EXCHANGE | {"engine": {"name": "local", "threads": 1}})
     )
@@ -174,7 +213,7 @@ def test_without_ray_the_line_to_install_it_is_told(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_address_where_nobody_listens_is_told_at_once():
+def test_an_address_where_nobody_listens_is_refused_at_once():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -186,7 +225,7 @@ def test_an_address_where_nobody_listens_is_told_at_once():
     assert time.monotonic() - begin < 10
 
 
-def test_and_so_is_one_where_somebody_else_listens(monkeypatch):
+def test_an_address_of_another_service_is_refused(monkeypatch):
     monkeypatch.setattr(module, "_REACH_SECONDS", 4)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -203,58 +242,68 @@ def test_an_address_is_a_host_and_a_port(address):
         Config.from_dict(EXCHANGE | {"engine": {"name": "ray", "address": address}})
 
 
-# ------------------------------------------------------------------------------------------------------------ agreement
+# ---------------------------------------------------------------------------------------- agreement
 
 
-@pytest.mark.parametrize("base", [EXCHANGE, GANS], ids=lambda base: base["name"])
+@pytest.mark.parametrize(
+    "base",
+    [
+        pytest.param(EXCHANGE, id="exchange"),
+        pytest.param(GANS, id="gans", marks=pytest.mark.slow),
+    ],
+)
 def test_models_samples_and_traffic_are_those_of_the_local_engine(cluster, oracle, tmp_path, base):
     play(base, tmp_path / "run", {"name": "ray", "processes": 2})
-    assert learned(tmp_path / "run") == learned(oracle / base["name"])
-    assert rows(tmp_path / "run") == rows(oracle / base["name"])
+    expected = oracle(base)
+    assert learned(tmp_path / "run") == learned(expected)
+    assert rows(tmp_path / "run") == rows(expected)
 
 
-# --------------------------------------------------------------------------------------------------------------- losses
+# ------------------------------------------------------------------------------------------- losses
 
 
+@pytest.mark.slow
 def test_a_game_goes_on_without_those_whose_process_was_killed(cluster, tmp_path, at):
     """One in the middle of its turn, one while it saves."""
     at("turn", 3, killing("near"))
     at("save", 4, killing("mix"))
     result = play(EXCHANGE, tmp_path / "run", {"name": "ray", "processes": 3}, on_lost="continue")
     assert result.record.status == "finished"
-    found = rows(tmp_path / "run")
-    assert [row["round"] for row in found] == [1, 2, 3, 4, 5, 6]
-    assert {row["round"]: list(row["lost"]) for row in found if "lost" in row} == {
+    rounds = rows(tmp_path / "run")
+    assert [row["round"] for row in rounds] == [1, 2, 3, 4, 5, 6]
+    assert {row["round"]: list(row["lost"]) for row in rounds if "lost" in row} == {
         3: ["near"],
         4: ["mix"],
     }
-    assert found[2]["lost"]["near"]["action"] == "turn"
-    assert "its process died" in found[2]["lost"]["near"]["reason"]
-    assert found[3]["lost"]["mix"]["action"] == "save"
-    assert "influence" in found[2]
-    assert set(found[2]["players"]) == {"deep", "mix"}, (
-        "who was sent samples by the dead learns from them"
+    assert rounds[2]["lost"]["near"]["action"] == "turn"
+    assert "its process died" in rounds[2]["lost"]["near"]["reason"]
+    assert rounds[3]["lost"]["mix"]["action"] == "save"
+    assert "influence" in rounds[2]
+    assert set(rounds[2]["players"]) == {"deep", "mix"}, (
+        "samples that the lost player sent are learned from"
     )
-    assert set(found[4]["players"]) == {"deep"}
+    assert set(rounds[4]["players"]) == {"deep"}
     assert [path.stem for path in (tmp_path / "run").glob("*/models/*")] == ["deep"]
 
 
+@pytest.mark.slow
 def test_md_gan_goes_on_without_the_workers_of_a_killed_process(cluster, tmp_path, at):
     at("feedback", 2, killing("player1"), nth=2)
     result = play(GANS, tmp_path / "run", {"name": "ray", "processes": 2}, on_lost="continue")
     assert result.record.status == "finished"
-    found = rows(tmp_path / "run")
-    assert {row["round"]: sorted(row["lost"]) for row in found if "lost" in row} == {2: GROUP}
-    for loss in found[1]["lost"].values():
+    rounds = rows(tmp_path / "run")
+    assert {row["round"]: sorted(row["lost"]) for row in rounds if "lost" in row} == {2: GROUP}
+    for loss in rounds[1]["lost"].values():
         assert loss["action"] == "feedback"
         assert "its process died" in loss["reason"]
-    assert sorted(found[3]["players"]) == ["player3", "server"]
+    assert sorted(rounds[3]["players"]) == ["player3", "server"]
 
 
 GROUP = ["player0", "player1", "player2"]
-"""Who shares a process in GANS: five seats in two groups."""
+"""Players that share a process in GANS: five seats in two groups."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "action", "round", "players"),
     [
@@ -270,17 +319,20 @@ def test_players_come_back_from_their_checkpoint(
     at(action, round, killing(players[0]))
     result = play(base, tmp_path / "run", {"name": "ray", "processes": 2, "restart": True})
     assert result.record.status == "finished"
-    found = rows(tmp_path / "run")
-    assert not [row for row in found if "lost" in row]
-    assert {row["round"]: sorted(row["late"]) for row in found if "late" in row} == {round: players}
-    for late in found[round - 1]["late"].values():
+    rounds = rows(tmp_path / "run")
+    assert not [row for row in rounds if "lost" in row]
+    assert {row["round"]: sorted(row["late"]) for row in rounds if "late" in row} == {
+        round: players
+    }
+    for late in rounds[round - 1]["late"].values():
         assert late["action"] == action
         assert "its process died" in late["reason"]
         assert "was started again from the checkpoint of round 2" in late["reason"]
-    assert set(found[-1]["players"]) == set(found[0]["players"])
+    assert set(rounds[-1]["players"]) == set(rounds[0]["players"])
 
 
-def test_a_run_that_stops_names_who_when_and_why_and_goes_on(cluster, oracle, tmp_path, at):
+@pytest.mark.slow
+def test_a_run_that_stops_names_player_round_and_reason_and_goes_on(cluster, oracle, tmp_path, at):
     at("turn", 3, killing("near"))
     with pytest.raises(
         PlayerError, match=r"player 'near' failed at 'turn' in round 3: its process died"
@@ -289,11 +341,11 @@ def test_a_run_that_stops_names_who_when_and_why_and_goes_on(cluster, oracle, tm
     assert (caught.value.player, caught.value.round) == ("near", 3)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
     Federation.resume(tmp_path / "run")
-    assert learned(tmp_path / "run") == learned(oracle / "exchange")
+    assert learned(tmp_path / "run") == learned(oracle(EXCHANGE))
 
 
 def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
-    """A failure inside a player is told like the local engine's; its process goes on."""
+    """A failure inside a player is reported like the local engine's; its process goes on."""
     players = [_bits(name, tmp_path / "home") for name in ("a", "b")]
     engine = Ray(processes=1)
     engine.start(players, SampleExchange.tiny())
@@ -306,7 +358,7 @@ def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
     engine.close()
 
 
-# ----------------------------------------------------------------------------------------------------------- stragglers
+# --------------------------------------------------------------------------------------- stragglers
 
 
 BITS = Space({"x": Variable(kind="binary", shape=(3,))})
@@ -359,7 +411,7 @@ def test_a_round_ends_at_the_deadline_and_late_answers_are_dropped(cluster, on_l
             assert (late, lost) == ([slow], [])
             begin = time.monotonic()
             fast, slow = engine.ask([_turn("fast", 3), _turn("slow", 3)])
-            assert time.monotonic() - begin < 0.9, "nobody waits for who is late already"
+            assert time.monotonic() - begin < 0.9, "the engine does not wait for a late player"
             assert slow.reason == "still busy with turn of round 2"
             begin = time.monotonic()
             (slow,) = engine.ask([_turn("slow", 4)])
@@ -405,7 +457,7 @@ def test_a_process_rests_between_games_and_ends_with_the_run_even_stopped(cluste
     assert _ends(numbers, 15)
 
 
-# ------------------------------------------------------------------------------------------------------- nothing left over
+# -------------------------------------------------------------------------------- nothing left over
 
 
 def _family(root):
@@ -416,19 +468,20 @@ def _family(root):
             fields = _stat(entry)
             if fields:
                 parents[int(entry)] = (int(fields[1]), fields[19])
-    found, new = {}, {root}
+    family = {}
+    new = {root}
     while new:
-        found |= {number: parents[number][1] for number in new if number in parents}
+        family |= {number: parents[number][1] for number in new if number in parents}
         new = {
             number
             for number, (parent, _) in parents.items()
-            if parent in new and number not in found
+            if parent in new and number not in family
         }
-    return found
+    return family
 
 
 def _stat(number):
-    """Fields of /proc/N/stat from the state on; None for who is gone or a zombie."""
+    """Return the fields of /proc/N/stat from the state on; None if it is gone or a zombie."""
     try:
         with open(f"/proc/{number}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -446,7 +499,7 @@ def _ends(numbers, seconds):
 
 
 def _left(numbers):
-    """Who is not gone, by name."""
+    """Return the command lines of the processes that are still there."""
     return {
         n: Path(f"/proc/{n}/cmdline").read_text().replace("\0", " ").strip()
         for n in numbers
@@ -456,7 +509,8 @@ def _left(numbers):
 
 def _listening(numbers):
     """Addresses, as hexadecimal numbers, on which processes listen."""
-    sockets, found = {}, set()
+    sockets = {}
+    addresses = set()
     for table in ("tcp", "tcp6"):
         with open(f"/proc/net/{table}") as file:
             lines = [line.split() for line in file.readlines()[1:]]
@@ -470,8 +524,8 @@ def _listening(numbers):
             except OSError:
                 continue
             if target in sockets:
-                found.add(sockets[target])
-    return found
+                addresses.add(sockets[target])
+    return addresses
 
 
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
@@ -482,9 +536,16 @@ def _cli(*words, cwd, **options):
         key: value for key, value in os.environ.items() if not key.startswith("RAY_ENABLE")
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "coplay", *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
-    )  # fmt: skip
+        [sys.executable, "-m", "coplay", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
 
 
 def _until(condition, process, seconds=120):
@@ -495,8 +556,12 @@ def _until(condition, process, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_path):
-    """kill -9 of the coordinator, then SIGTERM, then Ctrl-C at the terminal; the end is that of an undisturbed run."""
+    """The run ends like an undisturbed one.
+
+    The coordinator gets kill -9, then SIGTERM, then Ctrl-C at the terminal.
+    """
     game = EXCHANGE["game"] | {"rounds": 100, "samples_per_round": 600}
     base = GANS | {
         "players": 2,
@@ -507,17 +572,16 @@ def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_pat
     base["engine"] = {"name": "local", "threads": 1}
     play(base, tmp_path / "oracle", {"name": "local", "groups": 2})
     (tmp_path / "exchange.toml").write_text(tomli_w.dumps(base))
-    rows, words = (
-        tmp_path / "run" / "sample_exchange" / "rows.jsonl",
-        ["run", "exchange.toml", "--out", "run"],
-    )
+    rows = tmp_path / "run" / "sample_exchange" / "rows.jsonl"
+    words = ["run", "exchange.toml", "--out", "run"]
     words += ["--set", "engine.name=ray"]
 
     def played():
         return rows.read_text().count("\n") if rows.exists() else 0
 
     for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        process, before = _cli(*words, cwd=tmp_path), played()
+        process = _cli(*words, cwd=tmp_path)
+        before = played()
         _until(lambda before=before: played() > before + 2, process)
         family = _family(process.pid)
         assert sum("ray::_Group" in name for name in _left(family).values()) == 2
@@ -536,7 +600,7 @@ def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_pat
     assert learned(tmp_path / "run") == learned(tmp_path / "oracle")
 
 
-# ----------------------------------------------------------------------------------------------- a cluster of three nodes
+# ------------------------------------------------------------------------- a cluster of three nodes
 
 
 @pytest.fixture
@@ -547,16 +611,19 @@ def nodes():
     if ray.is_initialized():  # the local cluster of the tests above, if this one does not run alone
         ray.shutdown()
     with loopback(ray):
+        # to believe that a node is gone
         quick = {
             "health_check_period_ms": 500,
             "health_check_failure_threshold": 3,
-        }  # to believe that a node is gone
+        }
         head = {"num_cpus": 0, "object_store_memory": 2**27, "_system_config": quick}
-        found = Cluster(initialize_head=True, head_node_args=head)
-        found.workers = [found.add_node(num_cpus=1, object_store_memory=2**27) for _ in range(2)]
-        yield found
+        raylets = Cluster(initialize_head=True, head_node_args=head)
+        raylets.workers = [
+            raylets.add_node(num_cpus=1, object_store_memory=2**27) for _ in range(2)
+        ]
+        yield raylets
         FINISH(Ray())
-        found.shutdown()
+        raylets.shutdown()
 
 
 def _stored_here():
@@ -571,26 +638,28 @@ def _stored_here():
     ).store_stats.cumulative_created_bytes
 
 
+@pytest.mark.slow
 def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatch):
     through = []
 
     def counting(function, of):
         def counted(*given):
-            found = function(*given)
-            through.append(len(ray.cloudpickle.dumps(of(given, found))))
-            return found
+            result = function(*given)
+            through.append(len(ray.cloudpickle.dumps(of(given, result))))
+            return result
 
         return counted
 
-    monkeypatch.setattr(module, "packed", counting(module.packed, lambda given, found: found))
+    monkeypatch.setattr(module, "packed", counting(module.packed, lambda given, result: result))
     monkeypatch.setattr(
-        module, "unpacked", counting(module.unpacked, lambda given, found: given[0])
+        module, "unpacked", counting(module.unpacked, lambda given, result: given[0])
     )
 
     def share(engine, act):
         """Bytes through the coordinator, and payload, while something happens."""
         through.clear()
-        stored, sent = _stored_here(), engine.ledger.total("exchange")
+        stored = _stored_here()
+        sent = engine.ledger.total("exchange")
         act()
         return sum(through) + _stored_here() - stored, engine.ledger.total("exchange") - sent
 
@@ -618,7 +687,8 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
     engine.close()
 
     images = Space({"image": Variable(kind="real", shape=(28, 28), low=0, high=1)})
-    gan, names = MdGan(local_steps=1, swap_every_epochs=0), ["north", "south", "server"]
+    gan = MdGan(local_steps=1, swap_every_epochs=0)
+    names = ["north", "south", "server"]
     rooms = [
         images.samples(image=torch.rand(n, 28, 28, generator=torch.Generator().manual_seed(1)))
         for n in (20, 20, 0)
@@ -636,7 +706,10 @@ def test_large_parts_go_from_node_to_node_past_the_coordinator(nodes, monkeypatc
 
 
 def _lose_a_node(nodes, engine, game, state):
-    """A node dies with a process and with the samples in its store: the process is started on another, the game goes on."""
+    """A node dies with a process and with the samples in its store.
+
+    The process is started on another node, and the game goes on.
+    """
     nodes.add_node(num_cpus=1, object_store_memory=2**27)
     nodes.remove_node(nodes.workers[0], allow_graceful=False)
     begin = time.monotonic()
@@ -649,19 +722,24 @@ def _lose_a_node(nodes, engine, game, state):
     assert set(row.players) == {"north", "south"}
 
 
+@pytest.mark.slow
 def test_other_groupings_agree_to_rounding_in_float64(cluster, tmp_path):
-    """Stacked workers in one process and in two: the same sums in another order, after 50 iterations and ten swaps."""
+    """Workers stacked in one process and in two agree after 50 iterations and ten swaps.
+
+    They add the same numbers in another order.
+    """
     base = GANS | {"model": GANS["model"] | DOUBLED}
     for name, engine in (("two", {"name": "ray", "processes": 2}), ("one", {"name": "local"})):
         play(base, tmp_path / name, engine, rounds=5, local_steps=10)
     assert all(row["swaps"] for row in rows(tmp_path / "one"))
     for path in (tmp_path / "one").glob("*/models/*"):
-        one, two = (
-            {
-                k: v for k, v in storage.load_tensors(p).items() if "flops" not in k
-            }  # counted for a stack as a whole
-            for p in (path, tmp_path / "two" / path.relative_to(tmp_path / "one"))
-        )
+        one = without_flops(path)
+        two = without_flops(tmp_path / "two" / path.relative_to(tmp_path / "one"))
         assert one.keys() == two.keys()
         assert any(v.dtype == torch.float64 for k, v in one.items() if "exp_avg" in k)
         assert all(torch.allclose(one[k].double(), two[k].double(), rtol=0, atol=1e-8) for k in one)
+
+
+def without_flops(path):
+    """Return a model's tensors, without operations, which are counted for a whole stack."""
+    return {k: v for k, v in storage.load_tensors(path).items() if "flops" not in k}

@@ -101,9 +101,16 @@ def test_a_run_comes_back_from_its_json():
         ),
     }
     record = RunRecord(
-        "failed", {"seed": 4, "title": "t"}, {"python": "3"}, data, ["note"], "", games,
-        ClassifierRecord(0.9, 5), "broke",
-    )  # fmt: skip
+        "failed",
+        {"seed": 4, "title": "t"},
+        {"python": "3"},
+        data,
+        ["note"],
+        "",
+        games,
+        ClassifierRecord(0.9, 5),
+        "broke",
+    )
     again = RunRecord.from_json(json.loads(json.dumps(record.json())))
     assert again == record
     assert (again.seed, again.title) == (4, "t")

@@ -19,8 +19,17 @@ from coplay.run.federation import Federation
 from coplay.run.result import Result
 
 SECTIONS = (
-    "headline", "holdings", "samples", "shares", "influence", "curves", "traffic", "time", "losses", "provenance"
-)  # fmt: skip
+    "headline",
+    "holdings",
+    "samples",
+    "shares",
+    "influence",
+    "curves",
+    "traffic",
+    "time",
+    "losses",
+    "provenance",
+)
 TITLE = 'Two sites <script>alert("x")</script> & more'
 TWO_SITES = {
     "title": TITLE,
@@ -90,14 +99,17 @@ def sources(tmp_path, monkeypatch):
                     space = Space({"view": Variable(kind="real", shape=(3, 4, 5)), "mask": mask})
                     draw = torch.Generator().manual_seed(1)
                     view = torch.randn(80, 3, 4, 5, generator=draw)
-                    return split("pictures", space, {"view": view, "mask": (view[:, :1] > 0).to(torch.uint8)})
+                    mask = (view[:, :1] > 0).to(torch.uint8)
+                    return split("pictures", space, {"view": view, "mask": mask})
 
             class Patients(Source):
                 def load(self):
-                    space = Space({"age": Variable(kind="real"), "visits": Variable(kind="count", shape=(9,))})
+                    visits = Variable(kind="count", shape=(9,))
+                    space = Space({"age": Variable(kind="real"), "visits": visits})
                     draw = torch.Generator().manual_seed(1)
                     age = 50 + 10 * torch.randn(80, generator=draw)
-                    return split("patients", space, {"age": age, "visits": torch.randint(0, 9, (80, 9), generator=draw)})
+                    visits = torch.randint(0, 9, (80, 9), generator=draw)
+                    return split("patients", space, {"age": age, "visits": visits})
             """
         )
     )
@@ -110,9 +122,15 @@ def test_page_is_self_contained(page):
     assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
     assert text.count('<img src="embedded"') == text.count("<img ") == text.count("src=") == 8
     assert sorted(p.name for p in (page.result.folder / "figures").iterdir()) == [
-        "holdings.png", "influence.png", "learning.png", "samples-image.png", "scores.png", "shares.png", "time.png",
+        "holdings.png",
+        "influence.png",
+        "learning.png",
+        "samples-image.png",
+        "scores.png",
+        "shares.png",
+        "time.png",
         "traffic.png",
-    ]  # fmt: skip
+    ]
 
 
 def test_every_section_appears_in_order(page):
@@ -133,8 +151,8 @@ def test_title_is_escaped(page):
 
 def test_numbers_are_those_of_the_summary(page):
     summary = json.loads((page.result.folder / "summary.json").read_text())
-    for game, found in summary["games"].items():
-        assert page.data["headline"]["measured"][game] == found["measured"]
+    for game, summed in summary["games"].items():
+        assert page.data["headline"]["measured"][game] == summed["measured"]
     main = summary["games"]["sample_exchange"]
     for name, shares in page.data["shares"]["players"].items():
         values = main["measured"][name]
@@ -147,7 +165,7 @@ def test_numbers_are_those_of_the_summary(page):
 
 
 def test_curves_are_those_of_the_rows(page):
-    for game, found in page.result.plays.items():
+    for game, play in page.result.plays.items():
         for name in ("north", "south"):
             line = next(
                 x
@@ -155,7 +173,7 @@ def test_curves_are_those_of_the_rows(page):
                 if (x["game"], x["player"]) == (game, name)
             )
             assert line["rounds"] == [1, 2]
-            assert line["values"] == [row.measured[name]["fid"].value for row in found.rows]
+            assert line["values"] == [row.measured[name]["fid"].value for row in play.rows]
     (line, _) = page.data["curves"]["learning"]["moment_change"]
     assert line["values"] == [
         row.players["north"]["moment_change"] for row in page.result.main.rows
@@ -229,21 +247,23 @@ def test_run_without_metrics_in_a_single_game(tmp_path):
     assert [column["round"] for column in page.data["samples"]["columns"]] == [1, 2]
 
 
-def test_lost_and_frozen_players_are_told(tmp_path):
+def test_lost_and_frozen_players_are_listed(tmp_path):
     page = play(
         tmp_path / "run",
         players={"north": {}, "south": {"model": BROKEN}, "east": {}},
         data={"partition": {"name": "by_count", "counts": {"north": 5, "south": 5, "east": 0}}},
         game={
-            "name": "sample_exchange", "rounds": 2, "on_lost": "continue",
+            "name": "sample_exchange",
+            "rounds": 2,
+            "on_lost": "continue",
             "alpha": [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0]],
         },
         compare=[],
         measure=UNMEASURED,
-    )  # fmt: skip
-    told = page.data["losses"]["sample_exchange"]
-    assert told["lost"]["south"]["round"] == 1
-    assert told["frozen"] == {"east": 1}
+    )
+    losses = page.data["losses"]["sample_exchange"]
+    assert losses["lost"]["south"]["round"] == 1
+    assert losses["frozen"] == {"east": 1}
     assert "lost in round 1" in page.section("headline")
     assert "lost at &#39;turn&#39;" in page.section("losses")
 
@@ -266,7 +286,7 @@ def test_anything_else_is_a_table(tmp_path, sources):
     assert f"<td>{ages[0].item():.4g}</td>" in text
 
 
-def test_many_players_are_cut_and_said_so(tmp_path):
+def test_many_players_are_cut_with_a_note(tmp_path):
     page = play(
         tmp_path / "run", players=14, data={"partition": "iid"}, measure=UNMEASURED, compare=[]
     )

@@ -60,7 +60,7 @@ def written(tmp_path, small_config):
 # --------------------------------------------------------------------- the mean over players
 
 
-def test_the_mean_is_over_all_of_whom_the_quantity_was_measured(written):
+def test_the_mean_is_over_all_players_with_the_quantity(written):
     result = written(row(1, {"north": 4.0, "south": 2.0, "east": 9.0}))
     assert result.mean(GAME, "fid") == Mean(5.0, 2.0, PLAYERS)
 

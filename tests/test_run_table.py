@@ -1,4 +1,7 @@
-"""The terminal's table of a run, read from written records: intervals, means, and who they are over."""
+"""The terminal's table of a run, read from written records.
+
+It shows intervals, and means with the players that they are over.
+"""
 
 import json
 import re
@@ -22,7 +25,10 @@ NAMES = ("north", "south", "west")
 
 @pytest.fixture
 def run(tmp_path, small_config):
-    """Writes a run of three players with the values of one measured round, by player and quantity."""
+    """Write a run of three players with one measured round.
+
+    Its values are given by player and quantity.
+    """
 
     def write(measured, **losses):
         config = small_config(players={key: {} for key in NAMES}).to_dict()
@@ -65,23 +71,23 @@ def test_a_value_has_its_interval_and_a_mean_has_none(run):
         name: {"fid": fid(10.0 * i), "kid": kid(20.0 * i)} for i, name in enumerate(NAMES, 1)
     }
     result = run(measured)
-    found = table(result)
-    assert list(found.header) == [*LABELS, "FID ↓", "KID ↓"]
-    assert [row[4] for row in found.rows] == ["10.0", "20.0", "30.0", "20.0 (10.0)"]
-    assert [row[5] for row in found.rows] == [
+    shown = table(result)
+    assert list(shown.header) == [*LABELS, "FID ↓", "KID ↓"]
+    assert [row[4] for row in shown.rows] == ["10.0", "20.0", "30.0", "20.0 (10.0)"]
+    assert [row[5] for row in shown.rows] == [
         "20.0 [19.0, 21.0]",
         "40.0 [39.0, 41.0]",
         "60.0 [59.0, 61.0]",
         "40.0 (20.0)",
     ]
-    assert found.rows[-1][0] == "mean of 3 (best)"
+    assert shown.rows[-1][0] == "mean of 3 (best)"
     assert "in square brackets: 95 % intervals" in notes(result)
     # the column with intervals is the first to go, whole
     width = 1 + sum(
-        max(len(str(row[place])) for row in [found.header, *found.rows]) + 3 for place in range(5)
+        max(len(str(row[place])) for row in [shown.header, *shown.rows]) + 3 for place in range(5)
     )
-    assert fitted(found, width)[1] == ["KID ↓"]
-    assert fitted(found, width + 20)[1] == []
+    assert fitted(shown, width)[1] == ["KID ↓"]
+    assert fitted(shown, width + 20)[1] == []
 
 
 def test_a_mean_over_fewer_says_so(run):

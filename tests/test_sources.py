@@ -114,7 +114,7 @@ class TestNpz:
                 },
             )
         ).load()
-        assert {name: str(v) for name, v in ((n, data.space[n]) for n in data.space)} == {
+        assert {name: str(data.space[name]) for name in data.space} == {
             "x": "real 3",
             "age": "real scalar",
             "visits": "count scalar",
@@ -282,12 +282,12 @@ class TestImageFolder:
         source = ImageFolder(folder=str(tmp_path), grey=True, test_share=0.3)
         data = source.load()
         assert (len(data.train), len(data.test), data.classes) == (7, 3, 3)
-        seen = []
+        drawn = []
         for part in (data.train, data.test):
             values = (part["image"][:, 0, 0] * 255).round().long()
             assert torch.equal(values % 20, part["class"])
-            seen += values.tolist()
-        assert len(set(seen)) == 10
+            drawn += values.tolist()
+        assert len(set(drawn)) == 10
         assert torch.equal(source.load().test["image"], data.test["image"])
 
     def test_flat_files_have_no_class_and_others_are_left_alone(self, tmp_path):
@@ -437,7 +437,8 @@ class TestHuggingFace:
 
     @pytest.mark.parametrize("form", ["save_to_disk", "parquet"])
     def test_pictures_pixel_for_pixel(self, tmp_path, datasets, pictures, form):
-        rows, place = pictures(), tmp_path / "mine"
+        rows = pictures()
+        place = tmp_path / "mine"
         splits = datasets.DatasetDict({"train": rows, "test": rows.select(range(4))})
         if form == "parquet":
             place.mkdir()
@@ -720,7 +721,7 @@ class TestHuggingFace:
 
 
 @pytest.mark.parametrize("name", ["npz", "image_folder", "hugging_face"])
-def test_a_source_survives_the_config_and_needs_no_extra_to_be_found(name, monkeypatch):
+def test_a_source_survives_the_config_and_needs_no_extra_to_be_named(name, monkeypatch):
     def watched(module, *rest, **more):
         assert module.split(".")[0] != "datasets"
         return imported(module, *rest, **more)

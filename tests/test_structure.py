@@ -12,9 +12,12 @@ import coplay
 from coplay import find, names
 from coplay.core.components import FOLDERS, Component
 
+from .slow_share import share_of
+
 ROOT = Path(coplay.__file__).parent
 
-# Each folder of the package, and each file of its root, may import the ones named beside it and nothing else of coplay.
+# Each folder of the package, and each file of its root, may import the ones named beside it
+# and nothing else of coplay.
 ALLOWED = {
     "core": set(),
     "theory": {"core"},
@@ -56,7 +59,7 @@ def test_every_folder_has_a_row_and_the_root_has_three_files():
 
 def imports(path):
     """Parts of coplay that a file imports, also inside functions."""
-    found = set()
+    folders = set()
     for node in ast.walk(ast.parse(path.read_text())):
         modules = []
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -67,8 +70,8 @@ def imports(path):
             )
         elif isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        found |= {module.split(".")[1] for module in modules if module.startswith("coplay.")}
-    return found
+        folders |= {module.split(".")[1] for module in modules if module.startswith("coplay.")}
+    return folders
 
 
 @pytest.mark.parametrize("part", ALLOWED)
@@ -148,3 +151,15 @@ def test_no_function_is_longer_than_a_screen():
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno
                 assert length <= 80, f"{path.name}: {node.name} has {length} lines"
+
+
+def test_each_file_of_slow_tests_has_one_in_the_share_and_others_change_nothing():
+    """A share of CI: about a tenth by a hash of each id and the seed, the same on every machine."""
+    tests = [f"tests/test_a.py::test[{i}]" for i in range(1000)] + ["tests/test_b.py::test"]
+    share = share_of(tests, 0.1, 3)
+    assert 70 <= len(share) <= 130
+    assert "tests/test_b.py::test" in share
+    assert share_of([*tests, "tests/test_a.py::new"], 0.1, 3) - {"tests/test_a.py::new"} == share
+    assert share_of(tests, 0.1, 4) != share
+    assert len(share_of(tests, 0.0, 3)) == 2
+    assert share_of(tests, 1.0, 3) == set(tests)

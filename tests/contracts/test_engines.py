@@ -15,7 +15,7 @@ SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
 
 @pytest.fixture(scope="module", autouse=True)
 def _finished():
-    """What outlives a game, such as a cluster, serves all tests here and ends with the last."""
+    """Share what outlives a game, such as a cluster, among all tests here."""
     yield
     for name in ENGINES:
         find("engine", name).tiny().finish()

@@ -51,7 +51,10 @@ class Constant(LocalModel):
 
 
 class Gan(Acgan):
-    """For games that need networks; breaks where it reads a batch, in whatever way it is asked to learn."""
+    """A model for games that need networks.
+
+    It fails where it reads a batch, however it is asked to learn.
+    """
 
     latent: int = 4
     batch: int = 4
@@ -82,7 +85,7 @@ class Classifier(JointClassifier):
 
 
 class Recording(Local):
-    """A local engine that keeps all messages; answers of who is ``_slow`` do not come in time."""
+    """A local engine that records all messages; the answers of player ``_slow`` are late."""
 
     _slow = ""
 
@@ -145,7 +148,10 @@ class TestGame:
         engine.close()
 
     def test_nothing_private_leaves(self, name):
-        """No number of an image, as it is or scaled for a network, in anything that travels: samples, slopes or weights."""
+        """Nothing that travels holds a number of an image, as it is or scaled for a network.
+
+        That holds for samples, slopes and weights.
+        """
         game = find("game", name).tiny()
         engine, state, _ = seated(game)
         for round in (1, 2, 3):
@@ -160,14 +166,14 @@ class TestGame:
                             f"{key} of {message.action} holds private numbers"
                         )
             if message.receiver == "coordinator":
-                told = {key for key in message.numbers if not key.startswith("seconds_")}
-                losses = {key for key in told if key.endswith("loss")}
-                assert told - losses <= {"flops", "samples", "batch", "stacked"}, (
+                reported = {key for key in message.numbers if not key.startswith("seconds_")}
+                losses = {key for key in reported if key.endswith("loss")}
+                assert reported - losses <= {"flops", "samples", "batch", "stacked"}, (
                     "a number leaves that nobody asked for"
                 )
 
     def test_requests_and_state_survive_a_carrier_of_plain_values(self, name):
-        """What an engine between organisations may send as JSON, and what a checkpoint holds."""
+        """Both can be sent as JSON between organisations and be stored in a checkpoint."""
         game = find("game", name).tiny()
         engine, state, _ = seated(game)
         for round in (1, 2):
@@ -216,7 +222,7 @@ class TestGame:
         engine.close()
 
     @pytest.mark.parametrize("on_lost", ["stop", "continue"])
-    def test_who_is_late_is_left_out_of_its_round_and_stays(self, name, on_lost):
+    def test_a_late_player_is_left_out_of_its_round_and_stays(self, name, on_lost):
         """Also where every step ends in what otherwise happens every few epochs."""
         cls = find("game", name)
         often = {key: 1e-9 for key in cls.model_fields if key.endswith("_every_epochs")}
@@ -248,10 +254,14 @@ class TestGame:
 
     @pytest.mark.parametrize("rounds", [2, 3])
     def test_resumed_game_ends_as_the_undisturbed_one(self, name, rounds, tmp_path, small_config):
-        """Two steps a round; what happens every few epochs happens after steps 3 and 6: cut between, and right after."""
+        """A round has two steps, and events every few epochs come after steps 3 and 6.
+
+        The run is cut between two events, and right after one.
+        """
         cls = find("game", name)
         sizes = {"latents": [3, 4], "hidden": 8, "batch": 8}
-        model, data = {"name": "symmetric_hvae", **sizes}, small_config().to_dict()["data"]
+        model = {"name": "symmetric_hvae", **sizes}
+        data = small_config().to_dict()["data"]
         if model_for(cls.tiny()) is Gan:
             model = {"name": "acgan", "latent": 4, "batch": 8, "discriminator_steps": 2}
         if model_for(cls.tiny()) is Classifier:
@@ -285,10 +295,12 @@ class TestGame:
 
 
 def left(folder):
-    """What a game left behind but the times it took."""
+    """Return what a game left behind, without the times it took."""
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    for row in rows:
+        row.pop("seconds", None)
     return {
-        "rows": [{key: value for key, value in row.items() if key != "seconds"} for row in rows],
+        "rows": rows,
         "checkpoint": json.loads((folder / "checkpoint.json").read_text()),
         "models": {path.name: path.read_bytes() for path in (folder / "models").iterdir()},
     }

@@ -42,12 +42,12 @@ def observe():
 
 
 def flat(stat):
-    found = {}
+    values = {}
     for name, value in stat.result().items():
         for part in ("value", "low", "high"):
             if getattr(value, part) is not None:
-                found[name, part] = torch.as_tensor(getattr(value, part), dtype=torch.float64)
-    return found
+                values[name, part] = torch.as_tensor(getattr(value, part), dtype=torch.float64)
+    return values
 
 
 def close(a, b):

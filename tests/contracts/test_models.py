@@ -115,14 +115,16 @@ class TestModel:
         same(undisturbed.state_dict(), restored.state_dict())
 
     def test_sources_are_learned_in_proportion_to_their_weights(self, name, kind):
-        """Sources of a single value each: what is drawn must have their weights, not their sizes."""
+        """Each source has a single value.
+
+        What is drawn must have the sources' weights, not their sizes.
+        """
         if kind != "binary":
             pytest.skip("one kind of variable is enough")
         if name == "acgan":
-            pytest.skip(
-                "a GAN may settle on one of two values; its classes tell what it was shown, see below"
-            )
-        space, model = SPACES[kind], find("model", name).tiny()
+            pytest.skip("a GAN may settle on one of two values; its classes are tested below")
+        space = SPACES[kind]
+        model = find("model", name).tiny()
         settings = {
             "latents": (2, 2),
             "hidden": 16,
@@ -260,26 +262,27 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
         model.setup(space, seed)
         return model
 
-    model, losses, kept = fresh(5), [], []
+    model = fresh(5)
+    losses = []
+    states = []
     for turn in range(60):  # a rate of 0.5 makes it worse sooner or later
         resumed = fresh(99)  # as if the run had been killed before every turn
         storage.save_tensors(tmp_path / "state.safetensors", model.state_dict())
         resumed.load_state_dict(storage.load_tensors(tmp_path / "state.safetensors"))
         before = model.state_dict()
-        told = [m.learn(mixture(space), 2, stream(1, "turn", turn)) for m in (model, resumed)]
-        assert told[0] == told[1]
+        numbers = [m.learn(mixture(space), 2, stream(1, "turn", turn)) for m in (model, resumed)]
+        assert numbers[0] == numbers[1]
         same(model.state_dict(), resumed.state_dict())
-        if model.stopped and told[0].get("stopped"):
+        if model.stopped and numbers[0].get("stopped"):
             same(before, model.state_dict())
             break
-        losses.append(told[0]["validation_loss"])
-        kept.append(
-            [p.detach().clone() for p in model._net.parameters()]
-        )  # without a running mean, what is drawn from
-    assert told[0]["stopped"] == 1.0
-    assert told[0]["validation_loss"] == min(losses)
+        losses.append(numbers[0]["validation_loss"])
+        # without a running mean, what is drawn from
+        states.append([p.detach().clone() for p in model._net.parameters()])
+    assert numbers[0]["stopped"] == 1.0
+    assert numbers[0]["validation_loss"] == min(losses)
     assert min(losses) not in losses[-2:], "patience is two turns"
-    best = kept[losses.index(min(losses))]
+    best = states[losses.index(min(losses))]
     assert all(torch.equal(a, b) for a, b in zip(drawn_from(model), best, strict=True))
     same(model.sample(9, stream(4)), resumed.sample(9, stream(4)))
     alone = Mixture((Portion(OWN, mixture(space).parts[0].samples, 1.0),))
@@ -288,7 +291,10 @@ def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_early_stopping_judges_by_all_sources(name):
-    """Judging by own samples alone would undo the exchange: what is learned from others makes those less probable."""
+    """Validation uses the whole mixture.
+
+    Own samples alone would undo the exchange: what is learned from others makes them less probable.
+    """
     space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
     model = find("model", name)(**(find("model", name).tiny().model_dump() | {"validation": 0.5}))
     model.setup(space, 5)
@@ -400,7 +406,10 @@ def test_latents_of_other_sizes_are_dropped():
 
 @pytest.mark.parametrize(("missing", "expected"), [("image", 0.3), ("class", 0.3)])
 def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
-    """A source that lacks the image, or the class, has the only 2s, or the only black images; both come with its mass."""
+    """A source that lacks the image, or the class, teaches with its mass.
+
+    It has the only 2s, or the only black images.
+    """
     space = SPACES["labelled"]
     settings = {
         "latents": (2, 2),
@@ -426,12 +435,12 @@ def test_incomplete_samples_count_as_much_as_their_mass(missing, expected):
     )
     model.learn(Mixture(parts), 300, stream(1))
     drawn = model.sample(4000, stream(2))
-    found = (
+    share = (
         (drawn["class"] == 2).double().mean()
         if missing == "image"
         else drawn["image"].double().mean()
     )
-    assert found.item() == pytest.approx(expected, abs=0.06)
+    assert share.item() == pytest.approx(expected, abs=0.06)
 
 
 def test_a_joint_model_learns_to_classify():
@@ -503,7 +512,8 @@ def test_a_gan_of_convolutions_is_restored_exactly(tmp_path):
 
 def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
     """Sources of a single class each, which the GAN draws as often as it saw it."""
-    space, model = SPACES["labelled"], find("model", "acgan")(latent=4, batch=10)
+    space = SPACES["labelled"]
+    model = find("model", "acgan")(latent=4, batch=10)
     model.setup(space, 5)
     images = some_samples(space, 200, 1)["image"]
     parts = [
@@ -518,7 +528,10 @@ def test_a_gan_is_shown_sources_in_proportion_to_their_weights():
 
 
 def test_a_gan_whose_networks_have_buffers_changes_them_in_learning_only(tmp_path):
-    """Drawing, even a single sample, and feedback leave batch normalisation as it is; a restored one goes on exactly."""
+    """Drawing, even a single sample, and feedback do not change batch normalisation.
+
+    A restored model goes on exactly.
+    """
     from coplay.core import storage
 
     space = SPACES["labelled"]

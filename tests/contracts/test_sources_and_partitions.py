@@ -34,7 +34,8 @@ class TestSource:
 
 
 def test_a_small_concentration_makes_players_unlike_and_a_large_one_alike():
-    labels, spread = torch.arange(3000) % 10, {}
+    labels = torch.arange(3000) % 10
+    spread = {}
     for concentration in (0.05, 1000.0):
         hands = find("partition", "dirichlet")(concentration=concentration).deal(
             labels, 3000, ["a", "b", "c"], stream(1)

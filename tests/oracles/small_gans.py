@@ -1,4 +1,4 @@
-"""What the oracles of GANs share: tiny networks, random images with a class, a table of workers and a server."""
+"""The oracles of GANs share tiny networks, images with a class, and a table of players."""
 
 import math
 
@@ -130,7 +130,7 @@ class Watched(Local):
 
 
 class Played:
-    """Whoever has a game, an engine, a state and the last round can go on."""
+    """A game, an engine, a state and the last round: all that play needs to go on."""
 
     def play(self, rounds=1):
         rows = []
@@ -167,7 +167,7 @@ class Table(Played):
         return flat(self.net(name, half).parameters())
 
     def ledger(self):
-        """Bytes by purpose and link."""
+        """Return bytes by purpose and link."""
         return {
             (link.purpose, link.sender, link.receiver): link.bytes
             for link in self.engine.ledger.links()
@@ -188,8 +188,12 @@ def centred(x):
 
 
 def asked(iteration, j, model, space):
-    """The noise and the classes of the server's batch j in one iteration: evenly drawn classes, then noise."""
-    g, classes = stream(SEED, "noise", iteration, j), None
+    """Return the noise and the classes of the server's batch j in one iteration.
+
+    Classes are drawn evenly, and then the noise.
+    """
+    g = stream(SEED, "noise", iteration, j)
+    classes = None
     if "class" in space:
         even = torch.ones(CLASSES, dtype=torch.float64)
         classes = torch.multinomial(even, model.batch, replacement=True, generator=g)
@@ -199,18 +203,18 @@ def asked(iteration, j, model, space):
 def generator_loss(logits, classes, loss="non_saturating", class_term=True):
     """B̃ per sample, by the formulas of the paper."""
     real = torch.sigmoid(logits[:, 0])
-    found = -torch.log(real) if loss == "non_saturating" else torch.log(1 - real)
-    return found + wrong_class(logits, classes, class_term)
+    term = -torch.log(real) if loss == "non_saturating" else torch.log(1 - real)
+    return term + wrong_class(logits, classes, class_term)
 
 
 def discriminator_loss(real, real_classes, fake, fake_classes, class_term=True):
     """Mean over both batches, by the formulas."""
-    found = (
+    total = (
         -torch.log(torch.sigmoid(real[:, 0])).mean()
         - torch.log(1 - torch.sigmoid(fake[:, 0])).mean()
     )
     parts = ((real, real_classes), (fake, fake_classes))
-    return found + sum(wrong_class(logits, c, class_term).mean() for logits, c in parts)
+    return total + sum(wrong_class(logits, c, class_term).mean() for logits, c in parts)
 
 
 def wrong_class(logits, classes, class_term=True):
@@ -219,7 +223,7 @@ def wrong_class(logits, classes, class_term=True):
     return F.cross_entropy(logits[:, 1:], classes, reduction="none")
 
 
-def apart(found, expected):
+def apart(actual, expected):
     """Distance relative to the size of what is expected."""
-    found, expected = found.double(), expected.double()
-    return ((found - expected).norm() / expected.norm()).item()
+    actual, expected = actual.double(), expected.double()
+    return ((actual - expected).norm() / expected.norm()).item()

@@ -45,7 +45,8 @@ def ready(space=LABELLED, seed=3, double=False, **settings):
 
 def test_the_mlp_pair_has_the_papers_numbers_of_parameters():
     with torch.device("meta"):
-        generator, discriminator = mlp_generator(100, 10, (28, 28)), mlp_discriminator(10, (28, 28))
+        generator = mlp_generator(100, 10, (28, 28))
+        discriminator = mlp_discriminator(10, (28, 28))
     assert count(generator.body) == 716_560
     assert count(generator) == 716_560 + 10 * 100  # a vector per class
     assert count(discriminator) == 670_219
@@ -73,7 +74,10 @@ def test_the_cnn_pairs_have_the_papers_shapes():
 
 
 def test_real_and_generated_batches_do_not_see_each_other():
-    """One pass goes as far as layers treat samples one by one; what looks at a whole batch gets one batch at a time."""
+    """Batches share a pass through layers that treat samples one by one.
+
+    A layer that looks at a whole batch gets one batch at a time.
+    """
     space = Space(
         {"image": Variable(kind="real", shape=(28, 28), low=0, high=1), "class": LABELLED["class"]}
     )
@@ -82,17 +86,17 @@ def test_real_and_generated_batches_do_not_see_each_other():
         model = Acgan(batch=3, **settings)
         model.setup(space, 1)
         net = model.half("discriminator").double()
-        for found, batch in zip(model.discriminate_both(x, y).chunk(2), (x, y), strict=True):
-            assert torch.allclose(found, net(2 * batch - 1), rtol=0, atol=1e-10)
+        for logits, batch in zip(model.discriminate_both(x, y).chunk(2), (x, y), strict=True):
+            assert torch.allclose(logits, net(2 * batch - 1), rtol=0, atol=1e-10)
     model = ready(double=True, **NORMED)
     (real, fake), twin = (
         [images(LABELLED, 4, i)["image"].double() for i in (1, 2)],
         copy.deepcopy(model),
     )
-    for found, batch in zip(
+    for logits, batch in zip(
         model.discriminate_both(real, fake).chunk(2), (real, fake), strict=True
     ):
-        assert torch.equal(found, twin.discriminate(batch))
+        assert torch.equal(logits, twin.discriminate(batch))
     buffers = [dict(m.half("discriminator").named_buffers()) for m in (model, twin)]
     assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
 
@@ -102,14 +106,14 @@ def test_real_and_generated_batches_do_not_see_each_other():
 def test_batches_of_one_pass_are_those_of_several(space, networks):
     model, twin = ready(space, **networks), ready(space, **networks)
     words = [stream(1, j) for j in range(3)], [stream(1, j) for j in range(3)]
-    found, expected = model.generate_batches(4, words[0]), [twin.generate(4, g) for g in words[1]]
-    for (made, classes), (one, asked) in zip(found, expected, strict=True):
+    together = model.generate_batches(4, words[0])
+    expected = [twin.generate(4, g) for g in words[1]]
+    for (made, classes), (one, asked) in zip(together, expected, strict=True):
         assert torch.allclose(made, one, rtol=0, atol=1e-6)
         assert classes is None if asked is None else torch.equal(classes, asked)
-    slopes = [
-        torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)
-    ]  # nobody was shown the third batch
-    for m, batches in ((model, found), (twin, expected)):
+    # nobody was shown the third batch
+    slopes = [torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)]
+    for m, batches in ((model, together), (twin, expected)):
         m.follow([made for made, _ in batches[:2]], slopes)
     assert apart(*(flat(m.half("generator").parameters()) for m in (model, twin))) < 1e-6
 
@@ -147,7 +151,11 @@ def test_networks_of_a_class_of_ones_own_and_images_of_either_precision(dtype):
 
 
 def test_a_saturated_generator_ends_at_the_limits_of_the_range():
-    """With arithmetic of another order, every sixth range would be left by a rounding error, and the gate refuse it."""
+    """Values at the limits stay in the range.
+
+    With another order of arithmetic a rounding error would leave every sixth range, and the gate
+    would refuse it.
+    """
     for low, high in torch.randn(200, 2, generator=stream(1)).sort(1).values.tolist():
         space = Space({"image": Variable(kind="real", shape=(1, 2), low=low, high=high)})
         model = Acgan(latent=2, batch=2)
@@ -161,7 +169,8 @@ def test_a_saturated_generator_ends_at_the_limits_of_the_range():
 
 def test_a_class_enters_as_noise_times_its_vector():
     net = ready().half("generator")
-    noise, classes = torch.randn(5, 3, generator=stream(1)), torch.tensor([2, 0, 1, 1, 2])
+    noise = torch.randn(5, 3, generator=stream(1))
+    classes = torch.tensor([2, 0, 1, 1, 2])
     expected = net.body(
         torch.stack([z * net.by_class.weight[c] for z, c in zip(noise, classes, strict=True)])
     )
@@ -172,15 +181,15 @@ def test_minibatch_discrimination_by_hand():
     with isolated_seed(1):
         layer = MinibatchDiscrimination(3, kernels=2, size=4).double()
     x = torch.randn(5, 3, dtype=torch.float64, generator=stream(1))
-    found = layer(x)
+    outputs = layer(x)
     m = (x @ layer.project.weight.T).reshape(5, 2, 4)
     for i in range(5):
         for kernel in range(2):
             near = sum(
                 torch.exp(-(m[i, kernel] - m[j, kernel]).abs().sum()) for j in range(5) if j != i
             )
-            assert found[i, 3 + kernel].item() == pytest.approx(near.item())
-    assert torch.equal(found[:, :3], x)
+            assert outputs[i, 3 + kernel].item() == pytest.approx(near.item())
+    assert torch.equal(outputs[:, :3], x)
 
 
 @pytest.mark.parametrize("class_term", [True, False])
@@ -189,10 +198,10 @@ def test_losses_are_the_formulas(loss, class_term):
     model = ready(loss=loss, class_term=class_term)
     logits = 3 * torch.randn(2, 6, 1 + CLASSES, dtype=torch.float64, generator=stream(1))
     classes = torch.arange(12).reshape(2, 6) % CLASSES
-    found = model.losses.generator(logits, classes)
+    losses = model.losses.generator(logits, classes)
     for i in range(2):
         expected = generator_loss(logits[i], classes[i], loss, class_term)
-        assert torch.allclose(found[i], expected, rtol=1e-12)
+        assert torch.allclose(losses[i], expected, rtol=1e-12)
     sigma = torch.sigmoid(logits[..., 0])
     adversarial = -torch.log(sigma) if loss == "non_saturating" else torch.log(1 - sigma)
     assert torch.allclose(model.losses.generator(logits, None), adversarial, rtol=1e-12)
@@ -219,8 +228,9 @@ def test_feedback_is_the_derivative_of_the_sum_by_every_entry(loss, class_term):
     """Central differences of Σ B̃; the mean's derivative would be smaller by the batch size."""
     model = ready(double=True, loss=loss, class_term=class_term)
     batch = images(LABELLED, 3, "feedback")
-    x, classes = batch["image"].double(), batch["class"]
-    found, mean = model.feedback(x, classes)
+    x = batch["image"].double()
+    classes = batch["class"]
+    feedback, mean = model.feedback(x, classes)
 
     def total(x):
         with torch.no_grad():
@@ -233,14 +243,17 @@ def test_feedback_is_the_derivative_of_the_sum_by_every_entry(loss, class_term):
         step[i] = 1e-5
         step = step.reshape(x.shape)
         expected.view(-1)[i] = (total(x + step) - total(x - step)) / 2e-5
-    assert apart(found, expected) < 1e-7
+    assert apart(feedback, expected) < 1e-7
     assert all(p.requires_grad and p.grad is None for p in model.half("discriminator").parameters())
 
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_learning_is_the_gan_written_by_hand(space, steps):
-    """L steps of the discriminator on fresh noise and real samples each, then one of the generator; classes as often as seen."""
+    """A pass makes L discriminator steps and then a generator step.
+
+    Each has fresh noise and real samples. Classes are drawn as often as they occur in the data.
+    """
     model = ready(space, discriminator_steps=steps, average=0)
     g_net, d_net = (
         copy.deepcopy(model.half(half)).double() for half in ("generator", "discriminator")
@@ -251,10 +264,15 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
     own = images(space, 9, "own")
     part = Mixture((Portion(OWN, own, 1.0),))
     model.learn(part, 3, stream(5))
-    g, seen = stream(5), torch.zeros(CLASSES, dtype=torch.float64)
+    g = stream(5)
+    class_counts = torch.zeros(CLASSES, dtype=torch.float64)
 
     def draw():
-        c = torch.multinomial(seen, 4, replacement=True, generator=g) if space is LABELLED else None
+        c = (
+            torch.multinomial(class_counts, 4, replacement=True, generator=g)
+            if space is LABELLED
+            else None
+        )
         return torch.randn(4, 3, generator=g).double(), c
 
     for _ in range(3):
@@ -262,7 +280,7 @@ def test_learning_is_the_gan_written_by_hand(space, steps):
             batch = part.batch(4, g)
             c = batch["class"] if space is LABELLED else None
             if c is not None:
-                seen += torch.bincount(c, minlength=CLASSES)
+                class_counts += torch.bincount(c, minlength=CLASSES)
             noise, asked = draw()
             real, fake = (
                 d_net(centred(batch["image"].double())),
@@ -311,7 +329,7 @@ def test_bits_are_drawn_with_the_generators_probabilities():
     )
 
 
-# ------------------------------------------------------------------------------------------------------ the stack
+# ---------------------------------------------------------------------------------------- the stack
 
 
 def some_batches(space, n, word, b=4):
@@ -339,14 +357,15 @@ def test_stacked_steps_and_feedback_are_those_of_each_alone(space):
     stack = Stack.of(together)
     for _ in range(3):
         expected = [model.learn_to_judge(*row) for model, row in zip(alone, rows, strict=True)]
-        found = stack.learn_to_judge(torch.cat([real, fake], 1), rc, fc)
-        assert found.tolist() == pytest.approx(expected, rel=1e-12)
+        losses = stack.learn_to_judge(torch.cat([real, fake], 1), rc, fc)
+        assert losses.tolist() == pytest.approx(expected, rel=1e-12)
     slopes, means = stack.feedback(fake, fc)
     for i, (one, other) in enumerate(zip(alone, together, strict=True)):
         slope, mean = one.feedback(rows[i][2], rows[i][3])
         assert apart(slopes[i], slope) < 1e-12
         assert means[i].item() == pytest.approx(mean, rel=1e-12)
-        a, b = one.state_dict(), other.state_dict()
+        a = one.state_dict()
+        b = other.state_dict()
         assert a.keys() == b.keys()
         assert all(torch.allclose(a[key], b[key], rtol=1e-12, atol=1e-14) for key in a)
 
@@ -370,17 +389,19 @@ def test_whatever_changes_a_stacked_model_changes_the_stack():
     stack.learn_to_judge(both, rc, fc)
     assert Stack.of(models) is stack
     assert consistent(stack)
-    kept, part = models[0].state_dict(), models[1].export(["discriminator"], moments=True)
-    before, sent = {key: value.clone() for key, value in kept.items()}, part.clone()
+    state = models[0].state_dict()
+    part = models[1].export(["discriminator"], moments=True)
+    before = {key: value.clone() for key, value in state.items()}
+    sent = part.clone()
     stack.learn_to_judge(both, rc, fc)
-    assert all(torch.equal(kept[key], before[key]) for key in kept), (
+    assert all(torch.equal(state[key], before[key]) for key in state), (
         "what was saved or sent is a copy"
     )
-    models[0].load_state_dict(kept)
+    models[0].load_state_dict(state)
     models[2].take(part, "a test", "travel")
     models[1].learn_to_judge(real[1], rc[1], fake[1], fc[1])  # a step alone, in between
     assert consistent(stack)
-    assert torch.equal(stack.parameters["1.weight"][0], kept["discriminator/1.weight"])
+    assert torch.equal(stack.parameters["1.weight"][0], state["discriminator/1.weight"])
     assert torch.equal(stack.parameters["1.weight"][2], part["discriminator:1.weight"][0])
 
     fewer = Stack.of(models[:2])  # one was lost
@@ -390,7 +411,7 @@ def test_whatever_changes_a_stacked_model_changes_the_stack():
     assert again is not stack
     assert consistent(again)
     again.learn_to_judge(both, rc, fc)
-    assert all(torch.equal(kept[key], before[key]) for key in kept), "what was taken is a copy"
+    assert all(torch.equal(state[key], before[key]) for key in state), "what was taken is a copy"
     assert all(torch.equal(part[key], sent[key]) for key in sent.keys())
 
 
@@ -408,7 +429,7 @@ def test_chains_of_other_layers_are_not_stacked():
         assert not stackable(nn.Sequential(*layers))
 
 
-# ---------------------------------------------------------------------------------------------------- what travels
+# ------------------------------------------------------------------------------------- what travels
 
 
 def test_what_is_not_finite_or_does_not_fit_does_not_travel():

@@ -1,4 +1,7 @@
-"""A joint given by its conditionals (A5): against laws that are known, and rows that may or may not teach."""
+"""A joint given by its conditionals (A5).
+
+It is tested against known laws, and with rows that may or may not teach.
+"""
 
 import warnings
 
@@ -76,7 +79,10 @@ MIDDLE = Sizes(channels=2, hidden=8, image_latents=2)
 
 
 class Table(Independent):
-    """p(v | rest) of a joint table, exactly; drawing, likelihood and classes are the model's own code."""
+    """The exact p(v | rest) of a joint table.
+
+    Drawing, likelihood and classes are the model's own code.
+    """
 
     def __init__(self, joint, names, name):
         others = [other for other in names if other != name]
@@ -112,7 +118,7 @@ def exact(joint, names, **settings):
     return model
 
 
-# ------------------------------------------------------------------------------------------------ learning a known joint
+# --------------------------------------------------------------------------- learning a known joint
 
 
 def learned(space, parts, **settings):
@@ -128,9 +134,13 @@ def learned(space, parts, **settings):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(full):
-    """Sampling error of 40,000 rows is 0.012 in total variation; independence of a and c would be off by 0.2."""
+    """The sampling error of 40,000 rows is 0.012 in total variation.
+
+    Independence of a and c would be off by 0.2.
+    """
     if full:
-        parts, given = [draws(MARKOV, "abc", 20_000, 1)], {}
+        parts = [draws(MARKOV, "abc", 20_000, 1)]
+        given = {}
     else:
         parts = [
             draws(MARKOV, "abc", 20_000, 1).select("a", "b"),
@@ -138,8 +148,8 @@ def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(f
         ]
         given = CHAIN
     model = learned(letters("abc"), parts, given=given)
-    found = frequencies(model.sample(40_000, stream(4)), "abc", (3, 3, 3))
-    assert variation(found, MARKOV) < 0.05
+    shares = frequencies(model.sample(40_000, stream(4)), "abc", (3, 3, 3))
+    assert variation(shares, MARKOV) < 0.05
     apart = MARKOV.sum((1, 2))[:, None, None] * MARKOV.sum(0)
     assert variation(apart, MARKOV) > 0.2
 
@@ -147,9 +157,11 @@ def test_a_markov_chain_is_learned_from_two_sources_that_share_only_its_middle(f
 def test_a_latent_explains_what_two_variables_have_in_common():
     """a and b never see each other: whatever they share goes through z."""
     table = torch.einsum(
-        "z,za,zb->ab", tensor(0.6, 0.4), tensor([0.8, 0.15, 0.05], [0.05, 0.25, 0.7]),
+        "z,za,zb->ab",
+        tensor(0.6, 0.4),
+        tensor([0.8, 0.15, 0.05], [0.05, 0.25, 0.7]),
         tensor([0.1, 0.8, 0.1], [0.7, 0.05, 0.25]),
-    )  # fmt: skip
+    )
     given = {"a": ["z"], "b": ["z"], "z": ["a", "b"]}
     model = learned(
         letters("ab"),
@@ -158,8 +170,8 @@ def test_a_latent_explains_what_two_variables_have_in_common():
         given=given,
         sample_sweeps=30,
     )
-    found = frequencies(model.sample(40_000, stream(4)), "ab", (3, 3))
-    assert variation(found, table) < 0.05
+    shares = frequencies(model.sample(40_000, stream(4)), "ab", (3, 3))
+    assert variation(shares, table) < 0.05
     assert variation(table.sum(1)[:, None] * table.sum(0), table) > 0.25
     assert set(model.sample(2, stream(4)).keys()) == {"a", "b"}, "latents never travel"
 
@@ -180,11 +192,14 @@ def test_sources_are_learned_in_proportion_to_their_weights():
     )
 
 
-# ------------------------------------------------------------------------------------------------ what teaches whom
+# -------------------------------------------------------------------------------- what teaches whom
 
 
 def test_a_row_teaches_all_but_the_variable_it_drew_last():
-    """The value of "row" is unique, so a row's own column of the first layer has a gradient exactly if the row teaches."""
+    """A row teaches exactly if its own column of the first layer has a gradient.
+
+    The value of "row" is unique, so every row has such a column.
+    """
     space = Space(
         {"row": Variable(kind="categorical", classes=9)} | {v: letters("ac")[v] for v in "ac"}
     )
@@ -245,7 +260,10 @@ def test_the_last_draw_is_the_one_that_was_made_last():
 )  # b is a, and stays so
 @pytest.mark.parametrize(("uniform", "alike"), [([], 1.0), (["b"], 3 / 4)])
 def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
-    """Half of the rows have a = b, the others lack b: drawn, b follows a; uniform, it is a half of the time."""
+    """Half of the rows have a = b, the others lack b.
+
+    If b is drawn, it follows a; if b is uniform, it equals a half of the time.
+    """
     a = torch.arange(400) % 2
     space = letters("ab", classes=2)
     parts = (
@@ -264,7 +282,10 @@ def test_what_is_uniform_is_neither_drawn_nor_taken_from_others(uniform, alike):
 
 
 def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
-    """Each row here misses one variable at most, so p(a) learns from the rows with a and from no others, over all rows."""
+    """Each row here misses one variable at most.
+
+    So p(a) learns from the rows with a and from no others, divided by the number of all rows.
+    """
     data = draws(MARKOV, "abc", 50, 1)
     parts = Mixture(
         (Portion("1", data.select("a", "b"), 0.5), Portion("2", data.select("b", "c"), 0.5))
@@ -284,7 +305,10 @@ def test_the_gradient_is_that_of_the_mean_log_likelihood_of_observed_targets():
 
 
 def test_a_latent_learns_from_rows_that_miss_nothing_else():
-    """What it is taught is z with a ~ p(a|z): with a table that copies z to a, log p(z|a) is taught pairs of equals."""
+    """A latent's law is taught z with a ~ p(a|z).
+
+    With a table that copies z to a, log p(z|a) is taught pairs of equals.
+    """
     model = Conditionals(
         latents={"z": 1}, given={"a": ["z"], "b": ["z"], "z": ["a", "b"]}, hidden=8, batch=50
     )
@@ -297,24 +321,24 @@ def test_a_latent_learns_from_rows_that_miss_nothing_else():
         model._net.of(target)._outputs = lambda given: (
             80 * torch.cat([1 - given["z"].double(), given["z"].double()], 1)
         )
-    seen = []
+    calls = []
     model._net.of("z").objective = lambda z, given, generator: (
-        seen.append((z, given)) or torch.zeros(len(z))
+        calls.append((z, given)) or torch.zeros(len(z))
     )
     for seed in range(10):
         model._objective("z", ["a", "b", "z"], values, last["z"], stream(seed))
     copied = {
-        name for z, given in seen for name in "ab" if torch.equal(given[name], z[:, 0].long())
+        name for z, given in calls for name in "ab" if torch.equal(given[name], z[:, 0].long())
     }
     assert copied == {"a", "b"}, "now the one, now the other"
-    assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in seen), (
+    assert all(sum(torch.equal(given[v], data[v]) for v in "ab") == 1 for _, given in calls), (
         "one only"
     )
     assert torch.equal(values["a"], data["a"])
     assert torch.equal(values["b"], data["b"])
 
 
-# ------------------------------------------------------------------------------------------------ Gibbs
+# -------------------------------------------------------------------------------------------- Gibbs
 
 
 def test_gibbs_with_the_conditionals_of_a_joint_has_that_joint_as_its_law():
@@ -336,8 +360,8 @@ def test_what_is_given_stays_and_the_rest_follows_from_it():
     done = model.complete(model._space.samples(x=x), stream(1))
     assert torch.equal(done["x"], x)
     for value in range(3):
-        found = frequencies(done[x == value], names[:2], (3, 2))
-        assert variation(found, LOOSE[:, :, value] / LOOSE[:, :, value].sum()) < 0.015
+        shares = frequencies(done[x == value], names[:2], (3, 2))
+        assert variation(shares, LOOSE[:, :, value] / LOOSE[:, :, value].sum()) < 0.015
 
 
 @pytest.mark.parametrize("missing", ["image", "class"])
@@ -346,8 +370,8 @@ def test_completing_for_a_step_changes_no_observed_value(missing):
     model = Conditionals(**(Conditionals.tiny().model_dump() | {"latents": {"z": 2}}))
     model.setup(space, 1)
     full = some_samples(space, 20, 1)
-    kept = next(name for name in space if name != missing)
-    values, gone = model._chains.begin([full, full.select(kept)], stream(1))
+    present = next(name for name in space if name != missing)
+    values, gone = model._chains.begin([full, full.select(present)], stream(1))
     before = {name: column.clone() for name, column in values.items()}
     model._net.sweep(values, gone, 3, stream(2))
     for name, column in values.items():
@@ -360,34 +384,38 @@ def test_classes_are_those_of_the_marginal_where_something_else_is_missing():
     """p(class | x) = Σ_s p(class, s | x); given s and x too, one look suffices."""
     model = exact(LOOSE, ("class", "s", "x"), sample_sweeps=60)
     x = torch.arange(9000) % 3
-    found = model.classify(model._space.samples(x=x))
-    assert found.shape == (9000, 3)
-    assert torch.allclose(found.sum(1), torch.ones(9000))
+    probabilities = model.classify(model._space.samples(x=x))
+    assert probabilities.shape == (9000, 3)
+    assert torch.allclose(probabilities.sum(1), torch.ones(9000))
     marginal = (LOOSE.sum(1) / LOOSE.sum((0, 1))).float()
     for value in range(3):
-        assert torch.allclose(found[x == value].mean(0), marginal[:, value], atol=0.01)
+        assert torch.allclose(probabilities[x == value].mean(0), marginal[:, value], atol=0.01)
     conditional_alone = (LOOSE / LOOSE.sum(0))[0, :, 0]
     share = (LOOSE[:, :, 0].sum(0) / LOOSE[:, :, 0].sum()).double()
     spread = (share * (conditional_alone - marginal[0, 0]).square()).sum().sqrt()
-    ratio = (
-        found[x == 0][:, 0].std() / spread
-    )  # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
+    # (1 − 0.9) / (1 + 0.9) of the variance, if sweeps were independent
+    ratio = probabilities[x == 0][:, 0].std() / spread
     assert 0.2 < ratio < 0.4
     same_again = model.classify(model._space.samples(x=x))
-    assert torch.equal(found, same_again)
+    assert torch.equal(probabilities, same_again)
     s = torch.arange(9000) // 3 % 2
-    told = model.classify(model._space.samples(**{"class": torch.zeros_like(x), "s": s, "x": x}))
-    assert torch.allclose(told, (LOOSE / LOOSE.sum(0))[:, s, x].T.float(), atol=1e-6)
+    posterior = model.classify(
+        model._space.samples(**{"class": torch.zeros_like(x), "s": s, "x": x})
+    )
+    assert torch.allclose(posterior, (LOOSE / LOOSE.sum(0))[:, s, x].T.float(), atol=1e-6)
 
 
 @pytest.mark.parametrize(("sweeps", "mixes"), [(4, False), (2000, True)])
 def test_a_chain_that_remembers_where_it_was_is_noticed(sweeps, mixes):
-    """Two letters that are equal with probability 0.98: a sweep changes them about every 50th time."""
+    """Two letters are equal with probability 0.98.
+
+    A sweep changes them about every 50th time.
+    """
     sticky = torch.full((2, 2), 0.01, dtype=torch.float64) + 0.48 * torch.eye(
         2, dtype=torch.float64
     )
-    found = exact(sticky, ("a", "b"), sample_sweeps=sweeps)._autocorrelation(stream(1))
-    assert (abs(found) < 0.4) if mixes else found > 0.7
+    correlation = exact(sticky, ("a", "b"), sample_sweeps=sweeps)._autocorrelation(stream(1))
+    assert (abs(correlation) < 0.4) if mixes else correlation > 0.7
 
 
 @pytest.mark.parametrize("alike", [False, True])
@@ -397,15 +425,18 @@ def test_learning_warns_where_gibbs_does_not_mix(alike):
     data = space.samples(a=a, b=a if alike else torch.arange(400) // 2 % 2)
     model = Conditionals(**(QUICK | {"decay_steps": 0}))
     model.setup(space, 1)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         numbers = model.learn(Mixture((Portion(OWN, data, 1.0),)), 60, stream(1))
-    assert [("does not mix" in str(w.message)) for w in told] == [True] * alike
+    assert [("does not mix" in str(w.message)) for w in caught] == [True] * alike
     assert (numbers[AUTOCORRELATION] > 0.5) == alike
 
 
 def taken_again(folder, settings):
-    """A killed turn is taken again exactly, one source without the image; the numbers of the last turn."""
+    """A killed turn is taken again exactly, with one source that lacks the image.
+
+    Return the numbers of the last turn.
+    """
 
     def fresh(seed):
         model = Conditionals(**settings)
@@ -435,26 +466,36 @@ def test_a_killed_turn_with_latents_and_missing_variables_is_taken_again_exactly
     taken_again(tmp_path, settings)
 
 
-# ------------------------------------------------------------------------------------------------ networks
+# ----------------------------------------------------------------------------------------- networks
 
 MIXED = {
-    "numbers": Space({
-        "bit": Variable(kind="binary"), "bits": Variable(kind="binary", shape=(3,)), "level": Variable(kind="real"),
-        "lab": Variable(kind="real", shape=(4,), low=-5, high=5), "word": Variable(kind="categorical", shape=(2,), classes=3),
-    }),
-    "images": Space({
-        "mask": Variable(kind="binary", shape=(5, 7)), "colour": Variable(kind="real", shape=(3, 5, 7), low=0, high=1),
-        "grey": Variable(kind="real", shape=(1, 4, 4), low=-1, high=1), "class": Variable(kind="categorical", classes=3),
-    }),
+    "numbers": Space(
+        {
+            "bit": Variable(kind="binary"),
+            "bits": Variable(kind="binary", shape=(3,)),
+            "level": Variable(kind="real"),
+            "lab": Variable(kind="real", shape=(4,), low=-5, high=5),
+            "word": Variable(kind="categorical", shape=(2,), classes=3),
+        }
+    ),
+    "images": Space(
+        {
+            "mask": Variable(kind="binary", shape=(5, 7)),
+            "colour": Variable(kind="real", shape=(3, 5, 7), low=0, high=1),
+            "grey": Variable(kind="real", shape=(1, 4, 4), low=-1, high=1),
+            "class": Variable(kind="categorical", classes=3),
+        }
+    ),
     "one": Space({"lab": Variable(kind="real", shape=(2,), low=-5, high=5)}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
     ("kind", "precision"), [*((kind, "float32") for kind in MIXED), ("images", "bfloat16")]
 )
 def test_any_variables_beside_each_other_are_learned_and_drawn(kind, precision):
-    space, settings = MIXED[kind], {"latents": {"z": 2}, "validation": 0.2, "precision": precision}
+    space = MIXED[kind]
+    settings = {"latents": {"z": 2}, "validation": 0.2, "precision": precision}
     model = Conditionals(**(Conditionals.tiny().model_dump() | settings))
     model.setup(space, 1)
     full = some_samples(space, 40, 1)
@@ -489,7 +530,10 @@ def test_a_real_number_has_a_density_in_its_own_units():
 
 @pytest.fixture
 def small_vae():
-    """An image of 4×5 bits given a class, by two latents, which are few enough to integrate over on a grid."""
+    """An image of 4×5 bits is given a class through two latents.
+
+    They are few enough to integrate over on a grid.
+    """
     variables = {
         "x": Variable(kind="binary", shape=(4, 5)),
         "c": Variable(kind="categorical", classes=2),
@@ -509,14 +553,14 @@ def small_vae():
 def test_a_conditional_vae_draws_from_the_density_it_learns_by(small_vae):
     p, u, cell, zeros, given = small_vae
     with torch.no_grad():
-        seen = p.seen(given)
-        mass = p._prior(seen).log_prob(u).sum(1).exp() * cell
+        inputs = p.seen(given)
+        mass = p._prior(inputs).log_prob(u).sum(1).exp() * cell
         assert mass.sum().item() == pytest.approx(1, abs=1e-3)
-        on = (p.decoder(torch.cat([u, seen], 1), given).sigmoid() * mass[:, None]).sum(0)
+        on = (p.decoder(torch.cat([u, inputs], 1), given).sigmoid() * mass[:, None]).sum(0)
         n = 20_000
         drawn = p.draw({"c": torch.ones(n, dtype=torch.long)}, stream(1))
         assert torch.allclose(drawn.float().flatten(1).mean(0), on, atol=4 * 0.5 / n**0.5)
-        p_zeros = (p._log_pixels(zeros, u, seen, given).exp() * mass).sum().log()
+        p_zeros = (p._log_pixels(zeros, u, inputs, given).exp() * mass).sum().log()
         rows = slice(10_000)
         bounds = p.log_prob(zeros[rows], {"c": given["c"][rows]}, stream(2))
     assert bounds.mean() < p_zeros
@@ -527,9 +571,10 @@ def test_a_conditional_vae_ascends_the_evidence_lower_bound(small_vae):
     """E_q log p(x,u|g) / q(u|x,g), and its gradient, encoder included, by integration."""
     p, u, cell, zeros, given = small_vae
     parameters = [p.encoder[-1].weight, p.encoder[-1].bias, p.prior[-1].bias, p.decoder.out.weight]
-    seen, q = p.seen(given), p._posterior(zeros, given)
+    inputs = p.seen(given)
+    q = p._posterior(zeros, given)
     log_q = q.log_prob(u).sum(1)
-    log_joint = p._log_pixels(zeros, u, seen, given) + p._prior(seen).log_prob(u).sum(1)
+    log_joint = p._log_pixels(zeros, u, inputs, given) + p._prior(inputs).log_prob(u).sum(1)
     exact = (log_q.exp() * (log_joint - log_q)).sum() * cell
     rows = slice(20_000)
     mean = p.objective(zeros[rows], {"c": given["c"][rows]}, stream(3)).mean()
@@ -556,7 +601,8 @@ def test_without_pixel_noise_the_mean_is_drawn():
 
 
 def test_chains_start_from_what_others_observed():
-    gibbs, generator = Conditionals(**QUICK), stream(1)
+    gibbs = Conditionals(**QUICK)
+    generator = stream(1)
     gibbs.setup(letters("abc"), 1)
     one, two = (
         Samples({"a": torch.tensor([2, 2])}, batch_size=[2]),
@@ -574,7 +620,10 @@ def test_chains_start_from_what_others_observed():
 def test_a_chain_of_variables_that_hold_each_other_follows_what_is_given_from_its_start_on(
     starts, right
 ):
-    """v = x = c, but v and x see each other only: drawn given c, they are c where v starts by it, and anything otherwise."""
+    """Here v = x = c, but v and x have only each other as input.
+
+    Drawn given c, they are c if v starts from it, and anything otherwise.
+    """
     model = Conditionals(given={"c": ["v"], "v": ["x"], "x": ["v"]}, starts=starts, **QUICK)
     model.setup(letters("cvx", 5), 1)
     c = torch.arange(2000) % 5
@@ -606,7 +655,10 @@ def test_a_u_net_that_nobody_taught_says_the_same_whatever_is_given():
 
 
 def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
-    """A changed pixel changes what is drawn within two pixels of it, and nothing else; before it learned, not even that."""
+    """A changed pixel changes what is drawn within two pixels of it, and nothing else.
+
+    Before learning it changes nothing.
+    """
     with isolated_seed(3):
         p = build_conditional(
             "image",
@@ -623,20 +675,24 @@ def test_a_vae_sees_a_given_image_of_its_size_pixel_by_pixel():
     assert torch.equal(*p.decoder(vector, given))
     with isolated_seed(4):
         nn.init.normal_(p.decoder.upon.weight)
-    told = p.decoder(vector, given).reshape(2, 8, 8)
-    rows, columns = (told[0] != told[1]).nonzero(as_tuple=True)
+    pixels = p.decoder(vector, given).reshape(2, 8, 8)
+    rows, columns = (pixels[0] != pixels[1]).nonzero(as_tuple=True)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (1, 5, 2, 6)
 
 
 def scenes(n, *words):
-    """A shape by class at a random place, inverted into noise that is dark or bright by style; images of 8×8."""
+    """Return images of 8×8 with a shape by class at a random place.
+
+    The shape is inverted into noise that is dark or bright by style.
+    """
     g = stream(*words)
     stamps = torch.zeros(3, 4, 4)
     stamps[0] = 1
     stamps[1, 1:3] = stamps[1, :, 1:3] = 1
     stamps[2, :, :2] = stamps[2, 3] = 1
     label, style = torch.randint(3, (n,), generator=g), torch.randint(2, (n,), generator=g)
-    shape, place = torch.zeros(n, 8, 8), torch.randint(1, 4, (n, 2), generator=g).tolist()
+    shape = torch.zeros(n, 8, 8)
+    place = torch.randint(1, 4, (n, 2), generator=g).tolist()
     for k, (i, j) in enumerate(place):
         shape[k, i : i + 4, j : j + 4] = stamps[label[k]]
     noise = 0.1 + 0.25 * torch.rand(n, 8, 8, generator=g)
@@ -647,10 +703,14 @@ def scenes(n, *words):
     )
 
 
-SCENES = Space({
-    "class": Variable(kind="categorical", classes=3), "style": Variable(kind="categorical", classes=2),
-    "shape": Variable(kind="binary", shape=(8, 8)), "image": Variable(kind="real", shape=(8, 8), low=0, high=1),
-})  # fmt: skip
+SCENES = Space(
+    {
+        "class": Variable(kind="categorical", classes=3),
+        "style": Variable(kind="categorical", classes=2),
+        "shape": Variable(kind="binary", shape=(8, 8)),
+        "image": Variable(kind="real", shape=(8, 8), low=0, high=1),
+    }
+)
 
 
 def overlap(one, two):
@@ -663,20 +723,29 @@ def overlap(one, two):
 @pytest.mark.filterwarnings(
     "ignore:conditionals. Gibbs"
 )  # an image and its style determine each other
-def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
+def test_shapes_are_drawn_from_images_and_images_around_shapes():
     """The U-Net and the conditional VAE at work, a quarter of the rows without shape."""
     data, test = scenes(2000, 1), scenes(300, 2)
     model = Conditionals(
-        channels=8, hidden=64, image_latents=8, batch=48, learning_rate=1e-2, decay_steps=350, sweeps=2, sample_sweeps=10,
+        channels=8,
+        hidden=64,
+        image_latents=8,
+        batch=48,
+        learning_rate=1e-2,
+        decay_steps=350,
+        sweeps=2,
+        sample_sweeps=10,
         average=0.98,
-    )  # fmt: skip
-    model.setup(SCENES, 1)
-    seen = data[1500:].select("class", "style", "image")
-    model.learn(
-        Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", seen, 0.25))), 350, stream(3)
     )
-    found = model.complete(test.select("image"), stream(4))
-    assert overlap(found["shape"], test["shape"]) > 0.8
+    model.setup(SCENES, 1)
+    without_shape = data[1500:].select("class", "style", "image")
+    model.learn(
+        Mixture((Portion(OWN, data[:1500], 0.75), Portion("other", without_shape, 0.25))),
+        350,
+        stream(3),
+    )
+    completed = model.complete(test.select("image"), stream(4))
+    assert overlap(completed["shape"], test["shape"]) > 0.8
     assert overlap(scenes(300, 3)["shape"], test["shape"]) < 0.5, "what chance gives"
     assert (model.classify(test.select("image")).argmax(1) == test["class"]).double().mean() > 0.7
     drawn = model.complete(test.select("class", "style", "shape"), stream(5))["image"]
@@ -687,7 +756,7 @@ def test_shapes_are_found_in_images_and_images_drawn_around_shapes():
     )
 
 
-# ------------------------------------------------------------------------------------------------ what is refused
+# ---------------------------------------------------------------------------------- what is refused
 
 SMALL = Space(
     {
@@ -775,7 +844,7 @@ def test_a_source_without_any_of_the_variables_is_named_before_any_step():
 
 
 def test_a_variable_that_others_will_tell_of_waits_for_them():
-    """As long as no source has c it is drawn and never taught, nor is a loss told of it."""
+    """As long as no source has c, it is drawn and never taught, and has no loss."""
     model = Conditionals(**QUICK)
     model.setup(letters("abc"), 1)
     data = draws(MARKOV, "abc", 100, 1)
@@ -790,9 +859,9 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
             for p, q in zip(model._net.of(name).parameters(), before[name], strict=True)
         )
 
-    told = model.learn(Mixture((Portion(OWN, own.samples, 1.0),)), 3, stream(1))
-    assert "p(b)_loss" in told
-    assert "p(c)_loss" not in told
+    numbers = model.learn(Mixture((Portion(OWN, own.samples, 1.0),)), 3, stream(1))
+    assert "p(b)_loss" in numbers
+    assert "p(c)_loss" not in numbers
     assert [learned_since(name) for name in "abc"] == [True, True, False]
     model.learn(Mixture((own, Portion("south", data.select("b"), 0.5))), 3, stream(2))
     assert not learned_since("c")
@@ -801,30 +870,32 @@ def test_a_variable_that_others_will_tell_of_waits_for_them():
     restored = Conditionals(**QUICK)
     restored.setup(letters("abc"), 2)
     restored.load_state_dict(model.state_dict())
-    restored.learn(
-        Mixture((own, Portion("west", data.select("b"), 0.5))), 3, stream(3)
-    )  # who told of c has left
+    # the source with c has left
+    restored.learn(Mixture((own, Portion("west", data.select("b"), 0.5))), 3, stream(3))
 
 
 def test_what_no_source_observes_stays_noise():
-    """Drawn by a conditional that nobody taught, it would mean something to those that see it; what is known is drawn."""
+    """A variable that no source taught is not drawn; what is known is drawn.
+
+    Drawn by an untrained conditional, it would mislead the variables that depend on it.
+    """
     model = Conditionals(given={"a": ["b", "c"], "b": ["a", "c"], "c": ["a", "b"]}, **QUICK)
     model.setup(letters("abc"), 1)
     with torch.no_grad():
         model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
-    seen = []
+    inputs = []
     model._net.of("a").seen.register_forward_pre_hook(
-        lambda _, given: seen.append(given[0]["c"].clone())
+        lambda _, given: inputs.append(given[0]["c"].clone())
     )
     data = draws(MARKOV, "abc", 900, 1)
     next(model.losses(Mixture((Portion(OWN, data.select("a", "b"), 1.0),)), stream(1)))
-    assert torch.bincount(seen[-1], minlength=3).min() > 60, "of 300"
+    assert torch.bincount(inputs[-1], minlength=3).min() > 60, "of 300"
     own = Portion(OWN, data.select("a", "b"), 0.5)
     model.learn(Mixture((own, Portion("south", data.select("b", "c"), 0.5))), 1, stream(1))
     with torch.no_grad():
         model._net.of("c").body.layers[-1][-1].bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
     next(model.losses(Mixture((own,)), stream(1)))
-    assert not seen[-1].any()
+    assert not inputs[-1].any()
 
 
 def test_a_vae_waits_for_what_it_sees():
@@ -837,20 +908,20 @@ def test_a_vae_waits_for_what_it_sees():
         Portion("", data.select(*names), 0.5)
         for names in (("class", "style", "image"), ("class", "shape"))
     )
-    told = [
+    turns = [
         model.learn(Mixture(parts), 2, stream(1))
         for parts in ((own,), (own, other), (own, other), (own,))
     ]
-    assert told[1]["flops"] < 0.8 * told[2]["flops"], "steps are counted again when it begins"
-    assert ["p(image)_loss" in numbers for numbers in told] == [False, False, True, True]
-    assert ["p(class)_loss" in numbers for numbers in told] == [True, True, True, True]
-    assert ["p(shape)_loss" in numbers for numbers in told] == [False, True, True, False]
+    assert turns[1]["flops"] < 0.8 * turns[2]["flops"], "steps are counted again when it begins"
+    assert ["p(image)_loss" in numbers for numbers in turns] == [False, False, True, True]
+    assert ["p(class)_loss" in numbers for numbers in turns] == [True, True, True, True]
+    assert ["p(shape)_loss" in numbers for numbers in turns] == [False, True, True, False]
     model.setup(SCENES, 1)
     together = Portion(OWN, data.select("style", "shape", "image"), 0.5)
     assert "p(image)_loss" in model.learn(Mixture((together,)), 2, stream(1))
 
 
-def test_a_class_can_only_be_told_where_there_is_one():
+def test_only_a_model_with_a_class_classifies():
     model = Conditionals(**QUICK)
     model.setup(letters("ab"), 1)
     with pytest.raises(ModelError, match="'class'"):
@@ -879,11 +950,10 @@ def test_a_player_plays_it_with_latents_that_stay_at_home():
 def test_numbers_of_either_precision_are_learned_from():
     """Where one source lacks them, and where a latent has them drawn once more."""
     space = Space({"x": Variable(kind="real", shape=(2,)), "b": Variable(kind="binary")})
-    x, b = (
-        torch.randn(20, 2, dtype=torch.float64, generator=stream(1)),
-        torch.zeros(20, dtype=torch.uint8),
-    )
-    own, other = space.samples(x=x, b=b), space.only(["b"]).samples(b=b)
+    x = torch.randn(20, 2, dtype=torch.float64, generator=stream(1))
+    b = torch.zeros(20, dtype=torch.uint8)
+    own = space.samples(x=x, b=b)
+    other = space.only(["b"]).samples(b=b)
     model = Conditionals(**QUICK, latents={"z": 2})
     model.setup(space, 1)
     model.learn(Mixture((Portion(OWN, own, 0.5), Portion("south", other, 0.5))), 3, stream(1))

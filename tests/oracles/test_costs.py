@@ -1,4 +1,7 @@
-"""Costs of MD-GAN and FL-GAN: the paper's formulas against what the ledger of real runs counted, to the byte."""
+"""Costs of MD-GAN and FL-GAN.
+
+The paper's formulas agree with the ledgers of real runs to the byte.
+"""
 
 import json
 import textwrap
@@ -47,8 +50,8 @@ def sent(result, purpose, game=None):
 
 
 def only(result):
-    (found,) = costs_of(result)
-    return found
+    (costs,) = costs_of(result)
+    return costs
 
 
 def test_break_even_of_the_papers_perceptrons():
@@ -64,11 +67,11 @@ def test_md_gan_sends_what_the_formulas_say(tmp_path, batches, sends):
     assert sent(result, "exchange/generated") == WORKERS * 6 * sends * B * (4 * D + 8)
     assert sent(result, "exchange/feedback") == WORKERS * 6 * B * D * 4
     assert sent(result, "exchange/swap") == WORKERS * 3 * THETA * 4
-    found = only(result)
-    assert [(link.link.times, link.times) for link in found.links] == [(18, 18), (18, 18), (9, 9)]
-    assert [link.left for link in found.links] == [0, 0, 0]
-    assert found.links[0].classes == WORKERS * 6 * sends * B * 8
-    assert (found.setting.pair.generator, found.setting.pair.discriminator) == (W, THETA)
+    costs = only(result)
+    assert [(link.link.times, link.times) for link in costs.links] == [(18, 18), (18, 18), (9, 9)]
+    assert [link.left for link in costs.links] == [0, 0, 0]
+    assert costs.links[0].classes == WORKERS * 6 * sends * B * 8
+    assert (costs.setting.pair.generator, costs.setting.pair.discriminator) == (W, THETA)
 
 
 def test_without_classes_nothing_goes_beside(tmp_path):
@@ -78,9 +81,8 @@ def test_without_classes_nothing_goes_beside(tmp_path):
 
 
 def test_fl_gan_sends_the_pair_down_before_and_up_after_every_period(tmp_path):
-    result = play(
-        tmp_path / "run", "fl_gan", iterations=6, average_every_epochs=0.04
-    )  # 4 steps: one whole period of two
+    # 4 steps: one whole period of two
+    result = play(tmp_path / "run", "fl_gan", iterations=6, average_every_epochs=0.04)
     down, up = only(result).links
     assert (down.bytes, up.bytes) == (2 * WORKERS * 4 * (THETA + W), WORKERS * 4 * (THETA + W))
     assert (down.left, up.left) == (0, 0)
@@ -93,17 +95,14 @@ def test_operations_are_those_of_the_networks_products(tmp_path):
     )
     md, fl = costs_of(result)
     d, g = (sum(i * o for i, o in layers) for layers in (LAYERS_D, LAYERS_G))
-    first = (
-        LAYERS_D[0][0] * LAYERS_D[0][1]
-    )  # images ask for no gradient while a discriminator learns
-    judge = (
-        2 * (2 * B) * (3 * d - first) + 2 * B * 2 * d
-    )  # real and generated forwards and back, then feedback
+    # images ask for no gradient while a discriminator learns
+    first = LAYERS_D[0][0] * LAYERS_D[0][1]
+    # real and generated forwards and back, then feedback
+    judge = 2 * (2 * B) * (3 * d - first) + 2 * B * 2 * d
     assert md.work["a worker"] == judge
     assert md.work["server"] == 2 * (2 * B) * 3 * g
-    assert (
-        fl.work["a worker"] == judge + 2 * B * g + 2 * B * 3 * g
-    )  # generated once to judge, once to learn from
+    # generated once to judge, once to learn from
+    assert fl.work["a worker"] == judge + 2 * B * g + 2 * B * 3 * g
     assert "server" not in fl.work
 
 
@@ -111,26 +110,23 @@ def test_workers_that_come_and_go_as_configured_are_counted(tmp_path):
     result = play(
         tmp_path / "run", iterations=8, leaves={"player0": 4}, joins={"player2": 6}, batches=2
     )
-    living = (
-        [2] * 3 + [1, 1] + [2] * 3
-    )  # of iterations 1 to 8; a single one gets k = 1 and does not swap
-    found = only(result)
-    assert found.exact
-    assert [link.left for link in found.links] == [0, 0, 0]
-    assert found.links[1].times == sum(living)
-    assert found.links[0].bytes == sum(n * min(n, 2) * B * (4 * D + 8) for n in living)
-    assert (
-        found.links[2].times == 2 + 1 + 2 + 2
-    )  # swaps after 2, 6 and 8, and the copy for the one that joins
+    # of iterations 1 to 8; a single one gets k = 1 and does not swap
+    living = [2] * 3 + [1, 1] + [2] * 3
+    costs = only(result)
+    assert costs.exact
+    assert [link.left for link in costs.links] == [0, 0, 0]
+    assert costs.links[1].times == sum(living)
+    assert costs.links[0].bytes == sum(n * min(n, 2) * B * (4 * D + 8) for n in living)
+    # swaps after 2, 6 and 8, and the copy for the one that joins
+    assert costs.links[2].times == 2 + 1 + 2 + 2
 
 
 def test_workers_that_leave_one_by_one_are_counted(tmp_path):
-    found = only(
-        play(tmp_path / "run", iterations=6, leave_evenly=True)
-    )  # before iterations 2, 4 and 6
-    assert found.exact
-    assert [link.times for link in found.links] == [3 + 2 + 2 + 1 + 1, 3 + 2 + 2 + 1 + 1, 2]
-    assert [link.left for link in found.links] == [0, 0, 0]
+    # before iterations 2, 4 and 6
+    costs = only(play(tmp_path / "run", iterations=6, leave_evenly=True))
+    assert costs.exact
+    assert [link.times for link in costs.links] == [3 + 2 + 2 + 1 + 1, 3 + 2 + 2 + 1 + 1, 2]
+    assert [link.left for link in costs.links] == [0, 0, 0]
 
 
 def test_a_real_loss_leaves_the_formulas_a_bound(tmp_path, monkeypatch):
@@ -140,9 +136,9 @@ def test_a_real_loss_leaves_the_formulas_a_bound(tmp_path, monkeypatch):
     feedback = Acgan.feedback
     monkeypatch.setattr(Acgan, "feedback", lambda *a: feedback(*a) if next(calls) != 7 else 1 / 0)
     result = play(tmp_path / "run", side_by_side="loop", on_lost="continue")
-    found = only(result)
-    assert not found.exact
-    assert found.links[1].left < 0
+    costs = only(result)
+    assert not costs.exact
+    assert costs.links[1].left < 0
     assert any("only bound it" in line for line in formulas.sentences(result))
 
 
@@ -161,24 +157,27 @@ def test_a_run_without_sizes_of_networks_says_so(tmp_path):
     assert (section.tables, costs_of(old), formulas.sentences(old)) == ((), [], [])
 
 
-def test_what_travels_beside_parameters_is_told_apart(tmp_path, monkeypatch):
+def test_what_travels_beside_parameters_is_counted_apart(tmp_path, monkeypatch):
     (tmp_path / "normed.py").write_text(
         textwrap.dedent(
             """
             from torch import nn
 
             def judge(classes, shape):
-                return nn.Sequential(nn.Flatten(-2), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 1 + classes))
+                body = nn.Sequential(nn.Flatten(-2), nn.Linear(64, 8), nn.BatchNorm1d(8))
+                return body.append(nn.Linear(8, 1 + classes))
             """
         )
     )
     monkeypatch.syspath_prepend(tmp_path)
     model = {"discriminator": "normed:judge"}
-    theta, tensors, buffers = 64 * 8 + 8 + 2 * 8 + 8 * 11 + 11, 6, (8 + 8) * 4 + 8
-    found = only(play(tmp_path / "keep", model=model)).links[2]
-    assert (found.link.bytes, found.others, found.left) == (9 * theta * 4, 9 * buffers, 0)
-    found = only(play(tmp_path / "travel", model=model, optimiser_on_swap="travel")).links[2]
-    assert (found.others, found.left) == (9 * (buffers + 2 * theta * 4 + tensors * 4), 0)
+    theta = 64 * 8 + 8 + 2 * 8 + 8 * 11 + 11
+    tensors = 6
+    buffers = (8 + 8) * 4 + 8
+    costs = only(play(tmp_path / "keep", model=model)).links[2]
+    assert (costs.link.bytes, costs.others, costs.left) == (9 * theta * 4, 9 * buffers, 0)
+    costs = only(play(tmp_path / "travel", model=model, optimiser_on_swap="travel")).links[2]
+    assert (costs.others, costs.left) == (9 * (buffers + 2 * theta * 4 + tensors * 4), 0)
     averaged = play(tmp_path / "averaged", "fl_gan", model=model)
     assert [link.left for link in only(averaged).links] == [0, 0]
     assert only(averaged).links[0].others > 0

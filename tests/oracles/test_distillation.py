@@ -1,4 +1,7 @@
-"""Distillation against its formulas and against isolated learning; what *discriminative* means; bytes added up."""
+"""Distillation against its formulas and against isolated learning.
+
+Also what *discriminative* means, and the bytes added up.
+"""
 
 import pytest
 import torch
@@ -38,7 +41,7 @@ def model(channels=2, **settings):
 
 
 def images(n, *words, space=SPACE):
-    """Noise whose row c is white in class c: nobody can mistake it."""
+    """Noise whose row c is white in class c, which makes classes unmistakable."""
     c = torch.arange(n) % CLASSES
     x = 0.3 * torch.rand(n, *space["image"].shape, generator=stream(SEED, "images", *words))
     x[torch.arange(n), c] = 1
@@ -62,8 +65,8 @@ class Table(Played):
     def learned(self, name):
         return self.players[name].model.state_dict()
 
-    def heard(self):
-        """Whose classifiers came with the requests of the last round, by receiver."""
+    def senders(self):
+        """Return, by receiver, the players whose classifiers the last round's requests carried."""
         return {
             ask.receiver: set(ask.payload)
             for _, ask, _ in self.engine._log
@@ -85,37 +88,41 @@ def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
-# ------------------------------------------------------------------------------------------------------ the labels
+# --------------------------------------------------------------------------------------- the labels
 
 
 def test_each_image_is_labelled_by_its_truth_and_by_every_other_classifier_with_equal_mass():
     t = Table(Distillation())
     small, middle, large = t.players.values()
-    found = targets(small, {"middle": says(middle, 1), "large": says(large, 2)})
+    actual = targets(small, {"middle": says(middle, 1), "large": says(large, 2)})
     truth = torch.arange(9) % CLASSES
     expected = (F.one_hot(truth, CLASSES) + torch.tensor([0, 1, 1])).float() / 3
-    assert torch.equal(found, expected)
+    assert torch.equal(actual, expected)
     alone = targets(small, {})
     assert torch.equal(alone, F.one_hot(truth, CLASSES).float())
 
 
 def test_labels_are_the_likeliest_classes_by_the_senders_own_classifier():
-    """To the bit, whatever the sizes, from the running mean that the sender itself classifies by."""
+    """Targets come from the running mean that the sender itself classifies by.
+
+    They agree to the bit, whatever the sizes.
+    """
     t = Table(Distillation(local_steps=5))
     t.play()
     x = t.players["small"].private_data
     for sender, receiver in (("large", "small"), ("small", "large")):
-        sent, own = t.players[sender].model.export_classifier(), t.players[sender].model.classify(x)
+        sent = t.players[sender].model.export_classifier()
+        own = t.players[sender].model.classify(x)
         assert torch.equal(t.players[receiver].model.classify_by(sent, x, sender), own)
     votes = [
         x["class"],
         *(t.players[name].model.classify(x).argmax(1) for name in ("middle", "large")),
     ]
-    found = targets(
+    actual = targets(
         t.players["small"],
         {name: t.players[name].model.export_classifier() for name in ("middle", "large")},
     )
-    assert torch.equal(found, torch.stack([F.one_hot(v, CLASSES).float() for v in votes]).mean(0))
+    assert torch.equal(actual, torch.stack([F.one_hot(v, CLASSES).float() for v in votes]).mean(0))
 
 
 @pytest.mark.parametrize("sent", ["strided", "reference"])
@@ -137,7 +144,8 @@ def test_one_lesson_of_the_mean_is_one_lesson_of_n_copies(smoothing):
     """Loss and gradient, against the batch of the paper: the images once for each label."""
     m = model(smoothing=smoothing)
     m.setup(SPACE, 1)
-    x, votes = m._pixels(images(6)), torch.randint(CLASSES, (4, 6), generator=stream(2))
+    x = m._pixels(images(6))
+    votes = torch.randint(CLASSES, (4, 6), generator=stream(2))
     labels = F.one_hot(votes, CLASSES).float()
     parameters = list(m._net.classifier.parameters())
     mean, copies = m._wrong(x, labels.mean(0)), m._wrong(x.repeat(4, 1, 1, 1), labels.flatten(0, 1))
@@ -148,7 +156,7 @@ def test_one_lesson_of_the_mean_is_one_lesson_of_n_copies(smoothing):
         assert torch.allclose(one, other, atol=1e-6)
 
 
-# --------------------------------------------------------------------------------------- against isolated learning
+# ------------------------------------------------------------------------ against isolated learning
 
 
 def test_one_player_alone_is_isolated_to_the_bit():
@@ -163,7 +171,7 @@ def test_one_player_alone_is_isolated_to_the_bit():
 
 
 def test_perfect_classifiers_of_the_others_change_nothing():
-    """What they add are the true labels once more."""
+    """The classifiers add the true labels once more."""
     one, other = (Table(game) for game in (Distillation(local_steps=4), Isolated(local_steps=4)))
     perfect = model(7, learning_rate=0.05)
     perfect.setup(SPACE, 9)
@@ -181,7 +189,10 @@ def test_perfect_classifiers_of_the_others_change_nothing():
 
 @pytest.mark.parametrize("generated", [0.0, 0.5])
 def test_foreign_labels_teach_the_classifier_and_nobody_else(generated):
-    """To the bit; where images of the own decoder teach the classifier too, foreign labels still do not teach the decoder."""
+    """Both agree to the bit.
+
+    Foreign labels do not teach the decoder, even if its images teach the classifier too.
+    """
     settings = {"generated": generated, "generated_after": 2}
     one, other = (
         Table(g, **settings) for g in (Distillation(local_steps=3), Isolated(local_steps=3))
@@ -208,25 +219,29 @@ def test_what_a_good_classifier_knows_passes_to_a_player_whose_own_labels_are_no
             )
         return samples
 
-    test, right = images(99, "test"), {}
+    test = images(99, "test")
+    right = {}
     for game, names in (
         (Distillation(rounds=9, local_steps=20), SIZES),
         (Isolated(local_steps=20), ["small"]),
     ):
         t = Table(game, tuple(names), data, batch=30, learning_rate=0.05, average=0.9)
         t.play(3)
-        found = t.players["small"].model.classify(test).argmax(1)
-        right[type(game)] = (found == test["class"]).double().mean().item()
+        predicted = t.players["small"].model.classify(test).argmax(1)
+        right[type(game)] = (predicted == test["class"]).double().mean().item()
     assert right[Distillation] > 0.9 > 0.7 > right[Isolated]
 
 
-# ------------------------------------------------------------------------------------------------- what *discriminative* is
+# ------------------------------------------------------------------------- what *discriminative* is
 
 
 @pytest.mark.parametrize(("generated", "touched"), [(0.0, False), (0.5, True)])
 def test_without_generated_images_the_classifier_does_not_know_of_the_generator(generated, touched):
-    """p(c|x) and p(x|c) learn apart: whatever decoder and encoder begin with, the classifier goes the same way to the bit."""
-    found = []
+    """p(c|x) and p(x|c) learn apart.
+
+    Whatever decoder and encoder begin with, the classifier's weights agree to the bit.
+    """
+    weights = []
     for seed in (1, 2):
         m = model(generated=generated, generated_after=0)
         m.setup(SPACE, 1)
@@ -235,11 +250,11 @@ def test_without_generated_images_the_classifier_does_not_know_of_the_generator(
                 for p in getattr(m._net, side).parameters():
                     p.add_(0.3 * torch.randn(p.shape, generator=stream(seed, side)))
         m.learn(Mixture((Portion(OWN, images(20), 1.0),)), 10, stream(3))
-        found.append(flat(m._net.classifier.parameters()))
-    assert torch.equal(*found) != touched
+        weights.append(flat(m._net.classifier.parameters()))
+    assert torch.equal(*weights) != touched
 
 
-# ------------------------------------------------------------------------------------------------ who sends what to whom
+# ------------------------------------------------------------------------ what travels between whom
 
 
 def test_a_classifier_travels_each_way_a_round_and_nothing_else():
@@ -260,29 +275,29 @@ def test_a_classifier_travels_each_way_a_round_and_nothing_else():
         assert set(reply.payload) == (set(SIZES) - {reply.sender} if reply.round < 4 else set())
 
 
-def test_in_own_rounds_nobody_is_heard():
+def test_in_own_rounds_no_classifier_is_sent():
     t = Table(Distillation(rounds=9, local_steps=1, own_rounds=3))
     for others in (0, 0, 0, 2, 2):
         t.play()
-        assert {len(heard) for heard in t.heard().values()} == {others}
+        assert {len(senders) for senders in t.senders().values()} == {others}
 
 
-def test_who_is_late_or_lost_is_missing_in_the_next_mean():
+def test_late_and_lost_players_are_missing_in_the_next_mean():
     t = Table(Distillation(rounds=9, local_steps=1, on_lost="continue"))
     t.play()
     t.engine._slow = ("middle", "turn")
     t.play()
     t.engine._slow = ("", "")
     t.play()
-    assert t.heard() == {"small": {"large"}, "middle": {"small", "large"}, "large": {"small"}}
+    assert t.senders() == {"small": {"large"}, "middle": {"small", "large"}, "large": {"small"}}
     t.play()
-    assert t.heard() == {name: set(SIZES) - {name} for name in SIZES}
+    assert t.senders() == {name: set(SIZES) - {name} for name in SIZES}
     with torch.no_grad():
         t.players["middle"].model._net.classifier[1].bias.fill_(float("nan"))
     (row,) = t.play()
     assert set(row.lost) == {"middle"}
     t.play()
-    assert t.heard() == {"small": {"large"}, "large": {"small"}}
+    assert t.senders() == {"small": {"large"}, "large": {"small"}}
 
 
 def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_are_on_their_way(
@@ -314,7 +329,7 @@ def test_a_run_of_three_unlike_players_ends_the_same_if_cut_while_classifiers_ar
         assert whole.read_bytes() == cut_off.read_bytes()
 
 
-# ------------------------------------------------------------------------------------------------------------ faults
+# ------------------------------------------------------------------------------------------- faults
 
 
 def test_players_without_a_classifier_or_with_other_images_are_named():
@@ -334,7 +349,7 @@ def test_players_without_a_classifier_or_with_other_images_are_named():
     assert "6×8" in west
 
 
-def test_who_diverged_is_named_and_not_who_would_have_heard_it():
+def test_the_diverged_player_is_named_and_not_the_receiver():
     t = Table(Distillation(rounds=9, local_steps=1))
     t.play()
     with torch.no_grad():

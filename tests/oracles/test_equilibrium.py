@@ -37,7 +37,8 @@ def weights(n, seed, own=True):
 
 def family_and_moments(name, n, seed=0):
     """A family and the data moments of n sites, inside the marginal polytope."""
-    family, g = ProductFamily(SPACES[name]), stream(seed, name)
+    family = ProductFamily(SPACES[name])
+    g = stream(seed, name)
     moments = []
     for _ in range(n):
         values = {}
@@ -67,17 +68,22 @@ class TestInfluence:
         assert m[0, 1].item() == pytest.approx((1 - own) / (2 - own), abs=1e-12)
 
     def test_even_weights_keep_the_mean_and_scale_deviations(self):
-        n, own = 5, 0.3
+        n = 5
+        own = 0.3
         alpha = torch.full((n, n), (1 - own) / (n - 1), dtype=torch.float64).fill_diagonal_(own)
         data = torch.randn(n, 3, generator=stream(1), dtype=torch.float64)
-        found = equilibrium.equilibrium_moments(alpha, data)
-        assert torch.allclose(found.mean(0), data.mean(0), atol=1e-12)
+        moments = equilibrium.equilibrium_moments(alpha, data)
+        assert torch.allclose(moments.mean(0), data.mean(0), atol=1e-12)
         factor = own * (n - 1) / (n - own)
-        assert torch.allclose(found - found.mean(0), factor * (data - data.mean(0)), atol=1e-12)
+        assert torch.allclose(moments - moments.mean(0), factor * (data - data.mean(0)), atol=1e-12)
 
     def test_rows_are_absorption_probabilities(self):
-        """M_ij is where a walk that starts at i and moves by α stops when it stops with probability α_jj at j."""
-        alpha, rng = weights(4, 3), np.random.default_rng(1)
+        """M_ij is the probability that a walk from i ends at j.
+
+        It moves by α, and stops at j with probability α_jj.
+        """
+        alpha = weights(4, 3)
+        rng = np.random.default_rng(1)
         m = equilibrium.influence_matrix(alpha)
         ends = np.zeros(4)
         for _ in range(20_000):
@@ -88,7 +94,8 @@ class TestInfluence:
         assert np.abs(ends / 20_000 - m[0].numpy()).max() < 4 * np.sqrt(0.25 / 20_000)
 
     def test_permuting_players_permutes_the_result(self):
-        alpha, p = weights(5, 2), torch.tensor([3, 1, 4, 0, 2])
+        alpha = weights(5, 2)
+        p = torch.tensor([3, 1, 4, 0, 2])
         m = equilibrium.influence_matrix(alpha)
         assert torch.allclose(equilibrium.influence_matrix(alpha[p][:, p]), m[p][:, p], atol=1e-12)
 
@@ -137,8 +144,10 @@ class TestFamilies:
             models.append(ExponentialFamily())
             models[i].setup(SPACES[name], i)
         for _ in range(equilibrium.rounds_needed(alpha, 1e-11, start=100.0)):
-            heard = equilibrium.best_response(alpha, own, torch.stack([m.moments for m in models]))
-            for model, target in zip(models, heard, strict=True):
+            targets = equilibrium.best_response(
+                alpha, own, torch.stack([m.moments for m in models])
+            )
+            for model, target in zip(models, targets, strict=True):
                 model.best_response(target)
         expected = equilibrium.equilibrium_moments(alpha, own)
         assert (torch.stack([m.moments for m in models]) - expected).abs().max() < 1e-9
@@ -174,7 +183,7 @@ class TestFamilies:
     def test_small_step_gradient_play_reaches_the_same_point(self, name):
         if name in ("gaussian", "product"):
             pytest.skip(
-                "second moments of a Gaussian make the step so small that the test would take minutes"
+                "second moments of a Gaussian need so small a step that it would take minutes"
             )
         family, own = family_and_moments(name, 3)
         alpha = weights(3, 1)
@@ -201,9 +210,8 @@ def test_nash_gap_is_finite_on_the_border(name):
     at = equilibrium.equilibrium_moments(alpha, own)
     assert equilibrium.nash_gap(alpha, own, at, family).abs().max() <= 1e-8
     assert equilibrium.dual_view(alpha, own, at, family).duality_gap.abs().max() <= 1e-8
-    assert (
-        equilibrium.nash_gap(alpha, own, own, family) > 0.01
-    ).all()  # infinite where a site never saw what it hears
+    # infinite where a site never saw what it hears
+    assert (equilibrium.nash_gap(alpha, own, own, family) > 0.01).all()
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -261,22 +269,23 @@ class TestSparse:
         return (w + own * sp.eye(n)).tocsr()
 
     def test_agrees_with_the_dense_solution_within_its_bound(self):
-        alpha, own = self.random(), np.random.default_rng(2).random((300, 3))
+        alpha = self.random()
+        own = np.random.default_rng(2).random((300, 3))
         dense = equilibrium.equilibrium_moments(
             torch.from_numpy(alpha.toarray()), torch.from_numpy(own)
         ).numpy()
         for tolerance in (1e-3, 1e-8):
-            found = equilibrium.solve_sparse(alpha, own, tolerance=tolerance)
-            assert found.residual <= tolerance
-            assert np.abs(found.values - dense).max() <= found.error_bound + 1e-12
-            assert found.error_bound <= 20 * tolerance
+            solution = equilibrium.solve_sparse(alpha, own, tolerance=tolerance)
+            assert solution.residual <= tolerance
+            assert np.abs(solution.values - dense).max() <= solution.error_bound + 1e-12
+            assert solution.error_bound <= 20 * tolerance
 
     def test_rows_of_the_influence_matrix(self):
         alpha = self.random()
         dense = equilibrium.influence_matrix(torch.from_numpy(alpha.toarray())).numpy()
-        found = equilibrium.influence_rows(alpha, [0, 17])
-        assert np.abs(found.values - dense[[0, 17]]).sum(1).max() <= found.error_bound + 1e-12
-        assert found.error_bound < 1e-7
+        rows = equilibrium.influence_rows(alpha, [0, 17])
+        assert np.abs(rows.values - dense[[0, 17]]).sum(1).max() <= rows.error_bound + 1e-12
+        assert rows.error_bound < 1e-7
 
     def test_without_data_in_reach_it_refuses(self):
         with pytest.raises(EquilibriumError, match="2 players reach nobody"):

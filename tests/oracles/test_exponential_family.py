@@ -91,7 +91,10 @@ def test_learning_matches_the_weighted_moments():
 
 
 class TestMissing:
-    """EM for a monotone pattern has a closed form: regress y on x where both are seen, x from everybody."""
+    """EM for a monotone pattern has a closed form.
+
+    Regress y on x where both are observed, and take the law of x from all rows.
+    """
 
     SPACE = Space({"x": Variable(kind="real"), "y": Variable(kind="real")})
 
@@ -140,8 +143,14 @@ class TestMissing:
 
 
 def test_blocks_start_inside_the_polytope():
-    space = Space({"b": Variable(kind="binary"), "c": Variable(kind="categorical", classes=3), "n": Variable(kind="count"),
-                   "r": Variable(kind="real", shape=(2,))})  # fmt: skip
+    space = Space(
+        {
+            "b": Variable(kind="binary"),
+            "c": Variable(kind="categorical", classes=3),
+            "n": Variable(kind="count"),
+            "r": Variable(kind="real", shape=(2,)),
+        }
+    )
     model = ExponentialFamily()
     model.setup(space, 1)
     assert torch.isfinite(model.family.natural(model.moments)).all()

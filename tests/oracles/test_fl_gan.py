@@ -1,4 +1,7 @@
-"""FL-GAN against pooled steps, weighted means and local learning written out, and its bytes added up."""
+"""FL-GAN against pooled steps, weighted means and local learning written out.
+
+Its bytes are added up.
+"""
 
 import pytest
 import torch
@@ -20,7 +23,10 @@ def table(sizes, model=None, space=LABELLED, **game):
 
 
 def twins(n, space, **settings):
-    """n GANs in float64 that begin alike, though each was started by its own seed: by exported pairs."""
+    """Return n GANs in float64 that begin alike.
+
+    Each was started by its own seed, and takes the exported pair of the first.
+    """
     models = [acgan(**settings) for _ in range(n)]
     for seed, model in enumerate(models):
         model.setup(space, seed)
@@ -46,7 +52,7 @@ def sgd(model, half, loss):
     optimiser.step()
 
 
-# -------------------------------------------------------------------------------- a step apart is a step together
+# ------------------------------------------------------------------ a step apart is a step together
 
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
@@ -72,8 +78,10 @@ def test_discriminators_averaged_after_a_step_on_shards_are_one_after_a_step_on_
     step(pooled, torch.cat(real), torch.cat(fake))
     weights = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
     server.average_of([model.export(HALVES) for model in workers], weights)
-    found, expected = (flat(model.half("discriminator").parameters()) for model in (server, pooled))
-    assert apart(found, expected) < 1e-12
+    actual, expected = (
+        flat(model.half("discriminator").parameters()) for model in (server, pooled)
+    )
+    assert apart(actual, expected) < 1e-12
     assert apart(flat(workers[0].half("discriminator").parameters()), expected) > 1e-3
 
 
@@ -102,8 +110,8 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
         [model.export(HALVES) for model in workers], torch.full((3,), 1 / 3, dtype=torch.float64)
     )
     for half in HALVES:
-        found, expected = (flat(model.half(half).parameters()) for model in (server, pooled))
-        assert apart(found, expected) < 1e-12
+        actual, expected = (flat(model.half(half).parameters()) for model in (server, pooled))
+        assert apart(actual, expected) < 1e-12
     assert (
         apart(
             flat(workers[0].half("generator").parameters()),
@@ -113,40 +121,45 @@ def test_generators_averaged_after_a_step_on_shards_of_noise_are_one_after_a_ste
     )
 
 
-# ----------------------------------------------------------------------------------------------- learn and average
+# -------------------------------------------------------------------------------- learn and average
 
 
 def snapshots(t):
-    """What every worker and the server has before and after each message, by (when, action, name)."""
-    seen = {}
+    """Return the parameters of every worker and the server, by (when, action, name).
+
+    They are taken before and after each message.
+    """
+    parameters = {}
 
     def note(when):
         def look(messages, purpose):
             for name in (*t.workers, "server"):
-                seen[when, messages[0].action, name] = torch.cat(
+                parameters[when, messages[0].action, name] = torch.cat(
                     [t.values(name, half) for half in HALVES]
                 )
 
         return look
 
     t.engine.watch(note("before"), note("after"))
-    return seen
+    return parameters
 
 
 @pytest.mark.parametrize("sizes", [(12, 12, 12), (8, 12, 16)])
 def test_the_average_is_weighted_by_numbers_of_samples_and_changes_no_worker(sizes):
     t = table(sizes)
-    seen = snapshots(t)
+    parameters = snapshots(t)
     for _ in range(2):
         t.play()
-        pairs = torch.stack([seen["before", "average", name] for name in t.workers]).double()
+        pairs = torch.stack([parameters["before", "average", name] for name in t.workers]).double()
         assert apart(pairs[0], pairs[1]) > 1e-3
         expected = (torch.tensor(sizes, dtype=torch.float64)[:, None] * pairs).sum(0) / sum(sizes)
         assert torch.allclose(
-            seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
+            parameters["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
         )
         for name in t.workers:
-            assert torch.equal(seen["after", "average", name], seen["before", "average", name])
+            assert torch.equal(
+                parameters["after", "average", name], parameters["before", "average", name]
+            )
 
 
 def test_what_is_averaged_is_left_as_it_was():
@@ -162,7 +175,10 @@ def test_what_is_averaged_is_left_as_it_was():
 
 @pytest.mark.parametrize("optimiser", ["keep", "reset"])
 def test_a_period_is_learning_at_a_single_site_from_the_servers_pair(optimiser):
-    """To the bit: over two periods, a GAN that takes the pair over and calls ``learn`` on the same data."""
+    """A GAN that takes the pair over and calls ``learn`` on the same data agrees to the bit.
+
+    The test covers two periods.
+    """
     t = table((8, 16), optimiser_on_average=optimiser)
     alone = {name: acgan() for name in t.workers}
     for model in alone.values():
@@ -208,10 +224,13 @@ def test_averages_come_every_m_e_over_b_steps_wherever_rounds_end():
 
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
 def test_a_lost_workers_weight_goes_to_the_others(on_lost):
-    """One diverges in its last step, of which no loss tells: it is named, and not the server that would average it."""
+    """A worker diverges in its last step, which no loss shows.
+
+    The error names that worker, and not the server that would average it.
+    """
     t = table((8, 12, 16), on_lost=on_lost)
     t.play()
-    seen = snapshots(t)
+    parameters = snapshots(t)
     look = t.engine._after
 
     def poison(messages, purpose):
@@ -230,34 +249,34 @@ def test_a_lost_workers_weight_goes_to_the_others(on_lost):
     (row,) = t.play()
     assert set(row.lost) == {"w1"}
     assert t.state.players == ("w0", "w2")
-    one, two = (seen["before", "average", name].double() for name in t.state.players)
+    one, two = (parameters["before", "average", name].double() for name in t.state.players)
     assert torch.allclose(
-        seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
+        parameters["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
     )
     t.engine.watch()
     assert set(t.play()[0].players) == {"w0", "w2"}
 
 
-def test_who_is_late_is_left_out_of_one_average():
+def test_a_late_worker_is_left_out_of_one_average():
     t = table((8, 12, 16))
-    seen = snapshots(t)
+    parameters = snapshots(t)
     t.engine._slow = ("w1", "send")
     (row,) = t.play()
     assert not row.lost
-    one, two = (seen["before", "average", name].double() for name in ("w0", "w2"))
+    one, two = (parameters["before", "average", name].double() for name in ("w0", "w2"))
     assert torch.allclose(
-        seen["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
+        parameters["after", "average", "server"].double(), (one + 2 * two) / 3, rtol=1e-7, atol=1e-9
     )
     t.engine._slow = ("", "")
     t.play()
-    three = torch.stack([seen["before", "average", name] for name in t.workers]).double()
+    three = torch.stack([parameters["before", "average", name] for name in t.workers]).double()
     expected = torch.tensor([2, 3, 4], dtype=torch.float64) @ three / 9
     assert torch.allclose(
-        seen["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
+        parameters["after", "average", "server"].double(), expected, rtol=1e-7, atol=1e-9
     )
 
 
-# ----------------------------------------------------------------------------------------------------------- buffers
+# ------------------------------------------------------------------------------------------ buffers
 
 
 def buffers(player):
@@ -265,7 +284,7 @@ def buffers(player):
         f"{half}:{name}": value.clone()
         for half in HALVES
         for name, value in player.model.half(half).named_buffers()
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("averaged", [True, False])
@@ -273,8 +292,9 @@ def test_buffers_are_averaged_or_stay(averaged):
     t = table((8, 16), acgan(**NORMED), average_buffers=averaged)
     begin = buffers(t.server)
     t.play()
-    found, own = buffers(t.server), {name: buffers(player) for name, player in t.workers.items()}
-    for key, value in found.items():
+    averages = buffers(t.server)
+    own = {name: buffers(player) for name, player in t.workers.items()}
+    for key, value in averages.items():
         mean = (own["w0"][key].double() + 2 * own["w1"][key].double()) / 3
         expected = mean.to(value.dtype) if averaged else begin[key]
         assert value.dtype == begin[key].dtype
@@ -290,7 +310,7 @@ def test_buffers_are_averaged_or_stay(averaged):
     t.play()
     for name, left in own.items():
         for key, value in after[name].items():
-            assert torch.equal(value, found[key] if averaged else left[key]), key
+            assert torch.equal(value, averages[key] if averaged else left[key]), key
 
 
 def test_whole_numbers_stay_whole():
@@ -308,7 +328,7 @@ def test_whole_numbers_stay_whole():
     assert counter.item() == 5, "3 · 0.4 + 6 · 0.6 = 4.8"
 
 
-# ------------------------------------------------------------------------------------------------- bytes and work
+# ----------------------------------------------------------------------------------- bytes and work
 
 
 @pytest.mark.parametrize(
@@ -327,11 +347,14 @@ def test_traffic_is_the_papers_to_the_byte(space, classes):
 
 
 def test_operations_are_counted_as_those_of_a_whole_gan():
-    """What a worker of MD-GAN does, and a generator's: forward for D, forward and backward for itself."""
+    """A worker does what one of MD-GAN does, and a generator's work.
+
+    That is a forward pass for D, and a forward and a backward pass for itself.
+    """
     (row,) = table((12, 12)).play()
     first, rest, weights = 16 * 7, 7 * 5 + 5 * 4, 3 * 6 + 6 * 16
     judging = 2 * 8 * (2 * first + 3 * rest) + 2 * 4 * 2 * (first + rest)
     generating = 2 * 4 * (1 + 3) * weights
-    assert {name: told["flops"] for name, told in row.players.items()} == dict.fromkeys(
+    assert {name: numbers["flops"] for name, numbers in row.players.items()} == dict.fromkeys(
         ("w0", "w1"), 3 * (judging + generating)
     )

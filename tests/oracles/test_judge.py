@@ -1,4 +1,7 @@
-"""What is drawn where a variable is missing against what is observed of it (M): the best judge, its penalty, and two readings."""
+"""Judges compare drawn values of a missing variable with observed ones (M).
+
+Tested are the best judge, its penalty, and a model with two readings.
+"""
 
 import math
 import warnings
@@ -27,9 +30,12 @@ READINGS = Space(
 
 
 def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
-    """Without penalty; by class, so what is told matters too. Shares of ones: observed 0.8 and 0.5, drawn 0.3 and 0.9."""
+    """Without penalty the best judge is the log ratio of the shares, by class.
+
+    Shares of ones are 0.8 and 0.5 observed, 0.3 and 0.9 drawn; so the judge's inputs matter too.
+    """
     monkeypatch.setattr(judging, "_PENALTY", 0.0)
-    told = {"c": torch.arange(2).repeat_interleave(10)}
+    inputs = {"c": torch.arange(2).repeat_interleave(10)}
     observed = torch.tensor([1] * 8 + [0] * 2 + [1] * 5 + [0] * 5)
     drawn = torch.tensor([1] * 3 + [0] * 7 + [1] * 9 + [0] * 1)
     with isolated_seed(1):
@@ -37,10 +43,10 @@ def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
     optimiser = torch.optim.Adam(judge.parameters(), lr=0.02)
     for _ in range(600):
         optimiser.zero_grad()
-        judge.loss((observed, told), (drawn, told), stream(1)).backward()
+        judge.loss((observed, inputs), (drawn, inputs), stream(1)).backward()
         optimiser.step()
-    found = judge(torch.tensor([1.0, 0.0, 1.0, 0.0]), {"c": torch.tensor([0, 0, 1, 1])})
-    assert found.tolist() == pytest.approx(
+    logits = judge(torch.tensor([1.0, 0.0, 1.0, 0.0]), {"c": torch.tensor([0, 0, 1, 1])})
+    assert logits.tolist() == pytest.approx(
         [math.log(r) for r in (8 / 3, 2 / 7, 5 / 9, 5)], abs=0.02
     )
 
@@ -48,7 +54,7 @@ def test_the_best_judge_is_the_log_ratio_of_observed_to_drawn(monkeypatch):
 class Linear(Critic):
     """T = w · v."""
 
-    def forward(self, values, told):
+    def forward(self, values, inputs):
         return values.float() @ torch.tensor([0.6, -0.8, 2.0])
 
 
@@ -86,8 +92,11 @@ def scenes(n, *words):
     return READINGS.samples(**{"class": which, "s": s, "v": v.byte(), "x": (v ^ s[:, None]).byte()})
 
 
-def found(matched):
-    """How often v is told rightly where x is its negative, by a model that begins with v = x: before, after; the judge's loss."""
+def readings(matched):
+    """Return how often v is completed rightly where x is its negative, and the judge's loss.
+
+    The model begins with v = x. The shares are those before and after learning.
+    """
     sees = {"class": ["v"], "v": ["x", "s"], "x": ["v", "s"], "s": ["x"]}
     settings = {
         "hidden": 32,
@@ -100,27 +109,27 @@ def found(matched):
     model = Conditionals(given=sees, uniform=["s"], matched=matched, **settings)
     model.setup(READINGS, 1)
     begun = scenes(2000, "begun")
-    begun["v"] = begun["x"] ^ (
-        torch.rand(2000, 4, generator=stream(5)) < 0.05
-    )  # what is certain has no gradient
+    # what is certain has no gradient
+    begun["v"] = begun["x"] ^ (torch.rand(2000, 4, generator=stream(5)) < 0.05)
     model.learn(Mixture((Portion("begun", begun, 1.0),)), 300, stream(2))
-    test, parts = scenes(1000, "test"), []
+    test = scenes(1000, "test")
+    parts = []
     for name, columns in ((OWN, ("class", "s", "x")), ("south", ("class", "v"))):
         parts.append(Portion(name, scenes(2000, name).select(*columns), 0.5))
     shares = []
     for steps in (0, 400):
         numbers = model.learn(Mixture(tuple(parts)), steps, stream(3))
-        told = model.complete(test.select("s", "x"), stream(4))["v"]
-        shares.append((told == test["v"]).all(1)[test["s"] == 1].double().mean().item())
+        completed = model.complete(test.select("s", "x"), stream(4))["v"]
+        shares.append((completed == test["v"]).all(1)[test["s"] == 1].double().mean().item())
     return *shares, numbers.get("judge(v)_loss")
 
 
 @pytest.mark.filterwarnings("ignore:conditionals. Gibbs")  # v and x determine each other
-def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_observe_is_found():
-    before, after, _ = found({})
+def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_observe_wins():
+    before, after, _ = readings({})
     assert before < 0.02
     assert after < 0.1, "likelihoods leave it there"
-    before, after, loss = found({"v": ["class"]})
+    before, after, loss = readings({"v": ["class"]})
     assert before < 0.02
     assert after > 0.95
     assert loss == pytest.approx(2 * math.log(2), abs=0.02), (
@@ -128,7 +137,7 @@ def test_of_two_readings_that_confirm_themselves_the_one_that_fits_what_others_o
     )
 
 
-def test_only_rows_are_compared_that_have_all_that_the_judge_is_told():
+def test_only_rows_are_compared_that_have_all_inputs_of_the_judge():
     space = SPACES["labelled"]
     model = Conditionals(**PERCEPTRON)
     model.setup(space, 1)
@@ -149,11 +158,12 @@ def test_only_rows_are_compared_that_have_all_that_the_judge_is_told():
 
 PERCEPTRON = {
     **Conditionals.tiny().model_dump(),
-    "networks": {"image": "perceptron"}, "matched": {"image": ["class"]},
-}  # fmt: skip
+    "networks": {"image": "perceptron"},
+    "matched": {"image": ["class"]},
+}
 
 
-def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
+def test_a_judge_without_rows_that_have_its_inputs_warns():
     model = Conditionals(hidden=4, matched={"v": ["class"]}, given={"v": ["x", "class"]})
     model.setup(READINGS, 1)
     four = torch.zeros(8, 4, dtype=torch.uint8)
@@ -162,7 +172,7 @@ def test_a_judge_that_is_never_told_what_it_asks_for_says_so():
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model.learn(Mixture((pictures,)), 1, stream(1))  # nobody is heard yet
+        model.learn(Mixture((pictures,)), 1, stream(1))  # no other player has sent samples yet
     with pytest.warns(
         UserWarning,
         match="nothing is matched. The judge of 'v' compares rows that have class beside it",

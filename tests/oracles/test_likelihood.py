@@ -1,4 +1,7 @@
-"""Importance-weighted log p against the exact value on a model small enough to enumerate; the gain of playing on."""
+"""Importance-weighted log p against the exact value, and the gain of playing on.
+
+The model is small enough to enumerate.
+"""
 
 import itertools
 
@@ -42,7 +45,7 @@ def exact(model, samples):
     """log Σ_z p(x, z) over all codes."""
     n0, n1 = model.latents
     z = codes(n0 + n1)
-    found = []
+    log_probs = []
     with model.averaged(), torch.no_grad():
         for k in range(len(samples)):
             one = samples[k : k + 1]
@@ -56,8 +59,8 @@ def exact(model, samples):
                 joint = model._net.log_joint(
                     z[:, :n0], z[:, n0:], model._space.flatten(one).expand(len(z), -1)
                 )
-            found.append(torch.logsumexp(joint.double(), 0))
-    return torch.stack(found)
+            log_probs.append(torch.logsumexp(joint.double(), 0))
+    return torch.stack(log_probs)
 
 
 CASES = {
@@ -73,12 +76,16 @@ class TestAgainstEnumeration:
     def test_estimate_agrees_and_its_interval_covers(self, case):
         make, space = CASES[case]
         model, samples = learned(make(), space)
-        truth, covered, z_scores = exact(model, samples), 0, []
+        truth = exact(model, samples)
+        covered = 0
+        z_scores = []
         for repeat in range(20):
-            found = log_prob(model, samples, 100, stream(repeat, "draws"))
-            middle, low, high = found.mean
+            estimate = log_prob(model, samples, 100, stream(repeat, "draws"))
+            middle, low, high = estimate.mean
             covered += low <= truth.mean().item() <= high
-            z_scores.append(((found.value - truth) / found.error.clamp_min(1e-9)).mean().item())
+            z_scores.append(
+                ((estimate.value - truth) / estimate.error.clamp_min(1e-9)).mean().item()
+            )
             assert middle == pytest.approx(truth.mean().item(), abs=0.1)
         assert covered >= 16, "a 95 % interval should cover in about 19 of 20"
         assert abs(sum(z_scores) / len(z_scores)) < 0.5, "biased"
@@ -98,9 +105,9 @@ def test_probabilities_of_all_images_sum_to_one():
 
 
 def test_a_perfect_encoder_has_no_error():
-    found = from_weights(torch.full((5, 3), -7.0))
-    assert torch.allclose(found.value, torch.full((3,), -7.0, dtype=torch.float64))
-    assert not found.error.any()
+    estimate = from_weights(torch.full((5, 3), -7.0))
+    assert torch.allclose(estimate.value, torch.full((3,), -7.0, dtype=torch.float64))
+    assert not estimate.error.any()
 
 
 def test_correction_takes_back_the_bias_of_the_logarithm():
@@ -125,14 +132,14 @@ def test_gain_is_zero_at_a_best_response_and_what_is_missing_before_it():
         for m in (model, twin):
             m.setup(space, 1)
         model.best_response(at)
-        found = gain(model, twin, mixture, 1, 2, stream(4))
+        estimate = gain(model, twin, mixture, 1, 2, stream(4))
         kl = (
             (moments * (moments / at).log() + (1 - moments) * ((1 - moments) / (1 - at)).log())
             .sum()
             .item()
         )
-        assert found.value == pytest.approx(
-            kl if expected is None else 0.0, abs=max(4 * found.error, 1e-4)
+        assert estimate.value == pytest.approx(
+            kl if expected is None else 0.0, abs=max(4 * estimate.error, 1e-4)
         )
         assert torch.equal(model.moments, at), "the player itself does not move"
 
@@ -146,14 +153,19 @@ def test_no_log_p_no_gain():
 
 
 def test_few_draws_under_a_poor_encoder_give_a_bound_and_no_upper_limit():
-    """One draw dominates: the correction saturates at a half, so neither it nor an interval is given."""
+    """If one draw dominates, neither a correction nor an interval is given.
+
+    The correction saturates at a half.
+    """
     g = stream(2)
     lw = torch.randn(32, 500, generator=g, dtype=torch.float64) * 12
-    found = from_weights(lw)
-    assert found.is_bound
-    assert found.mean[2] == float("inf")
-    assert found.value.mean().item() < 72, "E w = exp(72) for log-normal weights of deviation 12"
-    assert torch.allclose(found.value, torch.logsumexp(lw, 0) - torch.tensor(32.0).double().log())
+    estimate = from_weights(lw)
+    assert estimate.is_bound
+    assert estimate.mean[2] == float("inf")
+    assert estimate.value.mean().item() < 72, "E w = exp(72) for log-normal weights of deviation 12"
+    assert torch.allclose(
+        estimate.value, torch.logsumexp(lw, 0) - torch.tensor(32.0).double().log()
+    )
 
 
 @pytest.mark.parametrize("case", ["convolutions", "class"])
@@ -225,7 +237,8 @@ def test_draws_without_noise_are_the_mean_given_the_latents_rounded_where_pixels
             draw: rows["image"][(rows["z0"][:, 0] == z0) & (rows["z1"][:, 0] == z1)].double()
             for draw, rows in drawn.items()
         }
-        mean, exact = chosen["sample"].mean(0), chosen["mean"]
+        mean = chosen["sample"].mean(0)
+        exact = chosen["mean"]
         error = 5 * chosen["sample"].std(0) / len(chosen["sample"]) ** 0.5
         assert (exact == exact[:1]).all(), "latents decide the image"
         if kind == "real":

@@ -1,4 +1,7 @@
-"""MD-GAN against Algorithm 1 written out: one joint graph, a GAN by hand, swaps counted, bytes added up."""
+"""MD-GAN against Algorithm 1 written out.
+
+There is one joint graph, a GAN by hand, swaps are counted and bytes added up.
+"""
 
 import copy
 import itertools
@@ -45,7 +48,7 @@ def joint_gradient(generator, discriminators, shown, model, space):
 
 
 def gradient(net):
-    """What the optimiser was last given."""
+    """Return the gradient that the optimizer got last."""
     return torch.cat([p.grad.flatten() for p in net.parameters()])
 
 
@@ -73,7 +76,7 @@ def test_the_servers_gradient_is_that_of_one_joint_graph(
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 @pytest.mark.parametrize(("n", "k"), [(4, 3), (3, 3)])
 def test_with_a_lost_worker_the_mean_is_over_the_living(n, k, side_by_side):
-    """With n = k = 3 nobody is left who was shown the lost one's batch."""
+    """With n = k = 3 no worker is left that received the lost worker's batch."""
     t = table(n, batches=k, side_by_side=side_by_side, on_lost="continue")
     before = copy.deepcopy(t.net("server", "generator"))
     with torch.no_grad():
@@ -102,7 +105,11 @@ def test_a_diverged_discriminator_stops_the_game_by_name():
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_one_worker_and_one_batch_are_a_gan_at_a_single_site(steps, side_by_side, space):
-    """By hand, in float64: L discriminator steps on one real and one generated batch, one generator step on the latter."""
+    """Play a round by hand, in float64.
+
+    It has L discriminator steps on a real and a generated batch, and a generator step on the
+    latter.
+    """
     model = acgan(discriminator_steps=steps)
     t = table(1, model, space, side_by_side=side_by_side, local_steps=3)
     g_net, d_net = (
@@ -115,10 +122,8 @@ def test_one_worker_and_one_batch_are_a_gan_at_a_single_site(steps, side_by_side
     for iteration in range(1, 7):
         noise, classes = asked(iteration, 0, model, space)
         own = t.data["w0"][torch.randint(12, (4,), generator=stream(SEED, "real", iteration, "w0"))]
-        real, real_classes = (
-            centred(own["image"].double()),
-            own["class"] if space is LABELLED else None,
-        )
+        real = centred(own["image"].double())
+        real_classes = own["class"] if space is LABELLED else None
         for _ in range(steps):
             d_adam.zero_grad()
             logits = d_net(real), d_net(g_net(noise, classes).detach())
@@ -168,12 +173,16 @@ def test_halves_stay_where_they_belong_and_what_is_drawn_is_the_servers():
     assert t.game.sampled_from(t.state) == ("server",)
 
 
-# ---------------------------------------------------------------------------------------------------------- swaps
+# -------------------------------------------------------------------------------------------- swaps
 
 
 def test_derangements_are_uniform():
-    """The nine of four names, each as often: χ² with 8 degrees of freedom is below 26.1 with probability 0.999."""
-    names, g = ["a", "b", "c", "d"], stream(1)
+    """Each of the nine derangements of four names is equally likely.
+
+    χ² with 8 degrees of freedom is below 26.1 with probability 0.999.
+    """
+    names = ["a", "b", "c", "d"]
+    g = stream(1)
     every = [
         p
         for p in itertools.permutations(names)
@@ -183,10 +192,9 @@ def test_derangements_are_uniform():
     counts = dict.fromkeys(every, 0)
     for _ in range(9000):
         to = derangement(names, g)
-        counts[tuple(to[name] for name in names)] += (
-            1  # a KeyError where it has a fixed point, or two go to one
-        )
-    assert sum((found - 1000) ** 2 / 1000 for found in counts.values()) < 26.1
+        # a KeyError where it has a fixed point, or two go to one
+        counts[tuple(to[name] for name in names)] += 1
+    assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 26.1
 
 
 def moments(t, name):
@@ -196,15 +204,15 @@ def moments(t, name):
 
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 @pytest.mark.parametrize("optimiser", ["keep", "travel", "reset"])
-def test_a_swap_moves_every_discriminator_once_and_adam_as_said(optimiser, side_by_side):
+def test_a_swap_moves_every_discriminator_once_and_adam_as_configured(optimiser, side_by_side):
     t = table(5, side_by_side=side_by_side, swap_every_epochs=1 / 3, optimiser_on_swap=optimiser)
-    seen = {}
+    swap = {}
 
     def snapshot(key):
         def note(messages, purpose):
             if purpose == "exchange/swap":
-                seen[key] = {name: (t.values(name), moments(t, name)) for name in t.workers}
-                seen["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
+                swap[key] = {name: (t.values(name), moments(t, name)) for name in t.workers}
+                swap["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
 
         return note
 
@@ -213,48 +221,51 @@ def test_a_swap_moves_every_discriminator_once_and_adam_as_said(optimiser, side_
     for _ in range(3):
         (row,) = t.play()
         assert row.own["swaps"] == 1
-        before, after, to = seen["before"], seen["after"], seen["to"]
+        before, after, to = swap["before"], swap["after"], swap["to"]
         assert set(to) == set(to.values()) == set(t.workers)
         assert all(sender != receiver for sender, receiver in to.items())
         routes.add(tuple(to.items()))
         for sender, receiver in to.items():
             assert torch.equal(after[receiver][0], before[sender][0])
             assert not torch.equal(after[receiver][0], before[receiver][0])
-            came = {"keep": before[receiver][1], "travel": before[sender][1], "reset": {}}[
+            moved = {"keep": before[receiver][1], "travel": before[sender][1], "reset": {}}[
                 optimiser
             ]
-            assert after[receiver][1].keys() == came.keys()
-            assert all(torch.equal(after[receiver][1][key], came[key]) for key in came)
-            assert (optimiser == "reset") == (not came)
+            assert after[receiver][1].keys() == moved.keys()
+            assert all(torch.equal(after[receiver][1][key], moved[key]) for key in moved)
+            assert (optimiser == "reset") == (not moved)
     assert len(routes) > 1, "every swap is drawn anew"
 
 
 def test_buffers_move_with_their_discriminator():
     t = table(3, acgan(**NORMED), swap_every_epochs=1 / 3)
-    seen = {}
+    swap = {}
 
     def note(when):
         def look(messages, purpose):
             if purpose == "exchange/swap":
-                seen[when] = {
+                swap[when] = {
                     name: [b.clone() for b in t.net(name).buffers()] for name in t.workers
                 }
-                seen["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
+                swap["to"] = {sender: ask.receiver for ask in messages for sender in ask.payload}
 
         return look
 
     t.engine.watch(note("before"), note("after"))
     t.play(2)
-    for sender, receiver in seen["to"].items():
+    for sender, receiver in swap["to"].items():
         assert all(
             torch.equal(a, b)
-            for a, b in zip(seen["after"][receiver], seen["before"][sender], strict=True)
+            for a, b in zip(swap["after"][receiver], swap["before"][sender], strict=True)
         )
-        assert not torch.equal(seen["before"][receiver][0], seen["before"][sender][0])
+        assert not torch.equal(swap["before"][receiver][0], swap["before"][sender][0])
 
 
 def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
-    """m = 11, b = 4: every round(2.75) = 3 iterations; when the largest has left, m = 9 and it is every round(2.25) = 2."""
+    """With m = 11 and b = 4, workers swap every round(2.75) = 3 iterations.
+
+    When the largest has left, m = 9 and they swap every round(2.25) = 2 iterations.
+    """
     t = table(3, sizes=[8, 15, 10], swap_every_epochs=1.0, leaves={"w1": 7})
     rows = t.play(12)
     assert [i for i, row in enumerate(rows, 1) if row.own["swaps"]] == [3, 6, 8, 10, 12]
@@ -265,14 +276,17 @@ def test_swaps_come_every_m_e_over_b_iterations_of_the_living():
     assert [row.own["swaps"] for row in table(2, swap_every_epochs=0).play(4)] == [0] * 4
 
 
-# --------------------------------------------------------------------------------- ways of doing the same
+# --------------------------------------------------------------------------- ways of doing the same
 
 
 BUSY = {"swap_every_epochs": 2 / 3, "joins": {"w2": 4}, "leaves": {"w0": 7}}
 
 
 def test_stacked_and_loop_learn_the_same():
-    """Over swaps, a late worker with fewer of Adam's steps behind it, an early leaver, and L = 2."""
+    """Both agree over swaps, with L = 2.
+
+    One worker joins late, with fewer of Adam's steps behind it, and one leaves early.
+    """
     for optimiser in ("keep", "travel", "reset"):
         tables = [
             table(
@@ -318,17 +332,20 @@ def test_stacked_and_loop_learn_the_same():
 
 
 def test_where_a_round_ends_does_not_matter():
-    """The same bits from six rounds of one, two of three and one of six iterations, whoever comes, goes and swaps."""
-    found = []
+    """Six rounds of one, two of three and one of six iterations give the same bits.
+
+    This holds whichever players join, leave and swap.
+    """
+    outcomes = []
     for steps in (1, 3, 9):
         t = table(4, local_steps=steps, rounds=9 // steps, **BUSY)
         t.play(9 // steps)
-        found.append(
+        outcomes.append(
             [t.values("server", "generator"), *(t.values(name) for name in t.workers), t.ledger()]
         )
-    for other in found[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(found[0][:-1], other[:-1], strict=True))
-        assert other[-1] == found[0][-1]
+    for other in outcomes[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(outcomes[0][:-1], other[:-1], strict=True))
+        assert other[-1] == outcomes[0][-1]
 
 
 def test_what_a_leaver_sent_before_it_left_counts():
@@ -358,39 +375,41 @@ def test_a_trial_chooses_and_changes_nobody():
 
 
 def test_operations_are_counted_as_the_paper_counts_them():
-    """A multiplication and an addition per weight and sample, once forward and once backward per side of it; L = 1, k = 2."""
+    """A pass takes a multiplication and an addition per weight and sample.
+
+    A backward pass counts once for each side of a product whose gradient is needed. L = 1, k = 2.
+    """
     for how in ("loop", "stacked"):
         t = table(3, batches=2, side_by_side=how, local_steps=5)
         (row,) = t.play()
         first, rest = 16 * 7, 7 * 5 + 5 * 4  # weights of D
-        learning = (
-            2 * 8 * ((first + rest) + (first + rest) + rest)
-        )  # 2 b samples; no slope of the images is needed
-        feedback = (
-            2 * 4 * ((first + rest) + (first + rest))
-        )  # b samples; no slope of the weights is needed
+        # 2 b samples; no gradient of the images is needed
+        learning = 2 * 8 * ((first + rest) + (first + rest) + rest)
+        # b samples; no gradient of the weights is needed
+        feedback = 2 * 4 * ((first + rest) + (first + rest))
         weights = 3 * 6 + 6 * 16  # of G
-        generator = (
-            2 * 4 * 2 * 3 * weights
-        )  # k b samples; the class's vector takes the slope of G's input
-        assert {name: told["flops"] for name, told in row.players.items()} == {
-            "server": 5 * generator, **dict.fromkeys(t.workers, 5 * (learning + feedback)),
-        }  # fmt: skip
+        # k b samples; the class's vector takes the gradient of G's input
+        generator = 2 * 4 * 2 * 3 * weights
+        assert {name: numbers["flops"] for name, numbers in row.players.items()} == {
+            "server": 5 * generator,
+            **dict.fromkeys(t.workers, 5 * (learning + feedback)),
+        }
 
 
-# ------------------------------------------------------------------------------------------------- come and go
+# -------------------------------------------------------------------------------------- come and go
 
 
 def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
     t = table(4, joins={"w1": 3, "w3": 3}, side_by_side="loop")
-    rows, seen = t.play(2), {}
+    rows = t.play(2)
+    copies = {}
     assert t.state.players == ("w0", "w2")
     assert not any(row.joined for row in rows)
     living = {name: t.values(name) for name in t.state.players}
 
     def note(messages, purpose):
         if purpose == "exchange/swap":
-            seen.update(
+            copies.update(
                 {ask.receiver: (list(ask.payload), t.values(ask.receiver)) for ask in messages}
             )
 
@@ -400,18 +419,21 @@ def test_a_late_worker_begins_with_a_copy_of_a_living_ones_discriminator():
     assert t.state.players == ("w0", "w1", "w2", "w3"), (
         "everybody keeps the place in line that the config gives"
     )
-    living["w1"] = seen["w1"][1]  # may be copied in its turn
-    for name, ((donor,), copied) in seen.items():
+    living["w1"] = copies["w1"][1]  # may be copied in its turn
+    for name, ((donor,), copied) in copies.items():
         assert donor != name
         assert torch.equal(copied, living[donor])
     assert set(row.players) == {"server", "w0", "w1", "w2", "w3"}
 
 
 def test_a_late_worker_takes_its_steps_as_the_others_do():
-    """Whatever it would choose itself: one that stands alone would keep all others from being stacked."""
+    """The newcomer is stacked if the others are, whatever it would choose itself.
+
+    A worker that stands alone would keep all others from being stacked.
+    """
     t = table(3, joins={"w1": 2})
     t.play()
-    loop = {name: False for name in t.state.players}  # as if a trial had found the loop faster
+    loop = {name: False for name in t.state.players}  # as if the loop had been faster in a trial
     t.state = replace(t.state, stacked={**t.state.stacked, **loop})
     t.play()
     assert {t.state.stacked[name] for name in t.workers} == {False}
@@ -419,7 +441,10 @@ def test_a_late_worker_takes_its_steps_as_the_others_do():
 
 @pytest.mark.parametrize("on_lost", ["stop", "continue"])
 def test_a_worker_that_is_lost_while_another_joins(on_lost):
-    """Whoever is asked for a copy and diverged is left out, and somebody else is asked; others are not meant by its loss."""
+    """A diverged worker that is asked for a copy is left out, and another worker is asked.
+
+    Its loss does not concern the others.
+    """
     t = table(3, joins={"w1": 2}, on_lost=on_lost)
     t.play()
     lot = int(torch.randint(2, (1,), generator=stream(SEED, "join", "w1")))
@@ -437,8 +462,11 @@ def test_a_worker_that_is_lost_while_another_joins(on_lost):
 
 
 @pytest.mark.parametrize("action", ["send", "introduce"])
-def test_who_is_late_when_another_joins_is_lost(action):
-    """The one asked for a copy, or the one that joins: what is asked once cannot wait for a later round."""
+def test_a_worker_that_is_late_when_another_joins_is_lost(action):
+    """A worker that is late with a copy, or late to join, is lost.
+
+    What is asked only once cannot wait for a later round.
+    """
     t = table(3, joins={"w1": 2}, on_lost="continue")
     t.play()
     lot = int(torch.randint(2, (1,), generator=stream(SEED, "join", "w1")))
@@ -450,7 +478,7 @@ def test_who_is_late_when_another_joins_is_lost(action):
     assert set(t.state.players) == ({"w1", other} if action == "send" else {donor, other})
 
 
-def test_who_does_not_say_in_time_what_it_has_cannot_play():
+def test_a_worker_that_is_late_with_its_description_cannot_play():
     t = table(3, on_lost="continue")
     t.engine._slow = ("w1", "introduce")
     rows = t.play(2)
@@ -463,8 +491,15 @@ def test_a_late_workers_feedback_is_left_out_of_the_mean_and_it_may_be_swapped()
     before = copy.deepcopy(t.net("server", "generator"))
     t.engine._slow = ("w1", "feedback")
     judged = {}
-    t.engine.watch(after=lambda asks, purpose: judged.update(
-        {ask.receiver: copy.deepcopy(t.net(ask.receiver)) for ask in asks if ask.action == "feedback"}))  # fmt: skip
+    t.engine.watch(
+        after=lambda asks, purpose: judged.update(
+            {
+                ask.receiver: copy.deepcopy(t.net(ask.receiver))
+                for ask in asks
+                if ask.action == "feedback"
+            }
+        )
+    )
     (row,) = t.play()
     assert not row.lost
     assert row.own["swaps"] == 1
@@ -475,9 +510,8 @@ def test_a_late_workers_feedback_is_left_out_of_the_mean_and_it_may_be_swapped()
 def test_a_joiner_that_fails_stays_out():
     t = table(3, joins={"w1": 2}, on_lost="continue")
     t.play()
-    t.workers["w1"].model.half("discriminator")[1] = (
-        torch.nn.Identity()
-    )  # nothing that comes fits it
+    # nothing that comes fits it
+    t.workers["w1"].model.half("discriminator")[1] = torch.nn.Identity()
     (row,) = t.play()
     assert set(row.lost) == {"w1"}
     assert not row.joined
@@ -485,7 +519,10 @@ def test_a_joiner_that_fails_stays_out():
 
 
 def test_one_leaves_every_nth_of_the_run_until_none_is_left():
-    """N = 4, I = 12: the last of the config first, before iterations 3, 6, 9 and 12; then nothing is learned any more."""
+    """With N = 4 and I = 12, workers leave before iterations 3, 6, 9 and 12.
+
+    The config's last worker leaves first. At the end nothing is learned any more.
+    """
     t = table(4, rounds=12, leave_evenly=True, swap_every_epochs=1 / 3)
     working = []
     for iteration in range(1, 13):
@@ -507,32 +544,35 @@ def test_leaving_by_config_is_allowed_where_losing_is_not():
     assert t.state.players == ("w0", "w2")
 
 
-# ------------------------------------------------------------------------------------------------------- bytes
+# -------------------------------------------------------------------------------------------- bytes
 
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (3, 1), (3, 2), (4, 4)])
 def test_traffic_is_the_papers_to_the_byte(n, k, space):
-    """2bd N to the workers and bd N back an iteration (bd N with k = 1), |θ| a worker and swap; labels apart: 8 bytes a row."""
+    """An iteration sends 2bd N to the workers (bd N with k = 1) and bd N back.
+
+    A swap sends |θ| for each worker. Labels are counted apart: 8 bytes a row.
+    """
     t = table(n, space=space, batches=k, local_steps=4, swap_every_epochs=2 / 3)
     iterations, b, d = 8, 4, 16
     t.play(2)
     labels = 8 * min(k, 2) * b if space is LABELLED else 0
-    found = t.ledger()
+    ledger = t.ledger()
     for name in t.workers:
-        assert found.pop(("exchange/generated", "server", name)) == iterations * (
+        assert ledger.pop(("exchange/generated", "server", name)) == iterations * (
             min(k, 2) * b * d * 4 + labels
         )
-        assert found.pop(("exchange/feedback", name, "server")) == iterations * b * d * 4
+        assert ledger.pop(("exchange/feedback", name, "server")) == iterations * b * d * 4
     swaps = 4 if n > 1 else 0
-    assert {purpose for purpose, _, _ in found} == ({"exchange/swap"} if swaps else set())
+    assert {purpose for purpose, _, _ in ledger} == ({"exchange/swap"} if swaps else set())
     for name in t.workers:
         assert (
-            sum(size for (_, sender, _), size in found.items() if sender == name)
+            sum(size for (_, sender, _), size in ledger.items() if sender == name)
             == swaps * count(t.net(name)) * 4
         )
         assert (
-            sum(size for (_, _, to), size in found.items() if to == name)
+            sum(size for (_, _, to), size in ledger.items() if to == name)
             == swaps * count(t.net(name)) * 4
         )
 
@@ -547,7 +587,10 @@ def test_adams_state_costs_twice_the_parameters_more():
 
 @pytest.mark.parametrize("side_by_side", ["loop", "stacked"])
 def test_players_rebuilt_from_their_states_go_on_exactly(side_by_side):
-    """Other networks with other starts take the states back, also those of a stack; between two swaps, and right after one."""
+    """Networks that were started otherwise restore the states, also those of a stack.
+
+    The run is cut between two swaps, and right after one.
+    """
     settings = {"side_by_side": side_by_side, "swap_every_epochs": 1.0}
     for done in (4, 6):
         first, second = table(3, **settings), table(3, **settings)
@@ -560,7 +603,8 @@ def test_players_rebuilt_from_their_states_go_on_exactly(side_by_side):
         assert [row.own["swaps"] for row in rows[0]] == [row.own["swaps"] for row in rows[1]]
         assert sum(row.own["swaps"] for row in rows[1]) == 1
         for old, new in zip(first.players, second.players, strict=True):
-            a, b = old.model.state_dict(), new.model.state_dict()
+            a = old.model.state_dict()
+            b = new.model.state_dict()
             assert a.keys() == b.keys()
             assert all(torch.equal(a[key], b[key]) for key in a)
 

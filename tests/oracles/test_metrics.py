@@ -32,44 +32,50 @@ from coplay.metrics.train_on_synthetic import TrainOnSynthetic, balanced
 def test_fid_of_gaussians_with_equal_covariance_is_the_squared_distance_of_means():
     x = torch.randn(3000, 5, generator=stream(1), dtype=torch.float64)
     shift = torch.tensor([1.0, -2.0, 0.0, 0.5, 3.0], dtype=torch.float64)
-    found = frechet_distance(Moments.of(x), Moments.of(x + shift))
-    assert found == pytest.approx(shift.square().sum().item(), rel=1e-6)
+    distance = frechet_distance(Moments.of(x), Moments.of(x + shift))
+    assert distance == pytest.approx(shift.square().sum().item(), rel=1e-6)
 
 
 def test_fid_of_scaled_features_is_the_squared_difference_of_deviations():
     x = torch.randn(4000, 3, generator=stream(1), dtype=torch.float64)
     x -= x.mean(0)
     sigma = torch.cov(x.T)
-    found = frechet_distance(Moments.of(x), Moments.of(2 * x))  # tr(Σ + 4Σ − 2·2Σ) = tr Σ
-    assert found == pytest.approx(sigma.trace().item(), rel=1e-6)
+    distance = frechet_distance(Moments.of(x), Moments.of(2 * x))  # tr(Σ + 4Σ − 2·2Σ) = tr Σ
+    assert distance == pytest.approx(sigma.trace().item(), rel=1e-6)
 
 
 class Mean(torch.nn.Module):
-    """Features that can be followed by hand: the mean of each channel's bytes, and twice that of the first."""
+    """Features that can be followed by hand.
+
+    They are the mean of each channel's bytes, and twice that of the first.
+    """
 
     def forward(self, images):
-        found = images.double().mean([2, 3])
-        return torch.cat([found, 2 * found[:, :1]], 1)
+        means = images.double().mean([2, 3])
+        return torch.cat([means, 2 * means[:, :1]], 1)
 
 
 def features_by(network, low=-1.0, shape=(4, 4), shift=0.5):
-    """What a network of one's own measures on images that are real ones moved by ``shift``."""
+    """Return the score by a user's network of real images moved by ``shift``."""
     space = Space({"image": Variable(kind="real", shape=shape, low=low, high=3.0)})
     real = space.samples(image=low + 0.5 * torch.rand(300, *shape, generator=stream(1)))
     reference = Reference(real, DomainClassifier(space, 2, seed=1))
     moved = space.samples(image=real["image"] + shift)
     metric = Inception(network=str(network))
     assert metric.applies(Observed(moved, reference))
-    found = metric.observe(Observed(pick(moved, slice(100)), reference))
-    return found.merge(metric.observe(Observed(pick(moved, slice(100, 300)), reference))).result()[
-        "inception_fid"
-    ]
+    first_part = metric.observe(Observed(pick(moved, slice(100)), reference))
+    return first_part.merge(
+        metric.observe(Observed(pick(moved, slice(100, 300)), reference))
+    ).result()["inception_fid"]
 
 
 @pytest.mark.parametrize("form", ["a name", "a TorchScript file", "a .pt2 file"])
 @pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (3, 4, 4)])
 def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_path):
-    """Moving by 0.5 of a range of 4 moves each mean by 32 of 256 bytes, and the distance is the squared one of means."""
+    """Moving by 0.5 of a range of 4 moves each mean by 32 of 256 bytes.
+
+    The score is the squared distance of means.
+    """
     network = f"{__name__}:Mean"
     if form == "a TorchScript file":
         network = tmp_path / "mean.pt"
@@ -77,26 +83,26 @@ def test_a_network_of_ones_own_sees_bytes_in_three_channels(form, shape, tmp_pat
             warnings.simplefilter("ignore", DeprecationWarning)
             torch.jit.script(Mean()).save(str(network))
     elif form == "a .pt2 file":
-        network, some = tmp_path / "mean.pt2", torch.zeros(5, 3, 4, 4, dtype=torch.uint8)
+        network = tmp_path / "mean.pt2"
+        some = torch.zeros(5, 3, 4, 4, dtype=torch.uint8)
         dynamic = torch.export.export(Mean(), (some,), dynamic_shapes=({0: torch.export.Dim("n")},))
         torch.export.save(dynamic, network)
-    found = features_by(network, shape=shape)
-    assert found.value == pytest.approx(
-        (3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3
-    )  # bytes are whole numbers
-    assert (found.n, found.n_real) == (300, 300)
+    score = features_by(network, shape=shape)
+    # bytes are whole numbers
+    assert score.value == pytest.approx((3 + 4) * (0.5 * 255 / 4) ** 2, rel=2e-3)
+    assert (score.n, score.n_real) == (300, 300)
 
 
 def test_bytes_are_whole_numbers_of_the_range_and_grey_is_three_times_the_same():
-    found = as_bytes(
+    pixels = as_bytes(
         torch.tensor([[[0, 1]]], dtype=torch.uint8), Variable(kind="binary", shape=(1, 2))
     )
-    assert found.shape == (1, 3, 1, 2)
-    assert found.dtype == torch.uint8
-    assert found[0].tolist() == [[[0, 255]]] * 3
+    assert pixels.shape == (1, 3, 1, 2)
+    assert pixels.dtype == torch.uint8
+    assert pixels[0].tolist() == [[[0, 255]]] * 3
 
 
-def test_what_is_no_network_of_features_is_told(tmp_path):
+def test_what_is_no_network_of_features_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"there is no file nowhere\.pt; expected TorchScript"):
         Inception(network="nowhere.pt")
     broken = tmp_path / "broken.pt"
@@ -128,8 +134,8 @@ def test_correction_inverts_the_confusion():
 
 def test_correction_never_leaves_the_simplex():
     confusion = torch.tensor([[0.9, 0.1], [0.1, 0.9]], dtype=torch.float64)
-    found = corrected(torch.tensor([1.0, 0.0]), confusion)
-    assert torch.allclose(found, torch.tensor([1.0, 0.0], dtype=torch.float64), atol=1e-6)
+    shares = corrected(torch.tensor([1.0, 0.0]), confusion)
+    assert torch.allclose(shares, torch.tensor([1.0, 0.0], dtype=torch.float64), atol=1e-6)
 
 
 def test_total_variation():
@@ -138,11 +144,14 @@ def test_total_variation():
     ) == pytest.approx(0.5)
 
 
-# ------------------------------------------------------------------- what metrics see, without a trained network
+# ------------------------------------------------------ what metrics see, without a trained network
 
 
-class Seen:
-    """Stands for a domain classifier: the features are x itself, the class is x's first number, shown exactly."""
+class FirstNumberClassifier:
+    """A stand-in for a domain classifier.
+
+    The features are x itself, and the class is exactly x's first number.
+    """
 
     def __init__(self, size, classes=4):
         self.space, self.classes, self.n_test = (
@@ -160,10 +169,12 @@ class Seen:
 
 
 def observed(fake, real, labels=None, held=None, classes=4):
-    seen = Seen(fake.shape[1], classes)
-    held = None if held is None else seen.space.samples(x=held)
+    classifier = FirstNumberClassifier(fake.shape[1], classes)
+    held = None if held is None else classifier.space.samples(x=held)
     return Observed(
-        seen.space.samples(x=fake), Reference(seen.space.samples(x=real), seen, labels), held=held
+        classifier.space.samples(x=fake),
+        Reference(classifier.space.samples(x=real), classifier, labels),
+        held=held,
     )
 
 
@@ -176,7 +187,7 @@ def normal(*shape, seed=1):
     return torch.randn(*shape, generator=stream(seed), dtype=torch.float64)
 
 
-# ------------------------------------------------------------------------------------------------- intervals
+# ---------------------------------------------------------------------------------------- intervals
 
 
 @pytest.mark.parametrize(
@@ -212,11 +223,11 @@ def test_a_value_without_interval_reads_as_before():
     assert share_value(1, 4, "u", "higher", 5, 6).value == 0.25
 
 
-# ------------------------------------------------------------------------------------------- order of samples
+# --------------------------------------------------------------------------------- order of samples
 
 
 def test_the_order_of_rows_depends_on_the_rows_only_and_spreads_copies():
-    samples = Seen(2).space.samples(
+    samples = FirstNumberClassifier(2).space.samples(
         x=torch.cat([normal(50, 2), normal(1, 2, seed=2).repeat(150, 1)])
     )
     shuffled = pick(samples, torch.randperm(200, generator=stream(3)))
@@ -224,9 +235,8 @@ def test_the_order_of_rows_depends_on_the_rows_only_and_spreads_copies():
     assert torch.equal(a, b)
     copies = (a == samples["x"][-1]).all(1)
     for first in (40, 80, 120):
-        assert (
-            abs(int(copies[:first].sum()) - 0.75 * first) < 9
-        )  # the 50 others are spread at random: sd < 3
+        # the 50 others are spread at random: sd < 3
+        assert abs(int(copies[:first].sum()) - 0.75 * first) < 9
     assert sorted(even_order(row_keys(samples, ["x"])).tolist()) == list(range(200))
 
 
@@ -246,13 +256,13 @@ def test_a_choice_of_samples_does_not_depend_on_their_order(metric):
         assert merged[name].value == pytest.approx(value.value, rel=1e-12)
 
 
-# ------------------------------------------------------------------------------------------------------- KID
+# ---------------------------------------------------------------------------------------------- KID
 
 
 def mmd_by_loops(x, y):
     def mean(pairs):
-        found = [(float(a @ b) / len(a) + 1) ** 3 for a, b in pairs]
-        return sum(found) / len(found)
+        kernels = [(float(a @ b) / len(a) + 1) ** 3 for a, b in pairs]
+        return sum(kernels) / len(kernels)
 
     return (
         mean(itertools.permutations(x, 2))
@@ -262,7 +272,8 @@ def mmd_by_loops(x, y):
 
 
 def test_kid_and_its_error_are_those_of_plain_loops():
-    x, y = normal(20, 3), 1.5 * normal(12, 3, seed=2) + 0.3
+    x = normal(20, 3)
+    y = 1.5 * normal(12, 3, seed=2) + 0.3
     estimate, error = squared_mmd(x, y)
     assert estimate == pytest.approx(mmd_by_loops(x, y), abs=1e-10)
     variance = 0.0
@@ -270,18 +281,25 @@ def test_kid_and_its_error_are_those_of_plain_loops():
         [mmd_by_loops(torch.cat([x[:i], x[i + 1 :]]), y) for i in range(20)],
         [mmd_by_loops(x, torch.cat([y[:j], y[j + 1 :]])) for j in range(12)],
     ):
-        found = torch.tensor(left, dtype=torch.float64)
-        variance += (len(left) - 1) / len(left) * (found - found.mean()).square().sum().item()
+        estimates = torch.tensor(left, dtype=torch.float64)
+        variance += (
+            (len(left) - 1) / len(left) * (estimates - estimates.mean()).square().sum().item()
+        )
     assert error == pytest.approx(variance**0.5, rel=1e-9)
 
 
 def kids(shift, n, times):
-    """Estimates, standard errors and whether the interval holds the truth, for N(0, 1) against N(shift, 1)."""
-    # E k(X, Y) = Σ_j C(3, j) E X^j E Y^j, hence MMD² = Σ_j C(3, j) (E X^j − E Y^j)² with the normal moments
+    """Compare N(0, 1) with N(shift, 1).
+
+    Return the deviations of the estimates from the truth, their standard errors, and whether each
+    interval covers the truth.
+    """
+    # E k(X, Y) = Σ_j C(3, j) E X^j E Y^j, hence MMD² = Σ_j C(3, j) (E X^j − E Y^j)²
+    # with the normal moments
     truth = 3 * shift**2 + 3 * shift**4 + (shift**3 + 3 * shift) ** 2
-    found = [values(Kid(), observed(x, y + shift))["kid"] for x, y in normal(times, 2, n, 1)]
+    results = [values(Kid(), observed(x, y + shift))["kid"] for x, y in normal(times, 2, n, 1)]
     value, low, high = torch.tensor(
-        [[v.value, v.low, v.high] for v in found], dtype=torch.float64
+        [[v.value, v.low, v.high] for v in results], dtype=torch.float64
     ).T
     return value - truth, (high - low) / (2 * 1.959964), (low <= truth) & (truth <= high)
 
@@ -298,9 +316,8 @@ def test_kid_of_shifted_gaussians_is_the_closed_form_on_average():
     deviations, errors, holds = kids(0.5, n=400, times=300)
     assert abs(deviations.mean()) < 3 * deviations.std() / 300**0.5
     assert errors.square().mean().sqrt() / deviations.std() == pytest.approx(1, rel=0.12)
-    assert (
-        holds.double().mean() > 0.9
-    )  # a little below 0.95, for sixth moments of so few samples are skew
+    # a little below 0.95, for sixth moments of so few samples are skew
+    assert holds.double().mean() > 0.9
 
 
 def test_kid_of_many_shifted_gaussians_is_near_the_closed_form():
@@ -312,16 +329,16 @@ def test_kid_of_many_shifted_gaussians_is_near_the_closed_form():
 def test_kids_interval_holds_the_truth_among_as_many_features_as_it_is_used_on():
     mixing = normal(20, 64, seed=2)
     hidden = (normal(200, 2, 100, 20) @ mixing).relu()
-    found = [squared_mmd(x, y) for x, y in hidden]
-    assert sum(abs(estimate) < 1.96 * error for estimate, error in found) > 0.95 * 200
+    results = [squared_mmd(x, y) for x, y in hidden]
+    assert sum(abs(estimate) < 1.96 * error for estimate, error in results) > 0.95 * 200
 
 
 def test_kid_compares_so_many_at_most():
-    found = values(Kid(most=30), observed(normal(80, 2), normal(60, 2, seed=2)))["kid"]
-    assert (found.n, found.n_real) == (30, 30)
+    kid = values(Kid(most=30), observed(normal(80, 2), normal(60, 2, seed=2)))["kid"]
+    assert (kid.n, kid.n_real) == (30, 30)
 
 
-# --------------------------------------------------------------------------------------- precision and recall
+# ----------------------------------------------------------------------------- precision and recall
 
 
 def inside_by_loops(points, others, neighbours):
@@ -339,16 +356,17 @@ def inside_by_loops(points, others, neighbours):
 
 @pytest.mark.parametrize("neighbours", [1, 3])
 def test_precision_and_recall_are_those_of_plain_loops(neighbours):
-    fake, real = normal(40, 5), 1.3 * normal(40, 5, seed=2) + 0.5
-    found = values(PrecisionRecall(neighbours=neighbours), observed(fake, real))
+    fake = normal(40, 5)
+    real = 1.3 * normal(40, 5, seed=2) + 0.5
+    result = values(PrecisionRecall(neighbours=neighbours), observed(fake, real))
     precise, recalled = (
         inside_by_loops(fake, real, neighbours),
         inside_by_loops(real, fake, neighbours),
     )
-    assert found["precision"].value == precise / 40
-    assert found["recall"].value == recalled / 40
+    assert result["precision"].value == precise / 40
+    assert result["recall"].value == recalled / 40
     assert 0 < recalled != precise < 40
-    assert (found["recall"].low, found["recall"].high) == wilson(recalled, 40)
+    assert (result["recall"].low, result["recall"].high) == wilson(recalled, 40)
 
 
 def test_precision_and_recall_works_through_its_parts(monkeypatch):
@@ -378,9 +396,9 @@ def test_half_the_modes_have_full_precision_and_half_the_recall():
     modes = 50.0 * torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)
     real = modes[torch.arange(400) % 4] + normal(400, 2)
     fake = modes[torch.arange(400) % 2] + normal(400, 2, seed=2)
-    found = values(PrecisionRecall(), observed(fake, real))
-    assert found["precision"].value > 0.93
-    assert 0.45 < found["recall"].value <= 0.5
+    result = values(PrecisionRecall(), observed(fake, real))
+    assert result["precision"].value > 0.93
+    assert 0.45 < result["recall"].value <= 0.5
 
 
 def test_equally_many_samples_are_compared():
@@ -389,7 +407,7 @@ def test_equally_many_samples_are_compared():
             assert (value.n, value.n_real) == (50, 50)
 
 
-# ------------------------------------------------------------------------------------------------ mode cover
+# --------------------------------------------------------------------------------------- mode cover
 
 
 def of_classes(*counts):
@@ -398,10 +416,12 @@ def of_classes(*counts):
 
 def cover(counts, real=(10, 10, 10, 10), confusion=None, **settings):
     labels = of_classes(*real)
-    seen = observed(of_classes(*counts).unsqueeze(1).double(), labels.unsqueeze(1).double(), labels)
+    observation = observed(
+        of_classes(*counts).unsqueeze(1).double(), labels.unsqueeze(1).double(), labels
+    )
     if confusion is not None:
-        seen.reference.classifier.confusion = confusion
-    return values(ModeCover(**settings), seen)["mode_cover"]
+        observation.reference.classifier.confusion = confusion
+    return values(ModeCover(**settings), observation)["mode_cover"]
 
 
 def test_mode_cover_counts_classes_with_enough_of_their_real_share():
@@ -413,8 +433,13 @@ def test_mode_cover_counts_classes_with_enough_of_their_real_share():
 
 
 def test_mode_cover_counts_real_classes_only():
-    found = cover((40, 0, 30, 30), real=(10, 10, 10, 0))
-    assert (found.value, found.unit, found.n, found.n_real) == (2, "classes out of 3", 100, 30)
+    covered = cover((40, 0, 30, 30), real=(10, 10, 10, 0))
+    assert (covered.value, covered.unit, covered.n, covered.n_real) == (
+        2,
+        "classes out of 3",
+        100,
+        30,
+    )
 
 
 def test_mode_cover_is_corrected_for_confusions():
@@ -424,7 +449,7 @@ def test_mode_cover_is_corrected_for_confusions():
     assert cover((90, 0, 0, 10), confusion=confusion).value == 1
 
 
-# ---------------------------------------------------------------------------------------------- memorisation
+# ------------------------------------------------------------------------------------- memorisation
 
 
 def test_distances_to_the_nearest_are_those_of_all_pairs(monkeypatch):
@@ -446,7 +471,7 @@ def test_distances_to_the_nearest_are_those_of_all_pairs(monkeypatch):
     assert nearest_distances(space, pick(many, slice(20, 40)), many).max() == 0
 
 
-def test_copies_are_told_from_fresh_samples():
+def test_copies_are_distinguished_from_fresh_samples():
     held, real, fresh = normal(600, 8), normal(1000, 8, seed=2), normal(1000, 8, seed=3)
     copies = values(Memorisation(), observed(held[:300], real, held=held))
     assert copies["nearest_training_ratio"].value == 0
@@ -465,34 +490,33 @@ def test_copies_are_told_from_fresh_samples():
 
 
 def test_the_ratio_is_that_of_the_medians():
-    held, real = (
-        torch.zeros(1, 1),
-        torch.arange(1.0, 22.0).unsqueeze(1),
-    )  # median 11, 5 % quantile 2
-    found = values(
+    # median 11, 5 % quantile 2
+    held = torch.zeros(1, 1)
+    real = torch.arange(1.0, 22.0).unsqueeze(1)
+    result = values(
         Memorisation(), observed(torch.tensor([[1.0], [2.0], [5.5], [30.0]]), real, held=held)
     )
-    assert found["nearest_training_ratio"].value == pytest.approx((2 + 5.5) / 2 / 11)
-    assert found["copies_share"].value == 0.25  # strictly nearer than 2
-    assert found["copies_share"].n_real == 21
+    assert result["nearest_training_ratio"].value == pytest.approx((2 + 5.5) / 2 / 11)
+    assert result["copies_share"].value == 0.25  # strictly nearer than 2
+    assert result["copies_share"].n_real == 21
 
 
 def test_where_real_samples_are_copies_nobody_is_accused():
     held = torch.tensor([[0.0], [1.0]])
-    found = values(Memorisation(), observed(held, held.repeat(50, 1), held=held))
-    assert found.keys() == {"copies_share"}
-    assert found["copies_share"].value == 0
+    result = values(Memorisation(), observed(held, held.repeat(50, 1), held=held))
+    assert result.keys() == {"copies_share"}
+    assert result["copies_share"].value == 0
 
 
 def test_at_most_so_many_real_samples_are_compared():
-    found = values(
+    result = values(
         Memorisation(most=70),
         observed(normal(90, 2), normal(100, 2, seed=2), held=normal(50, 2, seed=3)),
     )
-    assert {(v.n, v.n_real) for v in found.values()} == {(90, 70)}
+    assert {(v.n, v.n_real) for v in result.values()} == {(90, 70)}
 
 
-# ---------------------------------------------------------------------------------------- train on synthetic
+# ------------------------------------------------------------------------------- train on synthetic
 
 
 CORNERS = 4.0 * torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -522,35 +546,35 @@ def taught(generated, reference, **settings):
 
 
 def test_real_data_as_synthetic_data_teaches_as_real_data_does(corners):
-    found = taught(cornered(800, 3), corners)
-    assert found.value > 0.93
-    assert (found.low, found.high) == wilson(round(found.value * 400), 400)
-    assert (found.n, found.n_real) == (800, 400)
-    assert "with their class" in found.unit
+    accuracy = taught(cornered(800, 3), corners)
+    assert accuracy.value > 0.93
+    assert (accuracy.low, accuracy.high) == wilson(round(accuracy.value * 400), 400)
+    assert (accuracy.n, accuracy.n_real) == (800, 400)
+    assert "with their class" in accuracy.unit
 
 
 def test_classes_that_say_nothing_teach_chance_and_wrong_ones_teach_wrong(corners):
     samples = cornered(800, 3)
-    found = []
+    accuracies = []
     for seed in range(8):
         labels = samples["class"][torch.randperm(800, generator=stream(seed))]
-        found.append(taught(samples.clone().set("class", labels), corners).value)
-    assert 0.1 < sum(found) / 8 < 0.4
+        accuracies.append(taught(samples.clone().set("class", labels), corners).value)
+    assert 0.1 < sum(accuracies) / 8 < 0.4
     assert taught(samples.clone().set("class", (samples["class"] + 1) % 4), corners).value < 0.07
 
 
 def test_a_class_that_is_not_generated_is_not_recognised(corners):
     samples = cornered(800, 3)
-    found = taught(pick(samples, samples["class"] != 2), corners).value
-    assert 0.68 < found <= 0.75
+    accuracy = taught(pick(samples, samples["class"] != 2), corners).value
+    assert 0.68 < accuracy <= 0.75
 
 
 def test_the_classifier_is_taught_equally_many_of_each_class_in_so_many_steps(corners, monkeypatch):
-    told = []
+    calls = []
     fit = DomainClassifier.fit
 
     def listening(self, train, labels, *arguments, steps):
-        told.append((train["x"], labels.bincount().tolist(), steps))
+        calls.append((train["x"], labels.bincount().tolist(), steps))
         fit(self, train, labels, *arguments, steps=steps)
 
     monkeypatch.setattr(DomainClassifier, "fit", listening)
@@ -559,25 +583,24 @@ def test_the_classifier_is_taught_equally_many_of_each_class_in_so_many_steps(co
         [(samples["class"] != 2).nonzero()[:, 0], (samples["class"] == 2).nonzero()[:6, 0]]
     )
     assert taught(pick(samples, rare), corners, samples=400, steps=90).value > 0.8
-    ((inputs, counts, steps),) = told
+    ((inputs, counts, steps),) = calls
     assert (counts, steps) == ([100, 100, 100, 100], 90)
     assert len(inputs[:100].unique(dim=0)) == 100
     assert len(inputs[200:300].unique(dim=0)) == 6
     taught(cornered(80, 3), corners, steps=5)  # as many as there are
-    assert told[1][1:] == ([20, 20, 20, 20], 5)
+    assert calls[1][1:] == ([20, 20, 20, 20], 5)
 
 
 def test_samples_without_class_get_that_of_the_domain_classifier(corners):
-    found = taught(SPACE.restrict(cornered(800, 3)), corners)
-    assert found.value > 0.93
-    assert "domain classifier" in found.unit
+    accuracy = taught(SPACE.restrict(cornered(800, 3)), corners)
+    assert accuracy.value > 0.93
+    assert "domain classifier" in accuracy.unit
 
 
-def test_training_does_not_depend_on_how_samples_came(corners):
-    metric, samples = (
-        TrainOnSynthetic(samples=100, steps=20),
-        cornered(401, 3, noise=6.0),
-    )  # every sample matters
+def test_training_does_not_depend_on_the_order_of_samples(corners):
+    # every sample matters
+    metric = TrainOnSynthetic(samples=100, steps=20)
+    samples = cornered(401, 3, noise=6.0)
     whole = metric.observe(Observed(samples, corners))
     parts = [
         metric.observe(Observed(pick(samples, part), corners))
@@ -599,16 +622,18 @@ def test_balancing_takes_the_first_of_many_and_repeats_few():
 
 
 def test_the_domain_classifier_takes_so_many_steps():
-    told = []
-    train, classifier = cornered(80, 1), DomainClassifier(SPACE, 4, seed=1)
-    inputs, labels = SPACE.restrict(train), train["class"]
+    reports = []
+    train = cornered(80, 1)
+    classifier = DomainClassifier(SPACE, 4, seed=1)
+    inputs = SPACE.restrict(train)
+    labels = train["class"]
     classifier.fit(
-        inputs, labels, inputs, labels, lambda done, of: told.append((done, of)), steps=7
+        inputs, labels, inputs, labels, lambda done, of: reports.append((done, of)), steps=7
     )
-    assert told == [(0, 7), (7, 7)]
+    assert reports == [(0, 7), (7, 7)]
 
 
-# -------------------------------------------------------------------------- the player's own classes, and who applies
+# ------------------------------------------ classes of the players' own, and metrics that apply
 
 
 def test_class_accuracy_counts_right_classes_of_players_without_inputs():
@@ -617,12 +642,12 @@ def test_class_accuracy_counts_right_classes_of_players_without_inputs():
     only_classes = Space({"class": Variable(kind="categorical", classes=4)}).samples(
         **{"class": labels}
     )
-    seen = Observed(only_classes, reference, classified=torch.tensor([0, 1, 2, 0, 1]))
-    found = values(ClassAccuracy(), seen)["class_accuracy"]
-    assert found.value == 0.6
-    assert (found.low, found.high) == wilson(3, 5)
-    assert (found.n, found.n_real) == (0, 5)
-    stat = ClassAccuracy().observe(seen)
+    observation = Observed(only_classes, reference, classified=torch.tensor([0, 1, 2, 0, 1]))
+    accuracy = values(ClassAccuracy(), observation)["class_accuracy"]
+    assert accuracy.value == 0.6
+    assert (accuracy.low, accuracy.high) == wilson(3, 5)
+    assert (accuracy.n, accuracy.n_real) == (0, 5)
+    stat = ClassAccuracy().observe(observation)
     assert stat.merge(stat).result() == stat.result()
 
 
@@ -680,8 +705,8 @@ def test_class_shares_of_a_player_without_images_are_those_it_draws():
         space.samples(image=torch.zeros(4, 3)), DomainClassifier(space, 3, seed=1)
     )
     drawn = TensorDict({"class": torch.tensor([0, 0, 0, 2])}, batch_size=[4])
-    found = (
+    result = (
         ClassShares().observe(Observed(drawn, reference, torch.tensor([0.5, 0.25, 0.25]))).result()
     )
-    assert found["class_shares"].value == pytest.approx([0.75, 0.0, 0.25])
-    assert found["distance_to_prediction"].value == pytest.approx(0.25)
+    assert result["class_shares"].value == pytest.approx([0.75, 0.0, 0.25])
+    assert result["distance_to_prediction"].value == pytest.approx(0.25)

@@ -25,7 +25,7 @@ FAULT = 0.03
 
 
 class Faulty(ExponentialFamily):
-    """Of what it draws a small part is anything at all."""
+    """A model that draws a small part of its samples at random."""
 
     def sample(self, n, generator):
         drawn = super().sample(n, generator)
@@ -53,7 +53,8 @@ def play(rates, rounds, model=ExponentialFamily, n=20_000, **game):
     game.check(players)
     engine = Local()
     engine.start(players, game)
-    state, rows = game.start(names, 1), []
+    state = game.start(names, 1)
+    rows = []
     for round in range(1, rounds + 1):
         state, row = game.play(engine, state, round)
         rows.append(row)
@@ -70,15 +71,15 @@ def test_the_equilibrium_stays_where_it_is(warmup):
     )
     influence = game.predict([p.name for p in players])
     expected = influence @ OVERLAPPING.double()
-    found = torch.stack([shares(p) for p in players])
-    assert (found - expected).abs().max() < 0.02
+    drawn = torch.stack([shares(p) for p in players])
+    assert (drawn - expected).abs().max() < 0.02
     for i, j in ((0, 1), (1, 2), (2, 0)):
         assert rows[-1].players[f"p{i}"][f"copies/p{j}"] == pytest.approx(
             influence[j, i].item(), abs=0.04
         )
 
 
-def test_who_knows_the_same_takes_what_theory_says_for_copies():
+def test_players_with_equal_data_take_the_predicted_share_for_copies():
     """Three sites alike: of what p1 sends, M_10 are taken for p0's, and nothing changes."""
     players, rows, game = play(OVERLAPPING[:1].repeat(3, 1), 12, own_weight=0.25, originals=True)
     influence = game.predict(["p0", "p1", "p2"])
@@ -87,27 +88,32 @@ def test_who_knows_the_same_takes_what_theory_says_for_copies():
 
 
 def test_faults_do_not_come_back():
-    """At α = 0.1 a fault ε settles at ε/(α + ε(1 − α)) of what is drawn; with originals its maker and one hearer draw it."""
-    own, uniform = 0.1, torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
+    """At α = 0.1 a fault ε settles at ε/(α + ε(1 − α)) of what is drawn.
+
+    With originals, only its maker and one receiver draw it.
+    """
+    own = 0.1
+    uniform = torch.full((CLASSES,), 1 / CLASSES, dtype=torch.float64)
     influence = equilibrium.influence_matrix(torch.tensor([[own, 1 - own], [1 - own, own]]))
-    wanted, found = influence @ DISJOINT.double(), {}
+    wanted = influence @ DISJOINT.double()
+    drawn = {}
     for originals in (False, True):
         players, _, _ = play(DISJOINT, 60, Faulty, n=300_000, own_weight=own, originals=originals)
-        found[originals] = torch.stack([shares(p) for p in players])
+        drawn[originals] = torch.stack([shares(p) for p in players])
     settled = FAULT / (own + FAULT * (1 - own))
-    assert (found[False] - ((1 - settled) * wanted + settled * uniform)).abs().max() < 0.006
+    assert (drawn[False] - ((1 - settled) * wanted + settled * uniform)).abs().max() < 0.006
 
     shown = (
         1 - FAULT
-    ) * DISJOINT.double() + FAULT * uniform  # what each draws when it is first heard
+    ) * DISJOINT.double() + FAULT * uniform  # what each draws for its first message
     fixed, (mine, others) = wanted, influence[0]
     for _ in range(50):
         copies = others * shown / (others * shown + mine * shown.flip(0))  # in what the other draws
-        kept = fixed.flip(0) * (1 - copies)
-        mixed = mine * DISJOINT.double() + others * kept / kept.sum(1, keepdim=True)
+        remaining = fixed.flip(0) * (1 - copies)
+        mixed = mine * DISJOINT.double() + others * remaining / remaining.sum(1, keepdim=True)
         fixed = (1 - FAULT) * mixed + FAULT * uniform
-    assert (found[True] - fixed).abs().max() < 0.006
-    distance = (fixed - wanted).abs().sum(), (found[False] - wanted).abs().sum()
+    assert (drawn[True] - fixed).abs().max() < 0.006
+    distance = (fixed - wanted).abs().sum(), (drawn[False] - wanted).abs().sum()
     assert distance[0] < distance[1] / 3
 
 
@@ -116,12 +122,12 @@ def test_copies_are_found_by_bayes():
     origins = Origins(SPACE, ["p0", "p1", "p2"], seed=1)
     origins.fit({f"p{i}": table(r) for i, r in enumerate(OVERLAPPING)}, stream(1, "fit"))
     each = SPACE.samples(x=torch.arange(CLASSES))
-    told = {"p0": 0.2, "p1": 0.7, "p2": 0.1}
-    mass = torch.tensor(list(told.values()))[:, None] * OVERLAPPING
-    for name, row in zip(told, mass, strict=True):
+    weights = {"p0": 0.2, "p1": 0.7, "p2": 0.1}
+    mass = torch.tensor(list(weights.values()))[:, None] * OVERLAPPING
+    for name, row in zip(weights, mass, strict=True):
         drawn = pick(each, torch.multinomial(mass.sum(0), 50_000, True, generator=stream(2, name)))
         exact = (row / mass.sum(0))[drawn["x"]].double()
-        assert (origins.copies(drawn, name, told) - exact).abs().mean() < 0.02
+        assert (origins.copies(drawn, name, weights) - exact).abs().mean() < 0.02
 
 
 def test_as_many_copies_are_found_as_theory_says():
@@ -135,7 +141,7 @@ def test_as_many_copies_are_found_as_theory_says():
     assert origins.copies(mine, "p0", {"p0": 0.0, "p1": 1.0}).max() == 0
 
 
-def test_what_tells_copies_is_in_the_checkpoint(tmp_path):
+def test_the_classifier_of_copies_is_in_the_checkpoint(tmp_path):
     def seat():
         players = [
             Player(f"p{i}", SPACE, table(r, 500), ExponentialFamily(), 1, home=tmp_path / f"p{i}")
@@ -187,14 +193,18 @@ def test_after_a_loss_the_rest_go_on_with_originals():
     assert state.players == ("p0", "p1")
     left = game.mixture_weights(state)
     expected = equilibrium.influence_matrix(left) @ OVERLAPPING[:2].double()
-    found = torch.stack([shares(p) for p in players[:2]])
-    assert (found - expected).abs().max() < 0.03
+    drawn = torch.stack([shares(p) for p in players[:2]])
+    assert (drawn - expected).abs().max() < 0.03
 
 
 def test_bad_input():
     def players(*spaces):
-        return [Player(f"p{i}", s, s.samples(**{n: torch.zeros(4, dtype=s[n].dtypes[0]) for n in s}), ExponentialFamily(), 1)
-                for i, s in enumerate(spaces)]  # fmt: skip
+        made = []
+        for i, space in enumerate(spaces):
+            zeros = {name: torch.zeros(4, dtype=space[name].dtypes[0]) for name in space}
+            data = space.samples(**zeros)
+            made.append(Player(f"p{i}", space, data, ExponentialFamily(), 1))
+        return made
 
     wider = Space({"x": Variable(kind="categorical", classes=CLASSES + 1)})
     with pytest.raises(ConfigError, match="player 'p1' learns"):

@@ -1,4 +1,7 @@
-"""The two pages to read, held against the library: the same gradients and networks, the same samples and shares."""
+"""The two pages to read agree with the library.
+
+They have the same gradients, networks, samples and shares.
+"""
 
 import copy
 import importlib.util
@@ -36,7 +39,7 @@ def test_a_page_is_a_page(name):
     assert max(map(len, lines)) <= 100
 
 
-# ----------------------------------------------------------------------------------------------- the cooperative game
+# ----------------------------------------------------------------------------- the cooperative game
 
 SHARES = Space({"digit": Variable(kind="categorical", classes=10)})
 ALPHA = ((0.5, 0.25, 0.25), (0.125, 0.25, 0.625), (0.75, 0.0, 0.25))
@@ -73,7 +76,7 @@ def test_the_page_plays_the_librarys_game():
     drawn = []
 
     def draw(round, sender, receiver, count):
-        """What the library's player drew, from shares that must be the page's."""
+        """Return what the library's player drew, from shares that must be the page's."""
         samples = sent[round, sender, receiver]
         assert len(samples) == count
         drawn.append((round, sender, receiver))
@@ -92,7 +95,7 @@ def test_the_pages_influence_is_the_librarys():
     )
 
 
-# ----------------------------------------------------------------------------------------------------------- MD-GAN
+# ------------------------------------------------------------------------------------------- MD-GAN
 
 
 class Generator(nn.Module):
@@ -104,6 +107,10 @@ class Generator(nn.Module):
 
     def forward(self, noise):
         return self.net(noise, None)
+
+
+def gradient(net):
+    return torch.cat([parameter.grad.flatten() for parameter in net.parameters()])
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (4, 1), (4, 3)])
@@ -132,11 +139,7 @@ def test_the_page_takes_the_librarys_iterations(n, k):
             )
             real.append(worker.images[rows])
         md_gan.global_iteration(generator, adam, workers, noise, real)
-        gradients = [
-            torch.cat([p.grad.flatten() for p in net.parameters()])
-            for net in (generator, t.net("server", "generator"))
-        ]
-        assert apart(*gradients) < 1e-5
+        assert apart(gradient(generator), gradient(t.net("server", "generator"))) < 1e-5
         if n > 1:
             md_gan.swap(workers, stream(SEED, "swap", iteration))
     assert apart(flat(generator.parameters()), t.values("server", "generator")) < 1e-5

@@ -26,7 +26,8 @@ def _small_ones_too(monkeypatch):
 
 def twins(inputs, outputs, bias=True):
     with isolated_seed(1):
-        ours, torchs = Linear(inputs, outputs, bias=bias), nn.Linear(inputs, outputs, bias=bias)
+        ours = Linear(inputs, outputs, bias=bias)
+        torchs = nn.Linear(inputs, outputs, bias=bias)
     torchs.load_state_dict(ours.state_dict())
     return ours, torchs
 
@@ -38,9 +39,9 @@ def slopes(layer, x, weights):
     return [y.detach(), *torch.autograd.grad((y * weights).sum(), [x, *layer.parameters()])]
 
 
-def apart(found, expected):
+def apart(actual, expected):
     """Largest difference as a share of the largest number."""
-    return ((found.double() - expected.double()).abs().max() / expected.abs().max()).item()
+    return ((actual.double() - expected.double()).abs().max() / expected.abs().max()).item()
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -53,9 +54,9 @@ def test_values_and_derivatives_are_those_of_float64(n, inputs, outputs, bias):
         torch.randn(n, inputs, generator=stream(1)),
         torch.randn(n, outputs, generator=stream(2)),
     )
-    found, own = slopes(ours, x, weights), slopes(torchs, x, weights)
+    actual, own = slopes(ours, x, weights), slopes(torchs, x, weights)
     exact = slopes(torchs.double(), x.double(), weights.double())
-    for mine, its, right in zip(found, own, exact, strict=True):
+    for mine, its, right in zip(actual, own, exact, strict=True):
         assert mine.shape == right.shape
         assert mine.is_contiguous()
         assert apart(mine, right) <= max(3 * apart(its, right), 1e-6)
@@ -72,10 +73,12 @@ def test_several_layers_are_each_alone():
     together = x.clone().requires_grad_()
     y = products(together, [layer.weight for layer in layers], [layer.bias for layer in layers])
     parameters = [p for layer in layers for p in layer.parameters()]
-    by_x, *found = torch.autograd.grad((y * weights).sum(), [together, *parameters])
+    by_x, *by_parameter = torch.autograd.grad((y * weights).sum(), [together, *parameters])
     expected = [slopes(layer, x[i], weights[i]) for i, layer in enumerate(layers)]
     assert apart(by_x, torch.stack([one[1] for one in expected])) < 1e-6
-    for mine, right in zip(found, [slope for one in expected for slope in one[2:]], strict=True):
+    for mine, right in zip(
+        by_parameter, [slope for one in expected for slope in one[2:]], strict=True
+    ):
         assert apart(mine, right) < 1e-6
 
 
@@ -83,8 +86,8 @@ def test_a_frozen_layer_gives_a_derivative_by_its_input_alone():
     layer, torchs = twins(6, 4)
     layer.requires_grad_(False)
     x = torch.randn(5, 6, generator=stream(6), requires_grad=True)
-    (found,) = torch.autograd.grad(layer(x).sum(), x)
-    assert apart(found, torchs.weight.sum(0).expand(5, 6)) < 1e-6
+    (slope,) = torch.autograd.grad(layer(x).sum(), x)
+    assert apart(slope, torchs.weight.sum(0).expand(5, 6)) < 1e-6
     assert not layer(x.detach()).requires_grad
 
 
@@ -127,23 +130,26 @@ def test_whatever_else_is_torchs_to_the_last_bit(other, monkeypatch):
     ids=["oneDNN", "oneDNN for the largest layer", "one product over all"],
 )
 def test_a_stack_in_float32_is_each_alone(worth, monkeypatch):
-    """By either library; only in float64 does the other test of it hold to twelve digits."""
+    """This holds for either library. The other test, to twelve digits, is in float64."""
     alone, together = ([acgan() for _ in range(3)] for _ in range(2))
     for models in (alone, together):
         for seed, model in enumerate(models):
             model.setup(LABELLED, seed)
-    sets = {word: [images(LABELLED, 4, word, i) for i in range(3)] for word in ("real", "fake")}
-    x = {word: torch.stack([s["image"] for s in found]) for word, found in sets.items()}
-    c = {word: torch.stack([s["class"] for s in found]) for word, found in sets.items()}
+    x = {}
+    c = {}
+    for word in ("real", "fake"):
+        samples = [images(LABELLED, 4, word, i) for i in range(3)]
+        x[word] = torch.stack([s["image"] for s in samples])
+        c[word] = torch.stack([s["class"] for s in samples])
     monkeypatch.setattr(module, "_WORTH", worth)
     stack = Stack.of(together)
     for _ in range(3):
-        found = stack.learn_to_judge(torch.cat([x["real"], x["fake"]], 1), c["real"], c["fake"])
+        losses = stack.learn_to_judge(torch.cat([x["real"], x["fake"]], 1), c["real"], c["fake"])
         expected = [
             model.learn_to_judge(x["real"][i], c["real"][i], x["fake"][i], c["fake"][i])
             for i, model in enumerate(alone)
         ]
-        assert found.tolist() == pytest.approx(expected, rel=1e-5)
+        assert losses.tolist() == pytest.approx(expected, rel=1e-5)
     taught, _ = stack.feedback(x["fake"], c["fake"])
     for i, (one, other) in enumerate(zip(alone, together, strict=True)):
         assert apart(taught[i], one.feedback(x["fake"][i], c["fake"][i])[0]) < 1e-4

@@ -9,7 +9,9 @@ from coplay.core.streams import stream
 from coplay.models.base import OWN, Portion
 from coplay.models.joint_classifier import JointClassifier
 
-CLASSES, SIDE, MEAN = 3, 6, 0.25
+CLASSES = 3
+SIDE = 6
+MEAN = 0.25
 SPACE = Space(
     {
         "image": Variable(kind="real", shape=(SIDE, SIDE), low=0, high=1),
@@ -63,7 +65,8 @@ def differences(one, two):
 
 def test_a_drawn_image_gets_the_residual_of_an_own_one_of_its_class():
     own, drawn = images([2, 0, 1], "own"), images([0, 0, 1, 2, 1], "drawn")
-    x, c = drawn["image"][:, None], drawn["class"]
+    x = drawn["image"][:, None]
+    c = drawn["class"]
     learner = model()
     given = learner._with_residuals(x, c, learner._by_class(own), stream(3))
     of_class = own["image"][torch.tensor([1, 2, 0])][c][:, None]
@@ -71,8 +74,10 @@ def test_a_drawn_image_gets_the_residual_of_an_own_one_of_its_class():
 
 
 def test_own_images_of_a_class_are_equally_probable_and_a_class_without_any_stays_as_drawn():
-    own, n = images([0, 2, 0, 2, 2, 2, 0], "own"), 6000
-    x, c = torch.full((n, 1, SIDE, SIDE), MEAN), torch.arange(n) % CLASSES
+    own = images([0, 2, 0, 2, 2, 2, 0], "own")
+    n = 6000
+    x = torch.full((n, 1, SIDE, SIDE), MEAN)
+    c = torch.arange(n) % CLASSES
     learner = model()
     given = learner._with_residuals(x, c, learner._by_class(own), stream(3))
     assert torch.equal(given[c == 1], x[c == 1])
@@ -84,8 +89,11 @@ def test_own_images_of_a_class_are_equally_probable_and_a_class_without_any_stay
 
 
 @pytest.mark.parametrize("sources", [(OWN, "other"), ("other",)])
-def test_who_is_taught_with_residuals(sources):
-    """Own images teach as they are, received and drawn ones with residuals; where nothing is the player's own, none do."""
+def test_residuals_are_for_received_and_drawn_images(sources):
+    """Own images teach as they are, received and drawn ones with residuals.
+
+    Without own images, none have residuals.
+    """
     data = {OWN: images([0, 1, 2], "own"), "other": images([0, 1, 2, 0], "other")}
     mixture = Mixture(tuple(Portion(name, data[name], 1 / len(sources)) for name in sources))
     learner = model()

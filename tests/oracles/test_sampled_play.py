@@ -49,10 +49,9 @@ def test_play_settles_at_the_equilibrium():
 def test_round_one_is_isolated_learning_and_play_is_simultaneous():
     path, _ = play(n=10_000, rounds=2, seed=1, sites=2)
     isolated = path[0]
-    heard = 0.3 * isolated + 0.7 * isolated.flip(
-        0
-    )  # what each learns from the other's round-1 model
-    assert (path[1] - heard).abs().max() < 0.02
+    # what each learns from the other's round-1 model
+    first_answer = 0.3 * isolated + 0.7 * isolated.flip(0)
+    assert (path[1] - first_answer).abs().max() < 0.02
     assert (isolated - isolated.flip(0)).abs().max() > 0.1
 
 
@@ -72,11 +71,11 @@ def test_reused_samples_are_the_same_until_fresh_ones_are_drawn(every):
     engine = Local()
     engine.start(players, game)
     state = game.start(["p0", "p1"], 1)
-    seen = []
+    payloads = []
     for round in range(1, 10):
         state, _ = game.play(engine, state, round)
-        seen.append(state.payload["p0", "p1"]["x"].clone())
-    same = [torch.equal(a, b) for a, b in itertools.pairwise(seen)]
+        payloads.append(state.payload["p0", "p1"]["x"].clone())
+    same = [torch.equal(a, b) for a, b in itertools.pairwise(payloads)]
     assert same == [(round % every) != 0 for round in range(1, 9)]
     engine.close()
 
@@ -102,7 +101,7 @@ def test_counts_are_alpha_n_and_cost_is_n_per_player():
 
 
 def test_uneven_weights_reach_the_closed_form_too():
-    """Nothing symmetric: a wrong weight per sender, or weights used twice, ends elsewhere."""
+    """Weights are not symmetric: a wrong one per sender, or weights used twice, ends elsewhere."""
     alpha = ((0.5, 0.45, 0.05), (0.1, 0.2, 0.7), (0.6, 0.0, 0.4))
     data = [
         (torch.rand(400, 4, generator=stream(9, i)) < r).to(torch.uint8)
@@ -116,7 +115,8 @@ def test_uneven_weights_reach_the_closed_form_too():
     game = SampleExchange(alpha=alpha, samples_per_round=50_000)
     engine = Local()
     engine.start(players, game)
-    state, path = game.start(names, 1), []
+    state = game.start(names, 1)
+    path = []
     for round in range(1, 41):
         state, _ = game.play(engine, state, round)
         path.append(torch.stack([p.model.moments for p in players]))
@@ -127,7 +127,10 @@ def test_uneven_weights_reach_the_closed_form_too():
 
 
 def test_few_samples_a_round_do_not_shift_the_weights():
-    """With n = 3 and own weight 0.9 a peer is heard in one round of three or so, and the mean is still right."""
+    """With n = 3 and own weight 0.9 a peer sends samples in about one round of three.
+
+    The mean is still right.
+    """
     path, expected = play(n=3, rounds=4000, seed=3, own=0.9, sites=2)
     assert (path[10:].mean(0) - expected).abs().max() < 0.02
 
@@ -141,12 +144,13 @@ def test_own_rounds_are_learned_alone():
     game = SampleExchange(own_weight=0.5, own_rounds=3, samples_per_round=100)
     engine = Local()
     engine.start(players, game)
-    state, seen = game.start(["p0", "p1"], 1), []
+    state = game.start(["p0", "p1"], 1)
+    means = []
     for round in range(1, 6):
         state, _ = game.play(engine, state, round)
-        seen.append(players[0].model.moments[0].item())
-    assert seen[:3] == [0.0, 0.0, 0.0]
-    assert seen[3] == 0.5
+        means.append(players[0].model.moments[0].item())
+    assert means[:3] == [0.0, 0.0, 0.0]
+    assert means[3] == 0.5
     engine.close()
 
 
@@ -172,22 +176,24 @@ def test_after_a_loss_the_rest_play_by_renormalised_weights():
     game = SampleExchange(alpha=alpha, samples_per_round=50_000, on_lost="continue")
     engine = Local()
     engine.start(players, game)
-    state, path, told = game.start(names, 1), [], None
+    state = game.start(names, 1)
+    path = []
+    influence = None
     for round in range(1, 41):
         state, row = game.play(engine, state, round)
         if row.influence is not None:
-            told = row.influence
+            influence = row.influence
         path.append(torch.stack([p.model.moments for p in players[:2]]))
     engine.close()
     left = torch.tensor([[0.5, 0.5], [0.6, 0.4]], dtype=torch.float64)
-    assert torch.allclose(told, equilibrium.influence_matrix(left))
+    assert torch.allclose(influence, equilibrium.influence_matrix(left))
     own = torch.stack([d.double().mean(0) for d in data[:2]])
     assert (
         torch.stack(path[20:]).mean(0) - equilibrium.equilibrium_moments(left, own)
     ).abs().max() < 4e-3
 
 
-def test_who_loses_its_last_source_is_frozen_and_named():
+def test_a_player_that_loses_its_last_source_is_frozen_and_named():
     class Dies(ExponentialFamily):
         def learn(self, mixture, steps, generator):
             raise RuntimeError("gone")
@@ -229,7 +235,10 @@ def test_a_player_without_own_weight_learns_from_others_only():
 
 
 def test_warm_up_admits_the_others_evenly_and_keeps_the_mass():
-    """In round r of a warm-up of w, the others have r/(w+1) of their mass; afterwards α is as it was."""
+    """In round r of a warm-up of w, the others have r/(w+1) of their mass.
+
+    Afterwards α is as before.
+    """
     from coplay.games.sample_exchange import SampleExchange
 
     game = SampleExchange(own_weight=0.2, own_rounds=3, warmup_rounds=3)

@@ -41,10 +41,8 @@ def test_topologies(settings, neighbours):
 
 
 def test_random_topology_follows_the_seed():
-    game, names = (
-        SampleExchange(topology="random_regular", neighbours=3),
-        [f"p{i}" for i in range(20)],
-    )
+    game = SampleExchange(topology="random_regular", neighbours=3)
+    names = [f"p{i}" for i in range(20)]
     assert torch.equal(game.weights(names, 1), game.weights(names, 1))
     assert not torch.equal(game.weights(names, 1), game.weights(names, 2))
 

@@ -20,7 +20,10 @@ def frequencies(x):
 
 
 def enumerate_joint(net, n0, n1):
-    """log p(z0, z1, x) and log q(z0, z1 | x) for all configurations, from the losses of single rows."""
+    """Return log p(z0, z1, x) and log q(z0, z1 | x) of all configurations.
+
+    They come from the losses of single rows.
+    """
     rows = list(itertools.product([0.0, 1.0], repeat=n0 + n1 + 3))
     log_p, log_q = [], []
     for row in rows:
@@ -72,8 +75,8 @@ def test_learns_a_known_distribution():
     model = SymmetricHvae(latents=(3, 3), hidden=32, batch=256, decay_steps=1500, average=0.99)
     model.setup(SPACE, 1)
     model.learn(Mixture((Portion(OWN, data, 1.0),)), 1500, stream(2))
-    found = frequencies(model.sample(20_000, stream(3))["x"])
-    assert (found - frequencies(data["x"])).abs().sum().item() / 2 < 0.03
+    shares = frequencies(model.sample(20_000, stream(3))["x"])
+    assert (shares - frequencies(data["x"])).abs().sum().item() / 2 < 0.03
 
 
 def test_the_mixture_is_learned_in_proportion_to_the_weights():
@@ -81,19 +84,22 @@ def test_the_mixture_is_learned_in_proportion_to_the_weights():
     model = SymmetricHvae(latents=(2, 2), hidden=16, batch=200, decay_steps=600)
     model.setup(SPACE, 1)
     model.learn(Mixture((Portion(OWN, own, 0.3), Portion("peer", peer, 0.7))), 600, stream(1))
-    found = frequencies(model.sample(20_000, stream(2))["x"])
-    assert found[0].item() == pytest.approx(0.3, abs=0.04)
-    assert found[7].item() == pytest.approx(0.7, abs=0.04)
+    shares = frequencies(model.sample(20_000, stream(2))["x"])
+    assert shares[0].item() == pytest.approx(0.3, abs=0.04)
+    assert shares[7].item() == pytest.approx(0.7, abs=0.04)
 
 
 def test_floating_point_operations_are_those_counted_by_hand():
-    """A product of (B, i) and (i, o) is 2·B·i·o; backwards it comes twice, or once where the input needs no gradient."""
+    """A product of (B, i) and (i, o) takes 2·B·i·o.
+
+    It takes twice that backwards, or once where the input needs no gradient.
+    """
     space = Space({"image": Variable(kind="binary", shape=(3, 4))})
     size, n0, n1, hidden, batch = 12, 3, 5, 7, 10
     model = SymmetricHvae(latents=(n0, n1), hidden=hidden, batch=batch, prior="independent")
     model.setup(space, 1)
     data = space.samples(image=torch.ones(20, 3, 4, dtype=torch.uint8))
-    told = model.learn(Mixture((Portion(OWN, data, 1.0),)), 4, stream(1))["flops"]
+    flops = model.learn(Mixture((Portion(OWN, data, 1.0),)), 4, stream(1))["flops"]
 
     def perceptron(i, o, skip):
         products, first = [(i, hidden), (hidden, hidden), (hidden, o)], [(i, hidden)]
@@ -105,7 +111,7 @@ def test_floating_point_operations_are_those_counted_by_hand():
     p = [perceptron(n0, n1, True), perceptron(n0 + n1, size, True)]
     q = [perceptron(size, n1, False), perceptron(n1 + size, n0, False)]
     step = sum(2 * f + b for f, b in p + q)  # each conditional draws once, and learns once
-    assert told >= 4 * step
-    # what is beyond: products with the chains, which are there with the independent prior too, as zeros
+    assert flops >= 4 * step
+    # The rest are products with the chains; with the independent prior these are zeros.
     chains = 2 * batch * (n0 * n0 + n1 * n1)
-    assert told == 4 * (step + chains)
+    assert flops == 4 * (step + chains)
