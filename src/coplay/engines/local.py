@@ -1,4 +1,4 @@
-"""All players in this process, one after the other: the default, and every other engine's oracle."""
+"""All players in this process, one after the other: the default, and the oracle of all engines."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class ConvHvae(LatentModel):
 
     Args:
         latents: Sizes of z0 and z1, in bits.
-        channels: Of the first convolution; the later ones have twice, or four times, as many.
+        channels: Channels of the first convolution; later ones have twice or four times as many.
         convolutions: ``"strided"``: two of 5×5 that halve the image at once. ``"reference"``: the
             five and tanh of the authors' Fashion-MNIST experiment, which work at full resolution
             and cost a step several times as much.
@@ -119,7 +119,7 @@ class ConvHvae(LatentModel):
         }
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step of (A4).
+        """Yield the losses of one step of (A4).
 
         The decoder learns on data completed by the encoder, the encoder on the decoder's samples.
         """
@@ -153,7 +153,7 @@ class ConvHvae(LatentModel):
         return devices.moved(self._space.samples(**values))
 
     def latent_variables(self) -> Mapping[str, Variable]:
-        """z0 and z1, if they travel."""
+        """Return z0 and z1, if they travel."""
         return two_layers(self.latents) if self.send_latents else {}
 
     def _classes(self, n: int, generator: torch.Generator) -> Tensor | None:
@@ -202,7 +202,7 @@ class ConvHvae(LatentModel):
 
 
 def _binary_or_real(space: Space, model: str) -> tuple[str, str | None]:
-    """The names of a space's one image and of its class, if it has one.
+    """Return the names of a space's one image and of its class, if it has one.
 
     Raises:
         ModelError: They are not all there is, or the image is one of counts.

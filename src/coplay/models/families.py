@@ -42,7 +42,7 @@ class Block(Protocol):
         ...
 
     def utility(self, target: Tensor, moments: Tensor) -> Tensor:
-        """⟨θ(μ), t⟩ − A(θ(μ)), shape (…); on the border, what never happens costs nothing."""
+        """⟨θ(μ), t⟩ − A(θ(μ)), shape (…); on the border, 0 log 0 = 0."""
         ...
 
     def log_base(self, x: Tensor) -> Tensor:
@@ -86,9 +86,8 @@ class BernoulliBlock:
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
         """Independent bits."""
-        return (
-            torch.rand(n, self.size, generator=generator, dtype=torch.float64) < moments
-        ).double()
+        drawn = torch.rand(n, self.size, generator=generator, dtype=torch.float64)
+        return (drawn < moments).double()
 
 
 class CategoricalBlock:
@@ -257,9 +256,8 @@ class ProductFamily:
             if space[name].kind != "real":
                 self.blocks.append(([name], makers[space[name].kind](space[name])))
         if self.real:
-            self.blocks.append(
-                (self.real, GaussianBlock(sum(space[name].size for name in self.real)))
-            )
+            dimensions = sum(space[name].size for name in self.real)
+            self.blocks.append((self.real, GaussianBlock(dimensions)))
         self.size = sum(block.size for _, block in self.blocks)
 
     def split(self, values: Tensor) -> list[tuple[Block, Tensor]]:
@@ -273,9 +271,8 @@ class ProductFamily:
 
     def features(self, samples: Samples) -> Tensor:
         """φ(x), shape (n, K); every variable must be present."""
-        return torch.cat(
-            [block.features(columns(samples, names)) for names, block in self.blocks], 1
-        )
+        each = [block.features(columns(samples, names)) for names, block in self.blocks]
+        return torch.cat(each, 1)
 
     def natural(self, moments: Tensor) -> Tensor:
         """θ(μ), shape (…, K); infinite where μ is on the border of the marginal polytope."""
@@ -283,9 +280,8 @@ class ProductFamily:
 
     def log_partition(self, natural: Tensor) -> Tensor:
         """A(θ), shape (…), in nats."""
-        return torch.stack([block.log_partition(part) for block, part in self.split(natural)]).sum(
-            0
-        )
+        each = [block.log_partition(part) for block, part in self.split(natural)]
+        return torch.stack(each).sum(0)
 
     def mean(self, natural: Tensor) -> Tensor:
         """μ(θ) = ∇A(θ), shape (…, K)."""
@@ -302,12 +298,11 @@ class ProductFamily:
 
     def log_prob(self, moments: Tensor, samples: Samples) -> Tensor:
         """log p(x), shape (n,), in nats; −∞ where x is impossible."""
-        base = torch.stack(
-            [block.log_base(columns(samples, names)) for names, block in self.blocks]
-        ).sum(0)
+        each = [block.log_base(columns(samples, names)) for names, block in self.blocks]
+        base = torch.stack(each).sum(0)
         return base + self.utility(self.features(samples), moments.expand(len(samples), -1))
 
 
 def columns(samples: Samples, names: list[str]) -> Tensor:
-    """Variables side by side, shape (n, D), float64."""
+    """Return variables side by side, shape (n, D), float64."""
     return torch.cat([samples[name].reshape(len(samples), -1).double() for name in names], 1)

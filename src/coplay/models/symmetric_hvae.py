@@ -12,9 +12,9 @@ References:
     AISTATS 2024), arXiv:2307.09883.
 
 Differs from the paper:
-    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits
-    nothing draws the frequency of a latent code to the frequency of the data it stands for, and
-    shares of classes are off.
+    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits, no
+    loss makes a latent code as frequent as the data that it stands for, and shares of classes are
+    off.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SymmetricHvae(LatentModel):
         }
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step of (A4).
+        """Yield the losses of one step of (A4).
 
         The decoder learns on data completed by the encoder, the encoder on the decoder's samples.
         """
@@ -114,7 +114,7 @@ class SymmetricHvae(LatentModel):
         return devices.moved(drawn)
 
     def latent_variables(self) -> Mapping[str, Variable]:
-        """z0 and z1, if they travel."""
+        """Return z0 and z1, if they travel."""
         return two_layers(self.latents) if self.send_latents else {}
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
@@ -122,8 +122,8 @@ class SymmetricHvae(LatentModel):
         x = self._space.flatten(samples).to(self._place).repeat(draws, 1)
         with self.averaged(), torch.no_grad():
             z0, z1 = self._net.encode(x, generator)
-            found = self._net.log_joint(z0, z1, x) - self._net.log_encoder(z0, z1, x)
-        return found.reshape(draws, len(samples)).cpu()
+            log_weights = self._net.log_joint(z0, z1, x) - self._net.log_encoder(z0, z1, x)
+        return log_weights.reshape(draws, len(samples)).cpu()
 
     @classmethod
     def tiny(cls) -> Self:
@@ -172,24 +172,24 @@ class _HvaeNetwork(nn.Module):
         self.z0_given_z1_x = _Perceptron(n1 + sizes.x, hidden, n0)
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """Of p."""
+        """The parameters of p."""
         chains = [self.z0_bias, self.z0_chain, self.z1_chain] if self.chained else []
         return [*chains, *self.z1_given_z0.parameters(), *self.x_given_z.parameters()]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Of q."""
+        """The parameters of q."""
         return [*self.z1_given_x.parameters(), *self.z0_given_z1_x.parameters()]
 
     @torch.no_grad()
     def encode(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(z0, z1) ~ q(z1|x) q(z0|z1, x)."""
+        """Draw (z0, z1) ~ q(z1|x) q(z0|z1, x)."""
         z1 = draw_bits(self.z1_given_x(x), generator)
         z0 = draw_bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), generator)
         return z0, z1
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(z0, z1, x) ~ p."""
+        """Draw (z0, z1, x) ~ p."""
         z0_chain = self.z0_chain if self.chained else None
         z1_chain = self.z1_chain if self.chained else None
         z0 = draw_latents(self.z0_bias.expand(n, -1), z0_chain, generator)
