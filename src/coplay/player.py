@@ -164,7 +164,7 @@ class Player:
 
     @property
     def count(self) -> int:
-        """Number of private samples."""
+        """The number of private samples."""
         return len(self._data)
 
     def own_batch(self, n: int, purpose: str, index: int) -> Samples:

@@ -52,7 +52,7 @@ class Local(Engine):
         torch.set_num_threads(self.threads)
 
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
-        """Answer group after group."""
+        """Let one group of players answer after the other."""
         if self._game is None:
             raise RuntimeError("start the engine before asking players")
         answers: dict[int, Message | PlayerLost] = {}
@@ -77,5 +77,5 @@ class Local(Engine):
 
     @classmethod
     def tiny(cls) -> Self:
-        """One thread."""
+        """Return an engine with one thread."""
         return cls(threads=1)

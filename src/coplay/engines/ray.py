@@ -378,7 +378,7 @@ class Ray(Engine):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two processes."""
+        """Return an engine with two processes."""
         return cls(processes=2)
 
 

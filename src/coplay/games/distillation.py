@@ -143,7 +143,7 @@ class Distillation(Game[State]):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of one step."""
+        """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1)
 
 

@@ -124,7 +124,7 @@ class FlGan(Game[GanState]):
         return self.seats
 
     def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
-        """Sizes of the pair."""
+        """Return the sizes of both networks."""
         return sizes_of(players[0])
 
     # ----------------------------------------------------------------------- the coordinator's side
@@ -216,5 +216,5 @@ class FlGan(Game[GanState]):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of two steps."""
+        """Return a game of two rounds of two steps."""
         return cls(rounds=2, local_steps=2)

@@ -76,7 +76,7 @@ class Introduction:
 
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> Introduction:
-        """The inverse of :meth:`numbers`."""
+        """Build an introduction from what :meth:`numbers` returned."""
         return cls(
             int(numbers["samples"]),
             int(numbers["batch"]),
@@ -119,7 +119,7 @@ class RoundTotals:
                 self._counts[answer.sender][name] += 1
 
     def by_player(self) -> dict[str, dict[str, float]]:
-        """The totals by player and name."""
+        """Return the totals by player and name."""
         return {player: self._totals(player) for player in self._sums}
 
     def _totals(self, player: str) -> dict[str, float]:
@@ -131,7 +131,7 @@ class RoundTotals:
 
 
 def gan(player: Player) -> Acgan:
-    """The player's model."""
+    """Return the player's model."""
     assert isinstance(player.model, Acgan)
     return player.model
 

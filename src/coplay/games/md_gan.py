@@ -166,7 +166,7 @@ class MdGan(Game[MdGanState]):
         return self.seats
 
     def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
-        """Sizes of generator and discriminator."""
+        """Return the sizes of generator and discriminator."""
         return sizes_of(players[0])
 
     # ----------------------------------------------------------------------- the coordinator's side
@@ -358,7 +358,7 @@ class MdGan(Game[MdGanState]):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of two iterations."""
+        """Return a game of two rounds of two iterations."""
         return cls(rounds=2, local_steps=2)
 
 

@@ -1,4 +1,4 @@
-"""Every player learns from everybody's data: the ceiling, which only a simulation has."""
+"""Every player learns from the data of all: the ceiling, which only a simulation has."""
 
 from __future__ import annotations
 

@@ -337,7 +337,7 @@ class SampleExchange(Game[ExchangeState]):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of one step."""
+        """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1, samples_per_round=20)
 
 

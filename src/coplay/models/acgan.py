@@ -172,17 +172,17 @@ class Acgan(LocalModel):
         return self._halves.builder.size(name)
 
     def optimiser(self, name: Half) -> torch.optim.Adam:
-        """Adam of one half."""
+        """Return Adam of one half."""
         return self._halves.optimiser(name)
 
     @property
     def classes(self) -> int:
-        """Number of classes; 0 without."""
+        """The number of classes; 0 without."""
         return (self._space[self._class].classes or 0) if self._class else 0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one image."""
+        """The shape of one image."""
         return self._space[self._image].shape
 
     @property
@@ -381,7 +381,7 @@ class Acgan(LocalModel):
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few noise numbers, batches of 4."""
+        """Return a model with little noise and batches of 4."""
         return cls(latent=4, batch=4)
 
 

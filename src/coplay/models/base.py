@@ -147,7 +147,7 @@ class LocalModel(Component):
 
     @property
     def title(self) -> str:
-        """What an error calls this model."""
+        """The name of this model in errors."""
         return type(self).__name__
 
     @property

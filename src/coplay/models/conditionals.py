@@ -162,7 +162,7 @@ class Conditionals(NeuralModel):
     # ------------------------------------------------------------------------------- conditionals
 
     def build(self, space: Space) -> Gibbs:
-        """One conditional per variable and latent."""
+        """Build one conditional per variable and latent."""
         variables = checks.with_latents(space, self.latents, self.kinds)
         checks.check_uniform(self.uniform, space)
         sees = checks.what_each_sees(variables, self.latents, self.given, self.networks)
@@ -185,7 +185,7 @@ class Conditionals(NeuralModel):
         return net
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """One side per conditional, called "p(v)"; "judge(v)" and "start(v)" where v has these."""
+        """Return the sides: "p(v)" for each conditional, and each "judge(v)" and "start(v)"."""
         net = self._net
         networks: dict[str, nn.Module] = {f"p({name})": net.of(name) for name in net.variables}
         # records and checkpoints have these names
@@ -391,7 +391,7 @@ class Conditionals(NeuralModel):
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few channels and sweeps."""
+        """Return a model with few channels and sweeps."""
         return cls(channels=2, hidden=8, image_latents=3, batch=8, sweeps=2, sample_sweeps=4)
 
 

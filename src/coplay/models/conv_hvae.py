@@ -92,7 +92,7 @@ class ConvHvae(LatentModel):
     _class: str | None = PrivateAttr(default=None)
 
     def build(self, space: Space) -> Any:
-        """The conditionals for the space's one image and, where there is one, its class."""
+        """Build the conditionals for the space's one image and, where it has one, its class."""
         self._image, self._class = _binary_or_real(space, type(self).__name__)
         sizes = _Sizes(
             classes=(space[self._class].classes or 0) if self._class else 0,
@@ -112,7 +112,7 @@ class ConvHvae(LatentModel):
         return net
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """Decoder and encoder."""
+        """Return the parameters of decoder and encoder."""
         return {
             "decoder": list(self._net.decoder.parameters()),
             "encoder": list(self._net.encoder.parameters()),
@@ -186,18 +186,18 @@ class ConvHvae(LatentModel):
         return torch.stack(log_weights).cpu()
 
     def _tensors(self, samples: Samples) -> tuple[Tensor, Tensor | None]:
-        """Images of shape (n, channels, H, W) and classes one-hot."""
+        """Return images of shape (n, channels, H, W), and classes one-hot."""
         c = self._net.one_hot(samples[self._class]) if self._class else None
         return self._pixels(samples), c
 
     def _pixels(self, samples: Samples) -> Tensor:
-        """Images of shape (n, channels, H, W)."""
+        """Return images of shape (n, channels, H, W)."""
         x = samples[self._image].float()
         return x if x.dim() == 4 else x[:, None]
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few latents and channels."""
+        """Return a model with few latents and channels."""
         return cls(latents=(3, 4), channels=2, hidden=8, batch=8)
 
 
@@ -263,11 +263,11 @@ class _Decoder(nn.Module):
         self.log_deviation = nn.Parameter(torch.tensor(-1.0), requires_grad=image.kind == "real")
 
     def z0_logits(self, c: Tensor | None, n: int) -> Tensor:
-        """Before the chain, shape (n, n0)."""
+        """Logits of z0 before the chain, shape (n, n0)."""
         return self.z0_bias.expand(n, -1) if c is None else self.z0_bias + c @ self.z0_given_c
 
     def z1_logits(self, z0: Tensor, c: Tensor | None) -> Tensor:
-        """Before the chain, shape (n, n1)."""
+        """Logits of z1 before the chain, shape (n, n1)."""
         given = concatenate(z0, c)
         return self.z1_deep(given) + self.z1_skip(given)
 
@@ -301,7 +301,7 @@ class _ConvHvaeNetwork(nn.Module):
         self.encoder = _Encoder(image.shape, sizes, kind)
 
     def one_hot(self, classes: Tensor) -> Tensor:
-        """Shape (n,) to (n, C)."""
+        """Map classes of shape (n,) to one-hot rows (n, C)."""
         return F.one_hot(classes, self.classes).float()
 
     @torch.no_grad()

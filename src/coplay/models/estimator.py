@@ -142,7 +142,7 @@ class Estimator(LocalModel):
                     self._model.random_state = before  # drawing must not change the state
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The estimator's own state, else its attributes, else the rows it was fitted on."""
+        """Return the estimator's own state, else its attributes, else the rows it was fitted on."""
         if hasattr(self._model, "state_dict"):
             own = self._model.state_dict()
             return {_OWN_STATE + name: tensor for name, tensor in own.items()}
@@ -171,7 +171,7 @@ class Estimator(LocalModel):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two spherical Gaussians."""
+        """Return a mixture of two spherical Gaussians."""
         arguments = {"n_components": 2, "covariance_type": "spherical", "max_iter": 2, "tol": 1.0}
         return cls(arguments=arguments)
 

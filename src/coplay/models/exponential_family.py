@@ -73,7 +73,7 @@ class ExponentialFamily(LocalModel):
 
     @property
     def moments(self) -> Tensor:
-        """Mean parameters μ, shape (K,), float64."""
+        """The mean parameters μ, shape (K,), float64."""
         return self._moments.clone()
 
     def best_response(self, moments: Tensor) -> None:
@@ -132,7 +132,7 @@ class ExponentialFamily(LocalModel):
         return torch.full((self._space[name].size,), observed)
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
-        """Draw every block independently."""
+        """Draw n samples, every block independently."""
         drawn: dict[str, Tensor] = {}
         parts = self._family.split(self._moments)
         for (names, block), (_, part) in zip(self._family.blocks, parts, strict=True):
@@ -151,7 +151,7 @@ class ExponentialFamily(LocalModel):
         return self._family.log_prob(self._moments, samples)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The moments."""
+        """Return the moments."""
         return {"moments": self._moments}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

@@ -30,7 +30,7 @@ class Block(Protocol):
         ...
 
     def middle(self) -> Tensor:
-        """μ in the middle of the marginal polytope, or at a standard law; shape (K,), float64."""
+        """μ in the middle of the marginal polytope, or of a standard law; shape (K,), float64."""
         ...
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class Block(Protocol):
         ...
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, shape (n, D)."""
+        """Draw n values, shape (n, D)."""
         ...
 
 
@@ -65,7 +65,7 @@ class BernoulliBlock:
         return x
 
     def middle(self) -> Tensor:
-        """Fair coins."""
+        """Return the moments of fair coins."""
         return torch.full((self.size,), 0.5, dtype=torch.float64)
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class BernoulliBlock:
         return x.new_zeros(len(x))
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Independent bits."""
+        """Draw independent bits."""
         drawn = torch.rand(n, self.size, generator=generator, dtype=torch.float64)
         return (drawn < moments).double()
 
@@ -110,7 +110,7 @@ class CategoricalBlock:
         return F.one_hot(x.long(), self.classes)[..., :-1].flatten(1).double()
 
     def middle(self) -> Tensor:
-        """Even classes."""
+        """Return the moments of even classes."""
         return torch.full((self.size,), 1 / self.classes, dtype=torch.float64)
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class CategoricalBlock:
         return torch.zeros(len(x), dtype=torch.float64)
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Independent classes."""
+        """Draw independent classes."""
         p = self._probabilities(moments).clamp_min(0)
         return torch.multinomial(p, n, replacement=True, generator=generator).T.double()
 
@@ -148,7 +148,7 @@ class PoissonBlock:
         return x
 
     def middle(self) -> Tensor:
-        """Rate 1."""
+        """Return the moments of rate 1."""
         return torch.ones(self.size, dtype=torch.float64)
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class PoissonBlock:
         return -torch.lgamma(x + 1).sum(-1)
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Independent counts."""
+        """Draw independent counts."""
         return torch.poisson(moments.expand(n, -1).contiguous(), generator=generator)
 
 
@@ -186,7 +186,7 @@ class GaussianBlock:
         return mean, second - mean[..., :, None] * mean[..., None, :]
 
     def join(self, mean: Tensor, covariance: Tensor) -> Tensor:
-        """The inverse of :meth:`split`."""
+        """Return the moments of a mean and a covariance; the inverse of :meth:`split`."""
         second = covariance + mean[..., :, None] * mean[..., None, :]
         return torch.cat([mean, second.flatten(-2)], -1)
 
@@ -195,7 +195,7 @@ class GaussianBlock:
         return torch.cat([x, (x[:, :, None] * x[:, None, :]).flatten(1)], 1)
 
     def middle(self) -> Tensor:
-        """Standard normal."""
+        """Return the moments of the standard normal distribution."""
         mean = torch.zeros(self.dimensions, dtype=torch.float64)
         return torch.cat([mean, torch.eye(self.dimensions, dtype=torch.float64).flatten()])
 
@@ -224,7 +224,7 @@ class GaussianBlock:
         return x.new_zeros(len(x))
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Correlated draws; the covariance may be singular."""
+        """Draw correlated values; the covariance may be singular."""
         mean, covariance = self.split(moments)
         values, vectors = torch.linalg.eigh(covariance)
         noise = torch.randn(n, self.dimensions, generator=generator, dtype=torch.float64)
@@ -261,7 +261,7 @@ class ProductFamily:
         self.size = sum(block.size for _, block in self.blocks)
 
     def split(self, values: Tensor) -> list[tuple[Block, Tensor]]:
-        """Every block with its part of features or parameters, which have shape (…, K)."""
+        """Return every block with its part of features or parameters, which have shape (…, K)."""
         parts = values.split([block.size for _, block in self.blocks], -1)
         return [(block, part) for (_, block), part in zip(self.blocks, parts, strict=True)]
 

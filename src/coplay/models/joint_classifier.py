@@ -62,7 +62,7 @@ class JointClassifier(ConvHvae):
         generated: Mass of the player's own samples (x, c) ~ p(c) p(x|c) in what the classifier
             learns from, in [0, 1); 0 trains the classifier alone: in the game ``isolated``, the
             paper's *discriminative* method.
-        generated_after: Steps before anything drawn from p(x|c) teaches the classifier, because an
+        generated_after: Steps before the classifier learns from draws of p(x|c), because an
             untrained decoder produces useless samples.
         classifier_channels: Of the classifier's first convolution; the second has twice as many.
         smoothing: Label smoothing of the classifier's loss.
@@ -92,7 +92,7 @@ class JointClassifier(ConvHvae):
     _targets: Tensor | None = PrivateAttr(default=None)
 
     def build(self, space: Space) -> Any:
-        """The VAE's conditionals, with the classifier beside them."""
+        """Build the VAE's conditionals, with the classifier beside them."""
         net = super().build(space)
         if not self._class:
             raise ModelError(
@@ -115,7 +115,7 @@ class JointClassifier(ConvHvae):
         return self.laid_out(net)
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """Decoder, encoder and classifier."""
+        """Return the parameters of decoder, encoder and classifier."""
         return {**super().sides(), "classifier": list(self._net.classifier.parameters())}
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
@@ -163,7 +163,7 @@ class JointClassifier(ConvHvae):
 
     @property
     def _label(self) -> str:
-        """Name of the class variable."""
+        """The name of the class variable."""
         return self._class or ""
 
     def kind_of_step(self, mixture: Mixture) -> str:
@@ -336,7 +336,7 @@ class JointClassifier(ConvHvae):
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few latents and channels."""
+        """Return a model with few latents and channels."""
         return cls(
             latents=(3, 4),
             channels=2,

@@ -79,7 +79,7 @@ class NeuralModel(LocalModel):
 
     @abstractmethod
     def build(self, space: Space) -> nn.Module:
-        """The network; torch's global generator is seeded while this runs.
+        """Build the network; torch's global generator is seeded while this runs.
 
         Raises:
             ModelError: The model cannot live on this space.
@@ -87,7 +87,7 @@ class NeuralModel(LocalModel):
 
     @abstractmethod
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """The parameters that each loss moves, by side; every side has its own optimizer."""
+        """Return the parameters that each loss moves, by side; each side has its own optimizer."""
 
     def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
         """Draw one batch, as one sample set per source, on the network's device."""
@@ -119,7 +119,7 @@ class NeuralModel(LocalModel):
         self._forget_best()
 
     def _copies(self) -> list[Tensor]:
-        """The parameters as they are now."""
+        """Return copies of the present parameters."""
         return [p.detach().clone() for p in self._net.parameters()]
 
     def _forget_best(self) -> None:
@@ -275,7 +275,7 @@ class NeuralModel(LocalModel):
             yield
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Weights, their running mean, the best ones, every optimizer's state, the counters."""
+        """Return weights, their running mean, the best ones, all optimizers' states, counters."""
         state = parameters.prefixed("net/", self._net.state_dict())
         state |= parameters.prefixed("mean/", parameters.in_order(self._mean))
         state |= parameters.prefixed("best/", parameters.in_order(self._best))

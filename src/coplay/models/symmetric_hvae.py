@@ -70,7 +70,7 @@ class SymmetricHvae(LatentModel):
     _net: _HvaeNetwork = PrivateAttr()
 
     def build(self, space: Space) -> _HvaeNetwork:
-        """The four conditionals."""
+        """Build the four conditionals."""
         foreign = [f"'{name}' ({space[name]})" for name in space if space[name].kind != "binary"]
         if foreign:
             raise ModelError(
@@ -87,7 +87,7 @@ class SymmetricHvae(LatentModel):
         return _HvaeNetwork(sizes, chained=self.prior == "chain")
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """Decoder and encoder."""
+        """Return the parameters of decoder and encoder."""
         return {
             "decoder": self._net.decoder_parameters(),
             "encoder": self._net.encoder_parameters(),
@@ -127,7 +127,7 @@ class SymmetricHvae(LatentModel):
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few latents and hidden units."""
+        """Return a model with few latents and hidden units."""
         return cls(latents=(3, 4), hidden=8, batch=8)
 
 
@@ -172,12 +172,12 @@ class _HvaeNetwork(nn.Module):
         self.z0_given_z1_x = _Perceptron(n1 + sizes.x, hidden, n0)
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """The parameters of p."""
+        """Return the parameters of p."""
         chains = [self.z0_bias, self.z0_chain, self.z1_chain] if self.chained else []
         return [*chains, *self.z1_given_z0.parameters(), *self.x_given_z.parameters()]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """The parameters of q."""
+        """Return the parameters of q."""
         return [*self.z1_given_x.parameters(), *self.z0_given_z1_x.parameters()]
 
     @torch.no_grad()

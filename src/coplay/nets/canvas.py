@@ -73,7 +73,7 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(full, outputs, 1)
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """A vector of shape (n, K) and given images to (n, outputs · H · W)."""
+        """Map a vector of shape (n, K) and given images to (n, outputs · H · W)."""
         low = self.lowest(vector)
         levels = []
         if self.images:
@@ -117,7 +117,7 @@ class ImageDecoder(nn.Module):
         nn.init.zeros_(self.upon.weight[:, maps:])  # at first, given images have no effect
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """A vector of shape (n, K) and given images to (n, channels · H · W)."""
+        """Map a vector of shape (n, K) and given images to (n, channels · H · W)."""
         x = self.ground(vector, given).unflatten(1, (-1, *self.side))
         if self.images:
             x = torch.cat([x, as_channels(self.images, given)], 1)

@@ -135,7 +135,7 @@ class Independent(Conditional):
             self.body = unet
 
     def probabilities(self, given: Mapping[str, Tensor]) -> Tensor:
-        """Of the classes of a categorical number; shape (n, C)."""
+        """Probabilities of the classes of a categorical number, shape (n, C)."""
         assert isinstance(self.law, Classes)
         return self.law.log_probabilities(self._outputs(given))[:, 0].exp()
 
@@ -157,12 +157,12 @@ class Independent(Conditional):
         return self.law.draw_straight_through(self._outputs(given), generator)
 
     def _outputs(self, given: Mapping[str, Tensor]) -> Tensor:
-        """Logits or means, shape (n, outputs)."""
+        """Return logits or means, shape (n, outputs)."""
         return self.body(self.seen(given), given)
 
 
 def _of_same_side(target: Variable, given: Mapping[str, Variable]) -> dict[str, Variable]:
-    """The given images of the target's height and width."""
+    """Return the given images of the target's height and width."""
     same = {}
     for name, v in given.items():
         if goes_through_convolutions(v) and v.shape[-2:] == target.shape[-2:]:
@@ -237,11 +237,11 @@ class Vae(Conditional):
         return self.law.log_prob(self.decoder(torch.cat([u, inputs], 1), given), values)
 
     def _prior(self, inputs: Tensor) -> Normal:
-        """p(u|g)."""
+        """Return p(u|g)."""
         return _gaussians(self.prior(inputs))
 
     def _posterior(self, values: Tensor, given: Mapping[str, Tensor]) -> Normal:
-        """q(u|x,g)."""
+        """Return q(u|x,g)."""
         return _gaussians(self.encoder(self.encoder_seen({**given, self.name: values})))
 
 

@@ -79,7 +79,7 @@ class Halves:
         return self._nets[half]
 
     def optimiser(self, half: Half) -> torch.optim.Adam:
-        """Adam of one half."""
+        """Return Adam of one half."""
         self[half]  # builds it, if it does not exist
         return self._optimisers[half]
 
@@ -163,7 +163,7 @@ class Halves:
         return {f"{half}|{name}": p for name, p in self[half].named_parameters()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Weights and optimizers of the halves that were ever used, running mean, counter."""
+        """Return weights and optimizers of the halves in use, the running mean and a counter."""
         state = {"step": torch.tensor(self.generator_steps)}
         for half, net in self._nets.items():
             for name, tensor in net.state_dict().items():

@@ -67,7 +67,7 @@ class MinibatchDiscrimination(nn.Module):
         self.project = Linear(features, kernels * size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, features) to (n, features + kernels)."""
+        """Map (n, features) to (n, features + kernels)."""
         m = self.project(x).unflatten(-1, (self.kernels, self.size))
         distance = (m.unsqueeze(0) - m.unsqueeze(1)).abs().sum(-1)
         return torch.cat([x, torch.exp(-distance).sum(1) - 1], -1)  # less the distance to itself
@@ -195,14 +195,14 @@ def treats_each_sample_by_itself(generator: nn.Module) -> bool:
 
 
 class Shaped(nn.Module):
-    """The same numbers in another shape."""
+    """A layer that gives each sample another shape."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, …) to (n, *shape)."""
+        """Map (n, …) to (n, *shape)."""
         return x.reshape(len(x), *self.shape)
 
 

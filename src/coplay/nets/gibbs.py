@@ -71,15 +71,15 @@ class Gibbs(nn.Module):
         return bool(self.known[list(self.variables).index(name)])
 
     def of(self, name: str) -> Conditional:
-        """The conditional of a variable."""
+        """Return the conditional of a variable."""
         return self.conditionals[list(self.variables).index(name)]  # type: ignore[return-value]
 
     def critic(self, name: str) -> Critic:
-        """The critic of a variable."""
+        """Return the critic of a variable."""
         return self.judges[name]  # type: ignore[return-value]
 
     def start(self, name: str) -> Conditional:
-        """The conditional that a chain starts a variable from: by default its own."""
+        """Return the conditional that a chain starts a variable from: by default its own."""
         start = self.starts[name] if name in self.starts else self.of(name)
         return start  # type: ignore[return-value]
 

@@ -76,7 +76,7 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, in) to (n, out)."""
+        """Map (n, in) to (n, out)."""
         if x.dim() != 2 or x.dtype != self.weight.dtype or not by_onednn(len(x), self.weight):
             return super().forward(x)
         return products(x[None], [self.weight], [self.bias])[0]
