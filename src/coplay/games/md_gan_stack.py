@@ -153,15 +153,15 @@ class Stack:
         """
         ready: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
         for model, own, of_model in zip(self.models, self.own, gradients, strict=True):
-            optimiser = model.optimiser("discriminator")
+            optimizer = model.optimiser("discriminator")
             pairs = zip(own, of_model, strict=True)
-            if all(p in optimiser.state for p in own):
-                ready += [(p, gradient, optimiser.state[p]) for p, gradient in pairs]
+            if all(p in optimizer.state for p in own):
+                ready += [(p, gradient, optimizer.state[p]) for p, gradient in pairs]
                 continue
             for p, gradient in pairs:
                 p.grad = gradient
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
         if ready:
             _adam_step(ready, self.models[0].optimiser("discriminator").param_groups[0])
 

@@ -274,10 +274,10 @@ class Acgan(LocalModel):
         """Take one step of the discriminator, and return its loss before the step."""
         logits = self.discriminate_both(real, fake)
         loss = self.losses.discriminator(logits, real_classes, fake_classes)
-        optimiser = self.optimiser("discriminator")
-        optimiser.zero_grad()
+        optimizer = self.optimiser("discriminator")
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         return loss.item()
 
     def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, float]:
@@ -293,10 +293,10 @@ class Acgan(LocalModel):
 
     def follow(self, images: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """Take one step of the generator along given gradients of its loss by its images."""
-        optimiser = self.optimiser("generator")
-        optimiser.zero_grad()
+        optimizer = self.optimiser("generator")
+        optimizer.zero_grad()
         torch.autograd.backward(list(images), [g.to(self._place) for g in gradients])
-        optimiser.step()
+        optimizer.step()
         self._halves.follow_generator()
 
     # ------------------------------------------------------------------------------ the black box

@@ -180,12 +180,12 @@ class NeuralModel(LocalModel):
             return torch.autocast(self._place.type, torch.bfloat16)
         return nullcontext()
 
-    def _descend(self, optimiser: torch.optim.Adam, rate: float, loss: Tensor) -> float:
-        for group in optimiser.param_groups:
+    def _descend(self, optimizer: torch.optim.Adam, rate: float, loss: Tensor) -> float:
+        for group in optimizer.param_groups:
             group["lr"] = rate
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         return loss.item()
 
     def _rate(self) -> float:
@@ -279,8 +279,8 @@ class NeuralModel(LocalModel):
         state = parameters.prefixed("net/", self._net.state_dict())
         state |= parameters.prefixed("mean/", parameters.in_order(self._mean))
         state |= parameters.prefixed("best/", parameters.in_order(self._best))
-        for side, optimiser in self._optimisers.items():
-            moments = parameters.adam_state(optimiser, _numbered(side, optimiser), "/")
+        for side, optimizer in self._optimisers.items():
+            moments = parameters.adam_state(optimizer, _numbered(side, optimizer), "/")
             state |= parameters.prefixed("", moments)
         state |= parameters.prefixed("flops/", _numbers(self._flops))
         if self.validation:
@@ -303,8 +303,8 @@ class NeuralModel(LocalModel):
             self._seed = int(state["seed"])
             weights = parameters.under("source/", state)
             self._sources = {name: weight.item() for name, weight in weights.items()}
-        for side, optimiser in self._optimisers.items():
-            parameters.load_adam_state(optimiser, _numbered(side, optimiser), state, "/")
+        for side, optimizer in self._optimisers.items():
+            parameters.load_adam_state(optimizer, _numbered(side, optimizer), state, "/")
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, Tensor]:
@@ -312,9 +312,9 @@ def _numbers(values: Mapping[str, float]) -> dict[str, Tensor]:
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
 
 
-def _numbered(side: str, optimiser: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+def _numbered(side: str, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
     """The parameters of a side, by its name and their position."""
-    moved = [p for group in optimiser.param_groups for p in group["params"]]
+    moved = [p for group in optimizer.param_groups for p in group["params"]]
     return {f"{side}/{i}": p for i, p in enumerate(moved)}
 
 

@@ -119,25 +119,25 @@ def average_of(parts: Sequence[Samples], weights: Tensor) -> Samples:
 
 
 def adam_state(
-    optimiser: torch.optim.Optimizer, named: Mapping[str, nn.Parameter], separator: str = "|"
+    optimizer: torch.optim.Optimizer, named: Mapping[str, nn.Parameter], separator: str = "|"
 ) -> dict[str, Tensor]:
     """Return Adam's state, no copies; empty before the first step.
 
     Args:
-        optimiser: Adam.
+        optimizer: Adam.
         named: The parameters that it moves, by name.
         separator: What stands between a parameter's name and that of its moment.
     """
     state: dict[str, Tensor] = {}
     for name, p in named.items():
-        if p in optimiser.state:
-            values = optimiser.state[p]
+        if p in optimizer.state:
+            values = optimizer.state[p]
             state |= {f"{name}{separator}{moment}": values[moment] for moment in _MOMENTS}
     return state
 
 
 def load_adam_state(
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     named: Mapping[str, nn.Parameter],
     state: Mapping[str, Tensor],
     separator: str = "|",
@@ -145,17 +145,17 @@ def load_adam_state(
     """Restore what :func:`adam_state` returned; a parameter without a state starts anew.
 
     Args:
-        optimiser: Adam.
+        optimizer: Adam.
         named: The parameters that it moves, by name.
         state: Moments by name; whatever else it holds is ignored.
         separator: See :func:`adam_state`.
     """
-    optimiser.state.clear()
+    optimizer.state.clear()
     for name, p in named.items():
         prefix = name + separator
         if f"{prefix}step" in state:
             values = {moment: state[prefix + moment] for moment in _MOMENTS}
-            optimiser.state[p] = adam_state_like(p, values)
+            optimizer.state[p] = adam_state_like(p, values)
 
 
 def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
