@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from coplay.core.errors import ModelError
 from coplay.core.message import Message, Request
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
-from coplay.models.base import OWN, LocalModel, Mixture, Portion
+from coplay.models.abilities import Classifies
+from coplay.models.base import OWN, LocalModel, Mixture, Portion, finite_number
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 
 CLASSIFIED = "classified"
@@ -27,14 +27,13 @@ CLASSIFIED = "classified"
 SCORED = "scored"
 """Name of the payload of an evaluation whose log p is asked for."""
 
-
-_HEARD = "heard/"
-"""Prefix, in a checkpoint, of variables that others' samples have taught."""
+_LEARNED_VARIABLE = "heard/"
+"""Prefix, in a checkpoint, of variables that the model learned from others' samples."""
 
 
 @dataclass(frozen=True)
 class Evaluate(Request):
-    """Draw samples to be measured; classify the real samples that come along, or say their log p.
+    """Draw samples to be measured; classify the attached real samples, or report their log p.
 
     Args:
         n: Number of samples to draw.
@@ -47,7 +46,7 @@ class Evaluate(Request):
 
 @dataclass(frozen=True)
 class Gain(Request):
-    """Say what playing on alone would gain, against the samples that come along (A3).
+    """Estimate what playing on alone would gain, against the attached samples (A3).
 
     Args:
         steps: Learning steps.
@@ -79,18 +78,19 @@ REQUESTS: tuple[type[Request], ...] = (Evaluate, Gain, Save, Restore)
 class Player:
     """Private data and a model of the player's own choice under one name.
 
-    Everything random a player does comes from a stream named by (seed, action, round, player, receiver), so a player
-    can be rebuilt anywhere from its data, its seed and its model's state.
+    Everything random a player does comes from a stream named by (seed, action, round, player,
+    receiver), so a player can be rebuilt anywhere from its data, its seed and its model's state.
 
     Args:
         name: Unique in the game.
         space: The variables this player knows.
-        data: Its private samples; checked against the space. They may lack variables, which are then learned from others, if
-            the model learns from incomplete samples.
+        data: Its private samples; checked against the space. They may lack variables, which are
+            then learned from others, if the model learns from incomplete samples.
         model: The black box; it is set up here.
         seed: The run's seed.
         home: The folder of this player's own checkpoints, None for none.
-        unobserved: Variables that it does not observe, whatever the data have; those that the data lack are added.
+        unobserved: Variables that it does not observe, whatever the data have; those that the data
+            lack are added.
 
     Raises:
         SpaceError: The data do not lie in the space.
@@ -109,25 +109,33 @@ class Player:
     """
 
     def __init__(
-        self, name: str, space: Space, data: Samples, model: LocalModel, seed: int, home: Path | None = None,
+        self,
+        name: str,
+        space: Space,
+        data: Samples,
+        model: LocalModel,
+        seed: int,
+        home: Path | None = None,
         unobserved: Collection[str] = (),
-    ) -> None:  # fmt: skip
-        self.name, self.model, self.seed, self.home = name, model, seed, home
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.seed = seed
+        self.home = home
         self._observed = space
         self.space = space.extended(model.latent_variables())
-        """What this player's samples consist of: its variables, and latents that travel with them."""
-        self._data = space.check(
-            data, f"data of player '{name}'", complete=not model.learns_incomplete
-        )
+        """What this player's samples consist of: its variables, and latents sent with them."""
+        origin = f"data of player '{name}'"
+        self._data = space.check(data, origin, complete=not model.learns_incomplete)
         self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
-        """Variables that others' samples have to supply; nor is it told them when it classifies."""
+        """Variables that others' samples have to supply; they are hidden when it classifies."""
         self._learned_variables: set[str] = set()
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
         self.pending: object = None
-        """What the player's side of a game keeps from one request to the next inside a round; not part of a checkpoint."""
+        """What the player's side of a game needs later in the round; not in a checkpoint."""
         self.kept: dict[str, Tensor] = {}
-        """What the player's side of a game keeps from round to round; part of a checkpoint."""
+        """What the player's side of a game needs from round to round; part of a checkpoint."""
         self._seconds: dict[str, float] = {}
         try:
             model.setup(space, derive(seed, "setup", name))
@@ -136,9 +144,8 @@ class Player:
             raise ModelError(f"player '{name}': {kind}{error}") from error
 
     def __repr__(self) -> str:
-        return (
-            f"Player({self.name!r}, {len(self._data)} private samples, {type(self.model).__name__})"
-        )
+        model = type(self.model).__name__
+        return f"Player({self.name!r}, {len(self._data)} private samples, {model})"
 
     @property
     def variables(self) -> Space:
@@ -147,26 +154,28 @@ class Player:
 
     @property
     def unlearned(self) -> list[str]:
-        """Variables that nothing it learned from had so far; they are left out of what it draws."""
+        """Variables that were in nothing it has learned from; they are left out of its draws."""
         return [name for name in self.unobserved if name not in self._learned_variables]
 
     @property
     def private_data(self) -> Samples:
-        """For the engine that seats this player in another process: they go there and nowhere else."""
+        """The private samples, read only by an engine that moves this player to its process."""
         return self._data
 
     @property
     def count(self) -> int:
-        """Number of private samples."""
+        """The number of private samples."""
         return len(self._data)
 
     def own_batch(self, n: int, purpose: str, index: int) -> Samples:
-        """n private samples drawn with replacement, for the player's side of a game; they never leave it.
+        """Draw n private samples with replacement, for the player's side of a game.
+
+        They never leave it.
 
         Args:
-            n: How many.
+            n: Number of samples.
             purpose: Names the random stream, together with ``index``.
-            index: Of the step, say.
+            index: A number such as that of the step.
         """
         generator = stream(self.seed, purpose, index, self.name)
         return pick(self._data, torch.randint(len(self._data), (n,), generator=generator))
@@ -177,9 +186,10 @@ class Player:
         """Take one turn of learning on the mixture of own and received samples (A1).
 
         Args:
-            received: Sample sets by sender; each is checked, and variables unknown here are dropped (A5).
-            weights: Mass by source, ``OWN`` for the private data; sources without samples or mass are left out and
-                the rest re-normalised.
+            received: Sample sets by sender; each is checked, and variables unknown here are dropped
+                (A5).
+            weights: Mass by source, ``OWN`` for the private data; sources without samples or mass
+                are left out and the rest re-normalised.
             steps: Local steps.
             round: Current round.
 
@@ -196,8 +206,9 @@ class Player:
         with self.timed("learning"):
             numbers = self.model.learn(Mixture(parts), steps, generator)
         self.learned = True
-        self._learned_variables |= {str(name) for part in parts for name in part.samples.keys()}
-        return {str(name): _finite(name, value) for name, value in numbers.items()}
+        for part in parts:
+            self._learned_variables.update(str(name) for name in part.samples.keys())
+        return {str(name): finite_number(name, value) for name, value in numbers.items()}
 
     def gain(
         self,
@@ -207,7 +218,7 @@ class Player:
         draws: int,
         round: int,
     ) -> dict[str, float]:
-        """What this player would gain by playing on alone (A3): value, error and n; empty without log p of what it heard.
+        """Estimate what this player would gain by playing on alone (A3).
 
         Args:
             received: Samples of the others by name.
@@ -215,37 +226,35 @@ class Player:
             steps: Learning steps.
             draws: Encoder's draws per sample.
             round: Current round.
+
+        Returns:
+            Value, error and n; empty where log p of the samples cannot be computed.
         """
         parts = self._mixture(received, weights)
         if not parts or not self.learned or not has_log_prob(self.model):
             return {}
         if any(name not in part.samples.keys() for part in parts for name in self._observed):
-            return {}  # log p of incomplete samples is a marginal's, which nobody here can give
+            return {}  # log p of incomplete samples is a marginal's, which no model here can give
         twin = self.model.fresh()
         twin.setup(self._observed, derive(self.seed, "setup", self.name))
         generator = stream(self.seed, "gain", round, self.name)
-        found = gain(self.model, twin, Mixture(parts), steps, draws, generator)
-        return (
-            {}
-            if found is None
-            else {"value": found.value, "error": found.error, "n": float(found.n)}
-        )
+        estimate = gain(self.model, twin, Mixture(parts), steps, draws, generator)
+        return {} if estimate is None else estimate.numbers()
 
     def _known(self, samples: Samples) -> Samples:
-        """The variables that this player knows; latents only if they are like its own."""
-        foreign = [
-            name
-            for name in self.space
-            if name not in self._observed
-            and name in samples.keys()
-            and samples[name].shape[1:] != self.space[name].shape
-        ]
+        """Return the variables that this player knows; latents only if they are like its own."""
+        foreign = []
+        for name in self.space:
+            if name in self._observed or name not in samples.keys():
+                continue
+            if samples[name].shape[1:] != self.space[name].shape:
+                foreign.append(name)
         return self.space.restrict(samples.exclude(*foreign))
 
     def _mixture(
         self, received: Mapping[str, Samples], weights: Mapping[str, float]
     ) -> tuple[Portion, ...]:
-        """The sources that have samples and mass."""
+        """Return the sources that have samples and mass."""
         sources = {OWN: self._data}
         for sender, samples in received.items():
             known = self._known(samples)
@@ -253,8 +262,9 @@ class Player:
             missing = [name for name in self._observed if name not in known.keys()]
             if missing and not self.model.learns_incomplete:
                 raise ModelError(
-                    f"{self.model.title} needs every variable, and '{missing[0]}' is missing in samples received from player "
-                    f"'{sender}'; choose a model that learns from incomplete samples, or other variables"
+                    f"{self.model.title} needs every variable, and '{missing[0]}' is missing in "
+                    f"samples received from player '{sender}'; choose a model that learns from "
+                    "incomplete samples, or other variables"
                 )
         mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
         total = sum(mass.values())
@@ -269,31 +279,29 @@ class Player:
         generator = stream(self.seed, "draw", round, self.name, receiver)
         with self.timed("sampling"):
             samples = self.model.sample(n, generator)
-            checked = self.space.check(
-                samples, f"samples of {self.model.title}", complete=True, rows=n
-            )
-        return checked.detach().exclude(
-            *self.unlearned
-        )  # samples leave, and nothing that hangs on them
+            origin = f"samples of {self.model.title}"
+            checked = self.space.check(samples, origin, complete=True, rows=n)
+        # samples leave the player, and no graph that hangs on them
+        return checked.detach().exclude(*self.unlearned)
 
     def classify(self, given: Samples) -> Samples:
-        """The model's class for each sample, for a model that has ``classify(samples) -> probabilities`` of shape (n, C).
+        """Return the model's class for each sample, for a model that can classify.
 
-        Of what the player does not observe it is told nothing.
+        Variables that the player does not observe are hidden from it.
         """
-        known = self._observed.check(
-            self._observed.restrict(given).exclude(*self.unobserved), "samples to classify"
-        )
-        found = self.model.classify(known).argmax(1)  # type: ignore[attr-defined]
-        return TensorDict({LABEL: found}, batch_size=[len(found)])
+        assert isinstance(self.model, Classifies)
+        visible = self._observed.restrict(given).exclude(*self.unobserved)
+        known = self._observed.check(visible, "samples to classify")
+        classes = self.model.classify(known).argmax(1)
+        return TensorDict({LABEL: classes}, batch_size=[len(classes)])
 
     def log_prob(self, given: Samples, draws: int, round: int) -> dict[str, float]:
         """Mean log p of samples in nats with its 95 % interval; empty for a model without log p."""
-        known = self._observed.check(
-            self._observed.restrict(given), "samples to judge", complete=True
-        )
-        found = log_prob(self.model, known, draws, stream(self.seed, "log p", round, self.name))
-        return {} if found is None else dict(zip(("log_p", "low", "high"), found.mean, strict=True))
+        visible = self._observed.restrict(given)
+        known = self._observed.check(visible, "samples to judge", complete=True)
+        generator = stream(self.seed, "log p", round, self.name)
+        estimate = log_prob(self.model, known, draws, generator)
+        return {} if estimate is None else estimate.numbers()
 
     @contextlib.contextmanager
     def timed(self, kind: str) -> Iterator[None]:
@@ -313,7 +321,7 @@ class Player:
         self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
 
     def take_seconds(self) -> dict[str, float]:
-        """Return the time booked since this was last asked, by ``seconds_learning`` and ``seconds_sampling``."""
+        """Return the seconds booked since the last call, by ``seconds_`` and their kind."""
         booked = self._seconds
         self._seconds = {}
         return {f"seconds_{kind}": seconds for kind, seconds in booked.items()}
@@ -325,9 +333,8 @@ class Player:
                 return self._evaluate(request, message)
             case Gain() as request:
                 weights = {OWN: request.own, **request.weights}
-                numbers = self.gain(
-                    message.samples(), weights, request.steps, request.draws, message.round
-                )
+                received = message.samples()
+                numbers = self.gain(received, weights, request.steps, request.draws, message.round)
                 return message.reply(numbers)
             case Save():
                 self._save(message.round)
@@ -338,14 +345,14 @@ class Player:
         return None
 
     def _evaluate(self, request: Evaluate, message: Message) -> Message:
-        """Draw, and answer for real samples, from whoever may have them."""
+        """Draw samples, and classify or score the real ones that are attached."""
         if not self.learned:
             return message.reply()
         drawn = self.draw(request.n, message.round, f"evaluation {message.round}")
         payload = {message.sender: drawn}
         given = message.samples()
-        sees_more = any(name not in (LABEL, *self.unobserved) for name in self._observed)
-        if CLASSIFIED in given and LABEL in self._observed and sees_more:
+        has_inputs = any(name not in (LABEL, *self.unobserved) for name in self._observed)
+        if CLASSIFIED in given and LABEL in self._observed and has_inputs:
             payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
         numbers = {}
         if SCORED in given:
@@ -356,31 +363,29 @@ class Player:
         player = {"learned": torch.tensor(self.learned)}
         for name in self.unobserved:
             if name in self._learned_variables:
-                player[_HEARD + name] = torch.tensor(True)
-        state: dict[str, Mapping[str, Tensor]] = {
-            "model": self.model.state_dict(),
-            "player": player,
-        }
+                player[_LEARNED_VARIABLE + name] = torch.tensor(True)
+        state: dict[str, Mapping[str, Tensor]] = {}
+        state["model"] = self.model.state_dict()
+        state["player"] = player
         if self.kept:
             state["game"] = self.kept
         storage.save_tensors(self._checkpoint(round), storage.nest(state))
 
     def load(self, path: Path) -> None:
-        """Restore the model from a file that ``save`` wrote."""
+        """Restore the model from a checkpoint that :class:`Save` wrote."""
         try:
             state = storage.unnest(storage.load_tensors(path))
             self.model.load_state_dict(state["model"])
             self.learned = bool(state["player"]["learned"])
             self.kept = state.get("game", {})
-            heard = [key for key in state["player"] if key.startswith(_HEARD)]
-            self._learned_variables = {key.removeprefix(_HEARD) for key in heard}
+            keys = [key for key in state["player"] if key.startswith(_LEARNED_VARIABLE)]
+            self._learned_variables = {key.removeprefix(_LEARNED_VARIABLE) for key in keys}
         except (KeyError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{path} does not fit the model of player '{self.name}': {error}"
-            ) from error
+            whose = f"the model of player '{self.name}'"
+            raise ModelError(f"{path} does not fit {whose}: {error}") from error
 
     def note_error(self, where: str, traceback: str) -> None:
-        """Keep a traceback in this player's own folder; it may show private values and goes nowhere else."""
+        """Write a traceback, which may show private values, to this player's own folder only."""
         if self.home is not None:
             with contextlib.suppress(OSError):
                 self.home.mkdir(parents=True, exist_ok=True)
@@ -391,16 +396,3 @@ class Player:
         if self.home is None:
             raise ModelError(f"player '{self.name}' has no folder for checkpoints")
         return storage.checkpoint_folder(self.home, round) / "players" / f"{self.name}.safetensors"
-
-
-def _finite(name: str, value: object) -> float:
-    """A number that a model reports; NaN there means that the model is broken, whatever it still draws."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ModelError(f"learn reported {name} = {value!r}, expected a number") from None
-    if not math.isfinite(number):
-        raise ModelError(
-            f"learn reported {name} = {number}; the model has diverged, try smaller steps"
-        )
-    return number

@@ -1,4 +1,4 @@
-"""The contract of an engine: start with players, carry messages to them, count what travels."""
+"""The contract of an engine: it starts with players, delivers messages and counts what travels."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ T = TypeVar("T")
 
 
 def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost:
-    """One player's answer to one message; any failure inside the player becomes a :class:`PlayerLost`.
+    """Answer one message for one player; a failure inside it becomes a :class:`PlayerLost`.
 
-    A model is foreign code, so whatever it raises is caught here, where player, action and round are known.
+    A model is foreign code, so whatever it raises is caught here, where player, action and round
+    are known.
     """
     try:
         reply = player.serve(message)
@@ -44,25 +45,21 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
 
 
 def _with_seconds(player: Player, reply: Message) -> Message:
-    """Add the time that the player booked since it was last asked."""
+    """Add the time that the player booked since its last answer."""
     return replace(reply, numbers={**reply.numbers, **player.take_seconds()})
 
 
 def answer_all(
     game: Game, players: Sequence[Player], messages: Sequence[Message]
 ) -> list[Message | PlayerLost]:
-    """The answers of players that sit side by side, together where the game knows how, else one after the other."""
+    """Answer for players of one process: together where the game can, else one after the other."""
+    pairs = list(zip(players, messages, strict=True))
     try:
         together = game.serve_together(players, messages)
     except Exception as error:
-        return [
-            failed(player, message, error)
-            for player, message in zip(players, messages, strict=True)
-        ]
+        return [failed(player, message, error) for player, message in pairs]
     if together is None:
-        return [
-            answer(game, player, message) for player, message in zip(players, messages, strict=True)
-        ]
+        return [answer(game, player, message) for player, message in pairs]
     answers: list[Message | PlayerLost] = []
     for player, message, result in zip(players, messages, together, strict=True):
         if isinstance(result, Exception):
@@ -81,12 +78,14 @@ def grouped(players: Sequence[T], groups: int) -> list[list[T]]:
     """
     if not players:
         return []
-    parts = torch.arange(len(players)).tensor_split(min(groups, len(players)))
-    return [[players[i] for i in part] for part in parts]
+    dealt = []
+    for part in torch.arange(len(players)).tensor_split(min(groups, len(players))):
+        dealt.append([players[i] for i in part])
+    return dealt
 
 
 def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
-    """What stands in for an answer that failed; the traceback stays in the player's own folder."""
+    """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
     player.note_error(where, "".join(traceback.format_exception(error)))
     reason = str(error) if str(error) else type(error).__name__
@@ -98,9 +97,9 @@ def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
 
 
 class Engine(Component):
-    """A place where players sit. Engines know only ``Player``, ``Game.serve`` and ``Message``.
+    """A place where players run. Engines know only ``Player``, ``Game.serve`` and ``Message``.
 
-    Subclasses give ``start``, ``deliver`` and ``close``; counting what travels is common to all.
+    Subclasses define ``start``, ``deliver`` and ``close``; counting what travels is common to all.
     """
 
     _late: list[PlayerLate] = PrivateAttr(default_factory=list)
@@ -108,11 +107,11 @@ class Engine(Component):
 
     @property
     def ledger(self) -> Ledger:
-        """Payload that travelled so far, per purpose and link."""
+        """The payload that has travelled so far, per purpose and link."""
         return self._ledger
 
     def start_ledger(self, links: Sequence[LinkTraffic]) -> None:
-        """Go on counting from what travelled before."""
+        """Continue counting from what has travelled before."""
         self._ledger = Ledger(links)
 
     def ask(
@@ -120,9 +119,10 @@ class Engine(Component):
     ) -> list[Message | PlayerLost]:
         """Deliver messages and return the answers in the order of the messages.
 
-        A payload of a request is counted on the link from the player it came from (its name in the payload) to
-        the receiver of the message; that it may pass through the coordinator is the engine's affair. Payloads of answers
-        are counted only when they are addressed to the sender of the request, else when they are routed on.
+        A payload of a request is counted on the link from its origin (its name in the payload) to
+        the receiver of the message; whether it passes through the coordinator is the engine's
+        affair. Payloads of answers are counted here only if they are addressed to the sender of the
+        request; others are counted when they are routed on.
 
         Args:
             messages: At most one per player.
@@ -138,26 +138,26 @@ class Engine(Component):
         return replies
 
     def _count(self, purpose: str, sender: str, receiver: str, payload: Payload) -> None:
-        self._ledger.add(
-            purpose, sender, receiver, bytes=bytes_of(payload), samples=count_of(payload)
-        )
+        size = bytes_of(payload)
+        self._ledger.add(purpose, sender, receiver, bytes=size, samples=count_of(payload))
 
     @abstractmethod
     def start(self, players: Sequence[Player], game: Game) -> None:
-        """Take the players and the game whose ``serve`` answers for them."""
+        """Start with these players and the game whose ``serve`` answers for them."""
 
     @abstractmethod
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
-        """Carry each message to its receiver; answers come in the order of the messages, whoever is first."""
+        """Deliver each message to its receiver, and return answers in the order of the messages."""
 
     def take_late(self) -> list[PlayerLate]:
-        """Who was late since this was last asked."""
-        late, self._late = self._late, []
+        """Return the players that were late since the last call."""
+        late = self._late
+        self._late = []
         return late
 
     def finish(self) -> None:
-        """Let go of what outlives a game, such as a cluster; after the last game of a run."""
+        """Release what outlives a game, such as a cluster; called after the last game of a run."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let the players go; closing twice does no harm."""
+        """Release the players; closing twice does no harm."""

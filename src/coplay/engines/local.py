@@ -1,4 +1,4 @@
-"""All players in this process, one after the other: the default, and the oracle for every other engine."""
+"""All players in this process, one after the other: the default, and the oracle of all engines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class Local(Engine):
     """Play in one process.
 
     Args:
-        threads: Threads that torch and scikit-learn use. Sums of floats depend on it, so it is part of the config and not
-            taken from the machine: the same config gives the same bits on 2 and on 64 cores.
-        keep_memory: Whether coplay's command line makes its process keep freed memory, which is faster; from Python call
-            :func:`coplay.core.memory.keep_freed_memory` yourself.
-        groups: In how many groups players sit; those of one group may be served together, and sums of floats depend on it. As
-            many as another engine's processes give that engine's bits.
+        threads: Threads that torch and scikit-learn use. Sums of floats depend on it, so it is part
+            of the config and not taken from the machine: the same config gives the same bits on 2
+            and on 64 cores.
+        keep_memory: Whether coplay's command line makes its process keep freed memory, which is
+            faster; from Python call :func:`coplay.core.memory.keep_freed_memory` yourself.
+        groups: Number of groups of players; those of one group may be served together, and sums of
+            floats depend on it. As many groups as another engine's processes give that engine's
+            bits.
 
     Example:
         >>> Local(threads=2)
@@ -41,39 +43,39 @@ class Local(Engine):
     _threads_before: int | None = PrivateAttr(default=None)
 
     def start(self, players: Sequence[Player], game: Game) -> None:
-        """Take the players; torch is set to ``threads`` until :meth:`close`."""
-        self._players, self._game = {player.name: player for player in players}, game
-        self._groups = [
-            {player.name for player in group} for group in grouped(list(players), self.groups)
-        ]
+        """Start with these players; torch uses ``threads`` threads until :meth:`close`."""
+        self._players = {player.name: player for player in players}
+        self._game = game
+        self._groups = [set(names) for names in grouped(list(self._players), self.groups)]
         if self._threads_before is None:
             self._threads_before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
 
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
-        """Answer group after group."""
+        """Let one group of players answer after the other."""
         if self._game is None:
             raise RuntimeError("start the engine before asking players")
-        found: dict[int, Message | PlayerLost] = {}
+        answers: dict[int, Message | PlayerLost] = {}
         with single_pools(self.threads):
             for group in self._groups:
                 places = [i for i, message in enumerate(messages) if message.receiver in group]
-                if places:
-                    asked = [messages[i] for i in places]
-                    answers = answer_all(
-                        self._game, [self._players[m.receiver] for m in asked], asked
-                    )
-                    found |= dict(zip(places, answers, strict=True))
-        return [found[i] for i in range(len(messages))]
+                if not places:
+                    continue
+                of_group = [messages[i] for i in places]
+                players = [self._players[message.receiver] for message in of_group]
+                replies = answer_all(self._game, players, of_group)
+                answers |= dict(zip(places, replies, strict=True))
+        return [answers[i] for i in range(len(messages))]
 
     def close(self) -> None:
-        """Let the players go and give torch its threads back."""
-        self._players, self._game = {}, None
+        """Release the players and give torch its threads back."""
+        self._players = {}
+        self._game = None
         if self._threads_before is not None:
             torch.set_num_threads(self._threads_before)
             self._threads_before = None
 
     @classmethod
     def tiny(cls) -> Self:
-        """One thread."""
+        """Return an engine with one thread."""
         return cls(threads=1)

@@ -1,15 +1,18 @@
-"""Players in processes of their own, on this machine or over a cluster, by Ray (the extra ``coplay[ray]``).
+"""Players in processes of their own, on this machine or over a cluster, by Ray (``coplay[ray]``).
 
-Every process, a plain Ray actor, holds a group of players; a game's messages for one group travel as one call. What travels is
-numpy. Payloads of more than 100 KiB stay in the object store of the node that made them and go from process to process by
-reference, past the coordinator. The coordinator owns them, so they outlive the process that made them.
+Every process, a plain Ray actor, holds a group of players; a game's messages for one group travel
+as one call. What travels is numpy. Payloads of more than 100 KiB stay in the object store of the
+node that made them and go from process to process by reference, past the coordinator. The
+coordinator owns them, so they outlive the process that made them.
 
-A process that dies is answered for by :class:`PlayerLost`, and the game's own rule says what follows. With a ``deadline``,
-a late player is left out of this round by :class:`PlayerLate`; each answer belongs to its own call, so a late one can never be
-taken for another round's.
+For the players of a process that dies, the answer is :class:`PlayerLost`, and the game's own rule
+says what follows. With a ``deadline``, a late player is left out of this round by
+:class:`PlayerLate`; each answer belongs to its own call, so a late one can never be taken for
+another round's.
 
-All members of a Ray cluster can run code on all others: use it inside one organisation. ``docs/cluster.md`` says what is
-protected and what is not. A run's folder must be reachable by every node, since players write their own checkpoints.
+All members of a Ray cluster can run code on all others: use it inside one organisation.
+``docs/cluster.md`` says what is protected and what is not. A run's folder must be reachable by
+every node, since players write their own checkpoints.
 """
 
 from __future__ import annotations
@@ -41,31 +44,35 @@ from coplay.games.base import Game
 from coplay.player import Player, Restore, Save
 
 _resting: list[tuple[Any, Any]] = []
-"""Processes of a game that is over, for the next, and what they were started with."""
+"""Processes of a game that is over, for the next one, with the options they were started with."""
 
 
 class Ray(Engine):
     """Play in processes of their own.
 
     Args:
-        processes: How many; players are dealt out in order, in groups of about equal size, the game's own seats last.
+        processes: Number of processes; players are dealt out in order, in groups of about equal
+            size, the game's own seats last.
         threads: Threads that torch and scikit-learn use in each.
-        gpus: GPUs that each process reserves on its node, for models whose ``device`` is one; 0.5 lets two processes share one.
-            With 0 it sees whatever its node has, and nothing is reserved.
-        address: ``"host:port"`` of an existing cluster to which this machine belongs; without one a local cluster is started
-            that listens on this machine only.
-        deadline: Seconds that a process has to answer a request in play; none without. Measuring and checkpoints wait for
-            everybody, and so does a process's first answer, since it takes time to start.
-        on_late: A player that misses the deadline is left out of this round (``"drop"``), or lost (``"fail"``). It is asked
-            again once it has worked off what it was late with; all players of a process are late together.
-        restart: Whether a process that died is started again, on any node, with its players' last checkpoint; they miss the
-            round in which it happened.
+        gpus: GPUs that each process reserves on its node, for models whose ``device`` is one; 0.5
+            lets two processes share one. With 0 it sees whatever its node has, and nothing is
+            reserved.
+        address: ``"host:port"`` of an existing cluster to which this machine belongs; without one a
+            local cluster is started that listens on this machine only.
+        deadline: Seconds that a process has to answer a request in play; None for no limit. There
+            is none for measuring and checkpoints, nor for a process's first answer, since it takes
+            time to start.
+        on_late: A player that misses the deadline is left out of this round (``"drop"``), or lost
+            (``"fail"``). It is asked again once it has finished the late request; all players of a
+            process are late together.
+        restart: Whether a process that died is started again, on any node, with its players' last
+            checkpoint; they miss the round in which it happened.
         keep_memory: Whether the processes keep freed memory, which is faster.
         start_seconds: How long processes may take to start.
 
     Example:
         >>> Ray(processes=2, deadline=10)
-        Ray(processes=2, threads=1, gpus=0, address=None, deadline=10.0, on_late='drop', restart=False, ...)
+        Ray(processes=2, threads=1, gpus=0, address=None, deadline=10.0, on_late='drop', ...)
     """
 
     processes: int = Field(default=2, ge=1)
@@ -98,13 +105,14 @@ class Ray(Engine):
             )
         return address
 
-    # ------------------------------------------------------------------------------------------ processes come and go
+    # ---------------------------------------------------------------- starting and ending processes
 
     def start(self, players: Sequence[Player], game: Game) -> None:
         """Start the processes and make the players there.
 
         Raises:
-            EngineError: Ray is not installed, the cluster cannot be reached, or a process does not start.
+            EngineError: Ray is not installed, the cluster cannot be reached, or a process does not
+                start.
         """
         ray = import_ray()
         self.close()
@@ -112,8 +120,11 @@ class Ray(Engine):
             _resting.clear()
         self._game = game
         groups = grouped(list(players), self.processes)
-        self._group_of = {player.name: g for g, group in enumerate(groups) for player in group}
-        self._specs = [[PlayerSpec.of(player) for player in group] for group in groups]
+        self._group_of = {}
+        self._specs = []
+        for g, group in enumerate(groups):
+            self._group_of |= {player.name: g for player in group}
+            self._specs.append([PlayerSpec.of(player) for player in group])
         try:
             started = [self._spawn(ray, g) for g in range(len(groups))]
             self._actors = [actor for actor, _ in started]
@@ -121,72 +132,70 @@ class Ray(Engine):
         except ray.exceptions.GetTimeoutError as error:
             free = ray.available_resources()
             self._end()
-            needs, left = f"{self.threads} CPUs", f"{free.get('CPU', 0):g} CPUs"
-            if self.gpus:
-                needs, left = (
-                    f"{needs} and {self.gpus:g} GPUs",
-                    f"{left} and {free.get('GPU', 0):g} GPUs",
-                )
-            raise EngineError(
-                f"{len(groups)} processes with {needs} each did not start within {self.start_seconds:g} s; "
-                f"{left} of the cluster are free now. Take fewer processes, or set engine.start_seconds higher"
-            ) from error
+            raise EngineError(self._too_few_resources(len(groups), free)) from error
         except Exception as error:
             self._end()
             raise EngineError(f"a player's process did not start: {reason_of(error)}") from error
         self._idle = True
 
-    def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
-        """A process with the players of group g, and what is there once they are ready."""
-        actor = self._reused_process(ray) or ray.remote(Group).options(
-            **self._actor_options()
-        ).remote(self.threads, self.keep_memory)
-        saved = {
-            spec.name: self._saved[spec.name] for spec in self._specs[g] if spec.name in self._saved
-        }
-        seats = ray.put(self._specs[g])
-        return actor, actor.attach.remote(
-            seats, saved, self._group_of, len(self._specs), self._game
+    def _too_few_resources(self, processes: int, free: Mapping[str, float]) -> str:
+        """The error of processes that did not start in time."""
+        needs = f"{self.threads} CPUs"
+        left = f"{free.get('CPU', 0):g} CPUs"
+        if self.gpus:
+            needs += f" and {self.gpus:g} GPUs"
+            left += f" and {free.get('GPU', 0):g} GPUs"
+        return (
+            f"{processes} processes with {needs} each did not start within "
+            f"{self.start_seconds:g} s; {left} of the cluster are free now. Take fewer processes, "
+            "or set engine.start_seconds higher"
         )
 
+    def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
+        """Return a process with the players of group g, and a reference that waits for them."""
+        actor = self._reused_process(ray)
+        if actor is None:
+            group = ray.remote(Group).options(**self._actor_options())
+            actor = group.remote(self.threads, self.keep_memory)
+        names = [spec.name for spec in self._specs[g]]
+        saved = {name: self._saved[name] for name in names if name in self._saved}
+        specs = ray.put(self._specs[g])
+        groups = len(self._specs)
+        return actor, actor.attach.remote(specs, saved, self._group_of, groups, self._game)
+
     def _actor_options(self) -> dict[str, Any]:
-        environment = {
-            "PYTHONPATH": os.pathsep.join(
-                place for place in sys.path if place
-            ),  # a model may lie beside the config
-            **dict.fromkeys(
-                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(self.threads)
-            ),
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a process that reserves no GPU still sees them
-        }
-        place = (
-            {"num_cpus": self.threads, "scheduling_strategy": "SPREAD"}
-            if self.address
-            else {"num_cpus": 0}
-        )
-        gpus = {"num_gpus": self.gpus} if self.gpus else {}
-        return {
+        # a model may lie beside the config, so a process looks for modules where this one does
+        environment = {"PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+        for library in ("OMP", "OPENBLAS", "MKL"):
+            environment[f"{library}_NUM_THREADS"] = str(self.threads)
+        # a process that reserves no GPU still sees them
+        environment["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+        options: dict[str, Any] = {
             "runtime_env": {"env_vars": environment},
             "max_restarts": 0,
             "max_task_retries": 0,
-            **place,
-            **gpus,
+            "num_cpus": 0,
         }
+        if self.address:
+            options["num_cpus"] = self.threads
+            options["scheduling_strategy"] = "SPREAD"
+        if self.gpus:
+            options["num_gpus"] = self.gpus
+        return options
 
     def _reused_process(self, ray: Any) -> Any:
-        """Reuse an idle process of the previous game (torch is already loaded there); None if there is none."""
+        """Return an idle process of the previous game, where torch is loaded already, or None."""
         while _resting:
-            actor, kind = _resting.pop()
+            actor, options = _resting.pop()
+            fits = options == self._spawn_options(ray)
             with contextlib.suppress(ray.exceptions.RayError):  # it may have died meanwhile
-                if kind == self._spawn_options(ray) and ray.get(
-                    actor.ready.remote(), timeout=KNOCK_SECONDS
-                ):
+                if fits and ray.get(actor.ready.remote(), timeout=KNOCK_SECONDS):
                     return actor
             ray.kill(actor)
         return None
 
     def _spawn_options(self, ray: Any) -> Any:
-        """What a process must have been started with to serve in another game."""
+        """The options that a process must have been started with to serve in another game."""
         return (
             ray.get_runtime_context().get_worker_id(),
             self.address,
@@ -197,43 +206,38 @@ class Ray(Engine):
     def _died(
         self, ray: Any, g: int, messages: Sequence[Message], error: Exception
     ) -> list[PlayerLost]:
-        """A process is gone: its players are lost, or, started again, late."""
+        """Answer for a process that died: its players are lost or, if it is restarted, late."""
         reason = f"its process died ({reason_of(error)})"
         ray.kill(self._actors[g])
         self._answered.discard(g)
         self._overdue.pop(g, None)
-        if (
-            not self.restart or g in self._restarted
-        ):  # a process that dies before its first answer would do so for ever
+        # a process that was restarted and dies before its first answer would do so for ever
+        if not self.restart or g in self._restarted:
             self._dead[g] = reason
             return [_died(message, reason) for message in messages]
         self._restarted.add(g)
         self._actors[g], _ = self._spawn(ray, g)
         late: list[PlayerLost] = []
         for m in messages:
-            since = (
-                f"the checkpoint of round {self._saved[m.receiver]}"
-                if m.receiver in self._saved
-                else "its start"
-            )
-            late.append(
-                PlayerLate(
-                    m.receiver, m.action, m.round, f"{reason} and was started again from {since}"
-                )
-            )
+            since = "its start"
+            if m.receiver in self._saved:
+                since = f"the checkpoint of round {self._saved[m.receiver]}"
+            text = f"{reason} and was started again from {since}"
+            late.append(PlayerLate(m.receiver, m.action, m.round, text))
         return late
 
     def close(self) -> None:
-        """Let the players go; their processes and a local cluster stay for the run's next game, until :meth:`finish`."""
+        """Release the players.
+
+        Their processes and a local cluster stay for the run's next game, until :meth:`finish`.
+        """
         ray = sys.modules.get("ray")
         if self._idle and ray is not None and ray.is_initialized():
-            for g in [
-                g
-                for g in range(len(self._actors))
-                if g not in self._dead and g not in self._overdue
-            ]:
-                self._actors[g].leave.remote()
-                _resting.append((self._actors[g], self._spawn_options(ray)))
+            for g, actor in enumerate(self._actors):
+                if g in self._dead or g in self._overdue:
+                    continue
+                actor.leave.remote()
+                _resting.append((actor, self._spawn_options(ray)))
                 self._dead[g] = "the game is over"
         self._end()
 
@@ -241,8 +245,9 @@ class Ray(Engine):
         """End the processes that are not at rest, and forget the game."""
         ray = sys.modules.get("ray")
         if ray is not None and ray.is_initialized():
-            for g in [g for g in range(len(self._actors)) if g not in self._dead]:
-                ray.kill(self._actors[g])
+            for g, actor in enumerate(self._actors):
+                if g not in self._dead:
+                    ray.kill(actor)
         self._actors = []
         self._specs = []
         self._group_of = {}
@@ -264,40 +269,36 @@ class Ray(Engine):
                 ray.shutdown()
         _resting.clear()
 
-    # ------------------------------------------------------------------------------------------------ messages travel
+    # -------------------------------------------------------------------------- delivering messages
 
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
-        """One call per process; answers in the order of the messages."""
+        """Deliver messages in one call per process; answers are in the order of the messages."""
         if self._game is None:
             raise RuntimeError("start the engine before asking players")
         by_group: dict[int, list[int]] = {}
         for i, message in enumerate(messages):
             by_group.setdefault(self._group_of[message.receiver], []).append(i)
-        self._idle = False  # if this is cut short, nobody knows what the processes are at
-        answers = self._call(
-            import_ray(),
-            {g: [messages[i] for i in places] for g, places in by_group.items()},
-            purpose,
-        )
+        asked = {}
+        for g, places in by_group.items():
+            asked[g] = [messages[i] for i in places]
+        self._idle = False  # if this is interrupted, the state of the processes is unknown
+        replies = self._call(import_ray(), asked, purpose)
         self._idle = True
-        found = {
-            i: reply
-            for g, places in by_group.items()
-            for i, reply in zip(places, answers[g], strict=True)
-        }
-        return [found[i] for i in range(len(messages))]
+        answers: dict[int, Message | PlayerLost] = {}
+        for g, places in by_group.items():
+            answers |= dict(zip(places, replies[g], strict=True))
+        return [answers[i] for i in range(len(messages))]
 
     def _call(
         self, ray: Any, asked: Mapping[int, Sequence[Message]], purpose: str
     ) -> dict[int, Sequence[Message | PlayerLost]]:
-        """The answers by group."""
+        """Return the answers by group."""
         timed = self.deadline is not None and purpose.partition("/")[0] == "exchange"
         busy = self._busy(ray, asked) if timed else {}
         answers: dict[int, Sequence[Message | PlayerLost]] = {}
         calls: dict[int, list[Any]] = {}
-        put: dict[
-            int, Stored | Arrays
-        ] = {}  # one part for several receivers is stored, or sent in a call, once
+        # a part for several receivers is stored, or sent in a call, once
+        put: dict[int, Stored | Arrays] = {}
         for g, messages in asked.items():
             if g in self._dead:
                 answers[g] = [_died(message, self._dead[g]) for message in messages]
@@ -308,13 +309,13 @@ class Ray(Engine):
                 calls[g] = serve.remote([packed(ray, message, put) for message in messages])
         end = time.monotonic() + self.deadline if timed and self.deadline else None
         for g, returned in calls.items():
-            answers[g] = self._collect(
-                ray, g, asked[g], returned, end if g in self._answered else None
-            )
+            # a process's first answer has no deadline
+            end_of_call = end if g in self._answered else None
+            answers[g] = self._collect(ray, g, asked[g], returned, end_of_call)
         return answers
 
     def _busy(self, ray: Any, asked: Collection[int]) -> dict[int, str]:
-        """Which processes still work on something they were late with, and on what.
+        """Return the processes that still work on a late request, and on which.
 
         More work would only make them later. We wait only if every addressed process is overdue.
         """
@@ -328,11 +329,14 @@ class Ray(Engine):
                 timeout=self.deadline if alone else 0,
                 fetch_local=False,
             )
-            for g in [g for g, (call, _) in overdue.items() if call in done]:
-                del self._overdue[g]
-        return {
-            g: f"still busy with {what}" for g, (_, what) in overdue.items() if g in self._overdue
-        }
+            for g, (call, _) in overdue.items():
+                if call in done:
+                    del self._overdue[g]
+        busy = {}
+        for g, (_, what) in overdue.items():
+            if g in self._overdue:
+                busy[g] = f"still busy with {what}"
+        return busy
 
     def _collect(
         self,
@@ -342,17 +346,14 @@ class Ray(Engine):
         returned: Sequence[Any],
         end: float | None,
     ) -> Sequence[Message | PlayerLost]:
-        """What came of one call; ``end`` is the moment after which its answer is late."""
+        """Return the answers of one call; ``end`` is the moment after which they are late."""
         try:
-            replies = ray.get(
-                returned[0], timeout=None if end is None else max(0.0, end - time.monotonic())
-            )
+            timeout = None if end is None else max(0.0, end - time.monotonic())
+            replies = ray.get(returned[0], timeout=timeout)
         except ray.exceptions.GetTimeoutError:
             self._overdue[g] = (returned[0], f"{messages[0].action} of round {messages[0].round}")
-            return [
-                self._too_late(message, f"no answer within {self.deadline:g} s")
-                for message in messages
-            ]
+            reason = f"no answer within {self.deadline:g} s"
+            return [self._too_late(message, reason) for message in messages]
         except ray.exceptions.RayTaskError as error:  # the call failed, the process lives
             return [PlayerLost(m.receiver, m.action, m.round, reason_of(error)) for m in messages]
         except ray.exceptions.RayError as error:
@@ -362,11 +363,14 @@ class Ray(Engine):
         for reply in replies:
             if isinstance(reply, Message) and isinstance(reply.request, Save | Restore):
                 self._saved[reply.sender] = reply.round
-        seen: dict[int, Samples] = {}
-        return [
-            unpacked(reply, returned[1:], seen) if isinstance(reply, Message) else reply
-            for reply in replies
-        ]
+        before: dict[int, Samples] = {}
+        answers: list[Message | PlayerLost] = []
+        for reply in replies:
+            if isinstance(reply, Message):
+                answers.append(unpacked(reply, returned[1:], before))
+            else:
+                answers.append(reply)
+        return answers
 
     def _too_late(self, message: Message, reason: str) -> PlayerLost:
         kind = PlayerLate if self.on_late == "drop" else PlayerLost
@@ -374,7 +378,7 @@ class Ray(Engine):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two processes."""
+        """Return an engine with two processes."""
         return cls(processes=2)
 
 

@@ -1,4 +1,4 @@
-"""Ray's own quirks, each with its reason; as seen with Ray 2.59 and 2.60."""
+"""Ray's own quirks, each with its reason, as of Ray 2.59 and 2.60."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ KNOCK_SECONDS = 5.0
 """How long a process, or a port, has to show that it is there."""
 
 _REACH_SECONDS = 20.0
-_STORE_BYTES = (
-    256 * 2**20
-)  # what payloads in flight may take on a local cluster before they go to disk
-_IN_CALL_BYTES = (
-    2**20
-)  # what a local cluster sends with a call; by way of the store it takes three times as long
+# what payloads in flight may take on a local cluster before they go to disk
+_STORE_BYTES = 256 * 2**20
+# what a local cluster sends with a call; by way of the store it takes three times as long
+_IN_CALL_BYTES = 2**20
 
 
 def import_ray() -> Any:
@@ -36,9 +34,8 @@ def import_ray() -> Any:
     Raises:
         EngineError: It is not.
     """
-    os.environ.setdefault(
-        "RAY_USAGE_STATS_ENABLED", "0"
-    )  # it would tell its makers; read when it is imported
+    # Ray would report its use to its makers; it reads this when it is imported
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError as error:
@@ -53,7 +50,8 @@ def connect(ray: Any, address: str | None) -> bool:
 
     Args:
         ray: The module.
-        address: ``"host:port"`` of a cluster to which this machine belongs; None starts a local one.
+        address: ``"host:port"`` of a cluster to which this machine belongs; None starts a local
+            one.
 
     Returns:
         Whether anything was done: this process may be a member already.
@@ -67,13 +65,13 @@ def connect(ray: Any, address: str | None) -> bool:
     try:
         with own_sigterm():
             if address:
-                with loopback(ray) if listens_only_here(ray, address) else contextlib.nullcontext():
+                local = listens_only_here(ray, address)
+                with loopback(ray) if local else contextlib.nullcontext():
                     check_reachable(address)
                     ray.init(address, **common)
             else:
-                with loopback(
-                    ray
-                ):  # no CPUs: processes are counted here, and no idle ones are kept ready
+                with loopback(ray):
+                    # without CPUs, since coplay counts processes itself and needs no idle ones
                     ray.init(
                         "local",
                         num_cpus=0,
@@ -87,20 +85,23 @@ def connect(ray: Any, address: str | None) -> bool:
         where = f"the cluster at {address}" if address else "a local cluster"
         raise EngineError(f"cannot reach {where}: {reason_of(error)}") from error
     with contextlib.suppress(AttributeError):
-        # a process that died is told in the row, not on standard output
+        # a process that died is reported in the row, not on standard output
         ray._private.worker._worker_logs_enabled = False
     return True
 
 
 @contextlib.contextmanager
 def loopback(ray: Any) -> Iterator[None]:
-    """Let what is started here listen on this machine only; Ray has a switch for it, under a strange name."""
+    """Let what is started inside the block listen on this machine only.
+
+    Ray has a switch for it, under a strange name.
+    """
     name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
     constants = ray._private.ray_constants
     before = os.environ.get(name)
     allowed = constants.ENABLE_RAY_CLUSTER
-    os.environ[name] = "0"  # for what is started
-    constants.ENABLE_RAY_CLUSTER = False  # for this process, where it was read already
+    os.environ[name] = "0"  # for the processes that are started
+    constants.ENABLE_RAY_CLUSTER = False  # for this process, which has read it already
     try:
         yield
     finally:
@@ -114,20 +115,20 @@ def loopback(ray: Any) -> Iterator[None]:
 def quiet_agents_on_exit(ray: Any) -> None:
     """Keep Ray's agents from outliving a process that is killed.
 
-    Its cluster dies with it, all but the agents, which try for a minute to report to a dead head. They do not where the
-    node's log says that it ended on purpose, so the log says so from the beginning.
+    Its cluster dies with it, all but the agents, which try for a minute to report to a dead head.
+    They do not if the node's log says that it ended on purpose, so the log says so from the
+    beginning.
     """
     with contextlib.suppress(AttributeError, OSError):
         log = Path(ray._private.worker._global_node.get_logs_dir_path()) / "raylet.out"
+        line = "coplay: without its coordinator this node ends as if Raylet received SIGTERM\n"
         with log.open("a") as file:
-            file.write(
-                "coplay: without its coordinator this node ends as if Raylet received SIGTERM\n"
-            )
+            file.write(line)
 
 
 @contextlib.contextmanager
 def own_sigterm() -> Iterator[None]:
-    """Keep our answer to SIGTERM, which ``ray.init`` takes away; without one of ours, Ray's is better than none."""
+    """Keep our handler of SIGTERM, which ``ray.init`` replaces; without one, Ray's stays."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -137,13 +138,18 @@ def own_sigterm() -> Iterator[None]:
 
 
 def parse_address(address: str) -> tuple[str, int] | None:
-    """Host and port of ``"host:port"``; None where it is none."""
+    """Return host and port of ``"host:port"``; None for another text."""
     host, _, port = address.rpartition(":")
-    return (host.strip("[]"), int(port)) if host and port.isdecimal() and "/" not in host else None
+    if not host or not port.isdecimal() or "/" in host:
+        return None
+    return host.strip("[]"), int(port)
 
 
 def listens_only_here(ray: Any, address: str) -> bool:
-    """Whether a cluster is of those that listen on this machine only: for Ray, "localhost" is the machine's name outside."""
+    """Whether a cluster listens on this machine only.
+
+    This is not plain from the address: for Ray, "localhost" is the machine's name outside.
+    """
     host, port = parse_address(address) or ("", 0)
     if host not in ("localhost", "127.0.0.1", "::1"):
         return False
@@ -155,32 +161,29 @@ def listens_only_here(ray: Any, address: str) -> bool:
 
 
 def check_reachable(address: str) -> None:
-    """See whether a cluster answers, in a process that can be given up: Ray would try for minutes.
+    """Check that a cluster answers, in a process that can be killed: Ray would try for minutes.
 
     Raises:
-        EngineError: None does.
+        EngineError: No cluster answers.
     """
     try:
         socket.create_connection(parse_address(address) or ("", 0), KNOCK_SECONDS).close()
     except OSError as error:
         raise EngineError(f"nobody listens there ({error})") from error
-    probe = [
-        sys.executable,
-        "-c",
-        "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1])",
-        address,
-    ]
+    script = "import sys, ray; ray._raylet.GcsClient(address=sys.argv[1])"
+    probe = [sys.executable, "-c", script, address]
     try:
         subprocess.run(probe, capture_output=True, check=True, timeout=_REACH_SECONDS)
     except subprocess.SubprocessError as error:
         raise EngineError(
-            "the process that listens there does not answer as the head of a Ray cluster; "
-            "give the port of 'ray start --head --port', and the same RAY_AUTH_MODE and TLS settings as there"
+            "the process that listens there does not answer as the head of a Ray cluster; give the "
+            "port of 'ray start --head --port', and the same RAY_AUTH_MODE and TLS settings as "
+            "there"
         ) from error
 
 
 def reason_of(error: Exception) -> str:
-    """Return the line of one of Ray's errors that says what happened: the first, or the last of a traceback."""
+    """Return the line of a Ray error that says what happened: the first, or a traceback's last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     if len(lines) > 1 and ("creation task" in lines[0] or "ray::" in lines[0]):
         return lines[-1].removeprefix("coplay.core.errors.")

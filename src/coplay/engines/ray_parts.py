@@ -1,7 +1,9 @@
-"""How payloads travel between processes: small ones as numpy with the call, large ones by the object store of their node.
+"""How payloads travel between processes.
 
-Torch tensors are pickled, which takes two to ten times as long, so what travels is numpy. The coordinator owns what is
-stored, so that it outlives the process that made it: what an actor puts into the store itself dies with the actor.
+Small ones travel as numpy with the call, large ones by the object store of their node. Torch
+tensors are pickled, which takes two to ten times as long, so what travels is numpy. The coordinator
+owns what is stored, so that it outlives the process that made it: what an actor puts into the store
+itself dies with the actor.
 """
 
 from __future__ import annotations
@@ -41,10 +43,10 @@ class Stored:
     place: int
 
     def fetch(self) -> Samples:
-        """Bring the samples here.
+        """Fetch the samples to this process.
 
         Raises:
-            PartLostError: They went down with the node that held them.
+            PartLostError: They were lost with the node that held them.
         """
         values = fetched([self.ref])
         if not values:
@@ -54,7 +56,10 @@ class Stored:
 
 @dataclass(frozen=True)
 class Kept:
-    """In an answer on its way: the payload is the call's return value for a group, at a position in its list."""
+    """A large payload of an answer on its way.
+
+    It lies in the call's return value for a group, at a position in that list.
+    """
 
     size_bytes: int
     count: int
@@ -63,12 +68,15 @@ class Kept:
 
 
 def packed(ray: Any, message: Message, put: dict[int, Stored | Arrays]) -> Message:
-    """Return a request as it travels: references as they are, small payloads as numpy, large ones stored.
+    """Return a request as it travels.
+
+    References stay as they are, small payloads are numpy, large ones are stored.
 
     Args:
         ray: The module.
         message: The request.
-        put: What was packed before, by identity: a payload for several receivers is stored, or sent in a call, once.
+        put: What was packed before, by identity: a payload for several receivers is stored, or sent
+            in a call, once.
     """
     payload: dict[str, Any] = {}
     for name, part in message.payload.items():
@@ -89,15 +97,17 @@ def laid_out(
     reply: Message,
     group_of: Mapping[str, int],
     large: list[list[Arrays]],
-    kept: dict[tuple[int, int], Kept | Arrays],
+    before: dict[tuple[int, int], Kept | Arrays],
 ) -> Message:
-    """Return an answer as it travels: small payloads as numpy, large ones laid out for the group they are meant for.
+    """Return an answer as it travels.
+
+    Small payloads are numpy, large ones are laid out for the group they are meant for.
 
     Args:
         reply: The answer.
         group_of: Number of each player's group.
         large: By group, and last for the coordinator, the large payloads; they are added to.
-        kept: What was laid out before: a payload for several players of a group travels once.
+        before: What was laid out before: a payload for several players of a group travels once.
     """
     payload: dict[str, Any] = {}
     coordinator = len(large) - 1
@@ -105,19 +115,19 @@ def laid_out(
         assert isinstance(part, TensorDict)
         is_small = bytes_of(part) <= INLINE_BYTES
         g = coordinator if is_small else group_of.get(name, coordinator)
-        if (id(part), g) not in kept:
+        if (id(part), g) not in before:
             arrays = to_arrays(part)
             if is_small:
-                kept[id(part), g] = arrays
+                before[id(part), g] = arrays
             else:
-                kept[id(part), g] = Kept(bytes_of(part), count_of(part), g, len(large[g]))
+                before[id(part), g] = Kept(bytes_of(part), count_of(part), g, len(large[g]))
                 large[g].append(arrays)
-        payload[name] = kept[id(part), g]
+        payload[name] = before[id(part), g]
     return replace(reply, payload=payload)
 
 
 def unpacked(reply: Message, large: Sequence[Any], before: dict[int, Samples]) -> Message:
-    """Return an answer as the game sees it; what was one payload for several receivers is one again.
+    """Return an answer as the game expects it; one payload for several receivers is one again.
 
     Args:
         reply: The answer as it travelled.
@@ -136,13 +146,13 @@ def unpacked(reply: Message, large: Sequence[Any], before: dict[int, Samples]) -
 
 
 def received(messages: Sequence[Message]) -> list[Message]:
-    """Return requests with everything brought here; a payload that went down with its node is left out."""
+    """Return requests with all payloads in this process, without those lost with their node."""
     parts: list[Any] = []
     for message in messages:
         parts += message.payload.values()
     stored = {(part.ref, part.place) for part in parts if isinstance(part, Stored)}
     values = fetched(list({ref for ref, _ in stored}))
-    # a payload for several players here is one object, so that it is checked once
+    # a payload for several players of this process is one object, so that it is checked once
     here: dict[Any, Samples] = {}
     for ref, place in stored:
         if ref in values:
@@ -162,7 +172,7 @@ def received(messages: Sequence[Message]) -> list[Message]:
 
 
 def fetched(refs: Sequence[Any]) -> dict[Any, list[Arrays]]:
-    """Return what references stand for, without those whose node is gone."""
+    """Return the values of references, without those whose node is gone."""
     import ray
 
     if not refs:
@@ -172,18 +182,18 @@ def fetched(refs: Sequence[Any]) -> dict[Any, list[Arrays]]:
     except ray.exceptions.ObjectLostError:
         if len(refs) == 1:
             return {}
-    found: dict[Any, list[Arrays]] = {}
-    for ref in refs:
-        found |= fetched([ref])
-    return found
+    values: dict[Any, list[Arrays]] = {}
+    for ref in refs:  # one by one, to learn which of them are lost
+        values |= fetched([ref])
+    return values
 
 
 def to_arrays(samples: Samples) -> Arrays:
-    """Samples as numpy arrays that share their memory."""
+    """Return samples as numpy arrays that share their memory."""
     return {name: tensor.detach().numpy() for name, tensor in tensors(samples).items()}
 
 
 def to_samples(arrays: Arrays) -> Samples:
-    """Arrays as samples; copied, since arrays come read-only and models may work in place."""
+    """Return arrays as samples; copied, since they are read-only and models may work in place."""
     values = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     return TensorDict(values, batch_size=[len(next(iter(values.values())))])

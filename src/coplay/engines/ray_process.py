@@ -45,7 +45,7 @@ class PlayerSpec:
 
     @classmethod
     def of(cls, player: Player) -> PlayerSpec:
-        """What it takes to make a player again in another process."""
+        """Return what it takes to make a player again in another process."""
         home = None
         if player.home is not None:
             home = player.home.absolute()  # the process may work in another folder
@@ -83,11 +83,11 @@ class Group:
         self.leave()
 
     def ready(self) -> int:
-        """The number of the process."""
+        """Return the number of the process, as a sign that it is there."""
         return os.getpid()
 
     def leave(self) -> None:
-        """Let the players go."""
+        """Release the players."""
         self.players: dict[str, Player] = {}
         self.fault: Exception | None = None
         gc.collect()
@@ -104,7 +104,7 @@ class Group:
 
         Args:
             specs: The players.
-            saved: Round of the last checkpoint, by player; players without one begin at their start.
+            saved: Round of the last checkpoint, by player; the others begin at their start.
             group_of: Number of every player's group, also of those elsewhere.
             groups: Number of groups.
             game: The rules.
@@ -119,31 +119,34 @@ class Group:
                 if spec.name in saved:
                     player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
         except Exception as error:
-            self.fault = error  # nobody waits for a process that is started in the middle of a game
+            # no call waits for a process that is restarted in a game, so the next one reports this
+            self.fault = error
             raise
 
     def serve(self, messages: Sequence[Message]) -> list[Any]:
-        """Answer what one call brings.
+        """Answer the messages of one call.
 
         Returns:
-            The answers, then for each group and for the coordinator the large payloads that are meant for it.
+            The answers, then for each group and for the coordinator the large payloads that are
+            meant for it.
         """
         if self.fault is not None:
             raise self.fault
         large: list[list[Arrays]] = [[] for _ in range(self.groups + 1)]
         players = [self.players[message.receiver] for message in messages]
         try:
-            asked = received(messages)
+            requests = received(messages)
             with single_pools(self.threads):
-                answers = answer_all(self.game, players, asked)
-            kept: dict[tuple[int, int], Kept | Arrays] = {}
+                answers = answer_all(self.game, players, requests)
+            before: dict[tuple[int, int], Kept | Arrays] = {}
             replies: list[Message | PlayerLost] = []
             for answer in answers:
                 if isinstance(answer, Message):
-                    replies.append(laid_out(answer, self.group_of, large, kept))
+                    replies.append(laid_out(answer, self.group_of, large, before))
                 else:
                     replies.append(answer)
-        except Exception as error:  # the way here or back failed, for all alike
-            replies = [failed(*both, error) for both in zip(players, messages, strict=True)]
+        except Exception as error:  # payloads could not be fetched or sent, so all have failed
+            pairs = zip(players, messages, strict=True)
+            replies = [failed(player, message, error) for player, message in pairs]
             large = [[] for _ in large]
         return [replies, *large]

@@ -1,4 +1,4 @@
-"""The contract of a game: the coordinator's side ``start`` and ``play``, the player's side ``serve``."""
+"""The contract of a game: ``start`` and ``play`` at the coordinator, ``serve`` at the player."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ Link = tuple[str, str]
 
 @dataclass(frozen=True)
 class State:
-    """What the coordinator knows between two rounds; an explicit value, so that every game can be resumed.
+    """What the coordinator knows between two rounds.
 
-    A game that remembers more declares it in a subclass, whose further fields are plain values with a default (see
+    It is an explicit value, so that every game can be resumed. A game that remembers more declares
+    it in a subclass, whose further fields are plain values with a default (see
     :mod:`coplay.core.plain`).
 
     Args:
@@ -68,16 +69,17 @@ S = TypeVar("S", bound=State, default=Any)
 
 @dataclass(frozen=True)
 class Row:
-    """What a game tells of one round, or of a part of it.
+    """What a game reports of one round, or of a part of it.
 
     Args:
         players: Numbers that the players' models reported, by player (or seat) and name.
         lost: Players that were lost, by name.
-        frozen: Players that have neither data nor a living source; None where nobody was lost.
-        influence: M of (A2) among the living after a loss, shape (N, N); None where nobody was lost, or without theory.
+        frozen: Players that have neither data nor a living source; None where no player was lost.
+        influence: M of (A2) among the living after a loss, shape (N, N); None where no player was
+            lost, or without theory.
         joined: Players that joined.
         left: Players that left as configured, with the iteration before which they did.
-        own: What only this game tells, such as its number of swaps; plain JSON values.
+        own: What only this game reports, such as its number of swaps; plain JSON values.
 
     Example:
         >>> Row(own={"swaps": 1}).merged(Row(joined=("late",))).joined
@@ -93,7 +95,7 @@ class Row:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def merged(self, more: Row) -> Row:
-        """Return this row with what was told later; where both tell one thing, the later holds."""
+        """Return this row with a later one; where both have a value, the later one counts."""
         return Row(
             players={**self.players, **more.players},
             lost={**self.lost, **more.lost},
@@ -110,7 +112,7 @@ class Row:
 
         Args:
             answers: At most one of each player.
-            own: What only this game tells.
+            own: What only this game reports.
         """
         return cls({answer.sender: dict(answer.numbers) for answer in answers}, own=own)
 
@@ -128,14 +130,15 @@ class Asker(Protocol):
 class Game(Component, Generic[S]):
     """Rules of play, and nothing about where the players are.
 
-    A subclass gives ``start``, ``play`` and ``serve``, and declares its requests and its state. State is passed
-    explicitly; a game object holds settings only, and both sides have it: settings are never sent.
+    A subclass defines ``start``, ``play`` and ``serve``, and declares its requests and its state.
+    State is passed explicitly; a game object holds settings only, and both sides have it: settings
+    are never sent.
 
     Args:
         rounds: Number of rounds.
         local_steps: Learning steps per player and round, for models that learn in steps.
-        on_lost: What to do when a player fails: ``"stop"`` the run with its last checkpoint intact, or
-            ``"continue"`` without that player.
+        on_lost: What to do when a player fails: ``"stop"`` the run with its last checkpoint intact,
+            or ``"continue"`` without that player.
     """
 
     requests: ClassVar[tuple[type[Request], ...]] = ()
@@ -145,10 +148,13 @@ class Game(Component, Generic[S]):
     """The kind of state that ``start`` and ``play`` return."""
 
     pools_data: ClassVar[bool] = False
-    """Whether every player is given everybody's data: a ceiling that only a simulation has."""
+    """Whether every player is given the data of all: a ceiling that only a simulation has."""
 
     seats: ClassVar[tuple[str, ...]] = ()
-    """Names of further parties, without data, that the game needs, such as a server; they have the config's ``model``."""
+    """Names of further parties, without data, that the game needs, such as a server.
+
+    They have the config's ``model``.
+    """
 
     rounds: int = Field(default=40, ge=1)
     local_steps: int = Field(default=100, ge=1)
@@ -167,7 +173,7 @@ class Game(Component, Generic[S]):
         """Play round ``round`` (1, 2, …) and return the new state and a row of what happened."""
 
     def lose(self, state: S, lost: Sequence[PlayerLost]) -> tuple[S, Row]:
-        """Go on without some players: return the state without them, and what the row says about it."""
+        """Go on without some players: return the state without them, and the row of the losses."""
         left = state.without([loss.player for loss in lost])
         return left, Row(lost={loss.player: loss for loss in lost})
 
@@ -178,10 +184,10 @@ class Game(Component, Generic[S]):
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
     ) -> Sequence[Message | Exception] | None:
-        """Answer for players that sit side by side and were asked at the same time, where that is faster.
+        """Answer for players of one process that were asked at the same time, if that is faster.
 
         Returns:
-            One answer, or what went wrong, per player; None to be asked one by one.
+            One answer, or the error, per player; None to be asked one by one.
         """
         return None
 
@@ -193,27 +199,30 @@ class Game(Component, Generic[S]):
         """
 
     def players_of(self, players: Sequence[str]) -> Sequence[str]:
-        """Names of the players that take part in this game."""
+        """Return the names of the players that take part in this game."""
         return players
 
     def sampled_from(self, state: S) -> Sequence[str]:
-        """Names of the players, or seats, whose samples are measured."""
+        """Return the names of the players, or seats, whose samples are measured."""
         return state.players
 
     def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
-        """Names of the players that cannot play without private data."""
+        """Return the names of the players that cannot play without private data."""
         return list(players)
 
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor | None:
-        """Row i: the shares of each site's data that theory predicts in player i's model; None without theory."""
+        """Predict the shares of all sites' data in player i's model, row i; None without theory."""
         return None
 
     def mixture_weights(self, state: S) -> Tensor | None:
-        """Row i: what player i's utility (A1) weighs its own data and the others' samples by; None without such a utility."""
+        """Return player i's weights of own data and others' samples in its utility (A1), as row i.
+
+        None for a game without such a utility.
+        """
         return None
 
     def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
-        """Sizes of the networks that travel, by name, for the record; empty where none do."""
+        """Return the sizes of the networks that travel, by name; empty where none do."""
         return {}
 
     def alive(
@@ -224,7 +233,7 @@ class Game(Component, Generic[S]):
         Late players appear in neither.
 
         Raises:
-            PlayerError: A player was lost and ``on_lost`` is ``"stop"``, or nobody is left.
+            PlayerError: A player was lost and ``on_lost`` is ``"stop"``, or no player is left.
         """
         late = [reply for reply in replies if isinstance(reply, PlayerLate)]
         lost = [reply for reply in replies if isinstance(reply, PlayerLost) and reply not in late]

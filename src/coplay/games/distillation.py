@@ -1,22 +1,25 @@
-"""Distillation: every player's classifier also learns the labels that the others' classifiers give its own images (A6).
+"""Distillation: every player's classifier also learns from the other players' classifiers (A6).
 
-Round t at player i, of N, after the first ``own_rounds``:
+They label its own images. Round t at player i, of N, after the first ``own_rounds``:
 
-    learn          p(x|c) from the own data; p(c|x) from the own images x, with equal mass 1/N on their true class and on
-                   argmax_c p_j(c|x) for each other player j, by the classifier that j sent at the end of round t−1
+    learn          p(x|c) from the own data; p(c|x) from the own images x, with equal mass 1/N on
+                   their true class and on argmax_c p_j(c|x) for each other player j, by the
+                   classifier that j sent at the end of round t−1
     i → all j      the parameters of p_i(c|x)
 
-A baseline to compare the cooperative game with, and dearer than that: **parameters travel**, of networks that have seen private
-data, and the receiver must be able to run them. Images never leave their player, so the classifiers go to the images.
+It is a baseline for the cooperative game, and asks for more: **parameters travel**, of networks
+that learned from private data, and the receiver must be able to run them. Images never leave their
+player, so the classifiers go to the images.
 
 References:
     Game-theoretic distributed learning of generative models for heterogeneous data collections
     (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740, experiment IV-B.
 
 Differs from the paper:
-    The authors label every batch anew by the others' present classifiers; here classifiers travel once a round. Their p(x|c)
-    learns from the foreign labels too; here p(c|x) alone does. The N labels of an image are one lesson, their mean: the same
-    gradient as that of N copies of the image, at an Nth of the work.
+    The authors label every batch anew by the others' present classifiers; here classifiers travel
+    once a round. Their p(x|c) learns from the foreign labels too; here p(c|x) alone does. The N
+    labels of an image are averaged into one target: the same gradient as that of N copies of the
+    image, at an Nth of the work.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ from coplay.player import Player
 
 @dataclass(frozen=True)
 class Turn(Request):
-    """Label your own images by the classifiers that come along, learn, and send your classifier.
+    """Label your own images by the attached classifiers, learn, and send your classifier.
 
     Args:
         receivers: Names of the players that it goes to.
@@ -54,13 +57,15 @@ class Turn(Request):
 class Distillation(Game[State]):
     """Players send each other their classifiers, by which each labels its own images once more.
 
-    Every player needs ``joint_classifier`` on the same image and class, of whatever size: what travels tells its own sizes.
-    With ``generated = 0`` there this is the paper's *distillation*; otherwise the classifier learns from the own p(x|c) as
-    well. Who is lost or late is missing in the next round's mean.
+    Every player needs ``joint_classifier`` on the same image and class, of whatever size: the sizes
+    of a classifier are read off its parameters. With ``generated = 0`` there this is the paper's
+    *distillation*; otherwise the classifier learns from the own p(x|c) as well. A player that is
+    lost or late is missing in the next round's mean.
 
     Args:
-        own_rounds: Rounds at the start in which everybody learns from its own data alone. More than two classifiers that know
-            nothing yet, and all say one class, would outvote the truth for good.
+        own_rounds: Rounds at the start in which every player learns from its own data alone. More
+            than two untrained classifiers that all predict one class would outvote the truth for
+            good.
 
     Example:
         >>> Distillation.tiny().start(["north", "south"], seed=1).players
@@ -73,33 +78,35 @@ class Distillation(Game[State]):
     own_rounds: int = Field(default=1, ge=1)
 
     def check(self, players: Sequence[Player]) -> None:
-        """All players need a classifier of the same images in the same classes."""
-        faults, first = [], players[0]
+        """Refuse players without a classifier of the same images in the same classes."""
+        faults = []
+        first = players[0]
         for player in players:
             if not isinstance(player.model, JointClassifier) or LABEL not in player.variables:
+                variables = ", ".join(player.variables)
                 faults.append(
-                    f"player '{player.name}' has {player.model.title} on {', '.join(player.variables)}; distillation needs "
-                    "classifiers that can travel: joint_classifier, on an image and its class"
+                    f"player '{player.name}' has {player.model.title} on {variables}; distillation "
+                    "needs classifiers that can travel: joint_classifier, on an image and its class"
                 )
             elif player.unobserved:
                 faults.append(
-                    f"players.{player.name}.unobserved: in distillation everybody labels its own images, which takes both; its "
-                    f"data lack {', '.join(player.unobserved)}"
+                    f"players.{player.name}.unobserved: in distillation everybody labels its own "
+                    f"images, which takes both; its data lack {', '.join(player.unobserved)}"
                 )
             elif player.variables != first.variables:
                 faults.append(
-                    f"player '{player.name}' learns {player.variables}, and '{first.name}' {first.variables}; in distillation "
-                    "all classify the same kind of image"
+                    f"player '{player.name}' learns {player.variables}, and '{first.name}' "
+                    f"{first.variables}; in distillation all classify the same kind of image"
                 )
         if faults:
             raise ConfigError(faults)
 
     def start(self, players: Sequence[str], seed: int) -> State:
-        """No classifier has travelled yet."""
+        """Return a state in which no classifier has travelled yet."""
         return State(tuple(players))
 
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
-        """Everybody learns, then sends its classifier to all others."""
+        """Let every player learn, then send its classifier to all others."""
         sending = self.own_rounds <= round < self.rounds
         asks = []
         for name in state.players:
@@ -119,7 +126,7 @@ class Distillation(Game[State]):
         return state, Row.of(answers).merged(row)
 
     def serve(self, player: Player, message: Message) -> Message:
-        """Label the own images by the classifiers that came, learn, and send the own classifier."""
+        """Label own images by the received classifiers, learn, and send the own classifier."""
         request = message.request
         model = player.model
         assert isinstance(request, Turn)
@@ -127,30 +134,33 @@ class Distillation(Game[State]):
         classifiers = message.samples()
         with player.timed("learning"):
             labels = targets(player, classifiers) if classifiers else None
-        with model.taught(labels) if labels is not None else nullcontext():
+        with nullcontext() if labels is None else model.taught(labels):
             numbers = player.learn({}, {OWN: 1.0}, self.local_steps, message.round)
-        # a copy for each: a checkpoint keeps what is on its way link by link, and nothing in it may share memory
+        # each receiver gets its own copy: a checkpoint holds what is in flight link by link, and
+        # nothing in it may share memory
         sent = {receiver: model.export_classifier() for receiver in request.receivers}
         return message.reply(numbers, sent)
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of one step."""
+        """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1)
 
 
 def targets(player: Player, classifiers: Mapping[str, Samples]) -> Tensor:
-    """Mean of the true class and of the class by each classifier, one-hot, for a player's own images; shape (n, C).
+    """Return the targets of a player's own images, shape (n, C).
+
+    They are the mean of the true class and of the class by each classifier, one-hot.
 
     Args:
-        player: Whose images.
+        player: The player with the images.
         classifiers: What the others exported, by name.
     """
-    model, data, classes = player.model, player.private_data, player.variables[LABEL].classes or 0
+    model = player.model
     assert isinstance(model, JointClassifier)
+    data = player.private_data
+    classes = player.variables[LABEL].classes or 0
     votes = [data[LABEL]]
-    votes += [
-        model.classify_by(part, data, f"player '{name}'").argmax(1)
-        for name, part in classifiers.items()
-    ]
+    for name, part in classifiers.items():
+        votes.append(model.classify_by(part, data, f"player '{name}'").argmax(1))
     return torch.stack([F.one_hot(vote, classes).float() for vote in votes]).mean(0)

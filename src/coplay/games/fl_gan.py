@@ -1,4 +1,4 @@
-"""FL-GAN: every worker trains a whole GAN on its own data, a server averages the pairs (B3).
+"""FL-GAN: every worker trains a whole GAN on its own data, and a server averages the pairs (B3).
 
 Every E epochs, m E / b steps:
 
@@ -8,8 +8,8 @@ Every E epochs, m E / b steps:
     server             the mean, weighted by the number of samples
 
 References:
-    Communication-Efficient Learning of Deep Networks from Decentralized Data (H. B. McMahan et al., AISTATS 2017),
-    arXiv:1602.05629, applied to the pair as MD-GAN's paper does (arXiv:1811.03850).
+    Communication-Efficient Learning of Deep Networks from Decentralized Data (H. B. McMahan et al.,
+    AISTATS 2017), arXiv:1602.05629, applied to the pair as MD-GAN's paper does (arXiv:1811.03850).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Send(Request):
 
 @dataclass(frozen=True)
 class Load(Request):
-    """Go on from the pair of networks that comes along."""
+    """Go on from the attached pair of networks."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Learn(Request):
     """Take steps of the whole GAN on your own data.
 
     Args:
-        steps: How many.
+        steps: Number of steps.
         first: Number of the first one, counted from 1 over all rounds; it names the random stream.
     """
 
@@ -73,7 +73,7 @@ class Learn(Request):
 
 @dataclass(frozen=True)
 class Average(Request):
-    """Average the pairs of networks that come along.
+    """Average the attached pairs of networks.
 
     Args:
         weights: Of each pair, by sender; their sum is 1.
@@ -85,14 +85,15 @@ class Average(Request):
 class FlGan(Game[GanState]):
     """Whole GANs learn at the workers and are averaged every few epochs.
 
-    A round is ``local_steps`` steps of every worker's GAN, so equal numbers mean equal generator updates in all games; when to
-    average is counted in steps and falls where it falls inside rounds. What is measured is the server's last average.
+    A round is ``local_steps`` steps of every worker's GAN, so equal numbers mean equal generator
+    updates in all games. The time to average is counted in steps, wherever in a round it falls.
+    The server's last average is measured.
 
     Args:
         average_every_epochs: E, by the mean number of samples of the living.
         optimiser_on_average: ``"keep"`` Adam's state at the workers, or ``"reset"`` it.
-        average_buffers: Whether buffers, such as those of batch normalisation, are averaged too; otherwise the server's are
-            those it began with, and workers keep their own.
+        average_buffers: Whether buffers, such as those of batch normalisation, are averaged too;
+            otherwise the server's never change, and workers use their own.
 
     Example:
         >>> FlGan().sampled_from(GanState(("a", "b")))
@@ -109,27 +110,27 @@ class FlGan(Game[GanState]):
     average_buffers: bool = True
 
     def check(self, players: Sequence[Player]) -> None:
-        """All players need the same GAN on the same variables, and a full batch of data."""
+        """Refuse players without the same GAN on the same variables, or without a full batch."""
         faults = gan_faults(players, self.seats)
         if faults:
             raise ConfigError(faults)
 
     def start(self, players: Sequence[str], seed: int) -> GanState:
-        """Nothing is known of anybody's data yet."""
+        """Return a state that knows the players' names, and not yet their numbers of samples."""
         return GanState(tuple(players))
 
     def sampled_from(self, state: GanState) -> Sequence[str]:
-        """The server's average is measured."""
+        """Return the server: its average is measured."""
         return self.seats
 
     def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
-        """Sizes of the pair."""
+        """Return the sizes of both networks."""
         return sizes_of(players[0])
 
-    # ------------------------------------------------------------------------------------------ the coordinator's side
+    # ----------------------------------------------------------------------- the coordinator's side
 
     def play(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
-        """``local_steps`` steps of everybody, cut where it is time to average."""
+        """Let all workers take ``local_steps`` steps, interrupted where it is time to average."""
         totals = RoundTotals()
         averages = 0
         row = Row()
@@ -157,7 +158,7 @@ class FlGan(Game[GanState]):
         return state, Row(totals.by_player(), own={"averages": averages}).merged(row)
 
     def _introduce(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
-        """Ask everybody's number of samples, once."""
+        """Ask all workers for their numbers of samples, once."""
         asks = [Message(Introduce(), COORDINATOR, name, round) for name in state.players]
         answers, lost = ask_once(self, engine, asks)
         known = {answer.sender: Introduction.of(answer.numbers) for answer in answers}
@@ -166,7 +167,7 @@ class FlGan(Game[GanState]):
         return self.lose(replace(state, samples=samples, batch=batch), lost)
 
     def _hand_out(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
-        """Everybody begins with the server's pair."""
+        """Send the server's pair to all workers."""
         ask = Message(Send(tuple(state.players)), COORDINATOR, SERVER, round)
         pairs = ask_seat(engine, ask, "exchange").payload
         asks = []
@@ -175,11 +176,11 @@ class FlGan(Game[GanState]):
         return self.lose(state, self.alive(engine.ask(asks, "exchange/average"))[1])
 
     def _average(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
-        """The server averages everybody's pair, weighted by numbers of samples."""
+        """Let the server average all pairs, weighted by numbers of samples."""
         asks = [Message(Send((SERVER,)), COORDINATOR, name, round) for name in state.players]
         answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
-        if not answers:  # all are late: the last average stays
+        if not answers:  # all are late: the server keeps its last average
             return state, row
         pairs: dict[str, Payload] = {answer.sender: answer.payload[SERVER] for answer in answers}
         total = sum(state.samples[name] for name in pairs)
@@ -188,7 +189,7 @@ class FlGan(Game[GanState]):
         ask_seat(engine, ask, "exchange/average")
         return state, row
 
-    # --------------------------------------------------------------------------------------------- the players' side
+    # ---------------------------------------------------------------------------- the players' side
 
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request."""
@@ -215,5 +216,5 @@ class FlGan(Game[GanState]):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of two steps."""
+        """Return a game of two rounds of two steps."""
         return cls(rounds=2, local_steps=2)

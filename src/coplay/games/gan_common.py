@@ -1,4 +1,7 @@
-"""What games between GANs have in common: which players fit, what they report in a round, how workers take their steps."""
+"""What games between GANs have in common.
+
+That is which players fit, what they report in a round, and how workers take their steps.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from coplay.core.errors import PlayerError
 from coplay.core.message import Message, PlayerLate, PlayerLost, Request
@@ -28,7 +32,6 @@ SERVER = "server"
 
 _TRIAL_STEPS = 3
 
-
 SideBySide = Literal["by_network", "loop", "stacked", "measured"]
 """How workers that share a process may take their steps."""
 
@@ -40,12 +43,12 @@ class Introduce(Request):
 
 @dataclass(frozen=True)
 class Introduction:
-    """What a player tells of itself before the first round.
+    """How a player describes itself before the first round.
 
     Args:
         samples: Number of its private samples.
         batch: b, the size of its batches.
-        stacked: Whether workers beside it take their steps together, as one product.
+        stacked: Whether workers of one process take their steps together, as one product.
         loop_seconds: Seconds of a step one after the other, where both ways were tried.
         stacked_seconds: Seconds of a step together, where both ways were tried.
     """
@@ -66,14 +69,14 @@ class Introduction:
         return numbers | self.tried()
 
     def tried(self) -> dict[str, float]:
-        """Seconds of a step either way; empty where it was not tried."""
+        """Seconds of a step, one after the other and together; empty where it was not tried."""
         if self.loop_seconds is None or self.stacked_seconds is None:
             return {}
         return {"loop_seconds": self.loop_seconds, "stacked_seconds": self.stacked_seconds}
 
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> Introduction:
-        """The inverse of :meth:`numbers`."""
+        """Build an introduction from what :meth:`numbers` returned."""
         return cls(
             int(numbers["samples"]),
             int(numbers["batch"]),
@@ -89,14 +92,14 @@ class GanState(State):
 
     Args:
         samples: Number of private samples by player, also of those that are gone.
-        batch: b, the size of everybody's batches; 0 before anybody has said it.
+        batch: b, the size of all workers' batches; 0 before it is known.
     """
 
     samples: Mapping[str, int] = field(default_factory=dict)
     batch: int = 0
 
     def period(self, players: Sequence[str], epochs: float) -> int:
-        """m E / b steps, at least one; m is the mean number of samples of these players."""
+        """Return m E / b steps, at least one; m is these players' mean number of samples."""
         m = sum(self.samples[name] for name in players) / len(players)
         return max(1, round(m * epochs / self.batch))
 
@@ -109,14 +112,14 @@ class RoundTotals:
         self._counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
 
     def add(self, answers: Sequence[Message]) -> None:
-        """Note the numbers of some answers."""
+        """Add the numbers of some answers."""
         for answer in answers:
             for name, value in answer.numbers.items():
                 self._sums[answer.sender][name] += value
                 self._counts[answer.sender][name] += 1
 
     def by_player(self) -> dict[str, dict[str, float]]:
-        """The totals by player and name."""
+        """Return the totals by player and name."""
         return {player: self._totals(player) for player in self._sums}
 
     def _totals(self, player: str) -> dict[str, float]:
@@ -128,46 +131,51 @@ class RoundTotals:
 
 
 def gan(player: Player) -> Acgan:
-    """The player's model."""
+    """Return the player's model."""
     assert isinstance(player.model, Acgan)
     return player.model
 
 
 def gan_faults(players: Sequence[Player], seats: Sequence[str]) -> list[str]:
-    """What keeps players from playing with one another's networks."""
+    """Return what keeps players from playing with one another's networks."""
     faults = []
-    workers = [player for player in players if player.name not in seats]
     for player in players:
         if not isinstance(player.model, Acgan):
-            whose = (
-                f"the seat '{player.name}', which has the config's model,"
-                if player.name in seats
-                else f"player '{player.name}'"
-            )
+            whose = f"player '{player.name}'"
+            if player.name in seats:
+                whose = f"the seat '{player.name}', which has the config's model,"
             faults.append(
-                f'{whose} has {player.model.title}; this game needs acgan everywhere: set model = {{ name = "acgan" }}'
+                f"{whose} has {player.model.title}; this game needs acgan everywhere: set "
+                'model = { name = "acgan" }'
             )
     if faults:
         return faults
+    workers = [player for player in players if player.name not in seats]
     for player in workers:
         if player.model != players[-1].model:
             faults.append(
-                f"players.{player.name}.model: all must have the settings of the config's model, since networks travel"
+                f"players.{player.name}.model: all must have the settings of the config's model, "
+                "since networks travel"
             )
         if player.space != players[-1].space:
             faults.append(
-                f"players.{player.name}.variables: all must learn the same variables, since networks travel"
+                f"players.{player.name}.variables: all must learn the same variables, since "
+                "networks travel"
             )
-        if player.count < gan(player).batch:
+        batch = gan(player).batch
+        if player.count < batch:
             faults.append(
-                f"player '{player.name}' holds {player.count} samples, fewer than a batch of {gan(player).batch}; "
-                "give it more, or set model.batch lower"
+                f"player '{player.name}' holds {player.count} samples, fewer than a batch of "
+                f"{batch}; give it more, or set model.batch lower"
             )
     return faults
 
 
 def ask_seat(engine: Asker, ask: Message, purpose: str) -> Message:
-    """Ask a seat: without it nothing goes on, so its loss or lateness ends the game whatever ``on_lost`` says."""
+    """Ask a seat, without which the game cannot go on.
+
+    Its loss or lateness ends the game, whatever ``on_lost`` says.
+    """
     (reply,) = engine.ask([ask], purpose)
     if isinstance(reply, PlayerLost):
         raise PlayerError(reply.player, reply.action, reply.round, reply.reason)
@@ -177,7 +185,7 @@ def ask_seat(engine: Asker, ask: Message, purpose: str) -> Message:
 def ask_once(
     game: Game[S], engine: Asker, asks: Sequence[Message]
 ) -> tuple[list[Message], list[PlayerLost]]:
-    """Ask what is asked only once and cannot be done without: a player that is late with it is lost."""
+    """Ask for what is needed and asked only once: a player that is late with it is lost."""
     replies: list[Message | PlayerLost] = []
     for reply in engine.ask(asks):
         if isinstance(reply, PlayerLate):
@@ -188,9 +196,9 @@ def ask_once(
 
 
 def introduction(player: Player, way: SideBySide, workers: int) -> Introduction:
-    """Describe a player, and say whether so many workers beside one another take their steps stacked.
+    """Describe a player, and decide whether so many workers of one process step stacked.
 
-    By rule, or by a short trial on twins that changes nobody.
+    This is decided by rule, or by a short trial on twins that changes no player.
     """
     model = gan(player)
     able = stackable(model.half("discriminator"))
@@ -202,27 +210,28 @@ def introduction(player: Player, way: SideBySide, workers: int) -> Introduction:
 
 
 def trial(model: Acgan, space: Space, workers: int) -> tuple[float, float]:
-    """Seconds of a step of so many twins: one after the other, and stacked."""
+    """Measure the seconds of a step of so many twins: one after the other, and stacked."""
     twins = []
     for i in range(workers):
         twin = model.fresh()
         twin.setup(space, i)
         twins.append(twin)
-    b, generator = model.batch, stream(0, "trial")
-    low, high = model.wire[next(n for n in model.wire if model.wire[n].kind == "real")].range
+    b = model.batch
+    generator = stream(0, "trial")
+    image = next(name for name in model.wire if model.wire[name].kind == "real")
+    low, high = model.wire[image].range
     place = twins[0].place
     x = (low + (high - low) * torch.rand(workers, b, *model.shape, generator=generator)).to(place)
-    c = (
-        torch.randint(model.classes, (workers, b), generator=generator).to(place)
-        if model.classes
-        else None
-    )
-    each = [None] * workers if c is None else list(c)
+    c = None
+    each: list[Tensor | None] = [None] * workers
+    if model.classes:
+        c = torch.randint(model.classes, (workers, b), generator=generator).to(place)
+        each = list(c)
 
     def loop() -> None:
-        for twin, image, classes in zip(twins, x, each, strict=True):
-            twin.learn_to_judge(image, classes, image, classes)
-            twin.feedback(image, classes)
+        for twin, images, classes in zip(twins, x, each, strict=True):
+            twin.learn_to_judge(images, classes, images, classes)
+            twin.feedback(images, classes)
 
     def together() -> None:
         stack = Stack.of(twins)
@@ -242,6 +251,6 @@ def _seconds(step: Callable[[], None]) -> float:
 
 
 def sizes_of(player: Player) -> dict[str, NetworkSize]:
-    """Sizes of both halves of a player's GAN."""
+    """Return the sizes of both halves of a player's GAN."""
     model = gan(player)
     return {half: model.size(half) for half in HALVES}

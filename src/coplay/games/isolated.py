@@ -25,7 +25,7 @@ class Isolated(Game[State]):
     """No exchange: α is the identity, and so is the prediction.
 
     Args:
-        once: Train the first player's model alone: enough where all players are alike.
+        once: Train the first player's model alone, which is enough where all players are alike.
 
     Example:
         >>> Isolated(rounds=10).predict(["north", "south"])
@@ -38,19 +38,19 @@ class Isolated(Game[State]):
     once: bool = Field(default=False)
 
     def players_of(self, players: Sequence[str]) -> Sequence[str]:
-        """All of them, or the first."""
+        """Return all of them, or the first with ``once``."""
         return players[:1] if self.once else players
 
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor | None:
-        """Every site keeps to itself."""
+        """Predict the identity: every site learns its own data alone."""
         return torch.eye(len(players), dtype=torch.float64)
 
     def start(self, players: Sequence[str], seed: int) -> State:
-        """The initial state holds only the player names."""
+        """Return the initial state, which holds only the player names."""
         return State(tuple(players))
 
     def play(self, engine: Asker, state: State, round: int) -> tuple[State, Row]:
-        """Everybody takes its local steps."""
+        """Let every player take its local steps."""
         asks = [Message(Turn(), COORDINATOR, name, round) for name in state.players]
         answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
@@ -62,5 +62,5 @@ class Isolated(Game[State]):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of one step."""
+        """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1)

@@ -1,22 +1,27 @@
 """MD-GAN: one generator on a server, a discriminator at every worker, Algorithm 1 of the paper.
 
-One global iteration, with k batches of b samples, N living workers and L steps (numbers as in the paper's Algorithm 1):
+To read the algorithm first: ``examples/md_gan.py`` has it on one page, as plain loops over torch.
 
-    server   generates X^(1) … X^(k); worker n gets X^(g) = X^((n mod k)+1) and X^(d) = X^(((n+1) mod k)+1)        (B2.1)
-    worker   takes L discriminator steps on a real batch and X^(d)                                                 (B2.2)
-    worker   returns F_n = {∂B̃(X^(g))/∂x_i}, B̃ the generator's loss summed over the batch                          (B2.3)
-    server   Δw = 1/(N b) Σ_n Σ_i e_ni ∂x_i/∂w, then one Adam step                                                 (B2.4)
+One global iteration, with k batches of b samples, N living workers and L steps (numbers as in the
+paper's Algorithm 1):
 
-Every m E / b iterations each worker sends its discriminator to another: a derangement, so that nobody ends with two or
-none (B2.5). Fewer than two living workers do not swap.
+    server   generates X^(1) … X^(k); worker n gets X^(g) = X^((n mod k)+1)
+             and X^(d) = X^(((n+1) mod k)+1)                                                  (B2.1)
+    worker   takes L discriminator steps on a real batch and X^(d)                            (B2.2)
+    worker   returns F_n = {∂B̃(X^(g))/∂x_i}, B̃ the generator's loss summed over the batch   (B2.3)
+    server   Δw = 1/(N b) Σ_n Σ_i e_ni ∂x_i/∂w, then one Adam step                            (B2.4)
+
+Every m E / b iterations each worker sends its discriminator to another: a derangement, so that no
+worker ends with two or none (B2.5). Fewer than two living workers do not swap.
 
 References:
-    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
-    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy,
+    E. Le Merrer, B. Sericola, IPDPS 2019), arXiv:1811.03850.
 
 Differs from the paper:
-    The paper leaves open what happens to Adam's state at a swap and whether two workers may swap to the same third: here the
-    first is ``optimiser_on_swap`` and the second cannot be. Nothing else.
+    The paper leaves open what happens to Adam's state at a swap, which is ``optimiser_on_swap``
+    here, and whether two workers may swap to the same third, which is excluded here. Nothing else
+    differs.
 """
 
 from __future__ import annotations
@@ -64,7 +69,7 @@ from coplay.player import Player
 
 @dataclass(frozen=True)
 class MdGanState(GanState):
-    """What the coordinator remembers.
+    """What the coordinator of MD-GAN remembers.
 
     Args:
         seed: The run's seed.
@@ -78,26 +83,31 @@ class MdGanState(GanState):
 
 
 class MdGan(Game[MdGanState]):
-    """One generator learns from the feedback of discriminators that never leave their data, except to swap places.
+    """One generator learns from the feedback of discriminators that leave their data only to swap.
 
-    A round is ``local_steps`` global iterations; all players have the same ``acgan`` model, whose ``batch`` is b,
-    ``discriminator_steps`` is L and ``loss`` is B̃.
+    A round is ``local_steps`` global iterations; all players have the same ``acgan`` model, whose
+    ``batch`` is b, ``discriminator_steps`` is L and ``loss`` is B̃.
 
     Args:
         batches: k, at most the number of workers; ``"log"`` is max(1, ⌈ln N⌉).
         swap_every_epochs: E; 0 for never.
-        optimiser_on_swap: Adam's state of a discriminator that moves: ``"keep"`` leaves it with the worker, ``"travel"`` sends
-            it along (three times the bytes), ``"reset"`` starts it anew.
-        side_by_side: How workers that share a process take their steps: ``"loop"``, one after the other; ``"stacked"``, as
-            one product over all; ``"by_network"``, stacked where the network allows it; ``"measured"`` tries both at the start
-            and keeps the faster, which changes sums of floats, so two runs need not agree to the last bit.
+        optimiser_on_swap: Adam's state of a discriminator that moves: ``"keep"`` leaves it with the
+            worker, ``"travel"`` sends it along (three times the bytes), ``"reset"`` starts it anew.
+        side_by_side: How workers that share a process take their steps: ``"loop"``, one after the
+            other; ``"stacked"``, as one product over all; ``"by_network"``, stacked where the
+            network allows it; ``"measured"`` tries both at the start and uses the faster one, which
+            changes sums of floats, so two runs need not agree to the last bit.
         leaves: Iteration before which a worker leaves with its data, by name.
-        leave_evenly: One worker leaves every I/N iterations, the last of the config first, as in the paper's crash experiment.
-        joins: Iteration before which a worker joins with a copy of another's discriminator, by name.
+        leave_evenly: One worker leaves every I/N iterations, the last of the config first, as in
+            the paper's crash experiment.
+        joins: Iteration before which a worker joins with a copy of another's discriminator, by
+            name.
 
     Example:
-        >>> MdGan(batches=1).count_of_batches(10), MdGan().count_of_batches(10), MdGan().count_of_batches(1)
-        (1, 3, 1)
+        >>> MdGan(batches=1).count_of_batches(10)
+        1
+        >>> MdGan().count_of_batches(10), MdGan().count_of_batches(1)
+        (3, 1)
     """
 
     citation: ClassVar[tuple[str, ...]] = ("hardy2019mdgan",)
@@ -114,20 +124,19 @@ class MdGan(Game[MdGanState]):
     joins: dict[str, PositiveInt] = Field(default_factory=dict)
 
     def count_of_batches(self, workers: int) -> int:
-        """k for so many living workers; never more than there are."""
-        k = max(1, math.ceil(math.log(max(workers, 1)))) if self.batches == "log" else self.batches
+        """Return k for so many living workers; it is never larger than their number."""
+        k = math.ceil(math.log(max(workers, 1))) if self.batches == "log" else self.batches
         return max(1, min(k, workers))
 
-    # ------------------------------------------------------------------------------------------- before it begins
+    # ----------------------------------------------------------------------------- before it begins
 
     def check(self, players: Sequence[Player]) -> None:
-        """All players need the same GAN on the same variables, and a full batch of data."""
+        """Refuse players without the same GAN on the same variables, or without a full batch."""
         workers = [player for player in players if player.name not in self.seats]
         faults = gan_faults(players, self.seats)
         if self.batches != "log" and not 1 <= self.batches <= len(workers):
-            faults.append(
-                f"game.batches: k is at most the number of workers, {len(workers)}; got {self.batches}"
-            )
+            most = f"k is at most the number of workers, {len(workers)}"
+            faults.append(f"game.batches: {most}; got {self.batches}")
         names = {player.name for player in workers}
         for setting, given in (("leaves", self.leaves), ("joins", self.joins)):
             for name in given:
@@ -138,34 +147,32 @@ class MdGan(Game[MdGanState]):
                     )
         if names and names == set(self.joins):
             faults.append("game.joins: somebody must be there from the beginning")
-        if (
-            not faults
-            and self.side_by_side == "stacked"
-            and not stackable(gan(players[0]).half("discriminator"))
-        ):
+        must_stack = not faults and self.side_by_side == "stacked"
+        if must_stack and not stackable(gan(players[0]).half("discriminator")):
             faults.append(
-                'game.side_by_side: this discriminator cannot be stacked; choose "by_network" or "loop"'
+                "game.side_by_side: this discriminator cannot be stacked; "
+                'choose "by_network" or "loop"'
             )
         if faults:
             raise ConfigError(faults)
 
     def start(self, players: Sequence[str], seed: int) -> MdGanState:
-        """All but those who join later."""
+        """Return the state with all players but those that join later."""
         present = tuple(name for name in players if name not in self.joins)
         return MdGanState(present, seed=seed, order=tuple(players))
 
     def sampled_from(self, state: MdGanState) -> Sequence[str]:
-        """The server's generator is measured."""
+        """Return the server: its generator is measured."""
         return self.seats
 
     def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
-        """Sizes of generator and discriminator."""
+        """Return the sizes of generator and discriminator."""
         return sizes_of(players[0])
 
-    # ------------------------------------------------------------------------------------------ the coordinator's side
+    # ----------------------------------------------------------------------- the coordinator's side
 
     def play(self, engine: Asker, state: MdGanState, round: int) -> tuple[MdGanState, Row]:
-        """``local_steps`` global iterations."""
+        """Play ``local_steps`` global iterations."""
         totals = RoundTotals()
         swaps = 0
         row = Row()
@@ -176,7 +183,7 @@ class MdGan(Game[MdGanState]):
         for iteration in range(first, first + self.local_steps):
             state, more = self._come_and_go(engine, state, round, iteration)
             row = row.merged(more)
-            if not state.players:  # what the last ones sent before they left still counts, below
+            if not state.players:  # the feedback that the last ones sent is still used, below
                 continue
             batches = self._generate(engine, state, round, iteration, feedback, totals)
             state, feedback, more = self._feedback(engine, state, round, iteration, batches, totals)
@@ -191,7 +198,7 @@ class MdGan(Game[MdGanState]):
         return state, Row(totals.by_player(), own={"swaps": swaps}).merged(row)
 
     def _introduce(self, engine: Asker, state: MdGanState, round: int) -> tuple[MdGanState, Row]:
-        """Ask everybody's number of samples, and how they take their steps, once."""
+        """Ask all workers for their numbers of samples and how they take their steps, once."""
         asks = [Message(Introduce(), COORDINATOR, name, round) for name in state.players]
         answers, lost = ask_once(self, engine, asks)
         known = {answer.sender: Introduction.of(answer.numbers) for answer in answers}
@@ -213,7 +220,7 @@ class MdGan(Game[MdGanState]):
     def _come_and_go(
         self, engine: Asker, state: MdGanState, round: int, iteration: int
     ) -> tuple[MdGanState, Row]:
-        """Injected losses, by the code path of real ones, and late joiners."""
+        """Let workers leave, by the code path of real losses, and join."""
         leaving = self._leaving(state)
         gone = [name for name in state.players if leaving.get(name) == iteration]
         reason = f"left before iteration {iteration}, as configured"
@@ -227,7 +234,7 @@ class MdGan(Game[MdGanState]):
         return state, row
 
     def _leaving(self, state: MdGanState) -> dict[str, int]:
-        """Iteration before which each player leaves."""
+        """Return the iteration before which each player leaves."""
         if not self.leave_evenly:
             return dict(self.leaves)
         every = self.rounds * self.local_steps / len(state.order)
@@ -243,7 +250,10 @@ class MdGan(Game[MdGanState]):
         feedback: Mapping[str, Payload],
         totals: RoundTotals,
     ) -> Mapping[str, Payload]:
-        """The server's side of an iteration: an update by what came back, then new batches for everybody."""
+        """Take the server's side of an iteration.
+
+        It updates by the workers' feedback, then generates new batches for all of them.
+        """
         k = self.count_of_batches(len(state.players))
         feedback_batch = {name: n % k for n, name in enumerate(state.players)}
         learning_batch = {name: (n + 1) % k for n, name in enumerate(state.players)}
@@ -262,7 +272,7 @@ class MdGan(Game[MdGanState]):
         batches: Mapping[str, Payload],
         totals: RoundTotals,
     ) -> tuple[MdGanState, dict[str, Payload], Row]:
-        """The workers' side of an iteration."""
+        """Take the workers' side of an iteration."""
         k = self.count_of_batches(len(state.players))
         asks = []
         for name in state.players:
@@ -274,7 +284,7 @@ class MdGan(Game[MdGanState]):
         return state, {answer.sender: answer.payload[SERVER] for answer in answers}, row
 
     def _swaps(self, state: MdGanState, iteration: int) -> bool:
-        """Whether an m E / b-th iteration just ended, m the mean number of samples of the living."""
+        """Whether an m E / b-th iteration just ended; m is the living's mean number of samples."""
         if not self.swap_every_epochs or len(state.players) < 2:
             return False
         return iteration % state.period(state.players, self.swap_every_epochs) == 0
@@ -282,7 +292,7 @@ class MdGan(Game[MdGanState]):
     def _swap(
         self, engine: Asker, state: MdGanState, round: int, iteration: int
     ) -> tuple[MdGanState, Row]:
-        """Everybody sends its discriminator to another, worker to worker."""
+        """Let every worker send its discriminator to another."""
         to = derangement(state.players, stream(state.seed, "swap", iteration))
         asks = [Message(Send(to[name]), COORDINATOR, name, round) for name in state.players]
         answers, lost = self.alive(engine.ask(asks))
@@ -301,7 +311,7 @@ class MdGan(Game[MdGanState]):
         round: int,
         moving: Mapping[str, Mapping[str, Payload]],
     ) -> tuple[MdGanState, Row]:
-        """Hand discriminators, by receiver and sender, to those who are still there."""
+        """Send discriminators, by receiver and sender, to the receivers that are still there."""
         asks = []
         for name, discriminator in moving.items():
             if name in state.players:
@@ -311,30 +321,30 @@ class MdGan(Game[MdGanState]):
     def _join(
         self, engine: Asker, state: MdGanState, round: int, name: str
     ) -> tuple[MdGanState, Row]:
-        """A late worker begins with a copy of a living one's discriminator, drawn by lot."""
+        """Let a late worker begin with a copy of a living one's discriminator, drawn by lot."""
         lot = stream(state.seed, "join", name)
         donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]
         try:
             ask = Message(Send(name), COORDINATOR, donor, round)
             (answer,), _ = ask_once(self, engine, [ask])
             known, _ = self._introduce(engine, replace(state, players=(name,), payload={}), round)
-            # it takes its steps as the others do, whatever a trial of its own would find
+            # it takes its steps as the others do, whatever a trial of its own would prefer
             stacked = {**known.stacked, name: known.stacked[donor]}
             order = sorted((*state.players, name), key=state.order.index)
             joined = replace(known, players=tuple(order), payload=state.payload, stacked=stacked)
             joined, _ = self._load(engine, joined, round, {name: {donor: answer.payload[name]}})
             return joined, Row(joined=(name,))
-        except PlayerError as error:  # the one that is asked alone need not be all that is left
+        except PlayerError as error:  # a single player was asked; others may be left
             if self.on_lost == "stop" or tuple(state.players) == (error.player,):
                 raise
             loss = PlayerLost(error.player, error.action, error.round, error.reason)
             state, row = self.lose(state, [loss])
             if error.player == name:
                 return state, row
-            state, more = self._join(engine, state, round, name)  # a copy of somebody else's
+            state, more = self._join(engine, state, round, name)  # a copy of another one's
             return state, row.merged(more)
 
-    # --------------------------------------------------------------------------------------------- the players' side
+    # ---------------------------------------------------------------------------- the players' side
 
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request; see ``games/md_gan_seats.py``."""
@@ -343,17 +353,17 @@ class MdGan(Game[MdGanState]):
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
     ) -> list[Message | Exception] | None:
-        """Feedback of workers that sit side by side: one product over all of them."""
+        """Answer for workers that sit side by side, by one product over all of them."""
         return serve_together(players, messages, self.side_by_side)
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of two iterations."""
+        """Return a game of two rounds of two iterations."""
         return cls(rounds=2, local_steps=2)
 
 
 def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, str]:
-    """A uniformly drawn permutation without fixed points: to whom each sends.
+    """Draw a permutation without fixed points, uniformly: the receiver of each sender.
 
     Args:
         names: At least two.

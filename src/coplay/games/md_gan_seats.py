@@ -1,8 +1,10 @@
-"""What server and workers of MD-GAN are asked and do; steps 1 to 4 of Algorithm 1 as the seats take them (B2.1 to B2.4).
+"""The players' side of MD-GAN: what server and workers are asked, and how they answer.
+
+These are steps 1 to 4 of Algorithm 1 (B2.1 to B2.4).
 
 References:
-    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
-    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy,
+    E. Le Merrer, B. Sericola, IPDPS 2019), arXiv:1811.03850.
 """
 
 from __future__ import annotations
@@ -41,12 +43,12 @@ class Send(Request):
 
 @dataclass(frozen=True)
 class Load(Request):
-    """To a worker: go on with the discriminator that comes along."""
+    """To a worker: go on with the attached discriminator."""
 
 
 @dataclass(frozen=True)
 class Generate(Request):
-    """To the server: update by the feedback that comes along, then generate batches for everybody (B2.1).
+    """To the server: update by the attached feedback, then generate batches (B2.1).
 
     Args:
         iteration: From 1, over all rounds.
@@ -63,16 +65,16 @@ class Generate(Request):
 
 @dataclass(frozen=True)
 class Update(Request):
-    """To the server: update by the feedback that comes along (B2.4)."""
+    """To the server: update by the attached feedback (B2.4)."""
 
 
 @dataclass(frozen=True)
 class Feedback(Request):
-    """To a worker: learn from the batches that come along (B2.2), and give feedback (B2.3).
+    """To a worker: learn from the attached batches (B2.2), and return feedback (B2.3).
 
     Args:
         iteration: From 1, over all rounds.
-        batches: k, the number of batches generated; of one alone, X^(g) and X^(d) are the same.
+        batches: k, the number of batches generated; with k = 1, X^(g) and X^(d) are the same.
         stacked: Whether workers side by side take this step as one product over all of them.
     """
 
@@ -82,7 +84,7 @@ class Feedback(Request):
 
 
 REQUESTS: tuple[type[Request], ...] = (Introduce, Send, Load, Generate, Update, Feedback)
-"""What server and workers answer."""
+"""The requests that server and workers answer."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ class GeneratedBatches:
 
     Args:
         images: X^(1) … X^(k) with their graph.
-        feedback_batch: Number of the batch that each worker was to give feedback on.
-        flops: Operations of generating them.
+        feedback_batch: Number of the batch that each worker was to return feedback on.
+        flops: Operations it took to generate them.
     """
 
     images: Sequence[Tensor]
@@ -140,25 +142,28 @@ def serve(
 def serve_together(
     players: Sequence[Player], messages: Sequence[Message], side_by_side: SideBySide
 ) -> list[Message | Exception] | None:
-    """Answer for workers that sit side by side: introductions by one trial, feedback by one product over all of them."""
+    """Answer for workers that sit side by side.
+
+    Introductions take one trial, and feedback one product over all of them.
+    """
     requests = [message.request for message in messages]
     if all(isinstance(request, Introduce) for request in requests):
         return _introduced(players, messages, side_by_side)
-    asked = [request for request in requests if isinstance(request, Feedback) and request.stacked]
-    if len(asked) < len(requests):
+    stacked = [request for request in requests if isinstance(request, Feedback) and request.stacked]
+    if len(stacked) < len(requests):
         return None
-    return _feedback_together(players, messages, asked)
+    return _feedback_together(players, messages, stacked)
 
 
 def _introduced(
     players: Sequence[Player], messages: Sequence[Message], side_by_side: SideBySide
 ) -> list[Message | Exception]:
-    """Introduce everybody; how steps are taken here is tried once."""
+    """Introduce all players; one trial decides for all of them how steps are taken."""
     first = introduction(players[0], side_by_side, len(players))
     answers: list[Message | Exception] = []
     for player, message in zip(players, messages, strict=True):
-        own = replace(first, samples=player.count, batch=gan(player).batch)
-        answers.append(message.reply(own.numbers()))
+        each = replace(first, samples=player.count, batch=gan(player).batch)
+        answers.append(message.reply(each.numbers()))
     return answers
 
 
@@ -189,13 +194,14 @@ def _feedback_together(
 def _training_batches(
     player: Player, request: Feedback, message: Message, checked: dict[int, Batch]
 ) -> Lesson:
-    """Collect what one worker learns from in one iteration: its own real batch and what the server sent.
+    """Collect what one worker learns from in one iteration: a real batch, and the server's.
 
     Args:
         player: The worker.
         request: What it is asked.
         message: With what the server sent.
-        checked: What workers that sit together share, by identity, so that it is checked once.
+        checked: Batches that workers of one process share, by identity, so that each is checked
+            once.
     """
     model = gan(player)
     payload = message.payload[SERVER]
@@ -204,7 +210,8 @@ def _training_batches(
         sent = model.wire.check(message.samples()[SERVER], "batches of the server", complete=True)
         if len(sent) != b * min(2, request.batches):
             raise ModelError(
-                f"the server sent {len(sent)} samples, expected {b} for feedback and as many to learn from"
+                f"the server sent {len(sent)} samples, expected {b} for feedback and as many to "
+                "learn from"
             )
         checked[id(payload)] = model.pixels(sent), model.labels(sent)
     images, classes = checked[id(payload)]
@@ -223,15 +230,18 @@ def _answer(
 ) -> Message:
     if not finite(feedback):
         raise ModelError(
-            f"feedback at iteration {request.iteration} is not finite: the discriminator has diverged; "
-            "try a smaller learning rate"
+            f"feedback at iteration {request.iteration} is not finite: the discriminator has "
+            "diverged; try a smaller learning rate"
         )
     player.learned = True
     return message.reply(numbers, {SERVER: feedback_part(feedback)})
 
 
 def _batches(player: Player, request: Generate) -> dict[str, Samples]:
-    """X^(1) … X^(k), kept here with their graph, and for every worker X^(g) and, if there is another, X^(d)."""
+    """Generate X^(1) … X^(k), and return for every worker X^(g) and, if it is another, X^(d).
+
+    The server remembers the batches with their graph until its next update.
+    """
     model = gan(player)
     streams = [stream(player.seed, "noise", request.iteration, j) for j in range(request.batches)]
     with counted(model.flops, f"generate {request.batches}") as flops:
@@ -253,7 +263,7 @@ def _batches(player: Player, request: Generate) -> dict[str, Samples]:
 
 
 def _update(player: Player, message: Message) -> dict[str, float]:
-    """Δw by the mean of the living workers' feedback; nothing where none came."""
+    """Update by the mean of the living workers' feedback, and return numbers; none without any."""
     if not message.payload:
         return {}
     model = gan(player)
@@ -262,13 +272,13 @@ def _update(player: Player, message: Message) -> dict[str, float]:
     assert isinstance(pending, GeneratedBatches)
     gradients = gradients_by_batch(message.samples(), pending.feedback_batch, pending.images)
     batches = []
-    given = []
+    gradients_of_batches = []
     for images, gradient in zip(pending.images, gradients, strict=True):
         if gradient is not None:
             batches.append(images)
-            given.append(gradient)
+            gradients_of_batches.append(gradient)
     with counted(model.flops, f"update {len(pending.images)}") as flops:
-        model.follow(batches, given)
+        model.follow(batches, gradients_of_batches)
     player.learned = True
     return {FLOPS: pending.flops + flops[0]}
 
@@ -276,7 +286,9 @@ def _update(player: Player, message: Message) -> dict[str, float]:
 def gradients_by_batch(
     feedback: Mapping[str, Samples], feedback_batch: Mapping[str, int], images: Sequence[Tensor]
 ) -> list[Tensor | None]:
-    """Gradient by each batch: 1/(N b) Σ_n F_n over the N workers that answered of those that were shown it (B2.4).
+    """Gradient by each batch: 1/(N b) Σ_n F_n over the workers with feedback on it (B2.4).
+
+    N is the number of all workers that answered.
 
     Args:
         feedback: F_n by worker, in player order.
@@ -284,10 +296,11 @@ def gradients_by_batch(
         images: The batches.
 
     Returns:
-        One gradient per batch, of its shape; None where no feedback came.
+        One gradient per batch, of its shape; None for a batch without feedback.
 
     Raises:
-        ModelError: A feedback has another shape than its batch, or is not finite; the worker is named.
+        ModelError: A feedback has another shape than its batch, or is not finite; the error names
+            the worker.
     """
     total: list[Tensor | None] = [None] * len(images)
     for name, payload in feedback.items():
@@ -301,10 +314,15 @@ def gradients_by_batch(
             )
         before = total[j]
         total[j] = gradient if before is None else before + gradient
-    n = len(feedback)
-    return [None if sum_ is None else sum_ / (n * len(sum_)) for sum_ in total]
+    means: list[Tensor | None] = []
+    for sum_of_batch in total:
+        if sum_of_batch is None:
+            means.append(None)
+        else:
+            means.append(sum_of_batch / (len(feedback) * len(sum_of_batch)))
+    return means
 
 
 def feedback_part(feedback: Tensor) -> Samples:
-    """Feedback as the payload of a message: one number per entry of the batch."""
+    """Return feedback as the payload of a message: one number per entry of the batch."""
     return TensorDict({_FEEDBACK: feedback.cpu()}, batch_size=[len(feedback)])

@@ -1,7 +1,7 @@
 """Several discriminators of one shape, side by side in memory: one matrix product serves them all.
 
 The parameters of the models become views into the stack: whatever reads or changes a model, a swap,
-a checkpoint, another step, reads or changes the stack, and nothing is kept twice.
+a checkpoint, another step, reads or changes the stack, and nothing is in memory twice.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from coplay.nets.training import FLOPS, counted
 class _Linear(torch.autograd.Function):
     """x Wᵀ + β for N layers at once: (N, b, in), (N, out, in), (N, out) to (N, b, out).
 
-    Autograd's own gives ∂W as a transposed view, which the optimiser would copy; this one is laid
-    out as W is, in memory that is there from step to step.
+    Autograd's own returns ∂W as a transposed view, which the optimizer would copy; this one is laid
+    out as W is, in memory that is reused from step to step.
     """
 
     @staticmethod
@@ -35,15 +35,15 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any, *slopes: Tensor
+        ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        (slope,) = slopes
+        (gradient,) = gradients
         x, weight = ctx.saved_tensors
-        by_x = torch.bmm(slope, weight) if ctx.needs_input_grad[0] else None
+        by_x = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:
             return by_x, None, None, None
-        by_weight = torch.bmm(slope.transpose(1, 2), x, out=ctx.by_weight)
-        return by_x, by_weight, slope.sum(1), None
+        by_weight = torch.bmm(gradient.transpose(1, 2), x, out=ctx.by_weight)
+        return by_x, by_weight, gradient.sum(1), None
 
 
 class Stack:
@@ -75,19 +75,19 @@ class Stack:
 
     @classmethod
     def of(cls, models: Sequence[Acgan]) -> Stack:
-        """The stack of these models: the one they are in, or a new one."""
-        there = models[0].stack
-        if not isinstance(there, cls) or len(there.models) != len(models):
+        """Return the stack of these models: the one they are in, or a new one."""
+        present = models[0].stack
+        if not isinstance(present, cls) or len(present.models) != len(models):
             return cls(models)
-        pairs = zip(there.models, models, strict=True)
-        if all(a is b and a.stack is there for a, b in pairs):
-            return there
+        pairs = zip(present.models, models, strict=True)
+        if all(a is b and a.stack is present for a, b in pairs):
+            return present
         return cls(models)
 
     def _leaves(self, rows: int) -> dict[str, list[Tensor]]:
-        """What so many rows are multiplied by, by name.
+        """Return the tensors that so many rows are multiplied by, by name.
 
-        Every model's own parameters, each by itself, or the one tensor for all.
+        These are every model's own parameters, each by itself, or the one tensor for all.
         """
         leaves = {}
         for name, own in self._by_name.items():
@@ -134,53 +134,54 @@ class Stack:
         losses = self.models[0].losses.discriminator(logits, real_classes, fake_classes)
         leaves = self._leaves(images.shape[1])
         flat = [p for several in leaves.values() for p in several]
-        slopes = iter(torch.autograd.grad(losses.sum(), flat))
+        gradients = iter(torch.autograd.grad(losses.sum(), flat))
         by_model: list[list[Tensor]] = [[] for _ in self.models]
         for name, several in leaves.items():
             if several is self._by_name[name]:
-                each: Sequence[Tensor] = [next(slopes) for _ in several]
+                each: Sequence[Tensor] = [next(gradients) for _ in several]
             else:
-                each = next(slopes).unbind()
-            for of_model, slope in zip(by_model, each, strict=True):
-                of_model.append(slope)
+                each = next(gradients).unbind()
+            for of_model, gradient in zip(by_model, each, strict=True):
+                of_model.append(gradient)
         self._descend(by_model)
         return losses.detach()
 
-    def _descend(self, slopes: Sequence[Sequence[Tensor]]) -> None:
+    def _descend(self, gradients: Sequence[Sequence[Tensor]]) -> None:
         """Take one step of every model's own Adam.
 
         Those that have a state take it in a single call, to the same bits.
         """
         ready: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
-        for model, own, its in zip(self.models, self.own, slopes, strict=True):
-            optimiser = model.optimiser("discriminator")
-            if all(p in optimiser.state for p in own):
-                ready += [(p, slope, optimiser.state[p]) for p, slope in zip(own, its, strict=True)]
+        for model, own, of_model in zip(self.models, self.own, gradients, strict=True):
+            optimizer = model.optimiser("discriminator")
+            pairs = zip(own, of_model, strict=True)
+            if all(p in optimizer.state for p in own):
+                ready += [(p, gradient, optimizer.state[p]) for p, gradient in pairs]
                 continue
-            for p, slope in zip(own, its, strict=True):
-                p.grad = slope
-            optimiser.step()
-            optimiser.zero_grad()
+            for p, gradient in pairs:
+                p.grad = gradient
+            optimizer.step()
+            optimizer.zero_grad()
         if ready:
             _adam_step(ready, self.models[0].optimiser("discriminator").param_groups[0])
 
     def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Every worker's F = ∂ΣB̃/∂x, shape (N, b, *shape), and its mean B̃, shape (N,)."""
+        """Return every worker's F = ∂ΣB̃/∂x, (N, b, *shape), and its mean B̃, shape (N,)."""
         images = images.detach().requires_grad_()
         logits = self.discriminate(images, frozen=True)
         losses = self.models[0].losses.generator(logits, classes)
-        (slopes,) = torch.autograd.grad(losses.sum(), images)
-        return slopes, losses.detach().mean(-1)
+        (gradients,) = torch.autograd.grad(losses.sum(), images)
+        return gradients, losses.detach().mean(-1)
 
 
 def _adam_step(
     ready: Sequence[tuple[Tensor, Tensor, dict[str, Tensor]]], group: Mapping[str, Any]
 ) -> None:
-    """Step parameters along slopes, with Adam's state of each, in one call."""
+    """Step parameters along their gradients, with Adam's state of each, in one call."""
     with torch.no_grad():
         adam(
             [p for p, _, _ in ready],
-            [slope for _, slope, _ in ready],
+            [gradient for _, gradient, _ in ready],
             [state["exp_avg"] for _, _, state in ready],
             [state["exp_avg_sq"] for _, _, state in ready],
             [],
@@ -197,7 +198,8 @@ def _adam_step(
         )
 
 
-_MOST = 10  # more gain nothing, and gradients beyond 32 MiB would be new pages every time
+# more models at a time are no faster, and gradients beyond 32 MiB would be new pages every time
+_MOST = 10
 
 Batch = tuple[Tensor, Tensor | None]
 """Images of shape (b, *shape) in the variable's range, and classes of shape (b,), if any."""
@@ -205,12 +207,12 @@ Batch = tuple[Tensor, Tensor | None]
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What one discriminator gets in one iteration.
+    """What one discriminator receives in one iteration.
 
     Args:
         real: A batch of its own data.
         fake: X^(d), to learn from.
-        shown: X^(g), to give feedback on.
+        shown: X^(g), to return feedback on.
     """
 
     real: Batch
@@ -227,16 +229,20 @@ def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, floa
     with counted(model.flops, "feedback") as flops:
         for _ in range(model.discriminator_steps):
             loss = model.learn_to_judge(*lesson.real, *lesson.fake)
-        slopes, own = model.feedback(*lesson.shown)
-    return slopes, {"discriminator_loss": loss, "generator_loss": own, FLOPS: flops[0]}
+        feedback, generator_loss = model.feedback(*lesson.shown)
+    numbers = {"discriminator_loss": loss, "generator_loss": generator_loss, FLOPS: flops[0]}
+    return feedback, numbers
 
 
 def feedback_together(
     models: Sequence[Acgan], lessons: Sequence[Lesson]
 ) -> list[tuple[Tensor, dict[str, float]]]:
-    """The same for several models of equal settings, as one product over up to ten at a time."""
+    """Do what :func:`feedback_alone` does for several models of equal settings.
+
+    It takes one product over up to ten of them at a time.
+    """
+    answers: list[tuple[Tensor, dict[str, float]]] = []
     if len(models) > _MOST:
-        answers = []
         count = math.ceil(len(models) / _MOST)
         for part in torch.arange(len(models)).tensor_split(count):
             some = [models[i] for i in part]
@@ -255,16 +261,16 @@ def feedback_together(
     with counted(models[0].flops, f"feedback of {len(models)}") as flops:
         for _ in range(models[0].discriminator_steps):
             losses = stack.learn_to_judge(images, real_classes, fake_classes)
-        slopes, own = stack.feedback(shown, shown_classes)
-    each = flops[0] / len(models)
-    answers = []
-    for slope, d, g in zip(slopes, losses.cpu().tolist(), own.cpu().tolist(), strict=True):
-        numbers = {"discriminator_loss": d, "generator_loss": g, FLOPS: each}
-        answers.append((slope, numbers))
+        feedback, generator_losses = stack.feedback(shown, shown_classes)
+    flops_each = flops[0] / len(models)
+    reported = zip(losses.cpu().tolist(), generator_losses.cpu().tolist(), strict=True)
+    for gradient, (d, g) in zip(feedback, reported, strict=True):
+        numbers = {"discriminator_loss": d, "generator_loss": g, FLOPS: flops_each}
+        answers.append((gradient, numbers))
     return answers
 
 
 def _classes(batches: Sequence[Batch]) -> Tensor | None:
-    """Shape (N, b)."""
+    """Return the classes of N batches, shape (N, b), if there are any."""
     classes = [c for _, c in batches if c is not None]
     return torch.stack(classes) if classes else None

@@ -1,23 +1,23 @@
-"""Whose sample is this? What a player receives holds copies of its own data.
+"""Whose sample is this? What a player receives contains copies of its own data.
 
-Others learned them from what it drew. At the equilibrium p_j = Σ_k M_jk π_k (A3), so the share M_ji
-of what j sends to i imitates i's own data. Player i may put its data, the originals, in their
+The others learned them from its samples. At the equilibrium p_j = Σ_k M_jk π_k (A3), so the share
+M_ji of what j sends to i imitates i's own data. Player i may put its data, the originals, in their
 place:
 
     m_i = M_ii π_i + Σ_{j≠i} α_ij Σ_{k≠i} M_jk π_k                                              (O)
 
 By (A2) M_ii = α_ii + Σ_{j≠i} α_ij M_ji, so this is the mixture of (A1), and the equilibrium stays
-where it is. What changes is what becomes of faults: those of player i in drawing its own data do
-not come back to it.
+where it is. What changes is the fate of errors: those that player i makes in drawing its own data
+do not come back to it.
 
-A classifier c(k|x) tells copies, with all players equally likely beforehand. When a player first
-receives from the others they have learned from their own data alone, so that p_k ≈ π_k, and i draws
-such samples of its own. Then, by Bayes,
+A classifier c(k|x) recognises copies, with all players equally likely beforehand. When a player
+first receives from the others they have learned from their own data alone, so that p_k ≈ π_k, and i
+draws such samples of its own. Then, by Bayes,
 
     P(copy of i | x from j) = M_ji c(i|x) / Σ_k M_jk c(k|x),        in the mean M_ji
 
-While c learns, some pixels of an image are exchanged for those of others: otherwise it would know
-players by how their models draw.
+While c learns, some pixels of an image are exchanged for those of other images: otherwise it would
+recognise players by how their models draw.
 """
 
 from __future__ import annotations
@@ -38,18 +38,22 @@ from coplay.player import Player
 from coplay.theory import equilibrium
 
 _SIZES = Sizes(channels=16, hidden=64, image_latents=1)
-_STEPS, _BATCH, _RATE = 600, 128, 4e-3
+_STEPS = 600
+_BATCH = 128
+_RATE = 4e-3
 _EXCHANGED = 0.3  # share of an image's pixels
-_LOG_SCALES, _HALVINGS = (-50.0, 50.0), 40  # where the scale of odds is looked for
+_LOG_SCALES = (-50.0, 50.0)  # the interval in which the scale of odds is searched, by halving
+_HALVINGS = 40
+_COPIES = "copies/"  # prefix of reported shares
 
 
 class Origins(nn.Module):
-    """c(k|x): how probable it is that player k's data or model is where x comes from.
+    """c(k|x): the probability that x comes from player k's data or model.
 
     Args:
-        space: What samples consist of; complete.
-        players: Names.
-        seed: Decides the start.
+        space: The variables of the samples, which are complete.
+        players: Names of all players.
+        seed: Seed of the initial parameters.
 
     Example:
         >>> from coplay import Variable
@@ -67,9 +71,8 @@ class Origins(nn.Module):
         super().__init__()
         self.space = space
         self.players = list(players)
-        with isolated_seed(
-            seed
-        ):  # the names of the two parts are those of parameters in checkpoints
+        with isolated_seed(seed):
+            # the names of the two parts are those of parameters in checkpoints
             self.seen = InputEncoder({name: space[name] for name in space}, _SIZES)
             self.says = one_hidden_layer(self.seen.size, _SIZES.hidden, len(self.players))
 
@@ -79,8 +82,8 @@ class Origins(nn.Module):
 
     def fit(self, samples: Mapping[str, Samples], generator: torch.Generator) -> None:
         """Learn from samples of some or all of the players, as many of each."""
-        optimiser = torch.optim.AdamW(self.parameters(), lr=_RATE)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=_STEPS)
+        optimizer = torch.optim.AdamW(self.parameters(), lr=_RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_STEPS)
         each = max(1, _BATCH // len(samples))
         numbers = [self.players.index(name) for name in samples]
         players = torch.tensor(numbers).repeat_interleave(each)
@@ -90,13 +93,13 @@ class Origins(nn.Module):
                 rows = torch.randint(len(part), (each,), generator=generator)
                 parts.append(self.space.restrict(pick(part, rows)))
             logits = self(self._exchanged(join(parts), generator))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             F.cross_entropy(logits, players).backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
 
     def _exchanged(self, rows: Samples, generator: torch.Generator) -> Samples:
-        """Some pixels of every image come from the same place of another row."""
+        """Take some pixels of every image from the same place of another row."""
         values = {}
         for name in self.space:
             x = rows[name]
@@ -109,14 +112,16 @@ class Origins(nn.Module):
 
     @torch.no_grad()
     def copies(self, received: Samples, of: str, shares: Mapping[str, float]) -> Tensor:
-        """Probability that each sample is a copy of a player's own data, shape (n,), float64.
+        """Return the probability that each sample is a copy of a player's own data, shape (n,).
 
         Args:
             received: Samples drawn by one player j.
             of: Name of player i.
-            shares: M_jk by name. The odds of i are scaled until in the mean there are as many
-                copies as M_ji says: a classifier is less sure of what is drawn later than of what
-                it learned from.
+            shares: M_jk by name. The odds of i are scaled until the mean probability of a copy is
+                M_ji: a classifier is less sure of later samples than of those it learned from.
+
+        Returns:
+            Probabilities in float64.
         """
         i = self.players.index(of)
         others = [k for k in range(len(self.players)) if k != i]
@@ -142,7 +147,8 @@ class Shares:
 
     Args:
         weights: α_ij of the living.
-        influence: M_jk for j among the living and k among all that began; 0 for those that are gone.
+        influence: M_jk for j among the living and k among all players of the beginning; 0 for
+            those that are gone.
     """
 
     weights: Mapping[str, Mapping[str, float]]
@@ -165,7 +171,8 @@ def without_copies(
 ) -> tuple[dict[str, Samples], dict[str, float], dict[str, float]]:
     """Leave copies of the player's own data out of what it received.
 
-    Until all the others are heard at once for the first time, everything is kept, with the weights of (A1).
+    Until samples of all the others arrive in one round for the first time, nothing is left out, and
+    the weights are those of (A1).
 
     Args:
         player: The player that received.
@@ -174,8 +181,8 @@ def without_copies(
         round: Current round.
 
     Returns:
-        What is kept, by sender; the weights of (O), by source; the share of copies among what was received, by the name
-        under which it is reported.
+        The samples left, by sender; the weights of (O), by source; the share of copies among what
+        was received, by the name under which it is reported.
     """
     me = player.name
     alpha = shares.weights[me]
@@ -188,15 +195,16 @@ def without_copies(
         origins.fit({me: mine, **received}, stream(player.seed, "origins", me))
         player.kept = dict(origins.state_dict())
     else:
-        return dict(received), {OWN: alpha[me], **{j: alpha[j] for j in received}}, {}
+        weights = {OWN: alpha[me]} | {j: alpha[j] for j in received}
+        return dict(received), weights, {}
     weights = {OWN: influence[me][me]}
-    kept: dict[str, Samples] = {}
+    originals: dict[str, Samples] = {}
     copies: dict[str, float] = {}
     for j, samples in received.items():
         lots = stream(player.seed, "copies", round, me, j)
         chance = torch.rand(len(samples), generator=lots, dtype=torch.float64)
         is_copy = chance < origins.copies(samples, me, influence[j])
-        kept[j] = pick(samples, ~is_copy)
+        originals[j] = pick(samples, ~is_copy)
         weights[j] = alpha[j] * (1 - influence[j][me])
-        copies[f"copies/{j}"] = is_copy.double().mean().item()
-    return kept, weights, copies
+        copies[_COPIES + j] = is_copy.double().mean().item()
+    return originals, weights, copies

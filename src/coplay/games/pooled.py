@@ -1,4 +1,4 @@
-"""Every player learns from everybody's data: the ceiling, which only a simulation has."""
+"""Every player learns from the data of all: the ceiling, which only a simulation has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from coplay.games.isolated import Isolated
 class Pooled(Isolated):
     """Each player's own kind of model on the union of all data; real sites cannot play this.
 
-    A player gets its variables of everybody's rows, also where it observes fewer, and where nobody holds them together.
+    A player gets its variables of all players' rows, also where it observes fewer itself, and where
+    no player has them together.
 
     Example:
         >>> Pooled.pools_data
@@ -23,5 +24,5 @@ class Pooled(Isolated):
     pools_data: ClassVar[bool] = True
 
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor | None:
-        """None: every player sees the union, in which sites count by their size."""
+        """Return None: every player learns the union, in which sites count by their size."""
         return None

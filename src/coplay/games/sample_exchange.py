@@ -1,20 +1,24 @@
-"""The cooperative game: every player learns from its own data and from samples of the others' models.
+"""The cooperative game: each player learns from its own data and from samples of others' models.
+
+To read the algorithm first: ``examples/cooperative_game.py`` has it on one page, as plain loops
+over torch.
 
 Utility of player i, with weights α_ij ≥ 0, Σ_j α_ij = 1:
 
-    U_i(θ) = α_ii E_{x~π_i}[log p_θi(x)] + Σ_{j≠i} α_ij E_{x~p_θj}[log p_θi(x)]                              (A1)
+    U_i(θ) = α_ii E_{x~π_i}[log p_θi(x)] + Σ_{j≠i} α_ij E_{x~p_θj}[log p_θi(x)]                (A1)
 
-Play is simultaneous: in round t every player learns from its own data and from the samples the others drew at the end of
-round t−1. What the equilibrium predicts is computed by :mod:`coplay.theory.equilibrium`.
+Play is simultaneous: in round t every player learns from its own data and from the samples that the
+others drew at the end of round t−1. :mod:`coplay.theory.equilibrium` computes what the equilibrium
+predicts.
 
 References:
     Game-theoretic distributed learning of generative models for heterogeneous data collections
     (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740.
 
 Differs from the paper:
-    The authors draw fresh samples for every gradient step; here players exchange once a round and take ``local_steps``
-    on what they received, because a message costs more than a sample. ``fresh_every_rounds``, ``own_rounds``,
-    ``warmup_rounds`` and ``originals`` are ours.
+    The authors draw fresh samples for every gradient step; here players exchange once a round and
+    take ``local_steps`` on what they received, because a message costs more than a sample.
+    ``fresh_every_rounds``, ``own_rounds``, ``warmup_rounds`` and ``originals`` are ours.
 """
 
 from __future__ import annotations
@@ -44,11 +48,11 @@ _BY_RULE = {"own_weight", "topology", "neighbours"}  # the fields that give α b
 
 @dataclass(frozen=True)
 class Turn(Request):
-    """Learn from your own data and from the samples that come along, then draw for the others.
+    """Learn from your own data and from the attached samples, then draw for the others.
 
     Args:
-        own: Weight of the own data: α_ii, or a number of samples once others are heard; the samples that come along weigh
-            as many as they are.
+        own: Weight of the own data: α_ii, or a number of samples as soon as samples of others are
+            attached; those weigh as many as they are.
         draw: Number of samples to draw, by receiver.
         living: Names of the living players in order, with ``originals``; else empty.
         started: Names of all players of the beginning in order, with ``originals``; else empty.
@@ -62,7 +66,7 @@ class Turn(Request):
 
 @dataclass(frozen=True)
 class ExchangeState(State):
-    """What is remembered between two rounds.
+    """What the coordinator remembers between two rounds.
 
     Args:
         seed: The run's seed.
@@ -78,22 +82,28 @@ class ExchangeState(State):
 class SampleExchange(Game[ExchangeState]):
     """Players exchange synthetic samples, never data or parameters.
 
-    The weights α come from ``alpha`` as a full matrix, or from ``own_weight`` with the rest spread evenly over the
-    neighbours in ``topology``.
+    The weights α come from ``alpha`` as a full matrix, or from ``own_weight`` with the rest spread
+    evenly over the neighbours in ``topology``.
 
     Args:
-        alpha: Full weight matrix, one row per player in config order, rows sum to 1. Excludes the next three.
+        alpha: Full weight matrix, one row per player in config order, rows sum to 1. Excludes the
+            next three.
         own_weight: α_ii of every player, in [0, 1].
-        topology: Who listens to whom: ``complete``, ``ring``, ``star`` (the first player is the hub) or
-            ``random_regular`` (every player has ``neighbours`` of them, drawn from the run's seed).
+        topology: Which players receive samples from which: ``complete``, ``ring``, ``star`` (the
+            first player is the hub) or ``random_regular`` (every player has ``neighbours`` of them,
+            drawn from the run's seed).
         neighbours: Number of neighbours, for ``random_regular``.
-        samples_per_round: n; player i receives n·α_ij samples from j each time fresh ones are drawn.
-        fresh_every_rounds: Draw fresh samples every so many rounds and reuse them in between; 1 is always fresh.
-        own_rounds: Rounds at the start in which everybody learns from own data alone, so that nobody learns from peers
-            that know nothing yet. The equilibrium does not depend on it.
-        warmup_rounds: Rounds after these over which the others' mass grows evenly to its full value; 0 admits them at once.
-        originals: Whether players put their own data in the place of what they recognise as copies of them (O), which leaves
-            the equilibrium as it is and keeps faults from coming back. Everybody has to hear everybody, on the same variables.
+        samples_per_round: n; player i receives n·α_ij samples from j each time fresh ones are
+            drawn.
+        fresh_every_rounds: Draw fresh samples every so many rounds and reuse them in between; 1 is
+            always fresh.
+        own_rounds: Rounds at the start in which every player learns from its own data alone, so
+            that none learns from untrained models. The equilibrium does not depend on it.
+        warmup_rounds: Rounds after these over which the others' mass grows evenly to its full
+            value; 0 admits them at once.
+        originals: Whether players put their own data in the place of what they recognise as copies
+            of them (O), which leaves the equilibrium as it is and keeps errors from coming back.
+            Every player has to receive samples from all others, on the same variables.
 
     Example:
         >>> game = SampleExchange(own_weight=0.3)
@@ -126,24 +136,24 @@ class SampleExchange(Game[ExchangeState]):
     @model_serializer(mode="wrap")
     def _only_what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
-        return (
-            values if self.alpha is None else {k: v for k, v in values.items() if k not in _BY_RULE}
-        )
+        if self.alpha is None:
+            return values
+        return {name: value for name, value in values.items() if name not in _BY_RULE}
 
     def weights(self, players: Sequence[str], seed: int = 0) -> Tensor:
-        """The weight matrix α, shape (N, N), float64.
+        """Return the weight matrix α, shape (N, N), float64.
 
         Raises:
-            ConfigError: Rows do not sum to 1, the size is wrong, the topology is impossible for so many players, or some
-                players are left without data.
+            ConfigError: Rows do not sum to 1, the size is wrong, the topology is impossible for so
+                many players, or some players are left without data.
         """
         if self.alpha is not None:
+            n = len(players)
             widths = {len(row) for row in self.alpha}
-            if widths != {len(players)} or len(self.alpha) != len(players):
-                raise ConfigError(
-                    [f"game.alpha: expected {len(players)} rows of {len(players)} weights, one per player; "
-                     f"got {len(self.alpha)} rows of {' or '.join(map(str, sorted(widths)))}"]
-                )  # fmt: skip
+            if widths != {n} or len(self.alpha) != n:
+                expected = f"expected {n} rows of {n} weights, one per player"
+                got = f"{len(self.alpha)} rows of {' or '.join(map(str, sorted(widths)))}"
+                raise ConfigError([f"game.alpha: {expected}; got {got}"])
             alpha = torch.tensor(self.alpha, dtype=torch.float64)
         else:
             alpha = even_weights(self._adjacency(len(players), seed), self.own_weight)
@@ -160,60 +170,65 @@ class SampleExchange(Game[ExchangeState]):
             graph = nx.star_graph(n - 1)
         elif self.topology == "random_regular":
             if self.neighbours >= n or n * self.neighbours % 2:
-                raise ConfigError(
-                    [f"game.neighbours: a random regular graph of {n} players needs fewer than {n} neighbours each and an "
-                     f"even product of the two; got {self.neighbours}"]
-                )  # fmt: skip
+                fault = (
+                    f"game.neighbours: a random regular graph of {n} players needs fewer than {n} "
+                    f"neighbours each and an even product of the two; got {self.neighbours}"
+                )
+                raise ConfigError([fault])
             graph = nx.random_regular_graph(self.neighbours, n, seed=derive(seed, "topology"))
         else:
             graph = nx.complete_graph(n)
-        graph.remove_edges_from(list(nx.selfloop_edges(graph)))  # a ring of one listens to nobody
+        graph.remove_edges_from(list(nx.selfloop_edges(graph)))  # a ring of one has a loop
         return torch.from_numpy(nx.to_numpy_array(graph, nodelist=range(n))).double()
 
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor:
-        """The influence matrix M of (A2)."""
+        """Return the influence matrix M of (A2)."""
         return equilibrium.influence_matrix(self.weights(players, seed))
 
     def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
-        """Players whose own weight is positive."""
+        """Return the players whose own weight is positive."""
         own = self.weights(players, seed).diag()
         return [name for name, weight in zip(players, own, strict=True) if weight > 0]
 
     def check(self, players: Sequence[Player]) -> None:
-        """With originals, everybody needs data, has to hear everybody and learns the same variables."""
+        """With originals, refuse players without data, without a weight, or of other variables."""
         if not self.originals:
             return
-        names, first = [player.name for player in players], players[0]
+        names = [player.name for player in players]
+        first = players[0]
         alpha = self.weights(names, first.seed)
         silent = [f"'{names[j]}' for '{names[i]}'" for i, j in (alpha == 0).nonzero().tolist()]
         faults = []
         if silent:
             more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
             faults.append(
-                "game.originals: everybody needs data and has to hear everybody, to tell copies of them from what others know; "
-                f"the weight is 0 of {', '.join(silent[:3])}{more}"
+                "game.originals: everybody needs data and has to hear everybody, to tell copies of "
+                "them from what others know; the weight is 0 of "
+                f"{', '.join(silent[:3])}{more}"
             )
         for player in players:
             if player.unobserved:
                 faults.append(
-                    f"game.originals: the data of '{player.name}' lack {', '.join(player.unobserved)}, and cannot take the "
-                    "place of samples that have it"
+                    f"game.originals: the data of '{player.name}' lack "
+                    f"{', '.join(player.unobserved)}, and cannot take the place of samples that "
+                    "have it"
                 )
             elif player.variables != first.variables:
                 faults.append(
-                    f"game.originals: player '{player.name}' learns {player.variables}, and '{first.name}' {first.variables}; "
-                    "who tells copies compares all variables"
+                    f"game.originals: player '{player.name}' learns {player.variables}, and "
+                    f"'{first.name}' {first.variables}; to recognise copies, all variables are "
+                    "compared"
                 )
         if faults:
             raise ConfigError(faults)
 
     def start(self, players: Sequence[str], seed: int) -> ExchangeState:
-        """Nothing is in flight before the first round."""
+        """Return the state before the first round, with nothing in flight."""
         self.weights(players, seed)
         return ExchangeState(tuple(players), seed=seed, started=tuple(players))
 
     def play(self, engine: Asker, state: ExchangeState, round: int) -> tuple[ExchangeState, Row]:
-        """One round: everybody learns, then draws for those who listen."""
+        """Play one round: every player learns, then draws for those that weigh its samples."""
         alpha = self._living_weights(state.players, state.started, state.seed)
         listening = round > self.own_rounds
         drawing = self._draws_in(round)
@@ -229,7 +244,7 @@ class SampleExchange(Game[ExchangeState]):
             asks.append(Message(request, COORDINATOR, name, round, payload=received))
         answers, lost = self.alive(engine.ask(asks))
 
-        payload = {} if drawing else dict(state.payload)  # fresh ones, or the old ones again
+        payload = {} if drawing else dict(state.payload)  # fresh samples, or the old ones again
         for answer in answers:
             for to, samples in answer.payload.items():
                 payload[answer.sender, to] = samples
@@ -251,15 +266,17 @@ class SampleExchange(Game[ExchangeState]):
             received, weights, copies = without_copies(player, shares, received, message.round)
         numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn = {}
-        if (
-            player.learned and not player.unlearned
-        ):  # a player that has learned nothing has nothing to say
+        # a player that has not learned yet draws nothing
+        if player.learned and not player.unlearned:
             for receiver, count in request.draw.items():
                 drawn[receiver] = player.draw(count, message.round, receiver)
         return message.reply({**numbers, **copies}, drawn)
 
     def lose(self, state: ExchangeState, lost: Sequence[PlayerLost]) -> tuple[ExchangeState, Row]:
-        """α is re-normalised over the living; a player that lost its last source is frozen; the new M is stated."""
+        """Re-normalise α over the living, and report the new M.
+
+        A player that lost its last source is frozen.
+        """
         after, row = super().lose(state, lost)
         if not lost:
             return after, row
@@ -271,18 +288,21 @@ class SampleExchange(Game[ExchangeState]):
         return after, replace(row, frozen=frozen, influence=influence)
 
     def mixture_weights(self, state: ExchangeState) -> Tensor:
-        """α of the living."""
+        """Return α of the living."""
         return self._living_weights(state.players, state.started, state.seed)
 
     def _living_weights(self, living: Sequence[str], started: Sequence[str], seed: int) -> Tensor:
-        """α of those who are left, rows re-normalised; a row of zeros is a player that lost its last source."""
+        """Return α of the living, rows re-normalised.
+
+        A row of zeros is that of a player that lost its last source.
+        """
         alpha = self.weights(started, seed)
-        kept = [started.index(name) for name in living]
-        alpha = alpha[kept][:, kept]
+        places = [started.index(name) for name in living]
+        alpha = alpha[places][:, places]
         return torch.nan_to_num(alpha / alpha.sum(1, keepdim=True))
 
     def admitted(self, alpha: Tensor, round: int) -> Tensor:
-        """α in a round of the warm-up: the others' mass is scaled down and goes to the player's own data."""
+        """Return α in a round of the warm-up, with part of the others' mass given to own data."""
         share = min(1.0, max(0, round - self.own_rounds) / (self.warmup_rounds + 1))
         own = alpha.diag()
         scaled = share * alpha
@@ -290,22 +310,21 @@ class SampleExchange(Game[ExchangeState]):
         return scaled - torch.diag(scaled.diag()) + torch.diag(own + held_back)
 
     def _shares(self, request: Turn, seed: int, round: int) -> Shares:
-        """What a player needs to know of the weights to tell copies, computed at its own side."""
+        """Compute the weights by which a player recognises copies, on its own side."""
         alpha = self.admitted(self._living_weights(request.living, request.started, seed), round)
         return Shares.of(request.living, request.started, alpha)
 
     def _draws_in(self, round: int) -> bool:
         """Whether fresh samples are drawn at the end of a round."""
-        since = (
-            round - self.own_rounds
-        )  # 0 is the round that draws the first samples anybody will hear
+        since = round - self.own_rounds  # 0 in the round that draws the first samples to be sent
         return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
 
     def _counts(self, alpha: Tensor, state: ExchangeState, round: int) -> dict[str, dict[str, int]]:
-        """For each receiver i, the number of its n samples that come from each player.
+        """Return, for each receiver i, how many of its n samples come from each player.
 
-        The counts are n·α_ij, rounded without bias, the own count included, and they are the weights: nothing is weighted
-        again. With originals the weights are (O)'s, and all that will ever be heard is worth drawing at once.
+        The counts are n·α_ij, rounded without bias, the own count included, and they are the
+        weights: samples are not weighted again. With originals the weights are those of (O), and
+        the full numbers are drawn from the first round on.
         """
         wanted = alpha if self.originals else self.admitted(alpha, round + 1)
         counts = {}
@@ -318,14 +337,15 @@ class SampleExchange(Game[ExchangeState]):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two rounds of one step."""
+        """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1, samples_per_round=20)
 
 
 def _in_flight_to(receiver: str, state: ExchangeState) -> dict[str, Payload]:
-    """What is on its way to a player, by sender.
+    """Return what is on its way to a player, by sender.
 
-    It is in player order, whatever the order of arrival: the order decides the order of random draws.
+    It is in player order, whatever the order of arrival, since the order of random draws depends
+    on it.
     """
     inbox = {}
     for sender in state.players:
@@ -335,7 +355,7 @@ def _in_flight_to(receiver: str, state: ExchangeState) -> dict[str, Payload]:
 
 
 def even_weights(adjacency: Tensor, own_weight: float) -> Tensor:
-    """α with ``own_weight`` on the diagonal and the rest spread evenly over the neighbours.
+    """Return α with ``own_weight`` on the diagonal and the rest spread evenly over neighbours.
 
     A player without neighbours keeps all the weight.
 
@@ -346,7 +366,6 @@ def even_weights(adjacency: Tensor, own_weight: float) -> Tensor:
                 [0.0000, 0.0000, 1.0000]], dtype=torch.float64)
     """
     degree = adjacency.double().sum(1, keepdim=True)
-    alpha = torch.where(
-        degree > 0, (1 - own_weight) * adjacency.double() / degree.clamp_min(1), 0.0
-    )
+    foreign = (1 - own_weight) * adjacency.double() / degree.clamp_min(1)
+    alpha = torch.where(degree > 0, foreign, 0.0)
     return alpha + torch.diag(1 - alpha.sum(1))

@@ -1,7 +1,7 @@
-"""What a model may be able to do beside learning and sampling; it has an ability by its methods.
+"""Abilities that a model may have beside learning and sampling; it has them by its methods.
 
-Ask with ``isinstance(model, Classifies)``; nothing has to be inherited or registered. Python checks
-that the methods are there, not what they take.
+Ask with ``isinstance(model, Classifies)``; a model need not inherit from these classes or register.
+Python checks that the methods exist, not their arguments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from coplay.core.space import Samples
 
 @runtime_checkable
 class HasLogProb(Protocol):
-    """Log p of samples, exactly.
+    """A model that has log p of samples exactly.
 
     Example:
         >>> from coplay.models.exponential_family import ExponentialFamily
@@ -31,7 +31,7 @@ class HasLogProb(Protocol):
 
 @runtime_checkable
 class HasLogWeights(Protocol):
-    """Log p of samples by importance weighting, see :mod:`coplay.models.likelihood`."""
+    """A model that has log p by importance weighting, see :mod:`coplay.models.likelihood`."""
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n)."""
@@ -40,7 +40,7 @@ class HasLogWeights(Protocol):
 
 @runtime_checkable
 class Classifies(Protocol):
-    """The class of a sample."""
+    """A model that predicts the class of a sample."""
 
     def classify(self, samples: Samples) -> Tensor:
         """p(class | the other variables), shape (n, C), rows sum to 1."""
@@ -49,7 +49,7 @@ class Classifies(Protocol):
 
 @runtime_checkable
 class Completes(Protocol):
-    """Variables that samples lack."""
+    """A model that draws the variables that samples lack."""
 
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
         """Draw what is missing given what is there; n samples of the model's space."""
@@ -58,17 +58,17 @@ class Completes(Protocol):
 
 @runtime_checkable
 class BestResponds(Protocol):
-    """The exact best response of an exponential family (A2)."""
+    """An exponential family that has an exact best response (A2)."""
 
     def best_response(self, moments: Tensor) -> None:
-        """Take mean features of a mixture, shape (K,), as mean parameters."""
+        """Set the mean parameters to the mean features of a mixture, shape (K,)."""
         ...
 
 
 @runtime_checkable
 class StopsEarly(Protocol):
-    """Learning that may have stopped, and can be made to go on."""
+    """A model whose learning may stop early, and can continue."""
 
     def go_on(self) -> None:
-        """Forget that learning stopped; go on from what samples are drawn from."""
+        """Forget that learning stopped; continue from the parameters that samples use."""
         ...

@@ -1,4 +1,4 @@
-"""A generator and a discriminator that also tells classes: the GAN that MD-GAN takes apart.
+"""A generator and a discriminator that also classifies: the GAN that MD-GAN takes apart.
 
     D:  min  E_real[−log σ(D(x))] + E_fake[−log(1 − σ(D(x)))]
              + E_real[−log D_c(x)] + E_fake[−log D_c(x)]
@@ -40,6 +40,7 @@ from coplay.nets.sizes import NetworkSize
 from coplay.nets.training import FLOPS, counted, frozen
 
 _ROWS = 1000  # samples drawn at a time, for memory
+_FLOPS_PREFIX = "flops/"  # of keys of a state
 
 
 class Acgan(LocalModel):
@@ -63,8 +64,8 @@ class Acgan(LocalModel):
         learning_rate: Adam's, for both.
         momentum: Adam's β1.
         average: Decay per step of the running mean of the generator's parameters that samples are
-            drawn from; 0 draws from the last. It costs memory where the generator learns, and
-            changes nothing in learning.
+            drawn from; 0 draws from the last parameters. It costs memory where the generator
+            learns, and does not change learning.
         device: Where the networks compute: ``"cpu"``, ``"cuda"`` or another name of torch's,
             ``"auto"`` for the accelerator, if the machine has one. Only on the CPU does a run
             repeat to the last bit.
@@ -145,7 +146,7 @@ class Acgan(LocalModel):
 
     @property
     def place(self) -> torch.device:
-        """Where the networks are."""
+        """The device of the networks."""
         return self._place
 
     @property
@@ -167,21 +168,21 @@ class Acgan(LocalModel):
         return self._halves.has("generator")
 
     def size(self, name: Half) -> NetworkSize:
-        """How large a half is; nothing is allocated for it."""
+        """The size of a half; nothing is allocated for it."""
         return self._halves.builder.size(name)
 
     def optimiser(self, name: Half) -> torch.optim.Adam:
-        """Adam of one half."""
+        """Return Adam of one half."""
         return self._halves.optimiser(name)
 
     @property
     def classes(self) -> int:
-        """Number of classes; 0 without."""
+        """The number of classes; 0 without."""
         return (self._space[self._class].classes or 0) if self._class else 0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one image."""
+        """The shape of one image."""
         return self._space[self._image].shape
 
     @property
@@ -237,7 +238,7 @@ class Acgan(LocalModel):
     def _noise_and_classes(
         self, n: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """What a batch begins from: noise, and the classes it is to have."""
+        """Draw noise for a batch, and the classes it is to have."""
         classes = None
         if self._class:
             shares = self._class_counts
@@ -264,38 +265,38 @@ class Acgan(LocalModel):
 
     @property
     def losses(self) -> GanLosses:
-        """What both sides descend."""
+        """The losses of both sides."""
         return GanLosses(saturating=self.loss == "saturating", class_term=self.class_term)
 
     def learn_to_judge(
         self, real: Tensor, real_classes: Tensor | None, fake: Tensor, fake_classes: Tensor | None
     ) -> float:
-        """Take one step of the discriminator; returns its loss before the step."""
+        """Take one step of the discriminator, and return its loss before the step."""
         logits = self.discriminate_both(real, fake)
         loss = self.losses.discriminator(logits, real_classes, fake_classes)
-        optimiser = self.optimiser("discriminator")
-        optimiser.zero_grad()
+        optimizer = self.optimiser("discriminator")
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         return loss.item()
 
     def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, float]:
-        """F = ∂ΣB̃/∂x for a batch, one number per entry, and the mean of B̃.
+        """Return F = ∂ΣB̃/∂x for a batch, one number per entry, and the mean of B̃.
 
         The discriminator does not change.
         """
         images = images.detach().requires_grad_()
         with frozen(self.half("discriminator")):
             loss = self.losses.generator(self.discriminate(images), classes).sum()
-            (slopes,) = torch.autograd.grad(loss, images)
-        return slopes, loss.item() / len(images)
+            (gradient,) = torch.autograd.grad(loss, images)
+        return gradient, loss.item() / len(images)
 
-    def follow(self, images: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
-        """Take one step of the generator along given derivatives of its loss by its images."""
-        optimiser = self.optimiser("generator")
-        optimiser.zero_grad()
-        torch.autograd.backward(list(images), [slope.to(self._place) for slope in slopes])
-        optimiser.step()
+    def follow(self, images: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Take one step of the generator along given gradients of its loss by its images."""
+        optimizer = self.optimiser("generator")
+        optimizer.zero_grad()
+        torch.autograd.backward(list(images), [g.to(self._place) for g in gradients])
+        optimizer.step()
         self._halves.follow_generator()
 
     # ------------------------------------------------------------------------------ the black box
@@ -327,15 +328,15 @@ class Acgan(LocalModel):
                 fake, wanted = self.generate(self.batch, generator)
             loss += self.learn_to_judge(real, classes, fake, wanted) / self.discriminator_steps
         images, wanted = self.generate(self.batch, generator)
-        slopes, own = self.feedback(images, wanted)
-        self.follow([images], [slopes / self.batch])
-        return {"discriminator_loss": loss, "generator_loss": own}
+        gradient, generator_loss = self.feedback(images, wanted)
+        self.follow([images], [gradient / self.batch])
+        return {"discriminator_loss": loss, "generator_loss": generator_loss}
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw from the running mean of the generator's parameters.
 
         Binary images are drawn pixel by pixel. Layers of a network of your own that normalise by
-        their batch go by the statistics that they gathered while learning.
+        their batch use the statistics that they gathered while learning.
         """
         with self._halves.averaged(), torch.no_grad():
             counts = [min(_ROWS, n - start) for start in range(0, n, _ROWS)]
@@ -352,11 +353,11 @@ class Acgan(LocalModel):
     def export(
         self, halves: Sequence[Half], buffers: bool = True, moments: bool = False
     ) -> Samples:
-        """Return parameters as a part of a message, see :meth:`Halves.export`."""
+        """Return parameters as the payload of a message, see :meth:`Halves.export`."""
         return self._halves.export(halves, buffers=buffers, moments=moments)
 
     def take(self, part: Samples, origin: str, moments: Moments = "keep") -> None:
-        """Take over in place what :meth:`export` returned, see :meth:`Halves.load`."""
+        """Load in place what :meth:`export` returned, see :meth:`Halves.load`."""
         self._halves.load(part, origin, moments)
 
     def average_of(self, parts: Sequence[Samples], weights: Tensor) -> None:
@@ -368,24 +369,24 @@ class Acgan(LocalModel):
         state = self._halves.state_dict()
         state["seen"] = self._class_counts.clone()
         for kind, count in self._flops.items():
-            state[f"flops/{kind}"] = torch.tensor(count, dtype=torch.float64)
+            state[_FLOPS_PREFIX + kind] = torch.tensor(count, dtype=torch.float64)
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state returned by :meth:`state_dict`."""
         self._halves.load_state_dict(state)
         self._class_counts = state["seen"].clone()
-        counts = parameters.under("flops/", state)
+        counts = parameters.under(_FLOPS_PREFIX, state)
         self._flops = {kind: count.item() for kind, count in counts.items()}
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few noise numbers, batches of 4."""
+        """Return a model with little noise and batches of 4."""
         return cls(latent=4, batch=4)
 
 
 def _bounded_image_and_class(space: Space) -> tuple[str, str | None]:
-    """The names of a space's one image and of its class, if it has one."""
+    """Return the names of a space's one image and of its class, if it has one."""
     # any shape: perceptrons take an image as a row of numbers, so rows of blood values work too
     image, label = image_and_class(space, "acgan", any_shape=True)
     v = space[image]

@@ -1,7 +1,8 @@
-"""The black box that plays: learn from a mixture of samples, sample from what was learned."""
+"""The black box that plays: it learns from a mixture of samples, and samples."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from coplay.core.space import Samples, Space, Variable, join, pick
 from coplay.core.streams import unbiased_counts
 
 OWN = "own data"
-"""Name of the portion of a mixture, and of the weight, that is a player's own data; no player can have this name."""
+"""Name of a player's own data among the portions of a mixture, and of their weight.
+
+No player can have this name.
+"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Mixture:
         return drawn
 
     def batch(self, size: int, generator: torch.Generator) -> Samples:
-        """The same as one set; all portions must have the same variables."""
+        """Return :meth:`drawn` as one set; all portions must have the same variables."""
         return join(list(self.drawn(size, generator).values()))
 
 
@@ -94,7 +98,7 @@ class LocalModel(Component):
     begin with an underscore. It uses only the generators it is given, never a global one, so that
     runs repeat and resume exactly.
 
-    What else a model can do is found by its methods, see :mod:`coplay.models.abilities`:
+    What else a model can do is known by its methods, see :mod:`coplay.models.abilities`:
     ``log_prob(samples)``, log p in nats, shape (n,); ``log_weights(samples, draws, generator)``,
     log importance weights, shape (draws, n); ``classify(samples)``, class probabilities, shape
     (n, C); ``complete(partial, generator)``, samples with what was missing;
@@ -143,7 +147,7 @@ class LocalModel(Component):
 
     @property
     def title(self) -> str:
-        """What an error calls this model."""
+        """The name of this model in errors."""
         return type(self).__name__
 
     @property
@@ -182,15 +186,41 @@ class LocalModel(Component):
 
     @abstractmethod
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Everything that was learned, optimiser state included, as a flat mapping of tensors."""
+        """Return everything that was learned, optimizer state included, as a flat mapping."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to a state; from then on the model does exactly what it did."""
+        """Restore a state of :meth:`state_dict`; from then on the model repeats what it did."""
+
+
+def finite_number(name: str, value: object) -> float:
+    """Return a number that a model reports as learning.
+
+    Args:
+        name: Under which it is reported.
+        value: The number, or what can be made one.
+
+    Raises:
+        ModelError: It is no number, or not finite: then the model is broken, whatever it still
+            draws.
+
+    Example:
+        >>> finite_number("loss", torch.tensor(0.5))
+        0.5
+    """
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ModelError(f"learn reported {name} = {value!r}, expected a number") from None
+    if not math.isfinite(number):
+        raise ModelError(
+            f"learn reported {name} = {number}; the model has diverged, try smaller steps"
+        )
+    return number
 
 
 def image_and_class(space: Space, model: str, *, any_shape: bool = False) -> tuple[str, str | None]:
-    """The answer of :meth:`Space.image_and_class`, whose error then names the model that asked.
+    """Return what :meth:`Space.image_and_class` returns; its error then names the model.
 
     Raises:
         ModelError: There is no image or more than one, more than one class, or another variable.

@@ -4,27 +4,27 @@ The joint is the law that Gibbs sampling with these conditionals settles in. One
 which variables may be missing:
 
     1. Draw what a row misses, latents always, in ``sweeps`` sweeps v ~ p(v | rest) in random order;
-       what was observed stays.
+       observed values stay.
     2. Ascend log p(v | rest) for every v, over all rows except those whose last drawn variable
        is v.
 
 A row whose last draw is v has v from that very conditional given exactly these values. There
 E ∇ log p(v | rest) = 0, so it would add noise only. No gradient passes through draws. What no
-source has observed yet stays the noise that a chain starts from, lest others give it a meaning of
-their own; its conditional waits for a source that has it, and a VAE that sees it waits a turn more,
-in which that conditional learns. Classes are told as in (A6): what is given stays, the rest is
-swept, and p(class | rest) is averaged over sweeps with factor 0.9.
+source has observed yet stays the noise that a chain starts from, so that others do not give it a
+meaning of their own; its conditional waits for a source that has it, and a VAE that is given it
+waits a turn more, in which that conditional learns. Samples are classified as in (A6): what is
+given stays, the rest is swept, and p(class | rest) is averaged over sweeps with factor 0.9.
 
-What is drawn of a variable named in ``matched`` must also be distributed as what others observe of
-it: likelihoods alone may settle in another reading of what connects variables that no source has
-together. :mod:`coplay.nets.critic` explains how and why.
+Draws of a variable named in ``matched`` must also be distributed as others observe it: likelihoods
+alone may settle in another reading of what connects variables that no source has together.
+:mod:`coplay.nets.critic` explains how and why.
 
 What the sources determine: ``given = {a: [b], b: [a, c], c: [b]}`` states that a and c are
 independent given b. Sources of (a, b) and of (b, c) then determine the joint, if they agree on
 p(b). Where every variable sees all others, nothing is stated about independence. The same sources
 still determine p(a, b) and p(b, c), but what a and c have in common given b is left to the networks
-and to where learning began, and no number of samples changes that: it takes a source of all three,
-or ``given``. Conditionals that do not fit one another are those of no joint at all; the chain then
+and to where learning began, and no number of samples changes that: only a source of all three, or
+``given``, does. Conditionals that do not fit one another belong to no joint at all; the chain then
 settles in a law that depends on the order of draws.
 
 References:
@@ -73,13 +73,13 @@ from coplay.nets.gibbs import Gibbs, Values
 from coplay.nets.variables import Sizes
 
 AUTOCORRELATION = "autocorrelation"
-"""Name of the number of a turn that tells how well Gibbs mixes.
+"""Name of the number of a turn that measures how well Gibbs mixes.
 
-It goes from 0, where a chain forgets where it was, to 1, where it stays there.
+It ranges from 0, where a chain forgets its earlier state, to 1, where it stays there.
 """
 
 _CHAINS = 64  # that measure the autocorrelation
-_STUCK = 0.5  # autocorrelation above which samples are not to be trusted
+_STUCK = 0.5  # autocorrelation above which samples cannot be trusted
 _ROWS = 1000  # at a time, for memory
 
 
@@ -92,34 +92,34 @@ class Conditionals(NeuralModel):
     its own.
 
     Args:
-        latents: Variables that nobody observes, by name, with their size in bits. They never
+        latents: Variables that are never observed, by name, with their size in bits. They never
             travel.
-        given: What a conditional sees, by target; by default all other variables.
+        given: The variables that a conditional is given, by target; by default all others.
         networks: A network other than the usual one, by target: ``"perceptron"``, ``"unet"`` or
             ``"vae"``.
         uniform: Variables of finite range that a row without them is given uniformly while
             learning, as in (A6), and not drawn: they are independent of what such a row has, and
             Gibbs sampling cannot come to prefer some of their values.
-        matched: Binary variables whose draws a judge compares with what others observe, by name;
-            the values name what the judge is told of the same row, such as the class. It compares
-            rows that have all of that observed.
-        match_weight: λ, how much p(v | rest) heeds the judge beside its log-likelihood in nats.
+        matched: Binary variables whose draws a critic compares with what others observe, by name;
+            the values name the variables of the same row that the critic is given, such as the
+            class. It compares rows in which all of them are observed.
+        match_weight: λ, the weight of the critic's loss beside the log-likelihood in nats.
         starts: Where a chain that draws starts, in order: with v ~ p(v | these) where v is missing,
-            instead of noise. Unless these are just what p(v | rest) sees, a network of its own
-            learns it beside. For variables that, once there, hold each other, such as an image and
-            a mask of it: a chain does not leave where it starts.
+            instead of noise. Unless these are just what p(v | rest) is given, a network of its own
+            learns it beside. It is for variables that determine each other, such as an image and a
+            mask of it, since a chain does not leave where it starts.
         sweeps: Gibbs sweeps that complete a batch for a learning step.
-        sample_sweeps: Gibbs sweeps before a sample is taken or completed, or a class told. A chain
+        sample_sweeps: Gibbs sweeps before a sample is drawn, completed or classified. A chain
             begins uniformly distributed, in a real variable without limits standard normal.
         channels: Of convolutions at full resolution; each halving of the image doubles them.
         hidden: Width of fully connected layers.
         image_latents: Size of the latents that each VAE keeps to itself.
         draw: ``"sample"`` draws every pixel of a VAE on its own; ``"mean"`` leaves that noise out,
-            so that what learns from drawn images does not meet noise that observed ones lack. The
-            joint is then that of the images without it.
+            so that networks that learn from drawn images find no noise there that observed ones
+            lack. The joint is then that of the images without it.
 
     Example:
-        A site knows (a, b), another (b, c); with what sees what, this determines all three.
+        One site knows (a, b), another (b, c); together with ``given`` this determines all three.
 
         >>> from coplay import Variable
         >>> from coplay.models.base import OWN, Portion
@@ -162,7 +162,7 @@ class Conditionals(NeuralModel):
     # ------------------------------------------------------------------------------- conditionals
 
     def build(self, space: Space) -> Gibbs:
-        """One conditional per variable and latent."""
+        """Build one conditional per variable and latent."""
         variables = checks.with_latents(space, self.latents, self.kinds)
         checks.check_uniform(self.uniform, space)
         sees = checks.what_each_sees(variables, self.latents, self.given, self.networks)
@@ -185,10 +185,10 @@ class Conditionals(NeuralModel):
         return net
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """One side per conditional, called "p(v)"; "judge(v)" and "start(v)" where v has these."""
+        """Return the sides: "p(v)" for each conditional, and each "judge(v)" and "start(v)"."""
         net = self._net
         networks: dict[str, nn.Module] = {f"p({name})": net.of(name) for name in net.variables}
-        # so called in records and checkpoints
+        # records and checkpoints have these names
         networks |= {f"judge({name})": net.critic(name) for name in net.judges}
         networks |= {f"start({name})": net.start(name) for name in net.starts}
         return {side: list(network.parameters()) for side, network in networks.items()}
@@ -215,10 +215,11 @@ class Conditionals(NeuralModel):
         correlation = self._autocorrelation(generator)
         if correlation > _STUCK:
             warnings.warn(
-                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain is "
-                "where it will be at their end, so the shares of what is drawn show where chains "
-                "began. Raise sample_sweeps, let variables be noisier given each other by more "
-                "latents or fewer variables in given, or say in starts where chains shall begin",
+                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain "
+                "is where it will be at their end, so the shares of what is drawn show where "
+                "chains began. Raise sample_sweeps, let variables be noisier given each other by "
+                "more latents or fewer variables in given, or say in starts where chains shall "
+                "begin",
                 stacklevel=2,
             )
         return {**numbers, AUTOCORRELATION: correlation}
@@ -228,12 +229,12 @@ class Conditionals(NeuralModel):
             return self._chains.autocorrelation(_CHAINS, self.sample_sweeps, generator)
 
     def _learning(self, mixture: Mixture) -> list[str]:
-        """Names of the conditionals that learn: those of latents, and of what some source observes.
+        """Return the names of conditionals that learn: of latents, and of observed variables.
 
-        A variable that everybody lacks would become a latent of arbitrary meaning. A VAE waits
-        until its inputs are known or come together with it. Its own latents would come to explain
-        what a mask should, and go on to; and a mask's conditional that is still to learn would give
-        nothing, or worse, something wrong.
+        A variable that all sources lack would become a latent of arbitrary meaning. A VAE waits
+        until its inputs are known or are observed together with it: otherwise its own latents
+        would learn to explain what a mask should, and an untrained conditional of a mask would
+        supply noise.
         """
         observed = _observed(mixture)
         names = []
@@ -246,18 +247,16 @@ class Conditionals(NeuralModel):
         """Whether a conditional waits: an input is neither known nor observed together with it."""
         if not self._net.of(name).needs_known_inputs:
             return False
-        together: set[str] = set()
-        for part in mixture.parts:
-            if name in part.samples.keys():
-                together |= {str(other) for other in part.samples.keys()}
+        having = [part for part in mixture.parts if name in part.samples.keys()]
+        together = _observed(Mixture(tuple(having)))
         return any(g not in together and not self._net.knows(g) for g in self._net.sees[name])
 
     def kind_of_step(self, mixture: Mixture) -> str:
-        """Also which conditionals learn in it."""
+        """Return the kind of a neural step, with the conditionals that learn in it."""
         return f"{super().kind_of_step(mixture)} {','.join(self._learning(mixture))}"
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step; the module's head says on which rows each conditional learns."""
+        """Yield the losses of a step; the module's head says from which rows each one learns."""
         learning = self._learning(mixture)
         with without_gradients(self._place):
             parts = list(self.drawn(mixture, generator).values())
@@ -277,7 +276,7 @@ class Conditionals(NeuralModel):
             log_p = self._objective(name, learning, values, last[name], generator)
             if log_p is None:
                 continue
-            # divided by all rows: rows that are left out count as the zero that they are on average
+            # divided by all rows: those left out have gradient zero on average, and count as that
             loss = -log_p.sum() / self.batch
             rows = compared[name]
             if rows:
@@ -293,7 +292,7 @@ class Conditionals(NeuralModel):
                 yield f"start({name})", -log_p.mean()
 
     def _compared(self, name: str, lacking: Values) -> tuple[Tensor, Tensor] | None:
-        """Which rows a critic compares, with the variable observed and without.
+        """Return the rows that a critic compares, with the variable observed and without.
 
         None where it has nothing to compare.
         """
@@ -314,7 +313,7 @@ class Conditionals(NeuralModel):
         drawn_last: Tensor,
         generator: torch.Generator,
     ) -> Tensor | None:
-        """log p(v | rest) on the rows that teach v, shape (rows,); None if there are none."""
+        """Return log p(v | rest) on the rows that v learns from, (rows,); None without any."""
         rows = ~drawn_last
         readers = [reader for reader in learning if name in self._net.sees[reader]]
         if name in self.latents and readers and drawn_last.any():
@@ -350,14 +349,16 @@ class Conditionals(NeuralModel):
             drawn = []
             for part in partial.split(_ROWS):
                 drawn.append(chains.settle(part, self.sample_sweeps, generator))
-        columns = {name: torch.cat([part[name] for part in drawn]) for name in self._space}
-        return self._space.samples(**{name: column.cpu() for name, column in columns.items()})
+        columns = {}
+        for name in self._space:
+            columns[name] = torch.cat([part[name] for part in drawn]).cpu()
+        return self._space.samples(**columns)
 
     def classify(self, samples: Samples) -> Tensor:
-        """p(class | what is given), shape (n, C); what is given of ``"class"`` is ignored.
+        """p(class | given variables), shape (n, C); a given ``"class"`` is ignored.
 
-        Its random numbers are a stream of the model's own seed, so the same samples get the same
-        answer.
+        Its random numbers are a stream of the model's own seed, so the result for the same samples
+        is the same.
 
         Raises:
             ModelError: There is no class.
@@ -372,16 +373,16 @@ class Conditionals(NeuralModel):
         given = devices.moved(samples.exclude(LABEL), self._place)
         complete = all(name in given.keys() for name in self._net.sees[LABEL])
         chains = self._chains
-        found = []
+        sweeps = self.sample_sweeps
+        probabilities = []
         with self.averaged(), without_gradients(self._place):
             for part in given.split(_ROWS):
                 if complete:
-                    found.append(classifier.probabilities(tensors(part)))
+                    each = classifier.probabilities(tensors(part))
                 else:
-                    found.append(
-                        chains.class_probabilities(LABEL, part, self.sample_sweeps, generator)
-                    )
-        return torch.cat(found).cpu()
+                    each = chains.class_probabilities(LABEL, part, sweeps, generator)
+                probabilities.append(each)
+        return torch.cat(probabilities).cpu()
 
     def _has_class(self) -> bool:
         if LABEL not in self._space:
@@ -390,10 +391,10 @@ class Conditionals(NeuralModel):
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few channels and sweeps."""
+        """Return a model with few channels and sweeps."""
         return cls(channels=2, hidden=8, image_latents=3, batch=8, sweeps=2, sample_sweeps=4)
 
 
 def _observed(mixture: Mixture) -> set[str]:
-    """Names of the variables that some source has."""
+    """Return the names of the variables that some source has."""
     return {str(name) for part in mixture.parts for name in part.samples.keys()}

@@ -1,4 +1,4 @@
-"""Settings of a ``conditionals`` model against the variables of its player, each with its error."""
+"""Checks of a ``conditionals`` model's settings against the variables of its player."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def with_latents(
 
 
 def check_uniform(uniform: Iterable[str], space: Space) -> None:
-    """Check that variables drawn uniformly are there and have a finite range.
+    """Check that variables drawn uniformly exist and have a finite range.
 
     Raises:
-        ModelError: One is not.
+        ModelError: One does not.
     """
     for name in uniform:
         if name not in space or not math.isfinite(sum(space[name].range)):
@@ -59,17 +59,17 @@ def what_each_sees(
     given: Mapping[str, list[str]],
     networks: Collection[str],
 ) -> dict[str, list[str]]:
-    """Return the names that each conditional sees, by target.
+    """Return the names of the variables that each conditional is given, by target.
 
     Args:
         variables: Names of all variables, latents included.
         latents: Names of the latents.
-        given: The setting: what a conditional sees; by default all other variables.
+        given: The setting: what a conditional is given; by default all other variables.
         networks: Names for which the settings name a network.
 
     Raises:
-        ModelError: A name is unknown, a conditional sees itself or nothing, or nobody sees a
-            latent.
+        ModelError: A name is unknown, a conditional is given itself or nothing, or a latent is
+            given to none.
     """
     known = ", ".join(variables)
     for setting, targets in (("given", given), ("networks", networks)):
@@ -79,7 +79,10 @@ def what_each_sees(
                     f"{setting}: '{name}' is neither a variable of this player nor a latent; "
                     f"the variables and latents are {known}"
                 )
-    sees = {name: given.get(name, [g for g in variables if g != name]) for name in variables}
+    sees = {}
+    for name in variables:
+        others = [g for g in variables if g != name]
+        sees[name] = given.get(name, others)
     for name, inputs in sees.items():
         for g in inputs:
             if g not in variables or g == name:
@@ -91,9 +94,9 @@ def what_each_sees(
                 f"the conditional of '{name}' sees nothing, expected one variable or more; name "
                 "some in given, or declare a latent, such as latents = { z = 8 }"
             )
-    seen = {g for inputs in sees.values() for g in inputs}
+    used = {g for inputs in sees.values() for g in inputs}
     for name in latents:
-        if name not in seen:
+        if name not in used:
             raise ModelError(
                 f"latents: nobody sees '{name}', so it explains nothing; "
                 "add it to what others are given in the setting given"
@@ -104,7 +107,7 @@ def what_each_sees(
 def check_matched(
     matched: Mapping[str, list[str]], space: Space, networks: Mapping[str, Conditional]
 ) -> None:
-    """Check that variables with a judge can have one, and that it can be told what it asks for.
+    """Check that variables with a critic can have one, and that its context can be given to it.
 
     Raises:
         ModelError: One cannot.
@@ -127,7 +130,7 @@ def check_starts(starts: Mapping[str, list[str]], variables: Collection[str]) ->
     """Check that chains can start as the settings say.
 
     Raises:
-        ModelError: They cannot.
+        ModelError: One cannot start so.
     """
     for name, inputs in starts.items():
         unknown = any(v not in variables for v in (name, *inputs))
@@ -140,7 +143,7 @@ def check_starts(starts: Mapping[str, list[str]], variables: Collection[str]) ->
 
 
 def check_sources(mixture: Mixture, space: Space, matched: Mapping[str, list[str]]) -> None:
-    """Check that every source has a variable of the space; warn if a judge has no rows to compare.
+    """Check that every source has a variable of the space; warn if a critic has no rows.
 
     Raises:
         ModelError: A source has none of the variables.
@@ -159,5 +162,5 @@ def check_sources(mixture: Mixture, space: Space, matched: Mapping[str, list[str
                 f"conditionals: nothing is matched. The judge of '{name}' compares rows that have "
                 f"{' and '.join(context)} beside it, and no source that has '{name}' does; name "
                 "others in matched, that some source has with it",
-                stacklevel=3,  # whoever lets the model learn
+                stacklevel=3,  # the caller of the model's learn
             )

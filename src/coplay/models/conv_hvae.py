@@ -47,7 +47,7 @@ class ConvHvae(LatentModel):
 
     Args:
         latents: Sizes of z0 and z1, in bits.
-        channels: Of the first convolution; the later ones have twice, or four times, as many.
+        channels: Channels of the first convolution; later ones have twice or four times as many.
         convolutions: ``"strided"``: two of 5×5 that halve the image at once. ``"reference"``: the
             five and tanh of the authors' Fashion-MNIST experiment, which work at full resolution
             and cost a step several times as much.
@@ -92,7 +92,7 @@ class ConvHvae(LatentModel):
     _class: str | None = PrivateAttr(default=None)
 
     def build(self, space: Space) -> Any:
-        """The conditionals for the space's one image and, where there is one, its class."""
+        """Build the conditionals for the space's one image and, where it has one, its class."""
         self._image, self._class = _binary_or_real(space, type(self).__name__)
         sizes = _Sizes(
             classes=(space[self._class].classes or 0) if self._class else 0,
@@ -112,14 +112,14 @@ class ConvHvae(LatentModel):
         return net
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """Decoder and encoder."""
+        """Return the parameters of decoder and encoder."""
         return {
             "decoder": list(self._net.decoder.parameters()),
             "encoder": list(self._net.encoder.parameters()),
         }
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step of (A4).
+        """Yield the losses of one step of (A4).
 
         The decoder learns on data completed by the encoder, the encoder on the decoder's samples.
         """
@@ -153,7 +153,7 @@ class ConvHvae(LatentModel):
         return devices.moved(self._space.samples(**values))
 
     def latent_variables(self) -> Mapping[str, Variable]:
-        """z0 and z1, if they travel."""
+        """Return z0 and z1, if they travel."""
         return two_layers(self.latents) if self.send_latents else {}
 
     def _classes(self, n: int, generator: torch.Generator) -> Tensor | None:
@@ -186,23 +186,23 @@ class ConvHvae(LatentModel):
         return torch.stack(log_weights).cpu()
 
     def _tensors(self, samples: Samples) -> tuple[Tensor, Tensor | None]:
-        """Images of shape (n, channels, H, W) and classes one-hot."""
+        """Return images of shape (n, channels, H, W), and classes one-hot."""
         c = self._net.one_hot(samples[self._class]) if self._class else None
         return self._pixels(samples), c
 
     def _pixels(self, samples: Samples) -> Tensor:
-        """Images of shape (n, channels, H, W)."""
+        """Return images of shape (n, channels, H, W)."""
         x = samples[self._image].float()
         return x if x.dim() == 4 else x[:, None]
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few latents and channels."""
+        """Return a model with few latents and channels."""
         return cls(latents=(3, 4), channels=2, hidden=8, batch=8)
 
 
 def _binary_or_real(space: Space, model: str) -> tuple[str, str | None]:
-    """The names of a space's one image and of its class, if it has one.
+    """Return the names of a space's one image and of its class, if it has one.
 
     Raises:
         ModelError: They are not all there is, or the image is one of counts.
@@ -263,11 +263,11 @@ class _Decoder(nn.Module):
         self.log_deviation = nn.Parameter(torch.tensor(-1.0), requires_grad=image.kind == "real")
 
     def z0_logits(self, c: Tensor | None, n: int) -> Tensor:
-        """Before the chain, shape (n, n0)."""
+        """Logits of z0 before the chain, shape (n, n0)."""
         return self.z0_bias.expand(n, -1) if c is None else self.z0_bias + c @ self.z0_given_c
 
     def z1_logits(self, z0: Tensor, c: Tensor | None) -> Tensor:
-        """Before the chain, shape (n, n1)."""
+        """Logits of z1 before the chain, shape (n, n1)."""
         given = concatenate(z0, c)
         return self.z1_deep(given) + self.z1_skip(given)
 
@@ -301,7 +301,7 @@ class _ConvHvaeNetwork(nn.Module):
         self.encoder = _Encoder(image.shape, sizes, kind)
 
     def one_hot(self, classes: Tensor) -> Tensor:
-        """Shape (n,) to (n, C)."""
+        """Map classes of shape (n,) to one-hot rows (n, C)."""
         return F.one_hot(classes, self.classes).float()
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Any object with ``fit`` and ``sample`` as a player: scikit-learn's estimators as they are, or a user's class."""
+"""Any class with ``fit`` and ``sample`` as a player: scikit-learn's estimators, or your own."""
 
 from __future__ import annotations
 
@@ -19,32 +19,40 @@ from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import isolated_seed, small_seed, unbiased_counts
 from coplay.models.base import OWN, LocalModel, Mixture
 
+# prefixes of a state's keys
+_OWN_STATE = "own/"
+_ARRAY = "array/"
+_PLAIN = "plain/"
+
 
 class Estimator(LocalModel):
     """A player whose model is any class with ``fit(rows)`` and ``sample(n)``.
 
     In a config its name is the class itself, and all other keys are the class's own arguments::
 
-        model = { name = "sklearn.mixture:GaussianMixture", n_components = 30, covariance_type = "diag" }
+        model = { name = "sklearn.mixture:GaussianMixture", n_components = 30 }
 
-    Rows are all variables of a sample side by side. What the estimator draws is moved to the nearest allowed value: pixels
-    of a binary image are rounded, real values clamped. ``fit`` starts afresh each round, as scikit-learn's does. Since few
-    estimators take weights, own samples are repeated or left out at random so that they have their mass among the received
-    ones; with nothing received, they are used once each.
+    A row holds all variables of a sample side by side. What the estimator draws is moved to the
+    nearest allowed value: pixels of a binary image are rounded, real values clamped. ``fit`` starts
+    afresh each round, as scikit-learn's does. Since few estimators take weights, own samples are
+    repeated or left out at random so that they have their mass among the received ones; with
+    nothing received, they are used once each.
 
-    ``random_state``, where the class has it, is set from the run's seed, and so are the global generators of numpy and torch
-    while the estimator works. An estimator with ``state_dict`` and
-    ``load_state_dict`` is stored by them; another by its attributes if they are arrays and plain values, else by the rows
-    it was fitted on (a kernel density *is* its data: its file holds private samples and must not be shared).
+    ``random_state``, where the class has it, is set from the run's seed, and so are the global
+    generators of numpy and torch while the estimator works.
+
+    An estimator with ``state_dict`` and ``load_state_dict`` is stored by them. Any other is stored
+    by its attributes if they are arrays and plain values, else by the rows it was fitted on. (A
+    kernel density *is* its data: its file holds private samples and must not be shared.)
 
     Args:
         estimator: The class as ``"package.module:Class"``.
         arguments: Its constructor's arguments.
 
     Example:
-        >>> model = Estimator(estimator="sklearn.mixture:GaussianMixture", arguments={"n_components": 2})
-        >>> model.arguments
-        {'n_components': 2}
+        >>> model = Estimator(arguments={"n_components": 2})
+        >>> model.estimator, model.arguments
+        ('sklearn.mixture:GaussianMixture', {'n_components': 2})
     """
 
     estimator: str = "sklearn.mixture:GaussianMixture"
@@ -62,11 +70,9 @@ class Estimator(LocalModel):
 
     def setup(self, space: Space, seed: int) -> None:
         """Construct the estimator."""
-        self._space, self._rows, self._seed = (
-            space,
-            None,
-            seed % 2**31,
-        )  # what numpy accepts as a seed
+        self._space = space
+        self._rows = None
+        self._seed = seed % 2**31  # the range that numpy accepts
         self._model = self._construct()
 
     def _construct(self) -> Any:
@@ -77,12 +83,12 @@ class Estimator(LocalModel):
             raise ModelError(
                 f"cannot construct {self.estimator} from {self.arguments}: {error}"
             ) from error
-        missing = [
-            method for method in ("fit", "sample") if not callable(getattr(model, method, None))
-        ]
+        needed = ("fit", "sample")
+        missing = [method for method in needed if not callable(getattr(model, method, None))]
         if missing:
             raise ModelError(
-                f"{self.estimator} has no method {' and '.join(missing)}; a player needs fit and sample"
+                f"{self.estimator} has no method {' and '.join(missing)}; "
+                "a player needs fit and sample"
             )
         return model
 
@@ -95,7 +101,9 @@ class Estimator(LocalModel):
         self._fit()
         numbers = {"samples": float(len(self._rows))}
         score = getattr(self._model, "lower_bound_", None)
-        return numbers | ({"log_likelihood": float(score)} if score is not None else {})
+        if score is not None:
+            numbers["log_likelihood"] = float(score)
+        return numbers
 
     def _fit(self) -> None:
         if hasattr(self._model, "random_state"):
@@ -112,10 +120,11 @@ class Estimator(LocalModel):
                 f"{self.estimator}.sample({n}) returned shape {rows.shape}, expected ({n}, D)"
             )
         if not np.isfinite(rows).all():
+            count = int((~np.isfinite(rows)).sum())
             raise ModelError(
-                f"{self.estimator}.sample({n}) returned {int((~np.isfinite(rows)).sum())} NaN or infinite values"
+                f"{self.estimator}.sample({n}) returned {count} NaN or infinite values"
             )
-        # estimators such as mixtures draw component after component; the order must carry no meaning
+        # estimators such as mixtures draw component after component; order must carry no meaning
         order = torch.randperm(len(rows), generator=generator)
         return self._space.unflatten(torch.from_numpy(rows).float()[order])
 
@@ -130,12 +139,13 @@ class Estimator(LocalModel):
                 return self._model.sample(n)
             finally:
                 if hasattr(self._model, "random_state"):
-                    self._model.random_state = before  # drawing must leave no trace in the state
+                    self._model.random_state = before  # drawing must not change the state
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The estimator's own state, its attributes, or the rows it was fitted on, in this order."""
+        """Return the estimator's own state, else its attributes, else the rows it was fitted on."""
         if hasattr(self._model, "state_dict"):
-            return {f"own/{name}": tensor for name, tensor in self._model.state_dict().items()}
+            own = self._model.state_dict()
+            return {_OWN_STATE + name: tensor for name, tensor in own.items()}
         if self._rows is None:
             return {"fitted": torch.tensor(False)}
         attributes = _attributes(self._model)
@@ -144,74 +154,87 @@ class Estimator(LocalModel):
         return {"rows": torch.from_numpy(self._rows), "seed": torch.tensor(self._seed)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Bring the estimator back."""
-        self._model, self._rows = self._construct(), None
+        """Restore a state returned by :meth:`state_dict`."""
+        self._model = self._construct()
+        self._rows = None
         if hasattr(self._model, "load_state_dict"):
-            self._model.load_state_dict(
-                {name.removeprefix("own/"): tensor for name, tensor in state.items()}
-            )
+            own = {name.removeprefix(_OWN_STATE): tensor for name, tensor in state.items()}
+            self._model.load_state_dict(own)
         elif "rows" in state:
-            self._rows, self._seed = state["rows"].numpy(), int(state["seed"])
+            self._rows = state["rows"].numpy()
+            self._seed = int(state["seed"])
             self._fit()
         elif "fitted" not in state:
-            self._rows = np.empty((0, 0))  # fitted, though the rows are not kept
-            for name, tensor in state.items():
-                form, _, attribute = name.partition("/")
-                setattr(
-                    self._model,
-                    attribute,
-                    tensor.numpy() if form == "array" else json.loads(bytes(tensor.tolist())),
-                )
+            self._rows = np.empty((0, 0))  # it was fitted, though the rows are not stored
+            for name, value in _decoded(state).items():
+                setattr(self._model, name, value)
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two spherical Gaussians."""
-        return cls(
-            arguments={"n_components": 2, "covariance_type": "spherical", "max_iter": 2, "tol": 1.0}
-        )
+        """Return a mixture of two spherical Gaussians."""
+        arguments = {"n_components": 2, "covariance_type": "spherical", "max_iter": 2, "tol": 1.0}
+        return cls(arguments=arguments)
 
 
 def _in_proportion(mixture: Mixture, generator: torch.Generator) -> Samples:
-    """Rows in which every source has its mass; received samples are used once each where their counts are in proportion."""
+    """Return rows in which every source has its mass.
+
+    Received samples are used once each where their counts are in proportion.
+    """
     if len(mixture.parts) == 1:
         return mixture.parts[0].samples
     received = [part for part in mixture.parts if part.name != OWN]
-    total = round(
-        sum(len(part.samples) for part in received) / sum(part.weight for part in received)
-    )
+    count_received = sum(len(part.samples) for part in received)
+    total = round(count_received / sum(part.weight for part in received))
+    counts = unbiased_counts(mixture.weights, total, generator)
     drawn = []
-    for part, count in zip(
-        mixture.parts, unbiased_counts(mixture.weights, total, generator), strict=True
-    ):
-        # every sample as often as possible, the remainder at random: less noise than drawing with replacement
-        whole, rest = divmod(count, len(part.samples))
-        order = torch.randperm(len(part.samples), generator=generator)[:rest]
-        drawn.append(
-            pick(
-                part.samples,
-                torch.cat([torch.arange(len(part.samples)).repeat(whole), order.sort().values]),
-            )
-        )
+    for part, count in zip(mixture.parts, counts, strict=True):
+        # every sample is used as often as possible and the remainder drawn at random, which adds
+        # less noise than drawing with replacement
+        n = len(part.samples)
+        whole, rest = divmod(count, n)
+        once_more = torch.randperm(n, generator=generator)[:rest].sort().values
+        rows = torch.cat([torch.arange(n).repeat(whole), once_more])
+        drawn.append(pick(part.samples, rows))
     return join(drawn)
 
 
 def _attributes(model: Any) -> dict[str, Tensor] | None:
-    """An object's attributes as tensors; None if one is neither array nor plain value."""
+    """Return an object's attributes as tensors; None if one is neither array nor plain value."""
     encoded = {}
     for name, value in vars(model).items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            encoded[f"array/{name}"] = torch.from_numpy(value.copy())
+            encoded[_ARRAY + name] = torch.from_numpy(value.copy())
             continue
-        plain = value.item() if isinstance(value, np.generic) else value
-        if isinstance(plain, list):
-            plain = [v.item() if isinstance(v, np.generic) else v for v in plain]
+        plain = _as_plain(value)
         try:
             text = json.dumps(plain)
         except TypeError:
             return None
-        if (
-            json.loads(text) != plain
-        ):  # a tuple or a dictionary with other keys would come back as something else
+        # a tuple, or a dictionary whose keys are not texts, is restored as something else
+        if json.loads(text) != plain:
             return None
-        encoded[f"plain/{name}"] = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        encoded[_PLAIN + name] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     return encoded
+
+
+def _as_plain(value: Any) -> Any:
+    """Return numpy's numbers, also those in a list, as Python's; anything else as it is."""
+    if isinstance(value, list):
+        return [_scalar(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _decoded(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the attributes that :func:`_attributes` made tensors of, by name."""
+    attributes: dict[str, Any] = {}
+    for key, tensor in state.items():
+        if key.startswith(_ARRAY):
+            attributes[key.removeprefix(_ARRAY)] = tensor.numpy()
+        else:
+            attributes[key.removeprefix(_PLAIN)] = json.loads(bytes(tensor.tolist()))
+    return attributes

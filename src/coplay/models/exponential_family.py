@@ -17,12 +17,12 @@ from torch import Tensor
 
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space
-from coplay.models.base import LocalModel, Mixture
+from coplay.models.base import LocalModel, Mixture, Portion
 from coplay.models.families import Block, GaussianBlock, ProductFamily, columns
 
 
 class ExponentialFamily(LocalModel):
-    """An exponential family that answers with its exact best response.
+    """An exponential family that learns its exact best response.
 
     Where some sources lack a variable (A5), the block of that variable learns from the sources that
     have it; the Gaussian completes missing real variables by expectation maximisation, going on
@@ -33,7 +33,7 @@ class ExponentialFamily(LocalModel):
         bounded data (A2) holds only as far as the Gaussian stays inside.
 
     Args:
-        em_steps: Most steps of expectation maximisation a turn.
+        em_steps: Maximal number of steps of expectation maximisation in a turn.
         em_tolerance: Stop once no moment changes by more.
 
     Example:
@@ -73,11 +73,11 @@ class ExponentialFamily(LocalModel):
 
     @property
     def moments(self) -> Tensor:
-        """Mean parameters μ, shape (K,), float64."""
+        """The mean parameters μ, shape (K,), float64."""
         return self._moments.clone()
 
     def best_response(self, moments: Tensor) -> None:
-        """Take mean features of a mixture, shape (K,), as mean parameters (A2)."""
+        """Set the mean parameters to the mean features of a mixture, shape (K,) (A2)."""
         if moments.shape != self._moments.shape or not torch.isfinite(moments).all():
             shape = tuple(moments.shape)
             raise ModelError(
@@ -90,20 +90,20 @@ class ExponentialFamily(LocalModel):
     ) -> Mapping[str, float]:
         """Match the mixture's moments; ``steps`` is ignored, the best response is exact."""
         before = self._moments
-        found = []
+        moments = []
         parts = self._family.split(before)
         for (names, block), (_, present) in zip(self._family.blocks, parts, strict=True):
             if isinstance(block, GaussianBlock):
-                found.append(self._gaussian(mixture, block, present))
+                moments.append(self._gaussian(mixture, block, present))
             else:
-                found.append(_average(mixture, names, block, present))
-        self.best_response(torch.cat(found))
+                moments.append(_average(mixture, names, block, present))
+        self.best_response(torch.cat(moments))
         return {"moment_change": (self._moments - before).abs().max().item()}
 
     def _gaussian(self, mixture: Mixture, block: GaussianBlock, present: Tensor) -> Tensor:
-        """Maximum likelihood for all real variables; EM where a source lacks some of them."""
+        """Maximise the likelihood of all real variables; by EM where a source lacks some."""
         names = self._family.real
-        if all(name in part.samples.keys() for part in mixture.parts for name in names):
+        if all(_has(part, names) for part in mixture.parts):
             return _average(mixture, names, block, present)
         observed = []
         for part in mixture.parts:
@@ -132,7 +132,7 @@ class ExponentialFamily(LocalModel):
         return torch.full((self._space[name].size,), observed)
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
-        """Draw every block independently."""
+        """Draw n samples, every block independently."""
         drawn: dict[str, Tensor] = {}
         parts = self._family.split(self._moments)
         for (names, block), (_, part) in zip(self._family.blocks, parts, strict=True):
@@ -151,7 +151,7 @@ class ExponentialFamily(LocalModel):
         return self._family.log_prob(self._moments, samples)
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """The moments."""
+        """Return the moments."""
         return {"moments": self._moments}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -159,9 +159,14 @@ class ExponentialFamily(LocalModel):
         self.best_response(state["moments"])
 
 
+def _has(part: Portion, names: list[str]) -> bool:
+    """Whether a source has all of these variables."""
+    return all(name in part.samples.keys() for name in names)
+
+
 def _average(mixture: Mixture, names: list[str], block: Block, present: Tensor) -> Tensor:
     """Weighted mean of φ over the sources that have the variables; else the present value."""
-    having = [part for part in mixture.parts if all(name in part.samples.keys() for name in names)]
+    having = [part for part in mixture.parts if _has(part, names)]
     total = sum(part.weight for part in having)
     if not total:
         return present
@@ -176,9 +181,8 @@ def _completed(
     mask: Tensor, x: Tensor, mean: Tensor, covariance: Tensor, block: GaussianBlock
 ) -> Tensor:
     """E-step: expected features where only the columns in ``mask`` are observed, shape (n, K)."""
-    regression = covariance[~mask][:, mask] @ torch.linalg.pinv(
-        covariance[mask][:, mask], hermitian=True
-    )
+    inverse = torch.linalg.pinv(covariance[mask][:, mask], hermitian=True)
+    regression = covariance[~mask][:, mask] @ inverse
     full = mean.expand(len(x), -1).clone()
     full[:, mask] = x
     full[:, ~mask] = mean[~mask] + (x - mean[mask]) @ regression.T

@@ -30,7 +30,7 @@ class Block(Protocol):
         ...
 
     def middle(self) -> Tensor:
-        """μ in the middle of the marginal polytope, or at a standard law; shape (K,), float64."""
+        """μ in the middle of the marginal polytope, or of a standard law; shape (K,), float64."""
         ...
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class Block(Protocol):
         ...
 
     def utility(self, target: Tensor, moments: Tensor) -> Tensor:
-        """⟨θ(μ), t⟩ − A(θ(μ)), shape (…); on the border, what never happens costs nothing."""
+        """⟨θ(μ), t⟩ − A(θ(μ)), shape (…); on the border, 0 log 0 = 0."""
         ...
 
     def log_base(self, x: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class Block(Protocol):
         ...
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, shape (n, D)."""
+        """Draw n values, shape (n, D)."""
         ...
 
 
@@ -65,7 +65,7 @@ class BernoulliBlock:
         return x
 
     def middle(self) -> Tensor:
-        """Fair coins."""
+        """Return the moments of fair coins."""
         return torch.full((self.size,), 0.5, dtype=torch.float64)
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -85,10 +85,9 @@ class BernoulliBlock:
         return x.new_zeros(len(x))
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Independent bits."""
-        return (
-            torch.rand(n, self.size, generator=generator, dtype=torch.float64) < moments
-        ).double()
+        """Draw independent bits."""
+        drawn = torch.rand(n, self.size, generator=generator, dtype=torch.float64)
+        return (drawn < moments).double()
 
 
 class CategoricalBlock:
@@ -111,7 +110,7 @@ class CategoricalBlock:
         return F.one_hot(x.long(), self.classes)[..., :-1].flatten(1).double()
 
     def middle(self) -> Tensor:
-        """Even classes."""
+        """Return the moments of even classes."""
         return torch.full((self.size,), 1 / self.classes, dtype=torch.float64)
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -133,7 +132,7 @@ class CategoricalBlock:
         return torch.zeros(len(x), dtype=torch.float64)
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Independent classes."""
+        """Draw independent classes."""
         p = self._probabilities(moments).clamp_min(0)
         return torch.multinomial(p, n, replacement=True, generator=generator).T.double()
 
@@ -149,7 +148,7 @@ class PoissonBlock:
         return x
 
     def middle(self) -> Tensor:
-        """Rate 1."""
+        """Return the moments of rate 1."""
         return torch.ones(self.size, dtype=torch.float64)
 
     def natural(self, moments: Tensor) -> Tensor:
@@ -169,7 +168,7 @@ class PoissonBlock:
         return -torch.lgamma(x + 1).sum(-1)
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Independent counts."""
+        """Draw independent counts."""
         return torch.poisson(moments.expand(n, -1).contiguous(), generator=generator)
 
 
@@ -187,7 +186,7 @@ class GaussianBlock:
         return mean, second - mean[..., :, None] * mean[..., None, :]
 
     def join(self, mean: Tensor, covariance: Tensor) -> Tensor:
-        """The inverse of :meth:`split`."""
+        """Return the moments of a mean and a covariance; the inverse of :meth:`split`."""
         second = covariance + mean[..., :, None] * mean[..., None, :]
         return torch.cat([mean, second.flatten(-2)], -1)
 
@@ -196,7 +195,7 @@ class GaussianBlock:
         return torch.cat([x, (x[:, :, None] * x[:, None, :]).flatten(1)], 1)
 
     def middle(self) -> Tensor:
-        """Standard normal."""
+        """Return the moments of the standard normal distribution."""
         mean = torch.zeros(self.dimensions, dtype=torch.float64)
         return torch.cat([mean, torch.eye(self.dimensions, dtype=torch.float64).flatten()])
 
@@ -225,7 +224,7 @@ class GaussianBlock:
         return x.new_zeros(len(x))
 
     def sample(self, moments: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """Correlated draws; the covariance may be singular."""
+        """Draw correlated values; the covariance may be singular."""
         mean, covariance = self.split(moments)
         values, vectors = torch.linalg.eigh(covariance)
         noise = torch.randn(n, self.dimensions, generator=generator, dtype=torch.float64)
@@ -257,13 +256,12 @@ class ProductFamily:
             if space[name].kind != "real":
                 self.blocks.append(([name], makers[space[name].kind](space[name])))
         if self.real:
-            self.blocks.append(
-                (self.real, GaussianBlock(sum(space[name].size for name in self.real)))
-            )
+            dimensions = sum(space[name].size for name in self.real)
+            self.blocks.append((self.real, GaussianBlock(dimensions)))
         self.size = sum(block.size for _, block in self.blocks)
 
     def split(self, values: Tensor) -> list[tuple[Block, Tensor]]:
-        """Every block with its part of features or parameters, which have shape (…, K)."""
+        """Return every block with its part of features or parameters, which have shape (…, K)."""
         parts = values.split([block.size for _, block in self.blocks], -1)
         return [(block, part) for (_, block), part in zip(self.blocks, parts, strict=True)]
 
@@ -273,9 +271,8 @@ class ProductFamily:
 
     def features(self, samples: Samples) -> Tensor:
         """φ(x), shape (n, K); every variable must be present."""
-        return torch.cat(
-            [block.features(columns(samples, names)) for names, block in self.blocks], 1
-        )
+        each = [block.features(columns(samples, names)) for names, block in self.blocks]
+        return torch.cat(each, 1)
 
     def natural(self, moments: Tensor) -> Tensor:
         """θ(μ), shape (…, K); infinite where μ is on the border of the marginal polytope."""
@@ -283,9 +280,8 @@ class ProductFamily:
 
     def log_partition(self, natural: Tensor) -> Tensor:
         """A(θ), shape (…), in nats."""
-        return torch.stack([block.log_partition(part) for block, part in self.split(natural)]).sum(
-            0
-        )
+        each = [block.log_partition(part) for block, part in self.split(natural)]
+        return torch.stack(each).sum(0)
 
     def mean(self, natural: Tensor) -> Tensor:
         """μ(θ) = ∇A(θ), shape (…, K)."""
@@ -302,12 +298,11 @@ class ProductFamily:
 
     def log_prob(self, moments: Tensor, samples: Samples) -> Tensor:
         """log p(x), shape (n,), in nats; −∞ where x is impossible."""
-        base = torch.stack(
-            [block.log_base(columns(samples, names)) for names, block in self.blocks]
-        ).sum(0)
+        each = [block.log_base(columns(samples, names)) for names, block in self.blocks]
+        base = torch.stack(each).sum(0)
         return base + self.utility(self.features(samples), moments.expand(len(samples), -1))
 
 
 def columns(samples: Samples, names: list[str]) -> Tensor:
-    """Variables side by side, shape (n, D), float64."""
+    """Return variables side by side, shape (n, D), float64."""
     return torch.cat([samples[name].reshape(len(samples), -1).double() for name in names], 1)

@@ -6,16 +6,16 @@ Symmetric learning: each conditional also learns from what the other completes.
     p(c|x):  from (x, c), and from (x, c) ~ p(c) p(x|c)
     p(c):    from every c, observed or from p(c|x)
 
-A row's last drawn variable teaches the conditional it was drawn from nothing, so p(x|c) does not
-learn from x ~ p(x|c), nor p(c|x) from c ~ p(c|x).
+A conditional learns nothing from its own draws, so p(x|c) does not learn from x ~ p(x|c), nor
+p(c|x) from c ~ p(c|x).
 
-With residuals, images that a decoder drew teach p(c|x) with details that decoders leave out: those
-of a player's own image (y, c) of the same class, drawn anew each time,
+With residuals, p(c|x) learns from images that a decoder drew with details that decoders leave out:
+those of a player's own image (y, c) of the same class, drawn anew each time,
 
     x + y − E[x | z, c],    z ~ q(z | y, c)                                                     (R)
 
 as a bootstrap of residuals does. Details of own images stay at their player, whose p(x|c) learns
-nothing of them.
+nothing from them.
 
 References:
     Game-theoretic distributed learning of generative models for heterogeneous data collections
@@ -46,7 +46,7 @@ _TARGET = "target of the classifier"
 
 
 class _Own(NamedTuple):
-    """A player's own images: all of them, their rows class by class, and how many of each class."""
+    """A player's own images: all of them, their rows class by class, and each class's number."""
 
     samples: Samples
     order: Tensor
@@ -62,13 +62,13 @@ class JointClassifier(ConvHvae):
         generated: Mass of the player's own samples (x, c) ~ p(c) p(x|c) in what the classifier
             learns from, in [0, 1); 0 trains the classifier alone: in the game ``isolated``, the
             paper's *discriminative* method.
-        generated_after: Steps before anything drawn from p(x|c) teaches the classifier, because an
+        generated_after: Steps before the classifier learns from draws of p(x|c), because an
             untrained decoder produces useless samples.
         classifier_channels: Of the classifier's first convolution; the second has twice as many.
         smoothing: Label smoothing of the classifier's loss.
-        residuals: Whether drawn images teach the classifier with residuals of own images (R), after
-            ``generated_after`` steps. Real pixels only; senders should have ``draw = "mean"``, so
-            that nothing is noisy twice.
+        residuals: Whether the classifier learns from drawn images with residuals of own images (R),
+            after ``generated_after`` steps. Real pixels only; senders should have
+            ``draw = "mean"``, so that noise is not added twice.
 
     Example:
         >>> from coplay import Variable
@@ -92,7 +92,7 @@ class JointClassifier(ConvHvae):
     _targets: Tensor | None = PrivateAttr(default=None)
 
     def build(self, space: Space) -> Any:
-        """The VAE's conditionals, with the classifier beside them."""
+        """Build the VAE's conditionals, with the classifier beside them."""
         net = super().build(space)
         if not self._class:
             raise ModelError(
@@ -115,11 +115,11 @@ class JointClassifier(ConvHvae):
         return self.laid_out(net)
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """Decoder, encoder and classifier."""
+        """Return the parameters of decoder, encoder and classifier."""
         return {**super().sides(), "classifier": list(self._net.classifier.parameters())}
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step of each side; the module's head says what teaches whom."""
+        """Yield the losses of a step; the module's head says what each conditional learns from."""
         by_source = self.drawn(mixture, generator)
         parts = list(by_source.values())
         with_image = [part for part in parts if self._image in part.keys()]
@@ -144,32 +144,32 @@ class JointClassifier(ConvHvae):
         yield "decoder", loss / sum(map(len, parts))
         drawn = self._net.draw(self.batch, None, generator)
         yield "encoder", -self._net.log_encoder(*drawn).mean()
-        own = self.generated if grown else 0.0
+        share = self.generated if grown else 0.0
         z0, z1, x, c = drawn
-        if own and own_images is not None:
+        if share and own_images is not None:
             x = self._with_residuals(self._means(z0, z1, c), c.argmax(1), own_images, generator)
         if batches:
-            loss = (1 - own) * self._wrong(*_joined(batches))
-            if own:
-                loss = loss + own * self._wrong(x, c)
+            loss = (1 - share) * self._wrong(*_joined(batches))
+            if share:
+                loss = loss + share * self._wrong(x, c)
             yield "classifier", loss
-        elif own:
+        elif share:
             yield "classifier", self._wrong(x, c)
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−log p(x, c) − log p(c|x)."""
-        right = self.classify(samples).gather(1, samples[self._label][:, None])[:, 0]
-        return super().validation_loss(samples, generator) - right.double().clamp_min(1e-12).log()
+        p = self.classify(samples).gather(1, samples[self._label][:, None])[:, 0]
+        return super().validation_loss(samples, generator) - p.double().clamp_min(1e-12).log()
 
     @property
     def _label(self) -> str:
-        """Name of the class variable."""
+        """The name of the class variable."""
         return self._class or ""
 
     def kind_of_step(self, mixture: Mixture) -> str:
-        """Whether the decoder teaches, and the sources.
+        """Return whether the classifier learns from draws, and the sources.
 
-        Targets cost nothing, and a step that is counted rounds a little otherwise.
+        Targets are left out: they cost no operations, and counting a step changes its rounding.
         """
         sources = super().kind_of_step(mixture).replace(f",{_TARGET}", "")
         age = "grown" if self._step >= self.generated_after else "young"
@@ -183,12 +183,12 @@ class JointClassifier(ConvHvae):
     def _training_batch(
         self, part: Samples, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """Images, and class probabilities that the classifier is to give them."""
+        """Return images, and the class probabilities that are the classifier's targets."""
         x, c = self._tensors(self._completed(part, generator))
         return x, part[_TARGET] if _TARGET in part.keys() else c
 
     def _own_images(self, mixture: Mixture) -> _Own | None:
-        """The player's own images with their classes, or None."""
+        """Return the player's own images with their classes, or None."""
         first = mixture.parts[0]
         whole = first.name == OWN and {self._image, self._label} <= set(first.samples.keys())
         return self._by_class(first.samples) if whole else None
@@ -200,9 +200,9 @@ class JointClassifier(ConvHvae):
     def _with_residuals(
         self, x: Tensor, classes: Tensor, of: _Own, generator: torch.Generator
     ) -> Tensor:
-        """Equation (R) for images of shape (n, channels, H, W).
+        """Add residuals (R) to images of shape (n, channels, H, W).
 
-        An image stays as it is if there is no own one of its class.
+        An image of a class without own images stays as it is.
         """
         own, order, counts = of
         of_class = classes.to(counts.device)
@@ -215,10 +215,10 @@ class JointClassifier(ConvHvae):
         rows = order[(first + nth)[has_own]]
         y, c = self._tensors(devices.moved(pick(own, rows), self._place))
         z0, z1 = self._net.encode(y, c, generator)
-        beyond = torch.zeros_like(x)
-        beyond[has_own.to(x.device)] = y - self._means(z0, z1, c)
+        residuals = torch.zeros_like(x)
+        residuals[has_own.to(x.device)] = y - self._means(z0, z1, c)
         low, high = self._space[self._image].range
-        return (x + beyond).clamp(low, high)
+        return (x + residuals).clamp(low, high)
 
     def _means(self, z0: Tensor, z1: Tensor, c: Tensor | None) -> Tensor:
         """E[x | z, c]; without autocast, see ``_completed``."""
@@ -264,7 +264,7 @@ class JointClassifier(ConvHvae):
     # -------------------------------------------------------------------- a classifier that travels
 
     def export_classifier(self) -> Samples:
-        """Return the parameters of the p(c|x) that ``classify`` gives, as one part of a message.
+        """Return the parameters of the p(c|x) that ``classify`` computes, as a message's payload.
 
         Raises:
             ModelError: A number is not finite.
@@ -279,8 +279,8 @@ class JointClassifier(ConvHvae):
 
         Args:
             part: What its ``export_classifier`` returned.
-            samples: With an image each.
-            origin: Who sent it, for the error.
+            samples: They have an image each.
+            origin: The sender, for the error.
 
         Raises:
             ModelError: It is no classifier of these images in these classes.
@@ -288,7 +288,7 @@ class JointClassifier(ConvHvae):
         try:
             state = parameters.unpack(part)
             kind: ConvolutionKind = "reference" if "0.4.weight" in state else "strided"
-            with torch.device("meta"):  # no start to draw
+            with torch.device("meta"):  # initial parameters need not be drawn
                 other = _classifier(
                     self._space[self._image].shape,
                     classes=self._net.classes,
@@ -311,9 +311,9 @@ class JointClassifier(ConvHvae):
 
     @contextmanager
     def taught(self, targets: Tensor) -> Iterator[None]:
-        """Let the classifier learn other classes for the mixture's first part, inside the block.
+        """Give the classifier other targets for the mixture's first part, inside the block.
 
-        Decoder and encoder do not.
+        Decoder and encoder learn as before.
 
         Args:
             targets: Class probabilities of that part's samples, shape (n, C), rows sum to 1.
@@ -336,9 +336,14 @@ class JointClassifier(ConvHvae):
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few latents and channels."""
+        """Return a model with few latents and channels."""
         return cls(
-            latents=(3, 4), channels=2, hidden=8, batch=8, classifier_channels=2, generated_after=1
+            latents=(3, 4),
+            channels=2,
+            hidden=8,
+            batch=8,
+            classifier_channels=2,
+            generated_after=1,
         )
 
 

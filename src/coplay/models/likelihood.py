@@ -57,9 +57,13 @@ class LogProb:
         high = math.inf if self.is_bound else middle + half
         return middle, middle - half, high
 
+    def numbers(self) -> dict[str, float]:
+        """Return the mean and its interval as the numbers of a message."""
+        return dict(zip(("log_p", "low", "high"), self.mean, strict=True))
+
 
 def has_log_prob(model: LocalModel) -> bool:
-    """Whether log p can be had, exactly or by importance weighting."""
+    """Whether the model has log p, exactly or by importance weighting."""
     return isinstance(model, HasLogProb | HasLogWeights)
 
 
@@ -96,7 +100,7 @@ def log_prob(
 
 
 def from_weights(log_weights: Tensor) -> LogProb:
-    """The estimate from log importance weights of shape (K, n)."""
+    """Estimate log p from log importance weights of shape (K, n)."""
     log_mean = bound(log_weights)
     relative = (log_weights.double() - log_mean).exp()  # w / mean(w)
     variance = relative.var(0) / len(log_weights)
@@ -106,7 +110,7 @@ def from_weights(log_weights: Tensor) -> LogProb:
 
 @dataclass(frozen=True)
 class Gain:
-    """What one player would still gain by playing on alone: its part of the Nash gap (A3).
+    """What one player would still gain by playing on alone, its share of the Nash gap (A3).
 
     Args:
         value: Utility gained on held-out samples, in nats per sample; infinite where some were
@@ -118,6 +122,10 @@ class Gain:
     value: float
     error: float
     n: int
+
+    def numbers(self) -> dict[str, float]:
+        """Return the gain as the numbers of a message."""
+        return {"value": self.value, "error": self.error, "n": float(self.n)}
 
 
 def gain(
@@ -159,7 +167,7 @@ def gain(
         learned_from.append(Portion(part.name, pick(part.samples, order[:half]), part.weight))
         measured_by.append(Portion(part.name, pick(part.samples, rest), part.weight))
     twin.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()})
-    if isinstance(twin, StopsEarly):  # it is asked what it would gain by not stopping
+    if isinstance(twin, StopsEarly):  # the question is what it would gain by not stopping
         twin.go_on()
     twin.learn(Mixture(tuple(learned_from)), steps, generator)
     value = 0.0

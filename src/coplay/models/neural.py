@@ -1,6 +1,7 @@
 """What every neural model needs besides its mathematics.
 
-Optimisers, the schedule of their rate, a running mean of parameters, early stopping and the state.
+That is optimizers, the schedule of their learning rate, a running mean of the parameters (an
+exponential moving average), early stopping and checkpoints.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _VALIDATION_DRAWS = 8  # of the encoder per sample, for early stopping
 class NeuralModel(LocalModel):
     """A model that takes gradient steps.
 
-    A subclass builds its network, tells which parameters each side of its game has, and yields the
+    A subclass builds its network, names the parameters of each side of its game, and yields the
     losses of one step.
 
     Args:
@@ -44,7 +45,8 @@ class NeuralModel(LocalModel):
         validation: Share of the samples of every source that has all variables that is set aside to
             stop early by; 0 for none.
         patience: Turns without a better validation loss after which the model learns no more and
-            goes back to its best. It begins anew when the sources or their weights change.
+            returns to its best parameters. The count begins anew when the sources or their weights
+            change.
         fused: Whether Adam updates all parameters in one pass; off only to measure what it saves.
         device: Where the network computes: ``"cpu"``, ``"cuda"`` or another name of torch's,
             ``"auto"`` for the accelerator, if the machine has one. Only on the CPU does a run
@@ -77,7 +79,7 @@ class NeuralModel(LocalModel):
 
     @abstractmethod
     def build(self, space: Space) -> nn.Module:
-        """The network; torch's global generator is seeded while this runs.
+        """Build the network; torch's global generator is seeded while this runs.
 
         Raises:
             ModelError: The model cannot live on this space.
@@ -85,22 +87,22 @@ class NeuralModel(LocalModel):
 
     @abstractmethod
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """The parameters that each loss moves, by side; every side has its own optimiser."""
+        """Return the parameters that each loss moves, by side; each side has its own optimizer."""
 
     def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
-        """One batch, a set per source drawn from, where the network is."""
+        """Draw one batch, as one sample set per source, on the network's device."""
         drawn = mixture.drawn(self.batch, generator)
         return {source: devices.moved(part, self._place) for source, part in drawn.items()}
 
     @abstractmethod
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step: side and loss in nats per sample, one after the other.
+        """Yield the losses of one step, each with its side, in nats per sample.
 
-        Each loss is descended before the next is asked for.
+        A gradient step follows each loss before the next one is computed.
         """
 
     def setup(self, space: Space, seed: int) -> None:
-        """Build the network and its optimisers."""
+        """Build the network and its optimizers."""
         self._space = space
         self._seed = seed
         self._place = devices.resolve(self.device)
@@ -108,9 +110,8 @@ class NeuralModel(LocalModel):
             self._net = self.build(space).to(self._place)
         self._optimisers = {}
         for side, moved in self.sides().items():
-            self._optimisers[side] = torch.optim.Adam(
-                moved, lr=self.learning_rate, fused=self.fused
-            )
+            adam = torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
+            self._optimisers[side] = adam
         self._mean = self._copies()
         self._step = 0
         self._sources = {}
@@ -118,7 +119,7 @@ class NeuralModel(LocalModel):
         self._forget_best()
 
     def _copies(self) -> list[Tensor]:
-        """The parameters as they are now."""
+        """Return copies of the present parameters."""
         return [p.detach().clone() for p in self._net.parameters()]
 
     def _forget_best(self) -> None:
@@ -148,7 +149,7 @@ class NeuralModel(LocalModel):
         return numbers
 
     def kind_of_step(self, mixture: Mixture) -> str:
-        """What decides how many operations a step takes.
+        """Return a text that decides how many operations a step takes.
 
         Counting them slows a step down, so they are counted once per kind.
         """
@@ -161,7 +162,7 @@ class NeuralModel(LocalModel):
         return " ".join(sources)
 
     def _take_step(self, mixture: Mixture, generator: torch.Generator) -> list[tuple[str, float]]:
-        """Take one step of every side that has a loss; returns sides and losses."""
+        """Take one step of every side that has a loss, and return sides and losses."""
         self._step += 1
         rate = self._rate()
         taken = []
@@ -176,17 +177,17 @@ class NeuralModel(LocalModel):
         return taken
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The precision that the settings ask for."""
+        """The context of the precision that the settings ask for."""
         if self.precision == "bfloat16":
             return torch.autocast(self._place.type, torch.bfloat16)
         return nullcontext()
 
-    def _descend(self, optimiser: torch.optim.Adam, rate: float, loss: Tensor) -> float:
-        for group in optimiser.param_groups:
+    def _descend(self, optimizer: torch.optim.Adam, rate: float, loss: Tensor) -> float:
+        for group in optimizer.param_groups:
             group["lr"] = rate
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         return loss.item()
 
     def _rate(self) -> float:
@@ -199,12 +200,12 @@ class NeuralModel(LocalModel):
 
     @abstractmethod
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
-        """What early stopping goes by, per sample, from the running mean; shape (n,)."""
+        """The loss that early stopping looks at, by the running mean; shape (n,)."""
 
     def _set_aside(self, mixture: Mixture) -> tuple[Mixture, Mixture | None]:
         """Split the same share off every source, for validation.
 
-        Of own samples the same ones are set aside in every turn.
+        Of the own samples, the same ones are held out in every turn.
         """
         if not self.validation:
             return mixture, None
@@ -212,9 +213,8 @@ class NeuralModel(LocalModel):
         held_out = []
         for part in mixture.parts:
             count = round(self.validation * len(part.samples))
-            order = torch.randperm(
-                len(part.samples), generator=stream(self._seed, "validation", part.name)
-            )
+            generator = stream(self._seed, "validation", part.name)
+            order = torch.randperm(len(part.samples), generator=generator)
             whole = all(name in part.samples.keys() for name in self._space)
             if not count or not whole or count >= len(part.samples):
                 learned_from.append(part)
@@ -234,7 +234,7 @@ class NeuralModel(LocalModel):
         self._sources = sources
 
     def _validate(self, held_out: Mixture) -> float:
-        """Loss of the running mean on the samples set aside; keep the best parameters."""
+        """Return the running mean's loss on the held-out samples; keep the best parameters."""
         generator = stream(self._seed, "validation draws")  # the same in every turn
         total = 0.0
         for part in held_out.parts:
@@ -277,18 +277,18 @@ class NeuralModel(LocalModel):
             yield
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Weights, their running mean, the best ones, every optimiser, the counters."""
-        state = {f"net/{name}": tensor.cpu() for name, tensor in self._net.state_dict().items()}
-        state |= {f"mean/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._mean)}
-        state |= {f"best/{i:03d}": tensor.cpu() for i, tensor in enumerate(self._best)}
-        for side, optimiser in self._optimisers.items():
-            moments = parameters.adam_state(optimiser, _numbered(side, optimiser), "/")
-            state |= {name: tensor.cpu() for name, tensor in moments.items()}
-        state |= {f"flops/{kind}": _number(count) for kind, count in self._flops.items()}
+        """Return weights, their running mean, the best ones, all optimizers' states, counters."""
+        state = parameters.prefixed("net/", self._net.state_dict())
+        state |= parameters.prefixed("mean/", parameters.in_order(self._mean))
+        state |= parameters.prefixed("best/", parameters.in_order(self._best))
+        for side, optimizer in self._optimisers.items():
+            moments = parameters.adam_state(optimizer, _numbered(side, optimizer), "/")
+            state |= parameters.prefixed("", moments)
+        state |= parameters.prefixed("flops/", _numbers(self._flops))
         if self.validation:
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
-            state["seed"] = torch.tensor(self._seed)  # the samples set aside follow from it
-            state |= {f"source/{name}": _number(weight) for name, weight in self._sources.items()}
+            state["seed"] = torch.tensor(self._seed)  # the held-out samples follow from it
+            state |= parameters.prefixed("source/", _numbers(self._sources))
         return state | {"step": torch.tensor(self._step)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -297,27 +297,26 @@ class NeuralModel(LocalModel):
         self._mean = parameters.numbered("mean/", state, self._place)
         self._best = parameters.numbered("best/", state, self._place)
         self._step = int(state["step"])
-        self._flops = {
-            kind: count.item() for kind, count in parameters.under("flops/", state).items()
-        }
+        counts = parameters.under("flops/", state)
+        self._flops = {kind: count.item() for kind, count in counts.items()}
         if "validation" in state:
             self._best_loss = state["validation"][0].item()
             self._worse = int(state["validation"][1])
             self._seed = int(state["seed"])
-            self._sources = {
-                name: w.item() for name, w in parameters.under("source/", state).items()
-            }
-        for side, optimiser in self._optimisers.items():
-            parameters.load_adam_state(optimiser, _numbered(side, optimiser), state, "/")
+            weights = parameters.under("source/", state)
+            self._sources = {name: weight.item() for name, weight in weights.items()}
+        for side, optimizer in self._optimisers.items():
+            parameters.load_adam_state(optimizer, _numbered(side, optimizer), state, "/")
 
 
-def _number(value: float) -> Tensor:
-    return torch.tensor(value, dtype=torch.float64)
+def _numbers(values: Mapping[str, float]) -> dict[str, Tensor]:
+    """Return numbers as tensors, float64."""
+    return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
 
 
-def _numbered(side: str, optimiser: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
-    """The parameters of a side by its name and their number."""
-    moved = [p for group in optimiser.param_groups for p in group["params"]]
+def _numbered(side: str, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+    """The parameters of a side, by its name and their position."""
+    moved = [p for group in optimizer.param_groups for p in group["params"]]
     return {f"{side}/{i}": p for i, p in enumerate(moved)}
 
 

@@ -12,9 +12,9 @@ References:
     AISTATS 2024), arXiv:2307.09883.
 
 Differs from the paper:
-    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits
-    nothing draws the frequency of a latent code to the frequency of the data it stands for, and
-    shares of classes are off.
+    The prior over latents may be richer (``prior``). With a uniform p(z0) and independent bits, no
+    loss makes a latent code as frequent as the data that it stands for, and shares of classes are
+    off.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class SymmetricHvae(LatentModel):
     _net: _HvaeNetwork = PrivateAttr()
 
     def build(self, space: Space) -> _HvaeNetwork:
-        """The four conditionals."""
+        """Build the four conditionals."""
         foreign = [f"'{name}' ({space[name]})" for name in space if space[name].kind != "binary"]
         if foreign:
             raise ModelError(
@@ -87,14 +87,14 @@ class SymmetricHvae(LatentModel):
         return _HvaeNetwork(sizes, chained=self.prior == "chain")
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
-        """Decoder and encoder."""
+        """Return the parameters of decoder and encoder."""
         return {
             "decoder": self._net.decoder_parameters(),
             "encoder": self._net.encoder_parameters(),
         }
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        """One step of (A4).
+        """Yield the losses of one step of (A4).
 
         The decoder learns on data completed by the encoder, the encoder on the decoder's samples.
         """
@@ -114,7 +114,7 @@ class SymmetricHvae(LatentModel):
         return devices.moved(drawn)
 
     def latent_variables(self) -> Mapping[str, Variable]:
-        """z0 and z1, if they travel."""
+        """Return z0 and z1, if they travel."""
         return two_layers(self.latents) if self.send_latents else {}
 
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
@@ -122,12 +122,12 @@ class SymmetricHvae(LatentModel):
         x = self._space.flatten(samples).to(self._place).repeat(draws, 1)
         with self.averaged(), torch.no_grad():
             z0, z1 = self._net.encode(x, generator)
-            found = self._net.log_joint(z0, z1, x) - self._net.log_encoder(z0, z1, x)
-        return found.reshape(draws, len(samples)).cpu()
+            log_weights = self._net.log_joint(z0, z1, x) - self._net.log_encoder(z0, z1, x)
+        return log_weights.reshape(draws, len(samples)).cpu()
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few latents and hidden units."""
+        """Return a model with few latents and hidden units."""
         return cls(latents=(3, 4), hidden=8, batch=8)
 
 
@@ -172,24 +172,24 @@ class _HvaeNetwork(nn.Module):
         self.z0_given_z1_x = _Perceptron(n1 + sizes.x, hidden, n0)
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """Of p."""
+        """Return the parameters of p."""
         chains = [self.z0_bias, self.z0_chain, self.z1_chain] if self.chained else []
         return [*chains, *self.z1_given_z0.parameters(), *self.x_given_z.parameters()]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Of q."""
+        """Return the parameters of q."""
         return [*self.z1_given_x.parameters(), *self.z0_given_z1_x.parameters()]
 
     @torch.no_grad()
     def encode(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(z0, z1) ~ q(z1|x) q(z0|z1, x)."""
+        """Draw (z0, z1) ~ q(z1|x) q(z0|z1, x)."""
         z1 = draw_bits(self.z1_given_x(x), generator)
         z0 = draw_bits(self.z0_given_z1_x(torch.cat([z1, x], 1)), generator)
         return z0, z1
 
     @torch.no_grad()
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(z0, z1, x) ~ p."""
+        """Draw (z0, z1, x) ~ p."""
         z0_chain = self.z0_chain if self.chained else None
         z1_chain = self.z1_chain if self.chained else None
         z0 = draw_latents(self.z0_bias.expand(n, -1), z0_chain, generator)

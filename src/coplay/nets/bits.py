@@ -1,4 +1,4 @@
-"""Binary latents: drawing them, independently or each given those before, and their probability."""
+"""Binary latents: draws of them, independent or each given those before, and their probability."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coplay.nets import devices
 
 
 def draw_bits(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Independent bits with probability σ(logits), as float32 of 0 and 1."""
+    """Draw independent bits with probability σ(logits), as float32 of 0 and 1."""
     return (devices.uniform(logits, generator) < torch.sigmoid(logits.float())).float()
 
 
@@ -58,7 +58,7 @@ def draw_latents(logits: Tensor, chain: Tensor | None, generator: torch.Generato
     bits = torch.empty_like(logits)
     for k in range(logits.shape[1]):
         bits[:, k] = (drawn[:, k] < torch.sigmoid(logits[:, k])).float()
-        logits.addr_(bits[:, k], weights[k])  # what bit k says about the bits after it
+        logits.addr_(bits[:, k], weights[k])  # the bits after bit k depend on it
     return bits
 
 
@@ -83,7 +83,7 @@ def bound(log_weights: Tensor) -> Tensor:
 
 
 def two_layers(sizes: tuple[int, int]) -> dict[str, Variable]:
-    """Latents z0 and z1 as variables that samples can carry."""
+    """Return latents z0 and z1 as variables that samples can carry."""
     z0, z1 = sizes
     return {
         "z0": Variable(kind="binary", shape=(z0,)),
@@ -94,7 +94,7 @@ def two_layers(sizes: tuple[int, int]) -> dict[str, Variable]:
 def with_sent_latents(parts: Sequence[Samples], *latents: Tensor) -> tuple[Tensor, ...]:
     """Return latents of the rows of ``parts``, one part after the other.
 
-    They are those that came with a part, else the given ones.
+    They are those that were sent with a part, else the given ones.
 
     Args:
         parts: Sample sets, some with variables ``z0``, ``z1``.

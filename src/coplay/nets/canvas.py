@@ -22,7 +22,7 @@ from coplay.nets.variables import Sizes, as_channels, count_channels
 class UNet(nn.Module):
     """A U-Net whose lowest level, a quarter of the resolution, also takes a vector.
 
-    Without given images only its rising half is there.
+    Without given images it has only its rising half.
 
     Args:
         side: Height and width.
@@ -73,7 +73,7 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(full, outputs, 1)
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """A vector of shape (n, K) and given images to (n, outputs · H · W)."""
+        """Map a vector of shape (n, K) and given images to (n, outputs · H · W)."""
         low = self.lowest(vector)
         levels = []
         if self.images:
@@ -92,9 +92,9 @@ class UNet(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Feature maps from a vector, with given images laid upon them pixel by pixel.
+    """An image from feature maps of a vector, joined pixel by pixel with given images.
 
-    Two convolutions, 5×5 pixels together, take both.
+    Two convolutions, which cover 5×5 pixels together, take both.
 
     Args:
         target: The image to decode.
@@ -114,10 +114,10 @@ class ImageDecoder(nn.Module):
         self.upon = nn.Conv2d(maps + count_channels(images), 2 * maps, 3, padding=1)
         self.mixed = nn.Conv2d(2 * maps, maps, 3, padding=1)
         self.out = nn.Conv2d(maps, target.channels, 1)
-        nn.init.zeros_(self.upon.weight[:, maps:])  # given images mean nothing yet
+        nn.init.zeros_(self.upon.weight[:, maps:])  # at first, given images have no effect
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """A vector of shape (n, K) and given images to (n, channels · H · W)."""
+        """Map a vector of shape (n, K) and given images to (n, channels · H · W)."""
         x = self.ground(vector, given).unflatten(1, (-1, *self.side))
         if self.images:
             x = torch.cat([x, as_channels(self.images, given)], 1)

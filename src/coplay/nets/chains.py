@@ -16,12 +16,12 @@ _FACTOR = 0.9  # of the running average of class probabilities over sweeps
 
 
 class Chains:
-    """Chains by the conditionals of one model, from where its settings let them start.
+    """Chains by the conditionals of one model, which start where its settings say.
 
     Args:
         net: The conditionals.
         space: The variables, without latents.
-        starts: Where a chain starts, in order: with v ~ p(v | these) where v is missing.
+        starts: How a chain starts, in order: with v ~ p(v | these) where v is missing.
     """
 
     def __init__(self, net: Gibbs, space: Space, starts: Mapping[str, list[str]]) -> None:
@@ -30,11 +30,11 @@ class Chains:
         self.starts = starts
 
     def begin(self, parts: Sequence[Samples], generator: torch.Generator) -> tuple[Values, Values]:
-        """:meth:`Gibbs.begin` on the variables of the space."""
+        """Return what :meth:`Gibbs.begin` returns for the variables of the space."""
         return self.net.begin([self.space.restrict(part) for part in parts], generator)
 
     def start(self, given: Samples, generator: torch.Generator) -> tuple[Values, Values]:
-        """Return where chains that draw start, and which rows miss a variable."""
+        """Return the values that chains start from, and which rows miss a variable."""
         values, missing = self.begin([given], generator)
         for name, inputs in self.starts.items():
             rows = missing[name]
@@ -44,7 +44,7 @@ class Chains:
         return values, missing
 
     def settle(self, given: Samples, sweeps: int, generator: torch.Generator) -> Values:
-        """Return what so many sweeps make of rows that miss something."""
+        """Return the values after so many sweeps of rows that miss something."""
         values, missing = self.start(given, generator)
         self.net.sweep(values, missing, sweeps, generator)
         return values
@@ -79,7 +79,7 @@ class Chains:
 
 
 def nothing_known(n: int) -> Samples:
-    """Return n rows of which nothing is known."""
+    """Return n rows in which all variables are missing."""
     return Samples({}, batch_size=[n])
 
 

@@ -5,14 +5,14 @@
     vae          p(x|g) = ∫ p(u|g) p(x|u,g) du     an image; learns with q(u|x,g) by the evidence
                                                    lower bound
 
-What v_k is drawn from is Bernoulli where v is binary, categorical, or Gaussian with a learned
+The distribution of v_k is Bernoulli where v is binary, categorical, or Gaussian with a learned
 deviation, see :mod:`coplay.nets.laws`.
 
-Two choices matter where an image is never observed together with a mask of it, so that only draws
-teach the one by the other. A U-Net begins by giving the same whatever it is given: what nobody has
-taught yet carries no meaning that others could take up. And a VAE takes given images of its own
-height and width pixel by pixel only, not as a whole: could it tell that a mask is of a 3, it could
-paint any 3, and the mask's own pixels would never come to mean anything.
+Two choices matter where an image is never observed together with a mask of it, so that each is
+learned only from draws given the other. A U-Net begins with outputs that do not depend on its
+inputs: what has not been learned yet carries no meaning that others could learn. And a VAE takes
+given images of its own height and width pixel by pixel only, not as a whole: if it could recognise
+that a mask is of a 3, it could paint any 3, and the mask's own pixels would never mean anything.
 
 References:
     Auto-Encoding Variational Bayes (D. P. Kingma, M. Welling, ICLR 2014), arXiv:1312.6114.
@@ -42,7 +42,7 @@ from coplay.nets.perceptrons import Perceptron, one_hidden_layer
 from coplay.nets.variables import LEAST_SIDE, InputEncoder, Sizes, goes_through_convolutions
 
 _ENCODER_DRAWS = 8  # per sample, when a VAE estimates how probable an image is
-# of a VAE's latents: far from both ends in use, but an untrained encoder must not overflow
+# of a VAE's latents: in use they are far from both ends, but an untrained encoder must not overflow
 _LOG_DEVIATIONS = (-4.0, 2.0)
 
 Network = Literal["perceptron", "unet", "vae"]
@@ -53,7 +53,7 @@ Draw = Literal["sample", "mean"]
 def chain_start(v: Variable, n: int, generator: torch.Generator) -> Tensor:
     """Return n values that a Gibbs chain begins with.
 
-    Uniform over what is finite, standard normal over a real variable without limits.
+    They are uniform over a finite range, standard normal for a real variable without limits.
     """
     shape = (n, *v.shape)
     low, high = v.range
@@ -86,7 +86,7 @@ class Conditional(nn.Module):
     def objective(
         self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator
     ) -> Tensor:
-        """What a step ascends, shape (n,); here log p(v|g)."""
+        """The objective that a step maximises, shape (n,); here log p(v|g)."""
         return self.log_prob(values, given, generator)
 
     @abstractmethod
@@ -120,7 +120,7 @@ class Independent(Conditional):
         super().__init__()
         self.law = distribution_of(target)
         self.seen = InputEncoder(given, sizes)
-        # built also where a U-Net takes its place: a seed then starts both kinds alike
+        # built also where a U-Net replaces it, so that a seed initialises both kinds alike
         self.body: nn.Module = Perceptron(self.seen.size, sizes.hidden, self.law.size)
         if images:
             unet = UNet(
@@ -131,11 +131,11 @@ class Independent(Conditional):
                 outputs=target.channels,
             )
             for parameter in unet.out.parameters():
-                nn.init.zeros_(parameter)  # whatever is given, the same
+                nn.init.zeros_(parameter)  # outputs begin independent of the inputs
             self.body = unet
 
     def probabilities(self, given: Mapping[str, Tensor]) -> Tensor:
-        """Of the classes of a categorical number; shape (n, C)."""
+        """Probabilities of the classes of a categorical number, shape (n, C)."""
         assert isinstance(self.law, Classes)
         return self.law.log_probabilities(self._outputs(given))[:, 0].exp()
 
@@ -157,12 +157,12 @@ class Independent(Conditional):
         return self.law.draw_straight_through(self._outputs(given), generator)
 
     def _outputs(self, given: Mapping[str, Tensor]) -> Tensor:
-        """Logits or means, shape (n, outputs)."""
+        """Return logits or means, shape (n, outputs)."""
         return self.body(self.seen(given), given)
 
 
 def _of_same_side(target: Variable, given: Mapping[str, Variable]) -> dict[str, Variable]:
-    """The given images of the target's height and width."""
+    """Return the given images of the target's height and width."""
     same = {}
     for name, v in given.items():
         if goes_through_convolutions(v) and v.shape[-2:] == target.shape[-2:]:
@@ -171,10 +171,10 @@ def _of_same_side(target: Variable, given: Mapping[str, Variable]) -> dict[str, 
 
 
 class Vae(Conditional):
-    """An image with real latents u of its own, which nobody else sees and which never travel.
+    """An image with real latents u of its own, which no other network sees and never travel.
 
-    Components of p(u|g) and of q(u|x,g) are independent Gaussians. With ``draw="mean"`` all that
-    varies in what is drawn is u: pixels are at their mean, bits at the likelier value.
+    Components of p(u|g) and of q(u|x,g) are independent Gaussians. With ``draw="mean"`` only u is
+    random: pixels are at their mean, bits at the likelier value.
     """
 
     needs_known_inputs: ClassVar[bool] = True
@@ -193,9 +193,8 @@ class Vae(Conditional):
         vector = sizes.image_latents + self.seen.size
         self.decoder = ImageDecoder(target, by_pixel, vector=vector, sizes=sizes)
         self.encoder_seen = InputEncoder({**given, name: target}, sizes)
-        self.encoder = one_hidden_layer(
-            self.encoder_seen.size, sizes.hidden, 2 * sizes.image_latents
-        )
+        inputs = self.encoder_seen.size
+        self.encoder = one_hidden_layer(inputs, sizes.hidden, 2 * sizes.image_latents)
 
     def objective(
         self, values: Tensor, given: Mapping[str, Tensor], generator: torch.Generator
@@ -238,22 +237,22 @@ class Vae(Conditional):
         return self.law.log_prob(self.decoder(torch.cat([u, inputs], 1), given), values)
 
     def _prior(self, inputs: Tensor) -> Normal:
-        """p(u|g)."""
+        """Return p(u|g)."""
         return _gaussians(self.prior(inputs))
 
     def _posterior(self, values: Tensor, given: Mapping[str, Tensor]) -> Normal:
-        """q(u|x,g)."""
+        """Return q(u|x,g)."""
         return _gaussians(self.encoder(self.encoder_seen({**given, self.name: values})))
 
 
 def _gaussians(outputs: Tensor) -> Normal:
-    """Independent, shape (n, K), by means and logarithms of deviations, shape (n, 2K)."""
+    """Return independent Gaussians, (n, K), by means and log deviations, shape (n, 2K)."""
     means, log_deviations = outputs.float().chunk(2, 1)
     return Normal(means, log_deviations.clamp(*_LOG_DEVIATIONS).exp(), validate_args=False)
 
 
 def _drawn(law: Normal, generator: torch.Generator) -> Tensor:
-    """One draw of each as a function of mean and deviation, which gradients pass."""
+    """Draw one of each as a function of mean and deviation, through which gradients pass."""
     return law.mean + law.stddev * devices.normal(law.mean, generator)
 
 
@@ -268,7 +267,7 @@ def build_conditional(
     """Build the network for p(v|g): the one named, else the one that suits the variable.
 
     Args:
-        name: Of v.
+        name: Name of v.
         variables: All variables by name.
         sees: Names of g.
         network: Its kind. By default a binary image that sees an image of its own height and width
@@ -298,10 +297,10 @@ def build_conditional(
             f'1 or 3 channels, as a {network} needs; use "perceptron"'
         )
     if network == "unet" and not images:
-        seen = ", ".join(f"{g!r} ({variables[g]})" for g in sees)
+        inputs = ", ".join(f"{g!r} ({variables[g]})" for g in sees)
         raise ModelError(
             f"networks: '{name}' ({v}) by a unet needs a given image of the same height and width, "
-            f'and sees {seen}; use "vae", or let it see such an image'
+            f'and sees {inputs}; use "vae", or let it see such an image'
         )
     if network == "vae":
         return Vae(name, v, given, sizes, draw)

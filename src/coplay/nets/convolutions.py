@@ -28,25 +28,25 @@ class Convolutions(nn.Sequential):
             sizes = _reference_sizes(shape)
             widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
             layers: list[nn.Module] = []
-            for before, after, (_, kernel, stride) in zip(
-                widths, widths[1:], _REFERENCE, strict=False
-            ):
-                layers += [nn.Conv2d(before, after, kernel, stride), nn.Tanh()]
-            last = sizes[-1]
-            super().__init__(
-                *layers, nn.Flatten(), nn.Linear(widths[-1] * last[0] * last[1], hidden), nn.Tanh()
-            )
+            for i, (_, kernel, stride) in enumerate(_REFERENCE):
+                layers += [nn.Conv2d(widths[i], widths[i + 1], kernel, stride), nn.Tanh()]
+            numbers = widths[-1] * math.prod(sizes[-1])
+            super().__init__(*layers, nn.Flatten(), nn.Linear(numbers, hidden), nn.Tanh())
             return
         side = [math.ceil(s / 4) for s in shape[-2:]]
         super().__init__(
-            nn.Conv2d(shape[0], channels, 5, stride=2, padding=2), nn.SiLU(),
-            nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2), nn.SiLU(),
-            nn.Flatten(), nn.Linear(2 * channels * side[0] * side[1], hidden), nn.SiLU(),
-        )  # fmt: skip
+            nn.Conv2d(shape[0], channels, 5, stride=2, padding=2),
+            nn.SiLU(),
+            nn.Conv2d(channels, 2 * channels, 5, stride=2, padding=2),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(2 * channels * side[0] * side[1], hidden),
+            nn.SiLU(),
+        )
 
 
 def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Height and width before, between and after the reference convolutions."""
+    """Return height and width before, between and after the reference convolutions."""
     sizes = [(shape[-2], shape[-1])]
     for _, kernel, stride in _REFERENCE:
         high, wide = sizes[-1]
@@ -62,7 +62,7 @@ def _reference_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
 def towards_image(
     shape: tuple[int, ...], *, given: int, channels: int, hidden: int, kind: ConvolutionKind
 ) -> nn.Sequential:
-    """The mirror image of :class:`Convolutions`: (n, given) to (n, channels, ≥H, ≥W)."""
+    """Build the mirror image of :class:`Convolutions`: (n, given) to (n, channels, ≥H, ≥W)."""
     if kind == "reference":
         sizes = _reference_sizes(shape)
         widths = [shape[0], *(channels * width for width, _, _ in _REFERENCE)]
@@ -73,24 +73,27 @@ def towards_image(
         ]
         for i in reversed(range(len(_REFERENCE))):
             _, kernel, stride = _REFERENCE[i]
-            high, wide = (
-                w - (h - 1) * stride - kernel for w, h in zip(sizes[i], sizes[i + 1], strict=True)
+            padding = []  # restores the rows and columns that a stride leaves out
+            for large, small in zip(sizes[i], sizes[i + 1], strict=True):
+                padding.append(large - (small - 1) * stride - kernel)
+            before = widths[i + 1]
+            after = widths[i]
+            upwards = nn.ConvTranspose2d(
+                before, after, kernel, stride, output_padding=(padding[0], padding[1])
             )
-            layers += [
-                nn.ConvTranspose2d(
-                    widths[i + 1], widths[i], kernel, stride, output_padding=(high, wide)
-                ),
-                nn.Tanh(),
-            ]
+            layers += [upwards, nn.Tanh()]
         return nn.Sequential(*layers[:-1])
     side = [math.ceil(s / 4) for s in shape[-2:]]
     return nn.Sequential(
-        nn.Linear(given, hidden), nn.SiLU(),
-        nn.Linear(hidden, 2 * channels * side[0] * side[1]), nn.SiLU(),
+        nn.Linear(given, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, 2 * channels * side[0] * side[1]),
+        nn.SiLU(),
         nn.Unflatten(1, (2 * channels, *side)),
-        nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1), nn.SiLU(),
+        nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1),
+        nn.SiLU(),
         nn.ConvTranspose2d(channels, shape[0], 4, stride=2, padding=1),
-    )  # fmt: skip
+    )
 
 
 def concatenate(*parts: Tensor | None) -> Tensor:

@@ -4,13 +4,13 @@ For the conditionals p(v | rest) of one joint, and whatever t is known of the ot
 
     Σ_r p(v | r, t) p(r | t) = p(v | t)                                                         (M)
 
-Where v is never observed together with what it explains, likelihoods hardly ask for (M). Say v is
+Where v is never observed together with what it explains, likelihoods hardly enforce (M). Say v is
 four bits of which one is set, x is v where s = 0 and its negative where s = 1; one source has v
 alone, another x and s. That is one reading, and v = x is another. Under it, x drawn around an
-observed v never has three bits set, so no row from which p(v | x, s) learns says anything of such
-x; and p(x | v, s) learns from rows of x, whose v was drawn, that x = v. Each confirms the other.
-But where s = 1 three bits of v are then set, which (M) forbids. A critic T(v, t) learns to tell
-values observed from values drawn, and p(v | rest) to have its own taken for observed:
+observed v never has three bits set, so p(v | x, s) learns from no row with such an x; and
+p(x | v, s) learns from rows of x, whose v was drawn, that x = v. Each confirms the other. But where
+s = 1 three bits of v are then set, which (M) forbids. A critic T(v, t) learns to distinguish
+observed values from drawn ones, and p(v | rest) to draw values that it takes for observed:
 
     T descends   E_observed softplus(−T) + E_drawn softplus(T) + γ/2 E_observed |∂T/∂v|²
     p descends   −log p(v | rest) + λ E_drawn softplus(−T)
@@ -84,17 +84,17 @@ class Critic(nn.Module):
         drawn: tuple[Tensor, Context],
         generator: torch.Generator,
     ) -> Tensor:
-        """What T descends, from values and contexts of rows observed and rows drawn; a scalar."""
+        """The loss of T on values and contexts of rows observed and rows drawn; a scalar."""
         values, context = observed
         score = self(values, context)
         noise = devices.normal(values.float(), generator)
-        beside = self(values + _SMALL * noise, context)
-        penalty = ((beside - score) / _SMALL).square().mean()
+        shifted = self(values + _SMALL * noise, context)
+        penalty = ((shifted - score) / _SMALL).square().mean()
         loss = F.softplus(-score).mean() + F.softplus(self(*drawn)).mean()
         return loss + _PENALTY / 2 * penalty
 
     def generator_loss(self, values: Tensor, context: Context) -> Tensor:
-        """What p(v | rest) descends, from values that it drew; a scalar."""
+        """The loss of p(v | rest) on values that it drew; a scalar."""
         return F.softplus(-self(values, context)).mean()
 
 
@@ -103,10 +103,10 @@ class Comparison:
     """Rows with a variable observed and rows with it drawn, for a critic to compare.
 
     Args:
-        critic: Of the variable.
+        critic: The variable's critic.
         observed: Its values where it is observed.
         of_observed: The contexts of those rows.
-        drawn: Its values drawn by the conditional that learns, such that a gradient passes.
+        drawn: Its values drawn by the conditional that learns; gradients pass through them.
         of_drawn: The contexts of those rows.
     """
 
@@ -117,12 +117,11 @@ class Comparison:
     of_drawn: Context
 
     def critic_loss(self, generator: torch.Generator) -> Tensor:
-        """What the critic descends; a scalar."""
-        drawn = self.drawn.detach()
-        return self.critic.loss(
-            (self.observed, self.of_observed), (drawn, self.of_drawn), generator
-        )
+        """The critic's loss; a scalar."""
+        observed = (self.observed, self.of_observed)
+        drawn = (self.drawn.detach(), self.of_drawn)
+        return self.critic.loss(observed, drawn, generator)
 
     def generator_loss(self) -> Tensor:
-        """What the conditional descends beside its log-likelihood; a scalar."""
+        """The conditional's loss beside its log-likelihood; a scalar."""
         return self.critic.generator_loss(self.drawn, self.of_drawn)

@@ -1,9 +1,9 @@
 """Where a model computes: only networks and batches move to a device.
 
-What a model is given, what it returns and what it draws lie on the CPU. Random numbers are drawn
+What a model is given, what it returns and what it draws is on the CPU. Random numbers are drawn
 there, by the generator that the model is given, and moved: a seed means the same everywhere. Sums
-of floats differ between devices, and a GPU may round a sum otherwise from run to run, so bits are
-promised on the CPU alone.
+of floats differ between devices, and a GPU may round a sum differently from run to run, so exact
+bits are promised on the CPU alone.
 """
 
 from __future__ import annotations
@@ -38,10 +38,8 @@ def resolve(device: str) -> torch.device:
         place = torch.empty(0, device=device).device
         if place.type not in {known.type for known in (_CPU, accelerator) if known}:
             raise ValueError(place)  # such as "meta", where nothing is computed
-    except Exception as error:  # torch says it by many types
-        has = (
-            f"torch finds {accelerator} here" if accelerator else "torch finds no accelerator here"
-        )
+    except Exception as error:  # torch raises many types
+        has = f"torch finds {accelerator or 'no accelerator'} here"
         raise ModelError(
             f'device "{device}" is not there: expected "auto", "cpu" or what torch calls one, '
             f'such as "cuda" or "cuda:1"; {has}'
@@ -50,21 +48,21 @@ def resolve(device: str) -> torch.device:
 
 
 def moved(samples: Samples, device: torch.device = _CPU) -> Samples:
-    """The same samples on a device; the very same if they are there."""
-    if all(tensor.device == device for tensor in tensors(samples).values()):
+    """Return the samples on a device; the same object if they are there already."""
+    values = tensors(samples)
+    if all(tensor.device == device for tensor in values.values()):
         return samples
-    return TensorDict(
-        {name: tensor.to(device) for name, tensor in tensors(samples).items()}, samples.batch_size
-    )
+    copies = {name: tensor.to(device) for name, tensor in values.items()}
+    return TensorDict(copies, samples.batch_size)
 
 
 def uniform(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers from [0, 1), float32, of the shape of ``like`` and where it is."""
+    """Draw numbers from [0, 1), float32, of the shape and on the device of ``like``."""
     return torch.rand(like.shape, generator=generator).to(like.device)
 
 
 def normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers, float32, of the shape of ``like`` and where it is."""
+    """Draw standard normal numbers, float32, of the shape and on the device of ``like``."""
     return torch.randn(like.shape, generator=generator).to(like.device)
 
 

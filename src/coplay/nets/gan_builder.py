@@ -25,7 +25,7 @@ class PairBuilder:
 
     Args:
         network: ``"mlp"`` or ``"cnn"``, a pair of :mod:`coplay.nets.gan_pairs`.
-        generator: A network of the user's own, ``"package.module:Class"``, in place of the pair's.
+        generator: A network of your own, ``"package.module:Class"``, in place of the pair's.
         discriminator: The same.
         latent: Size of the noise.
         classes: Number of classes; 0 without.
@@ -47,7 +47,7 @@ class PairBuilder:
     shape: tuple[int, ...]
 
     def build(self, half: Half) -> nn.Module:
-        """Build one half; its start follows from torch's global generator.
+        """Build one half, with parameters drawn by torch's global generator.
 
         Raises:
             ModelError: There is no such network, it is no ``torch.nn.Module``, or it has dropout.
@@ -105,7 +105,7 @@ class PairBuilder:
         return torch.zeros(2, dtype=torch.int64) if self.classes else None
 
     def size(self, half: Half) -> NetworkSize:
-        """How large a half is; nothing is allocated for it."""
+        """Return the size of a half; nothing is allocated for it."""
         with isolated_seed(0), torch.device("meta"):
             net = self.build(half)
         counts = [p.numel() for p in net.parameters()]
@@ -114,7 +114,7 @@ class PairBuilder:
 
 
 def _imported(network: str) -> Callable[..., Any]:
-    """A network of the user's own."""
+    """Import a network of the user's own."""
     try:
         make: Callable[..., Any] = imported(network, "network")
     except ValueError as error:

@@ -16,15 +16,15 @@ from coplay.nets.gan_builder import HALVES, Half, PairBuilder
 from coplay.nets.training import follow_mean, using_parameters
 
 Moments = Literal["keep", "travel", "reset"]
-"""What becomes of Adam's state when parameters come: it stays, is taken over, or starts anew."""
+"""Adam's state when parameters are loaded: it stays, is loaded with them, or starts anew."""
 
 
 class Halves:
-    """A generator and a discriminator with an optimiser each, and the generator's running mean.
+    """A generator and a discriminator with an optimizer each, and the generator's running mean.
 
     Args:
         builder: How the networks are made.
-        seed: Decides their start.
+        seed: Seed of their initial parameters.
         device: Where they compute.
         learning_rate: Adam's, for both.
         momentum: Adam's β1.
@@ -79,8 +79,8 @@ class Halves:
         return self._nets[half]
 
     def optimiser(self, half: Half) -> torch.optim.Adam:
-        """Adam of one half."""
-        self[half]  # built, if it was not
+        """Return Adam of one half."""
+        self[half]  # builds it, if it does not exist
         return self._optimisers[half]
 
     def follow_generator(self) -> None:
@@ -91,7 +91,10 @@ class Halves:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Give the generator the parameters that samples are drawn from; no buffer changes."""
+        """Give the generator the parameters that samples are drawn from, inside the block.
+
+        No buffer changes.
+        """
         net = self["generator"]
         net.eval()
         try:
@@ -101,12 +104,12 @@ class Halves:
             net.train()
 
     def export(self, halves: Sequence[Half], *, buffers: bool, moments: bool) -> Samples:
-        """Return the parameters of one half or both as one part of a message.
+        """Return the parameters of one half or both as the payload of a message.
 
         Args:
-            halves: Which.
-            buffers: Whether buffers, such as those of batch normalisation, go along.
-            moments: Whether Adam's state goes along.
+            halves: The halves to send.
+            buffers: Whether to send buffers, such as those of batch normalisation.
+            moments: Whether to send Adam's state.
 
         Raises:
             ModelError: A number is not finite.
@@ -119,33 +122,35 @@ class Halves:
         return parameters.export(values)
 
     def load(self, part: Samples, origin: str, moments: Moments) -> None:
-        """Take over in place what :meth:`export` returned.
+        """Load in place what :meth:`export` returned.
 
         Args:
             part: Parameters of one half or both.
-            origin: Who sent them, for the error.
+            origin: The sender, for the error.
             moments: What becomes of Adam's state.
 
         Raises:
             ModelError: Names, shapes or types differ from these networks', or a number is not
                 finite.
         """
-        came = parameters.unpack(part)
-        halves = [half for half in HALVES if any(name.startswith(half) for name in came)]
+        received = parameters.unpack(part)
+        halves: list[Half] = []
         own: dict[str, Tensor] = {}
-        for half in halves:
-            named = self[half].state_dict(keep_vars=True)
-            own |= {f"{half}:{name}": tensor for name, tensor in named.items()}
-        values = {name: tensor for name, tensor in came.items() if "|" not in name}
+        for half in HALVES:
+            if any(name.startswith(half) for name in received):
+                halves.append(half)
+                named = self[half].state_dict(keep_vars=True)
+                own |= {f"{half}:{name}": tensor for name, tensor in named.items()}
+        values = {name: tensor for name, tensor in received.items() if "|" not in name}
         parameters.load(values, own, origin)
-        if "generator" in halves and self._mean:  # samples are drawn from what came
+        if "generator" in halves and self._mean:  # samples are drawn from the new parameters
             learning = [p.detach() for p in self["generator"].parameters()]
             torch._foreach_copy_(self._mean, learning)
         for half in halves:
             if moments == "reset":
                 self._optimisers[half].state.clear()
             elif moments == "travel":
-                self._load_adam_state(half, came)
+                self._load_adam_state(half, received)
 
     def _adam_state(self, half: Half) -> dict[str, Tensor]:
         """Adam's state of one half by ``half|parameter|moment``; empty before the first step."""
@@ -158,7 +163,7 @@ class Halves:
         return {f"{half}|{name}": p for name, p in self[half].named_parameters()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Weights and optimisers of the halves that were ever used, running mean, counter."""
+        """Return weights and optimizers of the halves in use, the running mean and a counter."""
         state = {"step": torch.tensor(self.generator_steps)}
         for half, net in self._nets.items():
             for name, tensor in net.state_dict().items():

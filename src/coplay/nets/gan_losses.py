@@ -1,6 +1,7 @@
-"""The losses of a GAN whose discriminator also tells classes, from its logits.
+"""The losses of a GAN whose discriminator also classifies, from its logits.
 
-A logit row of length 1 + C begins with real (> 0) or generated; the rest are the classes.
+In a row of 1 + C logits, the first is that of real (> 0) against generated; the rest are those of
+the classes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class GanLosses:
     """The losses of both sides, in nats.
 
     Args:
-        saturating: Whether the generator descends log(1 − D), and not −log D.
+        saturating: Whether the generator minimises log(1 − D), and not −log D.
         class_term: Whether both have a term for the class, where there is one.
 
     Example:

@@ -1,8 +1,8 @@
 """Generator and discriminator networks of the MD-GAN paper's experiments, for images in [-1, 1].
 
-A generator takes noise of shape (n, latent) and a class index of shape (n,), or None, and gives
-(n, *shape). A discriminator takes (n, *shape) and gives logits of shape (n, 1 + classes): the first
-says real (> 0) or generated, the others are the class.
+A generator maps noise of shape (n, latent) and a class index of shape (n,), or None, to images of
+shape (n, *shape). A discriminator maps (n, *shape) to logits of shape (n, 1 + classes): the first
+is that of real (> 0) against generated, the others are those of the classes.
 
 References:
     MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy,
@@ -38,7 +38,7 @@ class Conditioned(nn.Module):
         self.body = body
         self.by_class = nn.Embedding(classes, latent) if classes else None
         if self.by_class is not None:
-            # around 1, so that no class begins without noise
+            # around 1, so that every class begins with noise
             nn.init.normal_(self.by_class.weight, 1.0, 0.5)
 
     def forward(self, noise: Tensor, classes: Tensor | None) -> Tensor:
@@ -53,7 +53,7 @@ class Conditioned(nn.Module):
 class MinibatchDiscrimination(nn.Module):
     """Appends to each sample how near the others of its batch are.
 
-    So a generator that repeats itself is noticed.
+    Thus the discriminator notices a generator that repeats itself.
 
     References:
         Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498,
@@ -62,11 +62,12 @@ class MinibatchDiscrimination(nn.Module):
 
     def __init__(self, features: int, kernels: int = 50, size: int = 5) -> None:
         super().__init__()
-        self.kernels, self.size = kernels, size
+        self.kernels = kernels
+        self.size = size
         self.project = Linear(features, kernels * size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, features) to (n, features + kernels)."""
+        """Map (n, features) to (n, features + kernels)."""
         m = self.project(x).unflatten(-1, (self.kernels, self.size))
         distance = (m.unsqueeze(0) - m.unsqueeze(1)).abs().sum(-1)
         return torch.cat([x, torch.exp(-distance).sum(1) - 1], -1)  # less the distance to itself
@@ -104,9 +105,11 @@ def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
     start: tuple[int, int, int]
     widths: tuple[int, ...]
     if side == 28:
-        start, widths = (128, 7, 7), (32, channels)
+        start = (128, 7, 7)
+        widths = (32, channels)
     elif side == 32:
-        start, widths = (384, 4, 4), (192, 96, channels)
+        start = (384, 4, 4)
+        widths = (192, 96, channels)
     else:
         size = "×".join(map(str, shape))
         raise ModelError(f'the CNN pair is for images of 28×28 or 32×32, got {size}; use "mlp"')
@@ -126,7 +129,8 @@ def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
     for i, after in enumerate((16, 32, 64, 128, 256, 512)):
         stride = 2 - i % 2
         layers += [nn.Conv2d(before, after, 3, stride=stride, padding=1), nn.LeakyReLU(_SLOPE)]
-        before, side = after, math.ceil(side / stride)
+        before = after
+        side = math.ceil(side / stride)
     features = before * side * side
     minibatch = MinibatchDiscrimination(features)
     head = Linear(features + minibatch.kernels, 1 + classes)
@@ -137,7 +141,9 @@ _ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sig
 
 
 def stackable(net: nn.Module) -> bool:
-    """Whether a network is a chain of layers that treat each sample by itself and a stack knows.
+    """Whether a network is a chain of layers that a stack supports.
+
+    Those layers treat each sample by itself.
 
     Example:
         >>> chain = nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())
@@ -189,14 +195,14 @@ def treats_each_sample_by_itself(generator: nn.Module) -> bool:
 
 
 class Shaped(nn.Module):
-    """The same numbers in another shape."""
+    """A layer that gives each sample another shape."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, …) to (n, *shape)."""
+        """Map (n, …) to (n, *shape)."""
         return x.reshape(len(x), *self.shape)
 
 
@@ -212,12 +218,12 @@ _BY_SAMPLE = (
 
 
 def _channels_last(net: nn.Module) -> nn.Module:
-    """The same network with its convolutions' weights as a processor reads them fastest."""
+    """Return the network with convolutions' weights laid out for fast reading by a processor."""
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _image(shape: Shape) -> tuple[int, int]:
-    """Channels and side of a square image."""
+    """Return channels and side of a square image."""
     if len(shape) not in (2, 3) or shape[-1] != shape[-2]:
         raise ModelError(f'the CNN pair needs square images, got shape {shape}; use "mlp"')
     return shape[0] if len(shape) == 3 else 1, shape[-1]

@@ -1,4 +1,4 @@
-"""Gibbs sampling with one conditional p(v | rest) per variable: what is missing is drawn."""
+"""Gibbs sampling with one conditional p(v | rest) per variable: it draws what is missing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Gibbs(nn.Module):
 
     Args:
         variables: By name.
-        sees: What each conditional is given, by target.
+        sees: Names of the variables that each conditional is given, by target.
         conditionals: One per variable, in their order.
-        critics: Of some variables, by name; drawing makes no use of them.
-        starts: What a chain may start from, by name: p(v | some of the rest).
+        critics: Critics of some variables, by name; drawing does not use them.
+        starts: Conditionals that a chain may start from, by name: p(v | some of the rest).
 
-    ``known`` says, in that order, which variables an earlier turn has taught, for its caller to
-    use; it is part of the state.
+    ``known`` says, in the order of the variables, which of them were learned in an earlier turn,
+    for its caller to use; it is part of the state.
 
     Example:
         >>> from coplay.nets.conditional import build_conditional
@@ -57,13 +57,13 @@ class Gibbs(nn.Module):
         self.variables = dict(variables)
         self.sees = dict(sees)
         self.conditionals = nn.ModuleList(conditionals)
-        self.judges = nn.ModuleDict(critics or {})  # so called in checkpoints
+        self.judges = nn.ModuleDict(critics or {})  # their name in checkpoints
         self.starts = nn.ModuleDict(starts or {})
         self.known: Tensor
         self.register_buffer("known", torch.zeros(len(self.variables), dtype=torch.bool))
 
     def observe(self, names: Collection[str]) -> None:
-        """Mark variables as known from now on; those that were stay so."""
+        """Mark variables as known from now on, besides those that are already."""
         self.known |= torch.tensor([name in names for name in self.variables]).to(self.known.device)
 
     def knows(self, name: str) -> bool:
@@ -71,31 +71,32 @@ class Gibbs(nn.Module):
         return bool(self.known[list(self.variables).index(name)])
 
     def of(self, name: str) -> Conditional:
-        """The conditional of a variable."""
+        """Return the conditional of a variable."""
         return self.conditionals[list(self.variables).index(name)]  # type: ignore[return-value]
 
     def critic(self, name: str) -> Critic:
-        """The critic of a variable."""
+        """Return the critic of a variable."""
         return self.judges[name]  # type: ignore[return-value]
 
     def start(self, name: str) -> Conditional:
-        """What a chain draws a variable from at its start: by default its conditional."""
+        """Return the conditional that a chain starts a variable from: by default its own."""
         start = self.starts[name] if name in self.starts else self.of(name)
         return start  # type: ignore[return-value]
 
     def given(self, name: str, values: Values, rows: Tensor | slice = slice(None)) -> Values:
-        """What the conditional of a variable is given of some rows."""
+        """Return the inputs of a variable's conditional in some rows."""
         return {g: values[g][rows] for g in self.sees[name]}
 
     def begin(self, parts: Sequence[Samples], generator: torch.Generator) -> tuple[Values, Values]:
         """Put the rows of all parts one after the other.
 
-        A chain starts from what other parts have observed of a variable, in random order, so that
-        what learns while draws are still poor meets real values; from noise where no part has it.
+        Where a part lacks a variable, a chain starts from values that other parts have observed of
+        it, drawn at random, so that conditionals learn from real values while draws are still poor;
+        from noise where no part has it.
 
         Returns:
-            Values, of what is missing those that a chain starts from; and which rows miss a
-            variable, shape (n,) by its name.
+            Values, including those that a chain starts from; and which rows miss a variable, shape
+            (n,) by its name.
         """
         values: Values = {}
         missing: Values = {}
@@ -108,7 +109,7 @@ class Gibbs(nn.Module):
                 column = _starts(v, observed, len(part), generator) if lacks else part[name]
                 columns.append(column.to(self.known.device))
                 lacking.append(torch.full((len(part),), lacks))
-            values[name] = torch.cat(columns).to(v.dtypes[0])  # what is drawn is of the usual type
+            values[name] = torch.cat(columns).to(v.dtypes[0])  # as draws are
             missing[name] = torch.cat(lacking)
         return values, missing
 
@@ -122,7 +123,7 @@ class Gibbs(nn.Module):
         """
         names = [name for name in self.variables if missing[name].any()]
         last = {name: torch.zeros_like(rows) for name, rows in missing.items()}
-        if len(names) <= 1:  # given the rest, one draw of one variable is as good as many
+        if len(names) <= 1:  # one draw of a single variable given the rest is exact
             sweeps = 1
         for _ in range(sweeps):
             for k in torch.randperm(len(names), generator=generator).tolist():

@@ -1,7 +1,7 @@
-"""What a variable is drawn from, given the outputs of a network: bits, classes, Gaussians.
+"""Distributions of a variable given the outputs of a network: bits, classes, Gaussians.
 
-Components of a variable are independent given the outputs. What is drawn of a real variable is
-clamped to its range.
+Components of a variable are independent given the outputs. Draws of a real variable are clamped to
+its range.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from coplay.nets.variables import centre_and_half_width, goes_through_convolutio
 
 
 class Distribution(nn.Module):
-    """A law of one variable that takes ``size`` outputs of a network for each row.
+    """A distribution of one variable, with ``size`` outputs of a network for each row.
 
     Values have shape (n, *shape), outputs (n, size).
     """
@@ -129,7 +129,7 @@ class Gaussian(Distribution):
 
 
 def distribution_of(v: Variable) -> Distribution:
-    """Return what a binary, categorical or real variable is drawn from.
+    """Return the distribution of a binary, categorical or real variable.
 
     Example:
         >>> law = distribution_of(Variable(kind="categorical", classes=4))

@@ -1,4 +1,4 @@
-"""Parameters that travel between players: sent, loaded, averaged; with Adam's state.
+"""Parameters that travel between players: sending, loading and averaging, with Adam's state.
 
 A network travels as one part of a message, a ``TensorDict`` of batch size [1], since all that
 travels is a sample set. Names are the caller's.
@@ -44,8 +44,8 @@ def export(named: Mapping[str, Tensor], label: str = "") -> Samples:
         label: What an error puts before a name.
 
     Raises:
-        ModelError: A number is not finite. It is found here, so that the error names the player
-            that diverged and not one that it sends to.
+        ModelError: A number is not finite. This is checked at the sender, so that the error names
+            the player that diverged and not one that it sends to.
 
     Example:
         >>> net = nn.Linear(2, 1)
@@ -66,18 +66,18 @@ def unpack(part: Samples) -> dict[str, Tensor]:
     return {name: tensor[0] for name, tensor in tensors(part).items()}
 
 
-def load(came: Mapping[str, Tensor], own: Mapping[str, Tensor], origin: str) -> None:
-    """Take over tensors in place; nothing changes if one of them does not fit.
+def load(values: Mapping[str, Tensor], own: Mapping[str, Tensor], origin: str) -> None:
+    """Load tensors in place; nothing changes if one of them does not fit.
 
     Args:
-        came: New values by name.
-        own: Parameters and buffers of this player by name; those that did not come stay.
-        origin: Who sent the values, for the error.
+        values: New values by name.
+        own: Parameters and buffers of this player by name; those without a new value stay.
+        origin: The sender of the values, for the error.
 
     Raises:
         ModelError: A name, shape or type differs from this player's, or a number is not finite.
     """
-    for name, tensor in came.items():
+    for name, tensor in values.items():
         if name not in own:
             expected = "no such parameter"
         elif own[name].shape != tensor.shape or own[name].dtype != tensor.dtype:
@@ -91,7 +91,7 @@ def load(came: Mapping[str, Tensor], own: Mapping[str, Tensor], origin: str) -> 
             fault = f"{name} from {origin} has values that are not finite"
             raise ModelError(f"{fault}; that model has diverged")
     with torch.no_grad():
-        for name, tensor in came.items():
+        for name, tensor in values.items():
             own[name].copy_(tensor)
 
 
@@ -112,55 +112,65 @@ def average_of(parts: Sequence[Samples], weights: Tensor) -> Samples:
         name = str(key)
         stacked = torch.stack([part[name][0] for part in parts])
         mixed = torch.tensordot(weights, stacked.double(), 1)
-        if not stacked.is_floating_point():  # counters of batches that a layer has met
+        if not stacked.is_floating_point():  # such as a layer's count of batches
             mixed = mixed.round()
         mean[name] = mixed.to(stacked.dtype)[None]
     return TensorDict(mean, batch_size=[1])
 
 
 def adam_state(
-    optimiser: torch.optim.Optimizer, named: Mapping[str, nn.Parameter], separator: str = "|"
+    optimizer: torch.optim.Optimizer, named: Mapping[str, nn.Parameter], separator: str = "|"
 ) -> dict[str, Tensor]:
     """Return Adam's state, no copies; empty before the first step.
 
     Args:
-        optimiser: Adam.
+        optimizer: Adam.
         named: The parameters that it moves, by name.
         separator: What stands between a parameter's name and that of its moment.
     """
-    found: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
     for name, p in named.items():
-        if p in optimiser.state:
-            values = optimiser.state[p]
-            found |= {f"{name}{separator}{moment}": values[moment] for moment in _MOMENTS}
-    return found
+        if p in optimizer.state:
+            values = optimizer.state[p]
+            state |= {f"{name}{separator}{moment}": values[moment] for moment in _MOMENTS}
+    return state
 
 
 def load_adam_state(
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     named: Mapping[str, nn.Parameter],
     state: Mapping[str, Tensor],
     separator: str = "|",
 ) -> None:
-    """Restore what :func:`adam_state` returned; a parameter of which nothing came starts anew.
+    """Restore what :func:`adam_state` returned; a parameter without a state starts anew.
 
     Args:
-        optimiser: Adam.
+        optimizer: Adam.
         named: The parameters that it moves, by name.
         state: Moments by name; whatever else it holds is ignored.
         separator: See :func:`adam_state`.
     """
-    optimiser.state.clear()
+    optimizer.state.clear()
     for name, p in named.items():
         prefix = name + separator
         if f"{prefix}step" in state:
             values = {moment: state[prefix + moment] for moment in _MOMENTS}
-            optimiser.state[p] = adam_state_like(p, values)
+            optimizer.state[p] = adam_state_like(p, values)
 
 
 def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a state whose names begin with a prefix, by what follows it."""
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def prefixed(prefix: str, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU, by prefix and name; the inverse of :func:`under`."""
+    return {prefix + name: tensor.cpu() for name, tensor in named.items()}
+
+
+def in_order(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return tensors by ``000``, ``001``, …; with a prefix, :func:`numbered` reads them."""
+    return {f"{i:03d}": tensor for i, tensor in enumerate(tensors)}
 
 
 def numbered(prefix: str, state: Mapping[str, Tensor], device: torch.device) -> list[Tensor]:

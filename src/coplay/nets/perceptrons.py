@@ -22,5 +22,5 @@ class Perceptron(nn.Module):
         )
 
     def forward(self, vector: Tensor, given: Mapping[str, Tensor]) -> Tensor:
-        """(n, inputs) to (n, outputs); all that is given is in the vector already."""
+        """Map (n, inputs) to (n, outputs); all that is given is in the vector already."""
         return self.layers(vector)

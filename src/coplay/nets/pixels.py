@@ -49,5 +49,6 @@ def _number(value: float, like: Tensor) -> Tensor:
 def with_real_pixels(space: Space, image: str) -> Space:
     """Return the space with an image of real numbers in the range that it has there."""
     low, high = space[image].range
-    real = Variable(kind="real", shape=space[image].shape, low=low, high=high)
-    return Space({name: space[name] if name != image else real for name in space})
+    variables = {name: space[name] for name in space}
+    variables[image] = Variable(kind="real", shape=space[image].shape, low=low, high=high)
+    return Space(variables)

@@ -1,7 +1,7 @@
 """Matrix products of linear layers by the faster of two libraries in torch's CPU builds.
 
-torch multiplies float32 matrices by MKL, which keeps to AVX2 on other makers' processors; oneDNN,
-which torch has for convolutions, takes AVX-512 wherever it is. `benchmarks/products.py` measures
+torch multiplies float32 matrices by MKL, which uses only AVX2 on other makers' processors; oneDNN,
+which torch has for convolutions, uses AVX-512 wherever it exists. `benchmarks/products.py` measures
 both.
 """
 
@@ -21,8 +21,8 @@ _onednn: Any = (
     else None
 )
 _WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
-# multiplications from which on it pays: a call of oneDNN costs some 20 microseconds more, one of a
-# new size half a millisecond
+# multiplications from which on oneDNN is faster: a call of it costs some 20 microseconds more, and
+# the first one of a new size half a millisecond
 _WORTH = 2**21
 
 
@@ -56,17 +56,17 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _way(x: Tensor, weight: Tensor) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    """How products of such matrices are taken."""
+    """Return the function that multiplies such matrices."""
     return _by_onednn if x.dtype == weight.dtype and by_onednn(len(x), weight) else F.linear
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    found: Tensor = _onednn(x, weight, bias, "none", [], "")
-    return found
+    outputs: Tensor = _onednn(x, weight, bias, "none", [], "")
+    return outputs
 
 
 class Linear(nn.Linear):
-    """torch's layer, its products as :func:`product` takes them.
+    """torch's linear layer, with the faster library's products.
 
     Example:
         >>> layer = Linear(3, 2)
@@ -76,7 +76,7 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, in) to (n, out)."""
+        """Map (n, in) to (n, out)."""
         if x.dim() != 2 or x.dtype != self.weight.dtype or not by_onednn(len(x), self.weight):
             return super().forward(x)
         return products(x[None], [self.weight], [self.bias])[0]
@@ -84,8 +84,8 @@ class Linear(nn.Linear):
 
 def products(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Tensor:
     """x_i W_iᵀ + β_i for several layers, with a graph: x of shape (N, n, in) to (N, n, out)."""
-    found: Tensor = _Products.apply(x, *weights, *biases)
-    return found
+    outputs: Tensor = _Products.apply(x, *weights, *biases)
+    return outputs
 
 
 class _Products(torch.autograd.Function):
@@ -93,29 +93,31 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
-        weights, biases = parameters[: len(x)], parameters[len(x) :]
+        weights = parameters[: len(x)]
+        biases = parameters[len(x) :]
         ctx.save_for_backward(x, *weights)
         multiply = _way(x[0], weights[0])
-        return torch.stack(
-            [multiply(*its) for its in zip(x.unbind(), weights, biases, strict=True)]
-        )
+        layers = zip(x.unbind(), weights, biases, strict=True)
+        return torch.stack([multiply(*layer) for layer in layers])
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        (slope,), (x, *weights) = slopes, ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        x, *weights = ctx.saved_tensors
         by_x: Tensor | None = None
         by_weight: Sequence[Tensor | None] = [None] * len(weights)
         by_bias: Sequence[Tensor | None] = [None] * len(weights)
-        multiply = _way(x[0], weights[0])  # there are as many multiplications in each of the three
+        multiply = _way(x[0], weights[0])  # all three products have as many multiplications
         if ctx.needs_input_grad[0]:
-            by_x = torch.stack(
-                [multiply(s, w.t(), None) for s, w in zip(slope.unbind(), weights, strict=True)]
-            )
+            layers = zip(gradient.unbind(), weights, strict=True)
+            by_x = torch.stack([multiply(g, w.t(), None) for g, w in layers])
         if ctx.needs_input_grad[1]:
-            across = slope.transpose(1, 2).unbind(), x.transpose(1, 2).unbind()
-            by_weight = [multiply(s, each, None) for s, each in zip(*across, strict=True)]
+            columns = zip(
+                gradient.transpose(1, 2).unbind(), x.transpose(1, 2).unbind(), strict=True
+            )
+            by_weight = [multiply(g, inputs, None) for g, inputs in columns]
         if ctx.needs_input_grad[-1]:
-            by_bias = slope.sum(1).unbind()
+            by_bias = gradient.sum(1).unbind()
         return by_x, *by_weight, *by_bias
 
 
@@ -123,6 +125,6 @@ if _onednn is not None:
 
     @register_flop_formula(_onednn)
     def _operations(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-        """As torch counts a product: two for each pair of factors."""
+        """Count a product as torch does: two operations for each pair of factors."""
         count: int = 2 * x[0] * x[1] * weight[0]
         return count

@@ -1,4 +1,4 @@
-"""How large a network is."""
+"""The size of a network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """How large a network is that travels.
+    """The size of a network that travels.
 
     Args:
         parameters: Number of trainable numbers, |w| or |θ| of the MD-GAN paper.

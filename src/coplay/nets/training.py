@@ -12,17 +12,17 @@ from torch.utils.flop_counter import FlopCounterMode
 FLOPS = "flops"
 """Name of the number that a turn reports for its floating-point operations.
 
-Those of matrix products and convolutions, forwards and backwards, as torch's counter has them.
+It counts matrix products and convolutions, forward and backward, as torch's counter does.
 """
 
 
 def follow_mean(mean: list[Tensor], net: nn.Module, decay: float, step: int) -> None:
-    """Move the running mean of a network's parameters on by one step, in place.
+    """Update the running mean of a network's parameters (an EMA) by one step, in place.
 
     Args:
         mean: One tensor per parameter.
         net: The network.
-        decay: Share that the mean keeps of itself, in [0, 1).
+        decay: Weight of the previous mean, in [0, 1).
         step: Number of the step just taken, from 1.
 
     Example:
@@ -45,7 +45,7 @@ def adam_state_like(p: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor
 
     Args:
         p: The parameter.
-        values: Its moments and step, of any layout, as they come from a file; they are copied.
+        values: Its moments and step, of any layout, such as from a file; they are copied.
     """
     state = {}
     for name, value in values.items():
@@ -88,10 +88,10 @@ def using_parameters(net: nn.Module, values: list[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def frozen(net: nn.Module) -> Iterator[None]:
-    """Let no parameter of a network ask for a gradient inside the block, and restore its buffers.
+    """Let no parameter of a network require a gradient inside the block, and restore its buffers.
 
     Buffers, such as the statistics of batch normalisation, may change inside the block; after it
-    they are what they were.
+    they have their old values.
     """
     learning = [p for p in net.parameters() if p.requires_grad]
     before = [(buffer, buffer.clone()) for buffer in net.buffers()]
@@ -115,8 +115,8 @@ def counted(counts: dict[str, float], kind: str) -> Iterator[list[float]]:
     is not counted again.
 
     Args:
-        counts: Operations by kind; a kind that is new is added once its block has ended well.
-        kind: What decides how many operations the block takes.
+        counts: Operations by kind; a new kind is added once its block has ended without an error.
+        kind: A text that decides how many operations the block takes.
 
     Yields:
         A list whose one number is the count, once the block has ended.
@@ -132,8 +132,8 @@ def counted(counts: dict[str, float], kind: str) -> Iterator[list[float]]:
     if kind in counts:
         yield [counts[kind]]
         return
-    found = [0.0]
+    count = [0.0]
     with FlopCounterMode(display=False) as counter:
-        yield found
+        yield count
     counts[kind] = float(counter.get_total_flops())
-    found[0] = counts[kind]
+    count[0] = counts[kind]

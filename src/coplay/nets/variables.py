@@ -1,4 +1,4 @@
-"""Variables as numbers that networks take: vectors, images, and the network sizes behind them.
+"""Variables as inputs of networks: as vectors or as images, with the sizes of the networks.
 
 Classes are one-hot. A real variable with a finite range is mapped to [-1, 1].
 """
@@ -27,7 +27,7 @@ class Sizes:
     Args:
         channels: Of convolutions at full resolution; each halving of the image doubles them.
         hidden: Width of fully connected layers.
-        image_latents: Size of u, the latents that a VAE keeps to itself.
+        image_latents: Size of u, the latents that a VAE has for itself.
     """
 
     channels: int
@@ -77,14 +77,15 @@ def as_channels(images: Mapping[str, Variable], values: Mapping[str, Tensor]) ->
 
 
 def count_channels(images: Mapping[str, Variable]) -> int:
-    """Return how many channels :func:`as_channels` makes of these."""
+    """Return the number of channels that :func:`as_channels` makes of these images."""
     return sum(v.channels for v in images.values())
 
 
 class InputEncoder(nn.Module):
-    """Variables as one vector of ``size`` numbers.
+    """Encodes variables as one vector of ``size`` numbers.
 
-    Images of one height and width go through convolutions together; all else is taken as it is.
+    Images of one height and width go through convolutions together; other variables are taken as
+    numbers.
 
     Args:
         variables: By name.
@@ -119,7 +120,7 @@ class InputEncoder(nn.Module):
         self.size = numbers + sizes.hidden * len(self.images)
 
     def forward(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Values by name to shape (n, size)."""
+        """Map values by name to a vector of shape (n, size)."""
         parts = [as_vectors(v, values[name]) for name, v in self.plain.items()]
         for group, convolutions in zip(self.images.values(), self.convolutions, strict=True):
             parts.append(convolutions(as_channels(group, values)))

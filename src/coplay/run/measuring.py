@@ -17,6 +17,7 @@ from coplay.core.streams import derive
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
+from coplay.models.abilities import Classifies
 from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
@@ -65,7 +66,7 @@ class Measuring:
         """Real test samples for a player that is to classify them or to say their log p."""
         real = {}
         wanted = any(metric.wants_classified for metric in self.settings.metrics)
-        if self.reference and wanted and hasattr(model, "classify"):
+        if self.reference and wanted and isinstance(model, Classifies):
             real[CLASSIFIED] = self.reference.test
         if self.settings.log_prob and len(self.real):
             real[SCORED] = self.real
