@@ -97,7 +97,7 @@ class PolyMnist(Source):
             return self._published(folder)
         return self._made(folder)
 
-    # ----------------------------------------------------------------------------- made of IDX files
+    # ---------------------------------------------------------------------------- made of IDX files
 
     def _made(self, folder: Path) -> Dataset:
         """Make the pictures of MNIST's digits and of photographs."""
@@ -147,7 +147,7 @@ class PolyMnist(Source):
             return pictures
         return F.avg_pool2d(pictures.float(), 2).round().byte()
 
-    # ------------------------------------------------------------------------------------- published
+    # ------------------------------------------------------------------------------------ published
 
     def _published(self, folder: Path) -> Dataset:
         """Read the published data set."""
