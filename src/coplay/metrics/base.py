@@ -1,4 +1,4 @@
-"""The contract of a metric: observe samples, merge them, return values with unit and counts."""
+"""The contract of a metric: observe samples, merge statistics, return values with their units."""
 
 from __future__ import annotations
 
