@@ -1,7 +1,8 @@
 """Components: the folder is the registry, and a component's class is its own config section.
 
-``game.name = "sample_exchange"`` is the one class that ``games/sample_exchange.py`` defines; ``"my_pkg.mod:Cls"`` is the
-user's. A new model, game, engine, metric, source or partition is one new file in its folder.
+``game.name = "sample_exchange"`` names the one class that ``games/sample_exchange.py`` defines;
+``"my_pkg.mod:Cls"`` names a class of the user's. A new model, game, engine, metric, source or
+partition is one new file in its folder.
 """
 
 from __future__ import annotations
@@ -53,14 +54,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
         >>> nearest("roudns", ["local_steps", "rounds"])
         'rounds, local_steps'
     """
-    return (
-        ", ".join(sorted(known, key=lambda k: (-difflib.SequenceMatcher(None, name, k).ratio(), k)))
-        or "none"
-    )
+
+    def distance(other: str) -> tuple[float, str]:
+        return -difflib.SequenceMatcher(None, name, other).ratio(), other
+
+    return ", ".join(sorted(known, key=distance)) or "none"
 
 
 class Section(BaseModel):
-    """A frozen part of a config whose unknown keys are answered with the nearest known ones."""
+    """A frozen part of a config; the error for an unknown key lists the nearest known ones."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=()
@@ -79,6 +81,7 @@ class Section(BaseModel):
                     known = nearest(str(item["loc"][0]), cls.model_fields)
                     message = f"unknown key; known, nearest first: {known}"
                 elif item["type"] not in ("coplay", "value_error", "missing"):
+                    # pydantic's own words lack the value; ours and those of our validators have it
                     message = f"{message[0].lower()}{message[1:]}, got {item['input']!r}"
                 kind = PydanticCustomError("coplay", message)
                 details.append({"type": kind, "loc": item["loc"], "input": item["input"]})
@@ -86,7 +89,7 @@ class Section(BaseModel):
 
 
 class Component(Section):
-    """Base of everything that a config names: its fields are the settings, its class is found by name.
+    """Base of everything that a config names: the fields are its settings.
 
     ``citation`` lists BibTeX keys of ``coplay.cli.citations`` for what the class implements.
     """
@@ -94,32 +97,30 @@ class Component(Section):
     citation: ClassVar[tuple[str, ...]] = ()
 
     def __eq__(self, other: object) -> bool:
-        """Same class, same settings; what an instance has learned or counted does not matter."""
-        return (
-            isinstance(other, Component)
-            and type(self) is type(other)
-            and self._settings() == other._settings()
-        )
+        """Compare class and settings; what an instance has learned or counted does not matter."""
+        if not isinstance(other, Component) or type(self) is not type(other):
+            return False
+        return self._settings() == other._settings()
 
     def __hash__(self) -> int:
         return hash((type(self), repr(self._settings())))
 
     def _settings(self) -> dict[str, Any]:
-        """The fields; attributes that an instance gave itself, whose names begin with an underscore, are none."""
+        """Return the fields, without attributes that an instance set itself (named ``_…``)."""
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
 
     @classmethod
     def tiny(cls) -> Self:
-        """The smallest sensible instance, for the contract tests and the documentation."""
+        """Return the smallest sensible instance, for the contract tests and the documentation."""
         return cls()
 
     def fresh(self) -> Self:
-        """A new instance with the same settings, which shares nothing with this one."""
+        """Return a new instance with the same settings, which shares nothing with this one."""
         return type(self).model_validate(self.model_dump(exclude_unset=True))
 
 
 def names(kind: str) -> list[str]:
-    """Names of all components of a kind that coplay ships.
+    """Return the names of all components of a kind that coplay ships, sorted.
 
     Args:
         kind: A key of :data:`FOLDERS`, such as ``"model"``.
@@ -129,56 +130,59 @@ def names(kind: str) -> list[str]:
         True
     """
     package = importlib.import_module(FOLDERS[kind])
-    found = []
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name != "base" and _own_class(
-            importlib.import_module(f"{FOLDERS[kind]}.{module.name}"), kind
-        ):
-            found.append(module.name)
-    return sorted(found)
+    shipped = []
+    for info in pkgutil.iter_modules(package.__path__):
+        if info.name == "base":
+            continue
+        module = importlib.import_module(f"{FOLDERS[kind]}.{info.name}")
+        if _own_class(module, kind):
+            shipped.append(info.name)
+    return sorted(shipped)
 
 
 def find(kind: str, name: str) -> type:
-    """The class of a component.
+    """Return the class of a component.
 
     Args:
         kind: A key of :data:`FOLDERS`.
         name: The module's name in that folder, or ``"package.module:Class"``.
 
     Raises:
-        ValueError: There is none; the message lists the known names, the nearest first.
+        ValueError: No component has that name; the message lists the known names, nearest first.
 
     Example:
         >>> find("game", "sample_exchange").__name__
         'SampleExchange'
     """
     if ":" in name:
-        found = imported(name, kind)
-        if not inspect.isclass(found):
-            raise ValueError(f"the {kind} {name!r} is no class but {type(found).__name__}")
-        return found
+        cls = imported(name, kind)
+        if not inspect.isclass(cls):
+            raise ValueError(f"the {kind} {name!r} is no class but {type(cls).__name__}")
+        return cls
     module = f"{FOLDERS[kind]}.{name}"
     # look before importing: finding one component must not load the others, which may need extras
-    there = name.isidentifier() and name != "base" and importlib.util.find_spec(module) is not None
-    own = _own_class(importlib.import_module(module), kind) if there else None
-    if own is None:
-        package, dot, attribute = name.rpartition(".")
-        instead = f"{package}:{attribute}" if dot else "package.module:Class"
-        raise ValueError(
-            f"unknown {kind} {name!r}; known, nearest first: {nearest(name, names(kind))} (a class of your own: {instead!r})"
-        )
-    return own
+    if name.isidentifier() and name != "base" and importlib.util.find_spec(module) is not None:
+        own = _own_class(importlib.import_module(module), kind)
+        if own is not None:
+            return own
+    package, dot, attribute = name.rpartition(".")
+    # with a dot it was probably meant as a class of the user's, so that is spelled out
+    instead = f"{package}:{attribute}" if dot else "package.module:Class"
+    raise ValueError(
+        f"unknown {kind} {name!r}; known, nearest first: {nearest(name, names(kind))} "
+        f"(a class of your own: {instead!r})"
+    )
 
 
 def imported(name: str, kind: str = "class") -> Any:
-    """What ``"package.module:Name"`` names.
+    """Import the object that ``"package.module:Name"`` names.
 
     Args:
-        name: Where it is.
-        kind: What it is to be, for the error.
+        name: Module and attribute, separated by a colon.
+        kind: What the object is to be, for the error.
 
     Raises:
-        ValueError: It cannot be imported; the message says why and where was looked.
+        ValueError: The import fails; the message says why, and which folders were searched.
 
     Example:
         >>> imported("math:pi")
@@ -188,40 +192,43 @@ def imported(name: str, kind: str = "class") -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # a user's module may fail in any way
-        why = f"{type(error).__name__}: {error}"
-        if module_name == "__main__":
-            why += (
-                "; a class of a script is known to that script only, put it in a module of its own"
-            )
-        elif (
-            isinstance(error, ModuleNotFoundError)
-            and error.name
-            and module_name.startswith(error.name)
-        ):
-            why += f"; looked among the installed packages and in {_looked_in()}, PYTHONPATH=FOLDER adds one"
+        reason = f"{type(error).__name__}: {error}{_import_advice(module_name, error)}"
         raise ValueError(
-            f"cannot import the {kind} {name!r} ({why}); expected 'package.module:Class'"
+            f"cannot import the {kind} {name!r} ({reason}); expected 'package.module:Class'"
         ) from None
 
 
-def _looked_in() -> str:
-    """The folders beside the installed packages where modules are looked for."""
-    folders = dict.fromkeys(
-        str(Path(place).resolve()) for place in sys.path if not place.endswith(".zip")
-    )
-    own = [place for place in folders if not place.startswith((sys.prefix, sys.base_prefix))]
+def _import_advice(module_name: str, error: Exception) -> str:
+    """Return what to add to an import error; empty where the error speaks for itself."""
+    if module_name == "__main__":
+        return "; a class of a script is known to that script only, put it in a module of its own"
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    # another module, which the named one imports, may be missing too: the path is not to blame then
+    if missing and module_name.startswith(missing):
+        folders = _searched_folders()
+        return f"; looked among the installed packages and in {folders}, PYTHONPATH=FOLDER adds one"
+    return ""
+
+
+def _searched_folders() -> str:
+    """List the folders where modules are looked for, without those of installed packages."""
+    # a dict and not a set, to keep the order of sys.path
+    folders = dict.fromkeys(str(Path(p).resolve()) for p in sys.path if not p.endswith(".zip"))
+    own = [folder for folder in folders if not folder.startswith((sys.prefix, sys.base_prefix))]
     return " and ".join(own) or "no folder else"
 
 
 def name_of(kind: str, component: object) -> str:
-    """The name under which a config finds this component's class again."""
+    """Return the name under which a config finds this component's class again."""
     cls = type(component)
     folder, _, module = cls.__module__.rpartition(".")
-    return module if folder == FOLDERS[kind] else f"{cls.__module__}:{cls.__qualname__}"
+    if folder == FOLDERS[kind]:
+        return module
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _own_class(module: Any, kind: str) -> type | None:
-    """The public component class that a module of a registry folder defines itself, if it does."""
+    """Return the public component class that a module of a registry folder defines itself."""
     base = getattr(importlib.import_module(f"{FOLDERS[kind]}.base"), BASES[kind])
     for cls in vars(module).values():
         own = inspect.isclass(cls) and cls.__module__ == module.__name__ and issubclass(cls, base)

@@ -1,4 +1,7 @@
-"""Every error a user can cause, one class each; the command line turns them into one message and exit code 2."""
+"""Every error a user can cause, one class each.
+
+The command line turns each of them into one message and exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterable
 class CoplayError(Exception):
     """Base of all errors that coplay raises on purpose.
 
-    The message says what was expected, what came, where, and what to do.
+    The message says what was expected, what was given instead, where, and what to do.
     """
 
 
@@ -27,10 +30,9 @@ class ConfigError(CoplayError):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
         noun = "problem" if len(self.problems) == 1 else "problems"
-        lines = [
-            f"{len(self.problems)} {noun} in the config:",
-            *(f"  - {p}" for p in self.problems),
-        ]
+        lines = [f"{len(self.problems)} {noun} in the config:"]
+        for problem in self.problems:
+            lines.append(f"  - {problem}")
         super().__init__("\n".join(lines))
 
 
@@ -43,7 +45,7 @@ class SpaceError(CoplayError):
 
 
 class EquilibriumError(CoplayError):
-    """Weights for which the game has no unique equilibrium, or an iteration that did not reach its residual."""
+    """Weights without a unique equilibrium, or an iteration that did not converge."""
 
 
 class ModelError(CoplayError):
@@ -61,20 +63,23 @@ class PlayerError(CoplayError):
     """
 
     def __init__(self, player: str, action: str, round: int, reason: str) -> None:
-        self.player, self.action, self.round, self.reason = player, action, round, reason
+        self.player = player
+        self.action = action
+        self.round = round
+        self.reason = reason
         super().__init__(f"player '{player}' failed at '{action}' in round {round}: {reason}")
 
 
 class MessageError(CoplayError):
-    """A message that does not say what its kind of request says."""
+    """A message whose values do not fit the kind of request it claims to be."""
 
 
 class EngineError(CoplayError):
-    """Players cannot be seated: a cluster is out of reach, or a package is missing."""
+    """Players cannot be started: a cluster is out of reach, or a package is missing."""
 
 
 class PartLostError(EngineError):
-    """A payload part that travels by reference went down with the machine that held it."""
+    """A payload that travels by reference was lost with the machine that stored it."""
 
 
 class RunFolderError(CoplayError):

@@ -1,8 +1,9 @@
 """The only thing that leaves a player, hence the place where traffic is counted.
 
-A message carries a *request*, which says what is asked in a type of its own; *numbers*, which models report; and a
-*payload*, a mapping from a party's name to a sample set: *from whom* in a request (player i receives the samples that j
-drew for it), *for whom* in a reply. A payload may also be a :class:`Handle`, which a game routes without reading.
+A message carries a *request*, which says what is asked in a type of its own; *numbers*, which
+models report; and a *payload*, a mapping from a party's name to a sample set: *from whom* in a
+request (player i receives the samples that j drew for it), *for whom* in a reply. A payload may
+also be a :class:`Handle`, which a game routes without reading.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Handle(Protocol):
         """Bring the samples here.
 
         Raises:
-            PartLostError: They went down with the machine that held them.
+            PartLostError: They were lost with the machine that stored them.
         """
         ...
 
@@ -46,8 +47,9 @@ Payload = Samples | Handle
 class Request:
     """What a message asks; a subclass is a frozen dataclass whose fields are plain values.
 
-    Plain values are a bool, an int, a float, a text, and sequences and mappings of these, so that any engine can carry
-    them (:func:`request_to_plain`). Settings are never sent: the game is at both ends.
+    Plain values are a bool, an int, a float, a text, and sequences and mappings of these, so that
+    any engine can carry them (:func:`request_to_plain`). Settings are never sent: the game is at
+    both ends.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Request:
 
 
 def action_of(request: type[Request]) -> str:
-    """What a kind of request asks, in words: the class's name, parted."""
+    """Return what a kind of request asks, in words: the class's name, split at its capitals."""
     return re.sub(r"(?<!^)(?=[A-Z])", " ", request.__name__).lower()
 
 
@@ -86,7 +88,7 @@ def request_to_plain(request: Request) -> dict[str, Plain]:
         {'action': 'turn', 'own': 0.5, 'draw.keys': ['south'], 'draw.values': [3]}
         >>> request_from_plain({"action": "turn", "own": "much"}, [Turn], "a message of 'north'")
         Traceback (most recent call last):
-        coplay.core.errors.MessageError: a message of 'north' is no valid Turn: own: expected a finite number, got 'much'...
+        coplay.core.errors.MessageError: a message of 'north' is no valid Turn: own: ...
     """
     return {_ACTION: request.action, **flatten(request)}
 
@@ -98,18 +100,18 @@ def request_from_plain(
 
     Args:
         values: Plain values by name.
-        known: The kinds of request that may come: a game's and a player's.
+        known: The kinds of request that are allowed: a game's and a player's.
         origin: Where the values come from, for the error.
 
     Raises:
-        MessageError: The action is unknown, or its values are not those of its kind; all faults at once.
+        MessageError: The action is unknown, or its values do not fit its kind; the message lists
+            all faults.
     """
     kinds = {action_of(kind): kind for kind in known}
     action = values.get(_ACTION)
     if not isinstance(action, str) or action not in kinds:
-        raise MessageError(
-            f"{origin} asks {action!r}, which nobody knows here; known: {', '.join(sorted(kinds)) or 'nothing'}"
-        )
+        listed = ", ".join(sorted(kinds)) or "nothing"
+        raise MessageError(f"{origin} asks {action!r}, which nobody knows here; known: {listed}")
     rest = {name: value for name, value in values.items() if name != _ACTION}
     return restored(kinds[action], rest, origin)
 
@@ -168,10 +170,10 @@ class PlayerLost:
     """What an engine returns in place of a reply that will not come.
 
     Args:
-        player: Who was lost.
-        action: What it had been asked.
-        round: In which round.
-        reason: Why, in words.
+        player: Name of the player that was lost.
+        action: What it had been asked to do.
+        round: The round in which it was asked.
+        reason: Why it was lost, in words.
     """
 
     player: str
@@ -182,22 +184,26 @@ class PlayerLost:
 
 @dataclass(frozen=True)
 class PlayerLate(PlayerLost):
-    """In place of a reply that did not come in time: the player is left out of this round and stays in the game."""
+    """A reply did not arrive in time: the player misses this round and stays in the game."""
 
 
 @dataclass(frozen=True)
 class PlayerDied(PlayerLost):
-    """In place of a reply of a player whose process is gone: it cannot be asked anything any more."""
+    """The player's process is gone, so it cannot be asked anything any more."""
 
 
 def bytes_of(payload: Payload) -> int:
-    """Bytes of the numbers in a payload."""
-    return payload_bytes(payload) if isinstance(payload, Samples) else payload.size_bytes
+    """Return the number of bytes of the tensors in a payload, without any framing."""
+    if isinstance(payload, Samples):
+        return payload_bytes(payload)
+    return payload.size_bytes
 
 
 def count_of(payload: Payload) -> int:
-    """Number of samples in a payload."""
-    return len(payload) if isinstance(payload, Samples) else payload.count
+    """Return the number of samples in a payload."""
+    if isinstance(payload, Samples):
+        return len(payload)
+    return payload.count
 
 
 @dataclass(frozen=True)
@@ -220,15 +226,17 @@ class LinkTraffic:
 
     @property
     def heading(self) -> str:
-        """``exchange`` of ``exchange/feedback``."""
+        """The purpose without its part: ``exchange`` for ``exchange/feedback``."""
         return self.purpose.partition("/")[0]
 
 
 class Ledger:
-    """Payload bytes and sample counts per link and purpose, from logical sender to logical receiver.
+    """Payload bytes and sample counts per purpose and link.
+
+    A link leads from the logical sender to the logical receiver.
 
     Args:
-        links: What was counted before.
+        links: Traffic that was counted before, for instance until a checkpoint.
 
     Example:
         >>> ledger = Ledger()
@@ -251,7 +259,7 @@ class Ledger:
         self._counts[key] = (old_bytes + bytes, old_samples + samples)
 
     def total(self, heading: str) -> int:
-        """Bytes of one heading over all links, parts of it included."""
+        """Return the bytes of one heading over all links, including its parts."""
         total = 0
         for (purpose, _, _), (sent, _) in self._counts.items():
             if purpose.partition("/")[0] == heading:
@@ -259,5 +267,5 @@ class Ledger:
         return total
 
     def links(self) -> list[LinkTraffic]:
-        """What was counted per purpose and link, in order of first use."""
+        """Return the traffic per purpose and link, in order of first use."""
         return [LinkTraffic(*key, *counts) for key, counts in self._counts.items()]

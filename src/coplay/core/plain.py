@@ -1,8 +1,11 @@
-"""Dataclasses of plain values, flattened for a carrier that may neither pickle nor trust, and read back with types checked.
+"""Flatten dataclasses of plain values, and restore them with every type checked.
 
-A field is a bool, an int, a float, a text, a choice of texts (``Literal``), a sequence of one of these, a mapping from
-texts to one of these, or one of them or None. Flattened, a sequence is a list, a mapping two lists of equal length, and
-None is absent: that is what the records of Flower, JSON and TOML can all hold.
+The flat form is for a carrier that must not pickle and cannot be trusted.
+
+A field is a bool, an int, a float, a text, a choice of texts (``Literal``), a sequence of one of
+these, a mapping from texts to one of these, or one of them or None. Flattened, a sequence is a
+list, a mapping two lists of equal length, and None is absent: that is what the records of Flower,
+JSON and TOML can all hold.
 """
 
 from __future__ import annotations
@@ -63,16 +66,17 @@ def restored(
     origin: str,
     given: Mapping[str, object] | None = None,
 ) -> T:
-    """Build a dataclass from what :func:`flatten` made of it, trusting nothing about the values.
+    """Build a dataclass from the output of :func:`flatten`, trusting nothing about the values.
 
     Args:
         cls: The dataclass.
         values: Scalars and lists of scalars by name.
         origin: Where they come from, for the error.
-        given: Fields that do not come from ``values``, as they are.
+        given: Values of fields that are not read from ``values``.
 
     Raises:
-        MessageError: Values are missing, unknown, of another type or not finite; all faults at once.
+        MessageError: Values are missing, unknown, of another type or not finite; the message lists
+            all faults.
     """
     faults: list[str] = []
     arguments: dict[str, Any] = dict(given or {})
@@ -82,11 +86,11 @@ def restored(
         if item.name in arguments:
             continue
         kind, optional = _without_none(hints[item.name])
-        value, is_there = _taken(unread, item.name, kind)
-        if is_there:
-            fault = _fault(kind, value)
-            if fault:
-                faults.append(f"{item.name}: expected {fault}, got {_shown(value)}")
+        value, is_present = _pop_value(unread, item.name, kind)
+        if is_present:
+            expected = _fault(kind, value)
+            if expected:
+                faults.append(f"{item.name}: expected {expected}, got {_shortened(value)}")
             else:
                 arguments[item.name] = _converted(kind, value)
         elif optional:
@@ -100,7 +104,7 @@ def restored(
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
-    """A field's type, and whether it may be None."""
+    """Return a field's type without None, and whether the field may be None."""
     if get_origin(hint) not in (Union, types.UnionType):
         return hint, False
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
@@ -117,55 +121,67 @@ def _is_sequence(kind: Any) -> bool:
     return get_origin(kind) in (list, tuple, Sequence)
 
 
-def _taken(values: dict[str, object], name: str, kind: Any) -> tuple[object, bool]:
-    """Remove a field's value from the values, and say whether it was there."""
+def _pop_value(values: dict[str, object], name: str, kind: Any) -> tuple[object, bool]:
+    """Remove a field's value from the values, and say whether it was present."""
     if not _is_mapping(kind):
-        is_there = name in values
-        return values.pop(name, None), is_there
+        is_present = name in values
+        return values.pop(name, None), is_present
     keys = values.pop(name + _KEYS, None)
     entries = values.pop(name + _VALUES, None)
     return (keys, entries), keys is not None and entries is not None
 
 
 def _fault(kind: Any, value: object) -> str:
-    """What a value should have been; empty if it is that."""
+    """Describe what a value should have been; the text is empty if the value is right."""
     if _is_mapping(kind):
         assert isinstance(value, tuple)
-        keys, entries = value
-        inner = get_args(kind)[1]
-        lists = isinstance(keys, list | tuple) and isinstance(entries, list | tuple)
-        if not lists or len(keys) != len(entries) or len(set(map(repr, keys))) != len(keys):
-            return "names, each once, and as many values"
-        wrong = any(_scalar_fault(str, key) for key in keys)
-        if wrong or any(_scalar_fault(inner, entry) for entry in entries):
-            return f"texts and {_said(inner)} each"
-        return ""
+        return _mapping_fault(get_args(kind)[1], *value)
     if _is_sequence(kind):
         inner = get_args(kind)[0]
-        if not isinstance(value, list | tuple) or any(
-            _scalar_fault(inner, entry) for entry in value
-        ):
-            return f"a list of {_said(inner)} each"
+        if not isinstance(value, list | tuple) or not _all_scalars(inner, value):
+            return f"a list of {_expected(inner)} each"
         return ""
     return _scalar_fault(kind, value)
 
 
+def _mapping_fault(kind: Any, keys: object, entries: object) -> str:
+    """Describe what the two lists of a mapping should have been; ``kind`` is that of its values."""
+    if not isinstance(keys, list | tuple) or not isinstance(entries, list | tuple):
+        return "names, each once, and as many values"
+    # compared by their texts, because what a stranger sent as a key may not be hashable
+    is_repeated = len(set(map(repr, keys))) != len(keys)
+    if len(keys) != len(entries) or is_repeated:
+        return "names, each once, and as many values"
+    if not _all_scalars(str, keys) or not _all_scalars(kind, entries):
+        return f"texts and {_expected(kind)} each"
+    return ""
+
+
+def _all_scalars(kind: Any, values: Sequence[object]) -> bool:
+    """Whether every value is of the kind."""
+    return not any(_scalar_fault(kind, value) for value in values)
+
+
 def _scalar_fault(kind: Any, value: object) -> str:
+    """Describe what a single value should have been; the text is empty if the value is right."""
+    # a bool is an int to Python, and is no number here
+    is_bool = isinstance(value, bool)
     if get_origin(kind) is Literal:
-        choices = get_args(kind)
-        return "" if isinstance(value, str) and value in choices else _said(kind)
-    if kind is float:
+        is_right = isinstance(value, str) and value in get_args(kind)
+    elif kind is float:
         # a carrier may write 1.0 as 1
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return "" if is_number and math.isfinite(value) else _said(kind)  # type: ignore[arg-type]
-    if kind is int:
-        return "" if isinstance(value, int) and not isinstance(value, bool) else _said(kind)
-    if kind in (bool, str):
-        return "" if isinstance(value, kind) else _said(kind)
-    raise TypeError(f"{kind} is no plain value")
+        is_right = isinstance(value, int | float) and not is_bool and math.isfinite(value)
+    elif kind is int:
+        is_right = isinstance(value, int) and not is_bool
+    elif kind in (bool, str):
+        is_right = isinstance(value, kind)
+    else:
+        raise TypeError(f"{kind} is no plain value")
+    return "" if is_right else _expected(kind)
 
 
-def _said(kind: Any) -> str:
+def _expected(kind: Any) -> str:
+    """Describe a kind of single value in words."""
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(repr, get_args(kind)))
     names = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
@@ -173,6 +189,7 @@ def _said(kind: Any) -> str:
 
 
 def _converted(kind: Any, value: Any) -> Any:
+    """Convert a checked value to what its field holds."""
     if _is_mapping(kind):
         keys, entries = value
         inner = get_args(kind)[1]
@@ -184,6 +201,7 @@ def _converted(kind: Any, value: Any) -> Any:
     return float(value) if kind is float else value
 
 
-def _shown(value: object) -> str:
+def _shortened(value: object) -> str:
+    """Write a value for an error, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,8 +1,8 @@
 """Variables, the space they span, and the gate that every sample passes.
 
-A sample set is a ``tensordict.TensorDict`` of named variables whose first axis is n, the number of samples. A variable
-that is absent is unobserved. Shape letters used in the whole package: N players, n samples, B batch, C classes,
-D features.
+A sample set is a ``tensordict.TensorDict`` of named variables whose first axis is n, the number of
+samples. A variable that is absent is unobserved. Shape letters used in the whole package: N
+players, n samples, B batch, C classes, D features.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ LABEL = "class"
 
 Kind = Literal["binary", "categorical", "count", "real"]
 
-# What a variable of each kind is stored as. One byte per bit or class keeps messages small and is exact.
+# What a variable of each kind is stored as. One byte per bit or class keeps messages small and is
+# exact.
 _DTYPES: Mapping[str, tuple[torch.dtype, ...]] = {
     "binary": (torch.uint8,),
     "categorical": (torch.int64,),
@@ -39,7 +40,8 @@ class Variable(BaseModel):
     """One named quantity of a space.
 
     Args:
-        kind: ``binary`` (0 or 1), ``categorical`` (0 … classes-1), ``count`` (0, 1, 2, …) or ``real``.
+        kind: ``binary`` (0 or 1), ``categorical`` (0 … classes-1), ``count`` (0, 1, 2, …) or
+            ``real``.
         shape: Shape of one sample, without the first axis; ``()`` for a number.
         classes: Number of classes, for ``categorical`` only.
         low: Smallest allowed value of a ``real`` variable.
@@ -71,12 +73,12 @@ class Variable(BaseModel):
 
     @property
     def size(self) -> int:
-        """How many numbers one sample has."""
+        """Number of values in one sample."""
         return math.prod(self.shape)
 
     @property
     def is_image(self) -> bool:
-        """Whether one sample is an image: of shape (H, W), (1, H, W) or (3, H, W), and not of classes.
+        """Whether one sample is an image: shape (H, W), (1, H, W) or (3, H, W), not of classes.
 
         Counts may be an image, such as photons per pixel; a model that takes only bits or real
         numbers says so by its ``kinds``. A map of classes is none: its numbers have no order.
@@ -114,25 +116,24 @@ class Variable(BaseModel):
         shape = "×".join(map(str, self.shape)) or "scalar"
         kind = f"categorical of {self.classes}" if self.kind == "categorical" else self.kind
         low, high = self.range
-        limits = (
-            f" in [{low:g}, {high:g}]"
-            if self.kind == "real" and (low, high) != (-math.inf, math.inf)
-            else ""
-        )
+        is_limited = self.kind == "real" and (low, high) != (-math.inf, math.inf)
+        limits = f" in [{low:g}, {high:g}]" if is_limited else ""
         return f"{kind} {shape}{limits}"
 
     def fault(self, values: Tensor) -> str | None:
         r"""Say what is wrong with ``values`` of shape (n, \\*shape), or return None."""
         if values.dtype not in self.dtypes:
-            return f"type {' or '.join(str(d).removeprefix('torch.') for d in self.dtypes)}, got {values.dtype}"
+            names = [str(dtype).removeprefix("torch.") for dtype in self.dtypes]
+            return f"type {' or '.join(names)}, got {values.dtype}"
         if tuple(values.shape[1:]) != self.shape:
             return f"shape (n, {', '.join(map(str, self.shape))}), got {tuple(values.shape)}"
         if not values.numel():
             return None
         low, high = self.range
         least, most = (end.item() for end in values.aminmax())
+        # values that are right cost one pass; only wrong ones get a closer look
         if low <= least and most <= high and math.isfinite(least) and math.isfinite(most):
-            return None  # one pass over what is right; what is wrong gets a closer look
+            return None
         if values.is_floating_point():
             bad = ~torch.isfinite(values)
             if bad.any():
@@ -150,22 +151,24 @@ def finite(values: Tensor) -> bool:
         >>> finite(torch.ones(2)), finite(torch.tensor([1.0, math.nan])), finite(torch.tensor([]))
         (True, False, True)
     """
-    return not values.numel() or all(math.isfinite(end.item()) for end in values.aminmax())
+    if not values.numel():
+        return True
+    return all(math.isfinite(end.item()) for end in values.aminmax())
 
 
 def join(parts: Sequence[Samples]) -> Samples:
-    """One sample set after the other; all must have the same variables."""
+    """Concatenate sample sets; all must have the same variables."""
     joined: Samples = torch.cat(list(parts))  # type: ignore[assignment]
     return joined
 
 
 def tensors(samples: Samples) -> dict[str, Tensor]:
-    """The variables by name."""
+    """Return the tensors of a sample set by variable."""
     return dict(samples.items())  # type: ignore[arg-type]
 
 
 def pick(samples: Samples, index: Tensor | slice) -> Samples:
-    """Some of the samples, by position."""
+    """Return some of the samples, by position."""
     picked: Samples = samples[index]
     return picked
 
@@ -173,7 +176,8 @@ def pick(samples: Samples, index: Tensor | slice) -> Samples:
 def _rows(bad: Tensor) -> str:
     """Name the rows with a fault: the first, and how many."""
     rows = bad.flatten(1).any(1) if bad.dim() > 1 else bad
-    count, first = int(rows.sum()), int(rows.nonzero()[0])
+    count = int(rows.sum())
+    first = int(rows.nonzero()[0])
     return f"row {first}" if count == 1 else f"{count} rows, first {first}"
 
 
@@ -188,9 +192,11 @@ class Space:
         >>> ok = space.samples(image=torch.tensor([[0, 1], [1, 1]], dtype=torch.uint8))
         >>> space.check(ok, "an example") is ok
         True
-        >>> space.check(space.samples(image=torch.full((1, 2), 7, dtype=torch.uint8)), "site 'a'")
+        >>> sevens = space.samples(image=torch.full((1, 2), 7, dtype=torch.uint8))
+        >>> space.check(sevens, "site 'a'")
         Traceback (most recent call last):
-        coplay.core.errors.SpaceError: site 'a': variable 'image' (binary 2): expected values in [0, 1], got 7 in row 0
+        coplay.core.errors.SpaceError: site 'a': variable 'image' (binary 2):
+        expected values in [0, 1], got 7 in row 0
     """
 
     def __init__(self, variables: Mapping[str, Variable]) -> None:
@@ -214,15 +220,21 @@ class Space:
         return hash(tuple(self._variables.items()))
 
     def __repr__(self) -> str:
-        return "Space(" + ", ".join(f"{name}: {v}" for name, v in self._variables.items()) + ")"
+        variables = ", ".join(f"{name}: {v}" for name, v in self._variables.items())
+        return f"Space({variables})"
 
     def only(self, names: Iterable[str]) -> Space:
-        """The space of some of the variables, in the order given."""
-        names = list(names)
-        unknown = [name for name in names if name not in self._variables]
-        if unknown:
-            raise SpaceError(f"unknown variable {unknown[0]!r}; the space has {', '.join(self)}")
-        return Space({name: self._variables[name] for name in names})
+        """Return the space of some of the variables, in the order given.
+
+        Raises:
+            SpaceError: One of them is unknown.
+        """
+        chosen = {}
+        for name in names:
+            if name not in self._variables:
+                raise SpaceError(f"unknown variable {name!r}; the space has {', '.join(self)}")
+            chosen[name] = self._variables[name]
+        return Space(chosen)
 
     def image_and_class(self, *, any_shape: bool = False) -> tuple[str, str | None]:
         """Return the names of the one image and of its class, a categorical number, or None.
@@ -255,15 +267,16 @@ class Space:
         return images[0], classes[0] if classes else None
 
     def extended(self, more: Mapping[str, Variable]) -> Space:
-        """The space with more variables.
+        """Return the space with more variables.
 
         Raises:
-            SpaceError: One of them is there already.
+            SpaceError: The space has a variable of one of the names already.
         """
         doubled = [name for name in more if name in self._variables]
         if doubled:
             raise SpaceError(
-                f"the space has a variable {doubled[0]!r} already; another of that name cannot be added"
+                f"the space has a variable {doubled[0]!r} already; "
+                "another of that name cannot be added"
             )
         return Space({**self._variables, **more})
 
@@ -273,18 +286,16 @@ class Space:
         return TensorDict(dict(values), batch_size=[n])
 
     def empty(self) -> Samples:
-        """A sample set with no samples."""
-        return TensorDict(
-            {
-                name: torch.empty((0, *v.shape), dtype=v.dtypes[0])
-                for name, v in self._variables.items()
-            },
-            batch_size=[0],
-        )
+        """Return a sample set with no samples, in which every variable is present."""
+        values = {}
+        for name, variable in self._variables.items():
+            values[name] = torch.empty((0, *variable.shape), dtype=variable.dtypes[0])
+        return TensorDict(values, batch_size=[0])
 
     def restrict(self, samples: Samples) -> Samples:
         """Keep the variables that this space knows; the rest stays unobserved here (A5)."""
-        return samples.select(*(name for name in self if name in samples.keys()))
+        known = [name for name in self if name in samples.keys()]
+        return samples.select(*known)
 
     def check(
         self, samples: object, origin: str, *, complete: bool = False, rows: int | None = None
@@ -292,14 +303,14 @@ class Space:
         """Return ``samples`` unchanged if they lie in this space.
 
         Args:
-            samples: What claims to be a sample set.
+            samples: An object that should be a sample set of this space.
             origin: Where it comes from, named in the error.
             complete: Whether every variable must be present.
             rows: How many samples there must be, if that is known.
 
         Raises:
-            SpaceError: It is no sample set, or a variable is unknown, missing, of the wrong type or shape, not finite
-                or out of range.
+            SpaceError: It is no sample set, or a variable is unknown, missing, of the wrong type or
+                shape, not finite or out of range.
         """
         if not isinstance(samples, TensorDict) or samples.batch_dims != 1:
             raise SpaceError(
@@ -311,12 +322,14 @@ class Space:
         unknown = [name for name in names if name not in self._variables]
         if unknown or not names:
             raise SpaceError(
-                f"{origin}: expected variables among {', '.join(self)}; got {', '.join(names) or 'none'}"
+                f"{origin}: expected variables among {', '.join(self)}; "
+                f"got {', '.join(names) or 'none'}"
             )
         missing = [name for name in self if name not in names]
         if complete and missing:
             raise SpaceError(
-                f"{origin}: variable '{missing[0]}' ({self[missing[0]]}) is missing; got {', '.join(names)}"
+                f"{origin}: variable '{missing[0]}' ({self[missing[0]]}) is missing; "
+                f"got {', '.join(names)}"
             )
         for name in names:
             fault = self[name].fault(samples[name])
@@ -325,29 +338,46 @@ class Space:
         return samples
 
     def flatten(self, samples: Samples, dtype: torch.dtype = torch.float32) -> Tensor:
-        """All variables side by side, shape (n, D); every variable must be present."""
-        return torch.cat([samples[name].reshape(len(samples), -1).to(dtype) for name in self], 1)
+        """Put all variables side by side, shape (n, D); every variable must be present."""
+        columns = [samples[name].reshape(len(samples), -1).to(dtype) for name in self]
+        return torch.cat(columns, 1)
 
     def unflatten(self, rows: Tensor) -> Samples:
-        """The inverse of :meth:`flatten`, with values moved to the nearest allowed ones; shape (n, D)."""
-        values, start = {}, 0
-        for name, v in self._variables.items():
-            part = rows[:, start : start + v.size].reshape(len(rows), *v.shape)
-            start += v.size
-            low, high = v.range
-            if v.kind != "real":
-                part = part.round()
-            values[name] = part.clamp(low, high).to(v.dtypes[0] if v.kind != "real" else part.dtype)
+        """Undo :meth:`flatten`, and move every value to the nearest allowed one.
+
+        Args:
+            rows: Shape (n, D).
+
+        Raises:
+            SpaceError: D is not the number of values in one sample.
+        """
+        values = {}
+        start = 0
+        for name, variable in self._variables.items():
+            columns = rows[:, start : start + variable.size]
+            start += variable.size
+            numbers = columns.reshape(len(rows), *variable.shape)
+            # real variables keep the type of the rows, 32 or 64 bits
+            dtype = numbers.dtype
+            if variable.kind != "real":
+                numbers = numbers.round()
+                dtype = variable.dtypes[0]
+            low, high = variable.range
+            values[name] = numbers.clamp(low, high).to(dtype)
         if start != rows.shape[1]:
             raise SpaceError(f"expected {start} numbers a sample for {self!r}, got {rows.shape[1]}")
         return self.samples(**values)
 
 
 def _describe(value: object) -> str:
+    """Name the type of a value and its shape, if it has one."""
+    kind = type(value).__name__
     shape = getattr(value, "shape", None)
-    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
+    if shape is None:
+        return kind
+    return f"{kind} of shape {tuple(shape)}"
 
 
 def payload_bytes(samples: Samples) -> int:
-    """Bytes of the numbers in a sample set, without any framing."""
-    return sum(t.numel() * t.element_size() for t in samples.values())  # type: ignore[union-attr, misc]
+    """Return the number of bytes of the tensors in a sample set, without any framing."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors(samples).values())

@@ -1,7 +1,8 @@
 """Files that survive a crash: atomic writes, tensors as safetensors, folders of checkpoints.
 
-A checkpoint is complete once ``checkpoint.json`` names its round; that file is replaced in one step after everything it
-names is on disk. A run that dies between two checkpoints, or runs out of disk while writing one, keeps the last.
+A checkpoint is complete once ``checkpoint.json`` names its round; that file is replaced in one step
+after everything it names is on disk. A run that dies between two checkpoints, or runs out of disk
+while writing one, keeps the last.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from coplay.core.errors import CheckpointError
 
 try:
     import fcntl
-except ImportError:  # Windows: nobody keeps two processes apart there
+except ImportError:  # Windows has no such lock, so two processes are not kept apart there
     fcntl = None  # type: ignore[assignment]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it finds the old content or the new, also if this process is killed.
+    """Write a file so that a reader gets either the old content or the new.
+
+    That holds even if this process is killed while it writes.
 
     Raises:
-        CheckpointError: The system refused (disk full, no permission); nothing is left half written.
+        CheckpointError: The system refused (disk full, no permission); no half-written file is
+            left.
     """
     partial = path.with_name(path.name + ".partial")
     try:
@@ -51,10 +55,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second process from playing in the same folder; the system frees the lock when this one ends, however.
+    """Keep a second process from playing in the same folder.
+
+    The operating system frees the lock when this process ends, however it ends.
 
     Raises:
-        CheckpointError: Another process has it.
+        CheckpointError: Another process holds the lock, or the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,8 +79,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, readable for people."""
-    write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    """Write JSON atomically, indented so that people can read it."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode())
 
 
 def read_json(path: Path) -> Any:
@@ -90,10 +97,12 @@ def read_json(path: Path) -> Any:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a flat mapping of tensors as safetensors, atomically; equal tensors give equal bytes."""
-    write_atomically(
-        path, save({name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())})
-    )
+    """Write a flat mapping of tensors as safetensors, atomically.
+
+    Equal tensors give equal bytes.
+    """
+    contiguous = {name: tensor.detach().contiguous() for name, tensor in sorted(tensors.items())}
+    write_atomically(path, save(contiguous))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -103,13 +112,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         CheckpointError: It is missing or damaged.
     """
     try:
-        return dict(sorted(load(path.read_bytes()).items()))  # the file's own order is not stable
+        tensors = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
+    # sorted, because the file's own order is not stable
+    return dict(sorted(tensors.items()))
 
 
 def checkpoint_folder(home: Path, round: int) -> Path:
-    """Where the files of one round's checkpoint lie: ``state.safetensors`` and ``players/``."""
+    """Return the folder of one round's checkpoint: ``state.safetensors`` and ``players/``."""
     return home / "checkpoints" / f"round-{round:06d}"
 
 
@@ -120,25 +131,31 @@ def commit_checkpoint(home: Path, round: int, record: Mapping[str, Any]) -> None
 
 
 def drop_other_checkpoints(home: Path, round: int) -> None:
-    """Delete what does not count: older checkpoints, and newer ones that were never completed."""
+    """Delete older checkpoints, and newer ones that were never completed."""
     for folder in (home / "checkpoints").glob("round-*"):
         if folder != checkpoint_folder(home, round):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def last_checkpoint(home: Path) -> dict[str, Any] | None:
-    """The record of the checkpoint that counts, None if there is none."""
+    """Return the record of the checkpoint that counts, or None if there is none."""
     path = home / "checkpoint.json"
-    return dict(read_json(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    return dict(read_json(path))
 
 
 def nest(tensors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Flatten one level: ``{"a": {"x": t}}`` to ``{"a/x": t}``."""
-    return {f"{outer}/{inner}": t for outer, part in tensors.items() for inner, t in part.items()}
+    flat: dict[str, Tensor] = {}
+    for outer, group in tensors.items():
+        for inner, tensor in group.items():
+            flat[f"{outer}/{inner}"] = tensor
+    return flat
 
 
 def unnest(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The inverse of :func:`nest`."""
+    """Undo :func:`nest`."""
     nested: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         outer, _, inner = name.partition("/")

@@ -1,7 +1,8 @@
-"""Random streams: every generator is derived from the seed and what it is for, so none needs to be stored.
+"""Random streams: a generator is derived from the seed and its purpose, so none is ever stored.
 
-A stream is named by (seed, words…), for instance (seed, round, action, player, receiver). The same name gives the same
-numbers in any process, engine or resumed run, and no global generator is touched.
+A stream is named by (seed, words…), for instance (seed, round, action, player, receiver). The same
+name gives the same numbers in any process, engine or resumed run, and no global generator is
+touched.
 """
 
 from __future__ import annotations
@@ -20,21 +21,28 @@ from torch import Tensor
 
 
 def derive(seed: int, *words: str | int) -> int:
-    """A 63-bit seed for the stream named by ``words``; torch's CPU generator uses its lower 32 bits.
+    """Return a 63-bit seed for the stream named by ``words``.
+
+    Torch's CPU generator uses its lower 32 bits.
 
     Example:
-        >>> derive(1, "learn", "north") == derive(1, "learn", "north") != derive(1, "learn", "south")
+        >>> derive(1, "learn", "north") == derive(1, "learn", "north")
         True
+        >>> derive(1, "learn", "north") == derive(1, "learn", "south")
+        False
     """
-    name = "\x1f".join([str(int(seed)), *(str(word) for word in words)])
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
+    # a separator that no name holds, so that ("a", "bc") and ("ab", "c") are two streams
+    name = "\x1f".join([str(int(seed)), *map(str, words)])
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def stream(seed: int, *words: str | int) -> torch.Generator:
-    """A torch generator for the stream named by ``words``.
+    """Return a torch generator for the stream named by ``words``.
 
     Example:
-        >>> a, b = stream(1, "draw", 7), stream(1, "draw", 7)
+        >>> a = stream(1, "draw", 7)
+        >>> b = stream(1, "draw", 7)
         >>> bool(torch.equal(torch.rand(3, generator=a), torch.rand(3, generator=b)))
         True
     """
@@ -42,20 +50,20 @@ def stream(seed: int, *words: str | int) -> torch.Generator:
 
 
 def numpy_stream(generator: torch.Generator) -> np.random.Generator:
-    """A numpy generator whose seed is drawn from a torch generator."""
+    """Return a numpy generator whose seed is drawn from a torch generator."""
     return np.random.default_rng(small_seed(generator))
 
 
 def small_seed(generator: torch.Generator) -> int:
-    """A seed below 2³¹ drawn from ``generator``, for libraries that take an integer."""
+    """Draw a seed below 2³¹ from ``generator``, for libraries that take an integer."""
     return int(torch.randint(2**31 - 1, (1,), generator=generator))
 
 
 def unbiased_counts(weights: Tensor, n: int, generator: torch.Generator) -> list[int]:
     """Round ``n * weights`` to integers that sum to n and whose expectation is exact.
 
-    Systematic rounding: one common offset u ~ U[0, 1) cuts the cumulated weights, so every count is the floor or the
-    ceiling of its share.
+    Systematic rounding: one common offset u ~ U[0, 1) cuts the cumulated weights, so every count is
+    the floor or the ceiling of its share.
 
     Args:
         weights: Shape (k,), non-negative, sum 1.
@@ -69,14 +77,15 @@ def unbiased_counts(weights: Tensor, n: int, generator: torch.Generator) -> list
     edges = torch.cat([torch.zeros(1, dtype=torch.float64), weights.double().cumsum(0) * n])
     edges[-1] = n  # so that rounding of the sum cannot lose a sample
     offset = torch.rand((), generator=generator, dtype=torch.float64)
-    # the tiny shift keeps an exact integer share, such as 0.25 * 8, from being cut by rounding errors of the cumulated sum
+    # the tiny shift keeps an exact integer share, such as 0.25 * 8, from being cut by rounding
+    # errors of the cumulated sum
     cuts = torch.floor(edges + offset + 1e-9)
-    return [int(c) for c in cuts.diff()]
+    return [int(count) for count in cuts.diff()]
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads inside the block; sums of floats depend on it."""
+    """Let torch use ``count`` threads inside the block; sums of floats depend on their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -87,22 +96,30 @@ def torch_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def single_pools(threads: int) -> Iterator[None]:
-    """Let the thread pools of scikit-learn and BLAS use so many threads inside the block; torch's is set for itself."""
+    """Let the thread pools of scikit-learn and BLAS use ``threads`` threads inside the block.
+
+    Torch has a thread pool of its own, see :func:`torch_threads`.
+    """
     with _pools(len(sys.modules)).limit(limits=threads):
         yield
 
 
 @lru_cache(maxsize=1)
 def _pools(modules: int) -> ThreadpoolController:
-    """The thread pools of this process; looked for anew, which is slow, only when a library may have come."""
+    """Return the thread pools of this process.
+
+    Looking for them is slow. ``modules``, the number of imported modules, is only the cache's key:
+    when it changes, a library with a pool may have been loaded, so the pools are looked for anew.
+    """
     return ThreadpoolController()
 
 
 @contextmanager
 def isolated_seed(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python inside the block only; the caller's states come back.
+    """Seed the global generators of torch, numpy and Python inside the block only.
 
-    For code that takes no generator of its own: layer starts, dropout, estimators of others.
+    The caller's states are restored afterwards. This is for code that takes no generator:
+    initial weights of layers, dropout, estimators of other libraries.
 
     Example:
         >>> before = torch.random.get_rng_state()
@@ -111,7 +128,8 @@ def isolated_seed(seed: int) -> Iterator[None]:
         >>> bool(torch.equal(before, torch.random.get_rng_state()))
         True
     """
-    numpy_before, python_before = np.random.get_state(), random.getstate()
+    numpy_before = np.random.get_state()
+    python_before = random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -1,1 +1,1 @@
-"""Where data come from (``sources``) and how a simulation deals them out to sites (``partitions``)."""
+"""Where data come from (``sources``), and how a simulation deals them to sites (``partitions``)."""

@@ -1,4 +1,4 @@
-"""The contract of a metric: observe samples, merge observations, state the result with its unit and its counts."""
+"""The contract of a metric: observe samples, merge statistics, return values with their units."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Value:
     Args:
         value: A number, or one number per class.
         unit: Its unit, in words.
-        better: Which direction is better; None where neither is.
+        better: The direction that is better; None where neither is.
         n: Number of generated samples it was measured on.
         n_real: Number of real samples it was compared with; 0 for none.
-        low: Lower end of its 95 % interval; None where none is given.
-        high: Upper end of its 95 % interval; None where none is given.
+        low: Lower end of its 95 % interval; None if it has no interval.
+        high: Upper end of its 95 % interval; None if it has no interval.
     """
 
     value: float | list[float]
@@ -42,24 +42,26 @@ class Value:
     high: float | None = None
 
     def json(self) -> dict[str, Any]:
-        """For the record."""
+        """Return the value as a run's record stores it."""
         return asdict(self)
 
 
 def normal_interval(estimate: float, standard_error: float) -> tuple[float, float]:
-    """The 95 % interval of an estimate whose error is about normal.
+    """Return the 95 % interval of an estimate whose error is about normal.
 
     Example:
         >>> [round(end, 2) for end in normal_interval(1.0, 0.5)]
         [0.02, 1.98]
     """
-    return estimate - _NORMAL_975 * standard_error, estimate + _NORMAL_975 * standard_error
+    half = _NORMAL_975 * standard_error
+    return estimate - half, estimate + half
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a share that was counted as ``hits`` of ``n`` independent samples.
+    """Return Wilson's 95 % interval for a share counted as ``hits`` of ``n`` independent samples.
 
-    Unlike the normal interval it never leaves [0, 1], and it has a width where all or none are hits.
+    Unlike the normal interval it never leaves [0, 1], and it has a width where all or none are
+    hits.
 
     Args:
         hits: How many samples have the property.
@@ -70,24 +72,35 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
         ([0.2366, 0.7634], [0.0, 0.2775])
 
     References:
-        Probable Inference, the Law of Succession, and Statistical Inference (E. B. Wilson, Journal of the American
-        Statistical Association 22, 1927).
+        Probable Inference, the Law of Succession, and Statistical Inference (E. B. Wilson, Journal
+        of the American Statistical Association 22, 1927).
     """
-    share, extra = hits / n, _NORMAL_975**2 / n
+    share = hits / n
+    extra = _NORMAL_975**2 / n
     middle = (share + extra / 2) / (1 + extra)
     half = math.sqrt(extra * (share * (1 - share) + extra / 4)) / (1 + extra)
     # at 0 and at n hits one end is exactly 0 or 1, which rounding would miss
-    return (0.0 if hits == 0 else middle - half), (1.0 if hits == n else middle + half)
+    low = 0.0 if hits == 0 else middle - half
+    high = 1.0 if hits == n else middle + half
+    return low, high
 
 
 def share_value(
     hits: int, of: int, unit: str, better: Literal["higher", "lower"], n: int, n_real: int
 ) -> Value:
-    """The value ``hits / of`` with Wilson's interval.
+    """Return the value ``hits / of`` with Wilson's interval.
+
+    Args:
+        hits: How many samples have the property.
+        of: How many samples were looked at, at least one.
+        unit: Unit of the value, in words.
+        better: The direction that is better; None where neither is.
+        n: Number of generated samples it was measured on.
+        n_real: Number of real samples it was compared with.
 
     Example:
-        >>> found = share_value(3, 4, "share", "higher", n=4, n_real=9)
-        >>> found.value, round(found.low, 3), round(found.high, 3), found.n, found.n_real
+        >>> value = share_value(3, 4, "share", "higher", n=4, n_real=9)
+        >>> value.value, round(value.low, 3), round(value.high, 3), value.n, value.n_real
         (0.75, 0.301, 0.954, 4, 9)
     """
     low, high = wilson(hits, of)
@@ -96,7 +109,7 @@ def share_value(
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are measured against. It exists only where a reference set does, never inside a game.
+    """Real samples to compare with; they are never used inside a game.
 
     Args:
         test: Real samples that no player holds, without their classes.
@@ -120,10 +133,11 @@ class Observed:
 
     Args:
         samples: Generated samples, at least one.
-        reference: What they are measured against.
+        reference: Real samples to compare with, and the domain classifier.
         predicted: Class shares that the theory predicts for them, shape (C,), if there is a theory.
-        classified: The player's own class for each real test sample, shape (n_real,), if its model classifies.
-        held: What the player learned from, where the run is a simulation that knows.
+        classified: The player's own class for each real test sample, shape (n_real,), if its model
+            classifies.
+        held: Samples the player learned from; None unless the run is a simulation that knows them.
     """
 
     samples: Samples
@@ -134,7 +148,7 @@ class Observed:
 
     @cached_property
     def features(self) -> Tensor:
-        """Features of the domain classifier, shape (n, F)."""
+        """Features by the domain classifier, shape (n, F)."""
         return self.reference.classifier.features(self.samples)
 
     @cached_property
@@ -153,21 +167,24 @@ class Stat(ABC):
 
     @abstractmethod
     def merge(self, other: Self) -> Self:
-        """The statistic of both sets of samples; neither operand changes."""
+        """Return the statistic of both sets of samples; neither operand changes."""
 
     @abstractmethod
     def result(self) -> dict[str, Value]:
-        """Name to value."""
+        """Return the measured values by name."""
 
 
 class Metric(Component):
-    """Something to measure on samples."""
+    """A quantity, or several, to measure on samples."""
 
     wants_classified: ClassVar[bool] = False
-    """Whether it judges how players classify the real test samples, which are sent to them only if some metric does."""
+    """Whether it needs each player's own classes for the real test samples.
+
+    These samples are sent to the players only if some metric needs them.
+    """
 
     def applies(self, observed: Observed) -> bool:
-        """Whether there is what this metric needs: by default samples that the domain classifier can see."""
+        """Whether the metric can be measured: by default, if the classifier has all its inputs."""
         return complete(observed.samples, observed.reference.classifier.space)
 
     @abstractmethod

@@ -14,20 +14,20 @@ class _Hits(Stat):
     n_real: int
 
     def merge(self, other: _Hits) -> _Hits:
-        return self  # the real test samples are the same, whatever was generated beside them
+        # the real test samples are the same, whatever was generated beside them
+        return self
 
     def result(self) -> dict[str, Value]:
         unit = "share of real test samples that the player classifies rightly"
-        return {
-            "class_accuracy": share_value(self.hits, self.n_real, unit, "higher", 0, self.n_real)
-        }
+        value = share_value(self.hits, self.n_real, unit, "higher", 0, self.n_real)
+        return {"class_accuracy": value}
 
 
 class ClassAccuracy(Metric):
-    """Share of real test samples that the player itself classifies rightly, where its model classifies.
+    """Share of real test samples that the player itself classifies correctly.
 
-    Generated samples play no part in it (n = 0), so it applies to players without inputs too. The 95 % interval is
-    Wilson's.
+    Generated samples play no part in it (n = 0), so it applies to players without inputs too. The
+    95 % interval is Wilson's.
     """
 
     wants_classified: ClassVar[bool] = True
@@ -38,7 +38,8 @@ class ClassAccuracy(Metric):
 
     def observe(self, observed: Observed) -> Stat:
         """Count right classes."""
-        found, labels = observed.classified, observed.reference.labels
-        assert found is not None
+        classified = observed.classified
+        labels = observed.reference.labels
+        assert classified is not None
         assert labels is not None
-        return _Hits(int((found == labels).sum()), len(labels))
+        return _Hits(int((classified == labels).sum()), len(labels))

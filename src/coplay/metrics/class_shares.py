@@ -1,4 +1,7 @@
-"""Which classes a player generates, raw and corrected for the classifier's confusions, against the prediction (A3)."""
+"""Which classes a player generates, compared with the prediction (A3).
+
+The shares are reported as counted, and corrected for the classifier's confusions.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,11 @@ from coplay.metrics.base import LABEL, Metric, Observed, Stat, Value
 
 
 def total_variation(p: Tensor, q: Tensor) -> float:
-    """½ Σ |p − q|, between 0 and 1.
+    """Return the total variation ½ Σ |p − q|, between 0 and 1.
+
+    Args:
+        p: Shares, shape (C,), sum 1.
+        q: Shares, shape (C,), sum 1.
 
     Example:
         >>> total_variation(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]))
@@ -23,7 +30,7 @@ def total_variation(p: Tensor, q: Tensor) -> float:
 
 
 def corrected(raw: Tensor, confusion: Tensor) -> Tensor:
-    """The shares s ≥ 0, Σ s = 1, for which confusionᵀ s is nearest to the raw shares.
+    """Return the shares s ≥ 0, Σ s = 1, for which confusionᵀ s is nearest to the raw shares.
 
     Args:
         raw: How often each class was recognised, shape (C,), sum 1.
@@ -54,29 +61,31 @@ class _Counts(Stat):
         n = int(self.counts.sum())
         raw = self.counts.double() / n
         shares = corrected(raw, self.confusion)
-        found = {
-            "class_shares_raw": Value(raw.tolist(), "share per class", None, n, self.n_real),
-            "class_shares": Value(
-                shares.tolist(), "share per class, confusion-corrected", None, n, self.n_real
-            ),
+        n_real = self.n_real
+        unit = "share per class, confusion-corrected"
+        values = {
+            "class_shares_raw": Value(raw.tolist(), "share per class", None, n, n_real),
+            "class_shares": Value(shares.tolist(), unit, None, n, n_real),
         }
         if self.predicted is not None:
             distance = total_variation(shares, self.predicted)
-            found["distance_to_prediction"] = Value(
-                distance, "total variation", "lower", n, self.n_real
-            )
-        return found
+            value = Value(distance, "total variation", "lower", n, n_real)
+            values["distance_to_prediction"] = value
+        return values
 
 
 class ClassShares(Metric):
-    """Class shares by the domain classifier, or as drawn by a player that learns classes and nothing to classify.
+    """Shares of the classes among generated samples.
 
-    ``class_shares`` are corrected for the classifier's confusions on real test samples; on samples unlike anything real no
-    such correction can be right, so the raw shares stand beside them.
+    The domain classifier recognises the classes. A player that learns classes only has nothing to
+    classify; the classes that it draws are counted as they are.
+
+    ``class_shares`` are corrected for the classifier's confusions on real test samples; on samples
+    unlike anything real no such correction can be right, so the raw shares stand beside them.
     """
 
     def applies(self, observed: Observed) -> bool:
-        """Whether there is something to classify, or a class."""
+        """Whether the samples can be classified, or have a class."""
         return super().applies(observed) or LABEL in observed.samples.keys()
 
     def observe(self, observed: Observed) -> Stat:

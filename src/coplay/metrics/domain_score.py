@@ -1,4 +1,4 @@
-"""The Inception Score's idea with a classifier of the domain: samples should be recognisable and varied."""
+"""The Inception Score with a classifier of the domain: samples should be clear and varied."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ class _Sums(Stat):
 
 
 class DomainScore(Metric):
-    """exp E_x KL(p(c|x) ‖ p(c)) under the domain classifier: from 1 (all alike) to the number of classes.
+    """The score exp E_x KL(p(c|x) ‖ p(c)) under the domain classifier.
+
+    It lies between 1 (all samples are alike) and the number of classes.
 
     References:
-        Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498, for the idea; the
-        classifier is ours, so values compare only within one run's classifier.
+        Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498,
+        for the idea; the classifier is ours, so values compare only within one run's classifier.
     """
 
     citation: ClassVar[tuple[str, ...]] = ("salimans2016improved",)
@@ -47,7 +49,7 @@ class DomainScore(Metric):
 
 
 def score_sums(probabilities: Tensor) -> Stat:
-    """The statistic of class probabilities of shape (n, C).
+    """Return the statistic of class probabilities of shape (n, C).
 
     Example:
         >>> round(score_sums(torch.eye(4).repeat(3, 1)).result()["domain_score"].value, 6)

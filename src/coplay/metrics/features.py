@@ -1,7 +1,7 @@
-"""The domain classifier: a small network trained on the real training split, whose features and classes scores use.
+"""The domain classifier: a small network whose features and classes are used by scores.
 
-It needs no download, and it never enters learning, early stopping or selection. Its own accuracy on the real test split
-is part of every report.
+It is trained on the real training split. It needs no download, and it never enters learning, early
+stopping or selection. Its own accuracy on the real test split is part of every report.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from coplay.core.streams import isolated_seed, stream, torch_threads
 
 _FEATURES = 64
 _BATCH = 128
-# How many training steps a set of any size gets at least and at most.
+# The fewest and the most training steps for a set of any size.
 _STEPS = (1200, 4000)
 
 
 class DomainClassifier:
-    """A classifier of real samples, and the features it sees them by.
+    """A classifier of real samples, and its features.
 
-    Images (two axes, or three with channels first) get a small convolutional network, anything else a perceptron.
+    Images (two axes, or three with channels first) get a small convolutional network, anything else
+    a perceptron.
 
     Args:
         space: The inputs, without the class.
         classes: Number of classes.
-        seed: Decides start and order of training.
+        seed: Seed of the initial weights and of the order of training samples.
 
     Example:
         >>> from coplay import Variable
@@ -40,11 +41,14 @@ class DomainClassifier:
     """
 
     def __init__(self, space: Space, classes: int, seed: int) -> None:
-        self.space, self.classes, self._seed = space, classes, seed
+        self.space = space
+        self.classes = classes
+        self._seed = seed
         with isolated_seed(seed):
-            self._body, self._head = _body(space), nn.Linear(_FEATURES, classes)
+            self._body = _body(space)
+            self._head = nn.Linear(_FEATURES, classes)
         self.accuracy = float("nan")
-        """Share of real test samples that are classified rightly; NaN before training."""
+        """Share of real test samples that are classified correctly; NaN before training."""
         self.confusion = torch.full((classes, classes), float("nan"), dtype=torch.float64)
         """Row c: how real test samples of class c are classified, rows sum to 1."""
         self.n_test = 0
@@ -61,83 +65,96 @@ class DomainClassifier:
         """Train on the training split, then measure accuracy and confusion on the test split.
 
         Args:
-            train: Real samples, n of them.
-            train_labels: Their classes, shape (n,).
-            test: Other real samples.
-            test_labels: Their classes.
-            report: Called now and then with the steps done and the steps in all.
+            train: Real training samples, n of them.
+            train_labels: Classes of the training samples, shape (n,).
+            test: Real test samples.
+            test_labels: Classes of the test samples.
+            report: Called now and then with the steps done and the number of all steps.
             steps: Training steps; None chooses by the number of samples, between 1,200 and 4,000.
         """
-        x, y = self._inputs(train), train_labels
+        self._train(self._inputs(train), train_labels, report, steps)
+        self._measure(test, test_labels)
+
+    def _train(
+        self, x: Tensor, y: Tensor, report: Callable[[int, int], None], steps: int | None
+    ) -> None:
         generator = stream(self._seed, "classifier order")
-        steps = steps or min(max(_STEPS[0], 5 * len(x) // _BATCH), _STEPS[1])
+        if not steps:
+            # about five epochs
+            fewest, most = _STEPS
+            steps = min(max(fewest, 5 * len(x) // _BATCH), most)
         network = nn.Sequential(self._body, self._head).train()
-        optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
-        # dropout draws from torch's global generator; one thread gives the same classifier on every machine
+        optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+        # dropout draws from torch's global generator; one thread gives the same classifier on every
+        # machine
         with isolated_seed(self._seed), torch_threads(1):
             for step in range(steps):
                 if step % 50 == 0:
                     report(step, steps)
                 picked = torch.randint(len(x), (_BATCH,), generator=generator)
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 F.cross_entropy(network(x[picked]), y[picked]).backward()
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
         network.eval()
         report(steps, steps)
-        found = self.probabilities(test).argmax(1)
-        self.n_test = len(test_labels)
-        self.accuracy = (found == test_labels).double().mean().item()
+
+    def _measure(self, test: Samples, labels: Tensor) -> None:
+        """Measure accuracy and confusion."""
+        recognised = self.probabilities(test).argmax(1)
+        self.n_test = len(labels)
+        self.accuracy = (recognised == labels).double().mean().item()
+        ones = torch.ones(len(recognised), dtype=torch.float64)
         counts = torch.zeros(self.classes, self.classes, dtype=torch.float64)
-        counts.index_put_(
-            (test_labels, found), torch.ones(len(found), dtype=torch.float64), accumulate=True
-        )
-        missing = counts.sum(1) == 0  # a class without test samples is taken to be recognised
+        counts.index_put_((labels, recognised), ones, accumulate=True)
+        # a class without test samples is assumed to be recognised
+        missing = counts.sum(1) == 0
         counts[missing] = torch.eye(self.classes, dtype=torch.float64)[missing]
         self.confusion = counts / counts.sum(1, keepdim=True)
 
     def features(self, samples: Samples) -> Tensor:
-        """What the last hidden layer sees, shape (n, 64)."""
+        """Return the outputs of the last hidden layer, shape (n, 64)."""
         self._body.eval()
         with torch.no_grad():
-            found: Tensor = torch.cat(
-                [self._body(part) for part in self._inputs(samples).split(2000)]
-            )
-        return found
+            features = [self._body(batch) for batch in self._inputs(samples).split(2000)]
+        return torch.cat(features)
 
     def probabilities(self, samples: Samples) -> Tensor:
-        """Class probabilities, shape (n, C)."""
+        """Return class probabilities of samples, shape (n, C)."""
         return self.classify(self.features(samples))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Class probabilities for features, shape (n, C)."""
+        """Return class probabilities for features of shape (n, 64), shape (n, C)."""
         with torch.no_grad():
-            found: Tensor = self._head(features).softmax(1)
-        return found
+            probabilities: Tensor = self._head(features).softmax(1)
+        return probabilities
 
     def _inputs(self, samples: Samples) -> Tensor:
+        """Return the network's inputs: one variable as it is, several side by side."""
         if len(self.space) == 1:
             return samples[next(iter(self.space))].float()
         return self.space.flatten(samples)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Weights, accuracy and confusion."""
+        """Return weights, accuracy, the number of test samples and confusion."""
         network = nn.ModuleDict({"body": self._body, "head": self._head}).state_dict()
         measured = torch.tensor([self.accuracy, self.n_test], dtype=torch.float64)
         return {**network, "measured": measured, "confusion": self.confusion}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state back."""
-        weights = {
-            name: tensor for name, tensor in state.items() if name not in ("measured", "confusion")
-        }
+        """Restore a state returned by :meth:`state_dict`."""
+        weights = dict(state)
+        confusion = weights.pop("confusion")
+        accuracy, n_test = weights.pop("measured").tolist()
         nn.ModuleDict({"body": self._body, "head": self._head}).load_state_dict(weights)
-        self.accuracy, self.n_test = state["measured"][0].item(), int(state["measured"][1])
-        self.confusion = state["confusion"]
+        self.accuracy = accuracy
+        self.n_test = int(n_test)
+        self.confusion = confusion
 
 
 def _body(space: Space) -> nn.Module:
+    """Build the layers from the inputs to the features."""
     shape = space[next(iter(space))].shape
     if len(space) > 1 or len(shape) not in (2, 3):
         size = sum(space[name].size for name in space)
@@ -150,9 +167,12 @@ def _body(space: Space) -> nn.Module:
             nn.ReLU(),
         )
     channels = shape[0] if len(shape) == 3 else 1
-    large = shape[-1] > 16  # halve once more, so that 28×28 costs little more than 8×8
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, shape[0]))] if len(shape) == 2 else []
-    layers += [nn.Conv2d(channels, 32, 3, stride=2 if large else 1, padding=1), nn.ReLU()]
+    # large images are halved once more, so that 28×28 costs little more than 8×8
+    stride = 2 if shape[-1] > 16 else 1
+    layers: list[nn.Module] = []
+    if len(shape) == 2:
+        layers.append(nn.Unflatten(1, (1, shape[0])))
+    layers += [nn.Conv2d(channels, 32, 3, stride=stride, padding=1), nn.ReLU()]
     layers += [
         nn.Conv2d(32, 64, 3, padding=1),
         nn.ReLU(),

@@ -13,7 +13,13 @@ from coplay.metrics.base import Metric, Observed, Stat, Value
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums from which mean and covariance follow: Σ f of shape (F,), Σ f fᵀ of shape (F, F), n."""
+    """Sums that determine mean and covariance.
+
+    Args:
+        first: Σ f, shape (F,).
+        second: Σ f fᵀ, shape (F, F).
+        n: Number of samples.
+    """
 
     first: Tensor
     second: Tensor
@@ -21,7 +27,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Moments:
-        """Of features of shape (n, F)."""
+        """Sum features of shape (n, F)."""
         f = features.double()
         return cls(f.sum(0), f.T @ f, len(f))
 
@@ -30,10 +36,13 @@ class Moments:
 
 
 def frechet_distance(real: Moments, fake: Moments) -> float:
-    """‖μ_r − μ_f‖² + tr(Σ_r + Σ_f − 2 (Σ_r Σ_f)^½), computed by torchmetrics from our sums.
+    """Return ‖μ_r − μ_f‖² + tr(Σ_r + Σ_f − 2 (Σ_r Σ_f)^½).
+
+    Torchmetrics computes it from our sums, so samples need not be kept.
 
     Example:
-        >>> x = torch.randn(5000, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        >>> generator = torch.Generator().manual_seed(1)
+        >>> x = torch.randn(5000, 2, generator=generator, dtype=torch.float64)
         >>> round(frechet_distance(Moments.of(x), Moments.of(x + 3.0)), 6)
         18.0
     """
@@ -46,46 +55,44 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
         setattr(distance, f"{kind}_features_sum", moments.first)
         setattr(distance, f"{kind}_features_cov_sum", moments.second)
         setattr(distance, f"{kind}_features_num_samples", torch.tensor(moments.n))
-    distance.orig_dtype, distance._update_count = torch.float64, 1
+    distance.orig_dtype = torch.float64
+    distance._update_count = 1  # so that it does not warn that no sample was added
     return max(0.0, distance.compute().item())
 
 
 @dataclass(frozen=True)
 class MomentPair(Stat):
-    """Moments of real and of generated samples; their Fréchet distance goes by ``name``."""
+    """Moments of real and of generated samples; their Fréchet distance is reported as ``name``."""
 
     real: Moments
     fake: Moments
     name: str
 
     def merge(self, other: MomentPair) -> MomentPair:
-        """Sums add up; the real samples are the same."""
+        """Add the sums of the generated samples; the real samples are the same in both."""
         return MomentPair(self.real, self.fake + other.fake, self.name)
 
     def result(self) -> dict[str, Value]:
-        """The distance."""
+        """Return the distance."""
         distance = frechet_distance(self.real, self.fake)
-        return {
-            self.name: Value(
-                distance, "squared feature distance", "lower", self.fake.n, self.real.n
-            )
-        }
+        unit = "squared feature distance"
+        return {self.name: Value(distance, unit, "lower", self.fake.n, self.real.n)}
 
 
 class Fid(Metric):
     """Fréchet distance to the real test split on the domain classifier's features.
 
-    The feature net is ours, so values compare only within one run's classifier, and only at equal sample counts.
+    The feature net is ours, so values compare only within one run's classifier, and only at equal
+    sample counts.
 
     References:
-        GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (M. Heusel et al., NeurIPS
-        2017), arXiv:1706.08500.
+        GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (M. Heusel
+        et al., NeurIPS 2017), arXiv:1706.08500.
     """
 
     citation: ClassVar[tuple[str, ...]] = ("heusel2017fid",)
 
     def observe(self, observed: Observed) -> Stat:
         """Sum features and their products."""
-        return MomentPair(
-            Moments.of(observed.reference.test_features), Moments.of(observed.features), "fid"
-        )
+        real = Moments.of(observed.reference.test_features)
+        return MomentPair(real, Moments.of(observed.features), "fid")

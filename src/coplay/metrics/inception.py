@@ -1,4 +1,4 @@
-"""The Fréchet distance on the features of a network of the user's own, such as Inception with its published weights."""
+"""The Fréchet distance on features of the user's own network, such as Inception as published."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ _BATCH = 100
 
 
 class Inception(Metric):
-    """Fréchet distance to the real test split on features that others use too, so values compare between papers.
+    """Fréchet distance to the real test split on a given network's features.
 
-    No weights come with coplay. The network is asked with images of 8 bits, shape (n, 3, H, W), grey ones three times, and gives
-    features of shape (n, F); it resizes as it likes. The TorchScript file of Inception that StyleGAN's authors publish
-    does. A distance depends on the number of samples; papers mostly take 10,000 or 50,000.
+    With features that others use too, values can be compared between papers. No weights come with
+    coplay. The network is called with images of 8 bits, shape (n, 3, H, W), whose channels are
+    equal where the images are grey. It returns features of shape (n, F), and may resize the images
+    first. The TorchScript file of Inception that StyleGAN's authors publish fits. A distance
+    depends on the number of samples; most papers use 10,000 or 50,000.
 
     Args:
-        network: A file of TorchScript, or of ``torch.export`` (``.pt2``), or ``"package.module:Class"``, called without
-            arguments. It is run as it is: take it from somebody you trust.
+        network: A file of TorchScript, or of ``torch.export`` (``.pt2``), or
+            ``"package.module:Class"``, called without arguments. Its code is run, so take it from
+            somebody you trust.
 
     Example:
         >>> Inception(network="torch.nn:Flatten").network
         'torch.nn:Flatten'
 
     References:
-        GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (M. Heusel et al., NeurIPS
-        2017), arXiv:1706.08500.
+        GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (M. Heusel
+        et al., NeurIPS 2017), arXiv:1706.08500.
     """
 
     citation: ClassVar[tuple[str, ...]] = ("heusel2017fid",)
@@ -49,13 +52,14 @@ class Inception(Metric):
 
     @field_validator("network")
     @classmethod
-    def _there(cls, network: str) -> str:
-        if not Path(network).is_file():
-            if ":" not in network:
-                raise ValueError(
-                    f"there is no file {network}; expected TorchScript, .pt2, or 'package.module:Class'"
-                )
-            imported(network, "network")
+    def _exists(cls, network: str) -> str:
+        if Path(network).is_file():
+            return network
+        if ":" not in network:
+            raise ValueError(
+                f"there is no file {network}; expected TorchScript, .pt2, or 'package.module:Class'"
+            )
+        imported(network, "network")
         return network
 
     def applies(self, observed: Observed) -> bool:
@@ -66,42 +70,53 @@ class Inception(Metric):
         """Sum features and their products; the real images' once."""
         if self._real is None or self._real[0] is not observed.reference:
             space = observed.reference.classifier.space
-            self._real = observed.reference, self._moments(observed.reference.test, space)
+            self._real = (observed.reference, self._moments(observed.reference.test, space))
         generated = self._moments(observed.samples, observed.reference.classifier.space)
         return MomentPair(self._real[1], generated, "inception_fid")
 
     def _moments(self, samples: Samples, space: Space) -> Moments:
-        name, variable = _image(space) or ("", None)
-        assert variable is not None
-        found = None
-        for part in samples[name].split(_BATCH):
-            moments = Moments.of(self._features(as_bytes(part, variable)))
-            found = moments if found is None else found + moments
-        assert found is not None
-        return found
+        """Sum features and their products over batches of images."""
+        image = _image(space)
+        assert image is not None
+        name, variable = image
+        total: Moments | None = None
+        for images in samples[name].split(_BATCH):
+            moments = Moments.of(self._features(as_bytes(images, variable)))
+            total = moments if total is None else total + moments
+        assert total is not None
+        return total
 
     def _features(self, images: Tensor) -> Tensor:
+        """Run the network, which is loaded at first use, and check what it returns."""
         if self._loaded is None:
             self._loaded = _network(self.network)
         with torch.no_grad():
-            found = self._loaded(images)
-        if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
-            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ModelError(f"metric inception: {self.network} gave {got} for images of shape {tuple(images.shape)}, "
-                             f"expected features of shape ({len(images)}, F)")  # fmt: skip
-        return found
+            features = self._loaded(images)
+        is_tensor = isinstance(features, Tensor)
+        if not is_tensor or features.dim() != 2 or len(features) != len(images):
+            got = tuple(features.shape) if is_tensor else type(features).__name__
+            raise ModelError(
+                f"metric inception: {self.network} gave {got} for images of shape "
+                f"{tuple(images.shape)}, expected features of shape ({len(images)}, F)"
+            )
+        return features
 
     @classmethod
     def tiny(cls) -> Self:
-        """The pixels themselves."""
+        """Return a metric whose features are the pixels themselves."""
         return cls(network="torch.nn:Flatten")
 
 
 def as_bytes(images: Tensor, variable: Variable) -> Tensor:
-    """Images of shape (n, H, W) or (n, 1 or 3, H, W) in the variable's range as uint8 of shape (n, 3, H, W).
+    """Convert images to bytes in three channels, shape (n, 3, H, W).
+
+    Args:
+        images: Shape (n, H, W), (n, 1, H, W) or (n, 3, H, W), in the variable's range.
+        variable: The variable whose values they are; its range must be finite.
 
     Example:
-        >>> as_bytes(torch.tensor([[[-1.0, 1.0]]]), Variable(kind="real", shape=(1, 2), low=-1, high=1)).tolist()
+        >>> variable = Variable(kind="real", shape=(1, 2), low=-1, high=1)
+        >>> as_bytes(torch.tensor([[[-1.0, 1.0]]]), variable).tolist()
         [[[[0, 255]], [[0, 255]], [[0, 255]]]]
     """
     low, high = variable.range
@@ -112,7 +127,7 @@ def as_bytes(images: Tensor, variable: Variable) -> Tensor:
 
 
 def _image(space: Space) -> tuple[str, Variable] | None:
-    """The one image of the space, if that is all there is."""
+    """Return the image of a space that holds one image of a known range and nothing else."""
     name = next(iter(space))
     known_range = all(map(math.isfinite, space[name].range))
     if len(space) > 1 or not space[name].is_image or not known_range:
@@ -121,18 +136,17 @@ def _image(space: Space) -> tuple[str, Variable] | None:
 
 
 def _network(network: str) -> Any:
-    """Load what features are taken from."""
+    """Load the network that computes the features."""
     path = Path(network)
     if not path.is_file():
-        made = imported(network, "network")()
-        return made.eval() if isinstance(made, torch.nn.Module) else made
+        built = imported(network, "network")()
+        return built.eval() if isinstance(built, torch.nn.Module) else built
     try:
         if path.suffix == ".pt2":
             return torch.export.load(path).module()
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # the form in which Inception is published
+            # torch deprecates TorchScript, and Inception is published in it
+            warnings.simplefilter("ignore", DeprecationWarning)
             return torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:  # the file may hold anything
         reason = str(error).strip().splitlines()[0]

@@ -13,50 +13,57 @@ from coplay.core.space import Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, complete, share_value
 from coplay.metrics.rows import even_order, row_keys
 
-# Rows at a time: 2,000 × 5,000 distances are 40 MB.
-_QUERIES, _HELD = 2000, 5000
+# Distances are computed for so many rows at a time: 2,000 × 5,000 are 40 MB.
+_QUERIES = 2000
+_HELD = 5000
 _QUANTILE = 0.05
 
 
 def nearest_distances(space: Space, samples: Samples, held: Samples) -> Tensor:
-    """Euclidean distance of each sample to the nearest held one, shape (n,), float64.
+    """Return the Euclidean distance of each sample to the nearest held one, shape (n,), float64.
 
     Args:
-        space: The variables that count, side by side.
-        samples: Any samples.
-        held: The samples to look among, at least one.
+        space: The variables to compare, side by side.
+        samples: Any samples, n of them.
+        held: The samples among which the nearest is looked for, at least one.
 
     Example:
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real", shape=(2,))})
         >>> held = space.samples(x=torch.tensor([[0.0, 0.0], [9.0, 9.0]]))
-        >>> nearest_distances(space, space.samples(x=torch.tensor([[3.0, 4.0], [9.0, 9.0]])), held)
+        >>> samples = space.samples(x=torch.tensor([[3.0, 4.0], [9.0, 9.0]]))
+        >>> nearest_distances(space, samples, held)
         tensor([5., 0.], dtype=torch.float64)
     """
-    middle = space.flatten(pick(held, slice(_HELD))).mean(
-        0
-    )  # far from the origin, products would lose the digits
+    nearest = _nearest(space, samples, held)
+    # the distance itself comes from the difference, so that a copy has exactly 0
+    distances = []
+    for start in range(0, len(samples), _QUERIES):
+        rows = slice(start, start + _QUERIES)
+        difference = space.flatten(pick(samples, rows), torch.float64)
+        difference.sub_(space.flatten(pick(held, nearest[rows]), torch.float64))
+        distances.append(difference.square_().sum(1).sqrt())
+    return torch.cat(distances)
+
+
+def _nearest(space: Space, samples: Samples, held: Samples) -> Tensor:
+    """Return the position of the held sample that is nearest to each sample, shape (n,)."""
+    # far from the origin, products would lose the digits
+    middle = space.flatten(pick(held, slice(_HELD))).mean(0)
     queries = space.flatten(samples).sub_(middle)
     best = torch.full((len(samples),), torch.inf)
-    index = torch.zeros(len(samples), dtype=torch.long)
+    nearest = torch.zeros(len(samples), dtype=torch.long)
     for first in range(0, len(held), _HELD):
-        part = space.flatten(pick(held, slice(first, first + _HELD))).sub_(middle)
-        norms = part.square().sum(1)
+        candidates = space.flatten(pick(held, slice(first, first + _HELD))).sub_(middle)
+        norms = candidates.square().sum(1)
         for start in range(0, len(queries), _QUERIES):
             rows = slice(start, start + _QUERIES)
             # ‖q − p‖² less ‖q‖², which does not change which p is nearest
-            found, which = torch.addmm(norms, queries[rows], part.T, alpha=-2).min(1)
-            nearer = found < best[rows]
-            best[rows] = torch.where(nearer, found, best[rows])
-            index[rows] = torch.where(nearer, first + which, index[rows])
-    # the distance itself comes from the difference, so that a copy has exactly 0
-    distances = []
-    for start in range(0, len(queries), _QUERIES):
-        rows = slice(start, start + _QUERIES)
-        here, there = pick(samples, rows), pick(held, index[rows])
-        difference = space.flatten(here, torch.float64).sub_(space.flatten(there, torch.float64))
-        distances.append(difference.square_().sum(1).sqrt())
-    return torch.cat(distances)
+            least, which = torch.addmm(norms, queries[rows], candidates.T, alpha=-2).min(1)
+            is_nearer = least < best[rows]
+            best[rows] = torch.where(is_nearer, least, best[rows])
+            nearest[rows] = torch.where(is_nearer, first + which, nearest[rows])
+    return nearest
 
 
 @dataclass(frozen=True)
@@ -68,38 +75,43 @@ class _Distances(Stat):
         return _Distances(torch.cat([self.fake, other.fake]), self.real)
 
     def result(self) -> dict[str, Value]:
-        n, n_real = len(self.fake), len(self.real)
+        n = len(self.fake)
+        n_real = len(self.real)
         copies = int((self.fake < self.real.quantile(_QUANTILE)).sum())
         unit = "share of samples nearer to the training data than 95 % of real test samples"
-        found = {"copies_share": share_value(copies, n, unit, "lower", n, n_real)}
+        values = {"copies_share": share_value(copies, n, unit, "lower", n, n_real)}
         usual = self.real.median().item()
+        # half of the real samples may be copies of held ones; there is no ratio to 0
         if usual > 0:
             ratio = self.fake.quantile(0.5).item() / usual
             unit = "median distance to the training data over that of real test samples"
-            found["nearest_training_ratio"] = Value(ratio, unit, None, n, n_real)
-        return found
+            values["nearest_training_ratio"] = Value(ratio, unit, None, n, n_real)
+        return values
 
 
 class Memorisation(Metric):
-    """How near generated samples are to what the player learned from, against real test samples, which it never saw.
+    """Distances of generated samples to what the player learned from.
 
-    Distances are Euclidean, over all variables that the domain classifier sees, to the nearest sample that the player
-    held. ``nearest_training_ratio`` is the median of the generated samples over that of the real ones: 1 where they are
-    as far as unseen samples are, 0 for copies, above 1 for samples unlike the data. ``copies_share`` is the share of
-    generated samples that are strictly nearer than the 5 % quantile of the real ones: about 0.05 where nothing is
-    remembered.
+    They are compared with those of real test samples, from which no player learns.
 
-    Where many real test samples are themselves copies of held ones, as among a few binary variables, nothing can be
-    nearer: ``copies_share`` is 0, and the ratio is left out where the real median is 0. A player that holds and
-    generates some of the classes only is naturally nearer to its data than the test samples of all classes.
+    Distances are Euclidean, over all variables that the domain classifier sees, to the nearest
+    sample that the player held. ``nearest_training_ratio`` is the median of the generated samples
+    over that of the real ones: 1 where they are as far as unseen samples are, 0 for copies, above 1
+    for samples unlike the data. ``copies_share`` is the share of generated samples that are
+    strictly nearer than the 5 % quantile of the real ones: about 0.05 where nothing is remembered.
+
+    Where many real test samples are themselves copies of held ones, as among a few binary
+    variables, nothing can be nearer: ``copies_share`` is 0, and the ratio is left out where the
+    real median is 0. A player that holds and generates some of the classes only is naturally nearer
+    to its data than the test samples of all classes.
 
     Args:
         most: At most so many real test samples are compared; the generated ones are all compared.
 
     References:
-        A Non-Parametric Test to Detect Data-Copying in Generative Models (C. Meehan et al., AISTATS 2020),
-        arXiv:2004.05675, for comparing with the distances of unseen samples; our two summaries are simpler than its
-        test.
+        A Non-Parametric Test to Detect Data-Copying in Generative Models (C. Meehan et al., AISTATS
+        2020), arXiv:2004.05675, for comparing with the distances of unseen samples; our two
+        summaries are simpler than its test.
     """
 
     citation: ClassVar[tuple[str, ...]] = ("meehan2020copying",)
@@ -108,23 +120,17 @@ class Memorisation(Metric):
 
     def applies(self, observed: Observed) -> bool:
         """Whether it is known what the player learned from, and all of it can be compared."""
-        space, held = observed.reference.classifier.space, observed.held
-        return (
-            super().applies(observed)
-            and held is not None
-            and len(held) > 0
-            and complete(held, space)
-        )
+        held = observed.held
+        if held is None or not len(held) or not super().applies(observed):
+            return False
+        return complete(held, observed.reference.classifier.space)
 
     def observe(self, observed: Observed) -> Stat:
         """Measure the distances."""
-        space, test, held = (
-            observed.reference.classifier.space,
-            observed.reference.test,
-            observed.held,
-        )
+        space = observed.reference.classifier.space
+        test = observed.reference.test
+        held = observed.held
         assert held is not None
         chosen = pick(test, even_order(row_keys(test, space))[: self.most])
-        return _Distances(
-            nearest_distances(space, observed.samples, held), nearest_distances(space, chosen, held)
-        )
+        fake = nearest_distances(space, observed.samples, held)
+        return _Distances(fake, nearest_distances(space, chosen, held))

@@ -1,4 +1,4 @@
-"""How well a classifier does on real samples that was trained on nothing but generated ones."""
+"""The accuracy on real samples of a classifier that was trained on generated samples only."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from coplay.metrics.base import LABEL, Metric, Observed, Reference, Stat, Value,
 from coplay.metrics.features import DomainClassifier
 from coplay.metrics.rows import even_order, row_keys
 
-_SEED = 0  # one recipe for every player and run, so that accuracies compare
+# one seed for every player and run, so that accuracies can be compared
+_SEED = 0
 
 
 def balanced(labels: Tensor, total: int) -> Tensor:
-    """Positions of equally many samples of each class that occurs, ``total`` in all or a little fewer.
+    """Choose equally many samples of each class that occurs.
 
-    Of a class with more samples the first are taken; those of a class with fewer are repeated in turn.
+    Of a class with more samples the first are taken; those of a class with fewer are repeated in
+    turn.
 
     Args:
-        labels: Shape (n,).
-        total: How many positions are wanted.
+        labels: Class of each sample, shape (n,).
+        total: How many positions are wanted; if the classes do not divide it, there are fewer.
+
+    Returns:
+        Positions, shape (m,), m ≤ total, or one position per class if total is smaller than that.
 
     Example:
         >>> balanced(torch.tensor([0, 0, 0, 0, 1]), total=6)
@@ -32,68 +37,68 @@ def balanced(labels: Tensor, total: int) -> Tensor:
     """
     classes = labels.unique()
     each = torch.arange(max(1, total // len(classes)))
-    places = [(labels == c).nonzero().squeeze(1) for c in classes]
-    return torch.cat([place[each % len(place)] for place in places])
+    chosen = []
+    for c in classes:
+        positions = (labels == c).nonzero().squeeze(1)
+        chosen.append(positions[each % len(positions)])
+    return torch.cat(chosen)
 
 
 @dataclass(frozen=True)
 class _Labelled(Stat):
     samples: Samples  # inputs and classes
     keys: Tensor
-    own: bool
+    own: bool  # whether the classes were generated, too
     reference: Reference
     metric: TrainOnSynthetic
 
     def merge(self, other: _Labelled) -> _Labelled:
-        samples, keys = join([self.samples, other.samples]), torch.cat([self.keys, other.keys])
+        samples = join([self.samples, other.samples])
+        keys = torch.cat([self.keys, other.keys])
         return _Labelled(samples, keys, self.own and other.own, self.reference, self.metric)
 
     def result(self) -> dict[str, Value]:
-        # training depends on the order of samples, so they get an order that depends on nothing but the samples
+        # training depends on the order of samples, so they get an order that depends on nothing but
+        # the samples
         samples = pick(self.samples, even_order(self.keys))
         total = min(len(samples), self.metric.samples)
         chosen = pick(samples, balanced(samples[LABEL], total))
-        known, labels = self.reference.classifier, self.reference.labels
+        labels = self.reference.labels
         assert labels is not None
-        student = DomainClassifier(known.space, known.classes, _SEED)
-        student.fit(
-            known.space.restrict(chosen),
-            chosen[LABEL],
-            self.reference.test,
-            labels,
-            steps=self.metric.steps,
-        )
-        n, n_real = len(samples), len(labels)
-        whose = (
-            "generated with their class"
-            if self.own
-            else "generated and classed by the domain classifier"
-        )
-        unit = f"share of real test samples classified rightly after training on samples {whose}"
+        space = self.reference.classifier.space
+        student = DomainClassifier(space, self.reference.classifier.classes, _SEED)
+        inputs = space.restrict(chosen)
+        test = self.reference.test
+        student.fit(inputs, chosen[LABEL], test, labels, steps=self.metric.steps)
+        unit = "share of real test samples classified rightly after training on samples generated "
+        unit += "with their class" if self.own else "and classed by the domain classifier"
+        n_real = len(labels)
         hits = round(student.accuracy * n_real)
-        return {
-            "trained_on_synthetic_accuracy": share_value(hits, n_real, unit, "higher", n, n_real)
-        }
+        value = share_value(hits, n_real, unit, "higher", len(samples), n_real)
+        return {"trained_on_synthetic_accuracy": value}
 
 
 class TrainOnSynthetic(Metric):
-    """Accuracy on real test samples of a classifier that was trained on generated samples and their generated classes.
+    """Accuracy on real test samples of a classifier that was trained on generated samples.
 
-    The classifier is of the domain classifier's kind, always with the same seed. It is trained on equally many samples
-    of each class that was generated: those of a frequent class are cut, those of a rare one repeated. A class that was
-    not generated is never recognised, which the accuracy shows. Samples without a class get the one that the domain
-    classifier sees in them; the unit says which. The 95 % interval is Wilson's, over the real test samples; it does not
-    hold what another draw of generated samples or another seed would change.
+    The classifier is of the domain classifier's kind, always with the same seed. It is trained on
+    equally many samples of each class that was generated: those of a frequent class are cut, those
+    of a rare one repeated. A class that was not generated is never recognised, which the accuracy
+    shows. Samples without a class get the one that the domain classifier sees in them; the unit
+    says which. The 95 % interval is Wilson's, over the real test samples; it does not hold what
+    another draw of generated samples or another seed would change.
 
     Args:
-        samples: Size of the balanced training set, or the number of samples generated, if that is less.
-        steps: Training steps, 128 samples each; None chooses as for the domain classifier, at least 1,200.
+        samples: Size of the balanced training set, or the number of samples generated, if that is
+            less.
+        steps: Training steps, 128 samples each; None chooses as for the domain classifier, at least
+            1,200.
 
     References:
-        Real-valued (Medical) Time Series Generation with Recurrent Conditional GANs (C. Esteban et al., 2017),
-        arXiv:1706.02633.
-        Classification Accuracy Score for Conditional Generative Models (S. Ravuri, O. Vinyals, NeurIPS 2019),
-        arXiv:1905.10887.
+        Real-valued (Medical) Time Series Generation with Recurrent Conditional GANs (C. Esteban et
+        al., 2017), arXiv:1706.02633.
+        Classification Accuracy Score for Conditional Generative Models (S. Ravuri, O. Vinyals,
+        NeurIPS 2019), arXiv:1905.10887.
     """
 
     citation: ClassVar[tuple[str, ...]] = ("esteban2017rcgan", "ravuri2019classification")
@@ -103,18 +108,20 @@ class TrainOnSynthetic(Metric):
 
     @classmethod
     def tiny(cls) -> TrainOnSynthetic:
-        """Few steps."""
+        """Return a metric with few training steps."""
         return cls(steps=40)
 
     def applies(self, observed: Observed) -> bool:
-        """Whether the domain classifier sees the samples and the classes of the real ones are known."""
+        """Whether the classifier can be applied and the classes of the real samples are known."""
         return super().applies(observed) and observed.reference.labels is not None
 
     def observe(self, observed: Observed) -> Stat:
         """Keep the samples and their classes."""
-        space, own = observed.reference.classifier.space, LABEL in observed.samples.keys()
+        space = observed.reference.classifier.space
+        own = LABEL in observed.samples.keys()
         values = {name: observed.samples[name] for name in space}
-        # the domain classifier's rounding varies with the batch, but a class would change only at an exact draw
+        # the domain classifier's rounding varies with the batch, but a class would change only at
+        # an exact draw
         values[LABEL] = observed.samples[LABEL] if own else observed.probabilities.argmax(1)
         samples = space.samples(**values)
         return _Labelled(samples, row_keys(samples, [*space, LABEL]), own, observed.reference, self)

@@ -1,4 +1,6 @@
-"""What MD-GAN and FL-GAN cost by the formulas of MD-GAN's paper (its Tables II to IV; B4): bytes on every link, work, memory.
+"""The costs of MD-GAN and FL-GAN by the formulas of MD-GAN's paper (its Tables II to IV; B4).
+
+They cover the bytes on every link, work and memory.
 
 Letters, everywhere in this module:
 
@@ -9,12 +11,13 @@ Letters, everywhere in this module:
     |w|   parameters of the generator        |θ|   parameters of a discriminator
 
 References:
-    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy, E. Le Merrer,
-    B. Sericola, IPDPS 2019), arXiv:1811.03850.
+    MD-GAN: Multi-Discriminator Generative Adversarial Networks for Distributed Datasets (C. Hardy,
+    E. Le Merrer, B. Sericola, IPDPS 2019), arXiv:1811.03850.
 
 Differs from the paper:
-    With k = 1 a single batch serves a worker both to learn from and for feedback, so the server sends min(k, 2) b d numbers
-    where the paper always writes 2 b d. Classes of generated samples, which an ACGAN needs, are no part of the formulas.
+    With k = 1 a single batch serves a worker both to learn from and for feedback, so the server
+    sends min(k, 2) b d numbers where the paper always writes 2 b d. Classes of generated samples,
+    which an ACGAN needs, are no part of the formulas.
 """
 
 from __future__ import annotations
@@ -58,7 +61,9 @@ MLP_MNIST = Pair(generator=716_560, discriminator=670_219, sample=784)
 
 
 def generated_bytes(pair: Pair, batch: int, batches: int) -> int:
-    """Generated samples for one worker in one iteration: min(k, 2) b d numbers, down from the server (Table III).
+    """Return the bytes of generated samples for one worker in one iteration.
+
+    These are min(k, 2) b d numbers, down from the server (Table III).
 
     Args:
         pair: Sizes.
@@ -66,14 +71,18 @@ def generated_bytes(pair: Pair, batch: int, batches: int) -> int:
         batches: k.
 
     Example:
-        >>> generated_bytes(MLP_MNIST, batch=10, batches=3), generated_bytes(MLP_MNIST, batch=10, batches=1)
-        (62720, 31360)
+        >>> generated_bytes(MLP_MNIST, batch=10, batches=3)
+        62720
+        >>> generated_bytes(MLP_MNIST, batch=10, batches=1)
+        31360
     """
     return min(batches, 2) * feedback_bytes(pair, batch)
 
 
 def feedback_bytes(pair: Pair, batch: int) -> int:
-    """Error feedback of one worker in one iteration: b d numbers, up to the server (Table III).
+    """Return the bytes of one worker's error feedback in one iteration.
+
+    These are b d numbers, up to the server (Table III).
 
     Args:
         pair: Sizes.
@@ -87,7 +96,7 @@ def feedback_bytes(pair: Pair, batch: int) -> int:
 
 
 def swap_bytes(pair: Pair) -> int:
-    """One worker's discriminator on its way to another: |θ| numbers (Table III).
+    """Return the bytes of one discriminator that moves to another worker: |θ| numbers (Table III).
 
     Example:
         >>> swap_bytes(MLP_MNIST)
@@ -97,7 +106,7 @@ def swap_bytes(pair: Pair) -> int:
 
 
 def pair_bytes(pair: Pair) -> int:
-    """FL-GAN's pair on its way to or from one worker: |w| + |θ| numbers (Table III).
+    """Return the bytes of FL-GAN's pair to or from one worker: |w| + |θ| numbers (Table III).
 
     Example:
         >>> pair_bytes(MLP_MNIST)
@@ -107,11 +116,13 @@ def pair_bytes(pair: Pair) -> int:
 
 
 def period(batch: int, samples: float, epochs: float) -> int:
-    """Iterations between two swaps, or two averages: m E / b, rounded, at least 1; so there are I b / (m E) of them.
+    """Return the iterations between two swaps, or two averages: m E / b, rounded, at least 1.
+
+    So a run has I b / (m E) swaps or averages.
 
     Args:
         batch: b.
-        samples: m, a mean where workers hold unlike numbers.
+        samples: m; where workers have different numbers of samples, their mean.
         epochs: E.
 
     Example:
@@ -122,15 +133,17 @@ def period(batch: int, samples: float, epochs: float) -> int:
 
 
 def break_even_batch(pair: Pair, batches: int = 2) -> tuple[float, float]:
-    """The batch size b at which MD-GAN's ingress per exchange equals FL-GAN's; below it, MD-GAN's is smaller.
+    """Return the batch size b at which MD-GAN's ingress per exchange equals FL-GAN's.
+
+    Below it, MD-GAN's is smaller.
 
     Args:
         pair: Sizes.
         batches: k; the paper's 2 b d hold from 2 on.
 
     Returns:
-        At a worker, which gets min(k, 2) b d numbers or |w| + |θ|: (|w| + |θ|) / (min(k, 2) d). At the server, which gets b d
-        or |w| + |θ| from every worker: (|w| + |θ|) / d.
+        At a worker, which gets min(k, 2) b d numbers or |w| + |θ|: (|w| + |θ|) / (min(k, 2) d). At
+        the server, which gets b d or |w| + |θ| from every worker: (|w| + |θ|) / d.
 
     Example:
         >>> [round(b) for b in break_even_batch(MLP_MNIST)]
@@ -139,20 +152,20 @@ def break_even_batch(pair: Pair, batches: int = 2) -> tuple[float, float]:
     return pair.both / (min(batches, 2) * pair.sample), pair.both / pair.sample
 
 
-# ------------------------------------------------------------------------------------------------------ a whole run
+# ------------------------------------------------------------------------------------- a whole run
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a run sends over all links of one kind, by the formulas.
+    """The traffic of a run over all links of one kind, by the formulas.
 
     Args:
         purpose: Its heading in the ledger.
         sender: ``"server"`` or ``"workers"``.
-        receiver: The same.
-        formula: The numbers sent each time, in letters.
-        times: How often, over all workers.
-        bytes: In all.
+        receiver: ``"server"`` or ``"workers"``.
+        formula: How many numbers are sent each time, in letters.
+        times: How often something is sent, over all workers.
+        bytes: Bytes sent in total.
     """
 
     purpose: str
@@ -166,17 +179,19 @@ class Link:
 def md_gan_links(
     pair: Pair, batch: int, iterations: Sequence[tuple[int, int]], swapped: int
 ) -> list[Link]:
-    """MD-GAN's traffic.
+    """Return MD-GAN's traffic, one entry per kind of link.
 
     Args:
         pair: Sizes.
         batch: b.
         iterations: (N, k) of every iteration, N the living workers.
-        swapped: Discriminators that moved in all: N at every swap, and one for every worker that joins.
+        swapped: Discriminators that moved in all: N at every swap, and one for every worker that
+            joins.
 
     Example:
         >>> for link in md_gan_links(MLP_MNIST, 10, [(10, 3)] * 600, swapped=10):
-        ...     print(f"{link.sender} to {link.receiver}: {link.times:,} × {link.formula} = {link.bytes:,} bytes")
+        ...     link_name = f"{link.sender} to {link.receiver}"
+        ...     print(f"{link_name}: {link.times:,} × {link.formula} = {link.bytes:,} bytes")
         server to workers: 6,000 × min(k, 2) b d = 376,320,000 bytes
         workers to server: 6,000 × b d = 188,160,000 bytes
         workers to workers: 10 × |θ| = 26,808,760 bytes
@@ -192,7 +207,9 @@ def md_gan_links(
 
 
 def fl_gan_links(pair: Pair, workers: int, iterations: int, every: int) -> list[Link]:
-    """FL-GAN's traffic: the pair goes down before every period, and comes up after every whole one.
+    """Return FL-GAN's traffic, one entry per kind of link.
+
+    The pair goes down before every period, and comes up after every whole one.
 
     Args:
         pair: Sizes.
@@ -201,10 +218,15 @@ def fl_gan_links(pair: Pair, workers: int, iterations: int, every: int) -> list[
         every: Iterations between two averages, see :func:`period`.
 
     Example:
-        >>> [(link.sender, link.times, link.bytes) for link in fl_gan_links(MLP_MNIST, 10, 1200, every=600)]
-        [('server', 20, 110942320), ('workers', 20, 110942320)]
+        >>> down, up = fl_gan_links(MLP_MNIST, 10, 1200, every=600)
+        >>> down.sender, down.times, down.bytes
+        ('server', 20, 110942320)
+        >>> up.sender, up.times, up.bytes
+        ('workers', 20, 110942320)
     """
-    down, up = workers * -(-iterations // every), workers * (iterations // every)
+    started = -(-iterations // every)  # the last period may be cut off, so this rounds up
+    down = workers * started
+    up = workers * (iterations // every)
     return [
         Link("exchange/average", "server", "workers", "|w| + |θ|", down, down * pair_bytes(pair)),
         Link("exchange/average", "workers", "server", "|w| + |θ|", up, up * pair_bytes(pair)),
@@ -213,7 +235,7 @@ def fl_gan_links(pair: Pair, workers: int, iterations: int, every: int) -> list[
 
 @dataclass(frozen=True)
 class Setting:
-    """What the paper's orders depend on.
+    """The values of the letters on which the paper's orders of growth depend.
 
     Args:
         pair: Sizes.
@@ -236,14 +258,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Order:
-    """One line of the paper's Tables II and III: the same quantity of both games, in letters and in this setting's numbers.
+    """One line of the paper's Tables II and III: the same quantity for both games.
 
     Args:
-        what: The quantity.
+        what: The quantity, in words.
         md_gan: MD-GAN's formula.
-        md_gan_value: Its value.
+        md_gan_value: The formula's value in the setting.
         fl_gan: FL-GAN's formula.
-        fl_gan_value: Its value.
+        fl_gan_value: The formula's value in the setting.
     """
 
     what: str
@@ -254,10 +276,12 @@ class Order:
 
 
 def orders(setting: Setting) -> list[Order]:
-    """The paper's Tables II and III. Work and memory are orders of growth: their values compare, they count nothing exactly.
+    """Return the lines of the paper's Tables II and III.
+
+    Work and memory are orders of growth: their values can be compared, but count nothing exactly.
 
     Args:
-        setting: The letters' values.
+        setting: The values of the letters.
 
     Example:
         >>> for order in orders(Setting(MLP_MNIST, 10, 10, 1, 6000, 1.0, 50_000))[2:4]:
@@ -265,35 +289,29 @@ def orders(setting: Setting) -> list[Order]:
         work, a worker 0.483
         memory, a worker 0.483
     """
-    p, n, b, k = setting.pair, setting.workers, setting.batch, setting.batches
-    i, d, averages = (
-        setting.iterations,
-        p.sample,
-        setting.iterations * b / (setting.samples * setting.epochs),
-    )
-    sent, server = min(k, 2) * b * d, d * n + k * p.generator
+    pair = setting.pair
+    n = setting.workers
+    b = setting.batch
+    k = setting.batches
+    i = setting.iterations
+    d = pair.sample
+    averages = i * b / (setting.samples * setting.epochs)
+    both = "N (|w| + |θ|)"
+    server = d * n + k * pair.generator
+    work = i * b * server
+    worker_work = i * b * pair.discriminator
+    averaging = averages * n * pair.both
+    down = min(k, 2) * b * d * n
+    up = b * d * n
+    pairs = n * pair.both
     return [
-        Order(
-            "work, server",
-            "I b (d N + k |w|)",
-            i * b * server,
-            "I b N (|w| + |θ|) / (m E)",
-            averages * n * p.both,
-        ),
-        Order("memory, server", "b (d N + k |w|)", b * server, "N (|w| + |θ|)", n * p.both),
-        Order(
-            "work, a worker", "I b |θ|", i * b * p.discriminator, "I b (|w| + |θ|)", i * b * p.both
-        ),
-        Order("memory, a worker", "|θ|", p.discriminator, "|w| + |θ|", p.both),
-        Order(
-            "server to workers, each exchange",
-            "min(k, 2) b d N",
-            sent * n,
-            "N (|w| + |θ|)",
-            n * p.both,
-        ),
-        Order("workers to server, each exchange", "b d N", b * d * n, "N (|w| + |θ|)", n * p.both),
+        Order("work, server", "I b (d N + k |w|)", work, "I b N (|w| + |θ|) / (m E)", averaging),
+        Order("memory, server", "b (d N + k |w|)", b * server, both, pairs),
+        Order("work, a worker", "I b |θ|", worker_work, "I b (|w| + |θ|)", i * b * pair.both),
+        Order("memory, a worker", "|θ|", pair.discriminator, "|w| + |θ|", pair.both),
+        Order("server to workers, each exchange", "min(k, 2) b d N", down, both, pairs),
+        Order("workers to server, each exchange", "b d N", up, both, pairs),
         Order("exchanges with the server", "I", i, "I b / (m E)", averages),
-        Order("worker to worker, each swap", "|θ|", p.discriminator, "–", 0),
+        Order("worker to worker, each swap", "|θ|", pair.discriminator, "–", 0),
         Order("swaps", "I b / (m E)", averages, "–", 0),
     ]

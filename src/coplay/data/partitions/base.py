@@ -1,4 +1,4 @@
-"""The contract of a partition: deal the training samples of one source to the players of a simulation."""
+"""The contract of a partition: deal a source's training samples to the players of a simulation."""
 
 from __future__ import annotations
 
@@ -36,37 +36,68 @@ class Partition(Component):
 
 
 def need_labels(labels: Tensor | None, partition: str) -> Tensor:
-    """The labels, or an error that says who needs them."""
+    """Return the labels, or raise an error that names the partition that needs them.
+
+    Raises:
+        DataError: The source has no labels.
+    """
     if labels is None:
         raise DataError(
-            f"the partition '{partition}' needs classes, and this source has none; name its label column, "
-            "sort its pictures into one sub-folder per class, or use 'iid'"
+            f"the partition '{partition}' needs classes, and this source has none; name its label "
+            "column, sort its pictures into one sub-folder per class, or use 'iid'"
         )
     return labels
 
 
 def check_names(given: Mapping[str, object], players: Sequence[str], where: str) -> None:
-    """Every player must be dealt something by name, and nobody else."""
+    """Check that there is an entry for every player, and for nobody else.
+
+    Args:
+        given: What is dealt, by player.
+        players: Names of all players.
+        where: The setting, for the error.
+
+    Raises:
+        DataError: Entries are missing or name unknown players; the message lists all of them.
+    """
     problems = [f"{where}: no entry for player '{name}'" for name in players if name not in given]
-    problems += [
-        f"{where}: unknown player '{name}'; known, nearest first: {nearest(name, players)}"
-        for name in given
-        if name not in players
-    ]
+    for name in given:
+        if name not in players:
+            known = nearest(name, players)
+            problems.append(f"{where}: unknown player '{name}'; known, nearest first: {known}")
     if problems:
         raise DataError("; ".join(problems))
 
 
 def check_classes(wanted: Iterable[int], labels: Tensor, where: str) -> None:
-    """Every class that is asked for must exist."""
-    there = set(labels.unique().tolist())
-    unknown = sorted(set(wanted) - there)
+    """Check that every wanted class exists.
+
+    Args:
+        wanted: Numbers of classes.
+        labels: Class of each sample, shape (n,).
+        where: The setting, for the error.
+
+    Raises:
+        DataError: The source has no samples of one of them.
+    """
+    existing = set(labels.unique().tolist())
+    unknown = sorted(set(wanted) - existing)
     if unknown:
-        raise DataError(
-            f"{where}: the source has no class {unknown[0]}; it has {', '.join(map(str, sorted(there)))}"
-        )
+        listed = ", ".join(map(str, sorted(existing)))
+        raise DataError(f"{where}: the source has no class {unknown[0]}; it has {listed}")
+
+
+def joined(hand: Sequence[Tensor]) -> Tensor:
+    """Return one player's indices in ascending order, shape (m,), int64; a hand may be empty.
+
+    Args:
+        hand: Indices of the samples that were dealt, in pieces.
+    """
+    if not hand:
+        return torch.empty(0, dtype=torch.int64)
+    return torch.cat(list(hand)).sort().values
 
 
 def shuffled(indices: Tensor, generator: torch.Generator) -> Tensor:
-    """The indices in random order."""
+    """Return the indices in random order."""
     return indices[torch.randperm(len(indices), generator=generator)]

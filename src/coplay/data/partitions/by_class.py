@@ -14,20 +14,22 @@ from coplay.data.partitions.base import (
     Partition,
     check_classes,
     check_names,
+    joined,
     need_labels,
     shuffled,
 )
 
 
 class ByClass(Partition):
-    """Each player holds the classes it names; a class that several name is split evenly between them.
+    """Each player holds the classes it names; a class that several name is split evenly.
 
     Args:
         classes: Classes by player.
 
     Example:
         >>> labels = torch.tensor([0, 0, 1, 1, 2, 2])
-        >>> deal = ByClass(classes={"north": (0, 1), "south": (1, 2)}).deal(labels, 6, ["north", "south"], torch.Generator())
+        >>> partition = ByClass(classes={"north": (0, 1), "south": (1, 2)})
+        >>> deal = partition.deal(labels, 6, ["north", "south"], torch.Generator())
         >>> labels[deal["north"]].tolist(), labels[deal["south"]].tolist()
         ([0, 0, 1], [1, 2, 2])
     """
@@ -40,21 +42,17 @@ class ByClass(Partition):
         """Deal class after class."""
         labels = need_labels(labels, "by_class")
         check_names(self.classes, players, "data.partition.classes")
-        check_classes(
-            (c for own in self.classes.values() for c in own), labels, "data.partition.classes"
-        )
+        wanted: set[int] = set().union(*self.classes.values())
+        check_classes(wanted, labels, "data.partition.classes")
         hands: dict[str, list[Tensor]] = {name: [] for name in players}
-        for c in sorted({c for own in self.classes.values() for c in own}):
+        for c in sorted(wanted):
             holders = [name for name in players if c in self.classes[name]]
             cards = shuffled((labels == c).nonzero().flatten(), generator)
             for name, hand in zip(holders, cards.tensor_split(len(holders)), strict=True):
                 hands[name].append(hand)
-        return {
-            name: torch.cat(hand).sort().values if hand else torch.empty(0, dtype=torch.int64)
-            for name, hand in hands.items()
-        }
+        return {name: joined(hand) for name, hand in hands.items()}
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two players, of whom one holds a single class."""
+        """Return a partition for two players, one of which holds a single class."""
         return cls(classes={"a": (0, 1), "b": (2,)})

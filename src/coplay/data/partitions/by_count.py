@@ -1,4 +1,4 @@
-"""Sites that hold so many samples of each class."""
+"""Sites that hold a given number of samples of each class."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from coplay.data.partitions.base import (
     Partition,
     check_classes,
     check_names,
+    joined,
     need_labels,
     shuffled,
 )
 
 
 class ByCount(Partition):
-    """Each player holds a number of samples per class, disjoint from everybody else's.
+    """Each player holds a number of samples per class, disjoint from those of the others.
 
     Args:
         counts: By player, either one number for every class or one number per class 0, 1, ….
 
     Example:
         >>> labels = torch.arange(30) % 3
-        >>> deal = ByCount(counts={"a": 2, "b": (5, 0, 1)}).deal(labels, 30, ["a", "b"], torch.Generator())
+        >>> partition = ByCount(counts={"a": 2, "b": (5, 0, 1)})
+        >>> deal = partition.deal(labels, 30, ["a", "b"], torch.Generator())
         >>> torch.bincount(labels[deal["a"]]).tolist(), torch.bincount(labels[deal["b"]]).tolist()
         ([2, 2, 2], [5, 0, 1])
     """
@@ -45,34 +47,35 @@ class ByCount(Partition):
         decks = {c: shuffled((labels == c).nonzero().flatten(), generator) for c in classes}
         deal = {}
         for name in players:
-            given = self.counts[name]
-            wanted = (
-                dict.fromkeys(classes, given) if isinstance(given, int) else dict(enumerate(given))
-            )
+            wanted = self._wanted(name, classes)
             if min(wanted.values(), default=0) < 0:
                 raise DataError(
                     f"data.partition.counts: player '{name}' asks for a negative number of samples"
                 )
-            check_classes(
-                (c for c, count in wanted.items() if count), labels, "data.partition.counts"
-            )
+            needed = [c for c, count in wanted.items() if count]
+            check_classes(needed, labels, "data.partition.counts")
             hand = []
             for c, count in wanted.items():
                 if not count:
                     continue
                 if count > len(decks[c]):
                     raise DataError(
-                        f"data.partition.counts: player '{name}' asks for {count} samples of class {c}, but "
-                        f"{len(decks[c])} are left"
+                        f"data.partition.counts: player '{name}' asks for {count} samples of class "
+                        f"{c}, but {len(decks[c])} are left"
                     )
                 hand.append(decks[c][:count])
                 decks[c] = decks[c][count:]
-            deal[name] = (
-                torch.cat(hand).sort().values if hand else torch.empty(0, dtype=torch.int64)
-            )
+            deal[name] = joined(hand)
         return deal
+
+    def _wanted(self, player: str, classes: Sequence[int]) -> dict[int, int]:
+        """Return how many samples of each class a player asks for."""
+        setting = self.counts[player]
+        if isinstance(setting, int):
+            return dict.fromkeys(classes, setting)
+        return dict(enumerate(setting))
 
     @classmethod
     def tiny(cls) -> Self:
-        """Two players with two samples of every class."""
+        """Return a partition for two players with two samples of every class each."""
         return cls(counts={"a": 2, "b": 2})

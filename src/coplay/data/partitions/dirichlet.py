@@ -1,4 +1,4 @@
-"""Sites that differ by degree."""
+"""Sites whose class shares differ, more or less."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from coplay.data.partitions.base import Deal, Partition, need_labels, shuffled
 
 
 class Dirichlet(Partition):
-    """Each class is split over the players in proportions drawn from a symmetric Dirichlet distribution.
+    """Each class is split in proportions drawn from a symmetric Dirichlet distribution.
 
     Args:
-        concentration: Above 0; small values give each class to few players, large ones make the players alike.
+        concentration: Above 0; small values give each class to few players, large ones make the
+            players alike.
 
     Example:
         >>> labels = torch.arange(100) % 2
-        >>> deal = Dirichlet(concentration=1.0).deal(labels, 100, ["a", "b", "c"], torch.Generator().manual_seed(1))
+        >>> generator = torch.Generator().manual_seed(1)
+        >>> deal = Dirichlet(concentration=1.0).deal(labels, 100, ["a", "b", "c"], generator)
         >>> sum(len(part) for part in deal.values())
         100
 
@@ -49,5 +51,5 @@ class Dirichlet(Partition):
 
     @classmethod
     def tiny(cls) -> Self:
-        """Nearly even."""
+        """Return a partition that is nearly even."""
         return cls(concentration=100.0)

@@ -11,11 +11,12 @@ from coplay.data.partitions.base import Deal, Partition, shuffled
 
 
 class Iid(Partition):
-    """All samples, shuffled and cut into equal parts.
+    """All samples are shuffled and cut into equal parts.
 
     Example:
-        >>> [len(part) for part in Iid().deal(None, 7, ["a", "b"], torch.Generator()).values()]
-        [4, 3]
+        >>> deal = Iid().deal(None, 7, ["a", "b"], torch.Generator())
+        >>> len(deal["a"]), len(deal["b"])
+        (4, 3)
     """
 
     def deal(

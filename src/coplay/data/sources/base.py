@@ -27,7 +27,7 @@ class Dataset:
     """A real data set.
 
     Args:
-        name: What figures measured on it must call it.
+        name: What reports must call it.
         space: All variables, the class included if there is one.
         train: Samples that players may hold; batch size [n].
         test: Samples that no player holds; measured against, never learned from.
@@ -39,24 +39,26 @@ class Dataset:
     test: Samples
 
     def __post_init__(self) -> None:
-        for split, samples in (("train", self.train), ("test", self.test)):
-            self.space.check(samples, f"data set {self.name}, {split} split", complete=True)
+        self.space.check(self.train, f"data set {self.name}, train split", complete=True)
+        self.space.check(self.test, f"data set {self.name}, test split", complete=True)
         if not len(self.train):
             raise DataError(f"data set {self.name} has no training samples")
 
     @property
     def classes(self) -> int:
         """Number of classes; 0 where the source has none."""
-        return (self.space[LABEL].classes or 0) if LABEL in self.space else 0
+        if LABEL not in self.space:
+            return 0
+        return self.space[LABEL].classes or 0
 
     @property
     def inputs(self) -> list[str]:
-        """All variables but the class."""
+        """Names of all variables but the class."""
         return [name for name in self.space if name != LABEL]
 
 
 class Source(Component):
-    """Where data come from."""
+    """A place where data come from."""
 
     @abstractmethod
     def load(self) -> Dataset:
@@ -73,16 +75,21 @@ Column = tuple[Variable, Tensor, Tensor]
 
 
 def assemble(name: str, columns: Mapping[str, Column]) -> Dataset:
-    """A data set of columns.
+    """Make a data set of columns.
 
     Args:
         name: The data set's name.
         columns: Variables by name, each with its training and its test values.
     """
-    space = Space({key: variable for key, (variable, _, _) in columns.items()})
-    train = space.samples(**{key: values for key, (_, values, _) in columns.items()})
-    test = space.samples(**{key: values for key, (_, _, values) in columns.items()})
-    return Dataset(name, space, train, test)
+    variables: dict[str, Variable] = {}
+    train: dict[str, Tensor] = {}
+    test: dict[str, Tensor] = {}
+    for key, (variable, train_values, test_values) in columns.items():
+        variables[key] = variable
+        train[key] = train_values
+        test[key] = test_values
+    space = Space(variables)
+    return Dataset(name, space, space.samples(**train), space.samples(**test))
 
 
 def labelled_images(
@@ -91,72 +98,92 @@ def labelled_images(
     test: tuple[Tensor, Tensor | None],
     threshold: float | None,
 ) -> Dataset:
-    """A data set of images, with classes if both splits have them.
+    """Make a data set of images, with classes if both splits have them.
 
     Args:
         name: The data set's name.
-        train: Images of shape (n, H, W) or (n, 3, H, W), bytes or in [0, 1], and classes of shape (n,).
-        test: The same.
-        threshold: Grey value from which a pixel is 1; None keeps grey values. Colours are always kept.
+        train: Images of shape (n, H, W) or (n, 3, H, W), bytes or in [0, 1], and classes of shape
+            (n,) or None.
+        test: Images and classes of the test split, of the same form.
+        threshold: Grey value from which a pixel is 1; None keeps grey values. Colours are always
+            kept.
     """
-    columns = {"image": image_column(train[0], test[0], threshold, name)}
-    if train[1] is not None and test[1] is not None:
-        columns[LABEL] = class_column(train[1], test[1], name)
+    train_images, train_labels = train
+    test_images, test_labels = test
+    columns = {"image": image_column(train_images, test_images, threshold, name)}
+    if train_labels is not None and test_labels is not None:
+        columns[LABEL] = class_column(train_labels, test_labels, name)
     return assemble(name, columns)
 
 
 def array_column(variable: Variable, train: np.ndarray, test: np.ndarray) -> Column:
-    """Arrays as the values of a variable, in the type that it is stored as.
+    """Convert arrays to the values of a variable, in the type that it is stored as.
 
     Args:
-        variable: What they hold.
-        train: Shape (n, ...).
-        test: The same.
+        variable: The variable whose values they are.
+        train: Values of the training split, shape (n, …).
+        test: Values of the test split, shape (n, …).
     """
     kind = str(variable.dtypes[0]).removeprefix("torch.")
-    with np.errstate(over="ignore"):  # the space reports what becomes infinite in 32 bits
-        return variable, torch.from_numpy(train.astype(kind)), torch.from_numpy(test.astype(kind))
+    # the space reports values that become infinite in 32 bits
+    with np.errstate(over="ignore"):
+        train_values = torch.from_numpy(train.astype(kind))
+        test_values = torch.from_numpy(test.astype(kind))
+    return variable, train_values, test_values
 
 
 def image_column(train: Tensor, test: Tensor, threshold: float | None, origin: str) -> Column:
-    """Images as a variable: grey ones binary by ``threshold`` or real in [0, 1], colour ones always real.
+    """Convert images to a variable: binary or real in [0, 1] for grey ones, real for colour ones.
 
     Args:
         train: Shape (n, H, W) or (n, 3, H, W), bytes or floats in [0, 1].
-        test: The same.
+        test: Images of the test split, of the same form.
         threshold: Grey value from which a pixel is 1; None keeps grey values.
         origin: What errors call the data.
+
+    Raises:
+        DataError: The images of the two splits differ in shape.
     """
     shape = tuple(train.shape[1:])
-    if shape != tuple(test.shape[1:]):
+    test_shape = tuple(test.shape[1:])
+    if shape != test_shape:
         raise DataError(
-            f"{origin}: training images are {shape}, test images {tuple(test.shape[1:])}; expected one shape"
+            f"{origin}: training images are {shape}, test images {test_shape}; expected one shape"
         )
     if threshold is not None and len(shape) == 2:
-        return Variable(kind="binary", shape=shape), _bits(train, threshold), _bits(test, threshold)
-    return Variable(kind="real", shape=shape, low=0, high=1), _unit(train), _unit(test)
+        binary = Variable(kind="binary", shape=shape)
+        return binary, _thresholded(train, threshold), _thresholded(test, threshold)
+    return Variable(kind="real", shape=shape, low=0, high=1), _in_unit(train), _in_unit(test)
 
 
-def _unit(images: Tensor) -> Tensor:
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+def _in_unit(images: Tensor) -> Tensor:
+    """Return images as floats in [0, 1]."""
+    if images.dtype == torch.uint8:
+        return images.float() / 255
+    return images.float()
 
 
-def _bits(images: Tensor, threshold: float) -> Tensor:
+def _thresholded(images: Tensor, threshold: float) -> Tensor:
+    """Return 1 for every pixel from the threshold on, 0 for the others, as bytes."""
     if images.dtype != torch.uint8:
         return (images >= threshold).to(torch.uint8)
-    # compare bytes with the lowest byte that passes: the same bits as after division, in a quarter of the memory
-    passed = int((_unit(torch.arange(256, dtype=torch.uint8)) >= threshold).sum())
-    return (images >= 256 - passed).to(torch.uint8)
+    # compare bytes with the lowest byte that passes: the same bits as after division, in a quarter
+    # of the memory
+    passing_bytes = int((_in_unit(torch.arange(256, dtype=torch.uint8)) >= threshold).sum())
+    return (images >= 256 - passing_bytes).to(torch.uint8)
 
 
 def class_column(train: Tensor, test: Tensor, origin: str, classes: int = 2) -> Column:
-    """Numbers of classes as a categorical variable.
+    """Convert classes to a categorical variable.
 
     Args:
-        train: Shape (n,), whole numbers from 0.
-        test: The same.
+        train: Classes of the training split, shape (n,), whole numbers from 0.
+        test: Classes of the test split, shape (n,).
         origin: What errors call the data.
-        classes: How many classes there are at least.
+        classes: Smallest number of classes, for a source that knows classes without samples.
+
+    Raises:
+        DataError: A class is negative.
     """
     lowest = int(min(train.min(), test.min()))
     if lowest < 0:
@@ -168,12 +195,15 @@ def class_column(train: Tensor, test: Tensor, origin: str, classes: int = 2) -> 
 
 
 def numbered(train: np.ndarray, test: np.ndarray, origin: str) -> tuple[Tensor, Tensor]:
-    """Classes as numbers: whole numbers stay, texts are numbered in sorted order.
+    """Convert classes to numbers: whole numbers stay, texts are numbered in sorted order.
 
     Args:
-        train: Shape (n,) or (n, 1).
-        test: The same.
+        train: Classes of the training split, shape (n,) or (n, 1).
+        test: Classes of the test split, shape (n,) or (n, 1).
         origin: What errors call the data.
+
+    Raises:
+        DataError: The classes have another type or shape.
 
     Example:
         >>> numbered(np.array(["dog", "cat"]), np.array(["dog"]), "pets")
@@ -183,25 +213,33 @@ def numbered(train: np.ndarray, test: np.ndarray, origin: str) -> tuple[Tensor, 
     for values in (train, test):
         if values.dtype.kind not in kinds or values.shape not in ((len(values),), (len(values), 1)):
             raise DataError(
-                f"{origin}: expected one class a sample, all whole numbers or all texts, got {values.dtype} of shape "
-                f"{tuple(values.shape)}"
+                f"{origin}: expected one class a sample, all whole numbers or all texts, got "
+                f"{values.dtype} of shape {tuple(values.shape)}"
             )
-    train, test = train.reshape(-1), test.reshape(-1)
-    if kinds != "U":
-        return torch.from_numpy(train.astype(np.int64)), torch.from_numpy(test.astype(np.int64))
-    numbers = torch.from_numpy(
-        np.unique(np.concatenate([train, test]), return_inverse=True)[1].astype(np.int64)
-    )
-    return numbers[: len(train)], numbers[len(train) :]
+    classes = [train.reshape(-1), test.reshape(-1)]
+    if kinds == "U":
+        # both splits together, so that a text has one number in both
+        _, numbers = np.unique(np.concatenate(classes), return_inverse=True)
+        classes = np.split(numbers, [len(train)])
+    train_classes, test_classes = (torch.from_numpy(c.astype(np.int64)) for c in classes)
+    return train_classes, test_classes
 
 
 def held_out(n: int, share: float, origin: str) -> tuple[Tensor, Tensor]:
-    """Positions of the training and of the test samples where a source has no test split: the same at every call.
+    """Choose the training and the test samples of a source without a test split.
+
+    The choice is random, and the same at every call.
 
     Args:
         n: Number of samples.
         share: Share of them to test on; at least one sample goes to each side.
         origin: What errors call the data.
+
+    Returns:
+        Positions of the training samples and of the test samples, each in ascending order.
+
+    Raises:
+        DataError: There are fewer than two samples.
 
     Example:
         >>> train, test = held_out(10, 0.2, "ten")
@@ -213,8 +251,8 @@ def held_out(n: int, share: float, origin: str) -> tuple[Tensor, Tensor]:
             f"{origin}: expected a test split, or at least 2 samples to hold one out; got {n}"
         )
     order = torch.randperm(n, generator=stream(0, "held out"))
-    held = min(n - 1, max(1, round(n * share)))
-    return order[held:].sort().values, order[:held].sort().values
+    test_count = min(n - 1, max(1, round(n * share)))
+    return order[test_count:].sort().values, order[:test_count].sort().values
 
 
 def read_pictures(
@@ -225,15 +263,21 @@ def read_pictures(
 ) -> Tensor:
     """Decode pictures to bytes of shape (n, H, W), or (n, 3, H, W) in colour.
 
-    Turned as their EXIF data say. Transparency is dropped; of several frames the first counts.
+    Pictures are turned as their EXIF data say. Transparency is dropped, and of several frames only
+    the first is read.
 
     Args:
         named: What errors call a picture, and how to open it.
-        size: Height and width to scale to; None wants all pictures of one size.
+        size: Height and width to scale to; None requires that all pictures have one size.
         colour: Whether to keep colours.
         origin: What errors call the data.
+
+    Raises:
+        DataError: Pictures cannot be read, differ in size, or there are none.
     """
-    first, why, count = "", "", 0
+    count = 0
+    first = ""
+    reason = ""
     pixels: list[np.ndarray] = []
     broken: list[str] = []
     for name, open_picture in named:
@@ -243,21 +287,25 @@ def read_pictures(
                 array = _pixels(picture, size, colour)
         except Exception as error:  # each of Pillow's readers fails in its own way
             broken.append(name)
-            why = why or f"{type(error).__name__}: {error}"
+            reason = reason or f"{type(error).__name__}: {error}"
             continue
         first = first or name
         if pixels and array.shape != pixels[0].shape:
-            (height, width), (other_height, other_width) = pixels[0].shape[-2:], array.shape[-2:]
+            height, width = pixels[0].shape[-2:]
+            other_height, other_width = array.shape[-2:]
             raise DataError(
-                f"{origin}: expected pictures of one size, got {first} of {height}×{width} and {name} of "
-                f"{other_height}×{other_width} (height×width); set size = [height, width] to scale them"
+                f"{origin}: expected pictures of one size, got {first} of {height}×{width} and "
+                f"{name} of {other_height}×{other_width} (height×width); "
+                "set size = [height, width] to scale them"
             )
         pixels.append(array)
     if broken:
-        listed = ", ".join(broken[:5]) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
+        listed = ", ".join(broken[:5])
+        if len(broken) > 5:
+            listed += f" and {len(broken) - 5} more"
         raise DataError(
-            f"{origin}: cannot read {len(broken)} of {count} pictures: {listed} (the first: {why}); "
-            "repair or remove them"
+            f"{origin}: cannot read {len(broken)} of {count} pictures: {listed} "
+            f"(the first: {reason}); repair or remove them"
         )
     if not pixels:
         raise DataError(f"{origin}: expected pictures, got none")
@@ -265,6 +313,7 @@ def read_pictures(
 
 
 def _pixels(picture: Image, size: tuple[int, int] | None, colour: bool) -> np.ndarray:
+    """Return a picture's bytes, shape (H, W) or (3, H, W)."""
     from PIL import Image, ImageOps
 
     picture = ImageOps.exif_transpose(picture)
@@ -280,10 +329,10 @@ def _pixels(picture: Image, size: tuple[int, int] | None, colour: bool) -> np.nd
 
 
 def missing(kind: str, path: Path) -> DataError:
-    """The error for a file or folder that does not exist.
+    """Return the error for a file or folder that does not exist.
 
     Args:
         kind: ``file`` or ``folder``.
-        path: What was looked for.
+        path: The path that was looked for.
     """
     return DataError(f"the {kind} {path} does not exist (looked for from {Path.cwd()})")

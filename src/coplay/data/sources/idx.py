@@ -1,4 +1,4 @@
-"""Folders of IDX files, the form of MNIST, Fashion-MNIST and their relatives."""
+"""Folders of IDX files, the format of MNIST, Fashion-MNIST and similar data sets."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ _FILES = {"train": "train", "test": "t10k"}
 
 
 class Idx(Source):
-    """A folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the same for ``t10k``, gzipped or not.
+    """A folder of four IDX files: images and labels, for training and for testing.
+
+    The files are ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the same for
+    ``t10k``, gzipped or not.
 
     Args:
-        folder: Where the four files lie.
+        folder: The folder of the four files.
         threshold: Grey value in (0, 1] from which a pixel is 1. 0.4375 is the paper's for MNIST.
         grey: Keep grey values in [0, 1] instead of binary pixels.
-        halved: Each 2×2 pixels become one, their mean, before the threshold: a quarter of the work for a trial.
+        halved: Each 2×2 pixels become one, their mean, before the threshold: a quarter of the work
+            for a trial.
 
     Example:
         >>> Idx(folder="no/such/place").load()
@@ -42,76 +46,82 @@ class Idx(Source):
 
     def load(self) -> Dataset:
         """Read and check the four files."""
-        splits = {split: self._split(prefix) for split, prefix in _FILES.items()}
-        shapes = {split: tuple(images.shape[1:]) for split, (images, _) in splits.items()}
-        if shapes["train"] != shapes["test"]:
-            raise DataError(
-                f"{self.folder}: training images are {shapes['train']}, test images {shapes['test']}"
-            )
+        train = self._split(_FILES["train"])
+        test = self._split(_FILES["test"])
+        shape = tuple(train[0].shape[1:])
+        test_shape = tuple(test[0].shape[1:])
+        if shape != test_shape:
+            raise DataError(f"{self.folder}: training images are {shape}, test images {test_shape}")
         name = Path(self.folder).expanduser().name or self.folder
-        return labelled_images(
-            name, splits["train"], splits["test"], None if self.grey else self.threshold
-        )
+        return labelled_images(name, train, test, None if self.grey else self.threshold)
 
     def _split(self, prefix: str) -> tuple[Tensor, Tensor]:
-        images, labels = (
-            self._read(f"{prefix}-images-idx3-ubyte", 3),
-            self._read(f"{prefix}-labels-idx1-ubyte", 1),
-        )
+        """Read the images of a split, in [0, 1], and its labels."""
+        images = self._read(f"{prefix}-images-idx3-ubyte", 3)
+        labels = self._read(f"{prefix}-labels-idx1-ubyte", 1)
         if len(images) != len(labels):
             raise DataError(
                 f"{self.folder}: {len(images)} {prefix} images but {len(labels)} labels"
             )
         grey = torch.from_numpy(images).float() / 255
         if self.halved:
-            if any(side % 2 for side in images.shape[1:]):
+            height, width = images.shape[1:]
+            if height % 2 or width % 2:
                 raise DataError(
-                    f"{self.folder}: halved needs even sides, the images are {images.shape[1]}×{images.shape[2]}"
+                    f"{self.folder}: halved needs even sides, the images are {height}×{width}"
                 )
             grey = F.avg_pool2d(grey[:, None], 2)[:, 0]
         return grey, torch.from_numpy(labels).long()
 
     def _read(self, name: str, axes: int) -> np.ndarray:
-        folder = Path(self.folder).expanduser()
-        path = next((p for p in (folder / name, folder / f"{name}.gz") if p.exists()), None)
-        if not folder.is_dir():
-            raise missing("folder", folder)
-        if path is None:
-            raise DataError(
-                f"no file {name} or {name}.gz in {folder}; an IDX folder has images and labels of the splits train and t10k"
-            )
+        """Read one file, gzipped or not, whose array must have so many axes."""
+        path = self._existing(name)
         try:
-            content = (
-                gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            )
+            content = path.read_bytes()
+            if path.suffix == ".gz":
+                content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"cannot read {path}: {error}") from error
+        # two zero bytes, 8 for unsigned bytes, the number of axes, and four bytes for each length
         head = 4 + 4 * axes
         if len(content) < head or content[:4] != bytes([0, 0, 8, axes]):
             raise DataError(
-                f"{path} is no IDX file of {axes}-dimensional bytes (begins with {content[:4].hex()})"
+                f"{path} is no IDX file of {axes}-dimensional bytes "
+                f"(begins with {content[:4].hex()})"
             )
         shape = struct.unpack(f">{axes}I", content[4:head])
         if len(content) - head != int(np.prod(shape)):
             raise DataError(
-                f"{path} promises {shape} bytes and holds {len(content) - head}; it is damaged or cut off"
+                f"{path} promises {shape} bytes and holds {len(content) - head}; "
+                "it is damaged or cut off"
             )
         if not shape[0]:
             raise DataError(f"{path} is a valid file that holds nothing")
         return np.frombuffer(content, np.uint8, offset=head).reshape(shape).copy()
 
+    def _existing(self, name: str) -> Path:
+        """Return the path of a file, which may end in ``.gz``."""
+        folder = Path(self.folder).expanduser()
+        if not folder.is_dir():
+            raise missing("folder", folder)
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.exists():
+                return path
+        raise DataError(
+            f"no file {name} or {name}.gz in {folder}; an IDX folder has images and labels of the "
+            "splits train and t10k"
+        )
+
     @classmethod
     def tiny(cls) -> Self:
-        """A few noise images in a temporary folder, of MNIST's form."""
+        """Write a few noise images in MNIST's format into a temporary folder."""
         import tempfile
 
         folder = Path(tempfile.mkdtemp(prefix="coplay-idx-"))
         rng = np.random.default_rng(0)
         for prefix in _FILES.values():
-            write_idx(
-                folder / f"{prefix}-images-idx3-ubyte.gz",
-                rng.integers(0, 256, (20, 6, 6), dtype=np.uint8),
-            )
+            images = rng.integers(0, 256, (20, 6, 6), dtype=np.uint8)
+            write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", images)
             write_idx(folder / f"{prefix}-labels-idx1-ubyte", (np.arange(20) % 4).astype(np.uint8))
         return cls(folder=str(folder))
 
@@ -123,9 +133,8 @@ def write_idx(path: Path, array: np.ndarray) -> None:
         path: File to write.
         array: Type uint8, any number of axes.
     """
-    content = (
-        bytes([0, 0, 8, array.ndim])
-        + struct.pack(f">{array.ndim}I", *array.shape)
-        + array.tobytes()
-    )
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    shape = struct.pack(f">{array.ndim}I", *array.shape)
+    content = bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+    if path.suffix == ".gz":
+        content = gzip.compress(content)
+    path.write_bytes(content)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt
+from torch import Tensor
 
 from coplay.core.errors import DataError
 from coplay.data.sources.base import (
@@ -28,18 +30,22 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 class ImageFolder(Source):
-    """A folder of pictures, in one sub-folder a class or without classes, with or without ``train/`` and ``test/``.
+    """A folder of pictures, in one sub-folder per class or without classes.
 
-    With both ``train/`` and ``test/`` in it, the folder is read from these two only; otherwise a share of the pictures is
-    held out for testing. Inside, either every class is a sub-folder, numbered in sorted order of names, or the pictures
-    lie side by side and have no class. Pictures end in png, jpg, jpeg, bmp, gif, tif, tiff or webp; other files and
-    hidden ones are left alone. Photographs are turned as their EXIF data say, and transparency is dropped.
+    With both ``train/`` and ``test/`` in it, the folder is read from these two only; otherwise a
+    share of the pictures is held out for testing. Inside, either every class is a sub-folder,
+    numbered in sorted order of names, or the pictures lie side by side and have no class. Pictures
+    end in png, jpg, jpeg, bmp, gif, tif, tiff or webp; other files and hidden ones are left alone.
+    Photographs are turned as their EXIF data say, and transparency is dropped.
 
     Args:
-        folder: Where the pictures lie.
-        size: Height and width to scale to, whatever the proportions were; without it all pictures must have one size.
-        colour: Keep colours, as real values of shape 3×height×width in [0, 1]; otherwise pictures become grey.
-        test_share: Share of the pictures that is held out for testing where there are no ``train/`` and ``test/``.
+        folder: The folder of the pictures.
+        size: Height and width to scale to, whatever the proportions were; without it all pictures
+            must have one size.
+        colour: Keep colours, as real values of shape 3×height×width in [0, 1]; otherwise pictures
+            become grey.
+        test_share: Share of the pictures that is held out for testing where there are no ``train/``
+            and ``test/``.
         threshold: Grey value in (0, 1] from which a pixel is 1; colours are kept.
         grey: Keep grey values in [0, 1] instead of binary pixels.
 
@@ -62,34 +68,32 @@ class ImageFolder(Source):
             raise missing("folder", folder)
         if {"train", "test"} <= {path.name for path in _folders(folder)}:
             splits = [_find(folder / "train"), _find(folder / "test")]
-            _same_classes(splits, folder)
+            _check_classes(splits, folder)
         else:
             splits = [_find(folder)]
-        files = [file for split in splits for file, _ in split]
-        classes = np.array([name for split in splits for _, name in split])
-        images = read_pictures(
-            ((str(file.relative_to(folder)), _opener(file)) for file in files),
-            self.size,
-            self.colour,
-            str(folder),
-        )
+        pictures = list(chain(*splits))
+        openers = ((str(file.relative_to(folder)), _opener(file)) for file, _ in pictures)
+        images = read_pictures(openers, self.size, self.colour, str(folder))
         if len(splits) == 2:
-            keep, held = np.split(np.arange(len(files)), [len(splits[0])])
+            train, test = np.split(np.arange(len(pictures)), [len(splits[0])])
         else:
-            keep, held = (
-                part.numpy() for part in held_out(len(files), self.test_share, str(folder))
-            )
-        labels = numbered(classes[keep], classes[held], str(folder)) if classes[0] else (None, None)
+            positions = held_out(len(pictures), self.test_share, str(folder))
+            train, test = (indices.numpy() for indices in positions)
+        train_labels: Tensor | None = None
+        test_labels: Tensor | None = None
+        classes = np.array([name for _, name in pictures])
+        if classes[0]:
+            train_labels, test_labels = numbered(classes[train], classes[test], str(folder))
         return labelled_images(
             folder.resolve().name,
-            (images[keep], labels[0]),
-            (images[held], labels[1]),
+            (images[train], train_labels),
+            (images[test], test_labels),
             None if self.grey else self.threshold,
         )
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few noise pictures of two classes in a temporary folder."""
+        """Write a few noise pictures of two classes into a temporary folder."""
         import tempfile
 
         folder = Path(tempfile.mkdtemp(prefix="coplay-images-"))
@@ -101,7 +105,7 @@ def write_noise(folder: Path) -> None:
     """Write ten noise pictures of each of the classes ``left`` and ``right``.
 
     Args:
-        folder: Where the class folders shall lie.
+        folder: The folder to put the class folders into.
     """
     from PIL import Image
 
@@ -113,32 +117,34 @@ def write_noise(folder: Path) -> None:
 
 
 def _opener(file: Path) -> Callable[[], Image]:
+    """Return a function that opens a picture; Pillow is imported only where pictures are read."""
     from PIL import Image
 
     return partial(Image.open, file)
 
 
+def _visible(folder: Path) -> list[Path]:
+    """List what is in a folder, sorted, without hidden files and folders."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def _folders(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    return [path for path in _visible(folder) if path.is_dir()]
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _ENDINGS and not path.name.startswith(".") and path.is_file()
-    )
+    files = [path for path in _visible(folder) if path.suffix.lower() in _ENDINGS]
+    return [path for path in files if path.is_file()]
 
 
 def _find(folder: Path) -> list[tuple[Path, str]]:
-    """Every picture of a split with the name of its class, which is empty where there are no classes."""
-    inner, loose = _folders(folder), _pictures(folder)
+    """List every picture of a split with the name of its class, which is empty without classes."""
+    inner = _folders(folder)
+    loose = _pictures(folder)
     if inner and loose:
         raise DataError(
-            f"{folder}: expected either pictures or one sub-folder a class, got both ({loose[0].name} beside "
-            f"{inner[0].name}/); put the pictures into class folders"
+            f"{folder}: expected either pictures or one sub-folder a class, got both "
+            f"({loose[0].name} beside {inner[0].name}/); put the pictures into class folders"
         )
     if [path.name for path in inner] in (["train"], ["test"]):
         raise DataError(
@@ -149,32 +155,38 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
         deeper = _folders(path)
         if deeper:
             raise DataError(
-                f"{path}: expected pictures of the class {path.name}, got the folder {deeper[0].name}/; classes are one "
-                "level of folders, with train/ and test/ above them or not"
+                f"{path}: expected pictures of the class {path.name}, got the folder "
+                f"{deeper[0].name}/; classes are one level of folders, with train/ and test/ above "
+                "them or not"
             )
         if not _pictures(path):
             raise DataError(
-                f"{path}: expected pictures ({', '.join(_ENDINGS)}), got none; fill or remove this class"
+                f"{path}: expected pictures ({', '.join(_ENDINGS)}), got none; "
+                "fill or remove this class"
             )
-    found = [(file, "") for file in loose] + [
-        (file, path.name) for path in inner for file in _pictures(path)
-    ]
-    if not found:
+    pictures = [(file, "") for file in loose]
+    for path in inner:
+        pictures += [(file, path.name) for file in _pictures(path)]
+    if not pictures:
         raise DataError(
-            f"{folder}: expected pictures ({', '.join(_ENDINGS)}) or one sub-folder a class, got none"
+            f"{folder}: expected pictures ({', '.join(_ENDINGS)}) or one sub-folder a class, "
+            "got none"
         )
-    return found
+    return pictures
 
 
-def _same_classes(splits: list[list[tuple[Path, str]]], folder: Path) -> None:
-    """A class that only the test split knows would shift the numbers of the others."""
-    train, test = ({name for _, name in split} for split in splits)
+def _check_classes(splits: list[list[tuple[Path, str]]], folder: Path) -> None:
+    """Check that the test split has no class of its own: it would shift the others' numbers."""
+    train = {name for _, name in splits[0]}
+    test = {name for _, name in splits[1]}
     if ("" in train) != ("" in test):
         raise DataError(
-            f"{folder}: expected class folders in both train/ and test/ or in neither, got them in one"
+            f"{folder}: expected class folders in both train/ and test/ or in neither, "
+            "got them in one"
         )
     unknown = sorted(test - train)
     if unknown:
         raise DataError(
-            f"{folder}: test/ has a class {unknown[0]} that train/ lacks; train/ has {', '.join(sorted(train))}"
+            f"{folder}: test/ has a class {unknown[0]} that train/ lacks; "
+            f"train/ has {', '.join(sorted(train))}"
         )

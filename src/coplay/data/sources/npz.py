@@ -1,4 +1,4 @@
-"""One ``.npz`` file of numpy arrays, the form of Keras's data sets and of tables saved with ``numpy.savez``."""
+"""One ``.npz`` file of numpy arrays, as Keras's data sets and tables saved with ``numpy.savez``."""
 
 from __future__ import annotations
 
@@ -30,21 +30,27 @@ _SETTINGS = ("x_train", "y_train", "x_test", "y_test")
 
 
 class Npz(Source):
-    """One ``.npz`` file: ``x_train``, ``y_train``, ``x_test``, ``y_test``, or ``train/NAME``, ``test/NAME`` a variable.
+    """One ``.npz`` file of numpy arrays.
 
-    The arrays' types say what they hold; the first axis counts the samples. Three or more axes are images: bytes, floats
-    in [0, 1] or bools, of shape (n, H, W), (n, H, W, 1), (n, 1, H, W), or in colour (n, H, W, 3) or (n, 3, H, W), where
-    the last axis is looked at first. With one or two axes, floats are real (kept with 32 bits), whole numbers counts,
-    bools binary; texts, of one axis, categorical in sorted order. ``y_train`` or ``train/class``, of whole numbers or
-    texts, is the class. Other arrays in the file are not read.
+    The arrays are ``x_train``, ``y_train``, ``x_test`` and ``y_test``, or ``train/NAME`` and
+    ``test/NAME`` for each variable.
+
+    The arrays' types say what they hold; the first axis counts the samples. Three or more axes are
+    images: bytes, floats in [0, 1] or bools, of shape (n, H, W), (n, H, W, 1), (n, 1, H, W), or in
+    colour (n, H, W, 3) or (n, 3, H, W), where the last axis is looked at first. With one or two
+    axes, floats are real (kept with 32 bits), whole numbers counts, bools binary; texts, of one
+    axis, categorical in sorted order. ``y_train`` or ``train/class``, of whole numbers or texts, is
+    the class. Other arrays in the file are not read.
 
     Args:
         file: Path of the file.
-        x_train: Array of the training samples; the variable is called ``image``, or ``x`` if it is no image.
+        x_train: Array of the training samples; the variable is called ``image``, or ``x`` if it is
+            no image.
         y_train: Array of their classes; may be absent.
         x_test: Array of the test samples; without it, some training samples are held out.
         y_test: Array of their classes.
-        test_share: Share of the samples that is held out for testing where the file has no test samples.
+        test_share: Share of the samples that is held out for testing where the file has no test
+            samples.
         threshold: Grey value in (0, 1] from which a pixel is 1; colours are kept.
         grey: Keep grey values in [0, 1] instead of binary pixels.
 
@@ -67,119 +73,150 @@ class Npz(Source):
         path = Path(self.file).expanduser()
         pairs = self._read(path)
         threshold = None if self.grey else self.threshold
-        return assemble(
-            path.stem, {name: _column(name, *pair, threshold, path) for name, pair in pairs.items()}
-        )
+        columns = {}
+        for name, (train, test) in pairs.items():
+            columns[name] = _column(name, train, test, threshold, path)
+        return assemble(path.stem, columns)
 
     def _read(self, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Training and test values by variable."""
+        """Return the training and the test values by variable."""
+        names, arrays = self._arrays(path)
+        if "x" in names and names["x"][0] == self.x_train and arrays["x"][0].ndim > 2:
+            # the image comes first, as x did: the order of variables is part of the space
+            image = arrays.pop("x")
+            arrays = {"image": image, **arrays}
+        splits = len(next(iter(arrays.values())))
+        for i, split in enumerate(("training", "test")[:splits]):
+            lengths = {name: len(pair[i]) for name, pair in arrays.items()}
+            if len(set(lengths.values())) > 1:
+                listed = ", ".join(f"{length} of {name}" for name, length in lengths.items())
+                raise DataError(
+                    f"{path}: expected as many {split} samples everywhere, got {listed}"
+                )
+        if splits == 2:
+            return {name: (pair[0], pair[1]) for name, pair in arrays.items()}
+        n = len(next(iter(arrays.values()))[0])
+        train, test = (indices.numpy() for indices in held_out(n, self.test_share, str(path)))
+        return {name: (pair[0][train], pair[0][test]) for name, pair in arrays.items()}
+
+    def _arrays(self, path: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, list[np.ndarray]]]:
+        """Return names and values of each variable's training and, if there are any, test array."""
         if not path.is_file():
             raise missing("file", path)
         try:
             content = np.load(path, allow_pickle=False)
         except Exception as error:  # numpy and zipfile fail in many ways
+            kind = type(error).__name__
             if path.suffix.lower() in (".csv", ".parquet", ".json", ".jsonl"):
                 raise DataError(
                     f'{path} is a table; load it with name = "hugging_face", dataset = "{path}"'
                 ) from error
             raise DataError(
-                f"{path} is no .npz file, or is damaged ({type(error).__name__}); write it with numpy.savez"
+                f"{path} is no .npz file, or is damaged ({kind}); write it with numpy.savez"
             ) from error
         if isinstance(content, np.ndarray):
             raise DataError(
-                f"{path} holds a single array; expected an .npz file with names, written by numpy.savez"
+                f"{path} holds a single array; expected an .npz file with names, written by "
+                "numpy.savez"
             )
+        arrays = {}
         with content:
             names = self._names(content.files, path)
-            arrays = {
-                name: [_array(content, key, path) for key in keys] for name, keys in names.items()
-            }
-        if "x" in names and names["x"][0] == self.x_train and arrays["x"][0].ndim > 2:
-            arrays = {"image" if name == "x" else name: found for name, found in arrays.items()}
-        splits = len(next(iter(arrays.values())))
-        for i in range(splits):
-            if len({len(found[i]) for found in arrays.values()}) > 1:
-                listed = ", ".join(f"{len(found[i])} of {name}" for name, found in arrays.items())
-                raise DataError(
-                    f"{path}: expected as many {('training', 'test')[i]} samples everywhere, got {listed}"
-                )
-        if splits == 2:
-            return {name: (found[0], found[1]) for name, found in arrays.items()}
-        n = len(next(iter(arrays.values()))[0])
-        train, test = (part.numpy() for part in held_out(n, self.test_share, str(path)))
-        return {name: (found[0][train], found[0][test]) for name, found in arrays.items()}
+            for name, keys in names.items():
+                arrays[name] = [_array(content, key, path) for key in keys]
+        return names, arrays
 
-    def _names(self, there: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
-        """Which arrays are a variable's training values and, if the file has them, its test values."""
-        listed = f"it holds {', '.join(there) or 'nothing'}"
+    def _names(self, present: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
+        """Return the names of a variable's training array and, if the file has it, its test array.
+
+        Args:
+            present: Names of the arrays in the file.
+            path: The file, for errors.
+        """
         # not model_fields_set: a run folder's config sets every field, to its default too
-        given = {name for name in _SETTINGS if getattr(self, name) != name}
-        if (
-            not given
-            and self.x_train not in there
-            and any(name.startswith("train/") for name in there)
-        ):
-            train = [name.removeprefix("train/") for name in there if name.startswith("train/")]
-            test = [name.removeprefix("test/") for name in there if name.startswith("test/")]
-            odd = sorted(set(train) ^ set(test))
-            if test and odd:
-                raise DataError(
-                    f"{path}: expected train/{odd[0]} and test/{odd[0]}, or no test arrays; {listed}"
-                )
-            return {
-                name: (f"train/{name}", f"test/{name}") if test else (f"train/{name}",)
-                for name in train
-            }
-        x_train, y_train, x_test, y_test = (getattr(self, name) for name in _SETTINGS)
-        wanted = {"x_train", *given, *({"x_test"} if y_test in there else ())}
-        if x_test in there and (y_train in there) != (y_test in there):
+        renamed = {name for name in _SETTINGS if getattr(self, name) != name}
+        has_folders = any(name.startswith("train/") for name in present)
+        if has_folders and not renamed and self.x_train not in present:
+            return _names_in_folders(present, path)
+        wanted = {"x_train", *renamed}
+        if self.y_test in present:
+            wanted.add("x_test")
+        # with a test split, either both have classes or neither
+        has_test = self.x_test in present
+        has_classes = self.y_train in present
+        if has_test and has_classes != (self.y_test in present):
             wanted |= {"y_train", "y_test"}
-        absent = [
-            getattr(self, name)
-            for name in _SETTINGS
-            if name in wanted and getattr(self, name) not in there
-        ]
-        if absent:
-            raise DataError(
-                f"{path}: expected an array {absent[0]}, {listed}; set {' or '.join(_SETTINGS)} to the names in the file, "
-                "or call the arrays train/NAME and test/NAME"
-            )
-        names: dict[str, tuple[str, ...]] = {
-            "x": (x_train, x_test) if x_test in there else (x_train,)
-        }
-        if y_train in there:
-            names[LABEL] = (y_train, y_test) if x_test in there else (y_train,)
+        for setting in _SETTINGS:
+            array = getattr(self, setting)
+            if setting in wanted and array not in present:
+                raise DataError(
+                    f"{path}: expected an array {array}, {_listed(present)}; set "
+                    f"{' or '.join(_SETTINGS)} to the names in the file, or call the arrays "
+                    "train/NAME and test/NAME"
+                )
+        names: dict[str, tuple[str, ...]] = {"x": (self.x_train,)}
+        if has_classes:
+            names[LABEL] = (self.y_train,)
+        if has_test:
+            names["x"] = (self.x_train, self.x_test)
+        if has_test and has_classes:
+            names[LABEL] = (self.y_train, self.y_test)
         return names
 
     @classmethod
     def tiny(cls) -> Self:
-        """A few noise images in a temporary file, of the form of Keras's MNIST."""
+        """Write a few noise images into a temporary file, in the format of Keras's MNIST."""
         import tempfile
 
         path = Path(tempfile.mkdtemp(prefix="coplay-npz-")) / "noise.npz"
         rng = np.random.default_rng(0)
-        train, test = (rng.integers(0, 256, (n, 6, 6), np.uint8) for n in (20, 12))
+        train = rng.integers(0, 256, (20, 6, 6), np.uint8)
+        test = rng.integers(0, 256, (12, 6, 6), np.uint8)
         np.savez(
             path, x_train=train, y_train=np.arange(20) % 4, x_test=test, y_test=np.arange(12) % 4
         )
         return cls(file=str(path))
 
 
+def _names_in_folders(present: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the names of each variable's arrays where they are called train/NAME and test/NAME."""
+    train = [name.removeprefix("train/") for name in present if name.startswith("train/")]
+    test = [name.removeprefix("test/") for name in present if name.startswith("test/")]
+    odd = sorted(set(train) ^ set(test))
+    if test and odd:
+        raise DataError(
+            f"{path}: expected train/{odd[0]} and test/{odd[0]}, or no test arrays; "
+            f"{_listed(present)}"
+        )
+    folders = ("train", "test") if test else ("train",)
+    names: dict[str, tuple[str, ...]] = {}
+    for name in train:
+        names[name] = tuple(f"{folder}/{name}" for folder in folders)
+    return names
+
+
+def _listed(present: Sequence[str]) -> str:
+    """Say which arrays a file holds, for errors."""
+    return f"it holds {', '.join(present) or 'nothing'}"
+
+
 def _array(content: Mapping[str, Any], key: str, path: Path) -> np.ndarray:
+    """Read one array, and check that it holds samples."""
     try:
         array = content[key]
     except Exception as error:
         if "allow_pickle" in str(error):  # numpy has no class of its own for this
             raise DataError(
-                f"{path}: array {key} holds Python objects, which are not opened because they may run code; "
-                "save it with a plain type, such as float32"
+                f"{path}: array {key} holds Python objects, which are not opened because they may "
+                "run code; save it with a plain type, such as float32"
             ) from error
         raise DataError(
             f"{path}: cannot read array {key} ({error}); the file is damaged or cut off"
         ) from error
     if not isinstance(array, np.ndarray) or not array.ndim or not array.size:
         raise DataError(
-            f"{path}: expected array {key} to hold samples along its first axis, got {np.shape(array)}"
+            f"{path}: expected array {key} to hold samples along its first axis, "
+            f"got {np.shape(array)}"
         )
     return array
 
@@ -187,43 +224,47 @@ def _array(content: Mapping[str, Any], key: str, path: Path) -> np.ndarray:
 def _column(
     name: str, train: np.ndarray, test: np.ndarray, threshold: float | None, path: Path
 ) -> Column:
-    """The variable that the arrays' type asks for."""
+    """Convert a variable's arrays by their type."""
     origin = f"{path}, variable '{name}'"
     if name == LABEL:
         return class_column(*numbered(train, test, origin), origin)
     if train.ndim > 2:
-        train, test = _planes(train, origin), _planes(test, origin)
+        train = _channels_first(train, origin)
+        test = _channels_first(test, origin)
     kinds = {array.dtype.kind.replace("u", "i") for array in (train, test)}
     if len(kinds) > 1 or train.shape[1:] != test.shape[1:]:
         raise DataError(
-            f"{origin}: expected training and test values of one type and shape, got {train.dtype} {train.shape[1:]} "
-            f"and {test.dtype} {test.shape[1:]}"
+            f"{origin}: expected training and test values of one type and shape, got {train.dtype} "
+            f"{train.shape[1:]} and {test.dtype} {test.shape[1:]}"
         )
-    kind, shape = kinds.pop(), train.shape[1:]
+    kind = kinds.pop()
+    shape = train.shape[1:]
     if kind == "U" and not shape:
         return class_column(*numbered(train, test, origin), origin)
     if kind == "b":
         return array_column(Variable(kind="binary", shape=shape), train, test)
     if train.ndim > 2:
-        return image_column(
-            _grey_values(train, origin), _grey_values(test, origin), threshold, origin
-        )
+        train_images = _grey_values(train, origin)
+        test_images = _grey_values(test, origin)
+        return image_column(train_images, test_images, threshold, origin)
     if kind == "i":
         lowest = min(train.min(), test.min())
         if lowest < 0:
             raise DataError(
-                f"{origin}: whole numbers are counts, got {lowest}; save them as floats to get real ones"
+                f"{origin}: whole numbers are counts, got {lowest}; "
+                "save them as floats to get real ones"
             )
         return array_column(Variable(kind="count", shape=shape), train, test)
     if kind == "f":
         return array_column(Variable(kind="real", shape=shape), train, test)
     raise DataError(
-        f"{origin}: expected floats, whole numbers, bools or, of one axis, texts; got {train.dtype} {shape}"
+        f"{origin}: expected floats, whole numbers, bools or, of one axis, texts; "
+        f"got {train.dtype} {shape}"
     )
 
 
-def _planes(images: np.ndarray, origin: str) -> np.ndarray:
-    """Images as (n, H, W) or, in colour, (n, 3, H, W)."""
+def _channels_first(images: np.ndarray, origin: str) -> np.ndarray:
+    """Return images with shape (n, H, W) or, in colour, (n, 3, H, W)."""
     if images.ndim == 4 and images.shape[3] in (1, 3):
         images = np.moveaxis(images, 3, 1)
     if images.ndim == 4 and images.shape[1] == 1:
@@ -231,14 +272,15 @@ def _planes(images: np.ndarray, origin: str) -> np.ndarray:
     if images.ndim == 3 or (images.ndim == 4 and images.shape[1] == 3):
         return images
     raise DataError(
-        f"{origin}: expected images of shape (n, H, W), or with 1 or 3 channels (n, H, W, C) or (n, C, H, W), "
-        f"got {images.shape}"
+        f"{origin}: expected images of shape (n, H, W), or with 1 or 3 channels (n, H, W, C) or "
+        f"(n, C, H, W), got {images.shape}"
     )
 
 
 def _grey_values(images: np.ndarray, origin: str) -> torch.Tensor:
-    """Bytes, or 32-bit floats that are checked to lie in [0, 1]."""
-    low, high = images.min(), images.max()
+    """Return grey values or colours as bytes, or as 32-bit floats checked to lie in [0, 1]."""
+    low = images.min()
+    high = images.max()
     if images.dtype == np.uint8:
         if high == 1:
             raise DataError(
@@ -251,6 +293,7 @@ def _grey_values(images: np.ndarray, origin: str) -> torch.Tensor:
         )
     if not (low >= 0 and high <= 1):  # also where one is NaN
         raise DataError(
-            f"{origin}: expected images of floats in [0, 1], got {low:g} to {high:g}; scale them, or save bytes (uint8)"
+            f"{origin}: expected images of floats in [0, 1], got {low:g} to {high:g}; "
+            "scale them, or save bytes (uint8)"
         )
     return torch.from_numpy(images.astype(np.float32))
