@@ -58,7 +58,7 @@ class Play:
 
     @cached_property
     def measurements(self) -> dict[int, Measured]:
-        """By measured round, what was measured: by player and quantity."""
+        """The measurements, by measured round, then by player and quantity."""
         return {row.round: row.measured for row in self.rows if row.measured is not None}
 
     @property
@@ -110,8 +110,8 @@ class Play:
         round = self.last_round if round is None else round
         if round is None:
             return None
-        gone = {name for name, loss in self.lost.items() if loss.round <= round}
-        if gone & set(members):
+        lost = {name for name, loss in self.lost.items() if loss.round <= round}
+        if lost & set(members):
             return None  # a mean over survivors would compare unlike things
         by_player = self.scalars(quantity, round)
         names = [name for name in members if name in by_player]
@@ -131,7 +131,7 @@ class Play:
 
     @cached_property
     def late(self) -> list[PlayerLost]:
-        """Every lateness: player, action, round and reason."""
+        """All instances of a player being late: player, action, round and reason."""
         return [loss for row in self.rows for loss in row.late.values()]
 
     @cached_property
