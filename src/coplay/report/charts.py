@@ -46,12 +46,16 @@ def _curve_panels(count: int, keys: int, across: int) -> tuple[Figure, list[Axes
 
 
 def _finite(values: Iterable[float]) -> list[float]:
-    """Values with a gap where one is no finite number."""
-    return [value if math.isfinite(value) else math.nan for value in values]
+    """Return the values with NaN, which leaves a gap, in place of infinities."""
+    return [_or_gap(value) for value in values]
+
+
+def _or_gap(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
 
 
 def _face(place: int) -> str:
-    """Colour inside the markers of the curve at a place: hollow once the colours repeat."""
+    """Return the colour inside the markers of a curve: hollow once the colours repeat."""
     return "white" if place >= len(COLOURS) else COLOURS[place]
 
 
@@ -81,7 +85,7 @@ def curves(
     Args:
         panels: Lines by quantity.
         titles: Title by quantity.
-        players: Players with a colour; a line of anybody else (a mean, say) is black.
+        players: Players with a colour; any other line (a mean, say) is black.
         games: The games, the main one first.
     """
     keys = _keys(panels, players, games)
@@ -136,7 +140,7 @@ def _keys(
     players: Sequence[str],
     games: Sequence[str],
 ) -> list[Line2D]:
-    """What the colours and the dashes stand for, as far as they are drawn."""
+    """Return the legend of the colours and dashes that are drawn."""
     drawn: dict[str, None] = {}
     by_game: dict[str, set[str]] = {}
     for lines in panels.values():
@@ -249,7 +253,7 @@ def _use_log_scale(axes: Axes) -> None:
 def _draw_band(axes: Axes, band: Band, colour: int, dash: int) -> None:
     shade = COLOURS[colour % len(COLOURS)]
     mean = np.array(_finite(band.mean))
-    std = np.array([0.0 if s is None or not math.isfinite(s) else s for s in band.std])
+    std = np.array([_or_zero(value) for value in band.std])
     if band.level:
         axes.axhline(mean[-1], color=shade, linestyle=_DASHES[dash], linewidth=1.3, alpha=0.8)
         if std[-1]:
@@ -268,6 +272,10 @@ def _draw_band(axes: Axes, band: Band, colour: int, dash: int) -> None:
     )
     if std.any():
         axes.fill_between(band.x, mean - std, mean + std, color=shade, alpha=0.15, linewidth=0)
+
+
+def _or_zero(std: float | None) -> float:
+    return std if std is not None and math.isfinite(std) else 0.0
 
 
 def _band_key(arm: str, colour: int, dash: int) -> Line2D:

@@ -1,4 +1,4 @@
-"""The top of the page: what was played by whom on which data, how it ended, and how well each player does."""
+"""The top of the page: what was played on which data, how it ended, and the players' scores."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Status:
 
 
 def sentence(result: Result) -> str:
-    """What was played by whom on which data."""
+    """Say in a sentence what was played, by which players and on which data."""
     names = result.players
     data = result.record.data
     models = Counter(result.model_name(name) for name in names)
@@ -57,17 +57,18 @@ def sentence(result: Result) -> str:
     return (
         f"{len(names):,} player{plural(names)} ({listed(kinds)}){seats} played {words(main)} for "
         f"{len(result.main.rows):,} of {result.planned_rounds(main):,} rounds on {data.name} "
-        f"({data.train:,} training samples, {data.test:,} test samples that no player holds){carried}."
+        f"({data.train:,} training samples, {data.test:,} test samples that no player holds)"
+        f"{carried}."
     )
 
 
 def plural(items: Sequence[object]) -> str:
-    """The ending of a noun that counts some items."""
+    """Return the ending of a noun that counts some items."""
     return "s" if len(items) > 1 else ""
 
 
 def status(result: Result) -> Status:
-    """How the run ended, in a word and in a sentence."""
+    """Say in a word and in a sentence how the run ended."""
     word = result.record.status
     reason = result.record.reason
     sentences = {
@@ -94,12 +95,15 @@ class Column:
     write: Writer
 
     def value(self, player: str) -> Value | None:
-        """The last value of a player; None if it was not measured."""
+        """Return the last value of a player; None if it was not measured."""
         return self.play.last.get(player, {}).get(self.quantity)
 
 
 def headline(result: Result) -> PageSection:
-    """A table per player: what it is, what it holds, and the last scores beside those of the games carried along."""
+    """Build the table of players: model, private samples and last scores.
+
+    Scores of the games carried along stand beside those of the main game.
+    """
     games = {name: play for name, play in result.plays.items() if play.last}
     columns = _columns(games)
     scored = _scored(result, games)
@@ -129,7 +133,7 @@ def headline(result: Result) -> PageSection:
 
 
 def _columns(games: Mapping[str, Play]) -> list[Column]:
-    """A column for every quantity and game that measured it, quantity after quantity."""
+    """Return a column for every quantity and game that measured it, quantity by quantity."""
     quantities: dict[str, None] = {}
     for play in games.values():
         quantities |= dict.fromkeys(in_order(play.quantities))
@@ -143,7 +147,7 @@ def _columns(games: Mapping[str, Play]) -> list[Column]:
 
 
 def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """The row above the header: each quantity over its columns."""
+    """Return the row above the header: each quantity over its columns."""
     if not columns:
         return []
     groups = [("", 2)]
@@ -155,13 +159,16 @@ def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
 
 
 def _scored(result: Result, games: Mapping[str, Play]) -> list[str]:
-    """Players with a line of their own: all, or, beside a server, those of whom something is known."""
+    """Return the players with a line of their own.
+
+    These are all of them, or, beside a server, those that were measured or lost.
+    """
     if not result.seats:
         return result.players
-    known = set(result.main.lost)
+    has_line = set(result.main.lost)
     for play in games.values():
-        known |= set(play.last)
-    return [name for name in result.players if name in known]
+        has_line |= set(play.last)
+    return [name for name in result.players if name in has_line]
 
 
 def _data(result: Result, games: Mapping[str, Play]) -> dict[str, Any]:
@@ -190,7 +197,7 @@ def _player_cell(result: Result, player: str) -> Cell:
 
 
 def _rest_cell(result: Result, names: Sequence[str], scored: Sequence[str]) -> Cell:
-    """Players whom no game measures, in one line."""
+    """Return the cell of all players that no game measures; they share one line."""
     models = ", ".join(dict.fromkeys(result.model_name(name) for name in names))
     more = " more" if scored else ""
     return (f"{len(names):,}{more} player{plural(names)}", f"{models}, not measured")
@@ -198,8 +205,8 @@ def _rest_cell(result: Result, names: Sequence[str], scored: Sequence[str]) -> C
 
 def _rest_data_cell(result: Result, names: Sequence[str]) -> Cell:
     counts = [result.sample_count(name) for name in names]
-    known = [count for count in counts if count is not None]
-    return (span(known), "each") if known else "not recorded"
+    recorded = [count for count in counts if count is not None]
+    return (span(recorded), "each") if recorded else "not recorded"
 
 
 def _data_cell(result: Result, player: str) -> Cell:
@@ -217,7 +224,7 @@ def _data_cell(result: Result, player: str) -> Cell:
 
 
 def _means(result: Result, columns: Sequence[Column]) -> list[Cell]:
-    """The last line: means over players, and the best of them where models are alike."""
+    """Return the last line: means over players, and the best of them where models are alike."""
     alike = bool(result.seats)  # the games of a server have one model for all
     first: Cell = f"mean over {len(result.players):,} players"
     if alike:
@@ -240,11 +247,11 @@ def _mean_cell(result: Result, column: Column, best: bool) -> Cell:
 
 
 def _caption(result: Result, games: Mapping[str, Play]) -> str:
-    beneath = ""
+    explanation = ""
     if result.record.data.counts:
-        beneath = "Beneath a number of private samples: their classes. "
+        explanation = "Beneath a number of private samples: their classes. "
     if not games:
-        return f"{beneath}No player was measured: there is no score to show."
+        return f"{explanation}No player was measured: there is no score to show."
     quantities: dict[str, None] = {}
     for play in games.values():
         quantities |= dict.fromkeys(in_order(play.quantities))
@@ -259,7 +266,9 @@ def _caption(result: Result, games: Mapping[str, Play]) -> str:
     rounds = []
     for name, play in games.items():
         rounds.append(f"{play.last_round} of {result.planned_rounds(name)} ({words(name)})")
-    return f"{beneath}{'; '.join(units)}.{brackets}{against} Last measured after round {listed(rounds)}."
+    quantity_units = "; ".join(units)
+    measured = f"Last measured after round {listed(rounds)}."
+    return f"{explanation}{quantity_units}.{brackets}{against} {measured}"
 
 
 def _has_interval(play: Play) -> bool:
@@ -270,7 +279,7 @@ def _has_interval(play: Play) -> bool:
 
 
 def _unit(games: Mapping[str, Play], quantity: str) -> str:
-    """Unit, direction and all counts of a quantity, in words."""
+    """Write unit, direction and all counts of a quantity in words."""
     values = []
     for play in games.values():
         for measured in play.last.values():
@@ -288,10 +297,10 @@ def _unit(games: Mapping[str, Play], quantity: str) -> str:
 def _classifier(result: Result) -> list[str]:
     classifier = result.record.classifier
     if classifier is None:
-        why = result.record.unmeasured or "the run has not come that far"
-        return [f"No domain classifier was trained, so nothing was scored: {why}."]
+        reason = result.record.unmeasured or "the run has not come that far"
+        return [f"No domain classifier was trained, so nothing was scored: {reason}."]
     return [
         f"The domain classifier behind all scores recognises {classifier.accuracy:.1%} of "
-        f"n = {classifier.n_test:,} real test samples; it is trained on real training data and never "
-        "enters learning."
+        f"n = {classifier.n_test:,} real test samples; it is trained on real training data and "
+        "never enters learning."
     ]

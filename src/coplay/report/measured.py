@@ -1,4 +1,7 @@
-"""Who holds what, and what was measured: class shares against the prediction, influence, curves over the rounds."""
+"""The players' data, and what was measured.
+
+Class shares are shown beside the prediction, then come influence and curves over the rounds.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _BESIDE = 6  # with more players, curves show the games carried along by their m
 
 
 def holdings(result: Result) -> PageSection:
-    """Counts per class and player."""
+    """Show the private samples per class and player."""
     title = "Who holds what"
     counts = result.record.data.counts
     if not counts:
@@ -55,7 +58,8 @@ class MeasuredShares:
         measured: Corrected for the domain classifier's confusions.
         raw: As the domain classifier counts them; None where they were not measured.
         predicted: By theory; None without one.
-        distance_to_prediction: Total variation between measured and predicted shares, 0 to 1; None without a prediction.
+        distance_to_prediction: Total variation between measured and predicted shares, 0 to 1; None
+            without a prediction.
         n: Number of generated samples.
         n_real: Number of real samples behind the correction.
     """
@@ -92,7 +96,7 @@ def _per_class(value: Value) -> list[float]:
 
 
 def shares(result: Result) -> PageSection:
-    """Class shares of the last measurement against those that theory predicts."""
+    """Show the class shares of the last measurement beside those that theory predicts."""
     play = result.main
     predicted = result.predicted(play.name)
     title = "Class shares, measured against predicted"
@@ -107,17 +111,19 @@ def shares(result: Result) -> PageSection:
         return PageSection("shares", title, ["Class shares were not measured."])
     counts = dict(result.record.data.counts)
     seats = [name for name in result.seats if name in by_player]
-    if seats and counts:  # what is shared learns from everybody
+    if seats and counts:  # a shared model learns from the data of all players
         everybody = [sum(column) for column in zip(*counts.values(), strict=True)]
         counts |= dict.fromkeys(seats, everybody)
     players, notes = first_players([name for name in result.parties if name in by_player])
     chosen = [by_player[name] for name in players]
     panels = [_panel(name, by_player[name], counts.get(name)) for name in players]
     each = "each" if seats else "per player"
+    generated = span(shares.n for shares in chosen)
+    real = span(shares.n_real for shares in chosen)
     caption = (
         f"{sentence_case(words(play.name))} after round {play.last_round}: "
-        f"n = {span(shares.n for shares in chosen)} generated samples {each}. Bars are corrected for the "
-        f"domain classifier's confusions on n_real = {span(shares.n_real for shares in chosen)} test samples."
+        f"n = {generated} generated samples {each}. Bars are corrected for the "
+        f"domain classifier's confusions on n_real = {real} test samples."
     )
     if predicted:
         caption += " d is the total variation between bars and prediction, from 0 to 1."
@@ -126,9 +132,9 @@ def shares(result: Result) -> PageSection:
             *notes,
             f"There is no theory that predicts class shares for {words(play.name)}.",
         ]
-    held = "in all players' data" if seats else "in the player's own data"
+    private = "in all players' data" if seats else "in the player's own data"
     alt = "Class shares per player, measured and predicted"
-    picture = Picture("shares", share_bars(panels, held), alt, caption)
+    picture = Picture("shares", share_bars(panels, private), alt, caption)
     data = {
         "round": play.last_round,
         "players": {name: asdict(shares) for name, shares in by_player.items()},
@@ -140,14 +146,14 @@ def _panel(name: str, shares: MeasuredShares, counts: list[int] | None) -> Share
     title = f"{name}   n = {shares.n:,}"
     if shares.distance_to_prediction is not None:
         title += f", d = {shares.distance_to_prediction:.3f}"
-    held = None
+    private = None
     if counts and sum(counts):
-        held = [count / sum(counts) for count in counts]
-    return SharesPanel(title, shares.measured, shares.raw, shares.predicted, held)
+        private = [count / sum(counts) for count in counts]
+    return SharesPanel(title, shares.measured, shares.raw, shares.predicted, private)
 
 
 def influence(result: Result) -> PageSection:
-    """The influence matrix of the main game."""
+    """Show the influence matrix of the main game."""
     title = "Influence"
     play = result.main
     record = result.record.games[play.name]
@@ -167,8 +173,8 @@ def influence(result: Result) -> PageSection:
         most=1.0,
     )
     caption = (
-        "M: row i, column j hold the share of site j's data in player i's model at the equilibrium. It "
-        "follows from the weights alone; rows sum to 1."
+        "M: row i, column j hold the share of site j's data in player i's model at the "
+        "equilibrium. It follows from the weights alone; rows sum to 1."
     )
     picture = Picture("influence", png, "Heat map of the influence matrix", caption)
     data: dict[str, Any] = {"players": names}
@@ -182,7 +188,7 @@ def influence(result: Result) -> PageSection:
 
 
 def curves(result: Result) -> PageSection:
-    """Scores over the rounds, the games carried along beside; and the numbers that the models report."""
+    """Draw the scores of all games over the rounds, and the numbers that the models report."""
     players, notes = first_players(result.parties)
     measured = _measured_lines(result)
     learning = _learning_lines(result)
@@ -201,7 +207,7 @@ def curves(result: Result) -> PageSection:
 
 
 def _measured_lines(result: Result) -> dict[str, list[Line]]:
-    """By quantity, a line for everybody it was measured of in any game."""
+    """Return a line per game and party that was measured, by quantity."""
     quantities: dict[str, None] = {}
     for play in result.plays.values():
         quantities |= dict.fromkeys(in_order(play.quantities))
@@ -224,12 +230,12 @@ def _lines(play: Play, names: Sequence[str], quantity: str) -> list[Line]:
 
 
 def _learning_lines(result: Result) -> dict[str, list[Line]]:
-    """By number that models report in the main game, a line for everybody that reports it."""
+    """Return a line per party, by name of the number that it reports in the main game."""
     numbers: dict[str, None] = {}
     for row in result.main.rows:
         for reported in row.players.values():
             numbers |= dict.fromkeys(reported)
-    numbers.pop("flops", None)
+    numbers.pop("flops", None)  # the section on costs shows it
     lines: dict[str, list[Line]] = {number: [] for number in numbers}
     for number in numbers:
         for name in result.parties:
@@ -249,14 +255,17 @@ def _learning(result: Result, lines: dict[str, list[Line]], players: list[str]) 
     drawn = dict(list(_of_players(lines, players).items())[:_PANELS])
     titles = {number: words(number) for number in lines}
     png = charts.curves(drawn, titles, players, list(result.plays))
-    caption = f"What the models themselves report after each turn in {words(result.main.name)}, in their own units."
+    caption = (
+        f"What the models themselves report after each turn in {words(result.main.name)}, "
+        "in their own units."
+    )
     if len(lines) > _PANELS:
         caption += f" The first {_PANELS} of {len(lines)} are shown."
     return Picture("learning", png, "Numbers that the models report over the rounds", caption)
 
 
 def _scores(result: Result, lines: dict[str, list[Line]], players: list[str]) -> Picture:
-    """A line per player; where a game measures a seat, a line per game."""
+    """Draw a line per player; where a game measures a seat, a line per game."""
     titles = {}
     counts = []
     for quantity in lines:
@@ -281,7 +290,7 @@ def _scores(result: Result, lines: dict[str, list[Line]], players: list[str]) ->
 
 
 def _example(result: Result, quantity: str) -> Value:
-    """One value of a quantity, for its unit, direction and counts."""
+    """Return one value of a quantity, for its unit, direction and counts."""
     examples = [play.example(quantity) for play in result.plays.values()]
     return next(value for value in examples if value is not None)
 
@@ -304,12 +313,15 @@ def _bands(result: Result, lines: Mapping[str, list[Line]], titles: dict[str, st
 
 def _label(result: Result, game: str) -> str:
     members = result.sampled_from[game]
-    whose = members[0] if len(members) == 1 else f"mean of {len(members):,} players"
-    return f"{words(game)}: {whose}"
+    owner = members[0] if len(members) == 1 else f"mean of {len(members):,} players"
+    return f"{words(game)}: {owner}"
 
 
 def _band(result: Result, game: str, quantity: str) -> Band | None:
-    """Mean and spread over those whom a game measures, at the rounds that have a mean; None if none has."""
+    """Return mean and deviation over the parties that a game measures, round by round.
+
+    Rounds without a mean are left out; None if no round has one.
+    """
     play = result.plays[game]
     rounds = []
     means = []
@@ -332,17 +344,17 @@ def _deviation(values: list[float]) -> float | None:
 
 
 def _of_players(panels: dict[str, list[Line]], players: list[str]) -> dict[str, list[Line]]:
-    """The lines of some players; panels left without any are dropped."""
-    kept = {}
+    """Return the lines of some players, without the panels that then have none."""
+    remaining = {}
     for key, lines in panels.items():
         own = [line for line in lines if line.player in players]
         if own:
-            kept[key] = own
-    return kept
+            remaining[key] = own
+    return remaining
 
 
 def _with_means(result: Result, panels: dict[str, list[Line]]) -> dict[str, list[Line]]:
-    """The main game's lines, and for each game carried along the mean over its players."""
+    """Return the main game's lines, and for each game carried along its players' mean."""
     main, *others = result.plays
     drawn = {}
     for quantity, lines in panels.items():
@@ -355,4 +367,7 @@ def _with_means(result: Result, panels: dict[str, list[Line]]) -> dict[str, list
 
 
 def _json(panels: dict[str, list[Line]]) -> dict[str, list[dict[str, Any]]]:
-    return {key: [asdict(line) for line in lines] for key, lines in panels.items()}
+    plain = {}
+    for key, lines in panels.items():
+        plain[key] = [asdict(line) for line in lines]
+    return plain

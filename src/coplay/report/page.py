@@ -1,4 +1,4 @@
-"""The page: sections in order, written as HTML, as PNG files and as JSON."""
+"""A run's page: its sections in order, written as HTML, as PNG files and as JSON."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ SECTIONS = (
     costs.losses,
     costs.provenance,
 )
-"""What a report consists of, top to bottom. Each takes the result and says in a sentence what it has no data for.
-Costs by formulas are None for a run of games that have none."""
+"""The parts of a report, top to bottom.
+
+Each is built from the result, and says in a sentence what it has no data for. Costs by formulas are
+None for a run of games that have none.
+"""
 
 
 def write(result: Result) -> Path:
-    """Write a run's report: ``report.html``, self-contained; ``report.json``, its data; ``figures/*.png``.
+    """Write a run's report.
 
-    It works on what is on disk, so also for a run that failed, was stopped or is still going on.
+    The files are ``report.html``, self-contained; ``report.json``, its data; ``figures/*.png``.
+
+    The run may have failed, been stopped or still be going on: only what is on disk is read.
 
     Args:
         result: The run.
@@ -75,7 +80,7 @@ def write(result: Result) -> Path:
 
 
 def template() -> Template:
-    """The page's template, which a comparison shares."""
+    """Return the page's template, which a comparison shares."""
     text = resources.files("coplay.report").joinpath("template.html").read_text(encoding="utf-8")
     return Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -1,4 +1,4 @@
-"""How a report says names and writes numbers: one home for order, arrows and words."""
+"""How a report writes names and numbers: one home for order, arrows and words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
 def in_order(quantities: Iterable[str]) -> list[str]:
-    """Quantities without repetition, the usual scores first, the others by name.
+    """Sort quantities without repetition, the usual scores first, the others by name.
 
     Example:
         >>> in_order(["kid", "domain_score", "kid", "fid"])
@@ -37,7 +37,7 @@ def in_order(quantities: Iterable[str]) -> list[str]:
 
 
 def heading(quantity: str, better: Literal["higher", "lower"] | None) -> str:
-    """A quantity's name as a column is headed, with an arrow in the better direction.
+    """Write a quantity's name as a column is headed, with an arrow in the better direction.
 
     Example:
         >>> heading("fid", "lower"), heading("distance_to_prediction", None)
@@ -47,7 +47,7 @@ def heading(quantity: str, better: Literal["higher", "lower"] | None) -> str:
 
 
 def direction(better: Literal["higher", "lower"] | None) -> str:
-    """Which direction is better, in words; empty where neither is.
+    """Say which direction is better; empty where neither is.
 
     Example:
         >>> direction("lower")
@@ -57,7 +57,7 @@ def direction(better: Literal["higher", "lower"] | None) -> str:
 
 
 def interval(value: Value | None, write: Writer) -> str:
-    """The 95 % interval of a value in brackets; empty where it has none.
+    """Write the 95 % interval of a value in brackets; empty where it has none.
 
     Example:
         >>> interval(Value(33.6, "", "lower", 10, low=31.9, high=35.4), aligned([33.6]))
@@ -73,13 +73,13 @@ def interval(value: Value | None, write: Writer) -> str:
 
 
 def scalar(value: Value) -> float:
-    """The number of a value that is one number."""
+    """Return the number of a value that is one number."""
     assert not isinstance(value.value, list)
     return float(value.value)
 
 
 def write_value(value: Value | None, write: Writer) -> str:
-    """A value that is one number, with its interval where it has one; a dash if there is none.
+    """Write a value that is one number, with its interval if it has one; None is a dash.
 
     Example:
         >>> write_value(Value(33.6, "", "lower", 10, low=31.9, high=35.4), aligned([33.6]))
@@ -93,7 +93,7 @@ def write_value(value: Value | None, write: Writer) -> str:
 
 
 def words(name: str) -> str:
-    """A name from a record as a reader would say it.
+    """Write a name from a record as a reader would say it.
 
     Example:
         >>> words("distance_to_prediction"), words("md_gan")
@@ -103,7 +103,7 @@ def words(name: str) -> str:
 
 
 def sentence_case(text: str) -> str:
-    """With a capital to begin with, and the rest as it is.
+    """Begin a text with a capital, and leave the rest as it is.
 
     Example:
         >>> sentence_case("sample exchange"), sentence_case("MD-GAN")
@@ -113,7 +113,7 @@ def sentence_case(text: str) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with so many significant digits; a dash if there is none.
+    """Write a number with so many significant digits; None is a dash.
 
     Example:
         >>> number(188.33476), number(0.15110), number(2000), number(None), number(float("nan"))
@@ -121,22 +121,24 @@ def number(value: float | None, digits: int = 4) -> str:
     """
     if value is None:
         return "–"
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e9:
-        return f"{int(value):,}".replace("-", "−")
-    return (
-        f"{value:,.{digits}g}".replace("-", "−")
-        if abs(value) < 10**digits
-        else f"{value:,.0f}".replace("-", "−")
-    )
+        text = f"{int(value):,}"
+    elif abs(value) < 10**digits:
+        text = f"{value:,.{digits}g}"
+    else:
+        text = f"{value:,.0f}"
+    return text.replace("-", "−")
 
 
 def aligned(values: Iterable[float | None], whole: bool = False) -> Writer:
-    """How to write the numbers of one column: with as many decimals as its largest needs, so that they can be compared.
+    """Return a function that writes the numbers of one column, all with the same decimals.
 
     Args:
-        values: What stands in the column.
+        values: The numbers of the column; the largest decides how many decimals there are.
         whole: Whether they are counts, which have no decimals if they are large or all whole.
 
     Example:
@@ -145,15 +147,14 @@ def aligned(values: Iterable[float | None], whole: bool = False) -> Writer:
         ('12.3', '6.0', '–', '∞')
     """
     most = max((abs(v) for v in values if v is not None and math.isfinite(v)), default=0.0)
-    decimals = (
-        0
-        if whole and (most >= 1000 or most == int(most))
-        else 1
-        if most >= 10
-        else 2
-        if most >= 1
-        else 3
-    )
+    if whole and (most >= 1000 or most == int(most)):
+        decimals = 0
+    elif most >= 10:
+        decimals = 1
+    elif most >= 1:
+        decimals = 2
+    else:
+        decimals = 3
 
     def write(value: float | None) -> str:
         if value is None or not math.isfinite(value):
@@ -164,18 +165,19 @@ def aligned(values: Iterable[float | None], whole: bool = False) -> Writer:
 
 
 def span(values: Iterable[int]) -> str:
-    """One number if all are alike, else the smallest and the largest.
+    """Write one number if all are alike, else the smallest and the largest.
 
     Example:
         >>> span([2000, 2000]), span([500, 2000])
         ('2,000', '500 to 2,000')
     """
-    found = sorted(set(values))
-    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+    distinct = sorted(set(values))
+    lowest = f"{distinct[0]:,}"
+    return lowest if len(distinct) == 1 else f"{lowest} to {distinct[-1]:,}"
 
 
 def listed(items: Iterable[str]) -> str:
-    """Items as a sentence lists them.
+    """Join items as a sentence lists them.
 
     Example:
         >>> listed(["a", "b", "c"]), listed(["a"])
@@ -186,7 +188,7 @@ def listed(items: Iterable[str]) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Ascending whole numbers, runs of three or more written as one.
+    """Write ascending whole numbers, runs of three or more as a range.
 
     Example:
         >>> ranges([0, 1, 2, 3, 7, 9, 10])
@@ -198,4 +200,10 @@ def ranges(numbers: Iterable[int]) -> str:
             runs[-1].append(n)
         else:
             runs.append([n])
-    return ", ".join(f"{r[0]}–{r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)
+    texts = []
+    for run in runs:
+        if len(run) > 2:
+            texts.append(f"{run[0]}–{run[-1]}")
+        else:
+            texts += map(str, run)
+    return ", ".join(texts)
