@@ -1,4 +1,4 @@
-"""BibTeX of what coplay implements, by key; components name the keys in ``citation``."""
+"""BibTeX of the methods that coplay implements; components name the keys in ``citation``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from coplay.run.config import Config
 
 ENTRIES = {
     "schlesinger2025game": """@inproceedings{schlesinger2025game,
-  title     = {Game-theoretic distributed learning of generative models for heterogeneous data collections},
+  title     = {Game-theoretic distributed learning of generative models for heterogeneous data
+               collections},
   author    = {Schlesinger, Dmitrij and Flach, Boris},
   booktitle = {FLICS},
   year      = {2025},
@@ -26,8 +27,10 @@ ENTRIES = {
   note   = {arXiv:2602.01953}
 }""",
     "heusel2017fid": """@inproceedings{heusel2017fid,
-  title     = {{GAN}s Trained by a Two Time-Scale Update Rule Converge to a Local {N}ash Equilibrium},
-  author    = {Heusel, Martin and Ramsauer, Hubert and Unterthiner, Thomas and Nessler, Bernhard and Hochreiter, Sepp},
+  title     = {{GAN}s Trained by a Two Time-Scale Update Rule Converge to a Local {N}ash
+               Equilibrium},
+  author    = {Heusel, Martin and Ramsauer, Hubert and Unterthiner, Thomas and Nessler, Bernhard
+               and Hochreiter, Sepp},
   booktitle = {Advances in Neural Information Processing Systems},
   year      = {2017},
   note      = {arXiv:1706.08500}
@@ -42,7 +45,8 @@ ENTRIES = {
 }""",
     "mcmahan2017communication": """@inproceedings{mcmahan2017communication,
   title = {Communication-Efficient Learning of Deep Networks from Decentralized Data},
-  author = {McMahan, H. Brendan and Moore, Eider and Ramage, Daniel and Hampson, Seth and Ag{\\"u}era y Arcas, Blaise},
+  author = {McMahan, H. Brendan and Moore, Eider and Ramage, Daniel and Hampson, Seth
+            and Ag{\\"u}era y Arcas, Blaise},
   booktitle = {Artificial Intelligence and Statistics},
   year = {2017},
   eprint = {1602.05629},
@@ -58,21 +62,24 @@ ENTRIES = {
 }""",
     "salimans2016improved": """@inproceedings{salimans2016improved,
   title     = {Improved Techniques for Training {GAN}s},
-  author    = {Salimans, Tim and Goodfellow, Ian and Zaremba, Wojciech and Cheung, Vicki and Radford, Alec and Chen, Xi},
+  author    = {Salimans, Tim and Goodfellow, Ian and Zaremba, Wojciech and Cheung, Vicki
+               and Radford, Alec and Chen, Xi},
   booktitle = {Advances in Neural Information Processing Systems},
   year      = {2016},
   note      = {arXiv:1606.03498}
 }""",
     "binkowski2018kid": """@inproceedings{binkowski2018kid,
   title     = {Demystifying {MMD} {GAN}s},
-  author    = {Bi{\\'n}kowski, Miko{\\l}aj and Sutherland, Danica J. and Arbel, Michael and Gretton, Arthur},
+  author    = {Bi{\\'n}kowski, Miko{\\l}aj and Sutherland, Danica J. and Arbel, Michael
+               and Gretton, Arthur},
   booktitle = {International Conference on Learning Representations},
   year      = {2018},
   note      = {arXiv:1801.01401}
 }""",
     "kynkaanniemi2019precision": """@inproceedings{kynkaanniemi2019precision,
   title     = {Improved Precision and Recall Metric for Assessing Generative Models},
-  author    = {Kynk{\\"a}{\\"a}nniemi, Tuomas and Karras, Tero and Laine, Samuli and Lehtinen, Jaakko and Aila, Timo},
+  author    = {Kynk{\\"a}{\\"a}nniemi, Tuomas and Karras, Tero and Laine, Samuli
+               and Lehtinen, Jaakko and Aila, Timo},
   booktitle = {Advances in Neural Information Processing Systems},
   year      = {2019},
   note      = {arXiv:1904.06991}
@@ -108,10 +115,11 @@ ENTRIES = {
 
 
 def cite(config: Config) -> str:
-    """BibTeX for exactly the methods that a config uses.
+    """Return BibTeX for exactly the methods that a config uses.
 
     Example:
-        >>> print(cite(Config.from_dict({"measure": {"metrics": []}, "model": "exponential_family"})).split(",")[0])
+        >>> values = {"measure": {"metrics": []}, "model": "exponential_family"}
+        >>> print(cite(Config.from_dict(values)).split(",")[0])
         @inproceedings{schlesinger2025game
     """
     models = [config.player_model(name) for name in config.player_names]

@@ -1,7 +1,6 @@
 """The command line: run, resume, compare, list, show, report, sample, cite.
 
-Whatever the user can be at fault for ends in one message and exit code 2; nothing that was learned
-is lost.
+A mistake of the user ends in one message and exit code 2; nothing that was learned is lost.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: Without the program's name; the process's own by default.
+        arguments: The words after the program's name; by default those of the process.
 
     Returns:
         0, or 2 after an error that the user can mend, or 130 after Ctrl-C, 143 after SIGTERM.
     """
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     if "" not in sys.path:
         # so that "my_module:MyModel" in a config finds a file here, as python -m would
         sys.path.insert(0, "")
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
-        given.command(given)
+        options.command(options)
     except CoplayError as error:
         print(f"coplay: {error}", file=sys.stderr)
         return 2
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("coplay: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has had enough
+    except BrokenPipeError:  # the reader of our output has closed it
         sys.stderr.close()
         return 0
     finally:
@@ -130,7 +129,7 @@ def _add_compare(commands: Any) -> None:
 
 
 def _add_reading(commands: Any) -> None:
-    """Add the commands that read what there is: list, show, report, sample and cite."""
+    """Add the commands that only read: list, show, report, sample and cite."""
     listing = commands.add_parser("list", help="components and their settings")
     listing.add_argument(
         "kind",
@@ -172,107 +171,107 @@ def _add_reading(commands: Any) -> None:
     cite.set_defaults(command=_cite)
 
 
-def _run(given: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from coplay.cli.folders import free_folder
     from coplay.cli.progress import ProgressReport
     from coplay.run.config import Config
     from coplay.run.federation import Federation
 
-    sys.path.insert(1, str(given.config.resolve().parent))  # a model may lie beside the config
-    config = Config.from_file(given.config, given.set)
+    sys.path.insert(1, str(options.config.resolve().parent))  # a model may lie beside the config
+    config = Config.from_file(options.config, options.set)
     _keep_memory(config)
-    folder = given.out or free_folder(Path("runs") / config.name)
+    folder = options.out or free_folder(Path("runs") / config.name)
     try:
         with ProgressReport() as report:
             result = Federation(config).run(folder, report)
     except BaseException as error:
-        _say_what_is_kept(folder, error)
+        _report_progress_on_disk(folder, error)
         raise
     _finish(result)
 
 
-def _resume(given: argparse.Namespace) -> None:
+def _resume(options: argparse.Namespace) -> None:
     from coplay.cli.progress import ProgressReport
     from coplay.run.federation import Federation
     from coplay.run.result import Result
 
-    _keep_memory(Result.load(given.run).config)
+    _keep_memory(Result.load(options.run).config)
     try:
         with ProgressReport() as report:
-            result = Federation.resume(given.run, report)
+            result = Federation.resume(options.run, report)
     except BaseException as error:
-        _say_what_is_kept(given.run, error)
+        _report_progress_on_disk(options.run, error)
         raise
     _finish(result)
 
 
-def _list(given: argparse.Namespace) -> None:
+def _list(options: argparse.Namespace) -> None:
     from coplay.cli.tables import print_components
     from coplay.core.components import FOLDERS, nearest
 
-    if given.kind is None:
+    if options.kind is None:
         for kind in FOLDERS:
             print_components(kind)
         return
-    kind = given.kind.removesuffix("s")
+    kind = options.kind.removesuffix("s")
     if kind not in FOLDERS:
-        known = nearest(given.kind, FOLDERS)
-        raise ConfigError([f"unknown kind {given.kind!r}; known, nearest first: {known}"])
+        known = nearest(options.kind, FOLDERS)
+        raise ConfigError([f"unknown kind {options.kind!r}; known, nearest first: {known}"])
     print_components(kind)
 
 
-def _show(given: argparse.Namespace) -> None:
+def _show(options: argparse.Namespace) -> None:
     from coplay.cli.tables import print_run
     from coplay.run.result import Result
 
-    print_run(Result.load(given.run))
+    print_run(Result.load(options.run))
 
 
-def _report(given: argparse.Namespace) -> None:
+def _report(options: argparse.Namespace) -> None:
     from coplay.run.result import Result
 
-    result = Result.load(given.run)
-    if given.tensorboard is not None:
+    result = Result.load(options.run)
+    if options.tensorboard is not None:
         from coplay.report.tensorboard import write_events
 
-        print(write_events(result, given.tensorboard))
+        print(write_events(result, options.tensorboard))
     else:
         from coplay.report.page import write
 
         print(write(result))
 
 
-def _compare(given: argparse.Namespace) -> None:
+def _compare(options: argparse.Namespace) -> None:
     from coplay.cli.folders import comparison_folder
     from coplay.cli.tables import print_comparison
     from coplay.comparison.arms import Comparison
     from coplay.comparison.page import write
 
     unfinished: list[str] = []
-    if any(path.suffix == ".toml" for path in given.what):
-        folders, given.out, unfinished = _sweep(given)
-    elif given.vary or given.seeds or given.games is not None:
+    if any(path.suffix == ".toml" for path in options.what):
+        folders, options.out, unfinished = _sweep(options)
+    elif options.vary or options.seeds or options.games is not None:
         alone = "run folders are compared as they are"
         raise ConfigError([f"--vary, --seeds and --games go with a TOML file; {alone}"])
     else:
-        folders = given.what
+        folders = options.what
     comparison = Comparison.load(folders)
     records = [run.record for run in comparison.runs.values()]
     names = {record.name for record in records}
     titles = {record.title for record in records}
     name = names.pop() if len(names) == 1 else "runs"
     title = titles.pop() if len(titles) == 1 else "Runs side by side"
-    out = given.out or comparison_folder(name, comparison)
-    page = write(comparison, out, title, by_player=given.by_player)
-    print_comparison(comparison, given.by_player)
+    out = options.out or comparison_folder(name, comparison)
+    page = write(comparison, out, title, by_player=options.by_player)
+    print_comparison(comparison, options.by_player)
     print(f"comparison: {page}")
     if unfinished:
         names_left = ", ".join(unfinished)
         raise RunFolderError(f"not finished: {names_left}; the same command goes on with them")
 
 
-def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
-    """Play what a config and ``--vary`` ask for.
+def _sweep(options: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
+    """Play the runs that a config and ``--vary`` describe.
 
     Returns:
         Folders of the runs, folder of the comparison, and names of the runs that did not finish.
@@ -280,14 +279,14 @@ def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
     from coplay.cli.progress import ProgressReport
     from coplay.comparison.sweep import Sweep
 
-    if len(given.what) > 1:
+    if len(options.what) > 1:
         one = "one TOML file over --vary and --seeds"
         raise ConfigError([f"compare {one}, or any number of run folders, not both"])
-    path = given.what[0]
+    path = options.what[0]
     sys.path.insert(1, str(path.resolve().parent))  # a model may lie beside the config
-    sweep = Sweep.of(path, given.vary, given.seeds, given.games)
+    sweep = Sweep.of(path, options.vary, options.seeds, options.games)
     first = next(iter(sweep.configs.values()))
-    out: Path = given.out or Path("comparisons") / first.name
+    out: Path = options.out or Path("comparisons") / first.name
     try:
         results = sweep.play(out, ProgressReport, _say)
     except KeyboardInterrupt:
@@ -302,20 +301,20 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _sample(given: argparse.Namespace) -> None:
+def _sample(options: argparse.Namespace) -> None:
     from coplay.cli.sample_file import sample_file
 
-    sample_file(given.run, given.player, given.game, given.n, given.seed, given.out)
-    print(given.out)
+    sample_file(options.run, options.player, options.game, options.n, options.seed, options.out)
+    print(options.out)
 
 
-def _cite(given: argparse.Namespace) -> None:
+def _cite(options: argparse.Namespace) -> None:
     from coplay.cli.citations import cite
     from coplay.run.config import Config
     from coplay.run.result import Result
 
-    is_run = given.what.is_dir()
-    config = Result.load(given.what).config if is_run else Config.from_file(given.what)
+    is_run = options.what.is_dir()
+    config = Result.load(options.what).config if is_run else Config.from_file(options.what)
     print(cite(config))
 
 
@@ -323,37 +322,40 @@ def _cite(given: argparse.Namespace) -> None:
 
 
 def _keep_memory(config: Config) -> None:
-    """Process-wide, hence here and nowhere else."""
+    """Let the process keep freed memory if the config's engine asks for it.
+
+    The setting is process-wide, so it is made here and nowhere else.
+    """
     if getattr(config.engine, "keep_memory", False):
         from coplay.core.memory import keep_freed_memory
 
         keep_freed_memory()
 
 
-def _say_what_is_kept(folder: Path, error: BaseException) -> None:
-    """After a failure or an interrupt, say what is kept and how to go on; write what there is."""
+def _report_progress_on_disk(folder: Path, error: BaseException) -> None:
+    """Say after a failure or an interrupt what is on disk and how to go on; write the report."""
     from coplay.report.page import write
     from coplay.run.result import Result
 
     if not (folder / "run.json").exists() or isinstance(error, RunFolderError | CheckpointError):
         return
     result = Result.load(folder)
-    kept = []
+    checkpoints = []
     for name, play in result.plays.items():
         if play.counted_rounds:
-            kept.append(f"{name} up to round {play.counted_rounds}")
-    what = ", ".join(kept) or "no checkpoint yet"
+            checkpoints.append(f"{name} up to round {play.counted_rounds}")
+    what = ", ".join(checkpoints) or "no checkpoint yet"
     how = "goes on once the cause is mended"
     if isinstance(error, KeyboardInterrupt):
         how = "goes on from there"
     print(f"kept in {folder}: {what}; 'coplay resume {folder}' {how}", file=sys.stderr)
-    if kept:
+    if checkpoints:
         with contextlib.suppress(CoplayError):
             print(f"report so far: {write(result)}", file=sys.stderr)
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM ends a run as Ctrl-C does: its status is written and it can be resumed."""
+    """Raised on SIGTERM, which ends a run as Ctrl-C does: with its status, to be resumed."""
 
 
 def _terminated(signal_number: int, frame: object) -> NoReturn:

@@ -22,7 +22,7 @@ _QUIET_SECONDS = 5.0
 
 
 class ProgressReport:
-    """What a federation calls as ``report(what, done, of)``.
+    """Shows the progress of a run, which calls it as ``report(what, done, of)``.
 
     On a terminal every game has a bar; elsewhere a line is printed at most every five seconds.
 
@@ -35,12 +35,17 @@ class ProgressReport:
         self._bars: Progress | None = None
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:>18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("left"), TimeRemainingColumn(), console=self._console,
-            )  # fmt: skip
+                TextColumn("{task.description:>18}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
         self._tasks: dict[str, TaskID] = {}
         self._began: dict[str, tuple[float, int]] = {}
-        self._spoke = 0.0
+        self._last_line = 0.0  # when a line was printed last
 
     def __enter__(self) -> Self:
         if self._bars:
@@ -65,11 +70,10 @@ class ProgressReport:
             return
         now = time.monotonic()
         begin, first = self._began.setdefault(what, (now, done))
-        if done == of or now - self._spoke > _QUIET_SECONDS:
-            self._spoke = now
-            left = (
-                f", about {(now - begin) / (done - first) * (of - done):.0f} s left"
-                if first < done < of
-                else ""
-            )
+        if done == of or now - self._last_line > _QUIET_SECONDS:
+            self._last_line = now
+            left = ""
+            if first < done < of:
+                seconds = (now - begin) / (done - first) * (of - done)
+                left = f", about {seconds:.0f} s left"
             self._console.print(f"{what}: {done} of {of}{left}", highlight=False)

@@ -23,7 +23,7 @@ from coplay.run.play import Mean, Play
 from coplay.run.result import Result
 
 LABELS = ("player", "model", "own samples", "game")
-"""The columns that say whose scores a line has."""
+"""The columns that name a line's model."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class _Line:
 
     Args:
         labels: Its texts in the columns ``LABELS``.
-        scores: By quantity, the value of one model or the mean over several.
-        members: How many models a mean is meant to be over.
+        scores: The value of one model or the mean over several, by quantity.
+        members: Number of models that a mean should be over.
     """
 
     labels: Sequence[str]
@@ -41,14 +41,17 @@ class _Line:
     members: int = 1
 
     def numbers(self, quantity: str) -> list[float]:
-        """Numbers of a cell that are aligned with those of other lines."""
+        """Return the numbers of a cell that are aligned with those of other lines."""
         score = self.scores.get(quantity)
         if isinstance(score, Mean):
             return [score.value] if score.best is None else [score.value, score.best]
         return [] if score is None else [scalar(score)]
 
     def cell(self, quantity: str, write: Writer) -> str:
-        """A value with its interval, or a mean with the best; the count where not all have one."""
+        """Write a value with its interval, or a mean with the best.
+
+        The count follows where not all models have a value.
+        """
         score = self.scores.get(quantity)
         if not isinstance(score, Mean):
             return write_value(score, write)
@@ -61,7 +64,7 @@ class _Line:
 
 
 def table(result: Result) -> Table:
-    """Everything measured that is one number, the usual scores first.
+    """Build the table of everything measured that is one number, the usual scores first.
 
     A player that no game measures has no line. A game that measures several models has a last line
     with their means, and the best values in round brackets. ``of 2`` follows a mean where only two
@@ -87,7 +90,7 @@ def _quantities(result: Result) -> list[str]:
 
 
 def _model_lines(result: Result) -> list[_Line]:
-    """A line per seat or shown player and game; what a player is stands in its first one."""
+    """Return a line per seat or shown player and game; the first of a player describes it."""
     shown, _ = first_players(result.players)
     lines = []
     for name in [*result.seats, *shown]:
@@ -101,7 +104,7 @@ def _model_lines(result: Result) -> list[_Line]:
 
 
 def _mean_lines(result: Result) -> list[_Line]:
-    """A line per game that measured several models."""
+    """Return a line per game that measured several models."""
     lines = []
     for game, play in result.plays.items():
         members = result.sampled_from[game]
@@ -125,7 +128,10 @@ def _writer(lines: Sequence[_Line], quantity: str) -> Writer:
 
 
 def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
-    """As many columns of scores as fit into so many characters, and the headings of the rest.
+    """Cut a table to the columns of scores that fit into so many characters.
+
+    Returns:
+        The table, and the headings of the columns that were cut.
 
     Example:
         >>> rows = [["city", "hvae", "10", "isolated", "1.0", "2.0 [1.8, 2.2]"]]
@@ -135,7 +141,7 @@ def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """
     needs = []
     for place, title in enumerate(table.header):
-        # headings of scores may be folded, numbers and labels are never
+        # headings of scores may be folded; numbers and labels may not
         pieces = title.split() if place >= len(LABELS) else [title]
         pieces += [str(row[place]) for row in table.rows]
         needs.append(max(map(len, pieces)) + 3)
@@ -146,7 +152,7 @@ def fitted(table: Table, width: int) -> tuple[Table, list[str]]:
 
 
 def notes(result: Result) -> list[str]:
-    """What a reader of the table must know.
+    """Collect what a reader of the table must know.
 
     Returns:
         Sentences on players without a line, missing means, what was sampled and how it was scored,
@@ -169,8 +175,8 @@ def _notes_on_players(result: Result) -> list[str]:
     if sampled.issuperset(shown):
         return cut
     counts = [result.sample_count(name) for name in names]
-    known = [count for count in counts if count is not None]
-    each = f", {span(known)} own samples each" if known else ""
+    recorded = [count for count in counts if count is not None]
+    each = f", {span(recorded)} own samples each" if recorded else ""
     unmeasured = f"{len(names):,} players{each}; those without a line are not measured themselves"
     return [*cut, unmeasured]
 
@@ -181,13 +187,13 @@ def _notes_on_means(result: Result) -> list[str]:
         members = result.sampled_from[game]
         lost = _lost_members(play, members)
         if lost and len(members) > 1:
-            why = "over survivors they would compare unlike things"
-            sentences.append(f"no means of {game}, since {why}: lost {listed(lost)}")
+            reason = "over survivors they would compare unlike things"
+            sentences.append(f"no means of {game}, since {reason}: lost {listed(lost)}")
     return sentences
 
 
 def _lost_members(play: Play, members: Sequence[str]) -> list[str]:
-    """Those of some players that were lost by the last measured round."""
+    """Return those of some players that were lost by the last measured round."""
     last = play.last_round
     if last is None:
         return []
@@ -229,7 +235,7 @@ def _notes_on_end(result: Result) -> list[str]:
 
 
 def _better(result: Result, quantity: str) -> Literal["higher", "lower"] | None:
-    """Which direction of a quantity is better; None where neither is."""
+    """Return the direction in which a quantity is better; None where neither is."""
     for play in result.plays.values():
         value = play.example(quantity)
         if value is not None:

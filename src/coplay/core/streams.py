@@ -31,7 +31,11 @@ def derive(seed: int, *words: str | int) -> int:
 
 
 def stream(seed: int, *words: str | int) -> torch.Generator:
-    """A torch generator for the stream named by ``words``.
+    """Return a torch generator for the stream named by ``words``.
+
+    Args:
+        seed: The run's seed.
+        words: Words and integers that name the stream, for instance action, round and player.
 
     Example:
         >>> a, b = stream(1, "draw", 7), stream(1, "draw", 7)
