@@ -29,7 +29,7 @@ def main() -> None:
             for part in PARTS:
                 spent = sum(row.seconds[part] for row in play.rows)
                 if part == "bookkeeping":
-                    # a row has the bookkeeping of the round before; the total has the last one's too
+                    # a row has that of the round before; the total has the last round's too
                     spent = play.bookkeeping_seconds
                 seconds[part].append(spent / len(play.rows))
     total = [sum(run) for run in zip(*seconds.values(), strict=True)]
