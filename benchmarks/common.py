@@ -1,4 +1,4 @@
-"""What all benchmarks share: where results go, and what they were measured on."""
+"""Parts that all benchmarks share: peak memory, and results with versions and machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def peak_bytes() -> int:
-    """The most memory this process has had since this was last asked."""
-    found = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+    """Return the peak memory of this process since the last call."""
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
     Path("/proc/self/clear_refs").write_text("5")  # Linux's way to begin anew
-    return found
+    return peak
 
 
 def save(name: str, results: Mapping[str, Any]) -> None:

@@ -1,9 +1,10 @@
-"""Learning on a GPU against the CPU: how far apart what is learned lies after a few steps, and the time of a step.
+"""Learning on a GPU against the CPU: the time of a step, and how far the results differ.
 
-python benchmarks/device.py                  # on this machine's accelerator; writes benchmarks/results/device.json
+python benchmarks/device.py                  # on this machine's accelerator
 python benchmarks/device.py --device cpu     # a trial of this file, nothing written
 
-Both devices take turns in one process. A step of MD-GAN is a global iteration of ten workers, with messages, checks and ledger.
+It writes benchmarks/results/device.json. Both devices take turns in one process. A step of MD-GAN
+is a global iteration of ten workers, with messages, checks and ledger.
 """
 
 from __future__ import annotations
@@ -29,15 +30,24 @@ from coplay.games.md_gan import MdGan
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets import devices
 
-TURNS, STEPS, THREADS, WORKERS = 6, 5, 2, 10
+TURNS = 6
+STEPS = 5
+THREADS = 2
+WORKERS = 10
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "conv_hvae, batch 100": ("conv_hvae", {"batch": 100}),
     "joint_classifier, batch 100": ("joint_classifier", {"batch": 100}),
     "joint_classifier, the paper's convolutions, batch 400": (
-        "joint_classifier", {"batch": 400, "convolutions": "reference", "channels": 16, "classifier_channels": 16},
+        "joint_classifier",
+        {
+            "batch": 400,
+            "convolutions": "reference",
+            "channels": 16,
+            "classifier_channels": 16,
+        },
     ),
     "conditionals, batch 32": ("conditionals", {"batch": 32, "sweeps": 3, "sample_sweeps": 4}),
-}  # fmt: skip
+}
 GANS = {
     f"md_gan, {network}, b = {b}": (network, b)
     for network, b in (("mlp", 10), ("mlp", 100), ("cnn", 10))
@@ -50,7 +60,7 @@ SPACE = Space(
 )
 State = Mapping[str, Tensor]
 Case = tuple[Callable[[int], None], Callable[[], State]]
-"""What takes so many steps, and what was learned."""
+"""A function that takes so many steps, and one that returns the model's state."""
 
 
 def images() -> Any:
@@ -61,7 +71,8 @@ def images() -> Any:
 def alone(name: str, settings: Mapping[str, Any], device: str) -> Case:
     model: LocalModel = find("model", name)(**settings, device=device)
     model.setup(SPACE, 1)
-    mixture, generator = Mixture((Portion(OWN, images(), 1.0),)), stream(1, "steps")
+    mixture = Mixture((Portion(OWN, images(), 1.0),))
+    generator = stream(1, "steps")
 
     def step(count: int) -> None:
         model.learn(mixture, count, generator)
@@ -73,7 +84,8 @@ def gan(network: str, b: int, device: str) -> Case:
     model = find("model", "acgan")(network=network, batch=b, device=device)
     players = [Player(f"p{i}", SPACE, images(), model.fresh(), 1) for i in range(WORKERS)]
     players.append(Player("server", SPACE, SPACE.empty(), model.fresh(), 1))
-    engine, game = Local(threads=THREADS), MdGan(local_steps=1, rounds=10**6, swap_every_epochs=0)
+    engine = Local(threads=THREADS)
+    game = MdGan(local_steps=1, rounds=10**6, swap_every_epochs=0)
     engine.start(players, game)
     played: dict[str, Any] = {"round": 0, "state": game.start([p.name for p in players[:-1]], 1)}
 
@@ -89,10 +101,11 @@ def compared(make: Callable[[str], Case], device: str) -> dict[str, Any]:
     cases = {"cpu": make("cpu"), "device": make(device)}
     for step, _ in cases.values():
         step(STEPS)
-    one, other = (learned() for _, learned in cases.values())
-    apart = max(
-        (one[k].double() - other[k].double()).abs().max().item() for k in one if one[k].numel()
-    )
+    on_cpu, on_device = (learned() for _, learned in cases.values())
+    differences = []
+    for key, values in on_cpu.items():
+        if values.numel():
+            differences.append((values.double() - on_device[key].double()).abs().max().item())
     seconds: dict[str, list[float]] = {where: [] for where in cases}
     for turn, (where, (step, learned)) in product(range(TURNS), cases.items()):
         begin = time.perf_counter()
@@ -102,7 +115,7 @@ def compared(make: Callable[[str], Case], device: str) -> dict[str, Any]:
             seconds[where].append((time.perf_counter() - begin) / STEPS)
     ratios = [there / here for here, there in zip(seconds["cpu"], seconds["device"], strict=True)]
     return {
-        f"largest_difference_after_{STEPS}_steps": apart,
+        f"largest_difference_after_{STEPS}_steps": max(differences),
         "ratio": statistics.median(ratios),
         **{f"{where}_seconds": statistics.median(values) for where, values in seconds.items()},
     }
@@ -126,10 +139,14 @@ def main() -> None:
     makers = {label: lambda where, c=case: alone(*c, where) for label, case in MODELS.items()}
     makers |= {label: lambda where, c=case: gan(*c, where) for label, case in GANS.items()}
     for label, make in makers.items():
-        rows[label] = row = compared(make, device)
+        row = compared(make, device)
+        rows[label] = row
+        on_device = f"{1000 * row['device_seconds']:8.1f} ms"
+        on_cpu = f"{1000 * row['cpu_seconds']:8.1f} ms on the CPU"
+        difference = row[f"largest_difference_after_{STEPS}_steps"]
         print(
-            f"{label:55} {1000 * row['device_seconds']:8.1f} ms against {1000 * row['cpu_seconds']:8.1f} ms on the CPU, "
-            f"{row['ratio']:.2f} x; apart by {row[f'largest_difference_after_{STEPS}_steps']:.1e}",
+            f"{label:55} {on_device} against {on_cpu}, "
+            f"{row['ratio']:.2f} x; apart by {difference:.1e}",
             flush=True,
         )
     if device != "cpu":

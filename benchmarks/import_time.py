@@ -1,6 +1,8 @@
 """Time of ``import coplay`` and of everything public in it, against ``import torch, tensordict``.
 
-python benchmarks/import_time.py           # alternating fresh processes; writes benchmarks/results/import_time.json
+python benchmarks/import_time.py      # writes benchmarks/results/import_time.json
+
+Each statement is run in fresh processes, which alternate.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ RUNS = 15
 STATEMENTS = {
     "torch, tensordict": "import torch, tensordict",
     "coplay": "import coplay",
-    "coplay, every public name": "import coplay; [getattr(coplay, name) for name in coplay.__all__]",
+    "coplay, every public name": (
+        "import coplay; [getattr(coplay, name) for name in coplay.__all__]"
+    ),
 }
 
 

@@ -1,7 +1,7 @@
-"""What the settings that make small budgets count do to samples: each lever on and off, everything else alike.
+"""The effect on samples of settings for small budgets: each on and off, everything else alike.
 
-python benchmarks/levers.py                      # 3 seeds; writes benchmarks/results/levers.json
-python benchmarks/levers.py originals            # only levers whose name has that word; the others' figures stay
+python benchmarks/levers.py              # 3 seeds; writes benchmarks/results/levers.json
+python benchmarks/levers.py originals    # only levers with that word; the others' figures stay
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ DISJOINT = {
 
 @cache
 def reference() -> Reference:
-    """One classifier for all runs."""
+    """Train the one classifier that measures all runs."""
     data = find("source", "digits")().load()
     space = data.space.only(["image"])
     classifier = DomainClassifier(space, data.classes, seed=1)
-    train, test = space.restrict(data.train), space.restrict(data.test)
+    train = space.restrict(data.train)
+    test = space.restrict(data.test)
     classifier.fit(train, data.train[LABEL], test, data.test[LABEL])
     return Reference(test, classifier, data.test[LABEL])
 
 
 def played(seed: int, model: Mapping[str, Any], **sections: Any) -> dict[str, float]:
-    """Measured at the end of a run, mean over players."""
+    """Play a run and return its last scores, as means over players."""
     measure = {"metrics": [], "every_rounds": 1000, "samples": 100}
     config = Config.from_dict(
         {"seed": seed, "model": model, "measure": measure, **(sections or ALONE)}
@@ -111,19 +112,18 @@ def originals(seed: int, on: bool) -> dict[str, float]:
 
 
 def early_stopping(seed: int, on: bool) -> dict[str, float]:
-    """100 digits: log p of test digits under what is sampled from in the end."""
+    """Learn from 100 digits; return log p of test digits under the final sampling parameters."""
     data = find("source", "digits")().load()
     space = data.space.only(["image"])
-    few = space.restrict(
-        pick(data.train, torch.randperm(len(data.train), generator=stream(seed, "few"))[:100])
-    )
+    order = torch.randperm(len(data.train), generator=stream(seed, "few"))
+    few = space.restrict(pick(data.train, order[:100]))
     model = find("model", "symmetric_hvae")(validation=0.2 if on else 0.0, patience=5)
     model.setup(space, seed)
     for turn in range(40):
         model.learn(Mixture((Portion(OWN, few, 1.0),)), 50, stream(seed, "learn", turn))
-    found = log_prob(model, space.restrict(data.test), 50, stream(seed, "draws"))
-    assert found is not None
-    return {"test_log_p": found.mean[0]}
+    estimate = log_prob(model, space.restrict(data.test), 50, stream(seed, "draws"))
+    assert estimate is not None
+    return {"test_log_p": estimate.mean[0]}
 
 
 def bfloat16(seed: int, on: bool) -> dict[str, float]:
@@ -153,29 +153,27 @@ LEVERS: dict[str, Callable[[int, bool], dict[str, float]]] = {
 }
 
 
+def spread(cells: list[dict[str, float]], key: str) -> dict[str, Any]:
+    values = [cell[key] for cell in cells]
+    return {"mean": statistics.fmean(values), "std": statistics.stdev(values), "values": values}
+
+
 def main() -> None:
-    kept = common.ROOT / "benchmarks" / "results" / "levers.json"
-    rows: dict[str, Any] = json.loads(kept.read_text())["levers"] if sys.argv[1:] else {}
+    earlier = common.ROOT / "benchmarks" / "results" / "levers.json"
+    rows: dict[str, Any] = {}
+    if sys.argv[1:]:
+        rows = json.loads(earlier.read_text())["levers"]
     for name, lever in LEVERS.items():
         if not all(word in name for word in sys.argv[1:]):
             continue
-        cells = {on: [lever(seed, on) for seed in SEEDS] for on in (False, True)}
-        rows[name] = {
-            key: {
-                state: {"mean": statistics.fmean(v), "std": statistics.stdev(v), "values": v}
-                for state, v in (
-                    ("off", [c[key] for c in cells[False]]),
-                    ("on", [c[key] for c in cells[True]]),
-                )
-            }
-            for key in cells[True][0]
-        }
+        off = [lever(seed, False) for seed in SEEDS]
+        on = [lever(seed, True) for seed in SEEDS]
+        rows[name] = {key: {"off": spread(off, key), "on": spread(on, key)} for key in on[0]}
         for key, row in rows[name].items():
-            said = ", ".join(
-                f"{state} {row[state]['mean']:.3f} ± {row[state]['std']:.3f}"
-                for state in ("off", "on")
-            )
-            print(f"{name}: {key}: {said}", flush=True)
+            texts = []
+            for state, numbers in row.items():
+                texts.append(f"{state} {numbers['mean']:.3f} ± {numbers['std']:.3f}")
+            print(f"{name}: {key}: {', '.join(texts)}", flush=True)
     data = "8×8 digits of scikit-learn, 497 test samples"
     common.save(
         "levers",

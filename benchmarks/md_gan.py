@@ -1,10 +1,11 @@
-"""Time of one global iteration of MD-GAN: coplay against a straightforward loop, alternating; growth with N; memory per role.
+"""MD-GAN: time of one global iteration against a straightforward loop, growth with N, memory.
 
 python benchmarks/md_gan.py               # writes benchmarks/results/md_gan.json
 python benchmarks/md_gan.py --quick       # the ratios for the MLP pair alone, nothing written
 
-The straightforward loop is what one writes first: one worker after the other, autograd per worker, Adam as it comes
-(not fused), linear layers and the allocator as they come. Every variant has a process of its own and only one computes at a time.
+The straightforward loop is what one writes first: one worker after the other, autograd per worker,
+torch's default Adam (not fused), linear layers and allocator. Variants alternate; each has a
+process of its own, and only one computes at a time.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
 from coplay.nets.products import Linear
 from coplay.nets.products import product as matrix_product
 
-TURNS, THREADS, CLASSES = 6, 2, 10
+TURNS = 6
+THREADS = 2
+CLASSES = 10
 SPACE = Space(
     {
         "image": Variable(kind="real", shape=(28, 28), low=0, high=1),
@@ -54,13 +57,13 @@ ROLES = ("md_gan worker", "fl_gan worker", "md_gan server", "fl_gan server")
 
 def images(n: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = stream(1, "images")
-    return torch.rand(n, 28, 28, generator=generator), torch.randint(
-        CLASSES, (n,), generator=generator
-    )
+    pixels = torch.rand(n, 28, 28, generator=generator)
+    classes = torch.randint(CLASSES, (n,), generator=generator)
+    return pixels, classes
 
 
 def plain(net: nn.Module) -> nn.Module:
-    """The same network of torch's own layers."""
+    """Return the same network with torch's own layers."""
     for layer in net.modules():
         if isinstance(layer, Linear):
             layer.__class__ = nn.Linear
@@ -68,7 +71,10 @@ def plain(net: nn.Module) -> nn.Module:
 
 
 def straightforward(network: str, workers: int, b: int) -> Callable[[int], None]:
-    """The loop that one writes first; k = max(1, ⌈ln N⌉), L = 1, class terms, non-saturating."""
+    """Build the loop that one writes first.
+
+    It has k = max(1, ⌈ln N⌉), L = 1, class terms and the non-saturating loss.
+    """
     g = plain(GENERATORS[network](100, CLASSES, (28, 28)))
     ds = [plain(DISCRIMINATORS[network](CLASSES, (28, 28))) for _ in range(workers)]
     adam_g = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -86,7 +92,8 @@ def straightforward(network: str, workers: int, b: int) -> Callable[[int], None]
             for n, (d, adam) in enumerate(zip(ds, adams, strict=True)):
                 pick = torch.randint(len(x), (b,))
                 fake, c = made[(n + 1) % k]
-                real_logits, fake_logits = d(2 * x[pick] - 1), d(fake.detach())
+                real_logits = d(2 * x[pick] - 1)
+                fake_logits = d(fake.detach())
                 loss = F.softplus(-real_logits[:, 0]).mean() + F.softplus(fake_logits[:, 0]).mean()
                 loss = (
                     loss
@@ -104,15 +111,15 @@ def straightforward(network: str, workers: int, b: int) -> Callable[[int], None]
                 )
                 feedback[n % k].append(torch.autograd.grad(loss, shown)[0])
             adam_g.zero_grad()
-            for (batch, _), came in zip(made, feedback, strict=True):
-                batch.backward(torch.stack(came).sum(0) / (workers * b))
+            for (batch, _), gradients in zip(made, feedback, strict=True):
+                batch.backward(torch.stack(gradients).sum(0) / (workers * b))
             adam_g.step()
 
     return iterate
 
 
 def coplays(network: str, workers: int, b: int) -> Callable[[int], None]:
-    """The same by coplay's game on its local engine, messages, checks and ledger included."""
+    """Build the same from coplay's game on its local engine, with messages, checks and ledger."""
     keep_freed_memory()
     x, y = images(1000)
     model = Acgan(network=network, batch=b)
@@ -134,7 +141,7 @@ def coplays(network: str, workers: int, b: int) -> Callable[[int], None]:
 
 
 def role(kind: str, network: str, b: int) -> None:
-    """Peak memory of one role alone at N = 10, in bytes above what the imports take."""
+    """Print the peak memory of one role alone at N = 10, in bytes above that of the imports."""
     x, y = images(b)
     common.peak_bytes()
     before = common.peak_bytes()
@@ -152,16 +159,16 @@ def role(kind: str, network: str, b: int) -> None:
         pairs = [model.export(("generator", "discriminator")) for _ in range(10)]
         model.average_of(pairs, torch.full((10,), 0.1, dtype=torch.float64))
     else:
-        model.learn(
-            Mixture((Portion(OWN, SPACE.samples(**{"image": x, "class": y}), 1.0),)), 5, stream(1)
-        )
+        samples = SPACE.samples(**{"image": x, "class": y})
+        model.learn(Mixture((Portion(OWN, samples, 1.0),)), 5, stream(1))
     print(common.peak_bytes() - before)
 
 
 def worker(kind: str, network: str, workers: int, b: int) -> None:
-    """Answers every line with the seconds of one iteration."""
+    """Answer every line with the seconds of one iteration."""
     torch.set_num_threads(THREADS)
-    iterate = (straightforward if kind == "straightforward" else coplays)(network, workers, b)
+    build = straightforward if kind == "straightforward" else coplays
+    iterate = build(network, workers, b)
     iterate(2)
     for line in sys.stdin:
         begin = time.perf_counter()
@@ -174,7 +181,7 @@ def started(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def asked(process: subprocess.Popen[str], iterations: int) -> float:
+def time_iterations(process: subprocess.Popen[str], iterations: int) -> float:
     assert process.stdin
     assert process.stdout
     process.stdin.write(f"{iterations}\n")
@@ -186,7 +193,7 @@ def paired(network: str, workers: int, b: int, iterations: int) -> dict[str, obj
     processes = {kind: started(kind, network, workers, b) for kind in ("straightforward", "coplay")}
     seconds: dict[str, list[float]] = {kind: [] for kind in processes}
     for turn, (kind, process) in product(range(TURNS), processes.items()):
-        value = asked(process, iterations)
+        value = time_iterations(process, iterations)
         if turn:  # the first warms up
             seconds[kind].append(value)
     for process in processes.values():
@@ -201,28 +208,28 @@ def paired(network: str, workers: int, b: int, iterations: int) -> dict[str, obj
 
 
 def growth(b: int) -> dict[str, object]:
-    """Seconds over N for the MLP pair, and the exponent of a power law fitted to them from N = 10 on."""
-    counts, found = (1, 2, 5, 10, 20, 50, 100, 200), {}
-    for n in counts:
+    """Measure seconds over N for the MLP pair, and fit a power law to them from N = 10 on."""
+    seconds = {}
+    for n in (1, 2, 5, 10, 20, 50, 100, 200):
         process = started("coplay", "mlp", n, b)
         iterations = max(2, 40 // n)
-        asked(process, iterations)
-        found[n] = statistics.median(asked(process, iterations) for _ in range(3))
+        time_iterations(process, iterations)
+        seconds[n] = statistics.median(time_iterations(process, iterations) for _ in range(3))
         process.stdin.close()  # type: ignore[union-attr]
         process.wait()
-        print(f"N = {n:3}: {1000 * found[n]:7.1f} ms", flush=True)
-    logs = [(math.log(n), math.log(s)) for n, s in found.items() if n >= 10]
+        print(f"N = {n:3}: {1000 * seconds[n]:7.1f} ms", flush=True)
+    logs = [(math.log(n), math.log(s)) for n, s in seconds.items() if n >= 10]
     mean_x, mean_y = (statistics.fmean(column) for column in zip(*logs, strict=True))
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in logs) / sum(
-        (x - mean_x) ** 2 for x, _ in logs
-    )
-    return {"seconds": found, "exponent": slope}
+    covariance = sum((x - mean_x) * (y - mean_y) for x, y in logs)
+    variance = sum((x - mean_x) ** 2 for x, _ in logs)
+    return {"seconds": seconds, "exponent": covariance / variance}
 
 
 def gemm_rate() -> float:
-    """Floating-point operations a second of a large matrix product here, by the faster library."""
+    """Measure operations a second of a large matrix product here, by the faster library."""
     torch.set_num_threads(THREADS)
-    a, rates = torch.rand(1024, 1024), []
+    a = torch.rand(1024, 1024)
+    rates = []
     for multiply in (torch.matmul, matrix_product):
         multiply(a, a)
         begin = time.perf_counter()
@@ -233,29 +240,34 @@ def gemm_rate() -> float:
 
 
 def flops(network: str, b: int) -> dict[str, float]:
-    """Per generator update: of an MD-GAN worker, of its server at N = 10, of an FL-GAN worker."""
-    found = {}
+    """Count operations per update of the generator.
+
+    They are those of an MD-GAN worker, of its server at N = 10, and of an FL-GAN worker.
+    """
+    counts = {}
     for name, game in (("md_gan", MdGan(local_steps=1)), ("fl_gan", FlGan(local_steps=1))):
         x, y = images(b)
-        players = [
-            Player(
-                f"p{i}",
-                SPACE,
-                SPACE.samples(**{"image": x, "class": y}),
-                Acgan(network=network, batch=b),
-                1,
-            )
-            for i in range(10)
-        ]
+        samples = SPACE.samples(**{"image": x, "class": y})
+        players = []
+        for i in range(10):
+            model = Acgan(network=network, batch=b)
+            players.append(Player(f"p{i}", SPACE, samples, model, 1))
         players.append(Player(SERVER, SPACE, SPACE.empty(), Acgan(network=network, batch=b), 1))
         engine = Local(threads=THREADS)
         engine.start(players, game)
         _, row = game.play(engine, game.start([p.name for p in players[:-1]], 1), 1)
         engine.close()
-        found[f"{name} worker"] = row.players["p0"]["flops"]
+        counts[f"{name} worker"] = row.players["p0"]["flops"]
         if name == "md_gan":
-            found["md_gan server"] = row.players[SERVER]["flops"]
-    return found | {"worker, md_gan / fl_gan": found["md_gan worker"] / found["fl_gan worker"]}
+            counts["md_gan server"] = row.players[SERVER]["flops"]
+    ratio = counts["md_gan worker"] / counts["fl_gan worker"]
+    return counts | {"worker, md_gan / fl_gan": ratio}
+
+
+def gemm_share(work: dict[str, float], seconds: float, rate: float) -> float:
+    """Return the rate of an iteration's operations as a share of a matrix product's."""
+    operations = 10 * work["md_gan worker"] + work["md_gan server"]
+    return operations / seconds / rate
 
 
 def main() -> None:
@@ -267,9 +279,11 @@ def main() -> None:
         if given.quick and not label.startswith("mlp"):
             continue
         cases[label] = paired(*case)
+        coplay_ms = 1000 * cases[label]["coplay_seconds"]
+        loop_ms = 1000 * cases[label]["straightforward_seconds"]
         print(
-            f"{label:14} {cases[label]['ratio']:.2f} x  ({1000 * cases[label]['coplay_seconds']:.1f} ms "
-            f"against {1000 * cases[label]['straightforward_seconds']:.1f} ms)",
+            f"{label:14} {cases[label]['ratio']:.2f} x  ({coplay_ms:.1f} ms "
+            f"against {loop_ms:.1f} ms)",
             flush=True,
         )
     if given.quick:
@@ -278,19 +292,12 @@ def main() -> None:
         f"{network}, b = {b}": flops(network, b)
         for network, b in (("mlp", 10), ("mlp", 100), ("cnn", 10))
     }
-    rate, over_n = gemm_rate(), growth(10)
-    mlp = work["mlp, b = 10"]
-    share = (
-        (10 * mlp["md_gan worker"] + mlp["md_gan server"])
-        / cases["mlp, b = 10"]["coplay_seconds"]
-        / rate
-    )
-    mlp100 = work["mlp, b = 100"]
-    share100 = (
-        (10 * mlp100["md_gan worker"] + mlp100["md_gan server"])
-        / cases["mlp, b = 100"]["coplay_seconds"]
-        / rate
-    )
+    rate = gemm_rate()
+    over_n = growth(10)
+    shares = {}
+    for b in ("b = 10", "b = 100"):
+        case = f"mlp, {b}"
+        shares[b] = gemm_share(work[case], cases[case]["coplay_seconds"], rate)
     memory = {}
     for kind, network in product(ROLES, ("mlp", "cnn")):
         done = subprocess.run(
@@ -300,13 +307,12 @@ def main() -> None:
             check=True,
         )
         memory[f"{kind}, {network}"] = int(done.stdout)
-    print(
-        f"worker's operations, MD-GAN / FL-GAN: { {k: round(v['worker, md_gan / fl_gan'], 3) for k, v in work.items()} }"
-    )
-    print(
-        f"exponent of N: {over_n['exponent']:.3f}; share of the GEMM rate: {share:.2f} (b = 10), {share100:.2f} (b = 100)"
-    )
-    print(f"peak memory, MiB: { {k: round(v / 2**20, 1) for k, v in memory.items()} }")
+    ratios = {case: round(v["worker, md_gan / fl_gan"], 3) for case, v in work.items()}
+    print(f"worker's operations, MD-GAN / FL-GAN: {ratios}")
+    gemm = ", ".join(f"{share:.2f} ({b})" for b, share in shares.items())
+    print(f"exponent of N: {over_n['exponent']:.3f}; share of the GEMM rate: {gemm}")
+    mebibytes = {kind: round(peak / 2**20, 1) for kind, peak in memory.items()}
+    print(f"peak memory, MiB: {mebibytes}")
     common.save(
         "md_gan",
         {
@@ -316,7 +322,7 @@ def main() -> None:
             "iteration": cases,
             "over_workers": over_n,
             "gemm_flops_per_second": rate,
-            "share_of_gemm_rate": {"b = 10": share, "b = 100": share100},
+            "share_of_gemm_rate": shares,
             "flops_per_generator_update": work,
             "peak_bytes": memory,
         },

@@ -1,6 +1,8 @@
-"""Matrix products of linear layers: MKL, which torch takes, against oneDNN, which coplay's networks take where it has AVX-512.
+"""Matrix products of linear layers: MKL against oneDNN.
 
 python benchmarks/products.py             # a minute; writes benchmarks/results/products.json
+
+torch takes MKL; coplay's networks take oneDNN on processors with AVX-512.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from torch.nn import functional as F
 import coplay.nets.products as module
 from coplay.nets.products import by_onednn, product
 
-TURNS, SECONDS = 7, 0.05
+TURNS = 7
+SECONDS = 0.05
 SHAPES = (
     (10, 784, 512),
     (20, 784, 512),
@@ -30,8 +33,9 @@ SHAPES = (
 
 
 def seconds(call: Callable[[], Tensor]) -> float:
-    """Of one call, over as many as fill a moment."""
-    calls, begin = 0, time.perf_counter()
+    """Return the seconds of one call, as the mean over as many as fill a moment."""
+    calls = 0
+    begin = time.perf_counter()
     while (passed := time.perf_counter() - begin) < SECONDS:
         call()
         calls += 1
@@ -43,16 +47,14 @@ def main() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for n, inputs, outputs in SHAPES:
-            x, weight, slope = (
-                torch.rand(n, inputs),
-                torch.rand(outputs, inputs),
-                torch.rand(n, outputs),
-            )
+            x = torch.rand(n, inputs)
+            weight = torch.rand(outputs, inputs)
+            gradient = torch.rand(n, outputs)
             assert by_onednn(n, weight), "this machine has no AVX-512, or torch no oneDNN"
             for name, (a, b) in {
                 "forward": (x, weight),
-                "by the input": (slope, weight.t()),
-                "by the weight": (slope.t(), x.t()),
+                "by the input": (gradient, weight.t()),
+                "by the weight": (gradient.t(), x.t()),
             }.items():
                 calls = {
                     "mkl": lambda a=a, b=b: F.linear(a, b),
@@ -69,10 +71,11 @@ def main() -> None:
                 ratio = statistics.median(
                     m / o for m, o in zip(spent["mkl"], spent["onednn"], strict=True)
                 )
-                label = f"{n} × {inputs} → {outputs}, {name}, {threads} thread{'s' * (threads > 1)}"
+                noun = "threads" if threads > 1 else "thread"
+                label = f"{n} × {inputs} → {outputs}, {name}, {threads} {noun}"
                 rows[label] = {"flops_per_second": rates, "onednn_faster": ratio}
-                said = ", ".join(f"{library} {rate / 1e9:.0f}" for library, rate in rates.items())
-                print(f"{label}: {said} GFLOP/s, {ratio:.2f} times", flush=True)
+                texts = [f"{library} {rate / 1e9:.0f}" for library, rate in rates.items()]
+                print(f"{label}: {', '.join(texts)} GFLOP/s, {ratio:.2f} times", flush=True)
     common.save(
         "products", {"turns": TURNS, "from_multiplications": module._WORTH, "products": rows}
     )

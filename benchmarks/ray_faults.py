@@ -1,10 +1,13 @@
-"""kill -9 of a player's process at random moments of both games: is every run's result valid, and how soon does it go on?
+"""kill -9 of a player's process at random moments of both games.
 
-python benchmarks/ray_faults.py               # 20 kills in a row; writes benchmarks/results/ray_faults.json
-python benchmarks/ray_faults.py --quick       # one per game, nothing written
+Is every run's result valid, and how soon does the run go on?
 
-Every run has three processes and one of them, drawn by lot, is killed at a moment drawn evenly over nine tenths of the
-time that an undisturbed run takes. Where MD-GAN's server dies the run stops and is resumed. All runs share one local cluster.
+python benchmarks/ray_faults.py           # 20 kills; writes benchmarks/results/ray_faults.json
+python benchmarks/ray_faults.py --quick   # one per game, nothing written
+
+Every run has three processes. One of them, drawn at random, is killed at a moment drawn evenly over
+nine tenths of the time that an undisturbed run takes. Where MD-GAN's server dies the run stops and
+is resumed. All runs share one local cluster.
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ from coplay.games.base import Game
 from coplay.games.gan_common import SERVER
 from coplay.player import Player
 
-KILLS, ROUNDS, PROCESSES = 20, 16, 3
+KILLS = 20
+ROUNDS = 16
+PROCESSES = 3
 COMMON = {
     "seed": 1,
     "measure": {"metrics": [], "samples": 1000, "every_rounds": 2},
@@ -53,22 +58,23 @@ GAMES: dict[str, dict[str, Any]] = {
         "model": {"name": "acgan", "latent": 20, "batch": 10},
         "game": {"name": "md_gan", "local_steps": 25, "swap_every_epochs": 0.4},
     },
-}  # fmt: skip
+}
 
 seats: list[tuple[int, list[str]]] = []
-"""The processes of the run that is being played, and who sits there."""
+"""The processes of the run that is being played, each with the names of its players."""
 began: list[float] = []
 """When each run began to play."""
-_seat = Ray.start
+_start = Ray.start
 
 
-def seat(self: Ray, players: Sequence[Player], game: Game) -> None:
-    """Seat the players and note in which processes."""
-    _seat(self, players, game)
+def start(self: Ray, players: Sequence[Player], game: Game) -> None:
+    """Start the players and note in which processes they are."""
+    _start(self, players, game)
     numbers = import_ray().get([actor.ready.remote() for actor in self._actors])
-    seats[:] = [
-        (n, [spec.name for spec in group]) for n, group in zip(numbers, self._specs, strict=True)
-    ]
+    processes = []
+    for number, group in zip(numbers, self._specs, strict=True):
+        processes.append((number, [spec.name for spec in group]))
+    seats[:] = processes  # at once, since the killer's thread reads it
     began.append(time.perf_counter())
 
 
@@ -84,12 +90,15 @@ def play(name: str, folder: Path, rounds: int) -> None:
 
 
 class Killer(threading.Thread):
-    """Kills one process some seconds after the run began to play, and notes when the next rounds ended."""
+    """Kills one process some seconds after play began, and notes when the next rounds ended."""
 
     def __init__(self, home: Path, delay: float, victim: int) -> None:
         super().__init__(daemon=True)
-        self.home, self.delay, self.victim = home, delay, victim
-        self.killed, self.before = 0.0, 0
+        self.home = home
+        self.delay = delay
+        self.victim = victim
+        self.killed = 0.0
+        self.before = 0
         self.ends: list[float] = []
         self.over = threading.Event()
 
@@ -113,16 +122,21 @@ class Killer(threading.Thread):
 
 
 def undisturbed(name: str, folder: Path, rounds: int) -> tuple[float, float]:
-    """Seconds of play, and of a round on the mean, of a run in which nobody dies."""
+    """Return the seconds of play, and the mean per round, of a run in which nobody dies."""
     play(name, folder, rounds)
     seconds = time.perf_counter() - began[-1]
     return seconds, seconds / rounds
 
 
 def disturbed(name: str, folder: Path, rounds: int, delay: float, victim: int) -> dict[str, Any]:
-    """One kill: what the run says of it, what is wrong with its result, how long it took to go on."""
+    """Play a run with one kill.
+
+    Returns:
+        What the run reports of it, what is wrong with its result, and how long it took to go on.
+    """
     seats.clear()
-    killer, stopped = Killer(folder / name, delay, victim), ""
+    killer = Killer(folder / name, delay, victim)
+    stopped = ""
     killer.start()
     try:
         play(name, folder, rounds)
@@ -133,13 +147,16 @@ def disturbed(name: str, folder: Path, rounds: int, delay: float, victim: int) -
     if stopped:
         Federation.resume(folder)
     faults = wrong(name, folder, rounds, killer, stopped)
-    told = [(row["round"], row["lost"]) for row in rows(folder / name) if "lost" in row]
+    losses: list[list[Any]] = []
+    for row in rows(folder / name):
+        if "lost" in row:
+            actions = {player: loss["action"] for player, loss in row["lost"].items()}
+            losses.append([row["round"], actions])
     return {
         "game": name,
         "after_seconds": delay,
         "players": killer.players,
-        "told": stopped
-        or [[round, {who: loss["action"] for who, loss in lost.items()}] for round, lost in told],
+        "told": stopped or losses,
         "to_next_round_seconds": None if stopped else (killer.ends or [None])[0],
         "to_round_after_seconds": None if stopped else (killer.ends[1:] or [None])[0],
         "resumed": bool(stopped),
@@ -148,40 +165,39 @@ def disturbed(name: str, folder: Path, rounds: int, delay: float, victim: int) -
 
 
 def wrong(name: str, folder: Path, rounds: int, killer: Killer, stopped: str) -> list[str]:
-    """What a valid result would have and this one has not."""
-    found, faults = rows(folder / name), []
+    """Return what a valid result would have and this one has not."""
+    records = rows(folder / name)
+    faults = []
     if json.loads((folder / "run.json").read_text())["status"] != "finished":
         faults.append("the run is not finished")
-    if [row["round"] for row in found] != list(range(1, rounds + 1)):
+    if [row["round"] for row in records] != list(range(1, rounds + 1)):
         faults.append("rows are missing or doubled")
-    lost = {who: (row["round"], loss) for row in found for who, loss in row.get("lost", {}).items()}
+    lost = {}
+    for row in records:
+        for player, loss in row.get("lost", {}).items():
+            lost[player] = (row["round"], loss)
     late = killer.before >= rounds  # killed after the last round: nobody had to notice
     if stopped:
-        if SERVER not in killer.players or not any(f"'{who}'" in stopped for who in killer.players):
+        named = any(f"'{player}'" in stopped for player in killer.players)
+        if SERVER not in killer.players or not named:
             faults.append(f"stopped for another reason: {stopped}")
     elif set(lost) != set(killer.players) and not (late and not lost):
         faults.append(
             f"lost are {sorted(lost)}, killed was the process of {sorted(killer.players)}"
         )
-    faults += [
-        f"{who}: {loss['reason']}"
-        for who, (_, loss) in lost.items()
-        if "process died" not in loss["reason"]
-    ]
-    faults += [
-        f"{who} was lost in round {round}, killed after round {killer.before}"
-        for who, (round, _) in lost.items()
-        if not 0 <= round - killer.before <= 2
-    ]
+    for player, (_, loss) in lost.items():
+        if "process died" not in loss["reason"]:
+            faults.append(f"{player}: {loss['reason']}")
+    for player, (round, _) in lost.items():
+        if not 0 <= round - killer.before <= 2:
+            faults.append(f"{player} was lost in round {round}, killed after round {killer.before}")
     models = sorted((folder / name / "models").glob("*.safetensors"))
     if not models:
         faults.append("no model was left")
-    faults += [
-        f"{path.stem}: {key} is not finite"
-        for path in models
-        for key, value in load_tensors(path).items()
-        if value.is_floating_point() and not torch.isfinite(value).all()
-    ]
+    for path in models:
+        for key, value in load_tensors(path).items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                faults.append(f"{path.stem}: {key} is not finite")
     return faults
 
 
@@ -191,12 +207,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9)
     given = parser.parse_args()
     kills, rounds = (len(GAMES), 4) if given.quick else (KILLS, ROUNDS)
-    Ray.start, finish, Ray.finish = seat, Ray.finish, lambda self: None  # type: ignore[method-assign, assignment]
-    lot, found = random.Random(given.seed), []
+    finish = Ray.finish
+    Ray.start = start  # type: ignore[method-assign]
+    Ray.finish = lambda self: None  # type: ignore[method-assign]  # the cluster serves all runs
+    chance = random.Random(given.seed)
+    outcomes = []
     with tempfile.TemporaryDirectory() as place:
-        for name in (
-            GAMES
-        ):  # the first of each is slow, and kills drawn by its time would come after the end
+        # the first of each is slow, and kills drawn by its time would come after the end
+        for name in GAMES:
             play(name, Path(place) / f"warm up {name}", 2)
         calm = {name: undisturbed(name, Path(place) / name, rounds) for name in GAMES}
         print(
@@ -205,17 +223,20 @@ def main() -> None:
         )
         for i in range(kills):
             name = list(GAMES)[i % len(GAMES)]
-            delay, victim = lot.uniform(0, 0.9 * calm[name][0]), lot.randrange(PROCESSES)
-            found.append(disturbed(name, Path(place) / str(i), rounds, delay, victim))
-            print(json.dumps(found[-1]), flush=True)
+            delay = chance.uniform(0, 0.9 * calm[name][0])
+            victim = chance.randrange(PROCESSES)
+            outcomes.append(disturbed(name, Path(place) / str(i), rounds, delay, victim))
+            print(json.dumps(outcomes[-1]), flush=True)
     finish(Ray())
-    excess = [
-        kill["to_next_round_seconds"] - calm[kill["game"]][1] for kill in found if kill["to_next_round_seconds"] is not None
-    ]  # fmt: skip
+    excess = []
+    for kill in outcomes:
+        if kill["to_next_round_seconds"] is not None:
+            _, round_seconds = calm[kill["game"]]
+            excess.append(kill["to_next_round_seconds"] - round_seconds)
     summary = {
         "kills": kills,
-        "valid": sum(not kill["faults"] for kill in found),
-        "resumed": sum(kill["resumed"] for kill in found),
+        "valid": sum(not kill["faults"] for kill in outcomes),
+        "resumed": sum(kill["resumed"] for kill in outcomes),
         "most_seconds_beyond_one_round": max(excess, default=None),
         "median_seconds_beyond_one_round": statistics.median(excess) if excess else None,
     }
@@ -232,7 +253,7 @@ def main() -> None:
                 "processes": PROCESSES,
                 "undisturbed": calm_rounds,
                 "summary": summary,
-                "each": found,
+                "each": outcomes,
             },
         )
 

@@ -3,9 +3,10 @@
 python benchmarks/ray_speed.py               # writes benchmarks/results/ray_speed.json
 python benchmarks/ray_speed.py --quick       # two small cases, nothing written
 
-MD-GAN with the MLP pair on 28 x 28, discriminators swapping once an epoch of 1000 samples, and the game of four conv_hvae
-players. Every variant has a coordinator of its own and only one computes at a time. Memory is proportional (PSS): pages that
-processes share, such as libraries, count in parts.
+The games are MD-GAN with the MLP pair on 28 x 28, discriminators swapping once an epoch of 1000
+samples, and sample exchange between four conv_hvae players. Every variant has a coordinator of its
+own and only one computes at a time. Memory is proportional (PSS): pages that processes share, such
+as libraries, count in parts.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from coplay.games.sample_exchange import SampleExchange
 from coplay.models.acgan import Acgan
 from coplay.models.conv_hvae import ConvHvae
 
-TURNS, SAMPLES = 6, 1000
+TURNS = 6
+SAMPLES = 1000
 SPACE = Space(
     {
         "image": Variable(kind="real", shape=(28, 28), low=0, high=1),
@@ -52,9 +54,9 @@ VARIANTS = {  # processes, threads of each; no process is the local engine
     "ray, 4 processes x 1 thread": (4, 1),
 }
 BOTH = list(VARIANTS)[:2]
-CASES: dict[
-    str, tuple[str, int, int, int, list[str]]
-] = {  # game, N, b, iterations a turn, variants
+Case = tuple[str, int, int, int, list[str]]
+"""Game, N, b, iterations a turn, variants."""
+CASES: dict[str, Case] = {
     "md_gan, N = 10, b = 10": ("md_gan", 10, 10, 20, list(VARIANTS)),
     "md_gan, N = 10, b = 100": ("md_gan", 10, 100, 10, list(VARIANTS)),
     "md_gan, N = 4, b = 10": ("md_gan", 4, 10, 30, BOTH),
@@ -68,75 +70,79 @@ QUICK = {
 
 
 def seated(game: str, n: int, b: int, engine: Engine) -> Callable[[int], None]:
-    """Players at an engine; what is returned plays so many iterations, or rounds."""
+    """Start players at an engine; return a function that plays so many iterations, or rounds."""
     generator = stream(1, "images")
-    images, classes = torch.rand(SAMPLES, 28, 28, generator=generator), torch.arange(SAMPLES) % 10
+    images = torch.rand(SAMPLES, 28, 28, generator=generator)
+    classes = torch.arange(SAMPLES) % 10
     names = [f"p{i:03}" for i in range(n)]
     played: dict[str, Any] = {"round": 0}
     if game == "md_gan":
-        model, data = Acgan(batch=b), SPACE.samples(**{"image": images, "class": classes})
+        model = Acgan(batch=b)
+        data = SPACE.samples(**{"image": images, "class": classes})
         players = [Player(name, SPACE, data, model.fresh(), 1) for name in names]
         players.append(Player(SERVER, SPACE, SPACE.empty(), model.fresh(), 1))
         rules: Any = MdGan(rounds=10**6)
     else:
         data = BINARY.samples(image=(images > 0.5).byte())
         players = [Player(name, BINARY, data, ConvHvae(batch=b), 1) for name in names]
-        rules = SampleExchange(
-            rounds=10**6, local_steps=5 if n > 2 else 1, samples_per_round=SAMPLES
-        )
+        steps = 5 if n > 2 else 1
+        rules = SampleExchange(rounds=10**6, local_steps=steps, samples_per_round=SAMPLES)
     engine.start(players, rules)
     played["state"] = rules.start(names, 1)
 
     def iterate(count: int) -> None:
-        rounds, steps = (1, {"local_steps": count}) if game == "md_gan" else (count, {})
+        rounds = count
+        current = rules
+        if game == "md_gan":  # an iteration is a step of one round
+            rounds = 1
+            current = rules.model_copy(update={"local_steps": count})
         for _ in range(rounds):
             played["round"] += 1
-            now = rules.model_copy(update=steps)
-            played["state"], _ = now.play(engine, played["state"], played["round"])
+            played["state"], _ = current.play(engine, played["state"], played["round"])
 
     return iterate
 
 
 def proportional(number: int | str) -> int:
-    """Bytes of a process's memory, shared pages in parts."""
+    """Return the bytes of a process's memory, shared pages in parts."""
     lines = Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def memory() -> dict[str, Any]:
-    """PSS of this process, of each player's, and of Ray's own together."""
+    """Return the PSS of this process, of each player's, and of Ray's own together."""
     parents = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(place.name)] = int(
-                (place / "stat").read_text().rpartition(")")[2].split()[1]
-            )
+            _, _, fields = (place / "stat").read_text().rpartition(")")
+            parents[int(place.name)] = int(fields.split()[1])
         except OSError:
             continue
-    family, new = set(), {os.getpid()}
+    family: set[int] = set()
+    new = {os.getpid()}
     while new:
         family |= new
         new = {number for number, parent in parents.items() if parent in new} - family
-    found: dict[str, Any] = {"coordinator": 0, "players": [], "ray": 0}
+    pss: dict[str, Any] = {"coordinator": 0, "players": [], "ray": 0}
     for number in sorted(family):
         title = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
         if number == os.getpid():
-            found["coordinator"] = proportional(number)
+            pss["coordinator"] = proportional(number)
         elif "ray::_Group" in title:
-            found["players"].append(proportional(number))
+            pss["players"].append(proportional(number))
         else:
-            found["ray"] += proportional(number)
-    return found
+            pss["ray"] += proportional(number)
+    return pss
 
 
 def worker(variant: str, game: str, n: int, b: int) -> None:
-    """Tells how long it took to start, then answers every line with the seconds of one iteration; at the end its memory."""
+    """Print the seconds of starting, those of one iteration for every line, last the memory."""
     processes, threads = VARIANTS[variant]
     begin = time.perf_counter()
     keep_freed_memory()
-    engine: Engine = (
-        Ray(processes=processes, threads=threads) if processes else Local(threads=threads)
-    )
+    engine: Engine = Local(threads=threads)
+    if processes:
+        engine = Ray(processes=processes, threads=threads)
     torch.set_num_threads(threads)
     iterate = seated(game, n, b, engine)
     print(time.perf_counter() - begin, flush=True)
@@ -150,20 +156,19 @@ def worker(variant: str, game: str, n: int, b: int) -> None:
     engine.finish()
 
 
-def measured(case: tuple[str, int, int, int, list[str]], turns: int) -> dict[str, Any]:
-    """All variants of a case, turn by turn."""
+def opened(variant: str, game: str, n: int, b: int) -> subprocess.Popen[str]:
+    command = [sys.executable, __file__, "--worker", variant, game, str(n), str(b)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def measured(case: Case, turns: int) -> dict[str, Any]:
+    """Measure all variants of a case, turn by turn."""
     game, n, b, iterations, variants = case
-    workers = {
-        variant: subprocess.Popen(
-            [sys.executable, __file__, "--worker", variant, game, str(n), str(b)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for variant in variants
-    }  # fmt: skip
-    found: dict[str, Any] = {}
+    workers = {variant: opened(variant, game, n, b) for variant in variants}
+    cases: dict[str, Any] = {}
     for variant, process in workers.items():
         assert process.stdout
-        found[variant] = {"start_seconds": float(process.stdout.readline()), "seconds": []}
+        cases[variant] = {"start_seconds": float(process.stdout.readline()), "seconds": []}
     for turn, (variant, process) in product(range(turns), workers.items()):
         assert process.stdin
         assert process.stdout
@@ -171,49 +176,45 @@ def measured(case: tuple[str, int, int, int, list[str]], turns: int) -> dict[str
         process.stdin.flush()
         value = float(process.stdout.readline())
         if turn:  # the first warms up
-            found[variant]["seconds"].append(value)
+            cases[variant]["seconds"].append(value)
     for variant, process in workers.items():
         out, _ = process.communicate()
-        found[variant]["pss_bytes"] = json.loads(out)
+        cases[variant]["pss_bytes"] = json.loads(out)
     for variant in variants:
-        pairs = zip(found[variant]["seconds"], found[variants[0]]["seconds"], strict=True)
-        found[variant] |= {
-            "median_seconds": statistics.median(found[variant]["seconds"]),
+        pairs = zip(cases[variant]["seconds"], cases[variants[0]]["seconds"], strict=True)
+        cases[variant] |= {
+            "median_seconds": statistics.median(cases[variant]["seconds"]),
             "ratio": statistics.median(mine / local for mine, local in pairs),
         }
-    return found
+    return cases
 
 
 def start_alone(variant: str) -> float:
-    """Seconds until players sit, with nothing else running."""
-    command = [sys.executable, __file__, "--worker", variant, "md_gan", "10", "10"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """Return the seconds until players are ready, with nothing else running."""
+    process = opened(variant, "md_gan", 10, 10)
     assert process.stdout
-    found = float(process.stdout.readline())
+    seconds = float(process.stdout.readline())
     process.communicate()
-    return found
+    return seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    found = {}
+    cases = {}
     for label, case in (QUICK if given.quick else CASES).items():
-        found[label] = measured(case, 3 if given.quick else TURNS)
-        for variant, values in found[label].items():
+        cases[label] = measured(case, 3 if given.quick else TURNS)
+        for variant, values in cases[label].items():
             players = values["pss_bytes"]["players"]
             each = f", {statistics.mean(players) / 2**20:.0f} MiB a process" if players else ""
-            print(
-                f"{label:24} {variant:28} {1000 * values['median_seconds']:8.1f} ms  {values['ratio']:.2f} x{each}",
-                flush=True,
-            )
+            text = f"{1000 * values['median_seconds']:8.1f} ms  {values['ratio']:.2f} x{each}"
+            print(f"{label:24} {variant:28} {text}", flush=True)
     starts = {variant: start_alone(variant) for variant in BOTH}
-    print(
-        f"start-up, seconds: { {variant: round(seconds, 1) for variant, seconds in starts.items()} }"
-    )
+    rounded = {variant: round(seconds, 1) for variant, seconds in starts.items()}
+    print(f"start-up, seconds: {rounded}")
     if not given.quick:
-        common.save("ray_speed", {"turns": TURNS - 1, "cases": found, "start_seconds": starts})
+        common.save("ray_speed", {"turns": TURNS - 1, "cases": cases, "start_seconds": starts})
 
 
 if __name__ == "__main__":

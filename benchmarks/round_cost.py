@@ -1,8 +1,9 @@
-"""Seconds per round of the demo, and the shares of learning, sampling, exchange, bookkeeping and evaluation.
+"""Seconds per round of the demo, and the share of each kind of time.
 
-    python benchmarks/round_cost.py            # prints a table, writes benchmarks/results/round_cost.json
+    python benchmarks/round_cost.py    # prints a table, writes benchmarks/results/round_cost.json
 
-Three runs of ``configs/digits.toml`` without the games carried along; figures are the median over runs.
+There are three runs of ``configs/digits.toml`` without the games carried along; figures are the
+median over runs.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ def main() -> None:
             play = Federation(config).run(Path(folder) / "run").main
             for part in PARTS:
                 spent = sum(row.seconds[part] for row in play.rows)
-                # rows tell the bookkeeping of the round before; the total has the last round's, too
-                spent = play.bookkeeping_seconds if part == "bookkeeping" else spent
+                if part == "bookkeeping":
+                    # a row has that of the round before; the total has the last round's too
+                    spent = play.bookkeeping_seconds
                 seconds[part].append(spent / len(play.rows))
     total = [sum(run) for run in zip(*seconds.values(), strict=True)]
     table = {}

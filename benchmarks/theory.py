@@ -1,6 +1,6 @@
 """The theory, measured: contraction, fluctuation of sampled play, and a hundred thousand players.
 
-python benchmarks/theory.py                # prints, writes benchmarks/results/theory.json; about a minute
+python benchmarks/theory.py        # about a minute; writes benchmarks/results/theory.json
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ SEEDS = range(10)
 
 
 def contraction() -> dict:
-    """Late-round rate of simultaneous best response from a random start, against the spectral radius."""
+    """Compare the late-round rate of simultaneous best response with the spectral radius.
+
+    Play begins at random moments.
+    """
     ratios = []
     for seed in SEEDS:
         g = stream(seed, "contraction")
@@ -44,10 +47,15 @@ def contraction() -> dict:
 
 
 def fluctuation() -> dict:
-    """Root mean square error around (A2) of the real game with n samples a round; fitted exponent of n."""
+    """Fit the exponent of n in the root mean square error of sampled play around (A2).
+
+    The real game is played with n samples a round.
+    """
     space = Space({"x": Variable(kind="binary", shape=(8,))})
     names = [f"p{i}" for i in range(4)]
-    sizes, slopes, errors = (100, 300, 1000, 3000, 10_000, 30_000), [], []
+    sizes = (100, 300, 1000, 3000, 10_000, 30_000)
+    slopes = []
+    errors = []
     for seed in range(5):
         g = stream(seed, "sites")
         data = [
@@ -63,7 +71,8 @@ def fluctuation() -> dict:
             ]
             engine = Local()
             engine.start(players, game)
-            state, path = game.start(names, seed), []
+            state = game.start(names, seed)
+            path = []
             for round in range(1, game.rounds + 1):
                 state, _ = game.play(engine, state, round)
                 path.append(torch.stack([player.model.moments for player in players]))
@@ -74,15 +83,16 @@ def fluctuation() -> dict:
         errors.append(row)
         slopes.append(np.polyfit(np.log(sizes), np.log(row), 1)[0].item())
     slope = statistics.fmean(slopes)
-    print(
-        f"error of sampled play falls as n^{slope:.3f} ± {statistics.stdev(slopes):.3f} (bar: -0.5 ± 0.1)"
-    )
+    exponent = f"{slope:.3f} ± {statistics.stdev(slopes):.3f}"
+    print(f"error of sampled play falls as n^{exponent} (bar: -0.5 ± 0.1)")
     return {"samples_per_round": sizes, "errors": errors, "slopes": slopes, "slope": slope}
 
 
 def many_players() -> dict:
-    """M φ̄ of 100,000 players with 10 random neighbours each."""
-    n, neighbours, own_weight = 100_000, 10, 0.3
+    """Compute M φ̄ of 100,000 players with 10 random neighbours each."""
+    n = 100_000
+    neighbours = 10
+    own_weight = 0.3
     rng = np.random.default_rng(1)
     rows = np.repeat(np.arange(n), neighbours)
     columns = (rows + rng.integers(1, n, n * neighbours)) % n
@@ -93,20 +103,21 @@ def many_players() -> dict:
     moments = rng.random((n, 10))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
-    found = equilibrium.solve_sparse(alpha, moments)
+    solution = equilibrium.solve_sparse(alpha, moments)
     seconds = time.perf_counter() - begin
     row = equilibrium.influence_rows(alpha, [0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
-        f"100,000 players, 10 neighbours, 10 moments: {seconds:.2f} s, residual {found.residual:.1e}, error at most "
-        f"{found.error_bound:.1e}, {found.iterations} sweeps, peak memory of the process {peak:.2f} GiB "
+        f"100,000 players, 10 neighbours, 10 moments: {seconds:.2f} s, "
+        f"residual {solution.residual:.1e}, error at most {solution.error_bound:.1e}, "
+        f"{solution.iterations} sweeps, peak memory of the process {peak:.2f} GiB "
         f"({before / 2**20:.2f} before); one row of M: mass {row.values.sum():.9f}"
     )
     return {
         "seconds": seconds,
-        "residual": found.residual,
-        "error_bound": found.error_bound,
-        "sweeps": found.iterations,
+        "residual": solution.residual,
+        "error_bound": solution.error_bound,
+        "sweeps": solution.iterations,
         "peak_process_gib": peak,
         "row_mass_missing": row.error_bound,
     }

@@ -1,4 +1,6 @@
-"""A model of your own plays against another kind: a smoothed histogram of whole images, in thirty lines.
+"""A model of your own, in thirty lines, plays against one of scikit-learn's.
+
+It is a smoothed histogram of whole images.
 
 python examples/own_model.py
 """
@@ -14,7 +16,9 @@ import coplay
 
 
 class NoisyMemory(coplay.LocalModel):
-    """Remembers what it saw last and repeats it with flipped bits. Don't use it where data are private!
+    """Remembers the samples of its last turn and repeats them with flipped bits.
+
+    Don't use it where data are private!
 
     Args:
         flip: Probability that a bit is flipped, in [0, 1].
@@ -23,29 +27,30 @@ class NoisyMemory(coplay.LocalModel):
     flip: float = 0.02
 
     def setup(self, space: coplay.Space, seed: int) -> None:
-        """Nothing seen yet."""
-        self._space, self._seen = space, torch.zeros(1, sum(space[name].size for name in space))
+        """Begin with a single empty image."""
+        self._space = space
+        self._memory = torch.zeros(1, sum(space[name].size for name in space))
 
     def learn(
         self, mixture: coplay.Mixture, steps: int, generator: torch.Generator
     ) -> Mapping[str, float]:
-        """Keep 500 samples in proportion to the weights."""
-        self._seen = self._space.flatten(mixture.batch(500, generator))
-        return {"mean": self._seen.mean().item()}
+        """Remember 500 samples in proportion to the weights."""
+        self._memory = self._space.flatten(mixture.batch(500, generator))
+        return {"mean": self._memory.mean().item()}
 
     def sample(self, n: int, generator: torch.Generator) -> coplay.Samples:
-        """Repeat with noise."""
-        rows = self._seen[torch.randint(len(self._seen), (n,), generator=generator)]
+        """Repeat remembered samples with noise."""
+        rows = self._memory[torch.randint(len(self._memory), (n,), generator=generator)]
         noise = (torch.rand(rows.shape, generator=generator) < self.flip).float()
         return self._space.unflatten((rows - noise).abs())
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """What was seen."""
-        return {"seen": self._seen}
+        """Return the remembered samples."""
+        return {"memory": self._memory}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take it back."""
-        self._seen = state["seen"]
+        """Restore the remembered samples."""
+        self._memory = state["memory"]
 
 
 def main() -> None:
@@ -75,7 +80,8 @@ def main() -> None:
     for player, values in result.main.last.items():
         distance = values["distance_to_prediction"]
         print(
-            f"{player}: total variation to the predicted class shares {distance.value:.3f} on {distance.n} samples"
+            f"{player}: total variation to the predicted class shares {distance.value:.3f} "
+            f"on {distance.n} samples"
         )
 
 

@@ -1,4 +1,4 @@
-"""Whose data end up in whose model? Three hospitals, before anybody has trained.
+"""How much do each hospital's data count in each model? Theory, before anybody has trained.
 
 python examples/theory.py
 """
@@ -7,7 +7,8 @@ import torch
 
 import coplay
 
-# Row i: how much hospital i weighs its own data and the others' samples. The third has little faith in itself.
+# Row i: how much hospital i weighs its own data and the others' samples. The third trusts its own
+# data little.
 ALPHA = torch.tensor([[0.6, 0.4, 0.0], [0.2, 0.6, 0.2], [0.0, 0.9, 0.1]])
 # Class shares of each hospital's data: healthy, ill.
 SHARES = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.0, 1.0]])

@@ -4,7 +4,8 @@ The arrow, and the order of the folders:
 
     config → federation → game → engine → player (data + model) → metrics → result → report
 
-Names are loaded when they are first used, so that importing coplay costs no more than what is used of it.
+Names are loaded when they are first used, so that importing coplay costs no more than what is used
+of it.
 
 Example:
     >>> import coplay, torch
@@ -21,14 +22,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coplay.core.components import find, names
     from coplay.core.errors import CoplayError
-    from coplay.core.message import Message, PlayerLost
-    from coplay.core.space import Samples, Space, Variable
+    from coplay.core.message import Message, PlayerLost, Request
+    from coplay.core.space import Samples, Space, Variable, pick
+    from coplay.core.streams import stream
     from coplay.data.partitions.base import Partition
     from coplay.data.sources.base import Dataset, Source
     from coplay.engines.base import Engine
-    from coplay.games.base import Game, State
+    from coplay.games.base import Game, Row, State
     from coplay.metrics.base import Metric, Stat, Value
-    from coplay.models.base import LocalModel, Mixture
+    from coplay.models.base import LocalModel, Mixture, Portion
     from coplay.player import Player
     from coplay.run.config import Config
     from coplay.run.federation import Federation
@@ -57,7 +59,10 @@ _HOME = {
     "Partition": "data.partitions.base",
     "Player": "player",
     "PlayerLost": "core.message",
+    "Portion": "models.base",
+    "Request": "core.message",
     "Result": "run.result",
+    "Row": "games.base",
     "Samples": "core.space",
     "Source": "data.sources.base",
     "Space": "core.space",
@@ -71,11 +76,13 @@ _HOME = {
     "load_player": "run.sampling",
     "names": "core.components",
     "nash_gap": "theory.equilibrium",
+    "pick": "core.space",
     "rounds_needed": "theory.equilibrium",
     "solve_sparse": "theory.equilibrium",
     "spectral_radius": "theory.equilibrium",
+    "stream": "core.streams",
 }
-"""Public name to the module it lives in."""
+"""The module that each public name lives in."""
 
 __all__ = [
     "Config",
@@ -91,7 +98,10 @@ __all__ = [
     "Partition",
     "Player",
     "PlayerLost",
+    "Portion",
+    "Request",
     "Result",
+    "Row",
     "Samples",
     "Source",
     "Space",
@@ -105,9 +115,11 @@ __all__ = [
     "load_player",
     "names",
     "nash_gap",
+    "pick",
     "rounds_needed",
     "solve_sparse",
     "spectral_radius",
+    "stream",
 ]
 __version__ = "0.1.0"
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:  # a run does without comparisons
 
 
 def free_folder(wanted: Path) -> Path:
-    """The first of ``wanted``, wanted-2, … that does not exist."""
+    """Return the first of ``wanted``, wanted-2, … that does not exist."""
     return next(folder for folder in _numbered(wanted) if not folder.exists())
 
 
 def comparison_folder(name: str, comparison: Comparison) -> Path:
-    """A folder that is free, or one that holds the comparison of just these runs."""
+    """Return a folder that is free, or one that holds the comparison of just these runs."""
     for folder in _numbered(Path("comparisons") / name):
         if not folder.exists() or _compared_runs(folder) == set(comparison.runs):
             return folder
@@ -27,7 +27,7 @@ def comparison_folder(name: str, comparison: Comparison) -> Path:
 
 
 def _compared_runs(folder: Path) -> set[str]:
-    """The runs whose comparison a folder holds; empty if it holds none."""
+    """Return the runs that the comparison in a folder is of; empty if it holds none."""
     file = folder / "comparison.json"
     if not file.exists():
         return set()
@@ -35,7 +35,7 @@ def _compared_runs(folder: Path) -> set[str]:
 
 
 def _numbered(wanted: Path) -> Iterator[Path]:
-    """``wanted``, then wanted-2, wanted-3 and so on."""
+    """Yield ``wanted``, then wanted-2, wanted-3 and so on."""
     yield wanted
     for number in itertools.count(2):
         yield wanted.with_name(f"{wanted.name}-{number}")

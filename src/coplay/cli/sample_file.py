@@ -56,7 +56,7 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
 
 
 def as_csv(samples: Samples) -> str:
-    """Samples as lines of CSV: a number per column, named by its place in a larger variable.
+    """Write samples as lines of CSV: a number per column, named by its place in a variable.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""What the command line prints as tables, as wide as the terminal."""
+"""The tables that the command line prints, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from coplay.run.result import Result
 
 
 def terminal() -> Console:
-    """The terminal; 120 columns wide if the output goes elsewhere."""
+    """Return the terminal; it has 120 columns if the output goes elsewhere."""
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
@@ -83,17 +83,17 @@ def print_comparison(comparison: Comparison, by_player: bool) -> None:
 
 def print_components(kind: str) -> None:
     """Print all components of a kind with their settings."""
-    known = names(kind)
+    components = names(kind)
     table = rich.table.Table(
         title=f"{kind}s",
         title_justify="left",
         title_style="bold",
         expand=True,
     )
-    table.add_column("name", no_wrap=True, width=max(map(len, known)))
+    table.add_column("name", no_wrap=True, width=max(map(len, components)))
     table.add_column("what it is", ratio=1, overflow="fold")
     table.add_column("settings", ratio=1, overflow="fold")
-    for name in known:
+    for name in components:
         cls = find(kind, name)
         summary, *_ = (cls.__doc__ or "").split("\n")
         table.add_row(name, summary.replace("``", ""), ", ".join(_settings(cls)))
@@ -101,7 +101,7 @@ def print_components(kind: str) -> None:
 
 
 def _settings(cls: Any) -> list[str]:
-    """The settings of a component, each with its default if it has one."""
+    """Write the settings of a component, each with its default if it has one."""
     settings = []
     for key, field in getattr(cls, "model_fields", {}).items():
         if field.is_required():
@@ -112,7 +112,9 @@ def _settings(cls: Any) -> list[str]:
 
 
 def folded(table: Table, width: int) -> list[rich.table.Table]:
-    """A table as several, each with the first column and as many others as fit; no number is cut.
+    """Split a table into several that fit a line, without cutting a number.
+
+    Each has the first column and as many others as fit.
 
     Args:
         table: Any table.
@@ -139,7 +141,7 @@ def folded(table: Table, width: int) -> list[rich.table.Table]:
 
 
 def _groups(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Columns after the first in groups that fit side by side, at least one in each."""
+    """Group the columns after the first so that each group fits, at least one column in each."""
     groups: list[list[int]] = []
     for place in range(1, len(widths)):
         if groups and sum(widths[p] + 3 for p in [*groups[-1], place]) <= room:

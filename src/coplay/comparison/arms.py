@@ -1,4 +1,4 @@
-"""Runs side by side: the arms they form, and what was measured in each arm over its seeds.
+"""Runs side by side: the arms they form, and the scores and costs of each arm over its seeds.
 
 Runs that differ only in their seed (and in title, name and the games carried along) belong
 together, and each game of theirs is an arm. Everything is read from disk, so that old and
@@ -29,7 +29,7 @@ class Arm:
     """One game under one config, over the seeds.
 
     Args:
-        label: What tells it apart from the other arms.
+        label: A name that no other arm has, made of what differs.
         settings: The part of the label that comes from the config; empty if all configs agree.
         game: The game's name.
         runs: One run per seed, by seed in ascending order.
@@ -42,7 +42,7 @@ class Arm:
 
     @cached_property
     def plays(self) -> dict[int, Play]:
-        """What the game left, by seed."""
+        """The game's records on disk, by seed."""
         return {seed: run.plays[self.game] for seed, run in self.runs.items()}
 
     @cached_property
@@ -105,7 +105,7 @@ class Arm:
 
         Args:
             quantity: Name of a measured quantity that is one number.
-            player: Whose score it is; the arm's by default.
+            player: A player, for its own score; None for the arm's.
 
         Returns:
             None if several seeds or several players have a value, or none has.
@@ -114,16 +114,16 @@ class Arm:
             values = list(self._values_of(player, quantity).values())
             return values[0] if len(values) == 1 else None
         means = {seed: self.mean(seed, quantity) for seed in self.runs}
-        known = {seed: mean for seed, mean in means.items() if mean is not None}
-        if len(known) != 1:
+        present = {seed: mean for seed, mean in means.items() if mean is not None}
+        if len(present) != 1:
             return None
-        ((seed, mean),) = known.items()
+        ((seed, mean),) = present.items()
         if len(mean.players) != 1:
             return None
         return self.plays[seed].last[mean.players[0]][quantity]
 
     def _values_of(self, player: str, quantity: str) -> dict[int, Value]:
-        """The last values of one player, by seed."""
+        """Return the last values of one player, by seed."""
         values = {}
         for seed, play in self.plays.items():
             measured = play.last.get(player, {})
@@ -132,10 +132,10 @@ class Arm:
         return values
 
     def over_seeds(self, number: Callable[[Play], float | None]) -> Spread | None:
-        """A number of every play of the arm; None if one of them does not have it.
+        """Collect a number of every play of the arm; None if one of them does not have it.
 
         Args:
-            number: Gives the number of a play, or None.
+            number: A function that returns the number of a play, or None.
         """
         values = {}
         for seed, play in self.plays.items():
@@ -147,7 +147,7 @@ class Arm:
 
     @cached_property
     def costs(self) -> dict[str, Spread | None]:
-        """What a run of this game cost, by name; None where a run did not record it.
+        """The costs of a run of this game, by name; None where a run did not record one.
 
         ``bytes_PURPOSE`` is payload in bytes, ``seconds_KIND`` is time; then come ``rounds``,
         ``steps`` (learning steps asked of each player) and ``flops``.
@@ -166,7 +166,7 @@ class Arm:
         return costs | amounts
 
     def _purposes(self) -> list[str]:
-        """Headings of the ledger, the usual ones first, and then their parts."""
+        """Return the headings of the ledger, the usual ones first, and then their parts."""
         links = [link for play in self.plays.values() for link in play.traffic]
         headings = [link.heading for link in links]
         parts = [link.purpose for link in links]
@@ -174,7 +174,7 @@ class Arm:
         return list(dict.fromkeys([*usual, *headings, *parts]))
 
     def _kinds_of_seconds(self) -> list[str]:
-        """Kinds of time, the usual ones first."""
+        """Return the kinds of time, the usual ones first."""
         rows = [row for play in self.plays.values() for row in play.rows]
         kinds = [kind for row in rows for kind in row.seconds]
         return list(dict.fromkeys([*spread.SECONDS, *kinds]))
@@ -236,7 +236,7 @@ class Arm:
 
 
 def _means(by_seed: Sequence[Mapping[int, float]], rounds: Sequence[int]) -> list[float]:
-    """The mean over seeds at each round."""
+    """Return the mean over seeds at each round."""
     means = []
     for round in rounds:
         means.append(statistics.fmean(by_round[round] for by_round in by_seed))
@@ -251,11 +251,10 @@ class Comparison:
     """Arms side by side.
 
     Args:
-        arms: In the order of the runs that were given, a run's main game before those it carried
-            along.
+        arms: In the order of the runs, a run's main game before those carried along.
         differences: By dotted key of the config, its value by settings; keys that are the same
             everywhere are left out.
-        left_out: What was given and does not count, in sentences.
+        left_out: Sentences on runs that do not count.
 
     Example:
         ``Comparison.load(["runs/a", "runs/b"]).arms[0].score("fid").mean``
@@ -270,7 +269,7 @@ class Comparison:
         """Read runs and sort them into arms.
 
         Args:
-            folders: Folders of runs; one that is given twice counts once.
+            folders: Folders of runs; a folder named twice counts once.
 
         Raises:
             RunFolderError: A folder holds no run, or there is none.
@@ -292,7 +291,8 @@ class Comparison:
         left_out: list[str] = []
         for name, members in zip(names, groups.values(), strict=True):
             by_seed, doubled = _by_seed([runs[place] for place in members])
-            left_out += [f"{name}: {sentence}" if name else sentence for sentence in doubled]
+            prefix = f"{name}: " if name else ""
+            left_out += [prefix + sentence for sentence in doubled]
             arms += _arms_of(name, by_seed, label_says_game, several_games)
         differences = {}
         for key in differing:
@@ -321,7 +321,7 @@ def _arms_of(
     label_says_game: bool,
     several_games: bool,
 ) -> list[Arm]:
-    """The arms of runs that differ only in their seed, one per game.
+    """Return the arms of runs that differ only in their seed, one per game.
 
     Args:
         settings: The label of their settings; empty if all configs agree.
@@ -343,7 +343,7 @@ def _arms_of(
 
 
 def _by_seed(runs: Sequence[Result]) -> tuple[dict[int, Result], list[str]]:
-    """One run per seed, the one that came furthest, and a sentence on each of the others."""
+    """Choose the run per seed that got furthest; the others are named in sentences."""
     by_seed: dict[int, Result] = {}
     doubled = []
     for run in sorted(runs, key=_rank):
@@ -359,6 +359,6 @@ def _by_seed(runs: Sequence[Result]) -> tuple[dict[int, Result], list[str]]:
 
 
 def _rank(run: Result) -> tuple[bool, int]:
-    """Finished runs come first, then those with the most rounds."""
+    """Return a sort key: finished runs come first, then those with the most rounds."""
     rounds = sum(len(play.rows) for play in run.plays.values())
     return run.record.status != "finished", -rounds

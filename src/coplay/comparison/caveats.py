@@ -1,4 +1,4 @@
-"""What a reader must know before comparing arms: what differs, and which scores that touches."""
+"""Caveats for readers of a comparison: what differs between arms, and which scores that touches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Caveat:
     """One thing to know before comparing.
 
     Args:
-        text: It in a sentence.
+        text: The caveat in a sentence.
         quantities: Names of the measured quantities that it concerns; empty if it concerns none
             more than another.
     """
@@ -42,7 +42,7 @@ class Caveat:
 
 
 def caveats(comparison: Comparison) -> list[Caveat]:
-    """Everything a reader must know before comparing.
+    """Collect everything a reader must know before comparing.
 
     Args:
         comparison: The arms.
@@ -66,14 +66,14 @@ def caveats(comparison: Comparison) -> list[Caveat]:
         _different_players,
         _different_versions,
     )
-    found = [Caveat(text) for text in comparison.left_out]
+    collected = [Caveat(text) for text in comparison.left_out]
     for check in checks:
-        found += check(comparison)
-    return found
+        collected += check(comparison)
+    return collected
 
 
 def _unfinished_runs(comparison: Comparison) -> list[Caveat]:
-    found = []
+    collected = []
     for folder, run in comparison.runs.items():
         if run.record.status == "finished":
             continue
@@ -82,23 +82,23 @@ def _unfinished_runs(comparison: Comparison) -> list[Caveat]:
             state = f"{state}: {run.record.reason}"
         done = [f"{len(play.rows)} rounds of {words(name)}" for name, play in run.plays.items()]
         text = f"{folder} is not finished ({state}); it counts as far as it got: {', '.join(done)}"
-        found.append(Caveat(text))
-    return found
+        collected.append(Caveat(text))
+    return collected
 
 
 def _silent_runs(comparison: Comparison) -> list[Caveat]:
-    """Runs in which nothing was measured."""
-    found = []
+    """Name the runs in which nothing was measured."""
+    collected = []
     for arm in comparison.arms:
         silent = [seed for seed, play in arm.plays.items() if not play.last]
         if silent:
-            found.append(Caveat(f"{arm.label}: nothing was measured with {_seeds(silent)}"))
-    return found
+            collected.append(Caveat(f"{arm.label}: nothing was measured with {_seeds(silent)}"))
+    return collected
 
 
 def _lost_players(comparison: Comparison) -> list[Caveat]:
-    """Runs without a mean over players, since one whom the game measures was lost."""
-    found = []
+    """Name the runs without a mean over players, since one that the game measures was lost."""
+    collected = []
     for arm in comparison.arms:
         for seed, run in arm.runs.items():
             lost = _lost_and_measured(arm, seed, run)
@@ -108,12 +108,12 @@ def _lost_players(comparison: Comparison) -> list[Caveat]:
                     "the other players would compare unlike things, so this run has none from then "
                     "on, and the arm's curves end before"
                 )
-                found.append(Caveat(text, list(arm.quantities)))
-    return found
+                collected.append(Caveat(text, list(arm.quantities)))
+    return collected
 
 
 def _lost_and_measured(arm: Arm, seed: int, run: Result) -> list[PlayerLost]:
-    """The losses up to the last measured round of those whom the game measures."""
+    """Return the losses, up to the last measured round, of players that the game measures."""
     play = arm.plays[seed]
     if play.last_round is None:
         return []
@@ -123,7 +123,7 @@ def _lost_and_measured(arm: Arm, seed: int, run: Result) -> list[PlayerLost]:
 
 
 def _names_of(lost: Sequence[PlayerLost]) -> str:
-    """The players that were lost, each with its round."""
+    """Name the players that were lost, each with its round."""
     names = [f"{loss.player} (round {loss.round})" for loss in lost[:_NAMED_LOSSES]]
     if len(lost) > len(names):
         names.append(f"{len(lost) - len(names):,} more")
@@ -147,22 +147,22 @@ def _different_rounds(comparison: Comparison) -> list[Caveat]:
 
 
 def _different_counts(comparison: Comparison) -> list[Caveat]:
-    """Different sample counts or units of one quantity, for one player or between arms."""
+    """Find different sample counts or units of one quantity, for a player or between arms."""
     by_quantity: dict[str, list[Measurement]] = {name: [] for name in comparison.quantities}
     for measurement in measurements(comparison):
         by_quantity[measurement.quantity].append(measurement)
-    found = []
+    collected = []
     for quantity, own in by_quantity.items():
         for attribute, noun in (("n", " samples"), ("n_real", " real samples"), ("unit", "")):
             values = _differing_values(own, attrgetter(attribute))
             if values:
                 text = f"{words(quantity)}: {_some_of(values)}{noun}, not comparable"
-                found.append(Caveat(text, [quantity]))
-    return found
+                collected.append(Caveat(text, [quantity]))
+    return collected
 
 
 def _differing_values(own: Sequence[Measurement], of: Callable[[Any], Any]) -> list[Any]:
-    """The values of an attribute, ascending; none if all arms and all runs of a player agree."""
+    """Return an attribute's values, ascending; none if all arms and runs of a player agree."""
     by_player: dict[str, set[Any]] = {}
     by_arm: dict[str, set[Any]] = {}
     for measurement in own:
@@ -177,13 +177,17 @@ def _differing_values(own: Sequence[Measurement], of: Callable[[Any], Any]) -> l
 
 
 def _some_of(values: Sequence[Any]) -> str:
-    """Up to three values, or the first and the last."""
-    texts = [f"{value:,}" if isinstance(value, int) else str(value) for value in values]
+    """Write up to three values, or the first and the last."""
+    texts = [_text(value) for value in values]
     return listed(texts) if len(texts) < 4 else f"{texts[0]} to {texts[-1]}"
 
 
+def _text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _different_data(comparison: Comparison) -> list[Caveat]:
-    """Different sources or variables."""
+    """Find different sources or variables."""
     data = [run.record.data for run in comparison.runs.values()]
     prefixes = ("data.source.", "data.variables")
     keys = [key for key in comparison.differences if key.startswith(prefixes)]
@@ -198,7 +202,7 @@ def _different_data(comparison: Comparison) -> list[Caveat]:
 
 
 def _contents(data: DataRecord) -> tuple[str, int, int, str]:
-    """What tells data apart."""
+    """Return what tells data apart."""
     return data.name, data.train, data.test, json.dumps(space_to_json(data.space))
 
 
@@ -210,7 +214,7 @@ def _name_of_data(data: DataRecord) -> str:
 
 
 def _different_measuring(comparison: Comparison) -> list[Caveat]:
-    """Different settings of measuring."""
+    """Find different settings of measuring."""
     keys = [key for key in comparison.differences if key.startswith("measure.")]
     keys = [key for key in keys if key not in _OTHER_MEASURING]
     if not keys:
@@ -220,7 +224,7 @@ def _different_measuring(comparison: Comparison) -> list[Caveat]:
 
 
 def _classifiers(comparison: Comparison) -> list[Caveat]:
-    """Different domain classifiers, between arms or between seeds."""
+    """Find different domain classifiers, between arms or between seeds."""
     by_settings = _fingerprints(comparison)
     if not by_settings:
         return []
@@ -245,7 +249,7 @@ def _classifiers(comparison: Comparison) -> list[Caveat]:
 
 
 def _accuracies(comparison: Comparison) -> str:
-    """How good the domain classifiers of several seeds are."""
+    """Say how good the domain classifiers of several seeds are."""
     classifiers = [run.record.classifier for run in comparison.runs.values()]
     trained = [classifier for classifier in classifiers if classifier is not None]
     lowest = min(classifier.accuracy for classifier in trained)
@@ -257,7 +261,7 @@ def _accuracies(comparison: Comparison) -> str:
 
 
 def _fingerprints(comparison: Comparison) -> dict[str, dict[int, str]]:
-    """By settings and seed, what tells a domain classifier from another, where there is one."""
+    """Return the fingerprints of all domain classifiers, by settings and seed."""
     by_settings: dict[str, dict[int, str]] = {}
     for arm in comparison.arms:
         for seed, run in arm.runs.items():
@@ -268,7 +272,7 @@ def _fingerprints(comparison: Comparison) -> dict[str, dict[int, str]]:
 
 
 def _fingerprint(run: Result) -> str:
-    """What tells a run's domain classifier from another; empty if the run has none."""
+    """Return what tells a run's domain classifier from another; empty if there is none."""
     if run.record.classifier is None:
         return ""
     path = run.folder / CLASSIFIER
@@ -277,11 +281,14 @@ def _fingerprint(run: Result) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# ------------------------------------------------------------------------------ who is measured
+# --------------------------------------------------------------------------- measured parties
 
 
 def _single_models(comparison: Comparison) -> list[Caveat]:
-    """Single models beside means over players; both say how good a model is, so they compare."""
+    """Say where a single model stands beside means over players.
+
+    Both say how good a model is, so they are comparable.
+    """
     by_arm = {}
     for arm in comparison.arms:
         owners = [_single_owner(run, arm.game) for run in arm.runs.values()]
@@ -297,7 +304,7 @@ def _single_models(comparison: Comparison) -> list[Caveat]:
 
 
 def _single_owner(run: Result, game: str) -> str | None:
-    """Whose model a game measures if it measures one model of several players, say a server's."""
+    """Return the owner of the only model that a game of several players measures, if any."""
     measured = run.sampled_from[game]
     if len(measured) == 1 and len(run.players) > 1:
         return measured[0]
@@ -305,23 +312,23 @@ def _single_owner(run: Result, game: str) -> str | None:
 
 
 def _different_players(comparison: Comparison) -> list[Caveat]:
-    """Means over different players, one caveat for all quantities with the same ones."""
+    """Find means over different players; quantities with the same ones share a caveat."""
     quantities: dict[str, list[str]] = {}
     for quantity in comparison.quantities:
         groups = _groups_averaged(comparison, quantity)
         if len(groups) > 1:
             each = "; ".join(f"{label}: {', '.join(names)}" for names, label in groups.items())
             quantities.setdefault(each, []).append(quantity)
-    found = []
+    collected = []
     for each, concerned in quantities.items():
         names = listed(map(words, concerned))
         text = f"{names}: means over different players ({each}), not comparable"
-        found.append(Caveat(text, concerned))
-    return found
+        collected.append(Caveat(text, concerned))
+    return collected
 
 
 def _groups_averaged(comparison: Comparison, quantity: str) -> dict[tuple[str, ...], str]:
-    """The groups of players that means are taken over, each with the first arm that does so."""
+    """Return the groups of players that means are over, each with the first arm that does so."""
     groups: dict[tuple[str, ...], str] = {}
     for arm in comparison.arms:
         for seed, run in arm.runs.items():
@@ -335,18 +342,18 @@ def _groups_averaged(comparison: Comparison, quantity: str) -> dict[tuple[str, .
 
 
 def _different_versions(comparison: Comparison) -> list[Caveat]:
-    found = []
+    collected = []
     versions = [run.record.versions for run in comparison.runs.values()]
     for package in dict.fromkeys(package for record in versions for package in record):
         values = [str(record.get(package, "not recorded")) for record in versions]
         distinct = list(dict.fromkeys(values))
         if len(distinct) > 1:
-            found.append(Caveat(f"runs were made with different {package}: {listed(distinct)}"))
-    return found
+            collected.append(Caveat(f"runs were made with different {package}: {listed(distinct)}"))
+    return collected
 
 
 def _seeds(seeds: Iterable[int]) -> str:
-    """Seeds as a sentence names them."""
+    """Write seeds as a sentence names them."""
     texts = [str(seed) for seed in seeds]
     noun = "seed" if len(texts) == 1 else "seeds"
     return f"{noun} {listed(texts)}"

@@ -1,4 +1,4 @@
-"""Pictures of the scores of all arms over rounds, over payload and over seconds of play."""
+"""Pictures of the scores of all arms over rounds, payload and seconds of play."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _DASHES = 3  # kinds of lines
 
 @dataclass(frozen=True)
 class _Axis:
-    """What scores are drawn over.
+    """A horizontal axis that scores are drawn over.
 
     Args:
         name: Its name in files.
-        label: What it shows.
-        factor: What its numbers are divided by.
-        numbers: Gives its numbers of a curve.
+        label: Its label in the picture.
+        factor: Its numbers are divided by this.
+        numbers: A function that returns its numbers of a curve.
         caption: How to read the picture.
     """
 
@@ -38,7 +38,7 @@ class _Axis:
 
 
 def section(comparison: Comparison) -> PageSection:
-    """Every quantity over rounds, over payload and over seconds of play.
+    """Draw every quantity over rounds, over payload and over seconds of play.
 
     Args:
         comparison: The arms; the first twelve that have curves are drawn.
@@ -69,7 +69,7 @@ def _title(quantity: str, example: Value) -> str:
 
 
 def _axes(comparison: Comparison, arms: Sequence[Arm]) -> list[_Axis]:
-    """The axes; without payload where nothing travelled."""
+    """Return the axes, without payload where nothing travelled."""
     most = max(curve.bytes[-1] for arm in arms for curve in arm.curves.values())
     bands = "bands are one standard deviation over seeds, where there are two or more"
     common = f"Means over players and seeds; {bands}."
@@ -104,7 +104,7 @@ def _axes(comparison: Comparison, arms: Sequence[Arm]) -> list[_Axis]:
 
 
 def _bands(arms: Sequence[Arm], quantity: str, axis: _Axis) -> list[Band]:
-    """The curves of one quantity over one axis, one per arm that has the quantity."""
+    """Return the curves of one quantity over one axis, one per arm that has the quantity."""
     bands = []
     for arm in arms:
         if quantity in arm.curves:
@@ -121,7 +121,7 @@ def _band(arm: Arm, curve: Curve, axis: _Axis) -> Band:
 
 
 def _styles(arms: Sequence[Arm]) -> dict[str, tuple[int, int]]:
-    """The numbers of a colour and of a kind of line for each arm, by label.
+    """Choose a colour and a kind of line for each arm, as numbers by label.
 
     Colours tell settings apart and lines tell games apart; where all settings are the same,
     colours tell games apart, too.

@@ -33,7 +33,7 @@ _COLUMNS = (
 
 
 def plain_values(comparison: Comparison, caveats: Sequence[Caveat]) -> dict[str, Any]:
-    """The contents of ``comparison.json``.
+    """Return the contents of ``comparison.json``.
 
     Args:
         comparison: The arms.
@@ -53,7 +53,9 @@ def plain_values(comparison: Comparison, caveats: Sequence[Caveat]) -> dict[str,
 
 
 def table_of_values(comparison: Comparison) -> str:
-    """The contents of ``comparison.csv``: a line per run, game, player and last measured quantity.
+    """Return the contents of ``comparison.csv``.
+
+    It has a line per run, game, player and last measured quantity.
 
     Args:
         comparison: The arms.
@@ -80,7 +82,7 @@ def _run(folder: str, run: Result) -> dict[str, Any]:
 
 
 def _arm(arm: Arm, quantities: Sequence[str]) -> dict[str, Any]:
-    """An arm with its numbers by seed, quantities in the order given."""
+    """Return an arm with its numbers by seed, in the order of ``quantities``."""
     scores = {}
     curves = {}
     for quantity in quantities:
@@ -104,7 +106,7 @@ def _arm(arm: Arm, quantities: Sequence[str]) -> dict[str, Any]:
 
 
 def _score(arm: Arm, quantity: str) -> dict[str, Any]:
-    """A score over seeds and each player's; no numbers over seeds where no run has a mean."""
+    """Return a score over seeds and each player's; the first is empty if no run has a mean."""
     players = {}
     for player in arm.players:
         spread = arm.player_score(player, quantity)

@@ -1,4 +1,4 @@
-"""What tells arms apart: configs as dotted keys, the keys that differ, and labels made of them."""
+"""Labels of arms: configs as dotted keys, the keys that differ, and texts made of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from coplay.run.result import Result
 Settings = Mapping[str, Any]
 """Dotted keys of a config and their values."""
 
-_BESIDE = ("seed", "title", "name", "compare")  # keys that may differ within an arm
+_IGNORED = ("seed", "title", "name", "compare")  # keys that may differ within an arm
 _LONGEST_LABEL = 44  # characters; if a label is longer, all arms get letters
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def settings_of(runs: Sequence[Result]) -> list[dict[str, Any]]:
-    """The settings that decide to which arm each run belongs.
+    """Return the settings that decide to which arm each run belongs.
 
     Runs need not carry the same games along. A setting of such a game is left out if all runs
     that carry the game agree on it.
@@ -36,7 +36,7 @@ def settings_of(runs: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def _configs(runs: Sequence[Result]) -> list[Mapping[str, Any]]:
-    """The config of each run, with today's defaults for settings that older runs did not know.
+    """Return the config of each run, with today's defaults for settings newer than the run.
 
     If any of them is no longer valid, all are taken as recorded, so that they stay comparable.
     """
@@ -64,7 +64,7 @@ def _without(settings: Settings, keys: set[str]) -> dict[str, Any]:
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The dotted keys of a config and their values, without seed, title and name.
+    """Return the dotted keys of a config and their values, without seed, title and name.
 
     Of the games carried along, the settings are included, but not the list of their names.
 
@@ -85,7 +85,7 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if key == "players" and isinstance(value, Mapping):
             settings[key] = list(value)
-        if key not in _BESIDE:
+        if key not in _IGNORED:
             _flatten(key, value, settings)
     return settings
 
@@ -122,7 +122,9 @@ def _are_components(value: Any) -> bool:
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest end of each dotted key that no other key has; a component is called by its kind.
+    """Shorten each dotted key to its shortest end that no other key has.
+
+    A component is called by its kind.
 
     Args:
         keys: Dotted keys.
@@ -147,7 +149,7 @@ def short_keys(keys: Sequence[str]) -> dict[str, str]:
 
 
 def value_text(value: Any) -> str:
-    """A value of a config as a label shows it.
+    """Write a value of a config as a label shows it.
 
     Args:
         value: A plain value.
@@ -171,7 +173,7 @@ def value_text(value: Any) -> str:
 
 
 def differing_keys(settings: Sequence[Settings]) -> list[str]:
-    """The keys whose values are not the same in all settings.
+    """Return the keys whose values are not the same in all settings.
 
     Args:
         settings: At least one mapping.
@@ -190,7 +192,7 @@ def differing_keys(settings: Sequence[Settings]) -> list[str]:
 
 
 def labels(settings: Sequence[Settings]) -> list[str]:
-    """One label per mapping, made of what differs; letters if such labels would be too long.
+    """Return one label per mapping, made of what differs; letters if those would be too long.
 
     Args:
         settings: At least one mapping.
@@ -212,23 +214,23 @@ def labels(settings: Sequence[Settings]) -> list[str]:
 
 
 def _label(settings: Settings, names: Mapping[str, str]) -> str:
-    """The label that says the values of some keys, given by their short names."""
+    """Write a label with the values of some keys, under their short names."""
     parts = []
     for key, name in names.items():
-        # A component without this setting has nothing to say about it.
+        # A component without this setting leaves it out.
         if key in settings or _component(key, names) is None:
             parts.append(f"{name}={value_text(settings.get(key))}")
     return ", ".join(parts)
 
 
 def _component(key: str, keys: Iterable[str]) -> str | None:
-    """The key that names the innermost component a setting belongs to, if it is among the keys."""
-    above = []
+    """Return the key that names the innermost component of a setting, if it is among the keys."""
+    owners = []
     for name in keys:
         is_component = name.endswith(".name") and name != key
         if is_component and key.startswith(name.removesuffix("name")):
-            above.append(name)
-    return max(above, key=len, default=None)
+            owners.append(name)
+    return max(owners, key=len, default=None)
 
 
 def _is_implied(key: str, settings: Sequence[Settings], differing: Sequence[str]) -> bool:
@@ -245,8 +247,8 @@ def _is_implied(key: str, settings: Sequence[Settings], differing: Sequence[str]
 
 
 def _letters(place: int) -> str:
-    """A, B, …, Z, AA, AB, … by place, from 0."""
-    before = ""
+    """Return A, B, …, Z, AA, AB, … by place, from 0."""
+    leading = ""
     if place >= len(_LETTERS):
-        before = _letters(place // len(_LETTERS) - 1)
-    return before + _LETTERS[place % len(_LETTERS)]
+        leading = _letters(place // len(_LETTERS) - 1)
+    return leading + _LETTERS[place % len(_LETTERS)]

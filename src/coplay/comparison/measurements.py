@@ -35,7 +35,7 @@ class Measurement:
 
 
 def measurements(comparison: Comparison) -> list[Measurement]:
-    """The last values of every arm, run and player that are one number.
+    """Return the last values of every arm, run and player that are one number.
 
     Args:
         comparison: The arms.
@@ -43,22 +43,22 @@ def measurements(comparison: Comparison) -> list[Measurement]:
     Example:
         ``[each.value.low for each in measurements(Comparison.load(["runs/a"]))]``
     """
-    found: list[Measurement] = []
+    collected: list[Measurement] = []
     for arm in comparison.arms:
         for seed, run in arm.runs.items():
-            found += _measurements_of(arm, seed, run)
-    return found
+            collected += _measurements_of(arm, seed, run)
+    return collected
 
 
 def _measurements_of(arm: Arm, seed: int, run: Result) -> list[Measurement]:
-    """The last values of one game of one run."""
+    """Return the last values of one game of one run."""
     play = arm.plays[seed]
-    found: list[Measurement] = []
+    collected: list[Measurement] = []
     if play.last_round is None:
-        return found
+        return collected
     for player, values in play.last.items():
         for quantity, value in values.items():
             if not isinstance(value.value, list):
                 place = (arm.label, seed, run, arm.game, play.last_round, player)
-                found.append(Measurement(*place, quantity, value))
-    return found
+                collected.append(Measurement(*place, quantity, value))
+    return collected

@@ -76,7 +76,7 @@ def write(
 
 
 def _status(comparison: Comparison) -> dict[str, str]:
-    """Whether all runs are finished, in a word and in a sentence."""
+    """Say in a word and in a sentence whether all runs are finished."""
     count = len(comparison.runs)
     done = sum(run.record.status == "finished" for run in comparison.runs.values())
     return {
@@ -86,7 +86,7 @@ def _status(comparison: Comparison) -> dict[str, str]:
 
 
 def _sentence(comparison: Comparison) -> str:
-    """How many runs with which seeds form how many arms."""
+    """Say how many runs with which seeds form how many arms."""
     seeds = sorted({run.record.seed for run in comparison.runs.values()})
     runs = _counted(len(comparison.runs), "run")
     arms = _counted(len(comparison.arms), "arm")
@@ -108,7 +108,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _arms(comparison: Comparison, notes: Sequence[Caveat]) -> PageSection:
-    """What tells the arms apart, and what concerns no quantity more than another."""
+    """Show the settings that differ, and the caveats that concern all quantities."""
     rule = "Runs that differ only in their seed belong to one arm"
     text = [f"{rule}; every game of a run is an arm of its own."]
     tables = []
@@ -121,7 +121,7 @@ def _arms(comparison: Comparison, notes: Sequence[Caveat]) -> PageSection:
 
 
 def _differences(comparison: Comparison) -> Table:
-    """The settings that differ, one column per arm of the config."""
+    """Return the settings that differ, one column per arm of the config."""
     settings = list(dict.fromkeys(arm.settings for arm in comparison.arms))
     rows: list[list[Cell]] = []
     for key, values in comparison.differences.items():
@@ -131,7 +131,7 @@ def _differences(comparison: Comparison) -> Table:
 
 
 def _setting(value: Any) -> str:
-    """A setting as text, cut where it is long."""
+    """Write a setting, cut where it is long."""
     if value is None:
         return "unset"
     text = str(value)
@@ -150,24 +150,24 @@ def _scores(comparison: Comparison, notes: Sequence[Caveat], by_player: bool) ->
 
 
 def _runs(comparison: Comparison) -> PageSection:
-    """Every run that counts, and what it was made with."""
+    """List every run that counts, and the versions it was made with."""
     rows: list[list[Cell]] = []
     for folder, run in comparison.runs.items():
         classifier = run.record.classifier
-        right = "none" if classifier is None else f"{classifier.accuracy:.1%}"
+        accuracy = "none" if classifier is None else f"{classifier.accuracy:.1%}"
         rounds = listed(f"{len(play.rows)} ({words(game)})" for game, play in run.plays.items())
         record = run.record
-        rows.append([folder, str(record.seed), record.status, rounds, record.data.name, right])
+        rows.append([folder, str(record.seed), record.status, rounds, record.data.name, accuracy])
     header = ["run", "seed", "status", "rounds", "data", "domain classifier right on"]
     tables = [Table(header, rows, numeric=False), _versions(comparison)]
     return PageSection("runs", "Runs", tables=tables)
 
 
 def _versions(comparison: Comparison) -> Table:
-    """The versions that the runs were made with."""
+    """List the versions that the runs were made with."""
     versions: dict[str, dict[str, None]] = {}
     for run in comparison.runs.values():
         for package, version in run.record.versions.items():
             versions.setdefault(package, {})[str(version)] = None
-    rows: list[list[Cell]] = [[package, listed(found)] for package, found in versions.items()]
+    rows: list[list[Cell]] = [[package, listed(texts)] for package, texts in versions.items()]
     return Table(["made with", "version"], rows, numeric=False)

@@ -1,4 +1,4 @@
-"""Pictures of what the players of every arm generate, side by side."""
+"""Pictures of samples of the players of every arm, side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Column:
 
     Args:
         arm: The arm.
-        heading: What stands above the column; no two are alike.
+        heading: The text above the column; no two are alike.
         round: The round after which they were drawn.
         samples: Samples by row (a player, or "" for a column of one model) and variable.
         space: The variables of the run.
@@ -50,7 +50,7 @@ class _Grid:
         columns: One per arm that has samples.
         rows: Names of the players shown; "" alone where each column shows one model.
         shows_one_model: Whether columns show one model each, since some arm has but one.
-        when: After which round, and with which seed, in words.
+        when: The round after which they were drawn, and the seed, in words.
         remark: A sentence that says if not all arms are shown.
     """
 
@@ -62,7 +62,7 @@ class _Grid:
 
 
 def section(comparison: Comparison) -> PageSection:
-    """Samples after the last measured round, one column per arm and one row per player.
+    """Show samples after the last measured round, one column per arm and one row per player.
 
     Where the model of an arm belongs to a seat, such as a server, each arm shows one model.
 
@@ -100,8 +100,10 @@ def section(comparison: Comparison) -> PageSection:
 
 
 def _run_shown(arm: Arm, seed: int | None) -> Result:
-    """The arm's run with a seed, or with its lowest one."""
-    return arm.runs[min(arm.runs) if seed is None else seed]
+    """Return the arm's run with a seed, or with its lowest one."""
+    if seed is None:
+        return arm.runs[min(arm.runs)]
+    return arm.runs[seed]
 
 
 def _column(
@@ -110,7 +112,7 @@ def _column(
     shows_one_model: bool,
     headings: Sequence[str],
 ) -> _Column | None:
-    """The samples of one arm after its last round; None if there are none.
+    """Return the samples of one arm after its last round; None if there are none.
 
     Args:
         arm: The arm.
@@ -135,7 +137,7 @@ def _column(
 
 
 def _drawable(columns: Sequence[_Column]) -> list[str]:
-    """Names of the variables that were drawn somewhere and are images everywhere."""
+    """Return the variables that were drawn in some arm and are images in all."""
     names = dict.fromkeys(name for column in columns for name in column.space)
     return [name for name in names if _was_drawn(name, columns) and _is_image(name, columns)]
 
@@ -149,7 +151,7 @@ def _is_image(name: str, columns: Sequence[_Column]) -> bool:
 
 
 def _rounds(columns: Sequence[_Column]) -> str:
-    """The round of all columns, or each one's."""
+    """Write the round of all columns, or each one's."""
     rounds = {column.round for column in columns}
     if len(rounds) == 1:
         return str(rounds.pop())
@@ -160,7 +162,7 @@ def _rounds(columns: Sequence[_Column]) -> str:
 
 
 def _picture(grid: _Grid, name: str) -> Picture:
-    """The picture of one variable."""
+    """Draw one variable."""
     cells = {}
     for column in grid.columns:
         for row in grid.rows:
@@ -191,7 +193,7 @@ def _picture(grid: _Grid, name: str) -> Picture:
 
 
 def _samples_in_a_row(cells: Mapping[tuple[str, str], np.ndarray]) -> int:
-    """How many samples stand in each row of a cell, and how many rows it has."""
+    """Return the number of samples in each row of a cell, which is also that of its rows."""
     widest = max(max(values.shape[-2:]) for values in cells.values())
     fewest = min(len(values) for values in cells.values())
     return max(1, min(_SIDE, _PIXELS // widest, math.isqrt(fewest)))
@@ -201,7 +203,7 @@ def _range(
     variable: Variable,
     cells: Mapping[tuple[str, str], np.ndarray],
 ) -> tuple[float, float, str]:
-    """What is drawn at the ends of the scale, which is one for all cells, and a sentence on it."""
+    """Return the ends of the scale, which is one for all cells, and a sentence on it."""
     low, high = variable.range
     if math.isfinite(low) and math.isfinite(high):
         if variable.kind == "binary":

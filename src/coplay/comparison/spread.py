@@ -95,7 +95,7 @@ class Curve:
 
 
 def payload_bytes(play: Play, purpose: str) -> int:
-    """Payload for a purpose and its parts, in bytes, up to the last checkpoint.
+    """Add up the payload for a purpose and its parts, in bytes, up to the last checkpoint.
 
     Args:
         play: One game of a run.
@@ -108,7 +108,7 @@ def payload_bytes(play: Play, purpose: str) -> int:
 
 
 def booked_seconds(play: Play, kind: str) -> float:
-    """Seconds of one kind over all rounds.
+    """Add up the seconds of one kind over all rounds.
 
     Args:
         play: One game of a run.
@@ -118,7 +118,7 @@ def booked_seconds(play: Play, kind: str) -> float:
 
 
 def flops(play: Play) -> float | None:
-    """Floating-point operations of all players; None if no model counts them.
+    """Add up the floating-point operations of all players; None if no model counts them.
 
     Args:
         play: One game of a run.
@@ -132,7 +132,7 @@ def flops(play: Play) -> float | None:
 
 
 def learning_steps(run: Result, play: Play) -> float | None:
-    """Learning steps that were asked of each player; None if the game does not count in steps.
+    """Return the learning steps of each player; None if the game does not count in steps.
 
     Args:
         run: The run.
@@ -143,7 +143,7 @@ def learning_steps(run: Result, play: Play) -> float | None:
 
 
 def seconds_by_round(play: Play) -> dict[int, float]:
-    """Seconds of learning, sampling and exchange up to the end of each round.
+    """Add up the seconds of learning, sampling and exchange up to the end of each round.
 
     Args:
         play: One game of a run.
@@ -157,7 +157,7 @@ def _seconds_of_play(row: RoundRecord) -> float:
 
 
 def bytes_by_round(run: Result, play: Play) -> dict[int, float]:
-    """Payload exchanged up to the end of each round.
+    """Add up the payload exchanged up to the end of each round.
 
     A run that did not count its payload by round has only the ledger's sum. It is spread evenly
     over the rounds in which players exchange samples.
@@ -176,7 +176,7 @@ def bytes_by_round(run: Result, play: Play) -> dict[int, float]:
 
 
 def _rounds_alone(run: Result, play: Play) -> int:
-    """Number of rounds at the start in which nothing was exchanged."""
+    """Return the number of rounds at the start in which nothing was exchanged."""
     if play.name != run.main.name:
         return 0
     alone = int(run.section(play.name).get("own_rounds", 0))

@@ -24,10 +24,10 @@ from coplay.run.result import CLASSIFIER, Result
 _LONGEST_NAME = 80  # characters of a folder's name
 
 OpenProgress = Callable[[], AbstractContextManager[Progress]]
-"""Opens what a run's progress is reported to, for the duration of a run."""
+"""Opens a receiver of a run's progress, for the duration of the run."""
 
 Faults = dict[str, list[str]]
-"""By fault, the combinations that have it."""
+"""The combinations that have a fault, by its text."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Sweep:
         seeds: str = "",
         games: str | None = None,
     ) -> Sweep:
-        """Every combination of values.
+        """Build the config of every combination of values.
 
         Args:
             path: A TOML file.
@@ -67,7 +67,7 @@ class Sweep:
                 do not separate them.
             seeds: Whole numbers separated by commas; without them, the config's own seed.
             games: Names of games to carry along, separated by commas, in place of the config's
-                own. Settings that the config has for one of them are kept.
+                own. Settings that the config has for one of them stay.
 
         Raises:
             ConfigError: With all faults of all combinations.
@@ -88,7 +88,7 @@ class Sweep:
             except ConfigError as error:
                 _add_faults(faults, error, _folder_name(chosen))
                 continue
-            # Every folder says its seed, also where the seed is not varied.
+            # Every folder's name has the seed, also where the seed is not varied.
             chosen.setdefault("seed", str(config.seed))
             configs[_folder_name(chosen)] = config
         _raise(faults, len(combinations))
@@ -106,7 +106,7 @@ class Sweep:
 
         Args:
             folder: The folder of all runs; each has one of its own in it.
-            progress: Opens what a run's progress is reported to, such as
+            progress: Opens a receiver of a run's progress, such as
                 :class:`coplay.cli.progress.ProgressReport`.
             say: Called with a sentence when a run begins, and when one fails.
 
@@ -166,15 +166,15 @@ class Sweep:
             name: The run's name.
             place: The run's folder.
             classifier: The file of a domain classifier trained by another run; it may be missing.
-            progress: Opens what the run's progress is reported to.
+            progress: Opens a receiver of the run's progress.
         """
-        with progress() if progress else nullcontext() as tell:
+        with progress() if progress else nullcontext() as report:
             if (place / "run.json").exists():
-                Federation.resume(place, tell)
+                Federation.resume(place, report)
                 return
             if classifier is not None and not classifier.exists():
                 classifier = None
-            Federation(self.configs[name]).run(place, tell, classifier)
+            Federation(self.configs[name]).run(place, report, classifier)
 
     def _is_finished(self, name: str, place: Path) -> bool:
         """Whether a run is on disk and finished.
@@ -194,7 +194,7 @@ class Sweep:
 
 
 def _classifier_key(config: Config) -> str:
-    """What decides the domain classifier of a run: its seed and the source of its data."""
+    """Return what decides a run's domain classifier: the seed and the source of the data."""
     return repr((config.seed, config.to_dict()["data"]["source"]))
 
 
@@ -202,7 +202,7 @@ def _classifier_key(config: Config) -> str:
 
 
 def _axes(vary: Sequence[str], seeds: str) -> dict[str, list[str]]:
-    """The values by key, as written.
+    """Return the values by key, as written.
 
     Raises:
         ConfigError: With all faults.
@@ -221,20 +221,20 @@ def _axes(vary: Sequence[str], seeds: str) -> dict[str, list[str]]:
             problems.append(f"--vary {text}: name the games to carry along with --games")
         else:
             axes[key] = list(dict.fromkeys(parts))
-    given = [part.strip() for part in seeds.split(",")] if seeds else []
-    if given and "seed" in axes:
+    numbers = [part.strip() for part in seeds.split(",")] if seeds else []
+    if numbers and "seed" in axes:
         problems.append("--seeds: the seed is varied already")
-    elif not all(re.fullmatch(r"\d+", part) for part in given):
+    elif not all(re.fullmatch(r"\d+", number) for number in numbers):
         problems.append(f"--seeds {seeds}: expected whole numbers with commas between")
-    elif given:
-        axes["seed"] = list(dict.fromkeys(str(int(part)) for part in given))
+    elif numbers:
+        axes["seed"] = list(dict.fromkeys(str(int(number)) for number in numbers))
     if problems:
         raise ConfigError(problems)
     return axes
 
 
 def _games(path: Path, games: str) -> str:
-    """Games to carry along as a TOML array, with the settings that a file has for them."""
+    """Write the games to carry along as a TOML array, with their settings from a file."""
     own: dict[str, Any] = {}
     # A faulty file is reported when it is read as a config.
     with contextlib.suppress(OSError, ValueError):
@@ -247,7 +247,7 @@ def _games(path: Path, games: str) -> str:
 
 
 def _inline(value: Any) -> str:
-    """A value as TOML on one line.
+    """Write a value as TOML on one line.
 
     Example:
         >>> _inline(["isolated", {"name": "pooled", "once": True}])
@@ -295,7 +295,7 @@ def split(text: str) -> list[str]:
 
 
 def _folder_name(chosen: Mapping[str, str]) -> str:
-    """A folder's name that says what was chosen, by short key.
+    """Return a folder's name made of the chosen values, by short key.
 
     It ends in a fingerprint if it is too long, or if a folder's name cannot say it exactly.
     """
@@ -310,7 +310,7 @@ def _folder_name(chosen: Mapping[str, str]) -> str:
 
 
 def _value(raw: str) -> Any:
-    """A value from TOML; what is no TOML is a text."""
+    """Read a value as TOML; what is no TOML is a text."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:

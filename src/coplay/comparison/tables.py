@@ -48,7 +48,7 @@ def score_table(
     caveats: Sequence[Caveat],
     by_player: bool = False,
 ) -> Table:
-    """Scores of every arm, or of every player in every arm.
+    """Build the table of scores of every arm, or of every player in every arm.
 
     A score is the mean ± standard deviation over seeds; a single measured value has its interval.
 
@@ -85,7 +85,7 @@ def _lines(comparison: Comparison, by_player: bool) -> list[_Line]:
 
 
 def _scores(arm: Arm, player: str | None = None) -> dict[str, _Score]:
-    """Scores of an arm, or of a player in it, by quantity."""
+    """Return the scores of an arm, or of a player in it, by quantity."""
     scores = {}
     for quantity in arm.quantities:
         spread = arm.score(quantity) if player is None else arm.player_score(player, quantity)
@@ -95,7 +95,7 @@ def _scores(arm: Arm, player: str | None = None) -> dict[str, _Score]:
 
 
 def _score_column(lines: Sequence[_Line], quantity: str) -> list[str]:
-    """The scores of one quantity; a dash where there is none."""
+    """Write the scores of one quantity; a dash where there is none."""
     scores = [line.scores.get(quantity) for line in lines]
     write = aligned([score.spread.mean for score in scores if score is not None])
     cells = []
@@ -105,15 +105,15 @@ def _score_column(lines: Sequence[_Line], quantity: str) -> list[str]:
 
 
 def _score_text(score: _Score, write: Writer, seeds: int) -> str:
-    """A score, with its number of seeds in brackets where not all of the arm have one."""
+    """Write a score, with its number of seeds in brackets where some of the arm have none."""
     text = format_spread(score.spread, write)
     if score.single is not None:
         text = write_value(score.single, write)
-    known = len(score.spread.values)
-    if known == seeds:
+    count = len(score.spread.values)
+    if count == seeds:
         return text
-    noun = "seed" if known == 1 else "seeds"
-    return f"{text} ({known} {noun})"
+    noun = "seed" if count == 1 else "seeds"
+    return f"{text} ({count} {noun})"
 
 
 def _shows_interval(line: _Line) -> bool:
@@ -149,7 +149,9 @@ def _score_caption(comparison: Comparison, lines: Sequence[_Line], by_player: bo
 
 
 def cost_tables(comparison: Comparison) -> list[Table]:
-    """What a run of every arm costs: payload and amounts, payload by its parts, and time.
+    """Build the tables of costs of a run of every arm.
+
+    They show payload and amounts, payload by its parts, and time.
 
     Args:
         comparison: The arms.
@@ -210,7 +212,7 @@ def _cost_table(arms: Sequence[Arm], names: Sequence[str], caption: str) -> Tabl
 
 
 def _cost_column(name: str, spreads: Sequence[Spread | None]) -> tuple[str, list[str]]:
-    """The heading of a cost and its cell for each arm."""
+    """Return the heading of a cost and its cell for each arm."""
     means = [spread.mean for spread in spreads if spread is not None]
     factor, unit = unit_of(name, max(means, default=0.0))
     kind = name.partition("_")[2]
@@ -232,12 +234,12 @@ def _cost_column(name: str, spreads: Sequence[Spread | None]) -> tuple[str, list
 
 
 def format_spread(spread: Spread, write: Writer, factor: float = 1.0) -> str:
-    """The mean ± the standard deviation over seeds; the mean alone for a single seed.
+    """Write the mean ± the standard deviation over seeds; the mean alone for a single seed.
 
     Args:
         spread: The numbers over seeds.
-        write: Writes a number.
-        factor: What the numbers are divided by.
+        write: A function that writes a number.
+        factor: The numbers are divided by this.
 
     Example:
         >>> format_spread(Spread({1: 2.0, 2: 4.0}), aligned([3.0]))
@@ -250,7 +252,7 @@ def format_spread(spread: Spread, write: Writer, factor: float = 1.0) -> str:
 
 
 def unit_of(name: str, largest: float) -> tuple[float, str]:
-    """What a column of costs is divided by, and how its heading says so.
+    """Return the factor that a column of costs is divided by, and the unit in its heading.
 
     Args:
         name: The name of a cost.

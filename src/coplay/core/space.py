@@ -168,7 +168,17 @@ def tensors(samples: Samples) -> dict[str, Tensor]:
 
 
 def pick(samples: Samples, index: Tensor | slice) -> Samples:
-    """Return some of the samples, by position."""
+    """Return some of the samples, by position.
+
+    Args:
+        samples: n samples.
+        index: Positions from 0 to n - 1, a mask of shape (n,), or a slice.
+
+    Example:
+        >>> samples = Samples({"age": torch.tensor([31.0, 52.0, 47.0])}, batch_size=[3])
+        >>> pick(samples, slice(2))["age"].tolist()
+        [31.0, 52.0]
+    """
     picked: Samples = samples[index]
     return picked
 

@@ -40,6 +40,10 @@ def derive(seed: int, *words: str | int) -> int:
 def stream(seed: int, *words: str | int) -> torch.Generator:
     """Return a torch generator for the stream named by ``words``.
 
+    Args:
+        seed: The run's seed.
+        words: Words and integers that name the stream, for instance action, round and player.
+
     Example:
         >>> a = stream(1, "draw", 7)
         >>> b = stream(1, "draw", 7)

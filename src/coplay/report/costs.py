@@ -1,4 +1,7 @@
-"""What a run cost and what went wrong: traffic per link, time, losses; and what decides the run."""
+"""The costs of a run, its losses of players, and what decides it.
+
+Costs are traffic per link and time; what decides a run are seed, versions and config.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _GIB = 1024**3
 
 
 def in_units(count: float) -> str:
-    """Bytes in the unit that suits them.
+    """Write bytes in the unit that suits them.
 
     Example:
         >>> in_units(12), in_units(2048), in_units(3 * 1024**2)
@@ -35,7 +38,7 @@ def in_units(count: float) -> str:
 
 
 def traffic(result: Result) -> PageSection:
-    """Payload per link of the main game, and totals per game and purpose."""
+    """Show the payload per link of the main game, and totals per game and purpose."""
     title = "Traffic"
     plays = result.plays
     if not any(play.traffic for play in plays.values()):
@@ -79,7 +82,7 @@ def _totals(plays: Iterable[Play], seats: Sequence[str]) -> Table:
 
 
 def _total_rows(play: Play, seats: Sequence[str]) -> list[list[Cell]]:
-    """A line per heading of the ledger, then one per part of it and kind of link."""
+    """Return a line per heading of the ledger, then one per part of it and kind of link."""
     rounds = play.counted_rounds
     by_heading: dict[str, list[LinkTraffic]] = {"exchange": []}
     for link in play.traffic:
@@ -106,14 +109,14 @@ def _total_row(name: Cell, links: Sequence[LinkTraffic], rounds: int) -> list[Ce
 
 
 def _kind(link: LinkTraffic, seats: Sequence[str]) -> str:
-    """The ends of a link: seats by name, players as what they are."""
+    """Name the ends of a link: a seat by its own name, any player as one of the players."""
     sender = link.sender if link.sender in seats else "players"
     receiver = link.receiver if link.receiver in seats else "players"
     return f"{sender} → {receiver}"
 
 
 def _heat_map(links: Sequence[LinkTraffic], names: Sequence[str]) -> Picture:
-    """Payload per sender and receiver; ``names`` gives the order."""
+    """Draw the payload per sender and receiver; ``names`` gives the order."""
     payload: dict[tuple[str, str], float] = {}
     used: dict[str, None] = {}
     for link in links:
@@ -146,7 +149,7 @@ def _heat_map(links: Sequence[LinkTraffic], names: Sequence[str]) -> Picture:
 
 
 def _amount(value: float) -> str:
-    """An amount in a cell of the heat map; a dash where nothing travelled."""
+    """Write an amount in a cell of the heat map; a dash where nothing travelled."""
     if not value:
         return "–"
     return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
@@ -156,7 +159,7 @@ def _amount(value: float) -> str:
 
 
 def time(result: Result) -> PageSection:
-    """Where the time went, per game."""
+    """Show where the time went, per game."""
     title = "Time"
     plays = [play for play in result.plays.values() if play.rows]
     if not plays:
@@ -185,7 +188,7 @@ def time(result: Result) -> PageSection:
 
 
 def _seconds(play: Play) -> dict[str, float]:
-    """Seconds by kind, over all finished rounds."""
+    """Add up the seconds by kind, over all finished rounds."""
     total: dict[str, float] = {}
     for row in play.rows:
         for kind, seconds in row.seconds.items():
@@ -198,7 +201,7 @@ def _seconds(play: Play) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Absences:
-    """Who was missing from a game, and when.
+    """Players that were missing from a game, and when.
 
     Args:
         lost: Players that were lost, by name.
@@ -230,7 +233,7 @@ class Absences:
         return any((self.lost, self.frozen, self.joined, self.late))
 
     def table_rows(self, game: str) -> list[list[str]]:
-        """What happened to each player, a line each."""
+        """Return a line per player that says what happened to it."""
         rows = []
         for name, loss in self.lost.items():
             what = f"lost at '{loss.action}': {loss.reason}"
@@ -259,7 +262,7 @@ class Absences:
 
 
 def losses(result: Result) -> PageSection:
-    """Who was lost, frozen, late or joined late, and the influence among those who are left."""
+    """List players lost, frozen, late or joined late; show the influence among the others."""
     title = "Losses of players"
     rows: list[list[str]] = []
     data = {}
@@ -277,7 +280,7 @@ def losses(result: Result) -> PageSection:
 
 
 def _influence_after(play: Play) -> list[Table]:
-    """The influence matrix among those left after the last loss, if the game has one."""
+    """Return the influence matrix among the players left after the last loss, if any."""
     for row in reversed(play.rows):
         if row.influence is None:
             continue
@@ -298,7 +301,7 @@ def _influence_after(play: Play) -> list[Table]:
 
 
 def provenance(result: Result) -> PageSection:
-    """Seed, versions and machine."""
+    """List seed, versions and machine."""
     record = result.record
     rows: list[list[Cell]] = [["seed", str(record.seed)], ["run folder", result.folder.name]]
     rows += [[name, version] for name, version in record.versions.items()]

@@ -1,4 +1,4 @@
-"""What MD-GAN and FL-GAN cost beside the formulas of MD-GAN's paper (Tables II and III, B4)."""
+"""The costs of MD-GAN and FL-GAN beside the formulas of MD-GAN's paper (Tables II and III, B4)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def section(result: Result) -> PageSection | None:
 
 
 def sentences(result: Result) -> list[str]:
-    """The same in a line per game, for a terminal; a game whose record lacks something has none."""
+    """Summarise the costs in a line per game, for a terminal.
+
+    A game whose record lacks something has none.
+    """
     lines = []
     work = {}
     for costs in costs_of(result):

@@ -1,4 +1,4 @@
-"""What MD-GAN and FL-GAN cost in a run, counted, beside the formulas of MD-GAN's paper (B4).
+"""The counted costs of MD-GAN and FL-GAN in a run, beside the formulas of MD-GAN's paper (B4).
 
 Everything is read from the run's record: no model is built. The letters N, b, k, d, m, E, I, |w|
 and |θ| are those of :mod:`coplay.theory.gan_costs`.
@@ -56,7 +56,7 @@ class GanCosts:
         links: Traffic.
         work: Floating-point operations per update of the generator, by ``"server"`` and
             ``"a worker"``; empty where models do not count them.
-        exact: Whether the record says who took part in each iteration, so that the counted bytes
+        exact: Whether the record names the workers of each iteration, so that the counted bytes
             must be those of the formulas.
     """
 
@@ -74,7 +74,7 @@ def gan_plays(result: Result) -> list[Play]:
 
 
 def missing(result: Result, play: Play) -> str:
-    """What a game's record lacks for a comparison with the formulas, in words; empty if nothing."""
+    """Say what a game's record lacks for a comparison with the formulas; empty if nothing."""
     if not play.rows or not play.traffic:
         return "no traffic is on record"
     if not result.record.games[play.name].network_sizes:
@@ -90,7 +90,7 @@ def costs_of(result: Result) -> list[GanCosts]:
     """The costs of every MD-GAN and FL-GAN of a run, except where the record lacks something.
 
     Args:
-        result: The run. What its games lack is told by :func:`missing`.
+        result: The run. :func:`missing` says what its games lack.
 
     Example:
         ``[link.left for link in costs_of(Result.load("runs/md_gan"))[0].links]``
@@ -129,18 +129,18 @@ def _setting(result: Result, play: Play, batches: int, epochs: float) -> Setting
 
 
 def _space(result: Result) -> Space:
-    """What the GAN learns; all players learn the same variables."""
+    """Return the variables that the GAN learns; they are the same for all players."""
     data = result.record.data
     return data.space.only(data.learned[result.players[0]])
 
 
 def _mean_samples(result: Result, names: Sequence[str]) -> float:
-    """m, the mean number of private samples of some players."""
+    """Return m, the mean number of private samples of some players."""
     return sum(result.record.data.sizes[name] for name in names) / len(names)
 
 
 def _ledger(play: Play, seats: Sequence[str], link: Link) -> tuple[int, int]:
-    """Rows and bytes that the ledger counted on a kind of link."""
+    """Return the rows and bytes that the ledger counted on a kind of link."""
     rows = 0
     sent = 0
     for entry in play.traffic:
@@ -153,7 +153,7 @@ def _ledger(play: Play, seats: Sequence[str], link: Link) -> tuple[int, int]:
 
 
 def _work(result: Result, play: Play) -> dict[str, float]:
-    """Operations per update of the generator, by role; of a worker the mean over all turns."""
+    """Return operations per update of the generator, by role; the mean over all turns."""
     game: Any = result.game(play.name)
     sums = {"server": 0.0, "a worker": 0.0}
     turns = dict.fromkeys(sums, 0)
@@ -241,7 +241,7 @@ def _living(
     leaves: Mapping[str, int],
     iterations: int,
 ) -> list[list[str]]:
-    """Who took part in each iteration, as far as the record says."""
+    """Return the workers that took part in each iteration, as far as the record says."""
     game: Any = result.game(play.name)
     living = []
     for iteration in range(1, iterations + 1):

@@ -20,12 +20,12 @@ Cell = str | tuple[str, str]
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and what it says.
+    """A picture and its texts.
 
     Args:
         name: File name without suffix.
         png: The picture.
-        alt: What a reader who cannot see it should know.
+        alt: A description for readers without sight.
         caption: How to read it, with the counts behind its numbers.
     """
 
@@ -90,7 +90,9 @@ class PageSection:
 
 
 def plain(value: Any) -> Any:
-    """JSON values only: what is no finite number becomes null, which every JSON reader understands.
+    """Turn values into JSON ones.
+
+    A number that is not finite becomes null, which every JSON reader understands.
 
     Example:
         >>> plain({"a": (1.5, float("nan"))})
@@ -104,10 +106,10 @@ def plain(value: Any) -> Any:
 
 
 def first_players(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The players shown, and a sentence that says so if they are not all."""
+    """Return the players to show, and a sentence that says so if they are not all."""
     shown = list(names[:SHOWN_PLAYERS])
-    if len(shown) == len(names):
-        return shown, []
-    return shown, [
-        f"The first {len(shown)} of {len(names):,} players are shown; report.json has them all."
-    ]
+    notes = []
+    if len(shown) < len(names):
+        players = f"The first {len(shown)} of {len(names):,} players"
+        notes.append(f"{players} are shown; report.json has them all.")
+    return shown, notes

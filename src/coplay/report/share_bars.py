@@ -24,24 +24,25 @@ class SharesPanel:
         measured: Measured shares, corrected for confusions, one per class.
         raw: As the domain classifier counts them; None where they were not measured.
         predicted: By theory; None without one.
-        held: Of private data; None without any.
+        private: Of private data; None without any.
     """
 
     title: str
     measured: Sequence[float]
     raw: Sequence[float] | None
     predicted: Sequence[float] | None
-    held: Sequence[float] | None
+    private: Sequence[float] | None
 
 
-def share_bars(panels: Sequence[SharesPanel], held: str) -> bytes:
+def share_bars(panels: Sequence[SharesPanel], private: str) -> bytes:
     """Draw class shares of every player.
 
-    Bars are measured shares, markers predicted and raw ones; the data's own stand pale behind.
+    Bars are measured shares, markers predicted and raw ones; those of private data stand pale
+    behind.
 
     Args:
         panels: One per player, at least one.
-        held: What the legend calls the data's own shares.
+        private: What the legend calls the shares of private data.
     """
     few = len(panels) <= 4
     columns = 2 if few else 3
@@ -52,14 +53,14 @@ def share_bars(panels: Sequence[SharesPanel], held: str) -> bytes:
     figure.supxlabel("class", fontsize=9, color=MUTED)
     figure.supylabel("share", fontsize=9, color=MUTED)
     across = 4 if len(panels) > 1 else 2
-    add_legend(figure, _keys(panels, held), across)
+    add_legend(figure, _keys(panels, private), across)
     return png(figure)
 
 
 def _panel(axes: Axes, panel: SharesPanel) -> None:
     x = np.arange(len(panel.measured))
-    if panel.held is not None:
-        axes.bar(x, panel.held, width=0.92, color=PALE)
+    if panel.private is not None:
+        axes.bar(x, panel.private, width=0.92, color=PALE)
     axes.bar(x, panel.measured, width=0.56, color=COLOURS[0], alpha=0.85)
     if panel.raw is not None:
         axes.plot(x, panel.raw, "o", markerfacecolor="white", markeredgecolor=INK, markersize=4.5)
@@ -70,8 +71,8 @@ def _panel(axes: Axes, panel: SharesPanel) -> None:
     tidy(axes)
 
 
-def _keys(panels: Sequence[SharesPanel], held: str) -> list[Patch | Line2D]:
-    """The legend, as far as something of the kind is drawn."""
+def _keys(panels: Sequence[SharesPanel], private: str) -> list[Patch | Line2D]:
+    """Return the legend of what is drawn."""
     keys: list[Patch | Line2D] = []
     keys.append(Patch(color=COLOURS[0], alpha=0.85, label="measured, confusion-corrected"))
     if any(panel.raw is not None for panel in panels):
@@ -81,6 +82,6 @@ def _keys(panels: Sequence[SharesPanel], held: str) -> list[Patch | Line2D]:
         keys.append(ring)
     if any(panel.predicted is not None for panel in panels):
         keys.append(Line2D([], [], color=COLOURS[1], linewidth=2.4, label="predicted"))
-    if any(panel.held is not None for panel in panels):
-        keys.append(Patch(color=PALE, label=held))
+    if any(panel.private is not None for panel in panels):
+        keys.append(Patch(color=PALE, label=private))
     return keys

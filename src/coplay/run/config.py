@@ -30,17 +30,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
-    """How a section ``{name = …, …}`` becomes a component of this kind, and back."""
+    """Return the conversions of a section ``{name = …, …}`` to a component of a kind and back."""
 
-    def build(given: Any) -> Any:
-        if isinstance(given, str):
-            given = {"name": given}
-        if not isinstance(given, Mapping):
-            return given
-        section = dict(given)
+    def build(value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, Mapping):
+            return value
+        section = dict(value)
         name = section.pop("name", None)
         if not isinstance(name, str):
-            raise ValueError(f"expected a {kind} section with a name, got {dict(given)}")
+            raise ValueError(f"expected a {kind} section with a name, got {dict(value)}")
         cls = find(kind, name)
         if issubclass(cls, Component):
             return cls.model_validate(section)
@@ -50,9 +50,8 @@ def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
             method for method in ("fit", "sample") if not callable(getattr(cls, method, None))
         ]
         if missing:
-            raise ValueError(
-                f"{name!r} has no method {' and '.join(missing)}; any class with fit and sample is a model"
-            )
+            lacks = f"{name!r} has no method {' and '.join(missing)}"
+            raise ValueError(f"{lacks}; any class with fit and sample is a model")
         return Estimator(estimator=name, arguments=section)
 
     def dump(component: Any) -> dict[str, Any]:
@@ -98,8 +97,8 @@ class PlayerSection(Section):
     Args:
         model: The player's model; without one, the config's ``model``.
         variables: The variables this player learns (A5); without them, those of ``data.variables``.
-        unobserved: Those of its variables that its own data lack: it learns them from what others send, which takes a model
-            that learns from incomplete samples.
+        unobserved: Those of its variables that its own data lack: it learns them from what others
+            send, which takes a model that learns from incomplete samples.
     """
 
     model: ModelField | None = None
@@ -108,7 +107,7 @@ class PlayerSection(Section):
 
 
 def _named(players: Any) -> Any:
-    """A number of players becomes as many names that sort."""
+    """Replace a number of players by as many names whose alphabetical order is their order."""
     if isinstance(players, bool) or not isinstance(players, int):
         return players
     width = len(str(max(players - 1, 0)))
@@ -122,10 +121,12 @@ class MeasureSection(Section):
         metrics: Metrics by name.
         every_rounds: Measure after so many rounds, and always after the last.
         samples: Samples per player and measurement.
-        shown: Samples per player kept for the report's pictures.
-        nash_gap_steps: After the last round, learning steps by which each player's part of the Nash gap (A3) is estimated,
-            in a game that has one; 0 leaves it out. It costs as many steps as it says.
-        log_prob: Whether players that have log p are asked for that of the real test split, exactly or by importance weighting.
+        shown: Samples per player that are stored for the report's pictures.
+        nash_gap_steps: After the last round, learning steps by which each player's part of the Nash
+            gap (A3) is estimated, in a game that has one; 0 leaves it out. It costs as many steps
+            as it says.
+        log_prob: Whether players that have log p are asked for that of the real test split, exactly
+            or by importance weighting.
         log_prob_draws: Encoder's draws per sample where log p takes importance weighting.
     """
 
@@ -161,14 +162,16 @@ class Config(Section):
         model: The model of every player that names none.
         players: Players by name, or just how many.
         game: What is played.
-        compare: Further games carried along on the same data and models, by name, such as ``"isolated"`` and ``"pooled"``, or as
-            sections with a name; what they leave unsaid of rounds, steps and losses is the main game's.
+        compare: Further games carried along on the same data and models, by name, such as
+            ``"isolated"`` and ``"pooled"``, or as sections with a name. Rounds, steps and the
+            handling of losses are the main game's unless a section sets its own.
         engine: Where it runs.
         measure: What is measured.
         checkpoint: How often it is written down.
 
     Example:
-        >>> config = Config.from_toml('players = 2\n[game]\nname = "sample_exchange"\nown_weight = 0.5')
+        >>> text = 'players = 2\n[game]\nname = "sample_exchange"\nown_weight = 0.5'
+        >>> config = Config.from_toml(text)
         >>> config.player_names, config.game.own_weight
         (['player0', 'player1'], 0.5)
         >>> Config.from_toml(config.to_toml()) == config
@@ -203,16 +206,17 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems: list[str] = []
-        games, faults = [self.game], []
+        games = [self.game]
+        faults = []
         for entry in self.compare:
             try:
                 games.append(self._carried(entry))
                 if type(games[-1]) is type(self.game):
                     faults.append(f"compare: {name_of('game', self.game)!r} is the game itself")
             except ValidationError as error:
-                faults += [
-                    f"compare.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
-                ]
+                for fault in error.errors():
+                    place = ".".join(map(str, fault["loc"]))
+                    faults.append(f"compare.{place}: {fault['msg']}")
             except ValueError as error:
                 faults.append(f"compare: {error}")
         taken = {seat for game in games for seat in game.seats}
@@ -221,7 +225,8 @@ class Config(Section):
         for name in self.players:
             if not _NAME.fullmatch(name) or name == COORDINATOR:
                 problems.append(
-                    f"players.{name}: expected a name of letters, digits, '_', '.' and '-' other than '{COORDINATOR}'"
+                    f"players.{name}: expected a name of letters, digits, '_', '.' and '-' "
+                    f"other than '{COORDINATOR}'"
                 )
             elif name in taken:
                 problems.append(
@@ -248,7 +253,7 @@ class Config(Section):
 
     @property
     def carried(self) -> list[Game]:
-        """The games that are carried along."""
+        """Games that are carried along."""
         return [self._carried(entry) for entry in self.compare]
 
     @property
@@ -316,7 +321,7 @@ class Config(Section):
 
 
 def _override(values: dict[str, Any], text: str) -> None:
-    """Apply one ``a.b=c``; the value is read as TOML, or taken as a string if it is none."""
+    """Apply one ``a.b=c``; a value that is not valid TOML is taken as a string."""
     path, equals, raw = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
@@ -329,7 +334,8 @@ def _override(values: dict[str, Any], text: str) -> None:
     for key in keys[:-1]:
         inner = section.setdefault(key, {})
         if isinstance(inner, str):  # a component given by name only
-            section[key] = inner = {"name": inner}
+            inner = {"name": inner}
+            section[key] = inner
         if not isinstance(inner, dict):
             raise ConfigError([f"--set {text}: {key} is a value, not a section"])
         section = inner
@@ -339,16 +345,21 @@ def _override(values: dict[str, Any], text: str) -> None:
 def differences(
     before: Mapping[str, Any], after: Mapping[str, Any], place: str = ""
 ) -> Iterable[str]:
-    """One line per value that differs between two configs.
+    """Yield one line per value that differs between two configs.
 
     Example:
         >>> list(differences({"game": {"rounds": 4}}, {"game": {"rounds": 5}}))
         ['game.rounds: was 4, is 5']
     """
     for key in dict.fromkeys([*before, *after]):
-        old, new = before.get(key), after.get(key)
+        old = before.get(key)
+        new = after.get(key)
         where = f"{place}{key}"
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from differences(old, new, where + ".")
         elif old != new:
-            yield f"{where}: was {'unset' if old is None else old}, is {'unset' if new is None else new}"
+            yield f"{where}: was {_or_unset(old)}, is {_or_unset(new)}"
+
+
+def _or_unset(value: Any) -> Any:
+    return "unset" if value is None else value

@@ -1,4 +1,4 @@
-"""A config brought to life; reads from top to bottom like the arrow.
+"""A run from its config to its result; the file reads from top to bottom like the arrow.
 
 config → data → players → game on an engine → measurements → result
 """
@@ -64,7 +64,8 @@ class Prepared:
     Args:
         data: The data set.
         sites: Who holds what.
-        games: The main game first. Each is taken out when it is played, so that its models are let go.
+        games: The main game first. Each is taken out when it is played, so that the memory of its
+            models is freed.
     """
 
     data: Dataset
@@ -81,8 +82,8 @@ class Federation:
     Example:
         >>> import tempfile
         >>> config = Config.from_dict({
-        ...     "players": 2, "model": "exponential_family", "game": {"name": "sample_exchange", "rounds": 2},
-        ...     "measure": {"metrics": []}})
+        ...     "players": 2, "model": "exponential_family",
+        ...     "game": {"name": "sample_exchange", "rounds": 2}, "measure": {"metrics": []}})
         >>> result = Federation(config).run(Path(tempfile.mkdtemp()) / "run")
         >>> [len(play.rows) for play in result.plays.values()]
         [2]
@@ -91,7 +92,7 @@ class Federation:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    # ------------------------------------------------------------------------------------------ the data flow
+    # -------------------------------------------------------------------------- the data flow
 
     def run(
         self,
@@ -103,19 +104,19 @@ class Federation:
 
         Args:
             folder: Where everything goes.
-            report: Told of progress.
-            classifier: The domain classifier's file of a run with the same seed and source, which would be trained to the
-                same bits again; None trains it.
+            report: A function that is called with the progress; None reports nothing.
+            classifier: The domain classifier's file of a run with the same seed and source, which
+                would be trained to the same bits again; None trains it.
 
         Raises:
             RunFolderError: The folder exists and holds something.
-            CoplayError: Anything a config, data or a model can be at fault for; what was learned stays on disk.
+            CoplayError: A config, data or a model is at fault; what was learned stays on disk.
         """
         folder = Path(folder)
         if _holds_something(folder):
             raise RunFolderError(
-                f"{folder} exists; expected a new or empty folder. Go on with 'coplay resume {folder}', name another with "
-                "--out, or remove it"
+                f"{folder} exists; expected a new or empty folder. Go on with "
+                f"'coplay resume {folder}', name another with --out, or remove it"
             )
         prepared = self.prepare(folder)
         record = self._record(prepared)
@@ -168,7 +169,7 @@ class Federation:
         return Prepared(data, sites, games)
 
     def _record(self, prepared: Prepared) -> RunRecord:
-        """What ``run.json`` says from the beginning."""
+        """Return the contents of ``run.json`` at the beginning."""
         data = prepared.data
         sites = prepared.sites
         return RunRecord(
@@ -190,7 +191,7 @@ class Federation:
         )
 
     def _game_record(self, prepared: PreparedGame, sites: Sites) -> GameRecord:
-        """What theory predicts of a game, and the sizes of its networks."""
+        """Record what theory predicts of a game, and the sizes of its networks."""
         game = prepared.game
         names = self.config.player_names
         alpha = game.mixture_weights(game.start(names, self.config.seed))
@@ -203,7 +204,10 @@ class Federation:
         )
 
     def _predicted(self, prepared: PreparedGame, sites: Sites) -> dict[str, list[float]]:
-        """Class shares by player that follow from the influence; empty without theory or classes."""
+        """Return the class shares by player that follow from the influence.
+
+        They are empty without theory or classes.
+        """
         if prepared.influence is None or sites.shares is None:
             return {}
         shares = (prepared.influence @ sites.shares).tolist()
@@ -220,12 +224,13 @@ class Federation:
             data = prepared.data
             real = tensors(pick(data.test, slice(_REAL_SHOWN)))
             storage.save_tensors(folder / "real.safetensors", real)
-            known = reference(self.config, folder, data, progress)
-            if known:
-                classifier = ClassifierRecord(known.classifier.accuracy, known.classifier.n_test)
+            real_data = reference(self.config, folder, data, progress)
+            if real_data:
+                trained = real_data.classifier
+                classifier = ClassifierRecord(trained.accuracy, trained.n_test)
                 record = replace(record, classifier=classifier)
                 storage.write_json(folder / "run.json", record.json())
-            measuring = Measuring(self.config.measure, known, data.test)
+            measuring = Measuring(self.config.measure, real_data, data.test)
             self._play_games(folder, prepared, measuring, progress)
             end = replace(record, status="finished")
         except KeyboardInterrupt:
@@ -236,9 +241,8 @@ class Federation:
             raise
         finally:
             self.config.engine.finish()
-            with contextlib.suppress(
-                CheckpointError
-            ):  # a full disk must not hide the error that is on its way
+            # a full disk must not hide the error that is on its way
+            with contextlib.suppress(CheckpointError):
                 storage.write_json(folder / "run.json", end.json())
                 storage.write_json(folder / "summary.json", Result.load(folder).summary())
         return Result.load(folder)
@@ -248,7 +252,8 @@ class Federation:
     ) -> None:
         """Play one game after the other.
 
-        Every game is measured against the main game's prediction: that is what carrying others along is for.
+        Every game is measured against the main game's prediction, which is the purpose of carrying
+        other games along.
         """
         predicted = self._predicted(prepared.games[0], prepared.sites)
         config = self.config

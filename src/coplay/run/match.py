@@ -1,4 +1,7 @@
-"""One game of a run: from its last checkpoint to its last round, with what is measured and written on the way."""
+"""One game of a run, from its last checkpoint to its last round.
+
+Samples are measured, and rounds and checkpoints written, on the way.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +41,14 @@ from coplay.run.sparse_matrix import SparseMatrix
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What of a run's config decides how a game of it is played, beside the game itself.
+    """The settings of a run that decide how each of its games is played, beside the game's own.
 
     Args:
         seed: The run's seed.
         engine: Where it runs; every game gets a fresh one of these settings.
         checkpoint: How often it is written down.
-        predicted: Class shares by player that every game of the run is measured against; empty without theory.
+        predicted: Class shares by player that every game of the run is measured against; empty
+            without theory.
     """
 
     seed: int
@@ -99,7 +103,11 @@ class Match:
             self.engine.close()
 
     def _round(self, state: State, round: int, written: float) -> tuple[State, float]:
-        """Play one round, measure if it is time, write it down; return the state and the seconds of writing."""
+        """Play one round, measure if it is time, and write it down.
+
+        Returns:
+            The state after the round, and the seconds that writing took.
+        """
         began = time.perf_counter()
         before = self.predicted
         sent = self.engine.ledger.total("exchange")
@@ -113,11 +121,11 @@ class Match:
             row = row.merged(more)
         end = time.perf_counter()
         saving = self._due(round, self.settings.checkpoint.every_rounds)
-        if saving:  # before the row is written, since somebody may be lost with it
+        if saving:  # before the row is written, since a player may be lost while it saves
             state, more = self._save(state, round)
             row = row.merged(more)
         scored = measured is not None and self.measuring.reference is not None
-        tells_prediction = scored or self.predicted is not before
+        record_prediction = scored or self.predicted is not before
         players, spent = _without_seconds(row.players)
         seconds = spent | {
             "exchange": max(0.0, played - began - sum(spent.values())),
@@ -130,7 +138,7 @@ class Match:
                 players=players,
                 own=row.own,
                 measured=measured,
-                predicted=self.predicted if tells_prediction else None,
+                predicted=self.predicted if record_prediction else None,
                 bytes=exchanged,
                 seconds=seconds,
                 lost=row.lost,
@@ -143,7 +151,7 @@ class Match:
         )
         if saving:
             self._checkpoint(state, round)
-        written = time.perf_counter() - end  # told in the next round's row, and in the total
+        written = time.perf_counter() - end  # booked in the next round's row, and in the total
         self.bookkeeping += written
         return state, written
 
@@ -151,7 +159,7 @@ class Match:
         return round % every == 0 or round == self.game.rounds
 
     def _late(self) -> dict[str, PlayerLost]:
-        """Who was late since this was last asked; what is told of each is why it was late first."""
+        """Return the players that were late since the last call, each with its first lateness."""
         late: dict[str, PlayerLost] = {}
         for loss in self.engine.take_late():
             late.setdefault(loss.player, loss)
@@ -160,11 +168,11 @@ class Match:
     def _measure(
         self, state: State, round: int
     ) -> tuple[State, Row, dict[str, dict[str, Value]] | None]:
-        """Draw fresh samples from everybody, keep some to show, reduce them to values."""
+        """Draw fresh samples from everybody, store some to show, reduce them to values."""
         names = self.game.sampled_from(state)
         asks = self.measuring.evaluations(self.seats.players, names, round)
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
-        # a player that has heard nothing yet, and has no data, sends nothing
+        # a player without data that has received nothing yet sends nothing
         received = {answer.sender: answer.samples() for answer in answers if answer.payload}
         drawn = {name: parts[COORDINATOR] for name, parts in received.items()}
         self._show(drawn, round)
@@ -174,10 +182,10 @@ class Match:
             return state, row, None
         measured: dict[str, dict[str, Value]] = {}
         for name, parts in received.items():
-            held = self.seats.held.get(name)
-            measured[name] = self.measuring.values(parts, self.predicted.get(name), held)
+            private = self.seats.learned_from.get(name)
+            measured[name] = self.measuring.values(parts, self.predicted.get(name), private)
         for answer in answers:
-            if answer.numbers:  # whoever has log p tells that of the real test samples
+            if answer.numbers:  # a player with log p reports that of the real test samples
                 measured[answer.sender]["log_p"] = self.measuring.log_prob(answer.numbers)
         if self.measuring.settings.nash_gap_steps and round == self.game.rounds:
             state, more = self._measure_gains(state, drawn, measured, round)
@@ -206,17 +214,17 @@ class Match:
         return state, row
 
     def _predict_again(self, state: State, row: Row) -> None:
-        """After a loss, the weights are others and so is the equilibrium of those who are left."""
+        """Predict anew after a loss, which changes the weights and so the equilibrium."""
         if row.influence is None or not self.seats.shares:
             return
         sites = torch.stack([self.seats.shares[name] for name in state.players])
         shares = row.influence @ sites
         self.predicted = dict(zip(state.players, shares.tolist(), strict=True))
 
-    # ----------------------------------------------------------------------------------------- what is on disk
+    # ------------------------------------------------------------------------- what is on disk
 
     def _show(self, drawn: Mapping[str, Samples], round: int) -> None:
-        """Keep some samples for the report's pictures."""
+        """Store some samples for the report's pictures."""
         first = slice(self.measuring.settings.shown)
         shown = {name: pick(samples, first) for name, samples in drawn.items()}
         file = self.home / "samples" / f"round-{round:06d}.safetensors"
@@ -239,10 +247,9 @@ class Match:
         A player whose process died is handled by ``on_lost``; any other failure stops the run.
         """
         replies = self._ask(Save(), self._everybody(state), round)
+        # a late player's process died and came back with its last checkpoint, which it has to save
         again = [reply.player for reply in replies if isinstance(reply, PlayerLate)]
-        if (
-            again
-        ):  # its process died and came back with its last checkpoint: that is what it has to save
+        if again:
             replies += self._ask(Save(), again, round)
         lost = []
         for reply in replies:
@@ -257,7 +264,7 @@ class Match:
         return state, row
 
     def _checkpoint(self, state: State, round: int) -> None:
-        """Everybody has saved its model, now the coordinator its state; only then the new checkpoint counts."""
+        """Save the coordinator's state, after everybody has saved its model; then it counts."""
         folder = storage.checkpoint_folder(self.home, round)
         in_flight: dict[str, Samples] = {}
         for link, payload in state.payload.items():
@@ -274,11 +281,11 @@ class Match:
         return self.engine.ask(asks, "checkpoint")
 
     def _everybody(self, state: State) -> tuple[str, ...]:
-        """Who has a model: the living players and the game's own seats."""
+        """Return the names of all that have a model: the living players and the game's seats."""
         return (*state.players, *self.game.seats)
 
     def _restore(self) -> tuple[State, int]:
-        """State and round of the checkpoint that counts; the start if there is none."""
+        """Return state and round of the checkpoint that counts; the start if there is none."""
         record = storage.last_checkpoint(self.home)
         done = record["round"] if record else 0
         self._forget_after(done)
@@ -287,8 +294,8 @@ class Match:
             return self.game.start(self._starting_players(), self.settings.seed), 0
         if "state" not in record:
             raise CheckpointError(
-                f"{self.home / 'checkpoint.json'} was written by an older coplay, whose runs cannot be resumed; "
-                "what it measured can be read, and 'coplay run' starts anew"
+                f"{self.home / 'checkpoint.json'} was written by an older coplay, whose runs "
+                "cannot be resumed; what it measured can be read, and 'coplay run' starts anew"
             )
         file = storage.checkpoint_folder(self.home, done) / "state.safetensors"
         payload: dict[Link, Payload] = {}
@@ -297,20 +304,19 @@ class Match:
             payload[_link_of(text)] = Samples(dict(tensors), batch_size=[count])
         state = self.game.state_class.from_known(record["state"], payload)
         for reply in self._ask(Restore(), self._everybody(state), done):
-            if isinstance(
-                reply, PlayerLost
-            ):  # whatever the game does about losses, all begin where the others do
+            # whatever the game does about losses, all begin where the others do
+            if isinstance(reply, PlayerLost):
                 raise PlayerError(reply.player, reply.action, done, reply.reason)
         self.engine.start_ledger(links_from_json(record["traffic"]))
         return state, done
 
     def _starting_players(self) -> list[str]:
-        """The players, without the game's own seats."""
+        """Return the names of the players, without the game's own seats."""
         names = [player.name for player in self.seats.players]
         return [name for name in names if name not in self.game.seats]
 
     def _forget_after(self, round: int) -> None:
-        """Rows of rounds after the checkpoint will be written again."""
+        """Drop the rows of rounds after the checkpoint, which will be written again."""
         path = self.home / "rows.jsonl"
         if not path.exists():
             return
@@ -322,12 +328,12 @@ class Match:
                 self.predicted = predicted
 
     def _export(self, state: State) -> None:
-        """Put what the players learned where a reader looks for it."""
+        """Copy what the players learned to where a reader looks for it."""
         last = storage.checkpoint_folder(self.home, self.game.rounds) / "players"
         for name in self._everybody(state):
             file = f"{name}.safetensors"
             storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
-        if self.bookkeeping:  # a run that was only resumed at its end keeps what it had
+        if self.bookkeeping:  # a run that was only resumed at its end keeps its earlier figure
             storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
 
 
@@ -341,14 +347,22 @@ def _link_of(text: str) -> Link:
 
 
 def _copied(payload: Payload) -> Samples:
-    """A payload by value; a copy, since one may go to several, and no two tensors of a file may share memory."""
+    """Return a payload by value.
+
+    It is a copy: one payload may go to several players, and no two tensors of a file may share
+    memory.
+    """
     return payload.clone() if isinstance(payload, Samples) else payload.fetch()
 
 
 def _without_seconds(
     players: Mapping[str, Mapping[str, float]],
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Part what players report from the seconds that they booked, which are added up over the players."""
+    """Separate the players' reported numbers from the seconds that they booked.
+
+    Returns:
+        The numbers by player, and the seconds by kind, added up over the players.
+    """
     spent = {"learning": 0.0, "sampling": 0.0}
     reported = {}
     for name, numbers in players.items():

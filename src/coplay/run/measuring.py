@@ -47,10 +47,10 @@ class Measuring:
     def evaluations(
         self, players: Sequence[Player], names: Sequence[str], round: int
     ) -> list[Message]:
-        """Ask for fresh samples, and for what only the player itself can say of real ones.
+        """Ask for fresh samples, and for what only the player itself can compute of real ones.
 
         Args:
-            players: Everybody in the game, by whom models are known.
+            players: Everybody in the game, with their models.
             names: Whose samples are measured.
             round: Current round.
         """
@@ -63,7 +63,7 @@ class Measuring:
         return asks
 
     def _real_for(self, model: object) -> dict[str, Samples]:
-        """Real test samples for a player that is to classify them or to say their log p."""
+        """Return real test samples for a player that is to classify them or report their log p."""
         real = {}
         wanted = any(metric.wants_classified for metric in self.settings.metrics)
         if self.reference and wanted and isinstance(model, Classifies):
@@ -73,14 +73,17 @@ class Measuring:
         return real
 
     def values(
-        self, drawn: Mapping[str, Samples], predicted: Sequence[float] | None, held: Samples | None
+        self,
+        drawn: Mapping[str, Samples],
+        predicted: Sequence[float] | None,
+        private: Samples | None,
     ) -> dict[str, Value]:
-        """Every metric that applies to one player's samples.
+        """Compute every metric that applies to one player's samples.
 
         Args:
             drawn: What the player sent: its samples, and the classes it gives to real ones.
-            predicted: Class shares that theory predicts for it, if there is a theory.
-            held: What it learned from.
+            predicted: Class shares that theory predicts for it; None without a theory.
+            private: The data it learned from; None for a seat, such as a server.
         """
         if self.reference is None:
             return {}
@@ -89,7 +92,7 @@ class Measuring:
             self.reference,
             None if predicted is None else torch.tensor(predicted),
             drawn[CLASSIFIED][LABEL] if CLASSIFIED in drawn else None,
-            held,
+            private,
         )
         values: dict[str, Value] = {}
         for metric in self.settings.metrics:
@@ -98,7 +101,7 @@ class Measuring:
         return values
 
     def log_prob(self, numbers: Mapping[str, float]) -> Value:
-        """Log p of the real test samples, from the numbers that a player reported."""
+        """Return log p of the real test samples, from the numbers that a player reported."""
         unit = "nats per real test sample"
         high: float | None = numbers["high"]
         if high is not None and not math.isfinite(high):
@@ -110,7 +113,9 @@ class Measuring:
     def gains(
         self, alpha: Tensor, names: Sequence[str], drawn: Mapping[str, Samples], round: int
     ) -> list[Message]:
-        """Ask everybody what playing on alone would gain, against a frozen batch of everybody's samples (A3).
+        """Ask everybody what playing on alone would gain (A3).
+
+        Each plays on against a frozen batch of everybody's samples.
 
         Args:
             alpha: Weights, shape (N, N).
@@ -130,12 +135,12 @@ class Measuring:
                 alpha[i, i].item(),
                 weights,
             )
-            heard = {other: drawn[other] for other in weights if other in drawn}
-            asks.append(Message(request, COORDINATOR, name, round, payload=heard))
+            received = {other: drawn[other] for other in weights if other in drawn}
+            asks.append(Message(request, COORDINATOR, name, round, payload=received))
         return asks
 
     def gain(self, numbers: Mapping[str, float]) -> Value:
-        """A player's part of the Nash gap, from the numbers that it reported."""
+        """Return a player's part of the Nash gap, from the numbers that it reported."""
         unit = f"nats per sample in {self.settings.nash_gap_steps} steps, 0 at the equilibrium"
         value = numbers["value"]
         half = 1.96 * numbers["error"]
@@ -144,7 +149,7 @@ class Measuring:
 
 
 def unmeasured(config: Config, data: Dataset) -> str:
-    """Why nothing is scored; empty if it is."""
+    """Say why nothing is scored; empty if something is."""
     if not config.measure.metrics:
         return "measure.metrics is empty"
     if not data.classes:
@@ -153,7 +158,11 @@ def unmeasured(config: Config, data: Dataset) -> str:
 
 
 def reference(config: Config, folder: Path, data: Dataset, progress: Progress) -> Reference | None:
-    """The domain classifier, trained once per run; None where there is nothing to train it on or to measure."""
+    """Return what samples are measured against, with the domain classifier, trained once per run.
+
+    Returns:
+        None where there is nothing to train the classifier on, or nothing to measure.
+    """
     if unmeasured(config, data):
         return None
     space = data.space.only(data.inputs)

@@ -1,4 +1,4 @@
-"""How a run tells of its progress."""
+"""How a run reports its progress."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, of: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""

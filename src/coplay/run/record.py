@@ -1,8 +1,8 @@
-"""What a run writes down of itself, as types: ``run.json`` and one record per round.
+"""The types of what a run writes down: ``run.json`` and one record per round.
 
-A :class:`~coplay.metrics.base.Value` lives from the metric to the page, its interval included. What is on disk is plain
-JSON; ``json`` and ``from_json`` of each class are inverse to one another, and a file of an older run lacks what that
-run did not know.
+A :class:`~coplay.metrics.base.Value` lives from the metric to the page, its interval included. The
+files are plain JSON. ``json`` and ``from_json`` of each class are inverse to one another; files of
+older runs may lack entries that were introduced later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import influence_rows
 
 Measured = Mapping[str, Mapping[str, Value]]
-"""By player (or seat) and quantity, what was measured."""
+"""Measured values, by player (or seat) and quantity."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class GameRecord:
 
     Args:
         weights: α of (A1), in the order of the players; None for a game without such weights.
-        influence: M of (A2), in the order of the players; None without theory, or where it takes too much space: it then
-            follows from the weights (:meth:`influence_corner`).
+        influence: M of (A2), in the order of the players; None without theory, or where it takes
+            too much space: it then follows from the weights (:meth:`influence_corner`).
         predicted: Class shares by player that follow from it; empty without theory or classes.
         network_sizes: Sizes of the networks that travel, by the game's own names for them.
     """
@@ -219,9 +219,10 @@ class RoundRecord:
     Args:
         round: From 1.
         players: Numbers that models reported, by player (or seat) and name.
-        own: What only this game tells, such as its number of swaps; plain JSON values.
+        own: What only this game reports, such as its number of swaps; plain JSON values.
         measured: What was measured after the round; None where nothing was.
-        predicted: Class shares that the measurement was compared with; None where they did not change.
+        predicted: Class shares that the measurement was compared with; None where they did not
+            change.
         bytes: Payload exchanged in the round; None in runs that did not count it by round.
         seconds: Time by kind: learning, sampling, exchange, evaluation, bookkeeping.
         lost: Players lost in the round.
@@ -229,8 +230,8 @@ class RoundRecord:
         frozen: Players without data or living sources after a loss; None where nobody was lost.
         joined: Players that joined.
         left: Players that left as configured, with the iteration before which they did.
-        influence: M among the living after a loss; None where nobody was lost, or where it takes too much space: it then
-            follows from the weights.
+        influence: M among the living after a loss; None where nobody was lost, or where it takes
+            too much space: it then follows from the weights.
     """
 
     round: int
@@ -248,7 +249,10 @@ class RoundRecord:
     influence: SparseMatrix | None = None
 
     def json(self) -> dict[str, Any]:
-        """The record as plain values, without what is empty; the game's own numbers stand beside the others."""
+        """The record as plain values, without what is empty.
+
+        The game's own numbers stand beside the others.
+        """
         values: dict[str, Any] = {"round": self.round, "players": dict(self.players), **self.own}
         if self.measured is not None:
             values["measured"] = measured_to_json(self.measured)
@@ -258,9 +262,7 @@ class RoundRecord:
             values["bytes"] = self.bytes
         for name, losses in (("lost", self.lost), ("late", self.late)):
             if losses:
-                values[name] = {
-                    who: {"action": x.action, "reason": x.reason} for who, x in losses.items()
-                }
+                values[name] = _losses_to_json(losses)
         if self.frozen is not None:
             values["frozen"] = list(self.frozen)
         if self.joined:
@@ -275,7 +277,7 @@ class RoundRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`json`."""
-        known = cls.__dataclass_fields__
+        fields = cls.__dataclass_fields__
         round = int(values["round"])
         measured = None
         if "measured" in values:
@@ -283,13 +285,13 @@ class RoundRecord:
         return cls(
             round=round,
             players=values.get("players", {}),
-            own={key: value for key, value in values.items() if key not in known},
+            own={key: value for key, value in values.items() if key not in fields},
             measured=measured,
             predicted=values.get("predicted"),
             bytes=values.get("bytes"),
             seconds=values.get("seconds", {}),
-            lost=_losses(values.get("lost", {}), round),
-            late=_losses(values.get("late", {}), round),
+            lost=_losses_from_json(values.get("lost", {}), round),
+            late=_losses_from_json(values.get("late", {}), round),
             frozen=values.get("frozen"),
             joined=tuple(values.get("joined", ())),
             left=values.get("left", {}),
@@ -301,11 +303,18 @@ def _matrix(values: Mapping[str, Any], name: str) -> SparseMatrix | None:
     return SparseMatrix.from_json(values[name]) if name in values else None
 
 
-def _losses(values: Mapping[str, Mapping[str, str]], round: int) -> dict[str, PlayerLost]:
-    return {
-        name: PlayerLost(name, told["action"], round, told["reason"])
-        for name, told in values.items()
-    }
+def _losses_to_json(losses: Mapping[str, PlayerLost]) -> dict[str, dict[str, str]]:
+    values = {}
+    for player, loss in losses.items():
+        values[player] = {"action": loss.action, "reason": loss.reason}
+    return values
+
+
+def _losses_from_json(values: Mapping[str, Mapping[str, str]], round: int) -> dict[str, PlayerLost]:
+    losses = {}
+    for player, loss in values.items():
+        losses[player] = PlayerLost(player, loss["action"], round, loss["reason"])
+    return losses
 
 
 def measured_to_json(measured: Measured) -> dict[str, dict[str, Any]]:

@@ -47,13 +47,13 @@ _VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn",
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide a result."""
-    known = {"python": platform.python_version(), "machine": platform.machine()}
+    names = {"python": platform.python_version(), "machine": platform.machine()}
     for package in _VERSIONED:
         try:
-            known[package] = metadata.version(package)
+            names[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            known[package] = "not installed as a package"
-    return known
+            names[package] = "not installed as a package"
+    return names
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Result:
         """
         folder = Path(folder)
         if not (folder / "run.json").exists():
-            there = "has no run.json" if folder.exists() else "does not exist"
+            fault = "has no run.json" if folder.exists() else "does not exist"
             remedy = "'coplay run CONFIG' makes one"
-            raise RunFolderError(f"{folder} is no run of coplay: it {there}; {remedy}")
+            raise RunFolderError(f"{folder} is no run of coplay: it {fault}; {remedy}")
         return cls(folder)
 
     @cached_property
@@ -147,7 +147,7 @@ class Result:
         return section
 
     def planned_rounds(self, play: str) -> int:
-        """How many rounds a game of the run was to have."""
+        """Number of rounds that the config plans for a game of the run."""
         return int(self.section(play).get("rounds", 0))
 
     def game(self, play: str) -> Game:
@@ -171,24 +171,24 @@ class Result:
 
         They are read from the record, so also where settings of components have changed since.
         """
-        given = self.record.config.get("players")
-        if isinstance(given, Mapping):
-            return list(given)
+        sections = self.record.config.get("players")
+        if isinstance(sections, Mapping):
+            return list(sections)
         return list(self.record.data.counts) or self.config.player_names
 
     @cached_property
     def seats(self) -> list[str]:
-        """Names of those who take part without being players, such as a server."""
+        """Names of the parties that are not players, such as a server."""
         names: dict[str, None] = {}
         for name, play in self.plays.items():
             try:
                 names |= dict.fromkeys(self.game(name).seats)
-            except ConfigError:  # an old run tells by its rows
-                names |= dict.fromkeys(self._strangers(play))
+            except ConfigError:  # of an old run, the rows name them
+                names |= dict.fromkeys(self._seats_in_rows(play))
         return list(names)
 
-    def _strangers(self, play: Play) -> list[str]:
-        """Parties of a game's rows that are no players."""
+    def _seats_in_rows(self, play: Play) -> list[str]:
+        """Return the parties of a game's rows that are no players."""
         parties: dict[str, None] = {}
         for row in play.rows:
             parties |= dict.fromkeys([*(row.measured or {}), *row.players])
@@ -196,12 +196,12 @@ class Result:
 
     @property
     def parties(self) -> list[str]:
-        """Seats, then players: everybody who may have been measured."""
+        """Names of all that may have been measured: the seats, then the players."""
         return [*self.seats, *self.players]
 
     @cached_property
     def sampled_from(self) -> dict[str, list[str]]:
-        """By game, the names of those whose samples it measures: its players, or its seats."""
+        """Names of the parties whose samples a game measures, by game: its players or its seats."""
         return {name: self._sampled_from(name) for name in self.plays}
 
     def _sampled_from(self, play: str) -> list[str]:
@@ -217,7 +217,7 @@ class Result:
         return list(game.sampled_from(state))
 
     def model(self, player: str | None = None) -> LocalModel:
-        """Return a new model as a player has it.
+        """Return a new model of the kind that a player has.
 
         It is on the CPU if its device is not available on this machine.
 
@@ -230,8 +230,8 @@ class Result:
     def model_name(self, player: str) -> str:
         """The name of a player's model, or of a seat's, as the config gives it."""
         config = self.record.config
-        given = config.get("players")
-        own = given.get(player, {}).get("model") if isinstance(given, Mapping) else None
+        players = config.get("players")
+        own = players.get(player, {}).get("model") if isinstance(players, Mapping) else None
         section = own or config.get("model")
         if section:
             return str(section.get("name")).rpartition(":")[2]
@@ -258,7 +258,7 @@ class Result:
 
         Tables, curves and comparisons all follow this one rule.
 
-        The mean is over all of them of whom the quantity was measured: a player whose model has
+        The mean is over all parties for which the quantity was measured: a player whose model has
         no log p, say, is left out of the mean of log p. Once a player that the game measures is
         lost there is no mean: one over the survivors would compare unlike things.
 
@@ -301,8 +301,10 @@ class Result:
 
         Where none were recorded they are those that theory predicts; empty without theory.
         """
-        told = [row.predicted for row in self.plays[play].rows if row.predicted is not None]
-        return told[-1] if told else self.record.games[play].predicted
+        for row in reversed(self.plays[play].rows):
+            if row.predicted is not None:
+                return row.predicted
+        return self.record.games[play].predicted
 
     def summary(self) -> dict[str, Any]:
         """The last measurement of every game, with what was predicted, as plain values."""

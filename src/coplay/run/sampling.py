@@ -1,4 +1,4 @@
-"""A finished run's player with what it learned, to draw from."""
+"""Load a player of a finished run, to draw samples from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coplay.run.result import Result
 
 
 def load_player(run: Path, player: str, game: str | None = None) -> Player:
-    """A player of a finished run, or a seat such as a server, with its model and without any data.
+    """Load a player of a finished run, or a seat such as a server, with its model but no data.
 
     Args:
         run: The run's folder.
@@ -22,7 +22,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
         The player, ready to draw.
 
     Raises:
-        RunFolderError: There is no such run, game, player or model, or the model only judges.
+        RunFolderError: There is no such run, game, player or model, or the model cannot generate.
 
     Example:
         ``load_player(Path("runs/digits"), "north").draw(100, 0, "my figure")``
@@ -61,7 +61,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
 
 
 def _check_plays(result: Result, player: str, game: str) -> None:
-    """Refuse the name of somebody who takes no part in a game."""
+    """Refuse a name that takes no part in a game."""
     parties = _parties(result, game)
     if player in parties:
         return
@@ -72,13 +72,13 @@ def _check_plays(result: Result, player: str, game: str) -> None:
 
 
 def _parties(result: Result, play: str) -> list[str]:
-    """Names of the seats and players of a game."""
+    """Return the names of the seats and players of a game."""
     game = result.game(play)
     return [*game.seats, *game.players_of(result.config.player_names)]
 
 
 def _weights(result: Result, player: str, game: str) -> Path:
-    """The file with what a player learned."""
+    """Return the file with what a player learned."""
     path = result.plays[game].folder / "models" / f"{player}.safetensors"
     if path.exists():
         return path

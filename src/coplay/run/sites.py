@@ -1,4 +1,4 @@
-"""Who holds what in a simulation: the sites that a partition deals the training data to, and who plays with them."""
+"""The sites of a simulation: which data each player holds, and the players built on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INCOMPLETE = "exponential_family, joint_classifier, conditionals"
 
 @dataclass(frozen=True)
 class Sites:
-    """Who holds what, in a simulation.
+    """The data that each player of a simulation holds.
 
     Args:
         spaces: The variables that each player learns.
@@ -33,7 +33,7 @@ class Sites:
         dealt: Positions in it of all samples dealt out, player after player.
         shares: Class shares by player, each of shape (C,); None without classes.
         counts: Number of samples per class, by player.
-        notes: What a reader of the report should know.
+        notes: Sentences for the reader of the report.
     """
 
     spaces: Mapping[str, Space]
@@ -51,8 +51,8 @@ class Sites:
             return {}
         return dict(zip(self.data, self.shares, strict=True))
 
-    def held_in(self, game: Game) -> dict[str, Samples]:
-        """What each player of a game learns from: its own data, or everybody's."""
+    def data_in(self, game: Game) -> dict[str, Samples]:
+        """Return what each player of a game learns from: its own data, or everybody's."""
         names = game.players_of(list(self.spaces))
         if not game.pools_data:
             return {name: self.data[name] for name in names}
@@ -66,12 +66,13 @@ class Seats:
 
     Args:
         players: The players, then the game's own seats, such as a server.
-        held: What each player was given, for metrics that compare with it; it never enters play.
+        learned_from: The data of each player, for metrics that compare with them; they never enter
+            play from here.
         shares: Class shares of each player's site, shape (C,); empty without classes.
     """
 
     players: Sequence[Player]
-    held: Mapping[str, Samples]
+    learned_from: Mapping[str, Samples]
     shares: Mapping[str, Tensor]
 
 
@@ -86,19 +87,19 @@ def deal(config: Config, data: Dataset) -> Sites:
     generator = stream(config.seed, "partition")
     positions = config.data.partition.deal(labels, len(data.train), names, generator)
     spaces = {name: _space(config, name, data) for name in names}
-    held = {}
+    private = {}
     for name in names:
         unobserved = config.players[name].unobserved
         dealt = pick(data.train, positions[name])
-        held[name] = spaces[name].restrict(dealt).exclude(*unobserved)
+        private[name] = spaces[name].restrict(dealt).exclude(*unobserved)
     everything = torch.cat([positions[name] for name in names])
     if labels is None:
-        return Sites(spaces, held, data.train, everything, None, {}, ())
+        return Sites(spaces, private, data.train, everything, None, {}, ())
     each = [torch.bincount(labels[positions[name]], minlength=data.classes) for name in names]
     counts = torch.stack(each)
     shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
     by_player = dict(zip(names, counts.tolist(), strict=True))
-    return Sites(spaces, held, data.train, everything, shares, by_player, _notes(names, counts))
+    return Sites(spaces, private, data.train, everything, shares, by_player, _notes(names, counts))
 
 
 def _notes(names: Sequence[str], counts: Tensor) -> tuple[str, ...]:
@@ -107,13 +108,14 @@ def _notes(names: Sequence[str], counts: Tensor) -> tuple[str, ...]:
         if (row > 0).sum() == 1:
             only = int(row.argmax())
             notes.append(
-                f"{name} holds a single class ({only}); allowed, but alone it can learn nothing else"
+                f"{name} holds a single class ({only}); "
+                "allowed, but alone it can learn nothing else"
             )
     return tuple(notes)
 
 
 def _space(config: Config, player: str, data: Dataset) -> Space:
-    """The variables that a player learns: its own choice, or the config's, or all inputs."""
+    """Return the variables that a player learns: its own, or the config's, or all inputs."""
     wanted = config.players[player].variables or config.data.variables or tuple(data.inputs)
     unknown = [name for name in wanted if name not in data.space]
     if unknown:
@@ -132,24 +134,24 @@ def seats_for(config: Config, game: Game, sites: Sites, home: Path | None) -> Se
     Args:
         config: The run's config.
         game: The rules.
-        sites: Who holds what.
+        sites: The data of each player.
         home: The game's folder; None where nothing is to be written.
     """
-    held = sites.held_in(game)
-    must_have_data = game.needs_data(list(held), config.seed)
+    learned_from = sites.data_in(game)
+    must_have_data = game.needs_data(list(learned_from), config.seed)
     players = []
-    for name, data in held.items():
+    for name, data in learned_from.items():
         if len(data) or name not in must_have_data:
-            players.append(
-                Player(
-                    name, sites.spaces[name], data, config.player_model(name), config.seed, home,
-                    unobserved=config.players[name].unobserved,
-                )
-            )  # fmt: skip
+            model = config.player_model(name)
+            unobserved = config.players[name].unobserved
+            player = Player(
+                name, sites.spaces[name], data, model, config.seed, home, unobserved=unobserved
+            )
+            players.append(player)
     space = next(iter(sites.spaces.values()))
     for name in game.seats:
         players.append(Player(name, space, space.empty(), config.model.fresh(), config.seed, home))
-    return Seats(players, held, sites.shares_by_player)
+    return Seats(players, learned_from, sites.shares_by_player)
 
 
 def check_data(config: Config, sites: Sites) -> None:
@@ -163,13 +165,14 @@ def check_data(config: Config, sites: Sites) -> None:
     empty = [name for name in must_have_data if not len(sites.data[name])]
     if empty:
         raise DataError(
-            f"no private data for {', '.join(repr(name) for name in empty)}; the partition left this site empty. "
-            "Give it samples; in sample_exchange, own weight 0 would let it learn from others only"
+            f"no private data for {', '.join(map(repr, empty))}; the partition left this site "
+            "empty. Give it samples; in sample_exchange, own weight 0 would let it learn from "
+            "others only"
         )
 
 
 def check_common_variables(config: Config, sites: Sites) -> None:
-    """A player that listens to another must be able to learn from that one's variables.
+    """Refuse a player that cannot learn from the variables of another that it listens to.
 
     Raises:
         DataError: A player's model needs variables that a player it listens to does not have.
@@ -195,14 +198,16 @@ def _check_pair(config: Config, sites: Sites, listener: str, speaker: str) -> No
     model = config.player_model(listener)
     if not model.learns_incomplete:
         raise DataError(
-            f"player '{listener}': {model.title} needs every variable, and '{missing[0]}' is missing in the samples "
-            f"of player '{speaker}'; choose a model that learns from incomplete samples ({_INCOMPLETE}), "
-            "or give both the same variables"
+            f"player '{listener}': {model.title} needs every variable, and '{missing[0]}' is "
+            f"missing in the samples of player '{speaker}'; choose a model that learns from "
+            f"incomplete samples ({_INCOMPLETE}), or give both the same variables"
         )
 
 
 def check_unobserved(config: Config, sites: Sites) -> None:
-    """A variable that a player's data lack must be one of its own, and reach it from somebody who observes it.
+    """Refuse a player that has no way to learn a variable that its data lack.
+
+    The variable must be one of its own, and reach it from a player that observes it.
 
     Raises:
         DataError: It does not, or nothing is left, or the player's model needs complete samples.
@@ -217,36 +222,37 @@ def check_unobserved(config: Config, sites: Sites) -> None:
                 raise DataError(f"{place} is none of its variables; these are {', '.join(own)}")
             if variable not in reachable[name]:
                 raise DataError(
-                    f"{place} is observed by nobody whom it listens to, directly or by way of others, so it cannot learn it; "
-                    "give it to some player's data, or let it listen to one that has it"
+                    f"{place} is observed by nobody whom it listens to, directly or by way of "
+                    "others, so it cannot learn it; give it to some player's data, or let it "
+                    "listen to one that has it"
                 )
         model = config.player_model(name)
         if unobserved and not model.learns_incomplete:
             raise DataError(
-                f"players.{name}.unobserved: {model.title} needs every variable; choose a model that learns from incomplete "
-                f"samples ({_INCOMPLETE})"
+                f"players.{name}.unobserved: {model.title} needs every variable; choose a model "
+                f"that learns from incomplete samples ({_INCOMPLETE})"
             )
         if set(unobserved) == set(own):
             raise DataError(
-                f"players.{name}.unobserved: its data lack all of its variables; leave one, or give it no data"
+                f"players.{name}.unobserved: its data lack all of its variables; "
+                "leave one, or give it no data"
             )
 
 
 def _reachable(config: Config, sites: Sites) -> dict[str, set[str]]:
-    """Variables that each player observes or can hear of, from those it listens to in the end."""
+    """Return the variables that each player observes or receives, directly or through others."""
     names = config.player_names
     knows: dict[str, set[str]] = {}
     for name in names:
-        has_data = len(sites.data[name]) > 0
-        knows[name] = (
-            set(sites.spaces[name]) - set(config.players[name].unobserved) if has_data else set()
-        )
+        knows[name] = set()
+        if len(sites.data[name]):
+            knows[name] = set(sites.spaces[name]) - set(config.players[name].unobserved)
     alpha = config.game.mixture_weights(config.game.start(names, config.seed))
     if alpha is None:  # no game in which samples travel
         observed = set().union(*knows.values())
         return {name: observed & set(sites.spaces[name]) for name in names}
     listened_to = [row.nonzero()[:, 0].tolist() for row in alpha]
-    for _ in names:  # by then news has gone all the way round
+    for _ in names:  # after N passes each variable has gone along every path
         for listener, sources in zip(names, listened_to, strict=True):
             for j in sources:
                 knows[listener] |= knows[names[j]] & set(sites.spaces[listener])

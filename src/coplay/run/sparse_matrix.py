@@ -1,4 +1,4 @@
-"""Matrices of weights and of influence as a record keeps them."""
+"""Matrices of weights and of influence as a record stores them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from scipy import sparse
 from torch import Tensor
 
 _DECIMALS = 12  # of a matrix on disk; it is computed in float64 and shown with three
-_MOST_ENTRIES = (
-    100  # per row, of a matrix that is kept; 5,000 players then take 15 MB and not half a gigabyte
-)
+# Per row, of a matrix that is stored; 5,000 players then take 15 MB and not half a gigabyte.
+_MOST_ENTRIES = 100
 
 
 @dataclass(frozen=True)
 class SparseMatrix:
     """A square matrix with the entries that differ from the most frequent one.
 
-    With equal weights for all others, the matrices of weights and of influence hold one number off the diagonal: 5,000
-    players then take 5,000 entries instead of 25 million.
+    With equal weights for all others, the matrices of weights and of influence hold one number off
+    the diagonal: 5,000 players then take 5,000 entries instead of 25 million.
 
     Args:
         size: N, the number of rows and of columns.
@@ -30,7 +29,8 @@ class SparseMatrix:
         values: The listed entries, to 12 decimals.
 
     Example:
-        >>> matrix = SparseMatrix.of(torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]]))
+        >>> dense = torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]])
+        >>> matrix = SparseMatrix.of(dense)
         >>> matrix.fill, matrix.rows, matrix.values
         (0.25, (0, 1, 2), (0.5, 0.5, 0.5))
         >>> matrix.row(1)
@@ -58,7 +58,11 @@ class SparseMatrix:
 
     @classmethod
     def if_small(cls, dense: Tensor) -> Self | None:
-        """Compress a matrix of shape (N, N); None if more than 100 N entries differ from the most frequent one."""
+        """Compress a matrix of shape (N, N).
+
+        Returns:
+            None if more than 100 N entries differ from the most frequent one.
+        """
         matrix = cls.of(dense)
         return matrix if len(matrix.values) <= _MOST_ENTRIES * matrix.size else None
 
@@ -98,7 +102,7 @@ class SparseMatrix:
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """The inverse of :meth:`json`; older runs wrote all rows."""
+        """The inverse of :meth:`json`; files of older runs hold all rows."""
         if isinstance(values, list):
             return cls.of(torch.tensor(values, dtype=torch.float64))
         lists = {key: tuple(values[key]) for key in ("rows", "columns", "values")}
