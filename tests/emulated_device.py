@@ -94,9 +94,9 @@ def _run(func, args, kwargs):
         there = str(asked).startswith(NAME)
     elif name == "aten::copy_":
         there = isinstance(args[0], There)
-    here = {
-        k: torch.device("cpu") if k == "device" and v is not None else v for k, v in kwargs.items()
-    }
+    here = dict(kwargs)
+    if here.get("device") is not None:
+        here["device"] = torch.device("cpu")
     result = func(*_numbers_of(args), **_numbers_of(here))
     if not there:
         return result

@@ -91,12 +91,10 @@ class Recording(Local):
 
     def deliver(self, messages, purpose):
         replies = super().deliver(messages, purpose)
-        return [
-            PlayerLate(ask.receiver, ask.action, ask.round, "too slow")
-            if ask.receiver == self._slow
-            else reply
-            for ask, reply in zip(messages, replies, strict=True)
-        ]
+        for place, ask in enumerate(messages):
+            if ask.receiver == self._slow:
+                replies[place] = PlayerLate(ask.receiver, ask.action, ask.round, "too slow")
+        return replies
 
     def ask(self, messages, purpose="exchange"):
         replies = super().ask(messages, purpose)

@@ -109,12 +109,11 @@ class Watched(Local):
     _slow = ("", "")
 
     def deliver(self, messages, purpose):
-        return [
-            PlayerLate(ask.receiver, ask.action, ask.round, "too slow")
-            if (ask.receiver, ask.action) == self._slow
-            else reply
-            for ask, reply in zip(messages, super().deliver(messages, purpose), strict=True)
-        ]
+        replies = super().deliver(messages, purpose)
+        for place, ask in enumerate(messages):
+            if (ask.receiver, ask.action) == self._slow:
+                replies[place] = PlayerLate(ask.receiver, ask.action, ask.round, "too slow")
+        return replies
 
     def watch(self, before=None, after=None):
         self._before, self._after, self._log = before, after, []
