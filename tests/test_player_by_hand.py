@@ -144,7 +144,7 @@ def test_numbers_that_are_none_stop_the_player(fault):
         def learn(self, mixture, steps, generator):
             return {"loss": fault}
 
-    with pytest.raises(ModelError, match="learn reported loss = .*diverged"):
+    with pytest.raises(ModelError, match=r"learn reported loss = .*diverged"):
         player(rows([0, 0]), model=Diverges()).learn({}, {OWN: 1.0}, 1, 1)
 
 
