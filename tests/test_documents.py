@@ -100,8 +100,8 @@ def test_the_component_table_is_current():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_readmes_figures_are_those_of_the_results():
-    done = python("reproductions/fill_readme.py", "--check")
+def test_the_tables_of_the_page_of_results_are_those_of_the_results():
+    done = python("-m", "reproductions", "page", "--check")
     assert done.returncode == 0, done.stderr
 
 
@@ -109,7 +109,7 @@ def test_commands_and_files_that_documents_name_exist():
     documents = [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/*.md"),
-        *ROOT.glob("reproductions/**/README.md"),
+        *ROOT.glob("reproductions/**/*.md"),
     ]
     for document in documents:
         for name in re.findall(
@@ -119,8 +119,27 @@ def test_commands_and_files_that_documents_name_exist():
             assert (ROOT / name).exists(), f"{document.name} names {name}"
 
 
+def commands_in(content):
+    """Every command that a file of results names, at any depth."""
+    if not isinstance(content, dict):
+        return []
+    commands = [content["command"]] if "command" in content else []
+    for value in content.values():
+        commands += commands_in(value)
+    return commands
+
+
+def file_of(command):
+    """The file that a command runs: a script, or the module of an experiment."""
+    words = command.split()
+    if words[1:3] == ["-m", "reproductions"]:
+        return ROOT / "reproductions" / words[3] / "experiment.py"
+    return ROOT / words[1]
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*/**/results/*.json")), ids=lambda p: p.name)
 def test_results_name_command_versions_and_machine(path):
     content = json.loads(path.read_text())
     assert {"command", "versions", "machine"} <= set(content)
-    assert (ROOT / content["command"].split()[1]).exists()
+    for command in commands_in(content):
+        assert file_of(command).exists(), command

@@ -1,0 +1,118 @@
+"""Tables of ``benchmarks/results`` on the page of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .experiment import HERE
+from .markdown import format_spread, table
+
+RESULTS = HERE.parent / "benchmarks" / "results"
+
+
+def _load(name: str) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return content
+
+
+def theory_and_cost() -> str:
+    """Convergence against theory, large games, what a round costs, and how long importing takes."""
+    theory = _load("theory")
+    imports = _load("import_time")
+    parts = _load("round_cost")["parts"]
+    many = theory["many_players"]
+    ratios = theory["contraction"]["ratio_to_spectral_radius"]
+    shares = ", ".join(f"{name} {part['share']:.1%}" for name, part in parts.items())
+    seconds = sum(part["seconds_per_round"] for part in parts.values())
+    import_ratio = imports["statements"]["coplay, every public name"]["ratio"]
+    lines = [
+        f"- Late rounds contract at {min(ratios):.3f} to {max(ratios):.3f} of the spectral radius.",
+        f"- The error of sampled play falls as n^{theory['fluctuation']['slope']:.2f} in the "
+        "samples a round.",
+        f"- Equilibrium of 100,000 players with 10 neighbours each: {many['seconds']:.1f} s, "
+        f"residual {many['residual']:.0e}, {many['peak_process_gib']:.2f} GiB.",
+        f"- A round of the demo takes {seconds:.2f} s: {shares}.",
+        f"- Importing every public name takes {import_ratio:.2f} × `import torch, tensordict`.",
+    ]
+    return "\n".join(lines)
+
+
+def levers() -> str:
+    """What single settings change, and how long a step takes with others."""
+    settings = _load("levers")
+    rows = []
+    for name, quantities in settings["levers"].items():
+        for key, values in quantities.items():
+            off = format_spread(values["off"], 2)
+            on = format_spread(values["on"], 2)
+            rows.append([name, key.replace("_", " "), off, on])
+    text = table(["lever", "measured", "off", "on"], rows)
+    return (
+        f"{text}\n\n{settings['data']}, {settings['samples']:,} samples, "
+        f"{len(settings['seeds'])} seeds. `{settings['command']}`.\n\n{step_times()}"
+    )
+
+
+def step_times() -> str:
+    """Median time of one step, by model and variant."""
+    times = _load("step_time")
+    variants = list(next(iter(times["models"].values())))
+    rows = []
+    for name, by_variant in times["models"].items():
+        row = [name]
+        for variant in variants:
+            cell = by_variant.get(variant)
+            if cell is None:
+                row.append("–")
+            else:
+                milliseconds = 1000 * cell["median_seconds"]
+                row.append(f"{milliseconds:.0f} ms, {cell['ratio']:.2f} ×")
+        rows.append(row)
+    text = table(["one step, 28×28", *variants], rows)
+    return (
+        f"{text}\n\nMedians of {times['turns']} alternating turns, two threads, batch 100 where "
+        f"not said. `{times['command']}`."
+    )
+
+
+def md_gan_costs() -> str:
+    """Time, operations and memory of MD-GAN beside a straightforward loop and FL-GAN."""
+    costs = _load("md_gan")
+    rows = []
+    for name, cell in costs["iteration"].items():
+        ours = f"{1000 * cell['coplay_seconds']:.0f} ms"
+        plain = f"{1000 * cell['straightforward_seconds']:.0f} ms"
+        rows.append([name, ours, plain, f"{cell['ratio']:.2f}"])
+    text = table(["one iteration, N = 10", "coplay", "straightforward loop", "ratio"], rows)
+    work = []
+    for name, flops in costs["flops_per_generator_update"].items():
+        work.append(f"{name}: {flops['worker, md_gan / fl_gan']:.3f}")
+    peak = costs["peak_bytes"]
+    memory = []
+    for role in ("worker", "server"):
+        for network in ("mlp", "cnn"):
+            of = f"{role}, {network}"
+            ratio = peak[f"md_gan {of}"] / peak[f"fl_gan {of}"]
+            memory.append(f"{role} {network} {ratio:.2f}")
+    shares = [f"{share:.0%} ({name})" for name, share in costs["share_of_gemm_rate"].items()]
+    lines = [
+        text,
+        "",
+        f"- A worker's operations per generator update, MD-GAN over FL-GAN: {', '.join(work)}.",
+        f"- Peak memory, MD-GAN over FL-GAN: {', '.join(memory)}.",
+        f"- Time over N = 10 … 200 grows as N^{costs['over_workers']['exponent']:.2f}.",
+        f"- Share of this machine's matrix-product rate: {', '.join(shares)}.",
+        "",
+        f"{costs['threads']} threads, medians of {costs['turns']} alternating turns. "
+        f"`{costs['command']}`.",
+    ]
+    return "\n".join(lines)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "benchmarks": theory_and_cost,
+    "levers": levers,
+    "md_gan_costs": md_gan_costs,
+}
