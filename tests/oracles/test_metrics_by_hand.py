@@ -93,26 +93,14 @@ def test_class_shares_undo_confusions_and_the_raw_ones_do_not():
     assert "distance_to_prediction" not in ClassShares().observe(observed(fake, fake)).result()
 
 
-def test_corrected_shares_sum_to_one_where_no_shares_explain_what_was_seen():
-    """Class 0 is always seen as class 0 in a third of cases at least, but nothing was seen as 0."""
-    confusion = torch.tensor([[0.4, 0.6], [0.3, 0.7]], dtype=torch.float64)
-    found = corrected(torch.tensor([0.0, 1.0]), confusion)
-    assert found.sum().item() == pytest.approx(1, abs=1e-12)
-    assert torch.allclose(found, torch.tensor([0.0, 1.0], dtype=torch.float64), atol=1e-4)
-    # unnormalised, least squares would rather have shares that sum to less
-    loose = corrected(torch.tensor([0.5, 0.0, 0.5]), CONFUSION)
-    assert loose.sum().item() == pytest.approx(1, abs=1e-12)
-    best = min(
-        (residual(torch.tensor([a, b, 1 - a - b]), torch.tensor([0.5, 0.0, 0.5])), a, b)
-        for a in np.linspace(0, 1, 101)
-        for b in np.linspace(0, 1 - a, 101)
-    )
-    assert loose[0].item() == pytest.approx(best[1], abs=0.011)
-    assert loose[1].item() == pytest.approx(best[2], abs=0.011)
-
-
-def residual(shares, raw):
-    return float((CONFUSION.T @ shares.double() - raw.double()).norm())
+def test_corrected_shares_are_the_nearest_that_sum_to_one():
+    """Class 0 is out; with (0, a, 1 − a) the squares are (0.3 a)² + (0.4 a − 0.65)² + (0.7 a − 0.65)²."""
+    found = corrected(torch.tensor([0.0, 0.85, 0.15]), CONFUSION)
+    a = 1.43 / 1.48
+    assert found.tolist() == pytest.approx([0.0, a, 1 - a], abs=1e-5)
+    assert found.sum().item() == pytest.approx(1, abs=1e-15)
+    alone = torch.tensor([[0.4, 0.6], [0.3, 0.7]], dtype=torch.float64)
+    assert corrected(torch.tensor([0.0, 1.0]), alone).tolist() == pytest.approx([0, 1], abs=1e-9)
 
 
 def test_a_class_at_exactly_the_least_share_is_covered():

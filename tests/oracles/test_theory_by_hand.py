@@ -181,6 +181,13 @@ def test_the_bound_holds_for_the_player_that_is_slowest(tolerance):
     assert found.error_bound <= 2 * norm * found.residual + 1e-12
 
 
+def test_a_player_without_own_weight_does_not_spoil_the_bound():
+    """At the first sweep the residual is small, but of (I − W)⁻¹ 1 nothing is known yet."""
+    alpha = np.array([[0.0, 1.0, 0.0], [0.0, 0.9, 0.1], [0.0, 0.0, 1.0]])
+    found = equilibrium.solve_sparse(sp.csr_matrix(alpha), np.full(3, 0.01), tolerance=0.5)
+    assert found.error_bound <= 2 * 2.1 * 0.01
+
+
 def test_the_residual_is_that_of_the_values():
     own = np.array([1.0, 0.0, 0.0])
     alpha = ALPHA.numpy()
