@@ -203,7 +203,11 @@ def test_a_turn_carries_the_own_count_and_the_counts_of_the_others():
     for round in range(1, 5):
         state, _ = game.play(engine, state, round)
         asked[round] = {m.receiver: m for m in engine._asked}
-    draws = {"p0": {"p1": 100, "p2": 1200}, "p1": {"p0": 800, "p2": 200}, "p2": {"p0": 200, "p1": 1400}}
+    draws = {
+        "p0": {"p1": 100, "p2": 1200},
+        "p1": {"p0": 800, "p2": 200},
+        "p2": {"p0": 200, "p1": 1400},
+    }
     for name, own in zip(NAMES, (0.5, 0.25, 0.3), strict=True):
         requests = {round: asked[round][name].request for round in asked}
         assert requests[1] == Turn(pytest.approx(own), draws[name])
@@ -248,7 +252,9 @@ def test_counts_are_rounded_by_a_stream_of_their_own_for_each_receiver():
 
 def test_a_player_mixes_by_the_numbers_that_came_and_by_its_own():
     """α_ij once only: three ones from one, five from another, and own data as heavy as eight."""
-    player = Player("p0", BITS, BITS.samples(x=torch.zeros(40, 3, dtype=torch.uint8)), ExponentialFamily(), 1)
+    player = Player(
+        "p0", BITS, BITS.samples(x=torch.zeros(40, 3, dtype=torch.uint8)), ExponentialFamily(), 1
+    )
     ones = BITS.samples(x=torch.ones(3, 3, dtype=torch.uint8))
     halves = BITS.samples(x=torch.tensor([[1, 0, 0]] * 5, dtype=torch.uint8))
     game = SampleExchange(own_weight=0.5)
@@ -351,7 +357,10 @@ def test_odds_of_copies_are_weighed_by_the_shares():
 def test_a_fifth_or_so_of_pixels_comes_from_the_same_place_of_another_row():
     space = Space({"image": Variable(kind="real", shape=(8, 8))})
     origins = Origins(space, ["a", "b"], 1)
-    rows = space.samples(image=torch.arange(50.0)[:, None, None].expand(50, 8, 8) * 100 + torch.arange(64.0).reshape(8, 8))
+    rows = space.samples(
+        image=torch.arange(50.0)[:, None, None].expand(50, 8, 8) * 100
+        + torch.arange(64.0).reshape(8, 8)
+    )
     mixed = origins._exchanged(rows, stream(1))["image"]
     place = torch.arange(64.0).reshape(8, 8)
     assert torch.equal(mixed % 100, place.expand(50, 8, 8)), "pixels stay in their place"
@@ -398,7 +407,9 @@ def test_an_introduction_comes_back_from_its_numbers():
     }
 
 
-@pytest.mark.parametrize(("way", "stacked"), [("by_network", True), ("stacked", True), ("loop", False)])
+@pytest.mark.parametrize(
+    ("way", "stacked"), [("by_network", True), ("stacked", True), ("loop", False)]
+)
 def test_how_steps_are_taken_is_by_rule_unless_it_is_tried(way, stacked):
     player = Player("w", LABELLED, images(LABELLED, 9), acgan(), SEED)
     assert introduction(player, way, 3) == Introduction(9, 4, stacked)
