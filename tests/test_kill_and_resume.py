@@ -76,37 +76,39 @@ def learned(run):
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
-def test_after_sigterm_and_ctrl_c_a_message_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_after_sigterm_and_ctrl_c_a_message_says_how_to_go_on(tmp_path, number, code, word):
     (tmp_path / "killed.toml").write_text(CONFIG)
-    for number, code, word in (
-        (signal.SIGTERM, 143, "terminated"),
-        (signal.SIGINT, 130, "interrupted"),
+    out = f"run-{word}"
+    process = coplay(
+        "run",
+        "killed.toml",
+        "--out",
+        out,
+        "--set",
+        "game.originals=false",
+        cwd=tmp_path,
+        start_new_session=True,
+        # a shell that runs the tests in the background may let its children ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    deadline = time.monotonic() + 120
+    while (
+        not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists()
+        and time.monotonic() < deadline
     ):
-        out = f"run-{word}"
-        process = coplay(
-            "run",
-            "killed.toml",
-            "--out",
-            out,
-            cwd=tmp_path,
-            start_new_session=True,
-            # a shell that runs the tests in the background may let its children ignore Ctrl-C
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        deadline = time.monotonic() + 120
-        while (
-            not (tmp_path / out / "sample_exchange" / "checkpoint.json").exists()
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.02)
-        process.send_signal(number)
-        _, error = process.communicate(timeout=60)
-        assert process.returncode == code, error
-        assert f"coplay: {word}" in error
-        assert f"'coplay resume {out}' goes on from there" in error
-        assert "Traceback" not in error
-        assert json.loads((tmp_path / out / "run.json").read_text())["status"] == "stopped"
-        assert (tmp_path / out / "report.html").exists()
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code, error
+    assert f"coplay: {word}" in error
+    assert f"'coplay resume {out}' goes on from there" in error
+    assert "Traceback" not in error
+    assert json.loads((tmp_path / out / "run.json").read_text())["status"] == "stopped"
+    assert (tmp_path / out / "report.html").exists()
 
 
 def test_a_model_beside_the_config_is_imported(tmp_path):
