@@ -13,7 +13,8 @@ PAGE = Path(__file__).parent / "components.md"
 HEAD = """\
 # Components
 
-Written by `make docs` from the folders; `coplay list KIND` shows defaults, `help(class)` the rest."""
+Written by `make docs` from the folders; `coplay list KIND` shows defaults, \
+`help(class)` the rest."""
 
 
 def row(kind: str, name: str) -> str:

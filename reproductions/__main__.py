@@ -2,8 +2,8 @@
 
 python -m reproductions md_gan --folder FOLDER                   # the usual arms and seeds
 python -m reproductions md_gan --folder FOLDER --arms iid --seeds 1
-python -m reproductions md_gan --folder FOLDER --collect         # plays nothing, collects what is finished
-python -m reproductions page                                     # docs/results.md; --check only compares
+python -m reproductions md_gan --folder FOLDER --collect   # only collects what is finished
+python -m reproductions page                               # docs/results.md; --check compares
 """
 
 from __future__ import annotations

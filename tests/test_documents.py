@@ -1,4 +1,6 @@
-"""What the documents show runs, what they name exists, and their figures are those of the results."""
+"""What the documents show runs, what they name exists, and their figures are those of the
+results.
+"""
 
 import json
 import re
@@ -80,7 +82,9 @@ def test_the_readmes_scripts_are_examples():
 
 
 def test_the_readmes_measured_values_are_on_the_page_of_results():
-    """The pages of results are generated, so a value of the README that is on none is out of date."""
+    """The pages of results are generated, so a value of the README that is on none is out of
+    date.
+    """
     pages = [*ROOT.glob("docs/results.md"), *ROOT.glob("reproductions/*/README.md")]
     results = "\n".join(page.read_text() for page in pages)
     values = re.findall(r"[+-]?\d+\.\d+ ± \d+\.\d+", (ROOT / "README.md").read_text())

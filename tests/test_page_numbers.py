@@ -1,4 +1,6 @@
-"""Numbers on a run's page and in tables of comparisons, drawn ones included, against records written by hand."""
+"""Numbers on a run's page and in tables of comparisons, drawn ones included, against records
+written by hand.
+"""
 
 import csv
 import io
@@ -61,7 +63,7 @@ def written(tmp_path, small_config):
         rows, links=(), name="run", seed=3, record=None, seconds=None, checkpoint=None, **sections
     ):
         """``rows`` by game, the main one first."""
-        main, *others = rows
+        _, *others = rows
         given = {
             "players": {name: {} for name in PLAYERS},
             "data": {},
@@ -74,7 +76,7 @@ def written(tmp_path, small_config):
             "train": 40,
             "test": 9,
             "space": {"x": {"kind": "real"}},
-            "learned": dict.fromkeys(PLAYERS, ["x"]),
+            "learned": {player: ["x"] for player in PLAYERS},
             "sizes": {player: sum(counts) for player, counts in COUNTS.items()},
             "counts": COUNTS,
         }
@@ -380,7 +382,10 @@ def test_values_that_are_no_numbers_leave_a_gap():
 
 
 def test_ingress_is_that_of_the_papers_table(drawn):
-    """d = 6, |w| + |θ| = 90, N = 5, k ≥ 2: server 4 b d N and 4 (|w|+|θ|) N, a worker 8 b d and 4 (|w|+|θ|)."""
+    """d = 6, |w| + |θ| = 90, N = 5, k ≥ 2.
+
+    Server 4 b d N and 4 (|w|+|θ|) N, a worker 8 b d and 4 (|w|+|θ|).
+    """
     charts.ingress(sample=6, both=90, workers=5, batch=7, shown=2)
     axes = drawn[0].axes[0]
     by_label = {line.get_label(): line for line in axes.lines}
@@ -532,7 +537,9 @@ def test_numbers_have_four_digits(amount, text):
 @pytest.mark.parametrize(
     ("column", "texts"),
     [
-        ([0.5, -0.25], ["0.500", "−0.250"]), ([1.0, 0.5], ["1.00", "0.50"]), ([-10.0, 0.5], ["−10.0", "0.5"]),
+        ([0.5, -0.25], ["0.500", "−0.250"]),
+        ([1.0, 0.5], ["1.00", "0.50"]),
+        ([-10.0, 0.5], ["−10.0", "0.5"]),
         ([9.999, None], ["10.00", "–"]), ([1234.5], ["1,234.5"]),
     ],
 )  # fmt: skip
@@ -576,7 +583,7 @@ def test_work_is_a_mean_over_turns_and_payload_goes_to_its_kind_of_link(written)
     }
     data = {
         "name": "digits", "train": 40, "test": 9, "space": space,
-        "learned": dict.fromkeys(PLAYERS, ["x"]),
+        "learned": {player: ["x"] for player in PLAYERS},
         "sizes": {"north": 4, "south": 6, "east": 5}, "counts": {},
     }  # fmt: skip
     result = written(
@@ -767,7 +774,9 @@ def test_payload_of_a_purpose_has_its_parts_and_no_namesake(written):
     [
         ("bytes_exchange", 1023.0, (1.0, "B")), ("bytes_exchange", 1024.0**2, (1024.0**2, "MiB")),
         ("bytes_exchange", 1024.0**3, (1024.0**3, "GiB")), ("flops", 9e8, (1.0, "")),
-        ("flops", 1e12, (1e12, " (10¹²)")), ("seconds_learning", 9e9, (1.0, "s")), ("rounds", 9e9, (1.0, "")),
+        ("flops", 1e12, (1e12, " (10¹²)")),
+        ("seconds_learning", 9e9, (1.0, "s")),
+        ("rounds", 9e9, (1.0, "")),
     ],
 )  # fmt: skip
 def test_units_of_costs(name, largest, unit):

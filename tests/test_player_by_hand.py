@@ -1,4 +1,7 @@
-"""What a player does, on numbers worked out by hand; and what lies around it: engine, ledger, files."""
+"""What a player does, on numbers worked out by hand; and what lies around it.
+
+Engine, ledger, files.
+"""
 
 import math
 from collections.abc import Mapping
@@ -49,7 +52,10 @@ def player(data, space=BITS, model=None, **settings):
 
 
 class Recorder(LocalModel):
-    """Keeps what it was given to learn from, and draws zeros; latents and incomplete samples are welcome."""
+    """Keeps what it was given to learn from, and draws zeros.
+
+    Latents and incomplete samples are welcome.
+    """
 
     learns_incomplete = True
     latent: int = 0

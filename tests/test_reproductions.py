@@ -1,4 +1,7 @@
-"""Kept results are those of the settings that stand there; the runner plays what is not kept, once."""
+"""Kept results are those of the settings that stand there.
+
+The runner plays what is not kept, once.
+"""
 
 import importlib
 import json

@@ -1,4 +1,7 @@
-"""One run on numbers worked out by hand: who holds what, what is measured against what, what a round writes down."""
+"""One run on numbers worked out by hand.
+
+Who holds what, what is measured against what, what a round writes down.
+"""
 
 import json
 import math
@@ -6,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import PrivateAttr
 
 from coplay import Player, Space, Variable
 from coplay.core import storage
@@ -149,7 +153,7 @@ def test_a_variable_is_reached_along_the_arrows_of_listening_and_not_against_the
     against = chain([[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]])
     check_unobserved(against, deal(against, DATA))
     cut = chain([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0.5, 0.5]])
-    with pytest.raises(DataError, match="players.north.unobserved: 'y' is observed by nobody"):
+    with pytest.raises(DataError, match=r"players\.north.unobserved: 'y' is observed by nobody"):
         check_unobserved(cut, deal(cut, DATA))
 
 
@@ -166,7 +170,7 @@ def test_a_listener_needs_the_variables_of_whom_it_hears_and_not_the_reverse():
 
     hears([[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
     with pytest.raises(
-        DataError, match="player 'south': .* 'y' is missing in the samples of player 'north'"
+        DataError, match=r"player 'south': .* 'y' is missing in the samples of player 'north'"
     ):
         hears([[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]])
 
@@ -315,7 +319,7 @@ def test_real_samples_of_a_run_are_of_the_test_split(small_config, tmp_path):
     assert told == [len(data.test)] * 2 == [497] * 2
 
 
-# ------------------------------------------------------------------------------- one round of a game
+# ------------------------------------------------------------------ one round of a game
 
 NAMES = ("north", "south", "east")
 BITS = Space({"bit": Variable(kind="binary")})
@@ -333,7 +337,7 @@ class Clock:
 class Scripted(Isolated):
     """Each round does as the test says: ``_script`` by round."""
 
-    _script: dict = {}
+    _script: dict = PrivateAttr(default_factory=dict)
 
     def play(self, engine, state, round):
         if round in self._script:
@@ -549,7 +553,7 @@ def test_the_first_reason_for_being_late_is_told(tmp_path):
 class Replies(Local):
     """Answers to "save" as the test says, one after the other."""
 
-    _replies: list = []
+    _replies: list = PrivateAttr(default_factory=list)
 
     def ask(self, messages, purpose="exchange"):
         return [self._replies.pop(0)(message) for message in messages]
@@ -576,7 +580,7 @@ def test_who_comes_back_while_it_saves_saves_again_and_who_died_is_lost(tmp_path
     assert set(row.lost) == {"east"}
     assert not played.engine._replies, "who was late was asked again"
     played.engine._replies = [saved, failed, saved]
-    with pytest.raises(PlayerError, match="player 'south' .*disk full"):
+    with pytest.raises(PlayerError, match=r"player 'south' .*disk full"):
         played._save(State(NAMES), 3)
 
 
@@ -592,7 +596,7 @@ def test_gains_are_added_to_what_was_measured_at_the_end_and_only_there(tmp_path
     assert all(set(values) == {"nash_gap"} for values in late.values())
 
 
-# --------------------------------------------------------------------------- records, plays, results
+# -------------------------------------------------------------- records, plays, results
 
 
 def written(folder, *rows):
@@ -779,7 +783,7 @@ def test_overrides_are_toml_or_text_and_reach_into_sections():
     )
     assert (given.game.own_weight, given.seed, given.title) == (0.25, 9, "plain words")
     assert isinstance(given.model, ExponentialFamily)
-    with pytest.raises(ConfigError, match="expected key.path=value"):
+    with pytest.raises(ConfigError, match=r"expected key\.path=value"):
         Config.from_toml(text, ["seed"])
     assert Config.from_toml('game = "isolated"', ["game.rounds=3"]).game == Isolated(rounds=3)
 

@@ -107,8 +107,8 @@ def test_there_is_no_mean_over_survivors(run, capsys):
     assert cli.main(["show", str(result.folder)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert (
-        "no means of sample_exchange, since over survivors they would compare unlike things: lost west"
-        in shown
+        "no means of sample_exchange, since over survivors they would compare unlike things: "
+        "lost west" in shown
     )
 
 

@@ -140,7 +140,7 @@ class PolymnistVariables(ConfigExperiment):
         return {"fid": fid, "right": is_right.double().mean().item()}
 
     def collect(self, runs: Runs) -> Summary:
-        """Return means over seeds, gains over other arms, and the part that synthetic pairs bring."""
+        """Return means over seeds, gains over other arms, and the synthetic pairs' part of them."""
         return summarise({arm: runs[arm] for arm in ARMS if arm in runs})
 
 

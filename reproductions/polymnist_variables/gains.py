@@ -1,4 +1,4 @@
-"""Gains in accuracy between arms, image by image, and the part of them that synthetic pairs bring."""
+"""Gains in accuracy between arms, image by image, and the synthetic pairs' part of them."""
 
 from __future__ import annotations
 

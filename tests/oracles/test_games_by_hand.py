@@ -1,4 +1,7 @@
-"""Rules of the games on numbers worked out by hand: nothing even, nothing symmetric, no sizes alike."""
+"""Rules of the games on numbers worked out by hand.
+
+Nothing even, nothing symmetric, no sizes alike.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -375,7 +378,7 @@ def test_originals_name_whom_a_player_does_not_hear():
         game.check(players)
 
 
-# -------------------------------------------------------------------------- what GANs have in common
+# ------------------------------------------------------------- what GANs have in common
 
 
 def test_the_period_is_the_nearest_whole_number_of_steps_of_the_living():
@@ -525,7 +528,10 @@ def judges(n, **settings):
 
 @pytest.mark.parametrize("n", [2, 13])
 def test_side_by_side_is_one_after_the_other_also_in_parts_and_in_what_is_told(n):
-    """Two steps, twice, so that Adam has a state the second time; thirteen are parted in 7 and 6."""
+    """Two steps, twice, so that Adam has a state the second time.
+
+    Thirteen are parted in 7 and 6.
+    """
     alone = judges(n, discriminator_steps=2)
     together = judges(n, discriminator_steps=2)
     for _ in range(2):
