@@ -113,12 +113,12 @@ def test_a_site_of_one_class_is_noted_and_an_empty_one_has_no_shares():
 
 def test_pooled_players_hold_everybodys_rows_and_others_their_own():
     sites = deal(config(players={"north": {"variables": ["y"]}, "south": {}, "east": {}}), DATA)
-    held = sites.held_in(Pooled())
+    held = sites.data_in(Pooled())
     assert {name: len(part) for name, part in held.items()} == dict.fromkeys(COUNTS, 20)
     assert set(held["north"].keys()) == {"y"}
     assert torch.equal(held["south"]["x"], DATA.train["x"][sites.dealt])
-    assert list(sites.held_in(Isolated(once=True))) == ["north"]
-    assert torch.equal(sites.held_in(Isolated())["east"]["x"], sites.data["east"]["x"])
+    assert list(sites.data_in(Isolated(once=True))) == ["north"]
+    assert torch.equal(sites.data_in(Isolated())["east"]["x"], sites.data["east"]["x"])
 
 
 def test_players_without_data_sit_only_where_none_are_needed(tmp_path):
@@ -827,7 +827,7 @@ def test_a_games_own_seats_come_after_the_players_and_hold_nothing(tmp_path):
     assert [player.name for player in seats.players] == ["player0", "player1", "server"]
     assert seats.players[-1].count == 0
     assert seats.players[-1].seed == given.seed
-    assert set(seats.held) == {"player0", "player1"}
+    assert set(seats.learned_from) == {"player0", "player1"}
 
 
 def test_the_module_of_measuring_asks_with_the_names_of_players():
