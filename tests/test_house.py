@@ -68,7 +68,7 @@ def test_keys_with_a_prefix_are_few():
     for path, text in FILES.items():
         if place(path).startswith(("games/", "models/")) or place(path) == "player.py":
             places += re.findall(r'f"[a-z_]+/\{', text)
-    assert len(places) <= 10, places
+    assert places == []
 
 
 def test_readers_of_records_use_attributes():
@@ -76,9 +76,49 @@ def test_readers_of_records_use_attributes():
     for path in FILES:
         if READERS.search(place(path)):
             places += text_subscripts(path)
-    assert len(places) <= 40, places
+    assert len(places) <= 21, places
 
 
 def test_no_file_is_longer_than_four_hundred_lines():
     long = {place(path): len(text.splitlines()) for path, text in FILES.items()}
     assert {name: count for name, count in long.items() if count > 400} == {}
+
+
+def test_no_comprehension_holds_another_one_but_in_a_few_places():
+    """At most 0.2 per 100 lines of code were asked for; there are hardly any."""
+    nested = []
+    for path in FILES:
+        nested += nested_comprehensions(path)
+    code = sum(code_lines(path) for path in FILES)
+    assert len(nested) <= 1, nested
+    assert code > 10_000, "the count of code is broken"
+
+
+def test_no_line_is_wider_than_a_hundred_columns():
+    wide = []
+    for path, text in FILES.items():
+        for number, line in enumerate(text.splitlines(), start=1):
+            if len(line) > 100:
+                wide.append(f"{place(path)}:{number}")
+    assert wide == []
+
+
+def test_names_and_sentences_do_without_the_old_dialect():
+    """``found`` and ``told`` stood for the thing's name, ``who`` for a player."""
+    names = set()
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name | ast.arg):
+                names.add(node.id if isinstance(node, ast.Name) else node.arg)
+    assert names & {"found", "told", "said", "came", "heard", "seen", "who"} == set()
+    places = []
+    for path, text in FILES.items():
+        for number, line in enumerate(text.splitlines(), start=1):
+            if re.search(r"\b[Ww]ho (is|has|was|may|can|does|wants|misses)\b", line):
+                places.append(f"{place(path)}:{number}")
+    assert places == []
+
+
+def test_the_readme_is_short():
+    text = re.sub(r"<!--.*?-->", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert len(text.split()) <= 700
