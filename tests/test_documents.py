@@ -1,4 +1,4 @@
-"""Examples run, the README's program runs, the component table is current, JSON results name their command."""
+"""Examples and the README's program run, tables are current, results name their command."""
 
 import json
 import re
