@@ -1,1 +1,1 @@
-"""The papers' experiments, at a scale for two cores; ``python -m reproductions --help``."""
+"""The papers' experiments at a scale that two cores can pay: ``python -m reproductions``."""

@@ -1,9 +1,9 @@
 """Play an experiment, or write the page of results.
 
-python -m reproductions md_gan --folder FOLDER                   # the usual arms and seeds
+python -m reproductions md_gan --folder FOLDER               # the usual arms and seeds
 python -m reproductions md_gan --folder FOLDER --arms iid --seeds 1
-python -m reproductions md_gan --folder FOLDER --collect   # only collects what is finished
-python -m reproductions page                               # docs/results.md; --check compares
+python -m reproductions md_gan --folder FOLDER --collect     # plays nothing, collects
+python -m reproductions page                                 # writes docs/results.md
 """
 
 from __future__ import annotations

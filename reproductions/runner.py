@@ -35,7 +35,7 @@ def select(
     chosen = experiment.usual if patterns is None else patterns
     for pattern in chosen:
         if not any(matches(arm, pattern) for arm in experiment.arms):
-            known = ", ".join(experiment.arms)
+            known = "; ".join(experiment.arms)
             raise SystemExit(f"--arms {pattern!r}: there is no such arm; there are: {known}")
     arms = [arm for arm in experiment.arms if any(matches(arm, p) for p in chosen)]
     if changes and not isinstance(experiment, ConfigExperiment):

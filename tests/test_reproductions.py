@@ -1,7 +1,4 @@
-"""Kept results are those of the settings that stand there.
-
-The runner plays what is not kept, once.
-"""
+"""Kept results are those of their settings; the runner plays what is not kept, once."""
 
 import importlib
 import json
@@ -141,7 +138,7 @@ def test_runs_are_selected_by_name_group_and_pattern(runner):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("md_gan", {"patterns": ["iud"]}, "'iud': there is no such arm; there are: iid/md_gan, "),
+        ("md_gan", {"patterns": ["iud"]}, "'iud': there is no such arm; there are: iid/md_gan; "),
         ("md_gan", {"patterns": ["iid"]}, "--folder: expected a folder with four IDX files of Fa"),
         ("md_gan", {"patterns": ["iid", "mnist_10k"], "folder": "x"}, "played by themselves"),
         ("joint_classifier", {"folder": "x"}, "'mnist-10k' needs four IDX files of MNIST; "),

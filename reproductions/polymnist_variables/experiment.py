@@ -93,7 +93,8 @@ class PolymnistVariables(ConfigExperiment):
         player = load_player(result.folder, PICTURES)
         test = pick(data.test, slice(TESTED))
         images = player.variables.only(["image"]).restrict(test)
-        is_right = player.model.classify(images).argmax(1) == test[LABEL]  # type: ignore[attr-defined]
+        model: Any = player.model  # it also classifies and completes
+        is_right = model.classify(images).argmax(1) == test[LABEL]
         by_style = []
         for style in range(data.space["style"].classes or 0):
             by_style.append(is_right[test["style"] == style].double().mean().item())
@@ -110,8 +111,7 @@ class PolymnistVariables(ConfigExperiment):
         }
         if "segmentation" not in player.variables:
             return figures
-        completed = player.model.complete(images, stream(1, "segment"))  # type: ignore[attr-defined]
-        guess = completed["segmentation"].bool()
+        guess = model.complete(images, stream(1, "segment"))["segmentation"].bool()
         truth = test["segmentation"].bool()
         common = (guess & truth).flatten(1).sum(1)
         either = (guess | truth).flatten(1).sum(1)
@@ -140,7 +140,7 @@ class PolymnistVariables(ConfigExperiment):
         return {"fid": fid, "right": is_right.double().mean().item()}
 
     def collect(self, runs: Runs) -> Summary:
-        """Return means over seeds, gains over other arms, and the synthetic pairs' part of them."""
+        """Return means over seeds, gains, and the part that synthetic pairs bring."""
         return summarise({arm: runs[arm] for arm in ARMS if arm in runs})
 
 
@@ -153,7 +153,8 @@ def write_pictures(data: Dataset, player: Player, path: Path) -> None:
         LABEL: torch.arange(classes).repeat(2 * styles),
     }
     given = player.variables.samples(**values)
-    drawn = player.model.complete(given, stream(1, "pictures"))  # type: ignore[attr-defined]
+    model: Any = player.model
+    drawn = model.complete(given, stream(1, "pictures"))
     path.write_bytes(image_grid(drawn["image"]))
 
 

@@ -1,4 +1,4 @@
-"""Gains in accuracy between arms, image by image, and the synthetic pairs' part of them."""
+"""Gains in accuracy between arms, and the part of them that synthetic pairs bring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A player that gives its data away, to compare with what real pairs would bring."""
+"""A player that gives its data away: what real (class, segmentation) would bring."""
 
 from __future__ import annotations
 
