@@ -261,6 +261,8 @@ def test_the_way_back_to_an_image_has_its_sides(kind, shape):
 
 def test_a_critic_descends_its_formula_and_the_penalty_is_that_of_differences():
     critic = Critic("v", Variable(kind="binary", shape=(3,)), {"t": BIT}, SIZES)
+    with torch.no_grad():
+        critic.says[2].weight *= 30  # steep, so that the penalty counts
     observed = torch.tensor([[1.0, 0, 1], [0, 0, 1]])
     drawn = torch.tensor([[0.0, 1, 1], [1, 1, 1], [0, 0, 0]])
     of_observed, of_drawn = {"t": torch.tensor([1, 0])}, {"t": torch.tensor([0, 1, 1])}
@@ -272,6 +274,7 @@ def test_a_critic_descends_its_formula_and_the_penalty_is_that_of_differences():
         - (1 - torch.sigmoid(critic(drawn, of_drawn))).log().mean()
         + 0.5 * ((beside - score).square() / 0.05**2).mean()
     )
+    assert ((beside - score) / 0.05).square().mean() > 1
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
     other = critic.generator_loss(drawn, of_drawn).item()
     assert other == pytest.approx(-torch.sigmoid(critic(drawn, of_drawn)).log().mean().item())
