@@ -345,7 +345,7 @@ def test_samples_must_be_as_many_and_complete_as_asked():
             MIXED.check(samples, "north", rows=rows)
     some = samples.exclude("k")
     assert MIXED.check(some, "north") is some
-    with pytest.raises(SpaceError, match="variable 'k' .* is missing"):
+    with pytest.raises(SpaceError, match=r"variable 'k' .* is missing"):
         MIXED.check(some, "north", complete=True)
     with pytest.raises(SpaceError, match="expected variables among"):
         MIXED.only(["z", "a"]).check(samples, "north")
@@ -406,10 +406,14 @@ def test_a_seed_holds_for_all_three_generators_and_for_the_block_alone():
 
 
 def test_threads_come_back_also_after_a_failure():
+    def failing():
+        with torch_threads(1):
+            assert torch.get_num_threads() == 1
+            raise ValueError("within")
+
     torch.set_num_threads(2)
-    with pytest.raises(ValueError, match="within"), torch_threads(1):
-        assert torch.get_num_threads() == 1
-        raise ValueError("within")
+    with pytest.raises(ValueError, match="within"):
+        failing()
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
 

@@ -262,7 +262,8 @@ def test_the_way_back_to_an_image_has_its_sides(kind, shape):
 def test_a_critic_descends_its_formula_and_the_penalty_is_that_of_differences():
     critic = Critic("v", Variable(kind="binary", shape=(3,)), {"t": BIT}, SIZES)
     with torch.no_grad():
-        critic.says[2].weight *= 30  # steep, so that the penalty counts
+        critic.says[0].weight *= 6
+        critic.says[2].weight *= 10  # steep, so that the penalty counts
     observed = torch.tensor([[1.0, 0, 1], [0, 0, 1]])
     drawn = torch.tensor([[0.0, 1, 1], [1, 1, 1], [0, 0, 0]])
     of_observed, of_drawn = {"t": torch.tensor([1, 0])}, {"t": torch.tensor([0, 1, 1])}
