@@ -41,9 +41,9 @@ RNG = np.random.default_rng(3)
 def test_shared_classes_are_cut_at_random_in_the_order_of_the_players():
     labels = torch.arange(600) % 3
     classes = {"b": (0, 1), "a": (1, 2), "c": (1,)}
-    deal = ByClass(classes=classes).deal(labels, 600, ["b", "a", "c"], stream(1))
+    deal = ByClass(classes=classes).deal(labels, 600, ["c", "b", "a"], stream(1))
     counts = {name: labels[hand].bincount(minlength=3).tolist() for name, hand in deal.items()}
-    assert counts == {"b": [200, 67, 0], "a": [0, 67, 200], "c": [0, 66, 0]}
+    assert counts == {"c": [0, 67, 0], "b": [200, 67, 0], "a": [0, 66, 200]}
     own = deal["b"][labels[deal["b"]] == 1]
     assert own.max() > 500, "not the first of the class"
     assert torch.equal(own, own.sort().values)
