@@ -1,4 +1,4 @@
-"""Data, spaces and streams where splits, sides and names are unlike: what goes in is what comes out."""
+"""Data, spaces and streams where splits, sides and names are unlike."""
 
 import hashlib
 import math
@@ -35,7 +35,7 @@ from coplay.data.sources.poly_mnist import PolyMnist
 RNG = np.random.default_rng(3)
 
 
-# ---------------------------------------------------------------------------------------------- partitions
+# --------------------------------------------------------------------------------------- partitions
 
 
 def test_shared_classes_are_cut_at_random_in_the_order_of_the_players():
@@ -65,7 +65,7 @@ def test_hands_of_so_many_are_random_and_no_sample_is_left_for_two():
 def test_shares_have_the_variance_of_a_symmetric_dirichlet_and_are_drawn_for_each_class(
     concentration,
 ):
-    """Of N players a share has variance (N − 1) / (N² (N a + 1)); shares of two classes are independent."""
+    """Of N players a share has variance (N − 1) / (N² (N a + 1)), class by class."""
     labels = torch.arange(60_000) % 300
     names = ["a", "b", "c"]
     deal = Dirichlet(concentration=concentration).deal(labels, 60_000, names, stream(1))
@@ -84,7 +84,7 @@ def test_even_parts_are_random_and_complete():
     assert deal["a"].max() > 80
 
 
-# ------------------------------------------------------------------------------------------------- sources
+# ------------------------------------------------------------------------------------------ sources
 
 
 def test_every_digit_keeps_its_class_and_goes_to_one_split():
@@ -259,7 +259,7 @@ def test_digits_in_photographs_as_large_as_they_are_high_and_wide(tmp_path):
     assert data.train["style"][:7].tolist() != data.test["style"].tolist()
 
 
-# -------------------------------------------------------------------------------------------------- spaces
+# ------------------------------------------------------------------------------------------- spaces
 
 
 MIXED = Space(
@@ -366,7 +366,7 @@ def test_a_payload_is_as_large_as_its_numbers():
     assert payload_bytes(mixed()) == 2 * (4 * 1 + 4 + 8 + 8)
 
 
-# ------------------------------------------------------------------------------------------------- streams
+# ------------------------------------------------------------------------------------------ streams
 
 
 def test_a_stream_is_named_by_its_words_one_by_one():
