@@ -286,7 +286,8 @@ def test_rows_of_a_space_go_there_and_back_in_its_own_order():
     assert rows.tolist() == [[0, 1, 1, 0, 0.5, 2, 7], [1, 1, 0, 0, -1.0, 0, 0]]
     back = MIXED.unflatten(rows)
     assert all(torch.equal(back[name], mixed()[name]) for name in MIXED)
-    assert [MIXED[name].size for name in MIXED] == [4, 1, 1, 1]
+    sizes = [Variable(kind="binary", shape=shape).size for shape in ((), (5,), (2, 3), (3, 4, 5))]
+    assert sizes == [1, 5, 6, 60]
 
 
 def test_what_is_not_allowed_becomes_the_nearest_that_is():
