@@ -31,9 +31,7 @@ CONFUSION = torch.tensor([[0.9, 0.1, 0.0], [0.3, 0.6, 0.1], [0.0, 0.2, 0.8]], dt
 
 
 class Seen:
-    """A classifier whose features are x and whose class is x's first number, with given
-    confusions.
-    """
+    """A classifier whose features are x and whose class is the first number of x."""
 
     def __init__(self, space=X, classes=3, confusion=CONFUSION):
         self.space = space
@@ -62,7 +60,7 @@ def of_classes(*counts):
     return torch.stack([labels.double(), labels.double()], 1)
 
 
-# ----------------------------------------------------------------- values and intervals
+# ----------------------------------------------------------------------------- values and intervals
 
 
 def test_a_share_is_of_what_was_counted_whatever_the_number_of_samples():
@@ -78,7 +76,7 @@ def test_a_normal_interval_is_as_wide_on_both_sides():
     assert high - low == pytest.approx(2 * 1.959964 * 0.25, rel=1e-6)
 
 
-# ------------------------------------------------------------------------- class shares
+# ------------------------------------------------------------------------------------- class shares
 
 
 def test_class_shares_undo_confusions_and_the_raw_ones_do_not():
@@ -96,9 +94,7 @@ def test_class_shares_undo_confusions_and_the_raw_ones_do_not():
 
 
 def test_corrected_shares_are_the_nearest_that_sum_to_one():
-    """Class 0 is out; with (0, a, 1 − a) the squares are (0.3 a)² + (0.4 a − 0.65)² + (0.7 a −
-    0.65)².
-    """
+    """With (0, a, 1 − a) the squares are (0.3 a)² + (0.4 a − 0.65)² + (0.7 a − 0.65)²."""
     found = corrected(torch.tensor([0.0, 0.85, 0.15]), CONFUSION)
     a = 1.43 / 1.48
     assert found.tolist() == pytest.approx([0.0, a, 1 - a], abs=1e-5)
@@ -133,7 +129,7 @@ def test_the_domain_score_of_uneven_classes_is_its_formula():
         assert value.n == 3
 
 
-# -------------------------------------------------------------------------- FID and KID
+# -------------------------------------------------------------------------------------- FID and KID
 
 
 def test_the_frechet_distance_of_correlated_features_of_unlike_numbers_is_the_matrix_formula():
@@ -183,7 +179,7 @@ def test_kid_counts_generated_and_real_samples_apart():
     assert (found.low, found.high) == pytest.approx(normal_interval(estimate, error), rel=1e-9)
 
 
-# --------------------------------------------------------------------- order and choice
+# --------------------------------------------------------------------------------- order and choice
 
 
 def test_keys_are_the_digest_of_the_variables_bytes_in_the_order_asked_for():
@@ -297,7 +293,7 @@ def test_classes_count_as_generated_only_where_all_came_with_theirs(monkeypatch)
     assert "with their class" in value.unit
 
 
-# ---------------------------------------------------------------------------- Inception
+# ---------------------------------------------------------------------------------------- Inception
 
 
 def test_bytes_round_to_the_nearest_and_stay_in_their_range():

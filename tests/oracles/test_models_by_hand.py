@@ -32,7 +32,7 @@ def numbers(*values):
     return NUMBER.samples(x=torch.tensor(values))
 
 
-# ----------------------------------------------------------------------------- mixtures
+# ----------------------------------------------------------------------------------------- mixtures
 
 
 def test_every_portion_has_its_own_mass_and_every_sample_an_even_part_of_it():
@@ -67,7 +67,7 @@ def test_draws_are_in_proportion_and_reach_every_row():
     assert abs(counts[0] - 150) < 50
 
 
-# ----------------------------------------------------------------- exponential families
+# ----------------------------------------------------------------------------- exponential families
 
 
 def family_on(space, **settings):
@@ -93,9 +93,7 @@ def test_a_variable_is_averaged_over_those_that_have_it_by_their_weights():
 
 
 def test_one_step_of_expectation_maximisation_of_two_that_share_nothing():
-    """x and y are never seen together, so a start with correlation keeps what regression carries
-    over.
-    """
+    """x and y are never seen together: regression by the present covariance completes both."""
     space = Space({"x": Variable(kind="real"), "y": Variable(kind="real")})
     model = family_on(space, em_steps=1)
     mean = torch.tensor([0.5, -1.0], dtype=torch.float64)
@@ -172,14 +170,15 @@ def test_densities_of_unlike_numbers_are_torchs():
 
 
 def test_gaussian_draws_have_the_covariance_and_no_density_where_there_is_none():
-    block = GaussianBlock(2)
-    mean = torch.tensor([1.0, -2.0], dtype=torch.float64)
-    covariance = torch.tensor([[2.0, -0.7], [-0.7, 0.5]], dtype=torch.float64)
-    drawn = block.sample(block.join(mean, covariance), 40_000, stream(1))
-    assert torch.allclose(torch.cov(drawn.T), covariance, atol=0.05)
+    """Three numbers: the eigenvectors of two may be symmetric."""
+    block = GaussianBlock(3)
+    mean = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    root = torch.tensor([[1.0, 0, 0], [-0.7, 0.5, 0], [1.3, 0.4, 0.8]], dtype=torch.float64)
+    drawn = block.sample(block.join(mean, root @ root.T), 40_000, stream(1))
+    assert torch.allclose(torch.cov(drawn.T), root @ root.T, atol=0.06)
     assert torch.allclose(drawn.mean(0), mean, atol=0.05)
     saddle = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, -0.5], dtype=torch.float64)
-    assert block.log_partition(saddle).item() == math.inf
+    assert GaussianBlock(2).log_partition(saddle).item() == math.inf
 
 
 def test_every_number_of_a_categorical_variable_has_its_own_classes():
@@ -202,7 +201,7 @@ def test_real_variables_stand_in_the_order_of_the_space():
     assert features[0, 3:].tolist() == [25, 5, 10, 5, 1, 2, 10, 2, 4]
 
 
-# -------------------------------------------------------------------------- likelihoods
+# -------------------------------------------------------------------------------------- likelihoods
 
 
 def test_the_estimate_and_its_error_from_two_unlike_weights():
@@ -456,7 +455,7 @@ def test_going_on_goes_on_from_the_best_parameters():
     assert not model.stopped
 
 
-# ------------------------------------------------------- hierarchical VAEs, classifiers
+# ------------------------------------------------------------------- hierarchical VAEs, classifiers
 
 
 def test_chains_of_both_latents_count_the_bits_before():
@@ -578,7 +577,7 @@ def test_smoothing_gives_every_class_a_part():
     assert model._wrong(x, c).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-# --------------------------------------------------------------------------- estimators
+# --------------------------------------------------------------------------------------- estimators
 
 
 def test_received_samples_are_used_once_and_own_ones_have_their_mass():
@@ -635,7 +634,7 @@ def test_drawing_leaves_the_seed_of_an_estimator():
     assert model._model.random_state == 17
 
 
-# --------------------------------------------------------------------------------- GANs
+# --------------------------------------------------------------------------------------------- GANs
 
 
 def test_losses_of_a_gan_are_means_over_all_steps_of_either_side(monkeypatch):

@@ -1,7 +1,4 @@
-"""The theory where nothing is even.
-
-Unlike own weights, one-sided listening, costs with unlike letters.
-"""
+"""The theory where nothing is even: unlike own weights, one-sided listening, unlike letters."""
 
 import math
 
@@ -111,10 +108,7 @@ def test_rounds_needed_counts_from_where_play_starts():
 
 
 def test_the_spectral_radius_is_the_largest_size_of_an_eigenvalue():
-    """A cycle of three has complex eigenvalues.
-
-    Two that listen to each other have ±√(0.8 · 0.1).
-    """
+    """A cycle of three has complex ones; two that listen to each other have ±√(0.8 · 0.1)."""
     cycle = torch.tensor([[0.2, 0.8, 0.0], [0.0, 0.5, 0.5], [0.9, 0.0, 0.1]])
     assert equilibrium.spectral_radius(cycle) == pytest.approx((0.8 * 0.5 * 0.9) ** (1 / 3))
     assert equilibrium.spectral_radius(torch.tensor([[0.2, 0.8], [0.1, 0.9]])) == pytest.approx(
@@ -152,7 +146,7 @@ def test_a_very_small_own_weight_reaches_data():
     assert equilibrium.reaches_data(one_way) == [True, False, False]
 
 
-# ----------------------------------------------------------------------- sparse weights
+# ----------------------------------------------------------------------------------- sparse weights
 
 
 def test_sparse_solutions_of_players_with_unlike_own_weights():
@@ -170,10 +164,7 @@ def test_sparse_solutions_of_players_with_unlike_own_weights():
 
 @pytest.mark.parametrize("tolerance", [0.3, 1e-2, 1e-6])
 def test_the_bound_holds_for_the_player_that_is_slowest(tolerance):
-    """Nine players stand still.
-
-    One pair with little own weight is far from its end when they are there.
-    """
+    """Eight players stand still; a pair with little own weight is far from its end by then."""
     n = 10
     alpha = np.eye(n)
     alpha[0, :2] = 0.02, 0.98
@@ -229,7 +220,7 @@ def test_too_few_sweeps_say_so():
         equilibrium.solve_sparse(sp.csr_matrix(ALPHA.numpy()), np.ones(3), max_iterations=3)
 
 
-# -------------------------------------------------------------------------------- costs
+# -------------------------------------------------------------------------------------------- costs
 
 
 def test_periods_round_to_the_nearest_and_are_never_empty():
