@@ -149,7 +149,7 @@ def test_a_variable_is_reached_along_the_arrows_of_listening_and_not_against_the
     against = chain([[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]])
     check_unobserved(against, deal(against, DATA))
     cut = chain([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0.5, 0.5]])
-    with pytest.raises(DataError, match="players.north.unobserved: 'y' is observed by nobody"):
+    with pytest.raises(DataError, match=r"players\.north\.unobserved: 'y' is observed by nobody"):
         check_unobserved(cut, deal(cut, DATA))
 
 
@@ -166,7 +166,7 @@ def test_a_listener_needs_the_variables_of_whom_it_hears_and_not_the_reverse():
 
     hears([[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
     with pytest.raises(
-        DataError, match="player 'south': .* 'y' is missing in the samples of player 'north'"
+        DataError, match=r"player 'south': .* 'y' is missing in the samples of player 'north'"
     ):
         hears([[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]])
 
@@ -333,10 +333,10 @@ class Clock:
 class Scripted(Isolated):
     """Each round does as the test says: ``_script`` by round."""
 
-    _script: dict = {}
+    _script = None
 
     def play(self, engine, state, round):
-        if round in self._script:
+        if self._script and round in self._script:
             return self._script[round](engine, state)
         return super().play(engine, state, round)
 
@@ -549,7 +549,7 @@ def test_the_first_reason_for_being_late_is_told(tmp_path):
 class Replies(Local):
     """Answers to "save" as the test says, one after the other."""
 
-    _replies: list = []
+    _replies = ()
 
     def ask(self, messages, purpose="exchange"):
         return [self._replies.pop(0)(message) for message in messages]
@@ -576,7 +576,7 @@ def test_who_comes_back_while_it_saves_saves_again_and_who_died_is_lost(tmp_path
     assert set(row.lost) == {"east"}
     assert not played.engine._replies, "who was late was asked again"
     played.engine._replies = [saved, failed, saved]
-    with pytest.raises(PlayerError, match="player 'south' .*disk full"):
+    with pytest.raises(PlayerError, match=r"player 'south' .*disk full"):
         played._save(State(NAMES), 3)
 
 
@@ -779,7 +779,7 @@ def test_overrides_are_toml_or_text_and_reach_into_sections():
     )
     assert (given.game.own_weight, given.seed, given.title) == (0.25, 9, "plain words")
     assert isinstance(given.model, ExponentialFamily)
-    with pytest.raises(ConfigError, match="expected key.path=value"):
+    with pytest.raises(ConfigError, match=r"expected key\.path=value"):
         Config.from_toml(text, ["seed"])
     assert Config.from_toml('game = "isolated"', ["game.rounds=3"]).game == Isolated(rounds=3)
 
