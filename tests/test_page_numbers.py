@@ -39,6 +39,7 @@ from coplay.theory import gan_costs
 PLAYERS = ["north", "south", "east"]
 GAME = "sample_exchange"
 COUNTS = {"north": [3, 1, 0], "south": [0, 4, 2], "east": [5, 0, 0]}
+LEARNED = {"north": ["x"], "south": ["x"], "east": ["x"]}
 KIB = 1024
 
 
@@ -63,7 +64,7 @@ def written(tmp_path, small_config):
         rows, links=(), name="run", seed=3, record=None, seconds=None, checkpoint=None, **sections
     ):
         """``rows`` by game, the main one first."""
-        _, *others = rows
+        others = list(rows)[1:]
         given = {
             "players": {name: {} for name in PLAYERS},
             "data": {},
@@ -76,7 +77,7 @@ def written(tmp_path, small_config):
             "train": 40,
             "test": 9,
             "space": {"x": {"kind": "real"}},
-            "learned": {player: ["x"] for player in PLAYERS},
+            "learned": LEARNED,
             "sizes": {player: sum(counts) for player, counts in COUNTS.items()},
             "counts": COUNTS,
         }
@@ -583,7 +584,7 @@ def test_work_is_a_mean_over_turns_and_payload_goes_to_its_kind_of_link(written)
     }
     data = {
         "name": "digits", "train": 40, "test": 9, "space": space,
-        "learned": {player: ["x"] for player in PLAYERS},
+        "learned": LEARNED,
         "sizes": {"north": 4, "south": 6, "east": 5}, "counts": {},
     }  # fmt: skip
     result = written(

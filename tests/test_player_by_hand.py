@@ -97,10 +97,6 @@ class Rounds(Recorder):
         return torch.nn.functional.one_hot(samples["x"].long().clamp(0, 2), 3).double()
 
 
-class Slow(Recorder):
-    """Each turn takes a second by the clock that a test sets."""
-
-
 # ------------------------------------------------------------------------------------ the mixture
 
 
@@ -291,8 +287,8 @@ def test_the_gain_of_a_bernoulli_is_the_divergence_of_its_best_response():
     other = space.samples(x=torch.tensor([1, 1, 1, 0] * 5000, dtype=torch.uint8))
     me = player(own, space)
     me.learn({}, {OWN: 1.0}, 1, 1)
-    found = me.gain({"south": other}, {OWN: 1.0, "south": 1.0}, 1, 2, 1)
-    assert found["value"] == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), abs=0.01)
+    gain = me.gain({"south": other}, {OWN: 1.0, "south": 1.0}, 1, 2, 1)
+    assert gain["value"] == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), abs=0.01)
     assert me.gain({"south": other}, {OWN: 1.0, "south": 0.0}, 1, 2, 1)["value"] == pytest.approx(0)
 
 
@@ -337,8 +333,8 @@ def test_a_failure_says_what_and_when_and_leaves_its_traceback_at_home(tmp_path)
 
     me = player(rows([0, 1]), model=Breaks(), home=tmp_path)
     lost = answer(Isolated(), me, Message(Turn(), COORDINATOR, "north", 4))
-    told = f"RuntimeError: out of luck (traceback in {tmp_path / 'errors.txt'})"
-    assert lost == PlayerLost("north", "turn", 4, told)
+    reason = f"RuntimeError: out of luck (traceback in {tmp_path / 'errors.txt'})"
+    assert lost == PlayerLost("north", "turn", 4, reason)
     assert (tmp_path / "errors.txt").read_text().startswith("north, turn, round 4\nTraceback")
 
 
@@ -386,7 +382,7 @@ def test_answers_stand_where_the_messages_stood_whoever_sits_together(groups):
 
 
 class Answers(Local):
-    """Replies as it was told to."""
+    """Replies as the test says."""
 
     def deliver(self, messages, purpose):
         return self._replies

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pydantic import PrivateAttr
 
 from coplay import Player, Space, Variable
 from coplay.core import storage
@@ -153,7 +152,7 @@ def test_a_variable_is_reached_along_the_arrows_of_listening_and_not_against_the
     against = chain([[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]])
     check_unobserved(against, deal(against, DATA))
     cut = chain([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0.5, 0.5]])
-    with pytest.raises(DataError, match=r"players\.north.unobserved: 'y' is observed by nobody"):
+    with pytest.raises(DataError, match=r"players\.north\.unobserved: 'y' is observed by nobody"):
         check_unobserved(cut, deal(cut, DATA))
 
 
@@ -337,10 +336,10 @@ class Clock:
 class Scripted(Isolated):
     """Each round does as the test says: ``_script`` by round."""
 
-    _script: dict = PrivateAttr(default_factory=dict)
+    _script = None
 
     def play(self, engine, state, round):
-        if round in self._script:
+        if self._script and round in self._script:
             return self._script[round](engine, state)
         return super().play(engine, state, round)
 
@@ -553,7 +552,7 @@ def test_the_first_reason_for_being_late_is_told(tmp_path):
 class Replies(Local):
     """Answers to "save" as the test says, one after the other."""
 
-    _replies: list = PrivateAttr(default_factory=list)
+    _replies = ()
 
     def ask(self, messages, purpose="exchange"):
         return [self._replies.pop(0)(message) for message in messages]

@@ -232,6 +232,7 @@ def test_the_last_round_draws_nothing_and_its_samples_stay_as_they_were():
         before = engine.ledger.total("exchange")
         state, _ = game.play(engine, state, round)
         sent.append(engine.ledger.total("exchange") - before)
+    assert all(message.request.draw == {} for message in engine._asked)
     # 200 samples of three bytes; 200 (1 − α_ii) are heard by each in rounds 2 and 3
     assert sent == [0, 3 * (100 + 150 + 140), 3 * (100 + 150 + 140)]
     engine.close()
@@ -290,12 +291,12 @@ def test_shares_name_the_weights_and_m_and_the_gone_have_none():
     assert shares.influence["c"] == pytest.approx({"a": 0.06 / whole, "b": 0, "c": 0.9 / whole})
 
 
-def heard_by(name, ones=4000):
-    """A player of rare zeros that hears two others, for weights without any symmetry."""
+def listener(name, count=4000):
+    """A player and what two others sent it, for weights without any symmetry."""
     rates = {"p0": (0, 2), "p1": (2, 4), "p2": (4, 6)}
     data = {}
     for who, (low, high) in rates.items():
-        x = torch.randint(low, high, (ones,), generator=stream(3, who))
+        x = torch.randint(low, high, (count,), generator=stream(3, who))
         data[who] = DIGIT.samples(x=x)
     player = Player(name, DIGIT, data[name], ExponentialFamily(), 1)
     player.learn({}, {OWN: 1.0}, 1, 1)
@@ -305,7 +306,7 @@ def heard_by(name, ones=4000):
 
 def test_with_originals_own_data_weigh_m_and_a_peer_what_is_left_of_it():
     """(O): M_ii of the own data, α_ij (1 − M_ji) of what j sent; the sum is 1."""
-    player, shares, received = heard_by("p1")
+    player, shares, received = listener("p1")
     kept, weights, copies = without_copies(player, shares, received, 2)
     influence = equilibrium.influence_matrix(torch.tensor(ALPHA, dtype=torch.float64))
     assert weights == pytest.approx(
@@ -323,7 +324,7 @@ def test_with_originals_own_data_weigh_m_and_a_peer_what_is_left_of_it():
 
 
 def test_until_all_have_been_heard_at_once_everything_is_kept():
-    player, shares, received = heard_by("p1")
+    player, shares, received = listener("p1")
     only = {"p2": received["p2"]}
     kept, weights, copies = without_copies(player, shares, only, 2)
     assert kept == only
@@ -333,7 +334,7 @@ def test_until_all_have_been_heard_at_once_everything_is_kept():
 
 
 def test_what_tells_copies_is_started_and_drawn_by_its_own_streams():
-    player, shares, received = heard_by("p1")
+    player, shares, received = listener("p1")
     kept, _, _ = without_copies(player, shares, received, 2)
     twin = Origins(DIGIT, NAMES, derive(1, "origins", "p1"))
     twin.load_state_dict(player.kept)
@@ -347,17 +348,17 @@ def test_odds_of_copies_are_weighed_by_the_shares():
     """One share may be far from the others: the log-odds move by the logarithm of their ratio."""
     origins = Origins(DIGIT, NAMES, 1)
     samples = DIGIT.samples(x=torch.arange(6))
-    told = {"p0": 0.5, "p1": 0.3, "p2": 0.2}
-    found = origins.copies(samples, "p0", told)
+    shares = {"p0": 0.5, "p1": 0.3, "p2": 0.2}
+    probability = origins.copies(samples, "p0", shares)
     logits = origins(samples).detach().double()
     mass = logits.softmax(1) * torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
     odds = (mass[:, 0] / mass[:, 1:].sum(1)).log()
-    shift = (found / (1 - found)).log() - odds
+    shift = (probability / (1 - probability)).log() - odds
     assert (shift - shift.mean()).abs().max() < 1e-6
-    assert found.mean().item() == pytest.approx(0.5, abs=1e-6)
+    assert probability.mean().item() == pytest.approx(0.5, abs=1e-6)
 
 
-def test_a_fifth_or_so_of_pixels_comes_from_the_same_place_of_another_row():
+def test_three_in_ten_pixels_come_from_the_same_place_of_another_row():
     space = Space({"image": Variable(kind="real", shape=(8, 8))})
     origins = Origins(space, ["a", "b"], 1)
     rows = space.samples(
@@ -451,10 +452,10 @@ def test_gradients_are_means_over_those_who_answered_of_the_batch_they_were_show
     feedback = {}
     for i, name in enumerate("abc", 1):
         feedback[name] = {"feedback": torch.full((2, 3), float(i))}
-    found = gradients_by_batch(feedback, {"a": 2, "b": 0, "c": 2, "lost": 1}, shown)
-    assert torch.allclose(found[0], torch.full((2, 3), 2 / (3 * 2)))
-    assert found[1] is None
-    assert torch.allclose(found[2], torch.full((2, 3), (1 + 3) / (3 * 2)))
+    gradients = gradients_by_batch(feedback, {"a": 2, "b": 0, "c": 2, "lost": 1}, shown)
+    assert torch.allclose(gradients[0], torch.full((2, 3), 2 / (3 * 2)))
+    assert gradients[1] is None
+    assert torch.allclose(gradients[2], torch.full((2, 3), (1 + 3) / (3 * 2)))
 
 
 def test_who_leaves_evenly_leaves_from_the_end_at_equal_steps_and_a_name_goes_first():
@@ -507,14 +508,14 @@ def test_a_server_is_asked_for_the_batches_of_the_living_in_order():
 
 def lessons(model, n):
     """Different batches for everybody, with classes."""
-    found = []
+    different = []
     for i in range(n):
         batches = []
         for word in ("real", "fake", "shown"):
             part = images(LABELLED, model.batch, word, i)
             batches.append((part["image"], part["class"]))
-        found.append(Lesson(*batches))
-    return found
+        different.append(Lesson(*batches))
+    return different
 
 
 def judges(n, **settings):
@@ -527,7 +528,7 @@ def judges(n, **settings):
 
 
 @pytest.mark.parametrize("n", [2, 13])
-def test_side_by_side_is_one_after_the_other_also_in_parts_and_in_what_is_told(n):
+def test_side_by_side_is_one_after_the_other_also_in_parts_and_in_what_is_reported(n):
     """Two steps, twice, so that Adam has a state the second time.
 
     Thirteen are parted in 7 and 6.
@@ -538,23 +539,23 @@ def test_side_by_side_is_one_after_the_other_also_in_parts_and_in_what_is_told(n
         every = lessons(alone[0], n)
         one = [feedback_alone(model, lesson) for model, lesson in zip(alone, every, strict=True)]
         all_ = feedback_together(together, every)
-        for (slope, numbers), (other, told) in zip(one, all_, strict=True):
+        for (slope, numbers), (other, reported) in zip(one, all_, strict=True):
             assert torch.allclose(slope, other, atol=1e-5, rtol=1e-4)
-            assert told == pytest.approx(numbers, rel=1e-4)
+            assert reported == pytest.approx(numbers, rel=1e-4)
 
 
-def test_what_is_told_of_a_lesson_is_the_mean_loss_of_a_sample():
+def test_what_is_reported_of_a_lesson_is_the_mean_loss_of_a_sample():
     """Feedback is the slope of the sum over a batch, the number the mean."""
     (model,) = judges(1)
     (lesson,) = lessons(model, 1)
     x, c = lesson.shown
-    slopes, told = feedback_alone(model, lesson)
+    slopes, numbers = feedback_alone(model, lesson)
     x = x.clone().requires_grad_()
     real = model.half("discriminator")(model.centred(x))
     b = model.losses.generator(real, c)
     (expected,) = torch.autograd.grad(b.sum(), x)
     assert torch.allclose(slopes, expected, atol=1e-6)
-    assert told["generator_loss"] == pytest.approx(b.mean().item(), rel=1e-5)
+    assert numbers["generator_loss"] == pytest.approx(b.mean().item(), rel=1e-5)
 
 
 # -------------------------------------------------------------------------------------- FL-GAN
