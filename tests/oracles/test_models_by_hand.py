@@ -13,6 +13,7 @@ from coplay.core.errors import ModelError
 from coplay.core.streams import stream
 from coplay.models import neural
 from coplay.models.base import OWN, LocalModel, Portion
+from coplay.models.conditionals import Conditionals
 from coplay.models.conv_hvae import ConvHvae
 from coplay.models.estimator import Estimator, _in_proportion
 from coplay.models.exponential_family import ExponentialFamily
@@ -513,6 +514,24 @@ def test_real_pixels_stay_within_their_limits_and_classes_have_probabilities():
         net.decoder.c_logits.copy_(torch.tensor([2.0, 2.0 + math.log(5), 2.0]))
         after = net.log_joint(z0, z1, drawn["image"][:1, None], c)
     assert (after - before).item() == pytest.approx(math.log(5 / 7) - math.log(1 / 3), abs=1e-5)
+
+
+def test_conditionals_stop_by_all_they_observe_and_learn_by_rows_of_their_own():
+    """Nothing is missing, so nothing is drawn: the loss of each is a mean over the batch."""
+    space = Space({"a": Variable(kind="binary", shape=(2,)), "b": Variable(kind="real")})
+    model = Conditionals(hidden=4, batch=6, average=0.0)
+    model.setup(space, 1)
+    a = torch.tensor([[0, 1], [1, 1], [0, 0]], dtype=torch.uint8)
+    samples = space.samples(a=a, b=torch.tensor([0.5, -2.0, 1.0]))
+    net, g = model._net, stream(1)
+    with torch.no_grad():
+        of_a = net.of("a").log_prob(samples["a"], {"b": samples["b"]}, g)
+        of_b = net.of("b").log_prob(samples["b"], {"a": samples["a"]}, g)
+    assert torch.allclose(model.validation_loss(samples, g), -(of_a + of_b).double(), atol=1e-5)
+    one = Mixture((Portion(OWN, samples[1:2], 1.0),))
+    losses = dict(model.losses(one, stream(1)))
+    assert losses["p(a)"].item() == pytest.approx(-of_a[1].item(), rel=1e-4)
+    assert losses["p(b)"].item() == pytest.approx(-of_b[1].item(), rel=1e-4)
 
 
 PICTURES = Space(
