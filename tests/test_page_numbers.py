@@ -270,6 +270,8 @@ def test_bars_are_measured_shares_on_those_of_the_own_data(written, drawn):
     assert north.lines[0].get_ydata().tolist() == [0.6, 0.3, 0.1]
     strokes = north.collections[0].get_segments()
     assert [stroke[0][1] for stroke in strokes] == [0.5, 0.25, 0.25]
+    other = south.collections[0].get_segments()
+    assert [stroke[0][1] for stroke in other] == [0.0, 0.5, 0.5]
     assert [stroke.mean(0)[0] for stroke in strokes] == pytest.approx([0, 1, 2])
     caption = section.pictures[0].caption
     assert "after round 4: n = 300 to 2,000 generated samples per player" in caption
