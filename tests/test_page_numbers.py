@@ -157,9 +157,10 @@ def test_the_heat_map_of_traffic_has_senders_as_rows(written, monkeypatch):
         return b""
 
     monkeypatch.setattr(figures, "heat_map", heat_map)
-    costs.traffic(written({GAME: [row(1)]}, LINKS))
+    more = LinkTraffic("exchange/swap", "south", "north", 2 * KIB, 1)
+    costs.traffic(written({GAME: [row(1)]}, (*LINKS, more)))
     assert shown["rows"] == shown["columns"] == ["north", "south", "east", "server"]
-    assert shown["values"] == [[0, 3, 6, 0], [5, 0, 0, 0], [0, 0, 0, 0], [0, 0, 8, 0]]
+    assert shown["values"] == [[0, 3, 6, 0], [7, 0, 0, 0], [0, 0, 0, 0], [0, 0, 8, 0]]
     assert "KiB" in shown["column_label"]
 
 
@@ -271,6 +272,8 @@ def test_bars_are_measured_shares_on_those_of_the_own_data(written, drawn):
     assert north.lines[0].get_ydata().tolist() == [0.6, 0.3, 0.1]
     strokes = north.collections[0].get_segments()
     assert [stroke[0][1] for stroke in strokes] == [0.5, 0.25, 0.25]
+    other = south.collections[0].get_segments()
+    assert [stroke[0][1] for stroke in other] == [0.0, 0.5, 0.5]
     assert [stroke.mean(0)[0] for stroke in strokes] == pytest.approx([0, 1, 2])
     caption = section.pictures[0].caption
     assert "after round 4: n = 300 to 2,000 generated samples per player" in caption
@@ -328,6 +331,22 @@ def test_where_there_are_many_players_games_beside_are_drawn_as_means(written):
     assert measured._with_means(result, lines) == {
         "fid": [Line("north", GAME, [2], [1.0]), Line("", "isolated", [2], [5.0])]
     }
+
+
+def test_shares_are_compared_with_the_last_prediction_that_is_on_record(written):
+    rows = [
+        row(1, predicted={"north": [0.5, 0.5]}),
+        row(2, predicted={"north": [0.25, 0.75]}),
+        row(3),
+    ]
+    games = {
+        GAME: {"predicted": {"north": [1.0, 0.0]}},
+        "isolated": {"predicted": {"north": [0.0, 1.0]}},
+    }
+    result = written({GAME: rows, "isolated": [row(1)]}, record={"games": games})
+    assert result.predicted(GAME) == {"north": [0.25, 0.75]}
+    assert result.predicted("isolated") == {"north": [0.0, 1.0]}
+    assert result.summary()["games"][GAME]["predicted"] == {"north": [0.25, 0.75]}
 
 
 # ------------------------------------------------------------------------------ drawn curves

@@ -695,7 +695,7 @@ def test_a_game_carried_along_has_its_own_settings_and_the_rest_of_the_main_one(
             "train": 9,
             "test": 9,
             "space": {"x": {"kind": "real"}},
-            "counts": {"player0": [3, 0, 2]},
+            "counts": {"player0": [3, 0, 1]},
         },
         "notes": [],
         "games": {name: {} for name in ("sample_exchange", "isolated", "pooled")},

@@ -10,17 +10,18 @@ import pytest
 import torch
 
 from coplay import Player, Space, Variable
-from coplay.core.errors import ConfigError, PlayerError
+from coplay.core.errors import ConfigError, ModelError, PlayerError
 from coplay.core.message import COORDINATOR, Message, PlayerLate, PlayerLost, Request
 from coplay.core.space import pick
 from coplay.core.streams import derive, stream, unbiased_counts
 from coplay.engines.local import Local
 from coplay.games.base import Row, State
+from coplay.games.distillation import Distillation
 from coplay.games.fl_gan import FlGan
 from coplay.games.gan_common import GanState, Introduction, RoundTotals, gan_faults, introduction
 from coplay.games.isolated import Isolated
 from coplay.games.md_gan import MdGan, MdGanState
-from coplay.games.md_gan_seats import Generate, gradients_by_batch
+from coplay.games.md_gan_seats import Feedback, Generate, _training_batches, gradients_by_batch
 from coplay.games.md_gan_stack import Lesson, feedback_alone, feedback_together
 from coplay.games.originals import Origins, Shares, without_copies
 from coplay.games.sample_exchange import ExchangeState, SampleExchange, Turn
@@ -333,11 +334,14 @@ def test_until_all_have_been_heard_at_once_everything_is_kept():
     assert not player.kept
 
 
-def test_what_tells_copies_is_started_and_drawn_by_its_own_streams():
+def test_what_tells_copies_is_started_fitted_and_drawn_by_its_own_streams():
     player, shares, received = listener("p1")
     kept, _, _ = without_copies(player, shares, received, 2)
     twin = Origins(DIGIT, NAMES, derive(1, "origins", "p1"))
-    twin.load_state_dict(player.kept)
+    mine = player.model.sample(4000, stream(1, "draw", 2, "p1", "p1"))
+    twin.fit({"p1": mine, **received}, stream(1, "origins", "p1"))
+    for name, values in twin.state_dict().items():
+        assert torch.equal(player.kept[name], values)
     for j in ("p0", "p2"):
         chance = torch.rand(4000, generator=stream(1, "copies", 2, "p1", j), dtype=torch.float64)
         is_copy = chance < twin.copies(received[j], "p1", shares.influence[j])
@@ -527,6 +531,13 @@ def judges(n, **settings):
     return models
 
 
+def moments(model):
+    """Adam's means of slopes, by parameter of the discriminator."""
+    optimiser = model.optimiser("discriminator")
+    parameters = model.half("discriminator").parameters()
+    return [optimiser.state[parameter]["exp_avg"] for parameter in parameters]
+
+
 @pytest.mark.parametrize("n", [2, 13])
 def test_side_by_side_is_one_after_the_other_also_in_parts_and_in_what_is_reported(n):
     """Two steps, twice, so that Adam has a state the second time.
@@ -542,6 +553,10 @@ def test_side_by_side_is_one_after_the_other_also_in_parts_and_in_what_is_report
         for (slope, numbers), (other, reported) in zip(one, all_, strict=True):
             assert torch.allclose(slope, other, atol=1e-5, rtol=1e-4)
             assert reported == pytest.approx(numbers, rel=1e-4)
+    # a step of Adam does not tell the size of a slope; its moments do
+    for model, twin in zip(alone, together, strict=True):
+        for own, its in zip(moments(model), moments(twin), strict=True):
+            assert torch.allclose(own, its, atol=1e-7, rtol=1e-3)
 
 
 def test_what_is_reported_of_a_lesson_is_the_mean_loss_of_a_sample():
@@ -556,6 +571,23 @@ def test_what_is_reported_of_a_lesson_is_the_mean_loss_of_a_sample():
     (expected,) = torch.autograd.grad(b.sum(), x)
     assert torch.allclose(slopes, expected, atol=1e-6)
     assert numbers["generator_loss"] == pytest.approx(b.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_of_what_the_server_sent_the_first_is_for_feedback_and_the_last_to_learn_from(k):
+    """The same batch where there is but one."""
+    worker = Player("w", LABELLED, images(LABELLED, 9, "own"), acgan(), SEED)
+    sent = images(LABELLED, 4 * k, "sent")
+    ask = Message(Feedback(6, k, False), COORDINATOR, "w", 1, payload={"server": sent})
+    lesson = _training_batches(worker, ask.request, ask, {})
+    for (x, c), place in ((lesson.shown, slice(4)), (lesson.fake, slice(4 * k - 4, 4 * k))):
+        assert torch.equal(x, sent["image"][place])
+        assert torch.equal(c, sent["class"][place])
+    rows = torch.randint(9, (4,), generator=stream(SEED, "real", 6, "w"))
+    assert torch.equal(lesson.real[0], worker.private_data["image"][rows])
+    short = Message(ask.request, COORDINATOR, "w", 1, payload={"server": pick(sent, slice(3))})
+    with pytest.raises(ModelError, match="the server sent 3 samples, expected 4"):
+        _training_batches(worker, ask.request, short, {})
 
 
 # -------------------------------------------------------------------------------------- FL-GAN
@@ -580,8 +612,32 @@ def test_steps_are_counted_from_one_over_all_rounds_and_cut_where_it_is_averaged
     assert asked == [(2, 1), (1, 3), (1, 4), (2, 5)]
 
 
-def test_the_server_of_an_exchange_state_is_nobody():
-    """What is measured: players where they learn for themselves, the seat where they share."""
+def test_classifiers_travel_after_the_own_rounds_and_not_after_the_last():
+    """Messages and answers are the test's own: what is sent in one round is heard in the next."""
+    game = Distillation(own_rounds=2, rounds=4)
+    asks = {}
+
+    class Seats:
+        def ask(self, messages, purpose="exchange"):
+            asks[round] = messages
+            replies = []
+            for message in messages:
+                sent = {to: bits(1, message.receiver, to) for to in message.request.receivers}
+                replies.append(message.reply({"loss": 1.0}, sent))
+            return replies
+
+    state = game.start(NAMES, 1)
+    for round in range(1, 5):
+        state, row = game.play(Seats(), state, round)
+        assert row.players == {name: {"loss": 1.0} for name in NAMES}
+    receivers = {round: asks[round][1].request.receivers for round in asks}
+    assert receivers == {1: (), 2: ("p0", "p2"), 3: ("p0", "p2"), 4: ()}
+    inboxes = {round: list(asks[round][1].payload) for round in asks}
+    assert inboxes == {1: [], 2: [], 3: ["p0", "p2"], 4: ["p0", "p2"]}
+    assert torch.equal(asks[3][1].payload["p2"]["x"], bits(1, "p2", "p1")["x"])
+
+
+def test_players_are_measured_where_they_learn_for_themselves_and_the_seat_where_they_share():
     assert SampleExchange().sampled_from(ExchangeState(("a", "b"))) == ("a", "b")
     assert MdGan().sampled_from(MdGanState(("a", "b"))) == ("server",)
     assert FlGan().sampled_from(GanState(("a", "b"))) == ("server",)
