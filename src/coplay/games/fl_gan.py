@@ -90,7 +90,7 @@ class FlGan(Game[GanState]):
     The server's last average is measured.
 
     Args:
-        average_every_epochs: E, by the mean number of samples of the living.
+        average_every_epochs: E, by the mean number of samples of those that began.
         optimiser_on_average: ``"keep"`` Adam's state at the workers, or ``"reset"`` it.
         average_buffers: Whether buffers, such as those of batch normalisation, are averaged too;
             otherwise the server's never change, and workers use their own.
