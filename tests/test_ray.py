@@ -22,6 +22,7 @@ from coplay import Config, Federation, Message, Player, PlayerLost, Space, Varia
 from coplay.core import storage
 from coplay.core.errors import ConfigError, EngineError, PlayerError
 from coplay.core.message import COORDINATOR
+from coplay.engines import ray_cluster
 from coplay.engines.ray import Ray
 from coplay.engines.ray_cluster import loopback
 from coplay.games.md_gan import MdGan
@@ -226,7 +227,7 @@ def test_an_address_where_nobody_listens_is_refused_at_once():
 
 
 def test_an_address_of_another_service_is_refused(monkeypatch):
-    monkeypatch.setattr(module, "_REACH_SECONDS", 4)
+    monkeypatch.setattr(ray_cluster, "_REACH_SECONDS", 4)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
