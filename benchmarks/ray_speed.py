@@ -128,7 +128,7 @@ def memory() -> dict[str, Any]:
         title = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
         if number == os.getpid():
             pss["coordinator"] = proportional(number)
-        elif "ray::_Group" in title:
+        elif "ray::Group" in title:
             pss["players"].append(proportional(number))
         else:
             pss["ray"] += proportional(number)

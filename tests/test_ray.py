@@ -585,7 +585,7 @@ def test_nothing_is_left_of_a_run_that_is_killed_and_it_goes_on(cluster, tmp_pat
         before = played()
         _until(lambda before=before: played() > before + 2, process)
         family = _family(process.pid)
-        assert sum("ray::_Group" in name for name in _left(family).values()) == 2
+        assert sum("ray::Group" in name for name in _left(family).values()) == 2
         if how == signal.SIGKILL:
             assert _listening(family) <= LOOPBACK
         # a terminal's Ctrl-C reaches the whole group
