@@ -67,7 +67,10 @@ def test_a_player_may_have_any_name_that_files_can(small_config, tmp_path):
     }
 
 
-def test_a_player_without_data_is_measured_once_it_has_received_samples(small_config, tmp_path):
+def test_a_player_without_data_is_measured_once_it_has_received_samples(
+    small_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
     gmm = {"name": "sklearn.mixture:GaussianMixture", "n_components": 2, "reg_covar": 0.1}
     config = small_config(
         model=gmm,
@@ -94,7 +97,10 @@ def test_a_diverged_model_is_an_error_and_not_a_picture(small_config, tmp_path):
         Federation(config).run(tmp_path / "run")
 
 
-def test_after_a_loss_shares_are_compared_with_the_new_prediction(small_config, tmp_path):
+def test_after_a_loss_shares_are_compared_with_the_new_prediction(
+    small_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
     config = small_config(
         players={
             "north": {},
