@@ -115,11 +115,8 @@ def _lost_players(comparison: Comparison) -> list[Caveat]:
 def _lost_and_measured(arm: Arm, seed: int, run: Result) -> list[PlayerLost]:
     """Return the losses, up to the last measured round, of players that the game measures."""
     play = arm.plays[seed]
-    if play.last_round is None:
-        return []
-    measured = set(run.sampled_from[arm.game])
-    lost = [loss for name, loss in play.lost.items() if name in measured]
-    return [loss for loss in lost if loss.round <= play.last_round]
+    lost = play.lost_among(run.sampled_from[arm.game])
+    return [loss for loss in play.lost.values() if loss in lost]  # in the order of the losses
 
 
 def _names_of(lost: Sequence[PlayerLost]) -> str:
