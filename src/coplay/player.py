@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coplay.core import storage
 from coplay.core.errors import ModelError
+from coplay.core.inside import file_name
 from coplay.core.message import Message, Request
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
@@ -395,4 +396,5 @@ class Player:
     def _checkpoint(self, round: int) -> Path:
         if self.home is None:
             raise ModelError(f"player '{self.name}' has no folder for checkpoints")
-        return storage.checkpoint_folder(self.home, round) / "players" / f"{self.name}.safetensors"
+        file = f"{file_name(self.name)}.safetensors"
+        return storage.checkpoint_folder(self.home, round) / "players" / file

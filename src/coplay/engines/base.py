@@ -12,6 +12,7 @@ import torch
 from pydantic import PrivateAttr
 
 from coplay.core.components import Component
+from coplay.core.errors import shareable
 from coplay.core.message import (
     Ledger,
     LinkTraffic,
@@ -88,11 +89,12 @@ def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
     """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
     player.note_error(where, "".join(traceback.format_exception(error)))
-    reason = str(error) if str(error) else type(error).__name__
-    if not type(error).__module__.startswith("coplay."):
-        reason = f"{type(error).__name__}: {reason}"
+    reason = shareable(error)
+    if not reason:
+        # a model is foreign code: its words may quote private data, and stay with the player
+        reason = f"{type(error).__name__}, whose text stays with the player"
         if player.home is not None:
-            reason += f" (traceback in {player.home / 'errors.txt'})"
+            reason += f" (see {player.home / 'errors.txt'})"
     return PlayerLost(player.name, message.action, message.round, reason)
 
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from torch import Tensor
 
 from coplay.report.parts import DPI
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 INK = "#1b1f24"
 MUTED = "#5b6570"
@@ -25,6 +30,21 @@ _ZERO = "#a0a8b0"  # ink of a matrix's zeros
 _PAPER = 0.9  # grey of the lines between images
 _PIXELS = 480  # width of a grid written to a file, about
 _FILLED = 0.94  # of the width that a grid of images has to itself
+
+
+def plain_style(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    r"""Let a function draw in matplotlib's own style, in which no text is taken for mathematics.
+
+    A ``matplotlibrc`` of the current folder, or of the user's, changes nothing, and a name such as
+    ``$\frac{1$`` is written as it is.
+    """
+
+    @wraps(draw)
+    def drawn(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
+        with style.context(["default", {"text.parse_math": False}]):
+            return draw(*arguments, **keywords)
+
+    return drawn
 
 
 def canvas(width: float, height: float) -> Figure:
@@ -39,6 +59,7 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+@plain_style
 def heat_map(
     values: Sequence[Sequence[float]],
     rows: Sequence[str],
@@ -105,6 +126,7 @@ def _write_cells(axes: Axes, texts: Sequence[Sequence[str]], array: np.ndarray, 
             axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=colour)
 
 
+@plain_style
 def mosaics(
     cells: Mapping[tuple[str, str], np.ndarray],
     rows: Sequence[str],
@@ -145,6 +167,7 @@ def mosaics(
     return png(figure)
 
 
+@plain_style
 def strip(cells: Mapping[str, np.ndarray], first: int, across: int = 4) -> bytes:
     """Draw grids of images under their headings; those after ``first`` begin a new line.
 
@@ -217,6 +240,7 @@ def mosaic(
     return paper
 
 
+@plain_style
 def image_grid(images: Tensor) -> bytes:
     """Draw images as one PNG, as near to a square as they allow.
 

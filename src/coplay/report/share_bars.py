@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from coplay.report.figures import INK, MUTED, PALE, png
+from coplay.report.figures import INK, MUTED, PALE, plain_style, png
 from coplay.report.panels import COLOURS, add_legend, add_panels, set_title, tidy
 
 
@@ -34,6 +34,7 @@ class SharesPanel:
     private: Sequence[float] | None
 
 
+@plain_style
 def share_bars(panels: Sequence[SharesPanel], private: str) -> bytes:
     """Draw class shares of every player.
 

@@ -13,13 +13,15 @@ from torch import Tensor
 
 from coplay.core import storage
 from coplay.core.components import name_of
-from coplay.core.errors import CheckpointError, RunFolderError
+from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
+from coplay.core.inside import refuse_links
 from coplay.core.space import pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.games.base import Game, State
 from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
+from coplay.run.origin import SEAL, refuse_untrusted, seal
 from coplay.run.progress import Progress, silent
 from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
 from coplay.run.result import CLASSIFIER, Result, versions
@@ -36,7 +38,7 @@ from coplay.run.sparse_matrix import SparseMatrix
 
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
 
-_LEFT_BY_ABORTED_START = {"lock", "run.json.partial"}
+_LEFT_BY_ABORTED_START = {"lock", "run.json.partial", SEAL, f"{SEAL}.partial"}
 """Files left by a run that was killed before ``run.json`` existed."""
 
 
@@ -118,24 +120,37 @@ class Federation:
                 f"{folder} exists; expected a new or empty folder. Go on with "
                 f"'coplay resume {folder}', name another with --out, or remove it"
             )
+        refuse_links(folder)
         prepared = self.prepare(folder)
         record = self._record(prepared)
         with storage.locked(folder):
+            seal(folder, self.config)
             storage.write_json(folder / "run.json", record.json())  # from here on it is a run
             if classifier is not None:
                 storage.write_atomically(folder / CLASSIFIER, classifier.read_bytes())
             return self._play_all(folder, prepared, record, report or silent)
 
     @classmethod
-    def resume(cls, folder: str | Path, report: Progress | None = None) -> Result:
+    def resume(
+        cls, folder: str | Path, report: Progress | None = None, trust: bool = False
+    ) -> Result:
         """Go on with a run that was stopped, killed or failed, from its last checkpoints.
 
+        Args:
+            folder: The run's folder.
+            report: As in :meth:`run`.
+            trust: Whether classes outside coplay that the run names are imported, and files that
+                it names are read though it did not begin here.
+
         Raises:
-            RunFolderError: There is no run, or its config was changed.
+            TrustError: It names such classes or files, and ``trust`` is not given.
+            RunFolderError: There is no run, its config was changed, or the folder holds links.
             CheckpointError: Another process is playing it.
         """
         folder = Path(folder)
-        result = Result.load(folder)
+        result = Result.load(folder, trust)
+        refuse_untrusted(result)
+        refuse_links(folder)
         with storage.locked(folder):
             result.check_config()
             federation = cls(result.config)
@@ -237,7 +252,9 @@ class Federation:
             end = replace(record, status="stopped", reason="interrupted")
             raise
         except Exception as error:
-            end = replace(record, status="failed", reason=str(error) or type(error).__name__)
+            # what is not coplay's own may quote private values, and the record is for everybody
+            own = isinstance(error, CoplayError) and str(error)
+            end = replace(record, status="failed", reason=own or type(error).__name__)
             raise
         finally:
             self.config.engine.finish()

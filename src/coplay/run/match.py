@@ -16,6 +16,7 @@ import torch
 
 from coplay.core import storage
 from coplay.core.errors import CheckpointError, PartLostError, PlayerError
+from coplay.core.inside import file_name
 from coplay.core.message import (
     COORDINATOR,
     Message,
@@ -331,7 +332,7 @@ class Match:
         """Copy what the players learned to where a reader looks for it."""
         last = storage.checkpoint_folder(self.home, self.game.rounds) / "players"
         for name in self._everybody(state):
-            file = f"{name}.safetensors"
+            file = f"{file_name(name)}.safetensors"
             storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
         if self.bookkeeping:  # a run that was only resumed at its end keeps its earlier figure
             storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})

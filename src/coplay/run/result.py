@@ -28,6 +28,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
+from coplay.core.inside import is_file_name
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.games.base import Game
@@ -36,6 +37,7 @@ from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.nets import devices
 from coplay.run.config import Config, differences
+from coplay.run.foreign import code_of, refuse, unread_class
 from coplay.run.play import Mean, Play
 from coplay.run.record import RunRecord, measured_to_json
 
@@ -62,16 +64,23 @@ class Result:
 
     Args:
         folder: The run's folder.
+        trust: Whether classes outside coplay that the config names are imported. Reading takes
+            none of them; models of such classes do.
 
     Example:
         ``Result.load("runs/digits").plays["sample_exchange"].last["north"]["fid"].value``
     """
 
     folder: Path
+    trust: bool = False
 
     @classmethod
-    def load(cls, folder: str | Path) -> Result:
+    def load(cls, folder: str | Path, trust: bool = False) -> Result:
         """Open a run.
+
+        Args:
+            folder: The run's folder.
+            trust: Whether classes outside coplay are imported, for a run whose origin you know.
 
         Raises:
             RunFolderError: There is no run.
@@ -81,7 +90,7 @@ class Result:
             fault = "has no run.json" if folder.exists() else "does not exist"
             remedy = "'coplay run CONFIG' makes one"
             raise RunFolderError(f"{folder} is no run of coplay: it {fault}; {remedy}")
-        return cls(folder)
+        return cls(folder, trust)
 
     @cached_property
     def record(self) -> RunRecord:
@@ -95,7 +104,7 @@ class Result:
         Raises:
             ConfigError: It is an old one that is no longer valid.
         """
-        return Config.from_dict(self.record.config)
+        return Config.from_dict(self.record.config, self.trust)
 
     def check_config(self) -> None:
         """Refuse a config file that was changed after the start.
@@ -106,7 +115,7 @@ class Result:
         path = self.folder / "config.toml"
         if not path.exists():
             return  # killed before it was written; run.json has it
-        now = Config.from_file(path).to_dict()
+        now = Config.from_file(path, trust=self.trust).to_dict()
         changed = list(differences(self.config.to_dict(), now))
         if changed:
             lines = "\n".join(f"  - {line}" for line in changed)
@@ -120,7 +129,14 @@ class Result:
 
     @cached_property
     def plays(self) -> dict[str, Play]:
-        """The games of the run by name, the main one first."""
+        """The games of the run by name, the main one first.
+
+        Raises:
+            RunFolderError: The record calls a game so that it would lie in another folder.
+        """
+        for name in self.record.games:
+            if not is_file_name(name):
+                raise RunFolderError(f"{self.folder}: {name!r} is no name of a game")
         return {name: Play(name, self.folder / name) for name in self.record.games}
 
     @property
@@ -154,13 +170,18 @@ class Result:
         """The rules of a game of the run.
 
         Raises:
-            ConfigError: The config is an old one that is no longer valid.
+            ConfigError: The config is an old one that is no longer valid, or the game's class is
+                outside coplay and was not imported.
         """
         games = {}
         for game in (self.config.game, *self.config.carried):
-            games[name_of("game", game).rpartition(":")[2]] = game
+            name = unread_class(game) or name_of("game", game)
+            games[name.rpartition(":")[2]] = game
         if play not in games:
             raise ConfigError([f"{self.folder} has a game {play!r} that its config does not name"])
+        if unread_class(games[play]):
+            fault = f"{play!r} is a class outside coplay and was not imported"
+            raise ConfigError([f"{fault}; it is with --trust (in Python: trust=True)"])
         return games[play]
 
     # -------------------------------------------------------------------------------- parties
@@ -216,15 +237,24 @@ class Result:
         state = game.state_class(tuple(game.players_of(self.players)))
         return list(game.sampled_from(state))
 
-    def model(self, player: str | None = None) -> LocalModel:
+    def model(self, player: str | None = None, trust: bool = False) -> LocalModel:
         """Return a new model of the kind that a player has.
 
         It is on the CPU if its device is not available on this machine.
 
         Args:
             player: The player's name; None for the model of the games' own seats.
+            trust: Whether a class outside coplay may be imported for it.
+
+        Raises:
+            TrustError: The model takes code from outside coplay, and ``trust`` is not given.
         """
+        if trust and not self.trust:
+            return Result(self.folder, trust=True).model(player)
         model = self.config.player_model(player) if player else self.config.model.fresh()
+        code = code_of(model)
+        if code and not self.trust:
+            refuse(f"has a model of {player or 'a seat'} that runs code", code, str(self.folder))
         return on_available_device(model)
 
     def model_name(self, player: str) -> str:
@@ -238,7 +268,7 @@ class Result:
         model = self.config.player_model(player)
         if isinstance(model, Estimator):
             return model.estimator.rpartition(":")[2]
-        return name_of("model", model)
+        return (unread_class(model) or name_of("model", model)).rpartition(":")[2]
 
     def sample_count(self, player: str) -> int | None:
         """Number of a player's private samples; None where the run did not record it."""

@@ -6,28 +6,31 @@ from pathlib import Path
 
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
+from coplay.core.inside import file_name
 from coplay.player import Player
 from coplay.run.result import Result
 
 
-def load_player(run: Path, player: str, game: str | None = None) -> Player:
+def load_player(run: Path, player: str, game: str | None = None, trust: bool = False) -> Player:
     """Load a player of a finished run, or a seat such as a server, with its model but no data.
 
     Args:
         run: The run's folder.
         player: The player's name, or the seat's.
         game: Name of the game; the main one by default.
+        trust: Whether a class outside coplay may be imported for its model.
 
     Returns:
         The player, ready to draw.
 
     Raises:
+        TrustError: The model takes code from outside coplay, and ``trust`` is not given.
         RunFolderError: There is no such run, game, player or model, or the model cannot generate.
 
     Example:
         ``load_player(Path("runs/digits"), "north").draw(100, 0, "my figure")``
     """
-    result = Result.load(run)
+    result = Result.load(run, trust)
     game = game or result.main.name
     if game not in result.plays:
         raise RunFolderError(f"{run} has no game {game!r}; it has {', '.join(result.plays)}")
@@ -79,7 +82,7 @@ def _parties(result: Result, play: str) -> list[str]:
 
 def _weights(result: Result, player: str, game: str) -> Path:
     """Return the file with what a player learned."""
-    path = result.plays[game].folder / "models" / f"{player}.safetensors"
+    path = result.plays[game].folder / "models" / f"{file_name(player)}.safetensors"
     if path.exists():
         return path
     if result.record.status == "finished":
