@@ -333,9 +333,12 @@ def test_a_failure_says_what_and_when_and_leaves_its_traceback_at_home(tmp_path)
 
     me = player(rows([0, 1]), model=Breaks(), home=tmp_path)
     lost = answer(Isolated(), me, Message(Turn(), COORDINATOR, "north", 4))
-    reason = f"RuntimeError: out of luck (traceback in {tmp_path / 'errors.txt'})"
+    withheld = "RuntimeError, whose text stays with the player"
+    reason = f"{withheld} (traceback in {tmp_path / 'errors.txt'})"
     assert lost == PlayerLost("north", "turn", 4, reason)
-    assert (tmp_path / "errors.txt").read_text().startswith("north, turn, round 4\nTraceback")
+    kept = (tmp_path / "errors.txt").read_text()
+    assert kept.startswith("north, turn, round 4\nTraceback")
+    assert "RuntimeError: out of luck" in kept
 
 
 class Together(Isolated):
@@ -352,7 +355,7 @@ def test_what_is_served_together_is_parted_in_answers_and_failures():
     asks = [Message(Turn(), COORDINATOR, "north", 1)] * 2
     first, second = answer_all(Together(), seats, asks)
     assert first.numbers == {"loss": 2.0, "seconds_learning": 2.0}
-    assert second == PlayerLost("north", "turn", 1, "ValueError: no")
+    assert second == PlayerLost("north", "turn", 1, "ValueError, whose text stays with the player")
 
 
 def test_groups_are_dealt_in_order_and_about_equal():

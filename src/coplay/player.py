@@ -281,8 +281,8 @@ class Player:
         with self.timed("sampling"):
             samples = self.model.sample(n, generator)
             origin = f"samples of {self.model.title}"
-            checked = self.space.check(samples, origin, complete=True, rows=n)
-        # samples leave the player, and no graph that hangs on them
+            checked = self.space.check(samples, origin, complete=True, rows=n, quote=False)
+        # samples leave the player, and no graph that hangs on them, and no value in an error
         return checked.detach().exclude(*self.unlearned)
 
     def classify(self, given: Samples) -> Samples:

@@ -70,7 +70,7 @@ def file_names(texts: Iterable[str]) -> dict[str, str]:
     Example:
         >>> names = file_names(["north", "North"])
         >>> names["north"], names["North"]
-        ('north', 'North~e1432f4cc1c2d12b')
+        ('north', 'North~43f853bbb5928600')
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -105,25 +105,52 @@ def refuse_links(folder: Path) -> None:
         )
 
 
-def _not_plain(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the place of everything in a folder that is no plain file or folder, with its kind."""
+def refuse_pipes(folder: Path) -> None:
+    """Refuse a folder in which reading could go on for ever.
+
+    Args:
+        folder: A run's folder.
+
+    Raises:
+        RunFolderError: It holds pipes, sockets or devices, or links to some.
+    """
+    for path, _ in _entries(folder):
+        try:
+            kind = path.stat().st_mode
+        except OSError:  # a link to nothing
+            continue
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            place = visible(str(path.relative_to(folder)))
+            fault = f"{folder} holds {place}, which is no file but a pipe, a socket or a device"
+            raise RunFolderError(f"{fault}; expected plain files and folders; remove it")
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield everything in a folder and below it with its status; links are not followed."""
     waiting = [folder]
     while waiting:
         try:
             entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
-        except OSError:  # missing, or unreadable: whoever writes there says so
+        except OSError:  # missing, or unreadable: whoever reads or writes there says so
             continue
         for entry in entries:
-            place = str(Path(entry.path).relative_to(folder))
             status = entry.stat(follow_symlinks=False)
-            if entry.is_symlink():
-                yield place, f"a link to {os.readlink(entry.path)}"
-            elif stat.S_ISDIR(status.st_mode):
+            yield Path(entry.path), status
+            if stat.S_ISDIR(status.st_mode):
                 waiting.append(Path(entry.path))
-            elif not stat.S_ISREG(status.st_mode):
-                yield place, "no file but a pipe, a socket or a device"
-            elif status.st_nlink > 1 and _IN_PLACE.fullmatch(entry.name):
-                yield place, "a file with a second name elsewhere (a hard link)"
+
+
+def _not_plain(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the place of everything in a folder that is no plain file or folder, with its kind."""
+    for path, status in _entries(folder):
+        place = str(path.relative_to(folder))
+        kind = status.st_mode
+        if stat.S_ISLNK(kind):
+            yield place, f"a link to {os.readlink(path)}"
+        elif not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            yield place, "no file but a pipe, a socket or a device"
+        elif stat.S_ISREG(kind) and status.st_nlink > 1 and _IN_PLACE.fullmatch(path.name):
+            yield place, "a file with a second name elsewhere (a hard link)"
 
 
 def write_output(path: Path, content: bytes, remedy: str) -> None:

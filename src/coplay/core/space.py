@@ -120,7 +120,7 @@ class Variable(BaseModel):
         limits = f" in [{low:g}, {high:g}]" if is_limited else ""
         return f"{kind} {shape}{limits}"
 
-    def fault(self, values: Tensor) -> str | None:
+    def fault(self, values: Tensor, quote: bool = True) -> str | None:
         r"""Say what is wrong with ``values`` of shape (n, \\*shape), or return None."""
         if values.dtype not in self.dtypes:
             names = [str(dtype).removeprefix("torch.") for dtype in self.dtypes]
@@ -139,9 +139,8 @@ class Variable(BaseModel):
             if bad.any():
                 return f"finite values, got {int(bad.sum())} NaN or infinite ones in {_rows(bad)}"
         bad = (values < low) | (values > high)
-        if bad.any():
-            return f"values in [{low:g}, {high:g}], got {values[bad][0].item():g} in {_rows(bad)}"
-        return None
+        one = f"{values[bad][0].item():g}" if quote else "another one"
+        return f"values in [{low:g}, {high:g}], got {one} in {_rows(bad)}"
 
 
 def finite(values: Tensor) -> bool:
@@ -308,7 +307,13 @@ class Space:
         return samples.select(*known)
 
     def check(
-        self, samples: object, origin: str, *, complete: bool = False, rows: int | None = None
+        self,
+        samples: object,
+        origin: str,
+        *,
+        complete: bool = False,
+        rows: int | None = None,
+        quote: bool = True,
     ) -> Samples:
         """Return ``samples`` unchanged if they lie in this space.
 
@@ -317,6 +322,7 @@ class Space:
             origin: Where it comes from, named in the error.
             complete: Whether every variable must be present.
             rows: How many samples there must be, if that is known.
+            quote: Whether the error may quote a value.
 
         Raises:
             SpaceError: It is no sample set, or a variable is unknown, missing, of the wrong type or
@@ -342,7 +348,7 @@ class Space:
                 f"got {', '.join(names)}"
             )
         for name in names:
-            fault = self[name].fault(samples[name])
+            fault = self[name].fault(samples[name], quote)
             if fault:
                 raise SpaceError(f"{origin}: variable '{name}' ({self[name]}): expected {fault}")
         return samples

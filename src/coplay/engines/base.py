@@ -94,7 +94,7 @@ def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
         # a model is foreign code: its words may quote private data, and stay with the player
         reason = f"{type(error).__name__}, whose text stays with the player"
         if player.home is not None:
-            reason += f" (see {player.home / 'errors.txt'})"
+            reason += f" (traceback in {player.home / 'errors.txt'})"
     return PlayerLost(player.name, message.action, message.round, reason)
 
 

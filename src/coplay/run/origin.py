@@ -67,8 +67,7 @@ def refuse_untrusted(result: Result) -> None:
 
 def _mark(config: Config, key: bytes) -> str:
     """Return what stands for a config and the absolute paths of what it reads."""
-    said = [config.to_dict(), _absolute(places_in(config))]
-    text = json.dumps(said, sort_keys=True)
+    text = json.dumps([config.to_dict(), _absolute(places_in(config))], sort_keys=True)
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
-from coplay.core.inside import is_file_name
+from coplay.core.inside import is_file_name, refuse_pipes
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.games.base import Game
@@ -83,13 +83,14 @@ class Result:
             trust: Whether classes outside coplay are imported, for a run whose origin you know.
 
         Raises:
-            RunFolderError: There is no run.
+            RunFolderError: There is no run, or the folder holds pipes.
         """
         folder = Path(folder)
         if not (folder / "run.json").exists():
             fault = "has no run.json" if folder.exists() else "does not exist"
             remedy = "'coplay run CONFIG' makes one"
             raise RunFolderError(f"{folder} is no run of coplay: it {fault}; {remedy}")
+        refuse_pipes(folder)
         return cls(folder, trust)
 
     @cached_property
