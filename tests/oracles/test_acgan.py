@@ -15,8 +15,8 @@ from coplay.nets.gan_pairs import (
     MinibatchDiscrimination,
     mlp_discriminator,
     mlp_generator,
-    stackable,
 )
+from coplay.nets.plain_layers import stackable
 
 from .small_gans import (
     CLASSES,

@@ -19,10 +19,9 @@ from coplay.core.message import Message, PlayerLate, PlayerLost, Request
 from coplay.core.space import Space
 from coplay.core.streams import stream
 from coplay.games.base import Asker, Game, S, State
-from coplay.games.md_gan_stack import Stack
+from coplay.games.md_gan_stack import Stack, stack_key
 from coplay.models.acgan import Acgan
 from coplay.nets.gan_builder import HALVES
-from coplay.nets.gan_pairs import stackable
 from coplay.nets.sizes import NetworkSize
 from coplay.nets.training import FLOPS
 from coplay.player import Player
@@ -201,26 +200,36 @@ def introduction(player: Player, way: SideBySide, workers: int) -> Introduction:
     This is decided by rule, or by a short trial on twins that changes no player.
     """
     model = gan(player)
-    able = stackable(model.half("discriminator"))
+    able = stack_key(model) is not None
     if way != "measured" or not able:
         return Introduction(player.count, model.batch, able and way != "loop")
-    loop_seconds, stacked_seconds = trial(model, player.space, min(workers, 10))
+    twins = _twins(model, player.space, min(workers, 10))
+    if len({stack_key(twin) for twin in twins}) > 1:  # another seed may give another network
+        return Introduction(player.count, model.batch)
+    loop_seconds, stacked_seconds = trial(twins)
     stacked = stacked_seconds < loop_seconds
     return Introduction(player.count, model.batch, stacked, loop_seconds, stacked_seconds)
 
 
-def trial(model: Acgan, space: Space, workers: int) -> tuple[float, float]:
-    """Measure the seconds of a step of so many twins: one after the other, and stacked."""
+def _twins(model: Acgan, space: Space, workers: int) -> list[Acgan]:
+    """Return so many models with the settings of one."""
     twins = []
     for i in range(workers):
         twin = model.fresh()
         twin.setup(space, i)
         twins.append(twin)
+    return twins
+
+
+def trial(twins: Sequence[Acgan]) -> tuple[float, float]:
+    """Measure the seconds of a step of twins: one after the other, and stacked."""
+    model = twins[0]
+    workers = len(twins)
     b = model.batch
     generator = stream(0, "trial")
     image = next(name for name in model.wire if model.wire[name].kind == "real")
     low, high = model.wire[image].range
-    place = twins[0].place
+    place = model.place
     x = (low + (high - low) * torch.rand(workers, b, *model.shape, generator=generator)).to(place)
     c = None
     each: list[Tensor | None] = [None] * workers

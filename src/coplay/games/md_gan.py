@@ -62,7 +62,7 @@ from coplay.games.md_gan_seats import (
     serve,
     serve_together,
 )
-from coplay.nets.gan_pairs import stackable
+from coplay.games.md_gan_stack import stack_key
 from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
 
@@ -95,8 +95,9 @@ class MdGan(Game[MdGanState]):
             worker, ``"travel"`` sends it along (three times the bytes), ``"reset"`` starts it anew.
         side_by_side: How workers that share a process take their steps: ``"loop"``, one after the
             other; ``"stacked"``, as one product over all; ``"by_network"``, stacked where the
-            network allows it; ``"measured"`` tries both at the start and uses the faster one, which
-            changes sums of floats, so two runs need not agree to the last bit.
+            network is a chain of plain layers; ``"measured"`` tries both at the start and uses the
+            faster one, which changes sums of floats, so two runs need not agree to the last bit.
+            The first round's record names those that are stacked.
         leaves: Iteration before which a worker leaves with its data, by name.
         leave_evenly: One worker leaves every I/N iterations, the last of the config first, as in
             the paper's crash experiment.
@@ -147,8 +148,7 @@ class MdGan(Game[MdGanState]):
                     )
         if names and names == set(self.joins):
             faults.append("game.joins: somebody must be there from the beginning")
-        must_stack = not faults and self.side_by_side == "stacked"
-        if must_stack and not stackable(gan(players[0]).half("discriminator")):
+        if not faults and self.side_by_side == "stacked" and not _share_a_stack(workers):
             faults.append(
                 "game.side_by_side: this discriminator cannot be stacked; "
                 'choose "by_network" or "loop"'
@@ -360,6 +360,12 @@ class MdGan(Game[MdGanState]):
     def tiny(cls) -> Self:
         """Return a game of two rounds of two iterations."""
         return cls(rounds=2, local_steps=2)
+
+
+def _share_a_stack(workers: Sequence[Player]) -> bool:
+    """Whether the discriminators of all workers can be stacked together."""
+    keys = {stack_key(gan(worker)) for worker in workers}
+    return len(keys) == 1 and None not in keys
 
 
 def derangement(names: Sequence[str], generator: torch.Generator) -> dict[str, str]:

@@ -22,7 +22,13 @@ from coplay.core.message import Message, Request
 from coplay.core.space import Samples, finite, join
 from coplay.core.streams import stream
 from coplay.games.gan_common import SERVER, Introduce, SideBySide, gan, introduction
-from coplay.games.md_gan_stack import Batch, Lesson, feedback_alone, feedback_together
+from coplay.games.md_gan_stack import (
+    Batch,
+    Lesson,
+    feedback_alone,
+    feedback_together,
+    stack_key,
+)
 from coplay.nets.training import FLOPS, counted
 from coplay.player import Player
 
@@ -149,20 +155,24 @@ def serve_together(
     requests = [message.request for message in messages]
     if all(isinstance(request, Introduce) for request in requests):
         return _introduced(players, messages, side_by_side)
-    stacked = [request for request in requests if isinstance(request, Feedback) and request.stacked]
-    if len(stacked) < len(requests):
+    feedbacks = [request for request in requests if isinstance(request, Feedback)]
+    if len(feedbacks) < len(requests) or not any(request.stacked for request in feedbacks):
         return None
-    return _feedback_together(players, messages, stacked)
+    return _feedback_together(players, messages, feedbacks)
 
 
 def _introduced(
     players: Sequence[Player], messages: Sequence[Message], side_by_side: SideBySide
 ) -> list[Message | Exception]:
-    """Introduce all players; one trial decides for all of them how steps are taken."""
-    first = introduction(players[0], side_by_side, len(players))
+    """Introduce all players; one trial decides how those that can be stacked take their steps."""
+    models = [gan(player) for player in players]
+    able = [stack_key(model) is not None for model in models]
+    first = able.index(True) if any(able) else 0
+    decided = introduction(players[first], side_by_side, len(players))
     answers: list[Message | Exception] = []
-    for player, message in zip(players, messages, strict=True):
-        each = replace(first, samples=player.count, batch=gan(player).batch)
+    for i, (player, message) in enumerate(zip(players, messages, strict=True)):
+        stacked = decided.stacked and able[i]
+        each = replace(decided, samples=player.count, batch=models[i].batch, stacked=stacked)
         answers.append(message.reply(each.numbers()))
     return answers
 
@@ -179,15 +189,28 @@ def _feedback_together(
             lessons[i] = _training_batches(player, request, message, checked)
         except Exception as error:
             answers[i] = error
-    if lessons:
-        results = feedback_together([gan(players[i]) for i in lessons], list(lessons.values()))
-        each = (time.perf_counter() - began) / len(lessons)
-        for i, (feedback, numbers) in zip(lessons, results, strict=True):
-            players[i].book_seconds("learning", each)
+    results: dict[int, tuple[Tensor, dict[str, float]]] = {}
+    stacked = [i for i in lessons if requests[i].stacked]
+    taught = [lessons[i] for i in stacked]
+    together = feedback_together([gan(players[i]) for i in stacked], taught) if stacked else []
+    for i, result in zip(stacked, together, strict=True):
+        if isinstance(result, Exception):
+            answers[i] = result
+        else:
+            results[i] = result
+    for i, lesson in lessons.items():
+        if not requests[i].stacked:
             try:
-                answers[i] = _answer(players[i], requests[i], messages[i], feedback, numbers)
+                results[i] = feedback_alone(gan(players[i]), lesson)
             except Exception as error:
                 answers[i] = error
+    each = (time.perf_counter() - began) / max(1, len(lessons))
+    for i, (feedback, numbers) in results.items():
+        players[i].book_seconds("learning", each)
+        try:
+            answers[i] = _answer(players[i], requests[i], messages[i], feedback, numbers)
+        except Exception as error:
+            answers[i] = error
     return [answers[i] for i in range(len(players))]
 
 

@@ -7,7 +7,7 @@ a checkpoint, another step, reads or changes the stack, and nothing is in memory
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from coplay.models.acgan import Acgan
+from coplay.nets.plain_layers import chain_layout
 from coplay.nets.products import by_onednn, products
 from coplay.nets.training import FLOPS, counted
 
@@ -46,11 +47,32 @@ class _Linear(torch.autograd.Function):
         return by_x, by_weight, gradient.sum(1), None
 
 
+_STEPS = (
+    "half",
+    "optimiser",
+    "centred",
+    "losses",
+    "discriminate",
+    "discriminate_both",
+    "learn_to_judge",
+    "feedback",
+)
+"""What a stack does in a model's stead, so a model with another of these steps by itself."""
+
+
+def stack_key(model: Acgan) -> Hashable | None:
+    """Return what models of one stack have in common; None for a model that must step alone."""
+    for name in _STEPS:
+        if getattr(type(model), name) is not getattr(Acgan, name):
+            return None
+    return chain_layout(model.half("discriminator"))
+
+
 class Stack:
     """The discriminators of N models with equal settings.
 
     Args:
-        models: At least one; their discriminators must be :func:`~coplay.nets.gan_pairs.stackable`.
+        models: At least one; their :func:`stack_key` must be the same, and not None.
     """
 
     def __init__(self, models: Sequence[Acgan]) -> None:
@@ -76,13 +98,29 @@ class Stack:
     @classmethod
     def of(cls, models: Sequence[Acgan]) -> Stack:
         """Return the stack of these models: the one they are in, or a new one."""
+        return cls._present(models) or cls(models)
+
+    @classmethod
+    def _present(cls, models: Sequence[Acgan]) -> Stack | None:
+        """Return the stack that these models, and no others, are in; None if there is none."""
         present = models[0].stack
         if not isinstance(present, cls) or len(present.models) != len(models):
-            return cls(models)
+            return None
         pairs = zip(present.models, models, strict=True)
-        if all(a is b and a.stack is present for a, b in pairs):
-            return present
-        return cls(models)
+        return present if all(a is b and a.stack is present for a, b in pairs) else None
+
+    @classmethod
+    def groups(cls, models: Sequence[Acgan]) -> list[tuple[bool, list[int]]]:
+        """Return the places of models that can share a stack, and whether they can.
+
+        Those that must step alone are a group, too.
+        """
+        if cls._present(models):
+            return [(True, list(range(len(models))))]
+        places: dict[Hashable | None, list[int]] = {}
+        for i, model in enumerate(models):
+            places.setdefault(stack_key(model), []).append(i)
+        return [(key is not None, group) for key, group in places.items()]
 
     def _leaves(self, rows: int) -> dict[str, list[Tensor]]:
         """Return the tensors that so many rows are multiplied by, by name.
@@ -100,21 +138,26 @@ class Stack:
         """Logits of shape (N, b, 1 + C) for images (N, b, *shape) in the variable's range."""
         x = self.models[0].centred(images)
         leaves = self._leaves(images.shape[1])
-        for i, layer in enumerate(self.nets[0].children()):
+        for layer_name, layer in self.nets[0].named_children():
             if not isinstance(layer, nn.Linear):
                 x = layer(x)
                 continue
-            name = f"{i}.weight"
+            name = f"{layer_name}.weight"
             weights = leaves[name]
-            biases = leaves[f"{i}.bias"]
+            biases = leaves[f"{layer_name}.bias"]
             alone = weights is self._by_name[name]
             if frozen:
                 weights = [p.detach() for p in weights]
                 biases = [p.detach() for p in biases]
-            if not alone:
-                x = _Linear.apply(x, *weights, *biases, self._by_weight[name])
-                continue
-            x = products(x, weights, biases)
+            # a layer may come before the image is flattened: then each of its rows is one
+            axes = x.shape[1:-1]
+            rows = x.flatten(1, -2)
+            if alone:
+                x = products(rows, weights, biases)
+            else:
+                x = _Linear.apply(rows, *weights, *biases, self._by_weight[name])
+            if len(axes) > 1:
+                x = x.unflatten(1, axes)
         return x
 
     def learn_to_judge(
@@ -147,23 +190,26 @@ class Stack:
         return losses.detach()
 
     def _descend(self, gradients: Sequence[Sequence[Tensor]]) -> None:
-        """Take one step of every model's own Adam.
+        """Take one step of every model's own optimizer.
 
-        Those that have a state take it in a single call, to the same bits.
+        Adams of the same settings that have a state take it in a single call, to the same bits.
         """
         ready: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
+        common: AdamSettings | None = None
         for model, own, of_model in zip(self.models, self.own, gradients, strict=True):
             optimizer = model.optimiser("discriminator")
+            settings = AdamSettings.of(optimizer, own)
             pairs = zip(own, of_model, strict=True)
-            if all(p in optimizer.state for p in own):
+            common = common or settings
+            if settings is not None and settings == common:
                 ready += [(p, gradient, optimizer.state[p]) for p, gradient in pairs]
                 continue
             for p, gradient in pairs:
                 p.grad = gradient
             optimizer.step()
             optimizer.zero_grad()
-        if ready:
-            _adam_step(ready, self.models[0].optimiser("discriminator").param_groups[0])
+        if common is not None:
+            _adam_step(ready, common)
 
     def feedback(self, images: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return every worker's F = ∂ΣB̃/∂x, (N, b, *shape), and its mean B̃, shape (N,)."""
@@ -174,8 +220,56 @@ class Stack:
         return gradients, losses.detach().mean(-1)
 
 
+@dataclass(frozen=True)
+class AdamSettings:
+    """The settings of an Adam whose step can be taken together with others'.
+
+    Args:
+        lr: Learning rate.
+        betas: β1 and β2.
+        eps: ε.
+    """
+
+    lr: float
+    betas: tuple[float, float]
+    eps: float
+
+    @classmethod
+    def of(cls, optimizer: torch.optim.Optimizer, own: Sequence[Tensor]) -> AdamSettings | None:
+        """Return the settings; None for an optimizer that must take its step itself.
+
+        That is one of another class, with other parameters than ``own``, without a state yet, or
+        with an option, a hook or a schedule.
+        """
+        if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) > 1:
+            return None
+        group = optimizer.param_groups[0]
+        if len(group["params"]) != len(own) or not group["fused"] or type(group["lr"]) is not float:
+            return None
+        moved = zip(group["params"], own, strict=True)
+        if not all(a is b and b in optimizer.state for a, b in moved):
+            return None
+        if any(group.get(option) for option in _ADAM_OPTIONS):
+            return None
+        if any(vars(optimizer).get(name) for name in _STEP_HOOKS):
+            return None
+        return cls(group["lr"], tuple(group["betas"]), group["eps"])
+
+
+_ADAM_OPTIONS = (
+    "weight_decay",
+    "amsgrad",
+    "maximize",
+    "capturable",
+    "differentiable",
+    "decoupled_weight_decay",
+)
+# a schedule replaces the optimizer's own step
+_STEP_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "step")
+
+
 def _adam_step(
-    ready: Sequence[tuple[Tensor, Tensor, dict[str, Tensor]]], group: Mapping[str, Any]
+    ready: Sequence[tuple[Tensor, Tensor, dict[str, Tensor]]], settings: AdamSettings
 ) -> None:
     """Step parameters along their gradients, with Adam's state of each, in one call."""
     with torch.no_grad():
@@ -190,11 +284,11 @@ def _adam_step(
             fused=True,
             amsgrad=False,
             maximize=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
+            beta1=settings.betas[0],
+            beta2=settings.betas[1],
+            lr=settings.lr,
             weight_decay=0.0,
-            eps=group["eps"],
+            eps=settings.eps,
         )
 
 
@@ -236,18 +330,40 @@ def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, floa
 
 def feedback_together(
     models: Sequence[Acgan], lessons: Sequence[Lesson]
-) -> list[tuple[Tensor, dict[str, float]]]:
-    """Do what :func:`feedback_alone` does for several models of equal settings.
+) -> list[tuple[Tensor, dict[str, float]] | Exception]:
+    """Do what :func:`feedback_alone` does for several models, in their order.
 
-    It takes one product over up to ten of them at a time.
+    Models that can share a stack take one product over up to ten of them at a time; any other takes
+    its steps alone. An error is that of the models that it happened to.
     """
-    answers: list[tuple[Tensor, dict[str, float]]] = []
-    if len(models) > _MOST:
-        count = math.ceil(len(models) / _MOST)
-        for part in torch.arange(len(models)).tensor_split(count):
-            some = [models[i] for i in part]
-            answers += feedback_together(some, [lessons[i] for i in part])
-        return answers
+    answers: dict[int, tuple[Tensor, dict[str, float]] | Exception] = {}
+    count = math.ceil(len(models) / _MOST)
+    for part in torch.arange(len(models)).tensor_split(count):
+        places = part.tolist()
+        for together, group in Stack.groups([models[i] for i in places]):
+            members = [[places[i] for i in group]]
+            if not together:
+                members = [[places[i]] for i in group]
+            step = _feedback_stacked if together else _feedback_of_one
+            for some in members:
+                try:
+                    results = step([models[i] for i in some], [lessons[i] for i in some])
+                    answers |= dict(zip(some, results, strict=True))
+                except Exception as error:
+                    answers |= dict.fromkeys(some, error)
+    return [answers[i] for i in range(len(models))]
+
+
+def _feedback_of_one(
+    models: Sequence[Acgan], lessons: Sequence[Lesson]
+) -> list[tuple[Tensor, dict[str, float]]]:
+    return [feedback_alone(models[0], lessons[0])]
+
+
+def _feedback_stacked(
+    models: Sequence[Acgan], lessons: Sequence[Lesson]
+) -> list[tuple[Tensor, dict[str, float]]]:
+    """Take the steps of models that share a stack, as one product over all of them."""
     stack = Stack.of(models)
     batches = []
     for lesson in lessons:
@@ -263,6 +379,7 @@ def feedback_together(
             losses = stack.learn_to_judge(images, real_classes, fake_classes)
         feedback, generator_losses = stack.feedback(shown, shown_classes)
     flops_each = flops[0] / len(models)
+    answers: list[tuple[Tensor, dict[str, float]]] = []
     reported = zip(losses.cpu().tolist(), generator_losses.cpu().tolist(), strict=True)
     for gradient, (d, g) in zip(feedback, reported, strict=True):
         numbers = {"discriminator_loss": d, "generator_loss": g, FLOPS: flops_each}

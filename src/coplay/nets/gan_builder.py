@@ -80,7 +80,7 @@ class PairBuilder:
             ModelError: The halves do not fit the image or each other.
         """
         try:
-            with torch.device("meta"):
+            with isolated_seed(0), torch.device("meta"):  # an own network may draw numbers
                 noise = torch.empty(2, self.latent)
                 images: Tensor = self.build("generator")(noise, self._some_classes())
                 like_images = torch.empty(2, *self.shape, dtype=images.dtype)

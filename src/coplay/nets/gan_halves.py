@@ -139,8 +139,7 @@ class Halves:
         for half in HALVES:
             if any(name.startswith(half) for name in received):
                 halves.append(half)
-                named = self[half].state_dict(keep_vars=True)
-                own |= {f"{half}:{name}": tensor for name, tensor in named.items()}
+                own |= parameters.named_tensors(self[half], f"{half}:")
         values = {name: tensor for name, tensor in received.items() if "|" not in name}
         parameters.load(values, own, origin)
         if "generator" in halves and self._mean:  # samples are drawn from the new parameters

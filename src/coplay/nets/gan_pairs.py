@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from coplay.core.errors import ModelError
+from coplay.nets.plain_layers import ELEMENTWISE, is_plain
 from coplay.nets.products import Linear
 
 Shape = tuple[int, ...]
@@ -137,30 +138,6 @@ def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
     return _channels_last(nn.Sequential(*layers, nn.Flatten(-3), minibatch, head))
 
 
-_ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid)
-
-
-def stackable(net: nn.Module) -> bool:
-    """Whether a network is a chain of layers that a stack supports.
-
-    Those layers treat each sample by itself.
-
-    Example:
-        >>> chain = nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2), nn.ReLU())
-        >>> stackable(chain), stackable(nn.Conv2d(1, 1, 3))
-        (True, False)
-    """
-    return type(net) is nn.Sequential and all(_layer_stacks(layer) for layer in net)
-
-
-def _layer_stacks(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Linear):
-        return layer.bias is not None
-    if isinstance(layer, nn.Flatten):
-        return layer.start_dim < 0 and layer.end_dim == -1
-    return isinstance(layer, _ELEMENTWISE)
-
-
 def split_at_batch_layers(net: nn.Module) -> tuple[nn.Module, nn.Module]:
     """Return a network's first layers, known to treat each sample by itself, and the others.
 
@@ -172,10 +149,11 @@ def split_at_batch_layers(net: nn.Module) -> tuple[nn.Module, nn.Module]:
         >>> [len(part) for part in split_at_batch_layers(net)]
         [1, 2]
     """
-    if type(net) is not nn.Sequential:  # a class of its own may do anything
+    if not is_plain(net, [nn.Sequential]):  # a class or a hook of its own may do anything
         return nn.Sequential(), net
+    assert isinstance(net, nn.Sequential)
     for i, layer in enumerate(net):
-        if not isinstance(layer, _BY_SAMPLE):
+        if not _by_sample(layer):
             return net[:i], net[i:]
     return net, nn.Sequential()
 
@@ -188,10 +166,15 @@ def treats_each_sample_by_itself(generator: nn.Module) -> bool:
         >>> [treats_each_sample_by_itself(net) for net in (mlp_generator(2, 3, (4, 4)), normalised)]
         [True, False]
     """
-    body = generator.body if isinstance(generator, Conditioned) else generator
-    if type(body) is not nn.Sequential:
+    body = generator
+    if is_plain(generator, [Conditioned]):
+        assert isinstance(generator, Conditioned)
+        body = generator.body
+        if generator.by_class is not None and not is_plain(generator.by_class, [nn.Embedding]):
+            return False
+    if not is_plain(body, [nn.Sequential]):
         return False
-    return all(isinstance(layer, _BY_SAMPLE) for layer in body)
+    return all(_by_sample(layer) for layer in body.children())
 
 
 class Shaped(nn.Module):
@@ -207,7 +190,8 @@ class Shaped(nn.Module):
 
 
 _BY_SAMPLE = (
-    *_ELEMENTWISE,
+    *ELEMENTWISE,
+    Linear,
     nn.Linear,
     nn.Conv2d,
     nn.ConvTranspose2d,
@@ -215,6 +199,17 @@ _BY_SAMPLE = (
     nn.Unflatten,
     Shaped,
 )
+
+
+def _by_sample(layer: nn.Module) -> bool:
+    """Whether a layer is known to treat each sample by itself."""
+    if not is_plain(layer, _BY_SAMPLE):
+        return False
+    if isinstance(layer, nn.Flatten):
+        return layer.start_dim != 0
+    if isinstance(layer, nn.Unflatten):
+        return isinstance(layer.dim, int) and (layer.dim > 0 or layer.dim == -1)
+    return True
 
 
 def _channels_last(net: nn.Module) -> nn.Module:
