@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self
 
+import scipy.sparse as sp
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
@@ -17,6 +18,10 @@ from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Reques
 from coplay.core.plain import Plain, flatten, restored
 from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
+from coplay.theory.weights import by_edges
+
+MOST_IN_M = 512
+"""Most players for which M (A2) is computed as a whole: it has N² entries and takes N³ steps."""
 
 Link = tuple[str, str]
 """Sender and receiver of what is in flight."""
@@ -76,7 +81,8 @@ class Row:
         lost: Players that were lost, by name.
         frozen: Players that have neither data nor a living source; None where no player was lost.
         influence: M of (A2) among the living after a loss, shape (N, N); None where no player was
-            lost, or without theory.
+            lost, without theory, or for more than :data:`MOST_IN_M` players.
+        weights: α among the living after a loss, for more players than that.
         joined: Players that joined.
         left: Players that left as configured, with the iteration before which they did.
         own: What only this game reports, such as its number of swaps; plain JSON values.
@@ -90,6 +96,7 @@ class Row:
     lost: Mapping[str, PlayerLost] = field(default_factory=dict)
     frozen: Sequence[str] | None = None
     influence: Tensor | None = None
+    weights: sp.csr_matrix | None = None
     joined: Sequence[str] = ()
     left: Mapping[str, int] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
@@ -101,6 +108,7 @@ class Row:
             lost={**self.lost, **more.lost},
             frozen=self.frozen if more.frozen is None else more.frozen,
             influence=self.influence if more.influence is None else more.influence,
+            weights=self.weights if more.weights is None else more.weights,
             joined=(*self.joined, *more.joined),
             left={**self.left, **more.left},
             own={**self.own, **more.own},
@@ -214,12 +222,31 @@ class Game(Component, Generic[S]):
         """Predict the shares of all sites' data in player i's model, row i; None without theory."""
         return None
 
+    def predicted_shares(self, players: Sequence[str], seed: int, shares: Tensor) -> Tensor | None:
+        """Predict the class shares in player i's model, row i; None without theory.
+
+        Args:
+            players: Names of all N players.
+            seed: The run's seed.
+            shares: Class shares of their data, shape (N, C).
+        """
+        influence = self.predict(players, seed)
+        return None if influence is None else influence @ shares
+
     def mixture_weights(self, state: S) -> Tensor | None:
         """Return player i's weights of own data and others' samples in its utility (A1), as row i.
 
         None for a game without such a utility.
         """
         return None
+
+    def sparse_weights(self, state: S) -> sp.csr_matrix | None:
+        """Return :meth:`mixture_weights` by its edges (:mod:`coplay.theory.weights`).
+
+        A game with sparse weights defines this one too, so that a run costs its edges.
+        """
+        alpha = self.mixture_weights(state)
+        return None if alpha is None else by_edges(alpha)
 
     def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
         """Return the sizes of the networks that travel, by name; empty where none do."""

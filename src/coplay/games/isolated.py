@@ -45,6 +45,10 @@ class Isolated(Game[State]):
         """Predict the identity: every site learns its own data alone."""
         return torch.eye(len(players), dtype=torch.float64)
 
+    def predicted_shares(self, players: Sequence[str], seed: int, shares: Tensor) -> Tensor | None:
+        """Return the shares of each site's own data."""
+        return shares
+
     def start(self, players: Sequence[str], seed: int) -> State:
         """Return the initial state, which holds only the player names."""
         return State(tuple(players))

@@ -6,6 +6,7 @@ config → data → players → game on an engine → measurements → result
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.core.inside import refuse_links
 from coplay.core.space import pick, tensors
 from coplay.data.sources.base import Dataset
-from coplay.games.base import Game, State
+from coplay.games.base import MOST_IN_M, Game, State
 from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
@@ -50,13 +51,15 @@ class PreparedGame:
         name: Its name in the run.
         game: The rules.
         seats: Everybody who takes part, with models set up.
-        influence: M of (A2), shape (N, N); None without theory.
+        influence: M of (A2), shape (N, N); None without theory, or for too many players.
+        predicted: Class shares by player that theory predicts; empty without theory or classes.
     """
 
     name: str
     game: Game[State]
     seats: Seats
     influence: Tensor | None
+    predicted: Mapping[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ class Federation:
         config = self.config
         data = config.data.source.load()
         sites = deal(config, data)
-        config.game.start(config.player_names, config.seed)
+        names = config.player_names
+        config.game.start(names, config.seed)
         check_data(config, sites)
         check_unobserved(config, sites)
         games = []
@@ -178,8 +182,11 @@ class Federation:
             name = name_of("game", game).rpartition(":")[2]
             seats = seats_for(config, game, sites, folder / name if folder else None)
             game.check(seats.players)
-            influence = game.predict(config.player_names, config.seed)
-            games.append(PreparedGame(name, game, seats, influence))
+            influence = None
+            if len(names) <= MOST_IN_M:
+                influence = game.predict(names, config.seed)
+            predicted = _predicted(config, game, sites)
+            games.append(PreparedGame(name, game, seats, influence, predicted))
         check_common_variables(config, sites)
         return Prepared(data, sites, games)
 
@@ -202,31 +209,21 @@ class Federation:
             ),
             notes=sites.notes,
             unmeasured=unmeasured(self.config, data),
-            games={game.name: self._game_record(game, sites) for game in prepared.games},
+            games={game.name: self._game_record(game) for game in prepared.games},
         )
 
-    def _game_record(self, prepared: PreparedGame, sites: Sites) -> GameRecord:
+    def _game_record(self, prepared: PreparedGame) -> GameRecord:
         """Record what theory predicts of a game, and the sizes of its networks."""
         game = prepared.game
         names = self.config.player_names
-        alpha = game.mixture_weights(game.start(names, self.config.seed))
+        alpha = game.sparse_weights(game.start(names, self.config.seed))
         influence = prepared.influence
         return GameRecord(
-            weights=None if alpha is None else SparseMatrix.of(alpha),
+            weights=None if alpha is None else SparseMatrix.by_edges(alpha),
             influence=None if influence is None else SparseMatrix.if_small(influence),
-            predicted=self._predicted(prepared, sites),
+            predicted=prepared.predicted,
             network_sizes=game.network_sizes(prepared.seats.players),
         )
-
-    def _predicted(self, prepared: PreparedGame, sites: Sites) -> dict[str, list[float]]:
-        """Return the class shares by player that follow from the influence.
-
-        They are empty without theory or classes.
-        """
-        if prepared.influence is None or sites.shares is None:
-            return {}
-        shares = (prepared.influence @ sites.shares).tolist()
-        return dict(zip(self.config.player_names, shares, strict=True))
 
     def _play_all(
         self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
@@ -272,13 +269,22 @@ class Federation:
         Every game is measured against the main game's prediction, which is the purpose of carrying
         other games along.
         """
-        predicted = self._predicted(prepared.games[0], prepared.sites)
+        predicted = prepared.games[0].predicted
         config = self.config
         settings = RunSettings(config.seed, config.engine, config.checkpoint, predicted)
         while prepared.games:
             game = prepared.games.pop(0)
             home = folder / game.name
             Match(game.name, game.game, home, settings, game.seats, measuring).run(progress)
+
+
+def _predicted(config: Config, game: Game[State], sites: Sites) -> dict[str, list[float]]:
+    """Return the class shares by player that theory predicts; empty without theory or classes."""
+    if sites.shares is None:
+        return {}
+    names = config.player_names
+    shares = game.predicted_shares(names, config.seed, sites.shares)
+    return {} if shares is None else dict(zip(names, shares.tolist(), strict=True))
 
 
 def _holds_something(folder: Path) -> bool:

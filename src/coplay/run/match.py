@@ -38,6 +38,7 @@ from coplay.run.record import RoundRecord, links_from_json
 from coplay.run.result import by_player
 from coplay.run.sites import Seats
 from coplay.run.sparse_matrix import SparseMatrix
+from coplay.theory.equilibrium import equilibrium_moments
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ class Match:
         round: int,
     ) -> tuple[State, Row]:
         """Add each player's part of the Nash gap to what was measured (A3)."""
-        alpha = self.game.mixture_weights(state)
+        alpha = self.game.sparse_weights(state)
         if alpha is None:
             return state, Row()
         asks = self.measuring.gains(alpha, state.players, drawn, round)
@@ -216,10 +217,14 @@ class Match:
 
     def _predict_again(self, state: State, row: Row) -> None:
         """Predict anew after a loss, which changes the weights and so the equilibrium."""
-        if row.influence is None or not self.seats.shares:
+        moved = row.influence is not None or row.weights is not None
+        if not moved or not self.seats.shares:
             return
         sites = torch.stack([self.seats.shares[name] for name in state.players])
-        shares = row.influence @ sites
+        if row.influence is not None:
+            shares = row.influence @ sites
+        elif row.weights is not None:
+            shares = equilibrium_moments(row.weights, sites)
         self.predicted = dict(zip(state.players, shares.tolist(), strict=True))
 
     # ------------------------------------------------------------------------- what is on disk

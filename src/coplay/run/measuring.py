@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
+from coplay.theory.weights import by_edges
 
 
 @dataclass(frozen=True)
@@ -111,28 +113,36 @@ class Measuring:
         return Value(numbers["log_p"], unit, "higher", 0, len(self.real), numbers["low"], high)
 
     def gains(
-        self, alpha: Tensor, names: Sequence[str], drawn: Mapping[str, Samples], round: int
+        self,
+        alpha: Tensor | sp.csr_matrix,
+        names: Sequence[str],
+        drawn: Mapping[str, Samples],
+        round: int,
     ) -> list[Message]:
         """Ask everybody what playing on alone would gain (A3).
 
         Each plays on against a frozen batch of everybody's samples.
 
         Args:
-            alpha: Weights, shape (N, N).
+            alpha: Weights, shape (N, N), dense or by their edges.
             names: The N players.
             drawn: Samples by player.
             round: Current round.
         """
         asks = []
+        edges = by_edges(alpha) if isinstance(alpha, Tensor) else alpha
+        own_weights = edges.diagonal().tolist()
         for i, name in enumerate(names):
+            row = slice(edges.indptr[i], edges.indptr[i + 1])
+            sources = [names[j] for j in edges.indices[row].tolist()]
             weights = {}
-            for j, other in enumerate(names):
-                if j != i and alpha[i, j]:
-                    weights[other] = alpha[i, j].item()
+            for other, weight in zip(sources, edges.data[row].tolist(), strict=True):
+                if other != name and weight:
+                    weights[other] = weight
             request = Gain(
                 self.settings.nash_gap_steps,
                 self.settings.log_prob_draws,
-                alpha[i, i].item(),
+                own_weights[i],
                 weights,
             )
             received = {other: drawn[other] for other in weights if other in drawn}
