@@ -21,6 +21,7 @@ from coplay.report.words import (
 )
 from coplay.run.play import Mean
 from coplay.run.result import Result
+from coplay.run.warnings import warnings_of
 
 LABELS = ("player", "model", "own samples", "game")
 """The columns that say whose scores a line has."""
@@ -160,12 +161,13 @@ def notes(result: Result) -> list[str]:
 
     Returns:
         Sentences on players without a line, missing means, what was sampled and how it was scored,
-        and how the run ended.
+        warnings about scores, and how the run ended.
     """
     return [
         *_notes_on_players(result),
         *_notes_on_means(result),
         *_notes_on_scores(result),
+        *warnings_of(result),
         *_notes_on_end(result),
     ]
 

@@ -66,9 +66,16 @@ class Inception(Metric):
         """The network: also a file holds code."""
         return [self.network]
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the samples are images with a known range."""
-        return super().applies(observed) and _image(observed.reference.classifier.space) is not None
+    @property
+    def fewest(self) -> int:
+        """Two, for a covariance."""
+        return 2
+
+    def obstacle(self, observed: Observed) -> str:
+        """Say that the samples are no images with a known range."""
+        if _image(observed.reference.classifier.space) is None:
+            return "the data are not one image with a known range"
+        return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
         """Sum features and their products; the real images' once."""

@@ -17,6 +17,7 @@ from coplay.report.words import (
     listed,
     number,
     ranges,
+    sentence_case,
     span,
     words,
     write_value,
@@ -24,6 +25,7 @@ from coplay.report.words import (
 from coplay.run.play import Play
 from coplay.run.record import measured_to_json
 from coplay.run.result import Result
+from coplay.run.warnings import warnings_of
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def headline(result: Result) -> PageSection:
         "Players and scores",
         text=[*_classifier(result), *notes, *_missing_means(result, games)],
         tables=[table],
-        points=result.record.notes,
+        points=[*map(sentence_case, warnings_of(result)), *result.record.notes],
         data=_data(result, games),
     )
 
@@ -181,6 +183,7 @@ def _data(result: Result, games: Mapping[str, Play]) -> dict[str, Any]:
         "measured": {game: measured_to_json(play.last) for game, play in games.items()},
         "measured_after_round": {game: play.last_round for game, play in games.items()},
         "notes": list(result.record.notes),
+        "warnings": warnings_of(result),
     }
 
 

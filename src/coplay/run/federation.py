@@ -10,18 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.core.inside import refuse_links
-from coplay.core.space import pick, tensors
+from coplay.core.space import LABEL, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.games.base import MOST_IN_M, Game, State
+from coplay.run.caution import classifier_warning
 from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
-from coplay.run.measuring import Measuring, reference, unmeasured
+from coplay.run.measuring import Measuring, reference, unmeasured, wanting
 from coplay.run.origin import SEAL, refuse_untrusted, seal
 from coplay.run.progress import Progress, silent
 from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
@@ -207,7 +209,7 @@ class Federation:
                 sizes={name: len(samples) for name, samples in sites.data.items()},
                 counts=sites.counts,
             ),
-            notes=sites.notes,
+            notes=[*sites.notes, *wanting(self.config, data)],
             unmeasured=unmeasured(self.config, data),
             games={game.name: self._game_record(game) for game in prepared.games},
         )
@@ -239,7 +241,9 @@ class Federation:
             real_data = reference(self.config, folder, data, progress)
             if real_data:
                 trained = real_data.classifier
-                classifier = ClassifierRecord(trained.accuracy, trained.n_test)
+                shares = torch.bincount(data.test[LABEL]).double() / len(data.test)
+                warning = classifier_warning(trained.accuracy, trained.n_test, shares.max().item())
+                classifier = ClassifierRecord(trained.accuracy, trained.n_test, warning)
                 record = replace(record, classifier=classifier)
                 storage.write_json(folder / "run.json", record.json())
             measuring = Measuring(self.config.measure, real_data, data.test)

@@ -31,7 +31,9 @@ from coplay.engines.base import Engine
 from coplay.games.base import Game, Link, Row, State
 from coplay.metrics.base import Value
 from coplay.player import Restore, Save
+from coplay.run.caution import Caution
 from coplay.run.config import CheckpointSection
+from coplay.run.copy_watch import CopyWatch
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
 from coplay.run.record import RoundRecord, links_from_json
@@ -89,6 +91,8 @@ class Match:
         self.predicted = settings.predicted
         self.engine: Engine = settings.engine.fresh()
         self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
+        self._watch = CopyWatch(seats, measuring.real)
+        self._cautions: dict[str, Caution] = {}  # of the last measurement
 
     def run(self, progress: Progress) -> None:
         """Play, measure and write down, round after round."""
@@ -118,6 +122,7 @@ class Match:
         exchanged = self.engine.ledger.total("exchange") - sent
         self._predict_again(state, row)
         measured = None
+        self._cautions = {}
         if self._due(round, self.measuring.settings.every_rounds):
             state, more, measured = self._measure(state, round)
             row = row.merged(more)
@@ -149,6 +154,7 @@ class Match:
                 joined=row.joined,
                 left=row.left,
                 influence=None if row.influence is None else SparseMatrix.if_small(row.influence),
+                cautions=self._cautions,
             )
         )
         if saving:
@@ -180,12 +186,10 @@ class Match:
         self._show(drawn, round)
         state, row = self.game.lose(state, lost)
         self._predict_again(state, row)
+        scores = self._scores(received)
         if not self.measuring.anything:
             return state, row, None
-        measured: dict[str, dict[str, Value]] = {}
-        for name, parts in received.items():
-            private = self.seats.learned_from.get(name)
-            measured[name] = self.measuring.values(parts, self.predicted.get(name), private)
+        measured = dict(scores)
         for answer in answers:
             if answer.numbers:  # a player with log p reports that of the real test samples
                 measured[answer.sender]["log_p"] = self.measuring.log_prob(answer.numbers)
@@ -193,6 +197,20 @@ class Match:
             state, more = self._measure_gains(state, drawn, measured, round)
             row = row.merged(more)
         return state, row, measured
+
+    def _scores(self, received: Mapping[str, Mapping[str, Samples]]) -> dict[str, dict[str, Value]]:
+        """Return everybody's scores, and note what their reader must know."""
+        scores = {}
+        for name, parts in received.items():
+            private = self.seats.learned_from.get(name)
+            predicted = self.predicted.get(name)
+            scores[name], unmeasured = self.measuring.scores(parts, predicted, private)
+            caution = Caution(unmeasured)
+            if self.measuring.settings.metrics:
+                caution = self._watch.noted(caution, parts[COORDINATOR], name)
+            if caution:
+                self._cautions[name] = caution
+        return scores
 
     def _measure_gains(
         self,

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from coplay.core import storage
+from coplay.core.components import name_of
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
 from coplay.data.sources.base import Dataset
-from coplay.metrics.base import Observed, Reference, Value
+from coplay.metrics.base import Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
 from coplay.models.abilities import Classifies
 from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
@@ -80,15 +81,27 @@ class Measuring:
         predicted: Sequence[float] | None,
         private: Samples | None,
     ) -> dict[str, Value]:
-        """Compute every metric that applies to one player's samples.
+        """Compute every metric that can be measured of one player's samples.
 
         Args:
             drawn: What the player sent: its samples, and the classes it gives to real ones.
             predicted: Class shares that theory predicts for it; None without a theory.
             private: The data it learned from; None for a seat, such as a server.
         """
+        return self.scores(drawn, predicted, private)[0]
+
+    def scores(
+        self,
+        drawn: Mapping[str, Samples],
+        predicted: Sequence[float] | None,
+        private: Samples | None,
+    ) -> tuple[dict[str, Value], dict[str, str]]:
+        """Compute the same, and say why a metric was not measured, by its name.
+
+        A metric that fails, or whose value is not finite, is not measured; it never ends a run.
+        """
         if self.reference is None:
-            return {}
+            return {}, {}
         observed = Observed(
             drawn[COORDINATOR],
             self.reference,
@@ -97,10 +110,14 @@ class Measuring:
             private,
         )
         values: dict[str, Value] = {}
+        unmeasured: dict[str, str] = {}
         for metric in self.settings.metrics:
-            if metric.applies(observed):
-                values |= metric.observe(observed).result()
-        return values
+            name = name_of("metric", metric).rpartition(":")[2]
+            measured, reason = _measured(metric, observed)
+            values |= measured
+            if reason:
+                unmeasured[name] = reason
+        return values, unmeasured
 
     def log_prob(self, numbers: Mapping[str, float]) -> Value:
         """Return log p of the real test samples, from the numbers that a player reported."""
@@ -156,6 +173,43 @@ class Measuring:
         half = 1.96 * numbers["error"]
         n = int(numbers["n"])
         return Value(value, unit, "lower", n, low=value - half, high=value + half)
+
+
+def _measured(metric: Metric, observed: Observed) -> tuple[dict[str, Value], str]:
+    """Return a metric's values, and why some or all are missing; empty if none is."""
+    try:
+        if not metric.applies(observed):
+            return {}, metric.obstacle(observed) or "it does not apply to these samples"
+        values = metric.observe(observed).result()
+    except Exception as error:  # a metric may be foreign code, and a run goes on without it
+        text = str(error).strip().splitlines() or ["no reason given"]
+        return {}, f"{type(error).__name__}: {text[0]}"
+    broken = [name for name, value in values.items() if not _is_finite(value)]
+    for name in broken:
+        del values[name]
+    if not broken:
+        return values, ""
+    return values, f"the value of {', '.join(broken)} is not finite"
+
+
+def _is_finite(value: Value) -> bool:
+    """Whether a value and its interval are numbers."""
+    numbers = value.value if isinstance(value.value, list) else [value.value]
+    ends = [end for end in (value.low, value.high) if end is not None]
+    return all(math.isfinite(number) for number in [*numbers, *ends])
+
+
+def wanting(config: Config, data: Dataset) -> list[str]:
+    """Name the metrics that cannot be measured for want of samples, before anything is played."""
+    if unmeasured(config, data):
+        return []
+    sentences = []
+    for metric in config.measure.metrics:
+        want = metric.want_of_samples(config.measure.samples, len(data.test))
+        if want:
+            name = name_of("metric", metric).rpartition(":")[2]
+            sentences.append(f"{name} is not measured: {want}")
+    return sentences
 
 
 def unmeasured(config: Config, data: Dataset) -> str:

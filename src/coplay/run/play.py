@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.metrics.base import Value
+from coplay.run.caution import Caution
 from coplay.run.record import Measured, RoundRecord, links_from_json
 
 
@@ -70,6 +71,15 @@ class Play:
     def last(self) -> Measured:
         """The last measurement: by player and quantity; empty if nothing was measured."""
         return {} if self.last_round is None else self.measurements[self.last_round]
+
+    @property
+    def last_cautions(self) -> Mapping[str, Caution]:
+        """What a reader of the last measurement must know, by player."""
+        cautions: Mapping[str, Caution] = {}
+        for row in self.rows:
+            if row.measured is not None or row.cautions:
+                cautions = row.cautions
+        return cautions
 
     @cached_property
     def quantities(self) -> list[str]:

@@ -15,6 +15,7 @@ from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.space import Space, Variable
 from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
+from coplay.run.caution import Caution, cautions_from_json, cautions_to_json
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import influence_rows
 
@@ -77,10 +78,12 @@ class ClassifierRecord:
     Args:
         accuracy: Share of real test samples that it classifies correctly, from 0 to 1.
         n_test: Number of these samples.
+        warning: Why scores that rest on it mean little; empty if they do not.
     """
 
     accuracy: float
     n_test: int
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,7 @@ class RoundRecord:
         left: Players that left as configured, with the iteration before which they did.
         influence: M among the living after a loss; None where nobody was lost, or where it takes
             too much space: it then follows from the weights.
+        cautions: What a reader of the measurement must know, by player; those without are left out.
     """
 
     round: int
@@ -247,6 +251,7 @@ class RoundRecord:
     joined: Sequence[str] = ()
     left: Mapping[str, int] = field(default_factory=dict)
     influence: SparseMatrix | None = None
+    cautions: Mapping[str, Caution] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
         """The record as plain values, without what is empty.
@@ -271,6 +276,8 @@ class RoundRecord:
             values["left"] = dict(self.left)
         if self.influence is not None:
             values["influence"] = self.influence.json()
+        if self.cautions:
+            values["cautions"] = cautions_to_json(self.cautions)
         values["seconds"] = dict(self.seconds)
         return values
 
@@ -296,6 +303,7 @@ class RoundRecord:
             joined=tuple(values.get("joined", ())),
             left=values.get("left", {}),
             influence=_matrix(values, "influence"),
+            cautions=cautions_from_json(values.get("cautions", {})),
         )
 
 
