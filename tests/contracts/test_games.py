@@ -200,7 +200,7 @@ class TestGame:
             state, _ = game.play(engine, state, round)
         by_name["p1"].model._broken = True
         words = (
-            r"player 'p1' failed at '(turn|learn|feedback)' in round 3: ValueError: lost my mind"
+            r"player 'p1' failed at '(turn|learn|feedback)' in round 3: ValueError, whose text"
         )
         with pytest.raises(PlayerError, match=words):
             game.play(engine, state, 3)
