@@ -496,7 +496,9 @@ def test_names_and_errors_of_a_record_are_shown_and_not_obeyed(received, capsys)
     assert "[/x] \\x1b]8;;http://evil\\x07click" in page
 
 
-@pytest.mark.parametrize("name", ["$\\frac{1$", "$x", "a_b^c", "\\undefined", "$$", "%"])
+@pytest.mark.parametrize(
+    "name", ["$\\frac{1$", "$x", "a_b^c", "\\undefined", "$$", "%", EVIL, "\ud800", "\x00"]
+)
 def test_no_picture_takes_a_name_for_mathematics(name):
     lines = {name: [charts.Line(name, "sample_exchange", [1, 2], [0.1, 0.2])]}
     assert charts.curves(lines, {name: name}, [name], ["sample_exchange"])

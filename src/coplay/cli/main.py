@@ -17,6 +17,7 @@ from coplay.cli.code import add_trust, code_from, resume_command, trusted_folder
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.terminal import remark, say
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
+from coplay.core.text import visible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,8 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows what it does not understand, which may be the name of a file from anybody."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="coplay",
         description="Generative models that learn together from data that cannot be pooled.",
     )

@@ -125,7 +125,8 @@ class Sweep:
         for name in left:
             if places[name].is_symlink():
                 raise RunFolderError(f"{places[name]} is a link, and runs are written where it is")
-        make_folder(folder, "name another folder with --out")
+        if left:
+            make_folder(folder, "name another folder with --out")
         # Runs with the same data and seed have the same classifier; it is trained in one of them.
         classifiers: dict[str, Path] = {}
         for name, config in self.configs.items():
@@ -190,7 +191,7 @@ class Sweep:
         """
         if not (place / "run.json").exists():
             return False
-        result = Result.load(place, trust=True)
+        result = Result.load(place)
         changed = list(differences(result.config.to_dict(), self.configs[name].to_dict()))
         if changed:
             lines = "\n".join(f"  - {line}" for line in changed)

@@ -64,6 +64,16 @@ def is_file_name(text: str) -> bool:
     return fits and bool(_HARMLESS.fullmatch(text)) and not _DEVICE.fullmatch(text)
 
 
+def stays_inside(name: str) -> bool:
+    """Whether a name leads to a place in the folder that it is looked for in.
+
+    Example:
+        >>> stays_inside("md_gan"), stays_inside("../md_gan"), stays_inside("..")
+        (True, False, False)
+    """
+    return name not in ("", ".", "..") and not set(name) & set("/\\:\x00")
+
+
 def file_names(texts: Iterable[str]) -> dict[str, str]:
     """Return a file's name for each text; no two are alike, also where case does not count.
 

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from coplay.core.text import visible
 from coplay.report.figures import INK, MUTED, canvas, plain_style, png
 from coplay.report.panels import (
     COLOURS,
@@ -225,7 +226,7 @@ def bands(
             title += ", log scale"
             _use_log_scale(axes)
         set_title(axes, title)
-        axes.set_xlabel(x_label, fontsize=8.5, color=MUTED)
+        axes.set_xlabel(visible(x_label), fontsize=8.5, color=MUTED)
         if rounds:
             axes.set_xticks(_ticks(arms))
         else:
@@ -317,9 +318,9 @@ def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:
     axes = figure.add_subplot()
     for row, bar in enumerate(bars.values()):
         _stack(axes, row, bar, colours)
-        total = f"{number(sum(bar.values()), 3)} {unit}"
+        total = visible(f"{number(sum(bar.values()), 3)} {unit}")
         axes.text(1.01, row, total, va="center", fontsize=9, color=INK)
-    axes.set_yticks(range(len(bars)), [words(name) for name in bars])
+    axes.set_yticks(range(len(bars)), [visible(words(name)) for name in bars])
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, 1.12)
     axes.set_xticks([])

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from torch import Tensor
 
+from coplay.core.text import visible
 from coplay.report.parts import DPI
 
 _P = ParamSpec("_P")
@@ -94,8 +95,8 @@ def heat_map(
     top = most or max(float(np.nanmax(array)), 1e-12)
     axes.imshow(array / top, cmap=colormaps["Blues"], vmin=0, vmax=1.1, aspect="auto")
     rotation = 45 if 0.1 * longest_name > cell else 0
-    axes.set_xticks(range(len(columns)), columns, rotation=rotation)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), list(map(visible, columns)), rotation=rotation)
+    axes.set_yticks(range(len(rows)), list(map(visible, rows)))
     _set_up_matrix(axes, row_label, column_label, array.shape)
     if 0.075 * longest_text < cell:
         _write_cells(axes, texts, array, top)
@@ -107,8 +108,8 @@ def _set_up_matrix(axes: Axes, row_label: str, column_label: str, shape: tuple[i
     rows, columns = shape
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel(column_label, color=MUTED, fontsize=9, labelpad=8)
-    axes.set_ylabel(row_label, color=MUTED, fontsize=9)
+    axes.set_xlabel(visible(column_label), color=MUTED, fontsize=9, labelpad=8)
+    axes.set_ylabel(visible(row_label), color=MUTED, fontsize=9)
     axes.tick_params(length=0, labelsize=9, colors=INK)
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
@@ -123,7 +124,7 @@ def _write_cells(axes: Axes, texts: Sequence[Sequence[str]], array: np.ndarray, 
             colour = INK if array[i, j] else _ZERO
             if array[i, j] / top > 0.6:
                 colour = "white"
-            axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=colour)
+            axes.text(j, i, visible(text), ha="center", va="center", fontsize=8.5, color=colour)
 
 
 @plain_style
@@ -161,9 +162,9 @@ def mosaics(
             else:
                 axes.text(0.5, 0.5, "–", ha="center", va="center", color=MUTED)
             if i == 0:
-                axes.set_title(heading, fontsize=9, color=INK, pad=5)
+                axes.set_title(visible(heading), fontsize=9, color=INK, pad=5)
             if j == 0:
-                axes.set_ylabel(name, fontsize=9.5, color=INK, labelpad=6)
+                axes.set_ylabel(visible(name), fontsize=9.5, color=INK, labelpad=6)
     return png(figure)
 
 
@@ -195,7 +196,7 @@ def strip(cells: Mapping[str, np.ndarray], first: int, across: int = 4) -> bytes
         axes = figure.add_axes(place)
         axes.set_axis_off()
         axes.imshow(image, interpolation="nearest")
-        axes.set_title(heading, fontsize=9.5, color=INK, pad=5, loc="left", parse_math=False)
+        axes.set_title(visible(heading), fontsize=9.5, color=INK, pad=5, loc="left")
     return png(figure)
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
-from coplay.core.inside import is_file_name, refuse_pipes
+from coplay.core.inside import refuse_pipes, stays_inside
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.games.base import Game
@@ -136,7 +136,7 @@ class Result:
             RunFolderError: The record calls a game so that it would lie in another folder.
         """
         for name in self.record.games:
-            if not is_file_name(name):
+            if not stays_inside(name):
                 raise RunFolderError(f"{self.folder}: {name!r} is no name of a game")
         return {name: Play(name, self.folder / name) for name in self.record.games}
 
