@@ -14,6 +14,7 @@ from coplay.core import storage
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
+from coplay.core.surroundings import settings_restored
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
@@ -96,8 +97,9 @@ class Measuring:
         )
         values: dict[str, Value] = {}
         for metric in self.settings.metrics:
-            if metric.applies(observed):
-                values |= metric.observe(observed).result()
+            with settings_restored():  # a metric may be foreign code
+                if metric.applies(observed):
+                    values |= metric.observe(observed).result()
         return values
 
     def log_prob(self, numbers: Mapping[str, float]) -> Value:
