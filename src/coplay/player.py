@@ -18,6 +18,7 @@ from coplay.core.inside import file_name
 from coplay.core.message import Message, Request
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
+from coplay.core.surroundings import own_settings, settings_restored
 from coplay.models.abilities import Classifies
 from coplay.models.base import OWN, LocalModel, Mixture, Portion, finite_number
 from coplay.models.likelihood import gain, has_log_prob, log_prob
@@ -139,7 +140,8 @@ class Player:
         """What the player's side of a game needs from round to round; part of a checkpoint."""
         self._seconds: dict[str, float] = {}
         try:
-            model.setup(space, derive(seed, "setup", name))
+            with own_settings():
+                model.setup(space, derive(seed, "setup", name))
         except Exception as error:  # a model is foreign code
             kind = "" if isinstance(error, ModelError) else f"{type(error).__name__}: "
             raise ModelError(f"player '{name}': {kind}{error}") from error
@@ -169,9 +171,7 @@ class Player:
         return len(self._data)
 
     def own_batch(self, n: int, purpose: str, index: int) -> Samples:
-        """Draw n private samples with replacement, for the player's side of a game.
-
-        They never leave it.
+        """Draw n private samples with replacement, for a game; they never leave the player.
 
         Args:
             n: Number of samples.
@@ -278,9 +278,9 @@ class Player:
             SpaceError: The model returned something else than n samples of the space.
         """
         generator = stream(self.seed, "draw", round, self.name, receiver)
-        with self.timed("sampling"):
+        origin = f"samples of {self.model.title}"
+        with self.timed("sampling"), own_settings():
             samples = self.model.sample(n, generator)
-            origin = f"samples of {self.model.title}"
             checked = self.space.check(samples, origin, complete=True, rows=n, quote=False)
         # samples leave the player, and no graph that hangs on them, and no value in an error
         return checked.detach().exclude(*self.unlearned)
@@ -306,14 +306,15 @@ class Player:
 
     @contextlib.contextmanager
     def timed(self, kind: str) -> Iterator[None]:
-        """Book the time that passes inside as the player's own.
+        """Book the time inside as the player's own, and put back what a model sets for all of torch.
 
         Args:
             kind: ``"learning"`` or ``"sampling"``.
         """
         began = time.perf_counter()
         try:
-            yield
+            with settings_restored():
+                yield
         finally:
             self.book_seconds(kind, time.perf_counter() - began)
 
@@ -327,6 +328,7 @@ class Player:
         self._seconds = {}
         return {f"seconds_{kind}": seconds for kind, seconds in booked.items()}
 
+    @settings_restored()
     def serve(self, message: Message) -> Message | None:
         """Answer what every game needs (:data:`REQUESTS`); None for any other request."""
         match message.request:

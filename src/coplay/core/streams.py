@@ -19,6 +19,10 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from coplay.core.surroundings import Turns
+
+_SEEDING = Turns()
+
 
 def derive(seed: int, *words: str | int) -> int:
     """Return a 63-bit seed for the stream named by ``words``.
@@ -124,7 +128,9 @@ def isolated_seed(seed: int) -> Iterator[None]:
     """Seed the global generators of torch, numpy and Python inside the block only.
 
     The caller's states are restored afterwards. This is for code that takes no generator:
-    initial weights of layers, dropout, estimators of other libraries.
+    initial weights of layers, dropout, estimators of other libraries. A process has these
+    generators once, so threads that call this wait for one another; a thread that draws from them
+    in the meantime, without this, changes what comes.
 
     Example:
         >>> before = torch.random.get_rng_state()
@@ -133,14 +139,15 @@ def isolated_seed(seed: int) -> Iterator[None]:
         >>> bool(torch.equal(before, torch.random.get_rng_state()))
         True
     """
-    numpy_before = np.random.get_state()
-    python_before = random.getstate()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)
-            random.seed(seed)
-            yield
-    finally:
-        np.random.set_state(numpy_before)
-        random.setstate(python_before)
+    with _SEEDING.taken():
+        numpy_before = np.random.get_state()
+        python_before = random.getstate()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                np.random.seed(seed % 2**32)
+                random.seed(seed)
+                yield
+        finally:
+            np.random.set_state(numpy_before)
+            random.setstate(python_before)

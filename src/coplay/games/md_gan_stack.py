@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from coplay.core.surroundings import settings_restored
 from coplay.models.acgan import Acgan
 from coplay.nets.plain_layers import chain_layout
 from coplay.nets.products import by_onednn, products
@@ -320,7 +321,7 @@ def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, floa
     Returns:
         F, and by name both losses and the operations it took.
     """
-    with counted(model.flops, "feedback") as flops:
+    with settings_restored(), counted(model.flops, "feedback") as flops:
         for _ in range(model.discriminator_steps):
             loss = model.learn_to_judge(*lesson.real, *lesson.fake)
         feedback, generator_loss = model.feedback(*lesson.shown)

@@ -18,6 +18,7 @@ from coplay.core.components import name_of
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.core.inside import refuse_links
 from coplay.core.space import LABEL, pick, tensors
+from coplay.core.surroundings import own_settings
 from coplay.data.sources.base import Dataset
 from coplay.games.base import MOST_IN_M, Game, State
 from coplay.run.caution import classifier_warning
@@ -25,7 +26,7 @@ from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured, wanting
 from coplay.run.origin import SEAL, refuse_untrusted, seal
-from coplay.run.progress import Progress, silent
+from coplay.run.progress import Progress
 from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
 from coplay.run.result import CLASSIFIER, Result, versions
 from coplay.run.sites import (
@@ -38,6 +39,7 @@ from coplay.run.sites import (
     seats_for,
 )
 from coplay.run.sparse_matrix import SparseMatrix
+from coplay.run.turns import playing_alone
 
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
 
@@ -109,6 +111,10 @@ class Federation:
     ) -> Result:
         """Play from the start into a new folder.
 
+        Threads of one process that play wait for one another: torch's number of threads and global
+        generator are common to all, and each would change the other's numbers. So a ``report`` must
+        not wait for a run in another thread; it may play one itself. Processes play side by side.
+
         Args:
             folder: Where everything goes.
             report: A function that is called with the progress; None reports nothing.
@@ -119,7 +125,10 @@ class Federation:
             RunFolderError: The folder exists and holds something.
             CoplayError: A config, data or a model is at fault; what was learned stays on disk.
         """
-        folder = Path(folder)
+        with playing_alone(self.config.engine, report) as progress:
+            return self._run(Path(folder), progress, classifier)
+
+    def _run(self, folder: Path, progress: Progress, classifier: Path | None) -> Result:
         if _holds_something(folder):
             raise RunFolderError(
                 f"{folder} exists; expected a new or empty folder. Go on with "
@@ -133,7 +142,7 @@ class Federation:
             storage.write_json(folder / "run.json", record.json())  # from here on it is a run
             if classifier is not None:
                 storage.write_atomically(folder / CLASSIFIER, classifier.read_bytes())
-            return self._play_all(folder, prepared, record, report or silent)
+            return self._play_all(folder, prepared, record, progress)
 
     @classmethod
     def resume(
@@ -160,10 +169,10 @@ class Federation:
             result.check_config()
             federation = cls(result.config)
             record = RunRecord.from_json(storage.read_json(folder / "run.json"))
-            return federation._play_all(
-                folder, federation.prepare(folder), record, report or silent
-            )
+            with playing_alone(result.config.engine, report) as progress:
+                return federation._play_all(folder, federation.prepare(folder), record, progress)
 
+    @own_settings(threads=1)
     def prepare(self, folder: Path | None = None) -> Prepared:
         """Load and deal the data and build the players of all games; nothing is written.
 

@@ -16,6 +16,7 @@ from coplay.core.components import name_of
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
+from coplay.core.surroundings import settings_restored
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
@@ -113,7 +114,8 @@ class Measuring:
         unmeasured: dict[str, str] = {}
         for metric in self.settings.metrics:
             name = name_of("metric", metric).rpartition(":")[2]
-            measured, reason = _measured(metric, observed)
+            with settings_restored():  # a metric may be foreign code
+                measured, reason = _measured(metric, observed)
             values |= measured
             if reason:
                 unmeasured[name] = reason

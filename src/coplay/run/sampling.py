@@ -7,10 +7,12 @@ from pathlib import Path
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
 from coplay.core.inside import file_name
+from coplay.core.surroundings import own_settings
 from coplay.player import Player
 from coplay.run.result import Result
 
 
+@own_settings()
 def load_player(run: Path, player: str, game: str | None = None, trust: bool = False) -> Player:
     """Load a player of a finished run, or a seat such as a server, with its model but no data.
 
