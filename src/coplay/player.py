@@ -15,7 +15,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.errors import ModelError
 from coplay.core.message import Message, Request
-from coplay.core.part import are_right
+from coplay.core.part import to_check
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.models.abilities import Classifies
@@ -255,12 +255,11 @@ class Player:
         self, received: Mapping[str, Samples], weights: Mapping[str, float]
     ) -> tuple[Portion, ...]:
         """Return the sources that have samples and mass."""
-        sources = {OWN: self._data}
         known = {sender: self._known(samples) for sender, samples in received.items()}
-        all_right = are_right(self.space, known)
-        for sender, samples in known.items():
+        sources = {OWN: self._data, **known}
+        for sender, samples in to_check(self.space, known).items():
             origin = f"samples received from player '{sender}'"
-            sources[sender] = samples if all_right else self.space.check(samples, origin)
+            self.space.check(samples, origin)
             missing = [name for name in self._observed if name not in samples.keys()]
             if missing and not self.model.learns_incomplete:
                 raise ModelError(

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from coplay.cli.version import ShowVersion
 from coplay.core.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="coplay",
         description="Generative models that learn together from data that cannot be pooled.",
+    )
+    parser.add_argument(
+        "--version",
+        action=ShowVersion,
+        help="print the version, and which library multiplies matrices on this machine",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_playing(commands)

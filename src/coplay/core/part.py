@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from coplay.core.errors import SpaceError
-from coplay.core.space import Samples, Space, payload_bytes
+from coplay.core.space import Samples, Space
 
 MANY = 32
 """Sample sets from which on they are checked and kept as one."""
@@ -18,20 +20,19 @@ class Part:
     """Consecutive samples of a larger set: a :class:`coplay.core.message.Handle`.
 
     Args:
-        whole: The larger set.
+        whole: The tensors of the larger set, by variable.
         start: Position of the first of them.
         count: Number of them.
 
     Example:
-        >>> whole = Samples({"x": torch.arange(5)}, batch_size=[5])
-        >>> part = Part(whole, 1, 2)
+        >>> part = Part({"x": torch.arange(5)}, 1, 2)
         >>> part.fetch()["x"].tolist(), part.size_bytes
         ([1, 2], 16)
     """
 
     __slots__ = ("count", "start", "whole")
 
-    def __init__(self, whole: Samples, start: int, count: int) -> None:
+    def __init__(self, whole: Mapping[str, Tensor], start: int, count: int) -> None:
         self.whole = whole
         self.start = start
         self.count = count
@@ -39,16 +40,16 @@ class Part:
     @property
     def size_bytes(self) -> int:
         """Size of these samples."""
-        return payload_bytes(self.whole) * self.count // max(1, len(self.whole))
+        return sum(x[:1].nbytes for x in self.whole.values()) * self.count
 
     def fetch(self) -> Samples:
         """Return the samples, which share their memory with the larger set."""
         end = self.start + self.count
-        values = {name: tensor[self.start : end] for name, tensor in self.whole.items()}
+        values = {name: x[self.start : end] for name, x in self.whole.items()}
         return Samples(values, batch_size=[self.count])
 
 
-def parts_of(whole: Samples, counts: Sequence[int]) -> list[Part]:
+def parts_of(whole: Mapping[str, Tensor], counts: Sequence[int]) -> list[Part]:
     """Return consecutive parts of so many samples each."""
     parts = []
     start = 0
@@ -68,23 +69,27 @@ def joined_if_alike(sets: Sequence[object], counts: Sequence[int]) -> Samples | 
     Returns:
         One set; None unless all are sample sets, alike and of these numbers.
     """
-    names: list[str] | None = None
-    columns: dict[str, list[Tensor]] = {}
+    names: list[object] = []
+    columns: list[list[Any]] = []  # of tensors, if all is well
     for samples, count in zip(sets, counts, strict=True):
-        if not isinstance(samples, Samples) or list(samples.batch_size) != [count]:
+        if not isinstance(samples, Samples) or samples.batch_size != (count,):
             return None
-        present = [str(name) for name in samples.keys()]
-        if names is None:
-            names = present
-            columns = {name: [] for name in names}
-        elif present != names:
+        if not columns:
+            names = list(samples.keys())
+            columns = [[] for _ in names]
+        elif list(samples.keys()) != names:
             return None
-        for name, column in columns.items():
-            column.append(samples[name])
-    for column in columns.values():
-        if len({_kind(values) for values in column}) > 1 or not isinstance(column[0], Tensor):
+        for column, values in zip(columns, samples.values(), strict=True):
+            column.append(values)
+    whole = {}
+    for name, column in zip(names, columns, strict=True):
+        kinds = {(x.dtype, x.shape[1:]) for x in column if isinstance(x, Tensor)}
+        if len(kinds) != 1 or not all(isinstance(x, Tensor) for x in column):
             return None
-    whole = {name: torch.cat(column) for name, column in columns.items()}
+        try:
+            whole[str(name)] = torch.cat(column)
+        except RuntimeError:  # of two devices, or sparse
+            return None
     return Samples(whole, batch_size=[sum(counts)]) if whole else None
 
 
@@ -111,16 +116,14 @@ def checked_as_one(
         return None
 
 
-def are_right(space: Space, sets: Mapping[str, Samples]) -> bool:
-    """Whether these are so many sample sets that they were checked as one, and are right."""
+def to_check(space: Space, sets: Mapping[str, Samples]) -> Mapping[str, Samples]:
+    """Return the sample sets that are to be checked one by one.
+
+    Where many are alike and right together, the first stands for all.
+    """
     if len(sets) < MANY:
-        return False
+        return sets
     values = list(sets.values())
-    return checked_as_one(space, values, [len(samples) for samples in values]) is not None
-
-
-def _kind(values: object) -> object:
-    """Return what tensors must have in common to be one."""
-    if not isinstance(values, Tensor):
-        return type(values)
-    return values.dtype, values.shape[1:], values.layout, values.device
+    if checked_as_one(space, values, [len(samples) for samples in values]) is None:
+        return sets
+    return dict(islice(sets.items(), 1))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from coplay.core.message import Payload
 from coplay.core.part import MANY, checked_as_one, parts_of
+from coplay.core.space import tensors
 from coplay.core.streams import stream
 from coplay.games.base import Link
 from coplay.player import Player
@@ -88,7 +89,7 @@ def draws_for(player: Player, counts: Mapping[str, int], round: int) -> dict[str
         numbers = list(counts.values())
         whole = checked_as_one(player.space, drawn, numbers, complete=True)
     if whole is not None:
-        sent = whole.detach().exclude(*player.unlearned)
+        sent = tensors(whole.detach().exclude(*player.unlearned))
         return dict(zip(counts, parts_of(sent, numbers), strict=True))
     # each by itself, which names what is wrong, or because they are not alike
     origin = f"samples of {player.model.title}"

@@ -62,7 +62,7 @@ def payload_to_tensors(payload: Mapping[Link, Payload]) -> dict[str, Tensor]:
         links.extend((_count(samples), group))
     stored = {_NAMES: _as_bytes(list(places)), _LINKS: _rows(links, 4)}
     for group, sets in enumerate(groups.values()):
-        for variable in tensors(_whole(sets[0])):
+        for variable in _whole(sets[0]):
             values = torch.cat([_values(samples, variable) for samples in sets])
             stored[f"{_GROUP}{group}/{variable}"] = values
     return stored
@@ -90,8 +90,7 @@ def payload_from_tensors(stored: Mapping[str, Tensor]) -> dict[Link, Payload]:
 
 def _divided(values: Mapping[str, Tensor], counts: list[int]) -> list[Payload]:
     """Return consecutive samples: as parts of one set where they are many, else as sets."""
-    whole = Samples(dict(values), batch_size=[sum(counts)])
-    parts = parts_of(whole, counts)
+    parts = parts_of(values, counts)
     if len(parts) >= MANY:
         return list(parts)
     return [part.fetch().clone() for part in parts]
@@ -135,8 +134,8 @@ def load_traffic(home: Path, record: Mapping[str, Any]) -> list[LinkTraffic]:
     return links
 
 
-def _whole(samples: Samples | Part) -> Samples:
-    return samples.whole if isinstance(samples, Part) else samples
+def _whole(samples: Samples | Part) -> Mapping[str, Tensor]:
+    return samples.whole if isinstance(samples, Part) else tensors(samples)
 
 
 def _count(samples: Samples | Part) -> int:
@@ -146,7 +145,7 @@ def _count(samples: Samples | Part) -> int:
 def _kinds(samples: Samples | Part) -> tuple[object, ...]:
     """Return what sets have in common that are stored as one: variables, types and shapes."""
     kinds: list[object] = []
-    for name, values in tensors(_whole(samples)).items():
+    for name, values in _whole(samples).items():
         kinds.append((name, values.dtype, tuple(values.shape[1:])))
     return tuple(kinds)
 
