@@ -16,6 +16,7 @@ from coplay.core import storage
 from coplay.core.errors import ModelError
 from coplay.core.inside import file_name
 from coplay.core.message import Message, Request
+from coplay.core.part import to_check
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.core.surroundings import own_settings, settings_restored
@@ -207,7 +208,7 @@ class Player:
         with self.timed("learning"):
             numbers = self.model.learn(Mixture(parts), steps, generator)
         self.learned = True
-        for part in parts:
+        for part in parts if self.unobserved else ():
             self._learned_variables.update(str(name) for name in part.samples.keys())
         return {str(name): finite_number(name, value) for name, value in numbers.items()}
 
@@ -244,28 +245,28 @@ class Player:
 
     def _known(self, samples: Samples) -> Samples:
         """Return the variables that this player knows; latents only if they are like its own."""
-        foreign = []
-        for name in self.space:
-            if name in self._observed or name not in samples.keys():
-                continue
-            if samples[name].shape[1:] != self.space[name].shape:
-                foreign.append(name)
+        if list(samples.keys()) == list(self._observed):
+            return samples
+        present = set(samples.keys())
+        latents = [v for v in self.space if v not in self._observed and v in present]
+        foreign = [v for v in latents if samples[v].shape[1:] != self.space[v].shape]
         return self.space.restrict(samples.exclude(*foreign))
 
     def _mixture(
         self, received: Mapping[str, Samples], weights: Mapping[str, float]
     ) -> tuple[Portion, ...]:
         """Return the sources that have samples and mass."""
-        sources = {OWN: self._data}
-        for sender, samples in received.items():
-            known = self._known(samples)
-            sources[sender] = self.space.check(known, f"samples received from player '{sender}'")
-            missing = [name for name in self._observed if name not in known.keys()]
+        known = {sender: self._known(samples) for sender, samples in received.items()}
+        sources = {OWN: self._data, **known}
+        for sender, samples in to_check(self.space, known).items():
+            origin = f"samples received from player '{sender}'"
+            self.space.check(samples, origin)
+            missing = [name for name in self._observed if name not in samples.keys()]
             if missing and not self.model.learns_incomplete:
                 raise ModelError(
                     f"{self.model.title} needs every variable, and '{missing[0]}' is missing in "
-                    f"samples received from player '{sender}'; choose a model that learns from "
-                    "incomplete samples, or other variables"
+                    f"{origin}; choose a model that learns from incomplete samples, or other "
+                    "variables"
                 )
         mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
         total = sum(mass.values())

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from coplay.cli.code import add_trust, code_from, resume_command, trusted_folders
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.terminal import remark, say
+from coplay.cli.version import ShowVersion
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.core.text import visible
 
@@ -64,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="coplay",
         description="Generative models that learn together from data that cannot be pooled.",
+    )
+    parser.add_argument(
+        "--version",
+        action=ShowVersion,
+        help="print the version, and which library multiplies matrices on this machine",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_playing(commands)

@@ -28,6 +28,7 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from coplay.core.errors import EngineError
 from coplay.core.message import Message, PlayerDied, PlayerLate, PlayerLost
+from coplay.core.processor import CHOICE
 from coplay.core.space import Samples
 from coplay.engines.base import Engine, grouped
 from coplay.engines.ray_cluster import (
@@ -168,6 +169,8 @@ class Ray(Engine):
         environment = {"PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
         for library in ("OMP", "OPENBLAS", "MKL"):
             environment[f"{library}_NUM_THREADS"] = str(self.threads)
+        if CHOICE in os.environ:
+            environment[CHOICE] = os.environ[CHOICE]
         # a process that reserves no GPU still sees them
         environment["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
         options: dict[str, Any] = {

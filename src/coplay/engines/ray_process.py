@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,13 @@ class PlayerSpec:
         return Player(
             self.name, self.space, data, self.model, self.seed, self.home, self.unobserved
         )
+
+
+def _by_value(answer: Message | PlayerLost) -> Message | PlayerLost:
+    """Return an answer whose parts of larger sets are sets of their own."""
+    if isinstance(answer, PlayerLost):
+        return answer
+    return replace(answer, payload=answer.samples())
 
 
 class Group:
@@ -137,7 +144,7 @@ class Group:
         try:
             requests = received(messages)
             with single_pools(self.threads):
-                answers = answer_all(self.game, players, requests)
+                answers = [_by_value(a) for a in answer_all(self.game, players, requests)]
             before: dict[tuple[int, int], Kept | Arrays] = {}
             replies: list[Message | PlayerLost] = []
             for answer in answers:

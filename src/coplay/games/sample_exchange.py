@@ -38,6 +38,7 @@ from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Reque
 from coplay.core.same import Same
 from coplay.core.streams import stream, unbiased_counts
 from coplay.games.base import MOST_IN_M, Asker, Game, Row, State
+from coplay.games.draws import ByLink, draws_for
 from coplay.games.originals import Shares, shares_of, without_copies
 from coplay.games.topologies import (
     Topology,
@@ -234,7 +235,10 @@ class SampleExchange(Game[ExchangeState]):
         drawing = self._draws_in(round)
         counts = self._counts(alpha, state, round) if drawing else {}
         draws = _by_sender(counts)
-        inboxes = _in_flight(state) if round > self.own_rounds else {}
+        inboxes: dict[str, dict[str, Payload]] = {}
+        if round > self.own_rounds:
+            # in player order, whatever the order of arrival: random draws depend on the order
+            inboxes = ByLink.of(state.payload).by_receiver(state.players)
         living: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         if self.originals and round > self.own_rounds:
             living = (tuple(state.players), tuple(state.started))
@@ -246,10 +250,9 @@ class SampleExchange(Game[ExchangeState]):
             asks.append(Message(request, COORDINATOR, name, round, payload=received))
         answers, lost = self.alive(engine.ask(asks))
 
-        payload = {} if drawing else dict(state.payload)  # fresh samples, or the old ones again
-        for answer in answers:
-            for to, samples in answer.payload.items():
-                payload[answer.sender, to] = samples
+        payload = state.payload  # the old samples again, or fresh ones
+        if drawing:
+            payload = ByLink({answer.sender: answer.payload for answer in answers})
         own_counts = {name: count.get(name, 0) for name, count in counts.items()}
         state = replace(state, payload=payload, own_counts={**state.own_counts, **own_counts})
         state, row = self.lose(state, lost)
@@ -267,11 +270,10 @@ class SampleExchange(Game[ExchangeState]):
             shares = self._shares(request, player.seed, message.round)
             received, weights, copies = without_copies(player, shares, received, message.round)
         numbers = player.learn(received, weights, self.local_steps, message.round)
-        drawn = {}
+        drawn: dict[str, Payload] = {}
         # a player that has not learned yet draws nothing
         if player.learned and not player.unlearned:
-            for receiver, count in request.draw.items():
-                drawn[receiver] = player.draw(count, message.round, receiver)
+            drawn = draws_for(player, request.draw, message.round)
         return message.reply({**numbers, **copies}, drawn)
 
     def lose(self, state: ExchangeState, lost: Sequence[PlayerLost]) -> tuple[ExchangeState, Row]:
@@ -361,20 +363,6 @@ def _by_sender(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, i
             if count and sender != receiver:
                 draws.setdefault(sender, {})[receiver] = count
     return draws
-
-
-def _in_flight(state: ExchangeState) -> dict[str, dict[str, Payload]]:
-    """Return what is on its way to each player, by sender.
-
-    It is in player order, whatever the order of arrival, since the order of random draws depends
-    on it.
-    """
-    place = {name: i for i, name in enumerate(state.players)}
-    inboxes: dict[str, dict[str, Payload]] = {}
-    links = [link for link in state.payload if link[0] in place]
-    for sender, receiver in sorted(links, key=lambda link: place[link[0]]):
-        inboxes.setdefault(receiver, {})[sender] = state.payload[sender, receiver]
-    return inboxes
 
 
 def _silent(alpha: sp.csr_matrix, most: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.core.inside import refuse_links
+from coplay.core.processor import matrix_products
 from coplay.core.space import LABEL, pick, tensors
 from coplay.core.surroundings import own_settings
 from coplay.data.sources.base import Dataset
@@ -28,7 +29,7 @@ from coplay.run.measuring import Measuring, reference, unmeasured, wanting
 from coplay.run.origin import SEAL, refuse_untrusted, seal
 from coplay.run.progress import Progress
 from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
-from coplay.run.result import CLASSIFIER, Result, versions
+from coplay.run.result import CLASSIFIER, MATRIX_PRODUCTS, Result, versions
 from coplay.run.sites import (
     Seats,
     Sites,
@@ -169,6 +170,7 @@ class Federation:
             result.check_config()
             federation = cls(result.config)
             record = RunRecord.from_json(storage.read_json(folder / "run.json"))
+            record = _noting_processor(record)
             with playing_alone(result.config.engine, report) as progress:
                 return federation._play_all(folder, federation.prepare(folder), record, progress)
 
@@ -298,6 +300,19 @@ def _predicted(config: Config, game: Game[State], sites: Sites) -> dict[str, lis
     names = config.player_names
     shares = game.predicted_shares(names, config.seed, sites.shares)
     return {} if shares is None else dict(zip(names, shares.tolist(), strict=True))
+
+
+def _noting_processor(record: RunRecord) -> RunRecord:
+    """Return the record with a note if matrices are multiplied otherwise than at the start."""
+    before = record.versions.get(MATRIX_PRODUCTS)
+    now = matrix_products()
+    note = (
+        f"resumed where matrix products are those of {now}; it began with {before}, and the last "
+        "digits of what networks learn depend on it"
+    )
+    if before in (None, now) or note in record.notes:
+        return record
+    return replace(record, notes=(*record.notes, note))
 
 
 def _holds_something(folder: Path) -> bool:

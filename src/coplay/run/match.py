@@ -5,22 +5,20 @@ Samples are measured, and rounds and checkpoints written, on the way.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from coplay.core import storage
-from coplay.core.errors import CheckpointError, PartLostError, PlayerError
+from coplay.core.errors import CheckpointError, PlayerError
 from coplay.core.inside import file_name
 from coplay.core.message import (
     COORDINATOR,
     Message,
-    Payload,
     PlayerDied,
     PlayerLate,
     PlayerLost,
@@ -28,15 +26,21 @@ from coplay.core.message import (
 )
 from coplay.core.space import Samples, pick
 from coplay.engines.base import Engine
-from coplay.games.base import Game, Link, Row, State
+from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
 from coplay.player import Restore, Save
 from coplay.run.caution import Caution
 from coplay.run.config import CheckpointSection
 from coplay.run.copy_watch import CopyWatch
+from coplay.run.links_on_disk import (
+    load_traffic,
+    payload_from_tensors,
+    payload_to_tensors,
+    save_traffic,
+)
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
-from coplay.run.record import RoundRecord, links_from_json
+from coplay.run.record import RoundRecord
 from coplay.run.result import by_player
 from coplay.run.sites import Seats
 from coplay.run.sparse_matrix import SparseMatrix
@@ -290,13 +294,9 @@ class Match:
     def _checkpoint(self, state: State, round: int) -> None:
         """Save the coordinator's state, after everybody has saved its model; then it counts."""
         folder = storage.checkpoint_folder(self.home, round)
-        in_flight: dict[str, Samples] = {}
-        for link, payload in state.payload.items():
-            with contextlib.suppress(PartLostError):  # its sender went down with its machine
-                in_flight[_link_text(link)] = _copied(payload)
-        storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
-        traffic = [asdict(link) for link in self.engine.ledger.links()]
-        storage.commit_checkpoint(self.home, round, {"state": state.known(), "traffic": traffic})
+        storage.save_tensors(folder / "state.safetensors", payload_to_tensors(state.payload))
+        traffic = save_traffic(folder, self.engine.ledger)
+        storage.commit_checkpoint(self.home, round, {"state": state.known(), **traffic})
 
     def _ask(
         self, request: Request, names: Sequence[str], round: int
@@ -322,16 +322,13 @@ class Match:
                 "cannot be resumed; what it measured can be read, and 'coplay run' starts anew"
             )
         file = storage.checkpoint_folder(self.home, done) / "state.safetensors"
-        payload: dict[Link, Payload] = {}
-        for text, tensors in storage.unnest(storage.load_tensors(file)).items():
-            count = len(next(iter(tensors.values())))
-            payload[_link_of(text)] = Samples(dict(tensors), batch_size=[count])
+        payload = payload_from_tensors(storage.load_tensors(file))
         state = self.game.state_class.from_known(record["state"], payload)
         for reply in self._ask(Restore(), self._everybody(state), done):
             # whatever the game does about losses, all begin where the others do
             if isinstance(reply, PlayerLost):
                 raise PlayerError(reply.player, reply.action, done, reply.reason)
-        self.engine.start_ledger(links_from_json(record["traffic"]))
+        self.engine.start_ledger(load_traffic(self.home, record))
         return state, done
 
     def _starting_players(self) -> list[str]:
@@ -359,24 +356,6 @@ class Match:
             storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
         if self.bookkeeping:  # a run that was only resumed at its end keeps its earlier figure
             storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
-
-
-def _link_text(link: Link) -> str:
-    return ">".join(link)
-
-
-def _link_of(text: str) -> Link:
-    sender, _, receiver = text.partition(">")
-    return sender, receiver
-
-
-def _copied(payload: Payload) -> Samples:
-    """Return a payload by value.
-
-    It is a copy: one payload may go to several players, and no two tensors of a file may share
-    memory.
-    """
-    return payload.clone() if isinstance(payload, Samples) else payload.fetch()
 
 
 def _without_seconds(

@@ -16,7 +16,8 @@ from coplay.core import storage
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.metrics.base import Value
 from coplay.run.caution import Caution
-from coplay.run.record import Measured, RoundRecord, links_from_json
+from coplay.run.links_on_disk import load_traffic
+from coplay.run.record import Measured, RoundRecord
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class Play:
     def traffic(self) -> list[LinkTraffic]:
         """Payload per purpose and link, up to the last checkpoint."""
         record = storage.last_checkpoint(self.folder)
-        return links_from_json(record["traffic"]) if record else []
+        return load_traffic(self.folder, record) if record else []
 
     @property
     def counted_rounds(self) -> int:

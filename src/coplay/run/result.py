@@ -29,6 +29,7 @@ from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
 from coplay.core.inside import refuse_pipes, stays_inside
+from coplay.core.processor import matrix_products
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.games.base import Game
@@ -47,15 +48,23 @@ CLASSIFIER = "classifier.safetensors"
 _VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
 
 
+MATRIX_PRODUCTS = "matrix products"
+"""Entry of the versions that names the library of large products and the processor."""
+
+
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
+    """Versions of Python and of the packages that decide a result, and what multiplies matrices.
+
+    Raises:
+        ConfigError: The environment chooses an impossible library.
+    """
     names = {"python": platform.python_version(), "machine": platform.machine()}
     for package in _VERSIONED:
         try:
             names[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             names[package] = "not installed as a package"
-    return names
+    return names | {MATRIX_PRODUCTS: matrix_products()}
 
 
 @dataclass(frozen=True)
