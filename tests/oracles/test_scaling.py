@@ -88,13 +88,13 @@ def test_an_image_in_an_agreed_range_is_seen_as_it_is_to_the_last_bit():
         assert scaling.standard_space == space
 
 
-def test_an_image_of_bytes_is_seen_between_0_and_1():
+def test_an_image_of_bytes_is_seen_between_ends_of_order_one():
     space = Space({"x": Variable(kind="real", shape=(2, 2), low=0, high=255)})
     x = space.samples(x=torch.tensor([[[0.0, 255.0], [51.0, 102.0]]]))
     scaling = Scaling(space)
-    assert torch.allclose(scaling.vectors(x), torch.tensor([[0.0, 1.0, 0.2, 0.4]]))
-    assert torch.equal(scaling.original(scaling.standard(x))["x"], x["x"])
-    assert scaling.log_volume() == pytest.approx(4 * math.log(255))
+    assert torch.allclose(scaling.vectors(x), torch.tensor([[-1.0, 1.0, -0.6, -0.2]]))
+    assert torch.allclose(scaling.original(scaling.standard(x))["x"], x["x"])
+    assert scaling.log_volume() == pytest.approx(4 * math.log(127.5))
 
 
 def test_a_scale_is_that_of_the_bulk_whatever_a_few_values_are():

@@ -13,7 +13,7 @@ scale; a picture or a signal has one, unless its rows, or its columns, have diff
 
 Bits and classes stay as they are. A picture with an agreed range is scaled by that: one whose
 numbers are of order one already, such as [0, 1], stays as it is to the last bit, any other is
-mapped to [0, 1].
+mapped to [-1, 1].
 """
 
 from __future__ import annotations
@@ -177,18 +177,17 @@ class Scaling:
         self.by_data = [name for name in space if name not in keep and _is_fitted(space[name])]
         """Names of the variables that are scaled by data."""
         self._scales: dict[str, Scale] = {}
+        self._fitted: dict[str, Scale] = {}
         standard: dict[str, Variable] = {}
         for name in space:
             v = space[name]
             standard[name] = v
             if name in self.by_data:
                 standard[name] = Variable(kind="real", shape=v.shape)
+                self._scales[name] = _scale_of_range(v)
             elif name not in keep and _is_mapped(v):
-                low, high = v.range
-                centre = torch.tensor(low, dtype=torch.float64)
-                width = torch.tensor(high - low, dtype=torch.float64)
-                self._scales[name] = Scale(centre, width)
-                standard[name] = Variable(kind="real", shape=v.shape, low=0, high=1)
+                standard[name] = Variable(kind="real", shape=v.shape, low=-1, high=1)
+                self._scales[name] = _scale_of_range(v)
         self.standard_space = Space(standard)
         """The variables in standard units; those that are scaled by data have no limits."""
 
@@ -208,12 +207,11 @@ class Scaling:
             if values is None:
                 continue
             scale = scale_of(values, self.space[name])
-            present = self._scales.get(name)
-            if present is None:
+            present = self._fitted.get(name)
+            if present is None or present.outgrown_by(scale):
                 self._scales[name] = scale
-            elif present.outgrown_by(scale):
-                self._scales[name] = scale
-                changed = True
+                self._fitted[name] = scale
+                changed = changed or present is not None
         return changed
 
     def standard(self, samples: Samples) -> Samples:
@@ -238,14 +236,19 @@ class Scaling:
             restored[name] = _allowed(scale.original(samples[name]), self.space[name], scale.dtype)
         return restored
 
-    def limits(self, name: str) -> tuple[Tensor, Tensor] | None:
-        """Return a variable's smallest and largest value in standard units; None without."""
-        low, high = self.space[name].range
-        scale = self._scales.get(name)
-        if scale is None or name not in self.by_data or not math.isfinite(max(low, -high)):
-            return None
-        ends = torch.tensor([low, high], dtype=torch.float64)
-        return scale.standard(ends[0]).float(), scale.standard(ends[1]).float()
+    def limits(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return smallest and largest values in standard units, of variables scaled by data.
+
+        Those without limits are left out.
+        """
+        limits = {}
+        for name in self.by_data:
+            low, high = self.space[name].range
+            if math.isfinite(low) or math.isfinite(high):
+                ends = torch.tensor([low, high], dtype=torch.float64)
+                least, most = (self._scales[name].standard(end).float() for end in ends)
+                limits[name] = (least, most)
+        return limits
 
     def log_volume(self, names: Collection[str] | None = None) -> float:
         """Return Σ log width over all components of some variables, by default of all.
@@ -284,21 +287,22 @@ class Scaling:
     def state_dict(self) -> dict[str, Tensor]:
         """Return the fitted scales by variable; empty where none is fitted."""
         state = {}
-        for name in self.by_data:
-            if name in self._scales:
-                scale = self._scales[name]
-                state[f"centre/{name}"] = scale.centre
-                state[f"width/{name}"] = scale.width
-                state[f"type/{name}"] = torch.zeros((), dtype=scale.dtype)
+        for name, scale in self._fitted.items():
+            state[f"centre/{name}"] = scale.centre
+            state[f"width/{name}"] = scale.width
+            state[f"type/{name}"] = torch.zeros((), dtype=scale.dtype)
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state returned by :meth:`state_dict`."""
+        self._fitted = {}
         for name in self.by_data:
-            self._scales.pop(name, None)
+            self._scales[name] = _scale_of_range(self.space[name])
             if f"centre/{name}" in state:
                 dtype = state[f"type/{name}"].dtype
-                self._scales[name] = Scale(state[f"centre/{name}"], state[f"width/{name}"], dtype)
+                scale = Scale(state[f"centre/{name}"], state[f"width/{name}"], dtype)
+                self._scales[name] = scale
+                self._fitted[name] = scale
 
 
 def code_size(v: Variable) -> int:
@@ -309,6 +313,20 @@ def code_size(v: Variable) -> int:
     return classes if classes <= _ONE_HOT else _CODE
 
 
+def _plain_scale(centre: float, width: float) -> Scale:
+    """Return a scale that is one pair of numbers."""
+    numbers = torch.tensor([centre, width], dtype=torch.float64)
+    return Scale(numbers[0], numbers[1])
+
+
+def _scale_of_range(v: Variable) -> Scale:
+    """Return the scale of a variable before it is fitted: of its range, else of numbers as is."""
+    low, high = v.range
+    if math.isfinite(high - low) and high > low:
+        return _plain_scale((low + high) / 2, (high - low) / 2)
+    return _plain_scale(0.0, 1.0)
+
+
 def _is_fitted(v: Variable) -> bool:
     """Whether a variable is scaled by data: numbers, and pictures without an agreed range."""
     if v.kind in ("binary", "categorical"):
@@ -317,7 +335,7 @@ def _is_fitted(v: Variable) -> bool:
 
 
 def _is_mapped(v: Variable) -> bool:
-    """Whether a picture's agreed range is mapped to [0, 1], since it is not of order one."""
+    """Whether a picture's agreed range is mapped to [-1, 1], since it is not of order one."""
     low, high = v.range
     if v.kind != "real" or not v.is_image or not math.isfinite(high - low) or high <= low:
         return False

@@ -93,6 +93,12 @@ class Distillation(Game[State]):
                     f"players.{player.name}.unobserved: in distillation everybody labels its own "
                     f"images, which takes both; its data lack {', '.join(player.unobserved)}"
                 )
+            elif player.model.scales_by_data:
+                faults.append(
+                    f"player '{player.name}': in distillation classifiers travel, so all players "
+                    f"need one scale of the image; its variables are {player.variables}. Give the "
+                    "image a range, low and high"
+                )
             elif player.variables != first.variables:
                 faults.append(
                     f"player '{player.name}' learns {player.variables}, and '{first.name}' "

@@ -138,7 +138,8 @@ class JointClassifier(ConvHvae):
         if with_image:
             x, c = self._tensors(join([self._completed(part, generator) for part in with_image]))
             z0, z1 = with_sent_latents(with_image, *self._net.encode(x, c, generator))
-            loss = loss - self._net.log_joint(z0, z1, x, c).sum()
+            log_joint = self._net.log_joint(z0, z1, x, c)
+            loss = loss - log_joint.sum() + len(x) * self._scaling.log_volume()
         for part in labels_alone:
             loss = loss - self._net.decoder.c_logits.log_softmax(0)[part[self._label]].sum()
         yield "decoder", loss / sum(map(len, parts))
@@ -158,7 +159,7 @@ class JointClassifier(ConvHvae):
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−log p(x, c) − log p(c|x)."""
-        p = self.classify(samples).gather(1, samples[self._label][:, None])[:, 0]
+        p = self._classified(samples).gather(1, samples[self._label][:, None])[:, 0]
         return super().validation_loss(samples, generator) - p.double().clamp_min(1e-12).log()
 
     @property
@@ -248,11 +249,16 @@ class JointClassifier(ConvHvae):
         By the running mean of the parameters.
         """
         with self.averaged():
-            here = devices.moved(partial, self._place)
-            return devices.moved(self._completed(here, generator))
+            here = devices.moved(self._scaling.standard(partial), self._place)
+            completed = devices.moved(self._completed(here, generator))
+        return self._scaling.original(completed)
 
     def classify(self, samples: Samples) -> Tensor:
         """p(c|x) for each image, shape (n, C)."""
+        return self._classified(self._scaling.standard(samples))
+
+    def _classified(self, samples: Samples) -> Tensor:
+        """The same for images in standard units."""
         with self.averaged():
             return self._probabilities(self._net.classifier, samples)
 
@@ -307,7 +313,8 @@ class JointClassifier(ConvHvae):
                     f"classifier, {name}, from {origin}: expected float32 numbers, all of them "
                     f"finite, got {tensor.dtype}"
                 )
-        return self._probabilities(other.to(self._place), samples)
+        standard = self._scaling.standard(samples)
+        return self._probabilities(other.to(self._place), standard)
 
     @contextmanager
     def taught(self, targets: Tensor) -> Iterator[None]:
