@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from coplay.core.errors import CoplayError
-from coplay.core.space import Samples, tensors
+from coplay.core.space import Samples, Space, tensors
 from coplay.run.sampling import load_player
 
 
@@ -22,8 +22,8 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
         game: Name of the game; None for the main one.
         n: Number of samples, at least 1.
         seed: Seed of the draw.
-        out: The file: ``.npz``, one array per variable; ``.csv``, a row per sample; ``.png``, a
-            grid of images.
+        out: The file: ``.npz``, one array per variable, with the names of its classes in
+            ``NAME.names``; ``.csv``, a row per sample, classes by name; ``.png``, a grid of images.
 
     Returns:
         The samples that were written, n of them.
@@ -41,9 +41,13 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".npz":
         arrays = {name: tensor.numpy() for name, tensor in tensors(samples).items()}
+        for name in tensors(samples):
+            names = loaded.space[name].names
+            if names is not None:
+                arrays[f"{name}.names"] = np.array(names)
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
     elif out.suffix == ".csv":
-        out.write_text(as_csv(samples), encoding="utf-8")
+        out.write_text(as_csv(samples, loaded.space), encoding="utf-8")
     else:
         from coplay.report.figures import image_grid
 
@@ -55,8 +59,12 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
     return samples
 
 
-def as_csv(samples: Samples) -> str:
+def as_csv(samples: Samples, space: Space | None = None) -> str:
     """Write samples as lines of CSV: a number per column, named by its place in a variable.
+
+    Args:
+        samples: The samples.
+        space: Their space, for the names of classes; None writes the numbers.
 
     Example:
         >>> import torch
@@ -70,7 +78,11 @@ def as_csv(samples: Samples) -> str:
     for name, tensor in tensors(samples).items():
         for place in np.ndindex(tuple(tensor.shape[1:])):
             header.append(".".join([name, *map(str, place)]))
-        columns += list(tensor.reshape(len(tensor), -1).numpy().T)
+        values = tensor.reshape(len(tensor), -1).numpy().T
+        names = space[name].names if space is not None else None
+        if names is not None:
+            values = np.array(names)[values]
+        columns += list(values)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
