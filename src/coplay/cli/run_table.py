@@ -160,10 +160,11 @@ def notes(result: Result) -> list[str]:
     """What a reader of the table must know.
 
     Returns:
-        Sentences on players without a line, missing means, what was sampled and how it was scored,
-        warnings about scores, and how the run ended.
+        Sentences on the data, players without a line, missing means, what was sampled and how it
+        was scored, warnings about scores, and how the run ended.
     """
     return [
+        *(f"data: {note}" for note in result.record.data.notes),
         *_notes_on_players(result),
         *_notes_on_means(result),
         *_notes_on_scores(result),

@@ -32,8 +32,8 @@ def sample_file(
         game: Name of the game; None for the main one.
         n: Number of samples, at least 1.
         seed: Seed of the draw.
-        out: The file: ``.npz``, one array per variable; ``.csv``, a row per sample; ``.png``, a
-            grid of images.
+        out: The file: ``.npz``, one array per variable, with the names of its classes in
+            ``NAME.names``; ``.csv``, a row per sample, classes by name; ``.png``, a grid of images.
         trust: Whether a class outside coplay may be imported for the model.
 
     Returns:
@@ -59,12 +59,9 @@ def sample_file(
 def _content(samples: Samples, space: Space, out: Path) -> bytes:
     """Return what is to be written."""
     if out.suffix == ".csv":
-        return as_csv(samples).encode()
+        return as_csv(samples, space).encode()
     if out.suffix == ".npz":
-        file = io.BytesIO()
-        arrays = {name: tensor.numpy() for name, tensor in tensors(samples).items()}
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        return file.getvalue()
+        return _as_npz(samples, space)
     from coplay.report.figures import image_grid
 
     images = [name for name in tensors(samples) if space[name].is_image]
@@ -74,8 +71,24 @@ def _content(samples: Samples, space: Space, out: Path) -> bytes:
     return image_grid(samples[images[0]])
 
 
-def as_csv(samples: Samples) -> str:
+def _as_npz(samples: Samples, space: Space) -> bytes:
+    """Write samples as one array per variable, with the names of its classes beside it."""
+    arrays = {name: tensor.numpy() for name, tensor in tensors(samples).items()}
+    for name in tensors(samples):
+        names = space[name].names
+        if names is not None:
+            arrays[f"{name}.names"] = np.array(names)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def as_csv(samples: Samples, space: Space | None = None) -> str:
     """Write samples as lines of CSV: a number per column, named by its place in a variable.
+
+    Args:
+        samples: The samples.
+        space: Their space, for the names of classes; None writes the numbers.
 
     Example:
         >>> import torch
@@ -89,7 +102,12 @@ def as_csv(samples: Samples) -> str:
     for name, tensor in tensors(samples).items():
         for place in np.ndindex(tuple(tensor.shape[1:])):
             header.append(cell(".".join([name, *map(str, place)])))
-        columns += list(tensor.reshape(len(tensor), -1).numpy().T)
+        values = tensor.reshape(len(tensor), -1).numpy().T
+        names = space[name].names if space is not None else None
+        if names is not None:
+            # names are texts of strangers, and a spreadsheet runs a cell that begins with =
+            values = np.array([cell(text) for text in names])[values]
+        columns += list(values)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)

@@ -111,7 +111,8 @@ class Estimator(LocalModel):
         self, mixture: Mixture, steps: int, generator: torch.Generator
     ) -> Mapping[str, float]:
         """Fit the estimator to as many rows as there are received and own samples."""
-        self._rows = self._space.flatten(_in_proportion(mixture, generator)).double().numpy()
+        rows = _in_proportion(mixture, generator)
+        self._rows = self._space.flatten(rows, torch.float64).numpy()
         self._seed = small_seed(generator)
         self._fit()
         numbers = {"samples": float(len(self._rows))}

@@ -97,6 +97,8 @@ def heat_map(
     rotation = 45 if 0.1 * longest_name > cell else 0
     axes.set_xticks(range(len(columns)), list(map(visible, columns)), rotation=rotation)
     axes.set_yticks(range(len(rows)), list(map(visible, rows)))
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_parse_math(False)  # names are written as they are
     _set_up_matrix(axes, row_label, column_label, array.shape)
     if 0.075 * longest_text < cell:
         _write_cells(axes, texts, array, top)

@@ -12,11 +12,11 @@ from coplay.report.parts import Cell, PageSection, Table, first_players
 from coplay.report.words import (
     Writer,
     aligned,
+    class_list,
     heading,
     in_order,
     listed,
     number,
-    ranges,
     sentence_case,
     span,
     words,
@@ -126,7 +126,11 @@ def headline(result: Result) -> PageSection:
         "Players and scores",
         text=[*_classifier(result), *notes, *_missing_means(result, games)],
         tables=[table],
-        points=[*map(sentence_case, warnings_of(result)), *result.record.notes],
+        points=[
+            *map(sentence_case, warnings_of(result)),
+            *result.record.data.notes,
+            *result.record.notes,
+        ],
         data=_data(result, games),
     )
 
@@ -184,6 +188,7 @@ def _data(result: Result, games: Mapping[str, Play]) -> dict[str, Any]:
         "measured_after_round": {game: play.last_round for game, play in games.items()},
         "notes": list(result.record.notes),
         "warnings": warnings_of(result),
+        "data_notes": list(result.record.data.notes),
     }
 
 
@@ -217,7 +222,7 @@ def _data_cell(result: Result, player: str) -> Cell:
         return (number(count), "without classes")
     if not classes:
         return ("0", "none")
-    return (number(count), ranges(classes))
+    return (number(count), class_list(classes, result.record.data.class_names))
 
 
 def _means(result: Result, columns: Sequence[Column]) -> list[Cell]:

@@ -219,6 +219,7 @@ class Federation:
                 learned={name: tuple(space) for name, space in sites.spaces.items()},
                 sizes={name: len(samples) for name, samples in sites.data.items()},
                 counts=sites.counts,
+                notes=data.notes,
             ),
             notes=[*sites.notes, *wanting(self.config, data)],
             unmeasured=unmeasured(self.config, data),

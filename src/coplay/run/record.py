@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from coplay.core.message import LinkTraffic, PlayerLost
-from coplay.core.space import Space, Variable
+from coplay.core.space import LABEL, Space, Variable
 from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
 from coplay.run.caution import Caution, cautions_from_json, cautions_to_json
@@ -35,6 +35,7 @@ class DataRecord:
         learned: Names of the variables that each player learns.
         sizes: Number of private samples by player.
         counts: Number of private samples per class, by player; empty without classes.
+        notes: What was read, left out, converted or counted, in sentences.
     """
 
     name: str
@@ -44,10 +45,18 @@ class DataRecord:
     learned: Mapping[str, Sequence[str]]
     sizes: Mapping[str, int]
     counts: Mapping[str, list[int]]
+    notes: Sequence[str] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, in the order of their numbers; empty without classes."""
+        if LABEL in self.space:
+            return self.space[LABEL].class_names
+        return tuple(map(str, range(max(map(len, self.counts.values()), default=0))))
 
     def json(self) -> dict[str, Any]:
-        """The record as plain values."""
-        return {
+        """The record as plain values, without notes where there are none."""
+        values: dict[str, Any] = {
             "name": self.name,
             "train": self.train,
             "test": self.test,
@@ -56,6 +65,9 @@ class DataRecord:
             "sizes": dict(self.sizes),
             "counts": dict(self.counts),
         }
+        if self.notes:
+            values["notes"] = list(self.notes)
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -68,6 +80,7 @@ class DataRecord:
             values.get("learned", {}),
             values.get("sizes", {}),
             values["counts"],
+            tuple(values.get("notes", ())),
         )
 
 

@@ -285,7 +285,7 @@ class Result:
         return self.record.data.sizes.get(player)
 
     def classes_of(self, player: str) -> list[int] | None:
-        """Classes of which a player holds samples; None for data without classes."""
+        """Numbers of the classes of which a player holds samples; None without classes."""
         counts = self.record.data.counts.get(player)
         if counts is None:
             return None

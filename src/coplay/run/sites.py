@@ -87,7 +87,8 @@ def deal(config: Config, data: Dataset) -> Sites:
     names = config.player_names
     labels = data.train[LABEL] if data.classes else None
     generator = stream(config.seed, "partition")
-    positions = config.data.partition.deal(labels, len(data.train), names, generator)
+    partition = config.data.partition.numbered(data.class_names)
+    positions = partition.deal(labels, len(data.train), names, generator)
     spaces = {name: _space(config, name, data) for name in names}
     private = {}
     for name in names:
@@ -101,14 +102,15 @@ def deal(config: Config, data: Dataset) -> Sites:
     counts = torch.stack(each)
     shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
     by_player = dict(zip(names, counts.tolist(), strict=True))
-    return Sites(spaces, private, data.train, everything, shares, by_player, _notes(names, counts))
+    notes = _notes(names, counts, data.class_names)
+    return Sites(spaces, private, data.train, everything, shares, by_player, notes)
 
 
-def _notes(names: Sequence[str], counts: Tensor) -> tuple[str, ...]:
+def _notes(names: Sequence[str], counts: Tensor, class_names: Sequence[str]) -> tuple[str, ...]:
     notes = []
     for name, row in zip(names, counts, strict=True):
         if (row > 0).sum() == 1:
-            only = int(row.argmax())
+            only = class_names[int(row.argmax())]
             notes.append(
                 f"{name} holds a single class ({only}); "
                 "allowed, but alone it can learn nothing else"
