@@ -158,7 +158,7 @@ def unmeasured(config: Config, data: Dataset) -> str:
 
 
 def reference(
-    config: Config, folder: Path, data: Dataset, progress: Progress, digest: str | None
+    config: Config, folder: Path, data: Dataset, progress: Progress, digest: str | None = None
 ) -> tuple[Reference, str] | None:
     """Return what samples are measured against, with the domain classifier, trained once per run.
 

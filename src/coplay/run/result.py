@@ -361,9 +361,10 @@ def read_record(folder: Path) -> RunRecord:
     if not isinstance(values, dict) or "format" not in values:
         fault = "it has no format number"
         raise storage.damaged(path, fault, "restore it from a copy; older runs cannot be read")
-    if values["format"] != FORMAT:
+    number = values.get("format")
+    if number != FORMAT or isinstance(number, bool):
         raise CheckpointError(
-            f"{path} is of format {values['format']!r}, this coplay reads format {FORMAT}; "
+            f"{path} is of format {number!r}, this coplay reads format {FORMAT}; "
             "read it with the version of coplay that wrote it"
         )
     content = storage.check_seal(path, values)

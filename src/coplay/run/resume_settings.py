@@ -85,7 +85,7 @@ def _grouping_fault(before: Config, after: Config) -> str:
         if _serves_together(game) and count != _groups(after, game):
             return (
                 f"in '{name_of('game', game)}' players of one process learn together, and sums of "
-                f"floats depend on who does: expected {count} groups or processes, as before"
+                f"floats depend on the groups: expected {count} groups or processes, as before"
             )
     return ""
 

@@ -13,7 +13,7 @@ from coplay.player import Player, Save
 from coplay.run.checkpoint import PLAY_AGAIN, Checkpoint, run_id, save_in_flight
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
-from coplay.run.record import DataRecord, Origin, RunRecord
+from coplay.run.record import DataRecord, Origin, RunRecord, space_to_json
 from coplay.run.result import read_record
 from coplay.run.rows import Chain
 
@@ -80,14 +80,15 @@ class Beginning:
                 if player.name not in self.last[game].models:
                     faults[f"'{game}' has no model of player '{player.name}'"] = None
         before = self.record.data
+        spaces = [space_to_json(before.space), space_to_json(data.space)]
         for name, variables in data.learned.items():
             learned = before.learned.get(name, variables)
             if list(learned) != list(variables):
                 faults[f"player '{name}' learned {', '.join(learned)} there"] = None
             for variable in variables:
-                old = before.space[variable] if variable in before.space else None
-                if old is not None and old != data.space[variable]:
-                    faults[f"'{variable}' is {data.space[variable]} here, was {old} there"] = None
+                old, new = (space.get(variable) for space in spaces)
+                if old is not None and old != new:
+                    faults[f"'{variable}' is {new} here, was {old} there"] = None
         if faults:
             raise RunFolderError(
                 f"--start-from {self.folder}: {'; '.join(faults)}. Expected the same players, "
