@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coplay.cli.terminal import remark, say
-from coplay.core.errors import CheckpointError, CoplayError, RunFolderError, TrustError
+from coplay.core.errors import CheckpointError, CoplayError, RunFolderError, TrustError, WriteError
 
 if TYPE_CHECKING:
     from coplay.run.config import Config
@@ -28,7 +28,9 @@ def say_what_is_kept(folder: Path, error: BaseException, command: str) -> None:
     from coplay.run.result import Result
 
     untouched = isinstance(error, RunFolderError | CheckpointError | TrustError)
-    if untouched or not (folder / "run.json").exists():
+    if untouched and not isinstance(error, WriteError):
+        return
+    if not (folder / "run.json").exists():
         return
     result = Result.load(folder)
     kept = []

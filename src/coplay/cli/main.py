@@ -94,11 +94,29 @@ def _add_playing(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="change a value: --set game.rounds=10",
     )
+    run.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="RUN",
+        help="begin with the models of another run, such as after its data changed",
+    )
     run.set_defaults(command=_run)
 
     resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
     resume.add_argument("run", type=Path)
     add_trust(resume)
+    resume.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change what cannot change results: --set engine.start_seconds=600",
+    )
+    resume.add_argument(
+        "--previous",
+        action="store_true",
+        help="go on from the checkpoint before the last one, if that is damaged",
+    )
     resume.set_defaults(command=_resume)
 
 
@@ -200,7 +218,7 @@ def _run(given: argparse.Namespace) -> None:
         folder = given.out or free_folder(Path("runs") / file_name(config.name))
         try:
             with ProgressReport() as report:
-                result = Federation(config).run(folder, report)
+                result = Federation(config).run(folder, report, start_from=given.start_from)
         except BaseException as error:
             say_what_is_kept(folder, error, resume_command(folder, config, home))
             raise
@@ -217,7 +235,9 @@ def _resume(given: argparse.Namespace) -> None:
         keep_memory(config)
         try:
             with ProgressReport() as report:
-                result = Federation.resume(given.run, report, trust=given.trust)
+                result = Federation.resume(
+                    given.run, report, given.set, given.previous, trust=given.trust
+                )
         except BaseException as error:
             home = given.code[0] if given.code else given.run
             say_what_is_kept(given.run, error, resume_command(given.run, config, home))

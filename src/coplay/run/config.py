@@ -301,6 +301,22 @@ class Config(Section):
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([f"{origin} is no valid TOML: {error}"]) from None
+        return cls.from_values(values, overrides, trust)
+
+    @classmethod
+    def from_values(
+        cls, values: dict[str, Any], overrides: Sequence[str], trust: bool = True
+    ) -> Config:
+        """Build a config from nested dictionaries, which ``key.path=value`` overrides change.
+
+        Args:
+            values: Sections by name.
+            overrides: One ``key.path=value`` each.
+            trust: As in :meth:`from_dict`.
+
+        Raises:
+            ConfigError: With all faults.
+        """
         for override in overrides:
             _override(values, override)
         return cls.from_dict(values, trust)

@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +20,13 @@ from coplay.core.message import Ledger, LinkTraffic, Payload
 from coplay.core.part import MANY, Part, parts_of
 from coplay.core.space import Samples, tensors
 from coplay.games.base import Link
-from coplay.run.record import links_from_json
 
 _NAMES = "names"  # all names, as JSON text in bytes
 _LINKS = "links"  # a row for each link, integers
 _GROUP = "group "  # the tensors of sets that are alike and have one sender, one after the other
+TRAFFIC = "traffic.safetensors"
+"""File of the traffic of many links."""
+
 _MOST_LISTED = 10_000  # links whose traffic is listed in checkpoint.json, where people can read it
 
 
@@ -96,15 +96,18 @@ def _divided(values: Mapping[str, Tensor], counts: list[int]) -> list[Payload]:
     return [part.fetch().clone() for part in parts]
 
 
-def save_traffic(folder: Path, ledger: Ledger) -> dict[str, Any]:
-    """Return what ``checkpoint.json`` holds of the traffic; that of many links gets a file.
+def save_traffic(folder: Path, ledger: Ledger) -> tuple[list[LinkTraffic], str]:
+    """Return the traffic by link for ``checkpoint.json``; that of many links gets a file.
 
     Args:
         folder: The checkpoint's.
         ledger: The traffic by link.
+
+    Returns:
+        The links, and an empty text; no links and the digest of their file, where they are many.
     """
     if len(ledger) <= _MOST_LISTED:
-        return {"traffic": [asdict(link) for link in ledger.links()]}
+        return ledger.links(), ""
     places: dict[str, int] = {}
     rows = array("q")
     for link in ledger:
@@ -112,21 +115,21 @@ def save_traffic(folder: Path, ledger: Ledger) -> dict[str, Any]:
             rows.append(places.setdefault(name, len(places)))
         rows.extend((link.bytes, link.samples))
     stored = {_NAMES: _as_bytes(list(places)), _LINKS: _rows(rows, 5)}
-    storage.save_tensors(folder / "traffic.safetensors", stored)
-    return {}
+    return [], storage.save_tensors(folder / TRAFFIC, stored, private=True, sync_name=False)
 
 
-def load_traffic(home: Path, record: Mapping[str, Any]) -> list[LinkTraffic]:
-    """Return the traffic up to a checkpoint.
+def load_traffic(path: Path, digest: str, remedy: str) -> list[LinkTraffic]:
+    """Return the traffic by link that :func:`save_traffic` put into a file.
 
     Args:
-        home: The game's folder.
-        record: The checkpoint's, from ``checkpoint.json``.
+        path: The file.
+        digest: Its digest on record.
+        remedy: What to do about damage, for the error.
+
+    Raises:
+        CheckpointError: It is missing, or is not what was written.
     """
-    if "traffic" in record:
-        return links_from_json(record["traffic"])
-    folder = storage.checkpoint_folder(home, record["round"])
-    stored = storage.load_tensors(folder / "traffic.safetensors")
+    stored = storage.load_tensors(path, digest, remedy)
     names = _from_bytes(stored[_NAMES])
     links = []
     for purpose, sender, receiver, sent, samples in stored[_LINKS].tolist():
