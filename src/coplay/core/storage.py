@@ -20,6 +20,7 @@ from torch import Tensor
 
 from coplay.core.digests import of_bytes, of_values
 from coplay.core.errors import CheckpointError, WriteError
+from coplay.core.text import json_text
 
 _DIGEST = "digest"
 """Name of the entry in which a JSON file has the digest of its other entries."""
@@ -171,7 +172,7 @@ def _locked_file(folder: Path) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, indented so that people can read it."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    text = json_text(json.dumps(value, indent=1, ensure_ascii=False)) + "\n"
     write_atomically(path, text.encode())
 
 
@@ -189,7 +190,7 @@ def write_sealed(
     plain = json.loads(json.dumps(dict(values)))
     plain.pop(_DIGEST, None)
     sealed = plain | {_DIGEST: of_values(plain)}
-    text = json.dumps(sealed, indent=1, ensure_ascii=False) + "\n"
+    text = json_text(json.dumps(sealed, indent=1, ensure_ascii=False)) + "\n"
     write_atomically(path, text.encode(), private, sync_name)
 
 
