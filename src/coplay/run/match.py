@@ -25,11 +25,11 @@ from coplay.core.message import (
     PlayerLost,
     Request,
 )
+from coplay.core.requests import Restore, Save
 from coplay.core.space import Samples, pick
 from coplay.engines.base import Engine
 from coplay.games.base import Game, Link, Row, State
 from coplay.metrics.base import Value
-from coplay.player import Restore, Save
 from coplay.run.config import CheckpointSection
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
