@@ -123,9 +123,11 @@ def checked_reply(
 
 def _checked_loss(ask: Message, loss: PlayerLost) -> PlayerLost:
     """Return a loss as it is if it is that of the player asked."""
-    is_right = (loss.player, loss.action, loss.round) == (ask.receiver, ask.action, ask.round)
-    is_plain = type(loss) in (PlayerLost, PlayerLate, PlayerDied) and type(loss.reason) is str
-    if is_right and is_plain:
+    words = (loss.player, loss.action, loss.reason)
+    is_plain = type(loss) in (PlayerLost, PlayerLate, PlayerDied) and type(loss.round) is int
+    is_plain = is_plain and all(type(word) is str for word in words)
+    asked = (ask.receiver, ask.action, ask.round)
+    if is_plain and (loss.player, loss.action, loss.round) == asked:
         return loss
     got = f"{shortened(loss.player)} at {shortened(loss.action)} in round {shortened(loss.round)}"
     reason = f"bad reply: expected its own loss at '{ask.action}' in round {ask.round}, got {got}"
@@ -183,13 +185,13 @@ def unknown_receivers(
 
 def _action(message: object) -> str:
     """Return what a message asks, in words; it may be no message."""
-    request = getattr(message, "request", None)
+    request = message.request if type(message) is Message else None
     return action_of(type(request)) if isinstance(request, Request) else type(request).__name__
 
 
 def _round(message: object) -> int:
-    round = getattr(message, "round", 0)
-    return round if type(round) is int else 0
+    is_plain = type(message) is Message and type(message.round) is int
+    return message.round if is_plain else 0  # type: ignore[attr-defined]
 
 
 def _unreadable(error: Exception) -> str:

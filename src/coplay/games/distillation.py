@@ -38,6 +38,7 @@ from coplay.core.contents import Form, Tensors
 from coplay.core.errors import ConfigError, ModelError
 from coplay.core.expected import Expected, Numbers, Part
 from coplay.core.message import COORDINATOR, Message, Request
+from coplay.core.plain import shortened
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.games.base import Asker, Game, Row, State
 from coplay.models.base import OWN
@@ -157,7 +158,7 @@ class Distillation(Game[State]):
         faults = []
         strange = [name for name in request.receivers if name not in others]
         if strange or len(set(request.receivers)) < len(request.receivers):
-            names = ", ".join(map(repr, request.receivers[:5]))
+            names = ", ".join(shortened(name) for name in request.receivers[:5])
             faults.append(f"expected as receivers other players, each once, got {names}")
         return Expected(dict.fromkeys(others, part), faults=faults)
 

@@ -7,6 +7,7 @@ import torch
 from coplay.core.contents import LARGEST, Form, InSpace, Tensors
 from coplay.core.expected import ANY_PART, Expected, Limits, Numbers, Part
 from coplay.core.message import Message, count_of
+from coplay.core.plain import shortened
 from coplay.core.requests import Evaluate, Gain
 from coplay.core.space import LABEL
 from coplay.games.base import received_samples
@@ -24,8 +25,9 @@ MOST_DRAWS = 100_000
 """Largest number of encoder's draws per sample."""
 
 _ROUNDING = 1e-6  # of weights that were re-normalised
-_LOG_P = ("log_p", "low", "high")
-_GAIN = ("value", "error", "n")
+# infinities and NaN are values of log p
+_LOG_P = dict.fromkeys(("log_p", "low", "high"), Limits(special=True))
+_GAIN = {"value": Limits(special=True), "error": Limits(special=True), "n": Limits(low=0)}
 
 
 def expected_request(player: Player, message: Message) -> Expected:
@@ -33,20 +35,22 @@ def expected_request(player: Player, message: Message) -> Expected:
     match message.request:
         case Evaluate(n, draws):
             limits = [("n", n, MOST_SAMPLES), ("draws", draws, MOST_DRAWS)]
-            parts = {CLASSIFIED: ANY_PART, SCORED: ANY_PART}
+            parts = {SCORED: ANY_PART}
+            if isinstance(player.model, Classifies):
+                parts[CLASSIFIED] = ANY_PART
             faults = _count_faults(limits) + _real_faults(player, message)
             return Expected(parts, faults=faults)
         case Gain(steps, draws, own, weights):
             faults = _count_faults([("steps", steps, MOST_STEPS), ("draws", draws, MOST_DRAWS)])
             for name, weight in ({OWN: own} | dict(weights)).items():
                 if not 0 <= weight <= 1 + _ROUNDING:
-                    faults.append(f"expected for {name!r} a weight in [0, 1], got {weight:g}")
+                    faults.append(f"weight of {shortened(name)}: expected 0 to 1, got {weight:g}")
             known = player.roster.known if player.roster else set(weights)
             part = Part(received_samples(player), 1, MOST_SAMPLES)
             others = {name for name in weights if name in known and name != player.name}
             strange = [name for name in weights if name not in others]
             if strange:
-                faults.append(f"expected weights of other players, got one of {strange[0]!r}")
+                faults.append(f"weights: expected other players, got {shortened(strange[0])}")
             return Expected(dict.fromkeys(others, part), faults=faults)
     return Expected()
 
@@ -84,10 +88,10 @@ def expected_reply(player: Player, ask: Message) -> Expected:
                 form = Form((), torch.int64, 0, classes - 1 if classes else LARGEST)
                 count = count_of(ask.payload[CLASSIFIED])
                 parts[CLASSIFIED] = Part.of(Tensors({LABEL: form}), count)
-            numbers = _numbers(_LOG_P) if SCORED in ask.payload else Numbers()
+            numbers = Numbers(_LOG_P, all_or_none=True) if SCORED in ask.payload else Numbers()
             return Expected(parts, all_or_none=True, numbers=numbers, numbers_alone=False)
         case Gain():
-            return Expected(numbers=_numbers(_GAIN))
+            return Expected(numbers=Numbers(_GAIN, all_or_none=True))
     return Expected()
 
 
@@ -95,8 +99,3 @@ def _classifies(player: Player) -> bool:
     """Whether the player can tell classes of its own kind from inputs that it observes."""
     inputs = [name for name in player.variables if name not in (LABEL, *player.unobserved)]
     return isinstance(player.model, Classifies) and LABEL in player.variables and bool(inputs)
-
-
-def _numbers(names: tuple[str, ...]) -> Numbers:
-    """All of these numbers or none; infinities and NaN are values of log p."""
-    return Numbers(dict.fromkeys(names, Limits(special=True)), all_or_none=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coplay.core.expected import Expected, Numbers
 from coplay.core.message import Message
+from coplay.core.plain import shortened
 from coplay.games.fl_gan_requests import Average, Learn, Load, Send
 from coplay.games.gan_common import SERVER, Introduce
 from coplay.games.gan_expected import (
@@ -37,6 +38,8 @@ def request(game: FlGan, player: Player, message: Message) -> Expected:
             faults = receiver_faults(player, receivers, game.seats)
             if player.name != SERVER and tuple(receivers) != (SERVER,):
                 faults.append(f"expected as receiver '{SERVER}'")
+            # the server hands out before steps are taken, and the workers send after it
+            after -= player.name != SERVER
             return Expected(faults=faults + _step_faults(game, message.round, after))
         case Load(after):
             faults = seat_faults(player, is_server=False)
@@ -52,7 +55,7 @@ def request(game: FlGan, player: Player, message: Message) -> Expected:
             return Expected(faults=faults)
         case Average(weights, after):
             faults = seat_faults(player, is_server=True)
-            faults += _step_faults(game, message.round, after)
+            faults += _step_faults(game, message.round, after - 1)
             faults += _weight_faults(player, weights)
             if not message.payload:
                 faults.append("expected pairs of networks to average, got none")
@@ -75,12 +78,12 @@ def reply(game: FlGan, player: Player, ask: Message) -> Expected:
 
 
 def _step_faults(game: FlGan, round: int, done: int) -> list[str]:
-    """Say whether a number of steps that are done lies in its round."""
-    first = (round - 1) * game.local_steps
-    if first <= done <= first + game.local_steps:
+    """Say whether the step after so many lies in its round."""
+    first = (round - 1) * game.local_steps + 1
+    last = round * game.local_steps
+    if first <= done + 1 <= last:
         return []
-    expected = f"{first} to {first + game.local_steps} steps before it in round {round}"
-    return [f"expected {expected}, got {done}"]
+    return [f"expected steps {first} to {last} in round {round}, got {done + 1}"]
 
 
 def _weight_faults(player: Player, weights: Mapping[str, float]) -> list[str]:
@@ -89,7 +92,7 @@ def _weight_faults(player: Player, weights: Mapping[str, float]) -> list[str]:
     known = partners(player, weights, ())
     strange = [name for name in weights if name not in known]
     if strange:
-        faults.append(f"weights: expected players of this game, got {strange[0]!r}")
+        faults.append(f"weights: expected players of this game, got {shortened(strange[0])}")
     total = sum(weights.values())
     if any(weight <= 0 for weight in weights.values()) or abs(total - 1) > _ROUNDING:
         faults.append(f"weights: expected positive ones with sum 1, got sum {total:g}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from coplay.core.expected import Expected, Limits, Numbers, Part
+from coplay.core.plain import shortened
 from coplay.games.gan_common import SERVER, gan
 from coplay.nets.gan_builder import Half
 from coplay.player import Player
@@ -38,7 +39,7 @@ def receiver_faults(player: Player, receivers: Sequence[str], seats: Collection[
         strange = [name for name in receivers if name not in partners(player, receivers, seats)]
         if not strange:
             return []
-        own = f"players of this game, got {strange[0]!r}"
+        own = f"players of this game, got {shortened(strange[0])}"
     return [f"expected as receivers {own}"]
 
 

@@ -298,29 +298,29 @@ class MdGan(Game[MdGanState]):
         to = derangement(state.players, stream(state.seed, "swap", iteration))
         asks = []
         for name in state.players:
-            asks.append(Message(Send(to[name], iteration), COORDINATOR, name, round))
+            asks.append(Message(Send(to[name], iteration, False), COORDINATOR, name, round))
         answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
         moving = {}
         for answer in answers:
             receiver = to[answer.sender]
             moving[receiver] = {answer.sender: answer.payload[receiver]}
-        state, more = self._load(engine, state, round, iteration, moving)
+        state, more = self._load(engine, state, Load(iteration, False), round, moving)
         return state, row.merged(more)
 
     def _load(
         self,
         engine: Asker,
         state: MdGanState,
+        request: Load,
         round: int,
-        after: int,
         moving: Mapping[str, Mapping[str, Payload]],
     ) -> tuple[MdGanState, Row]:
         """Send discriminators, by receiver and sender, to the receivers that are still there."""
         asks = []
         for name, discriminator in moving.items():
             if name in state.players:
-                asks.append(Message(Load(after), COORDINATOR, name, round, payload=discriminator))
+                asks.append(Message(request, COORDINATOR, name, round, payload=discriminator))
         return self.lose(state, self.alive(engine.ask(asks, "exchange/swap"))[1])
 
     def _join(
@@ -330,7 +330,7 @@ class MdGan(Game[MdGanState]):
         lot = stream(state.seed, "join", name)
         donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]
         try:
-            ask = Message(Send(name, iteration - 1), COORDINATOR, donor, round)
+            ask = Message(Send(name, iteration, True), COORDINATOR, donor, round)
             (answer,), _ = ask_once(self, engine, [ask])
             known, _ = self._introduce(engine, replace(state, players=(name,), payload={}), round)
             # it takes its steps as the others do, whatever a trial of its own would prefer
@@ -338,7 +338,7 @@ class MdGan(Game[MdGanState]):
             order = sorted((*state.players, name), key=state.order.index)
             joined = replace(known, players=tuple(order), payload=state.payload, stacked=stacked)
             moving = {name: {donor: answer.payload[name]}}
-            joined, _ = self._load(engine, joined, round, iteration - 1, moving)
+            joined, _ = self._load(engine, joined, Load(iteration, True), round, moving)
             return joined, Row(joined=(name,))
         except PlayerError as error:  # a single player was asked; others may be left
             if self.on_lost == "stop" or tuple(state.players) == (error.player,):

@@ -49,14 +49,14 @@ def request(game: MdGan, player: Player, message: Message) -> Expected:
     match message.request:
         case Introduce():
             return Expected(faults=seat_faults(player, is_server=False))
-        case Send(receiver, after):
+        case Send(receiver, iteration):
             faults = receiver_faults(player, [receiver], ())
-            faults += _iteration_faults(game, message.round, after, "after", first=0)
+            faults += _iteration_faults(game, message.round, iteration)
             return Expected(faults=faults + seat_faults(player, is_server=False))
-        case Load(after):
+        case Load(iteration):
             moments = game.optimiser_on_swap == "travel"
             part = networks(player, ["discriminator"], buffers=True, moments=moments)
-            faults = _iteration_faults(game, message.round, after, "after", first=0)
+            faults = _iteration_faults(game, message.round, iteration)
             if len(message.payload) > 1:
                 faults.append(f"expected one discriminator, got {len(message.payload)}")
             others = partners(player, message.payload, ())
@@ -66,11 +66,11 @@ def request(game: MdGan, player: Player, message: Message) -> Expected:
             return Expected(parts, faults=faults + _batch_faults(game, player, message, request))
         case Update(iteration):
             parts, faults = _feedback_parts(player, message)
-            faults += _iteration_faults(game, message.round, iteration, "iteration")
+            faults += _iteration_faults(game, message.round, iteration)
             return Expected(parts, faults=faults)
         case Feedback() as request:
             faults = seat_faults(player, is_server=False)
-            faults += _iteration_faults(game, message.round, request.iteration, "iteration")
+            faults += _iteration_faults(game, message.round, request.iteration)
             faults += _feedback_faults(game, player, request)
             part = _generated(player, request.batches)
             return Expected({SERVER: part}, needed=(SERVER,), faults=faults)
@@ -117,15 +117,13 @@ def _can_be_stacked(builder: PairBuilder) -> bool:
     return stackable(builder.without_memory("discriminator"))
 
 
-def _iteration_faults(
-    game: MdGan, round: int, iteration: int, name: str, first: int = 1
-) -> list[str]:
-    """Say whether an iteration lies in its round; ``first`` is 0 for the one before it too."""
-    before = (round - 1) * game.local_steps
-    if before + first <= iteration <= before + game.local_steps:
+def _iteration_faults(game: MdGan, round: int, iteration: int) -> list[str]:
+    """Say whether an iteration lies in its round."""
+    first = (round - 1) * game.local_steps + 1
+    last = round * game.local_steps
+    if first <= iteration <= last:
         return []
-    expected = f"{before + first} to {before + game.local_steps} in round {round}"
-    return [f"{name}: expected {expected}, got {iteration}"]
+    return [f"iteration: expected {first} to {last} in round {round}, got {iteration}"]
 
 
 def _feedback_faults(game: MdGan, player: Player, request: Feedback) -> list[str]:
@@ -145,7 +143,7 @@ def _feedback_faults(game: MdGan, player: Player, request: Feedback) -> list[str
 def _batch_faults(game: MdGan, player: Player, message: Message, request: Generate) -> list[str]:
     """List what is wrong with the batches that the server is asked for."""
     faults = seat_faults(player, is_server=True)
-    faults += _iteration_faults(game, message.round, request.iteration, "iteration")
+    faults += _iteration_faults(game, message.round, request.iteration)
     names = list(request.feedback_batch)
     workers = partners(player, names, ())
     strange = [name for name in names if name not in workers]

@@ -36,17 +36,19 @@ class Send(Request):
 
     Args:
         receiver: Name of the worker that it goes to.
-        after: Number of iterations before it, over all rounds.
+        iteration: From 1, over all rounds.
+        joining: Whether the receiver joins with a copy of it; otherwise they swap.
     """
 
-    repeats: ClassVar[bool] = True  # several workers may join with a copy of one's discriminator
+    repeats: ClassVar[bool] = True  # several workers may join with a copy of one discriminator
     receiver: str
-    after: int
+    iteration: int
+    joining: bool
 
     @property
     def order(self) -> int:
-        """The iterations before it."""
-        return self.after
+        """The iteration."""
+        return self.iteration
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,18 @@ class Load(Request):
     """To a worker: go on with the attached discriminator.
 
     Args:
-        after: Number of iterations before it, over all rounds.
+        iteration: From 1, over all rounds.
+        joining: Whether the worker joins with it; otherwise it swapped its own for it.
     """
 
-    after: int
+    repeats: ClassVar[bool] = True  # a worker that joined may swap in the same iteration
+    iteration: int
+    joining: bool
 
     @property
     def order(self) -> int:
-        """The iterations before it."""
-        return self.after
+        """The iteration."""
+        return self.iteration
 
 
 @dataclass(frozen=True)
