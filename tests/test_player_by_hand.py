@@ -323,6 +323,7 @@ def test_an_answer_carries_the_seconds_of_the_game_and_not_those_of_measuring(mo
     assert answer(game, me, turn).numbers == {"loss": 0.5, "seconds_learning": 1.0}
     measured = answer(game, me, Message(Evaluate(3, 2), COORDINATOR, "north", 1))
     assert not measured.numbers
+    turn = Message(Turn(), COORDINATOR, "north", 2)
     assert answer(game, me, turn).numbers == {"loss": 0.5, "seconds_learning": 1.0}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -15,9 +14,11 @@ from torch import Tensor
 
 from coplay.core import digests, storage
 from coplay.core.errors import ModelError
+from coplay.core.history import History, Roster
 from coplay.core.message import Message, Request
 from coplay.core.part import to_check
 from coplay.core.player_files import PlayerFile, PlayerState
+from coplay.core.requests import Evaluate, Gain, Restore, Save
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.core.surroundings import own_settings, settings_restored
@@ -30,46 +31,6 @@ CLASSIFIED = "classified"
 
 SCORED = "scored"
 """Name of the payload of an evaluation whose log p is asked for."""
-
-
-@dataclass(frozen=True)
-class Evaluate(Request):
-    """Draw samples to be measured; classify the attached real samples, or report their log p.
-
-    Args:
-        n: Number of samples to draw.
-        draws: Encoder's draws per real sample, for log p by importance weighting.
-    """
-
-    n: int
-    draws: int
-
-
-@dataclass(frozen=True)
-class Gain(Request):
-    """Estimate what playing on alone would gain, against the attached samples (A3).
-
-    Args:
-        steps: Learning steps.
-        draws: Encoder's draws per sample, for log p by importance weighting.
-        own: Weight of the player's own data, α_ii.
-        weights: Weights of the others' samples, α_ij, by name.
-    """
-
-    steps: int
-    draws: int
-    own: float
-    weights: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Save(Request):
-    """Write a checkpoint of the model."""
-
-
-@dataclass(frozen=True)
-class Restore(Request):
-    """Go back to the checkpoint of the message's round."""
 
 
 REQUESTS: tuple[type[Request], ...] = (Evaluate, Gain, Save, Restore)
@@ -137,6 +98,10 @@ class Player:
         """What the player's side of a game needs later in the round; not in a checkpoint."""
         self.kept: dict[str, Tensor] = {}
         """What the player's side of a game needs from round to round; part of a checkpoint."""
+        self.history = History()
+        """What it was asked before."""
+        self.roster: Roster | None = None
+        """With whom it plays; None before an engine has it."""
         self._seconds: dict[str, float] = {}
         try:
             with own_settings():
@@ -343,6 +308,7 @@ class Player:
                 return message.reply()
             case Restore():
                 self._restore(message.round)
+                self.history = History(done=message.round)
                 return message.reply()
         return None
 

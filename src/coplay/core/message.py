@@ -12,7 +12,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from coplay.core.errors import MessageError
 from coplay.core.plain import Plain, flatten, restored
@@ -64,6 +64,18 @@ class Request:
         >>> TakeTurn(3).action
         'take turn'
     """
+
+    repeats: ClassVar[bool] = False
+    """Whether requests of this kind that differ may have the same place in a round."""
+
+    @property
+    def order(self) -> int:
+        """Where in its round the request stands, for a game that asks the same more than once.
+
+        It grows from request to request of one kind; by it a player recognises one that comes
+        twice.
+        """
+        return 0
 
     @property
     def action(self) -> str:

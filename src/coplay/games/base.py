@@ -13,7 +13,9 @@ from torch import Tensor
 from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
 
 from coplay.core.components import Component
+from coplay.core.contents import InSpace
 from coplay.core.errors import PlayerError
+from coplay.core.expected import ANYTHING, Expected
 from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Request
 from coplay.core.plain import Plain, flatten, restored
 from coplay.nets.sizes import NetworkSize
@@ -189,6 +191,22 @@ class Game(Component, Generic[S]):
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request on the player's side. Only what is in the answer leaves the player."""
 
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Say what one of this game's requests may hold, as the player may be asked it now.
+
+        It is called on the player's side, before anything changes, with a request whose fields have
+        the right types. A game that does not declare it accepts ordinary tensors from anybody.
+        """
+        return ANYTHING
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """Say what the reply to one of this game's requests may hold.
+
+        It is called at the coordinator, where of a player only name, settings, variables and the
+        number of its samples are known, not what it has learned.
+        """
+        return ANYTHING
+
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
     ) -> Sequence[Message | Exception] | None:
@@ -269,3 +287,13 @@ class Game(Component, Generic[S]):
             first = lost[0]
             raise PlayerError(first.player, first.action, first.round, first.reason)
         return answers, lost
+
+
+def received_samples(player: Player) -> InSpace:
+    """Return what samples of others must be for a player to learn from them.
+
+    Variables that it does not know are dropped (A5), and so are latents unlike its own.
+    """
+    needed = [] if player.model.learns_incomplete else list(player.variables)
+    latents = [name for name in player.space if name not in player.variables]
+    return InSpace(player.space, needed, others=True, loose=latents)

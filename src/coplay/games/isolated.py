@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.expected import Expected, Numbers
 from coplay.core.message import COORDINATOR, Message, Request
 from coplay.games.base import Asker, Game, Row, State
 from coplay.models.base import OWN
@@ -63,6 +64,14 @@ class Isolated(Game[State]):
     def serve(self, player: Player, message: Message) -> Message:
         """Learn from the player's own data."""
         return message.reply(player.learn({}, {OWN: 1.0}, self.local_steps, message.round))
+
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Nothing comes along."""
+        return Expected()
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """Only numbers come back, of the model's own."""
+        return Expected(numbers=Numbers(others=True))
 
     @classmethod
     def tiny(cls) -> Self:

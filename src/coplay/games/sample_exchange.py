@@ -34,12 +34,15 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from torch import Tensor
 
 from coplay.core.errors import ConfigError
+from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
 from coplay.core.same import Same
 from coplay.core.streams import stream, unbiased_counts
+from coplay.games import sample_exchange_expected
 from coplay.games.base import MOST_IN_M, Asker, Game, Row, State
 from coplay.games.draws import ByLink, draws_for
 from coplay.games.originals import Shares, shares_of, without_copies
+from coplay.games.sample_exchange_expected import Turn
 from coplay.games.topologies import (
     Topology,
     even_weights,
@@ -53,24 +56,6 @@ from coplay.player import Player
 from coplay.theory import equilibrium, weights
 
 _BY_RULE = {"own_weight", "topology", "neighbours"}  # the fields that give α by a rule
-
-
-@dataclass(frozen=True)
-class Turn(Request):
-    """Learn from your own data and from the attached samples, then draw for the others.
-
-    Args:
-        own: Weight of the own data: α_ii, or a number of samples as soon as samples of others are
-            attached; those weigh as many as they are.
-        draw: Number of samples to draw, by receiver.
-        living: Names of the living players in order, with ``originals``; else empty.
-        started: Names of all players of the beginning in order, with ``originals``; else empty.
-    """
-
-    own: float
-    draw: Mapping[str, int]
-    living: Sequence[str] = ()
-    started: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -275,6 +260,14 @@ class SampleExchange(Game[ExchangeState]):
         if player.learned and not player.unlearned:
             drawn = draws_for(player, request.draw, message.round)
         return message.reply({**numbers, **copies}, drawn)
+
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Samples come along of players that this one weighs; it draws for those that weigh it."""
+        return sample_exchange_expected.request(self, player, message)
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """All that was to be drawn comes back or, before the player has learned, nothing."""
+        return sample_exchange_expected.reply(player, ask)
 
     def lose(self, state: ExchangeState, lost: Sequence[PlayerLost]) -> tuple[ExchangeState, Row]:
         """Re-normalise α over the living, and report the new M.

@@ -33,6 +33,7 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coplay.core.contents import Form
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, finite, join, pick
 from coplay.models.base import OWN, Mixture, Portion
@@ -278,14 +279,31 @@ class JointClassifier(ConvHvae):
         with self.averaged():
             return parameters.export(parameters.named_tensors(self._net.classifier), "classifier, ")
 
+    def classifier_forms(self) -> dict[str, Form]:
+        """Return what the tensors are that :meth:`export_classifier` returns, by name."""
+        named = parameters.named_tensors(self._net.classifier)
+        return {name: Form(tuple(values.shape), values.dtype) for name, values in named.items()}
+
     def classify_by(self, part: Samples, samples: Samples, origin: str) -> Tensor:
         """p(c|x) for each image by a classifier of another player, shape (n, C).
-
-        Its sizes are read off its parameters.
 
         Args:
             part: What its ``export_classifier`` returned.
             samples: They have an image each.
+            origin: The sender, for the error.
+
+        Raises:
+            ModelError: It is no classifier of these images in these classes.
+        """
+        other = self.check_classifier(part, origin)
+        standard = self._scaling.standard(samples)
+        return self._probabilities(other.to(self._place), standard)
+
+    def check_classifier(self, part: Samples, origin: str) -> nn.Module:
+        """Return the classifier of another player; its sizes are read off its parameters.
+
+        Args:
+            part: What its ``export_classifier`` returned.
             origin: The sender, for the error.
 
         Raises:
@@ -303,7 +321,7 @@ class JointClassifier(ConvHvae):
                     kind=kind,
                 )
             other.load_state_dict(state, assign=True)
-        except (KeyError, IndexError, RuntimeError) as error:
+        except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
                 f"what came from {origin} is no classifier of these images: {error}"
             ) from error
@@ -313,8 +331,7 @@ class JointClassifier(ConvHvae):
                     f"classifier, {name}, from {origin}: expected float32 numbers, all of them "
                     f"finite, got {tensor.dtype}"
                 )
-        standard = self._scaling.standard(samples)
-        return self._probabilities(other.to(self._place), standard)
+        return other
 
     @contextmanager
     def taught(self, targets: Tensor) -> Iterator[None]:

@@ -24,11 +24,11 @@ from coplay.core.message import (
     Request,
 )
 from coplay.core.player_files import PlayerFile
+from coplay.core.requests import Restore, Save
 from coplay.core.space import Samples, pick
 from coplay.engines.base import Engine
 from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
-from coplay.player import Restore, Save
 from coplay.run.caution import Caution
 from coplay.run.checkpoint import MODELS, Checkpoint, save_in_flight
 from coplay.run.config import CheckpointSection

@@ -14,6 +14,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.message import COORDINATOR, Message
+from coplay.core.requests import Evaluate, Gain
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
 from coplay.core.surroundings import settings_restored
@@ -21,7 +22,7 @@ from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
 from coplay.models.abilities import Classifies
-from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
+from coplay.player import CLASSIFIED, SCORED, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER, CLASSIFIER_REMEDY

@@ -9,7 +9,8 @@ from typing import Literal
 
 from coplay.core.errors import CheckpointError, RunFolderError
 from coplay.core.message import COORDINATOR, Message
-from coplay.player import Player, Save
+from coplay.core.requests import Save
+from coplay.player import Player
 from coplay.run.checkpoint import PLAY_AGAIN, Checkpoint, run_id, save_in_flight
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
