@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from coplay.core import checkpoints, storage
+from coplay.core import checkpoints, remedies, storage
 from coplay.core.digests import of_values
 from coplay.core.errors import CheckpointError
 from coplay.core.inside import file_name
@@ -24,12 +24,6 @@ PAYLOAD = "state.safetensors"
 
 MODELS = "models"
 """Folder of a game with what the players learned, once it is finished."""
-
-PLAY_AGAIN = (
-    "play the run again, which gives the same models: 'coplay run RUN/config.toml --out NEW'"
-)
-"""What to do about a damaged model of a finished game."""
-
 
 _CHANGES_NO_RESULT = ("engine", "checkpoint", "title", "name")
 
@@ -125,10 +119,10 @@ class Checkpoint:
         try:
             checkpoint = cls.from_json(values)
         except (TypeError, AttributeError) as error:
-            raise storage.damaged(path, error, checkpoints.USE_PREVIOUS) from error
+            raise storage.damaged(path, error, remedies.use_previous(home.parent)) from error
         if checkpoint.game != home.name:
             fault = f"it is of the game '{checkpoint.game}', expected '{home.name}'"
-            raise storage.damaged(path, fault, checkpoints.USE_PREVIOUS)
+            raise storage.damaged(path, fault, remedies.use_previous(home.parent))
         return checkpoint
 
     def commit(self, home: Path) -> None:
@@ -141,7 +135,7 @@ class Checkpoint:
         done = replace(self, finished=True)
         if self.traffic_file:
             path = checkpoints.folder_of(home, self.round) / TRAFFIC
-            content = storage.read_bytes(path, self.traffic_file, checkpoints.USE_PREVIOUS)
+            content = storage.read_bytes(path, self.traffic_file)
             storage.write_atomically(home / TRAFFIC, content, private=True)
         storage.write_sealed(home / checkpoints.LAST, done.json())
         checkpoints.drop_others(home, ())
@@ -157,7 +151,9 @@ class Checkpoint:
         """
         if self.run != run:
             fault = "it is of a run with another config"
-            raise storage.damaged(home / checkpoints.LAST, fault, checkpoints.USE_PREVIOUS)
+            raise storage.damaged(
+                home / checkpoints.LAST, fault, remedies.use_previous(home.parent)
+            )
 
     def check_notes(self, home: Path, players: Sequence[str]) -> None:
         """Refuse players' files that are not those that this checkpoint counts.
@@ -187,7 +183,8 @@ class Checkpoint:
         if not self.payload:
             return {}
         path = checkpoints.folder_of(home, self.round) / PAYLOAD
-        stored = storage.load_tensors(path, self.payload, checkpoints.USE_PREVIOUS)
+        remedy = remedies.use_previous(home.parent)
+        stored = storage.load_tensors(path, self.payload, remedy)
         return payload_from_tensors(stored)
 
     def links(self, home: Path) -> list[LinkTraffic]:
@@ -199,8 +196,8 @@ class Checkpoint:
         if not self.traffic_file:
             return self.traffic
         folder = home if self.finished else checkpoints.folder_of(home, self.round)
-        remedy = PLAY_AGAIN if self.finished else checkpoints.USE_PREVIOUS
-        return load_traffic(folder / TRAFFIC, self.traffic_file, remedy)
+        advise = remedies.play_again if self.finished else remedies.use_previous
+        return load_traffic(folder / TRAFFIC, self.traffic_file, advise(home.parent))
 
     def player_file(self, home: Path, player: str) -> Path:
         """Return the file of a player, without looking whether it is there."""
@@ -219,7 +216,8 @@ class Checkpoint:
         Raises:
             CheckpointError: One is missing, or is not what was written.
         """
-        remedy = PLAY_AGAIN if self.finished else checkpoints.USE_PREVIOUS
+        advise = remedies.play_again if self.finished else remedies.use_previous
+        remedy = advise(home.parent)
         for name, digest in self.models.items():
             storage.read_bytes(self.player_file(home, name), digest, remedy)
 

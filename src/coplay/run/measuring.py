@@ -11,7 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import remedies, storage
 from coplay.core.components import name_of
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Evaluate, Gain
@@ -25,7 +25,7 @@ from coplay.models.abilities import Classifies
 from coplay.player import CLASSIFIED, SCORED, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
-from coplay.run.result import CLASSIFIER, CLASSIFIER_REMEDY
+from coplay.run.result import CLASSIFIER
 from coplay.theory.weights import by_edges
 
 
@@ -249,7 +249,7 @@ def reference(
     classifier = DomainClassifier(space, data.classes, derive(config.seed, "classifier"))
     path = folder / CLASSIFIER
     if digest is not None and path.exists():
-        classifier.load_state_dict(storage.load_tensors(path, digest, CLASSIFIER_REMEDY))
+        classifier.load_state_dict(storage.load_tensors(path, digest, remedies.classifier(folder)))
     else:
         classifier.fit(
             space.restrict(data.train),
