@@ -152,6 +152,12 @@ class TestTypes:
         data = load(tmp_path / "t.csv", lines, separator=";", **settings)
         assert values(data, "x") == expected
 
+    def test_a_mark_in_most_cells_is_told_too(self, tmp_path):
+        lines = ["x,y", *(f"{i if i % 3 else 'n/k'},1" for i in range(40)), *["n/k,1"] * 60]
+        message = fault(write(tmp_path / "t.csv", lines))
+        assert "line 2, column 'x': expected a number, got 'n/k'" in message
+        assert "(74 cells of 100 are none: 'n/k')" in message
+
     @pytest.mark.parametrize("cell", ["1_000", "nan", "inf", "1e999", "0x10", "12,34,5", "٣"])
     def test_what_python_takes_for_a_number_is_none(self, tmp_path, cell):
         lines = ["x;y", "1;1", "2;1", f"{cell};1", "4;1"]
@@ -250,6 +256,7 @@ class TestLines:
             (["a,b"], ["expected rows, got none"]),
             (["5.1,3.5,x", "4.9,3.0,y"], ["names of the columns", "looks like a row", "set names"]),
             (["a,b", "1,\0002"], ["line 2: a NUL character"]),
+            (["sep=;", "a;b", "1;2"], ["Excel's 'sep=;'", "remove it"]),
         ],
     )
     def test_faults(self, tmp_path, lines, words):
@@ -288,7 +295,7 @@ class TestLines:
         assert list(data.space) == ["a", "town"]
         assert values(data, "a") == [1, 2, 3, 4]
         assert "1 blank line left out" in data.notes
-        assert "spaces around cells are left out: 'town' (2)" in data.notes
+        assert "spaces around cells are left out: 'town' (1)" in data.notes
         data = load(tmp_path / "t.csv", ["a,b", "1,2,", "3,4", "5,6,"])
         assert "2 rows end with a separator, which is left out" in data.notes
         data = load(tmp_path / "t.csv", ["a,b", '1,"x\ny"', '2,"x\ny"', '3,"z"'])
@@ -311,6 +318,10 @@ class TestLines:
         assert data.space["size"].names == ('5"', '6"')
         data = Table(file=write(tmp_path / "t.tsv", ["a\tb", "1\t2", "3\t4"])).load()
         assert list(data.space) == ["a", "b"]
+
+    def test_a_quote_after_a_space_is_one(self, tmp_path):
+        data = load(tmp_path / "t.csv", ["a, b", '1, "x,y"', '2, "z"', '3, "z"'])
+        assert data.space["b"].names == ("x,y", "z")
 
     def test_gzip_several_files_and_a_test_file(self, tmp_path):
         parts = []

@@ -45,6 +45,11 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
     header = list(form.names or rows.first())
     if form.names is None:
         header = [name.strip() for name in header]
+        if header[0].lower().startswith("sep=") and len(header) < 3:
+            raise DataError(
+                f"{path}: the first line is Excel's {quoted(','.join(header))}; remove it, and set "
+                "separator to what it says"
+            )
         _check_separator(path, content.decode(encoding)[:100_000], separator, header)
         _check_header(path, header)
     is_padded = form.names is None and len(header) > 1 and not header[-1]
@@ -154,6 +159,7 @@ class _Rows:
             quotechar=self.form.quote or None,
             quoting=csv.QUOTE_MINIMAL if self.form.quote else csv.QUOTE_NONE,
             strict=True,
+            skipinitialspace=self.separator != " ",  # so that a quote after a space is one
         )
 
     def first(self) -> list[str]:
