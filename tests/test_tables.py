@@ -185,6 +185,11 @@ class TestTypes:
         assert data.space["code"].names is None
         assert data.space["zip"].names == ("00067", "01067")
 
+    def test_zeros_before_numbers_are_said(self, tmp_path):
+        data = load(tmp_path / "t.csv", ["zip,x", "01067,0", "10115,0.5", "20095,1"])
+        note = "'zip': zeros before its numbers are left out; categories = ['zip'] reads them as"
+        assert [text for text in data.notes if "zeros before" in text] == [f"{note} texts"]
+
     def test_columns_without_and_unknown_names(self, tmp_path):
         file = write(tmp_path / "t.csv", ["a,b,c", "1,2,x", "3,4,y"])
         assert list(Table(file=file, columns=("b",)).load().space) == ["b"]
@@ -243,8 +248,10 @@ class TestLines:
     @pytest.mark.parametrize(
         ("lines", "words"),
         [
-            (["a;b", "1;2", "3;4"], ["one column, 'a;b'", "set separator = ';'"]),
+            (["a;b", "1;2", "3;4"], ["';' divides every line into 2 cells", "set separator = ';'"]),
             (["a;b", "1,5;2", "3;4"], ["set separator = ';', and decimal = ','"]),
+            (['"a";"b"', '"1";"2"'], ["set separator = ';'"]),
+            (["a;b,c", "1,5;2"], ["set separator = ';', and decimal = ','"]),
             (["a\tb", "1\t2"], ["set separator = '\\t'"]),
             (["a|b", "1|2"], ["set separator = '|'"]),
             (["a,b", "1,2", "3", "4,5,6"], ["1 in line 3, 3 in line 4 (2 lines in all)"]),
@@ -396,7 +403,7 @@ class TestOtherForms:
 
 
 class TestPrivacy:
-    @pytest.mark.parametrize("form", ["csv", "folder", "pictures"])
+    @pytest.mark.parametrize("form", ["csv", "folder", "pictures", "saved"])
     def test_nothing_local_is_copied_to_a_cache(self, tmp_path, monkeypatch, form):
         datasets = pytest.importorskip("datasets")
         cache = tmp_path / "cache"
@@ -410,14 +417,20 @@ class TestPrivacy:
             rows = rows.cast_column("image", datasets.Image())
             place.mkdir()
             rows.to_parquet(str(place / "train.parquet"))
+        elif form == "saved":
+            datasets.Dataset.from_dict({"age": [float(i) for i in range(12)]}).save_to_disk(
+                str(place)
+            )
         else:
             write(place / "train.csv", ["age,dose", *PEOPLE])
             place = place / "train.csv" if form == "csv" else place
         home = Path.home() / ".cache" / "huggingface"
         before = _files(home)
+        own = _files(tmp_path)
         began = time.time()
         data = HuggingFace(dataset=str(place)).load()
         assert len(data.train) + len(data.test) == (6 if form == "pictures" else 12)
+        assert _files(tmp_path) == own
         assert _files(cache) == _files(temporary) == set()
         new = {file for file in _files(home) - before if os.path.getmtime(file) >= began}
         assert new == set()
