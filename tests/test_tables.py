@@ -152,6 +152,12 @@ class TestTypes:
         data = load(tmp_path / "t.csv", lines, separator=";", **settings)
         assert values(data, "x") == expected
 
+    def test_a_mark_in_most_cells_is_told_too(self, tmp_path):
+        lines = ["x,y", *(f"{i if i % 3 else 'n/k'},1" for i in range(40)), *["n/k,1"] * 60]
+        message = fault(write(tmp_path / "t.csv", lines))
+        assert "line 2, column 'x': expected a number, got 'n/k'" in message
+        assert "(74 cells of 100 are none: 'n/k')" in message
+
     @pytest.mark.parametrize("cell", ["1_000", "nan", "inf", "1e999", "0x10", "12,34,5", "٣"])
     def test_what_python_takes_for_a_number_is_none(self, tmp_path, cell):
         lines = ["x;y", "1;1", "2;1", f"{cell};1", "4;1"]
@@ -178,6 +184,11 @@ class TestTypes:
         assert data.space["code"].classes == 3
         assert data.space["code"].names is None
         assert data.space["zip"].names == ("00067", "01067")
+
+    def test_zeros_before_numbers_are_said(self, tmp_path):
+        data = load(tmp_path / "t.csv", ["zip,x", "01067,0", "10115,0.5", "20095,1"])
+        note = "'zip': zeros before its numbers are left out; categories = ['zip'] reads them as"
+        assert [text for text in data.notes if "zeros before" in text] == [f"{note} texts"]
 
     def test_columns_without_and_unknown_names(self, tmp_path):
         file = write(tmp_path / "t.csv", ["a,b,c", "1,2,x", "3,4,y"])
@@ -237,8 +248,10 @@ class TestLines:
     @pytest.mark.parametrize(
         ("lines", "words"),
         [
-            (["a;b", "1;2", "3;4"], ["one column, 'a;b'", "set separator = ';'"]),
+            (["a;b", "1;2", "3;4"], ["';' divides every line into 2 cells", "set separator = ';'"]),
             (["a;b", "1,5;2", "3;4"], ["set separator = ';', and decimal = ','"]),
+            (['"a";"b"', '"1";"2"'], ["set separator = ';'"]),
+            (["a;b,c", "1,5;2"], ["set separator = ';', and decimal = ','"]),
             (["a\tb", "1\t2"], ["set separator = '\\t'"]),
             (["a|b", "1|2"], ["set separator = '|'"]),
             (["a,b", "1,2", "3", "4,5,6"], ["1 in line 3, 3 in line 4 (2 lines in all)"]),
@@ -250,6 +263,7 @@ class TestLines:
             (["a,b"], ["expected rows, got none"]),
             (["5.1,3.5,x", "4.9,3.0,y"], ["names of the columns", "looks like a row", "set names"]),
             (["a,b", "1,\0002"], ["line 2: a NUL character"]),
+            (["sep=;", "a;b", "1;2"], ["Excel's 'sep=;'", "remove it"]),
         ],
     )
     def test_faults(self, tmp_path, lines, words):
@@ -288,7 +302,7 @@ class TestLines:
         assert list(data.space) == ["a", "town"]
         assert values(data, "a") == [1, 2, 3, 4]
         assert "1 blank line left out" in data.notes
-        assert "spaces around cells are left out: 'town' (2)" in data.notes
+        assert "spaces around cells are left out: 'town' (1)" in data.notes
         data = load(tmp_path / "t.csv", ["a,b", "1,2,", "3,4", "5,6,"])
         assert "2 rows end with a separator, which is left out" in data.notes
         data = load(tmp_path / "t.csv", ["a,b", '1,"x\ny"', '2,"x\ny"', '3,"z"'])
@@ -311,6 +325,10 @@ class TestLines:
         assert data.space["size"].names == ('5"', '6"')
         data = Table(file=write(tmp_path / "t.tsv", ["a\tb", "1\t2", "3\t4"])).load()
         assert list(data.space) == ["a", "b"]
+
+    def test_a_quote_after_a_space_is_one(self, tmp_path):
+        data = load(tmp_path / "t.csv", ["a, b", '1, "x,y"', '2, "z"', '3, "z"'])
+        assert data.space["b"].names == ("x,y", "z")
 
     def test_gzip_several_files_and_a_test_file(self, tmp_path):
         parts = []
@@ -385,7 +403,7 @@ class TestOtherForms:
 
 
 class TestPrivacy:
-    @pytest.mark.parametrize("form", ["csv", "folder", "pictures"])
+    @pytest.mark.parametrize("form", ["csv", "folder", "pictures", "saved"])
     def test_nothing_local_is_copied_to_a_cache(self, tmp_path, monkeypatch, form):
         datasets = pytest.importorskip("datasets")
         cache = tmp_path / "cache"
@@ -399,14 +417,20 @@ class TestPrivacy:
             rows = rows.cast_column("image", datasets.Image())
             place.mkdir()
             rows.to_parquet(str(place / "train.parquet"))
+        elif form == "saved":
+            datasets.Dataset.from_dict({"age": [float(i) for i in range(12)]}).save_to_disk(
+                str(place)
+            )
         else:
             write(place / "train.csv", ["age,dose", *PEOPLE])
             place = place / "train.csv" if form == "csv" else place
         home = Path.home() / ".cache" / "huggingface"
         before = _files(home)
+        own = _files(tmp_path)
         began = time.time()
         data = HuggingFace(dataset=str(place)).load()
         assert len(data.train) + len(data.test) == (6 if form == "pictures" else 12)
+        assert _files(tmp_path) == own
         assert _files(cache) == _files(temporary) == set()
         new = {file for file in _files(home) - before if os.path.getmtime(file) >= began}
         assert new == set()

@@ -136,11 +136,16 @@ def named_column(
             f"{origin}: expected classes numbered from 0 to {len(names) - 1}, got {wrong}; "
             "give every sample its class"
         )
-    return _column(splits[0], splits[1], list(names), origin, name)
+    return _column(splits[0], splits[1], list(names), origin, name, "in the order of the source")
 
 
 def _column(
-    train: np.ndarray, test: np.ndarray, names: list[str], origin: str, name: str
+    train: np.ndarray,
+    test: np.ndarray,
+    names: list[str],
+    origin: str,
+    name: str,
+    order: str = "in the order of their names",
 ) -> Column:
     """Make the variable, with notes on its names and on classes that are not learned."""
     is_numbered = names == [str(number) for number in range(len(names))]
@@ -157,9 +162,7 @@ def _column(
     kept = None if is_numbered else tuple(names)
     if kept is not None:
         listed = some([f"{place} is {quoted(text)}" for place, text in enumerate(names)], _LISTED)
-        notes.append(
-            f"{quoted(name)}: {classes} classes, numbered in the order of their names: {listed}"
-        )
+        notes.append(f"{quoted(name)}: {classes} classes, numbered {order}: {listed}")
     if kept is not None and names[0].startswith("-") and _WHOLE.fullmatch(names[0]):
         notes.append(
             f"{quoted(name)}: {names[0]} is taken as a class; leave its samples out if it stands "

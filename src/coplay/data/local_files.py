@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from coplay.core.errors import DataError
 from coplay.core.space import pick
 from coplay.data.sources.base import Dataset
+from coplay.data.sources.image_folder import ENDINGS as PICTURES
 from coplay.data.sources.image_folder import ImageFolder
 from coplay.data.sources.table import Table
 from coplay.data.tables.formats import ENDINGS, ending
@@ -44,6 +45,11 @@ def local_data(source: HuggingFace, path: Path) -> Dataset | None:
     if files:
         if any(_has_features(file) for file in files):
             return None
+        if source.image_column is not None:
+            raise DataError(
+                f"{path}: image_column is {source.image_column!r}, but these are tables without "
+                "pictures"
+            )
         train, test = _by_split(source, files, path)
         table = Table(
             file=tuple(map(str, train)),
@@ -104,8 +110,8 @@ def _tables(path: Path, config: str | None) -> list[Path]:
         if file.is_file() and not hidden and ending(file) in ENDINGS:
             files.append(file)
     # beside pictures, a table only describes them
-    is_pictures = any(file.suffix == ".png" for file in root.rglob("*.png"))
-    return [] if is_pictures else files
+    has_pictures = any(file.suffix.lower() in PICTURES for file in root.rglob("*"))
+    return [] if has_pictures else files
 
 
 def _has_features(file: Path) -> bool:
@@ -171,6 +177,11 @@ def _pictures(source: HuggingFace, path: Path) -> Dataset:
     if source.train != "train" or source.test not in (None, "test"):
         raise DataError(
             f"{path}: a folder of pictures has the splits train and test; leave train and test out"
+        )
+    columns = (source.image_column or "image", source.label_column or "label")
+    if columns != ("image", "label"):
+        raise DataError(
+            f"{path}: a folder of pictures has no columns; leave image_column and label_column out"
         )
     has_only_train = (path / "train").is_dir() and not (path / "test").is_dir()
     folder = ImageFolder(

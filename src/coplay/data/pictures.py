@@ -254,6 +254,7 @@ class _Reading:
     coloured: int = 0
     transparent: int = 0
     animated: int = 0
+    cut: int = 0
 
     def notes(self, colour: bool) -> tuple[str, ...]:
         """Say what was left out."""
@@ -265,6 +266,11 @@ class _Reading:
             )
         if self.transparent:
             notes.append(f"transparency is dropped in {self.transparent:,} pictures")
+        if self.cut:
+            notes.append(
+                f"only the upper 8 of 16 bits a colour are read of {self.cut:,} pictures; save "
+                "them in grey to keep all"
+            )
         if self.animated:
             notes.append(f"only the first frame is read of {self.animated:,} pictures")
         return tuple(notes)
@@ -342,6 +348,7 @@ def _pixels(
     reading.coloured += picture.mode in _COLOURED
     has_alpha = picture.mode in _TRANSPARENT or "transparency" in picture.info
     reading.transparent += has_alpha
+    reading.cut += _has_deep_colours(picture)
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith(("I", "F")):
         return _deep_pixels(picture, size, colour, reading)
@@ -351,6 +358,12 @@ def _pixels(
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)
     return (pixels.transpose(2, 0, 1) if colour else pixels), "8 bits"
+
+
+def _has_deep_colours(picture: Image) -> bool:
+    """Whether a picture has 16 bits a colour, of which Pillow reads the upper 8."""
+    forms = [str(tile[3]) for tile in getattr(picture, "tile", [])]
+    return picture.mode in (*_COLOURED, *_TRANSPARENT) and any(";16" in form for form in forms)
 
 
 def _deep_pixels(

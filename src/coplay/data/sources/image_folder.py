@@ -25,7 +25,8 @@ from coplay.data.words import some
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""Endings of pictures."""
 
 
 class ImageFolder(Source):
@@ -142,7 +143,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    files = [path for path in _visible(folder) if path.suffix.lower() in _ENDINGS]
+    files = [path for path in _visible(folder) if path.suffix.lower() in ENDINGS]
     return [path for path in files if path.is_file()]
 
 
@@ -154,7 +155,7 @@ def _left_alone(folder: Path, roots: list[Path]) -> list[str]:
     for root in roots:
         for place in (root, *_folders(root)):
             files = [path for path in _visible(place) if not path.is_dir()]
-            others += [path for path in files if path.suffix.lower() not in _ENDINGS]
+            others += [path for path in files if path.suffix.lower() not in ENDINGS]
     if not others:
         return []
     names = some([f"{path.relative_to(folder)}{'/' * path.is_dir()}" for path in others])
@@ -185,7 +186,7 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
             )
         if not _pictures(path):
             raise DataError(
-                f"{path}: expected pictures ({', '.join(_ENDINGS)}), got none; "
+                f"{path}: expected pictures ({', '.join(ENDINGS)}), got none; "
                 "fill or remove this class"
             )
     pictures = [(file, "") for file in loose]
@@ -193,7 +194,7 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
         pictures += [(file, path.name) for file in _pictures(path)]
     if not pictures:
         raise DataError(
-            f"{folder}: expected pictures ({', '.join(_ENDINGS)}) or one sub-folder a class, "
+            f"{folder}: expected pictures ({', '.join(ENDINGS)}) or one sub-folder a class, "
             "got none"
         )
     return pictures

@@ -16,7 +16,7 @@ from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
 from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
 from coplay.data.tables.formats import ENDINGS, TextFormat, stem
-from coplay.data.tables.numbers import Marks
+from coplay.data.tables.numbers import Marks, has_leading_zeros
 from coplay.data.tables.reading import Rows, read_tables
 from coplay.data.tables.types import USUAL_MARKS, Fault, Settings, Typed, typed
 from coplay.data.words import counted, quoted, some
@@ -252,6 +252,8 @@ class Table(Source):
                 )
             else:
                 made[name] = _column(name, column, train, test, rows.title)
+            if column.kind == "real" and has_leading_zeros(rows.cells[name]):
+                made[name] = made[name].noted(_zeros_note(name))
         if label is not None:
             values = columns[label]
             origin = f"{rows.title}, label_column {quoted(label)}"
@@ -302,6 +304,14 @@ def _column(name: str, column: Typed, train: np.ndarray, test: np.ndarray, title
     if len(np.unique(values[np.concatenate([train, test])])) == 1:
         return numbers.noted(f"{quoted(name)} is {values[train[0]]:g} in every row")
     return numbers
+
+
+def _zeros_note(name: str) -> str:
+    """Say that zeros before numbers are lost."""
+    return (
+        f"{quoted(name)}: zeros before its numbers are left out; categories = [{quoted(name)}] "
+        "reads them as texts"
+    )
 
 
 def _marks_as_categories(name: str, column: Typed) -> list[str]:

@@ -24,6 +24,8 @@ _SEPARATORS = (";", "\t", "|", ",")
 _NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 _TRIED = "', '".join(("latin-1", "cp1252"))
 
+_HEAD = 100_000  # bytes in which another separator is looked for
+
 _UTF_8 = ("utf-8", "utf8", "utf_8")
 
 
@@ -40,12 +42,19 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
     content = read_bytes(path)
     encoding, notes = _encoding(content, path, form.encoding)
     separator = form.separator or ("\t" if ending(path) == ".tsv" else ",")
+    head = content[:_HEAD].decode(encoding, "ignore")
+    if re.match("sep=.?[\r\n]", head, re.IGNORECASE):
+        raise DataError(
+            f"{path}: the first line is Excel's {quoted(head.splitlines()[0])}; remove it, and set "
+            "separator to what it says"
+        )
+    if form.separator is None:
+        _check_separator(path, head, separator)
     text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
     rows = _Rows(path, text, separator, form)
     header = list(form.names or rows.first())
     if form.names is None:
         header = [name.strip() for name in header]
-        _check_separator(path, content.decode(encoding)[:100_000], separator, header)
         _check_header(path, header)
     is_padded = form.names is None and len(header) > 1 and not header[-1]
     header = header[:-1] if is_padded else header
@@ -154,6 +163,7 @@ class _Rows:
             quotechar=self.form.quote or None,
             quoting=csv.QUOTE_MINIMAL if self.form.quote else csv.QUOTE_NONE,
             strict=True,
+            skipinitialspace=self.separator != " ",  # so that a quote after a space is one
         )
 
     def first(self) -> list[str]:
@@ -262,24 +272,31 @@ class _Rows:
         return notes
 
 
-def _check_separator(path: Path, text: str, separator: str, header: Sequence[str]) -> None:
+def _check_separator(path: Path, text: str, separator: str) -> None:
     """Refuse a text whose lines another separator divides better."""
-    lines = [line for line in text.splitlines() if line.strip()][:20]
-    if len(lines) > 1 and len(text) == 100_000:
-        lines.pop()  # it may be cut off
-    if len(header) > 1 or not lines:
+    plain = re.sub(r'"[^"]*"', "", text)  # separators inside quotes are text
+    lines = [line for line in plain.splitlines() if line.strip()][:20]
+    if len(text) > _HEAD - 10:
+        lines = lines[:-1]  # it may be cut off
+    if not lines:
         return
     for other in _SEPARATORS:
         count = lines[0].count(other)
-        if other != separator and count and all(line.count(other) >= count for line in lines):
-            decimal = ""
-            cells = [cell.strip() for line in lines[1:] for cell in line.split(other)]
-            if any(re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell) for cell in cells):
-                decimal = ", and decimal = ',' for numbers like 1,5"
-            raise DataError(
-                f"{path}: with the separator {separator!r} there is one column, "
-                f"{quoted(header[0])}; set separator = {other!r}{decimal}"
-            )
+        is_everywhere = all(line.count(other) == count for line in lines)
+        if other == separator or not count or not is_everywhere:
+            continue
+        own = lines[0].count(separator)
+        if own and count < own:
+            continue
+        decimal = ""
+        cells = [cell.strip() for line in lines[1:] for cell in line.split(other)]
+        if any(re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell) for cell in cells):
+            decimal = ", and decimal = ',' for numbers like 1,5"
+        raise DataError(
+            f"{path}: {other!r} divides every line into {count + 1} cells, the separator "
+            f"{separator!r} the first into {own + 1}; set separator = {other!r}{decimal}, or "
+            f"separator = {separator!r} if that is right"
+        )
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:

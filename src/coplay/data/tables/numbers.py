@@ -18,6 +18,8 @@ _MARKED = re.compile(
 )
 """A number that is one with other marks than those of the settings, such as 1,000 or 1,5."""
 
+_ZEROS = re.compile(r"(^|\0)[+-]?0[0-9]")
+
 _DATE = re.compile(
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}([T ][0-9:.]+(Z| ?[+-][0-9:]+| ?[AaPp][Mm])?)?"
     r"|[0-9]{1,2}:[0-9]{2}(:[0-9.]+)?( ?[AaPp][Mm])?"
@@ -88,6 +90,15 @@ def is_marked(text: str) -> bool:
         (True, True, False)
     """
     return bool(_MARKED.fullmatch(text))
+
+
+def has_leading_zeros(cells: Cells) -> bool:
+    """Whether a cell is a number with a zero before it, as postcodes have.
+
+    Args:
+        cells: A column of numbers.
+    """
+    return any(_ZEROS.search(packed) for packed in cells.packed())
 
 
 def is_date(text: str) -> bool:

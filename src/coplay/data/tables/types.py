@@ -20,6 +20,9 @@ from coplay.data.words import counted, quoted, some
 MOST_CATEGORIES = 100
 """Different texts that a column may have to be read as categories without being asked."""
 
+_FEW_MARKS = 3
+_SEVERAL = 10
+
 _WORDS = (("no", "yes"), ("false", "true"))
 _LETTERS = (("n", "y"), ("f", "t"))
 
@@ -120,7 +123,10 @@ def _numbers_or_texts(
         values = np.array([number or 0.0 for number in numbers])
         inexact = _inexact(name, counts, numbers, codes, marks)
         return inexact or Typed("real", values[codes.clip(0)], codes < 0)
-    if 2 * (right + sum(counts[text] for text in marked)) >= total:
+    nearly = right + sum(counts[text] for text in marked)
+    # many different numbers and a few marks are numbers, however often the marks stand there
+    is_marked_often = len(wrong) <= _FEW_MARKS and len(counts) - len(wrong) > _SEVERAL
+    if 2 * nearly >= total or is_marked_often:
         return _bad_cells(name, counts, wrong, marked, codes, marks)
     if 2 * dates >= total:
         return _unread(codes, f"column {quoted(name)} holds dates or times")
