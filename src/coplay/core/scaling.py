@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,7 +89,7 @@ def scale_of(values: Tensor, variable: Variable) -> Scale:
         >>> abs(scale_of(with_code, Variable(kind="real")).centre - 40000) < 100
         tensor(True)
     """
-    dtype = values.dtype if values.is_floating_point() else variable.dtypes[0]
+    dtype = _real_type(values, variable)
     shape = variable.shape
     rows = _some_rows(values).double()
     n = len(rows)
@@ -107,6 +107,11 @@ def scale_of(values: Tensor, variable: Variable) -> Scale:
     else:
         centre, width = (m.reshape(*leading, 1, 1) for m in _moments_over(arrays, (0, 2, 3)))
     return Scale(centre, width, dtype)
+
+
+def _real_type(values: Tensor, variable: Variable) -> torch.dtype:
+    """Return the type that values in own units get."""
+    return values.dtype if values.is_floating_point() else variable.dtypes[0]
 
 
 def _some_rows(values: Tensor) -> Tensor:
@@ -159,6 +164,8 @@ class Scaling:
     Args:
         space: The variables.
         keep: Names of variables that stay as they are, whatever they are.
+        plain: Whether all stay as they are; only the type of numbers, 32 or 64 bits, is that of the
+            data.
 
     Example:
         >>> space = Space({"income": Variable(kind="real"), "sex": Variable(kind="binary")})
@@ -172,8 +179,9 @@ class Scaling:
         ([-1.0, 1.0], [30000.0, 50000.0])
     """
 
-    def __init__(self, space: Space, keep: Collection[str] = ()) -> None:
+    def __init__(self, space: Space, keep: Collection[str] = (), *, plain: bool = False) -> None:
         self.space = space
+        self._plain = plain
         self.by_data = [name for name in space if name not in keep and _is_fitted(space[name])]
         """Names of the variables that are scaled by data."""
         self._scales: dict[str, Scale] = {}
@@ -184,12 +192,16 @@ class Scaling:
             standard[name] = v
             if name in self.by_data:
                 standard[name] = Variable(kind="real", shape=v.shape)
-                self._scales[name] = _scale_of_range(v)
-            elif name not in keep and _is_mapped(v):
+                self._scales[name] = self._unfitted(name)
+            elif name not in keep and _is_mapped(v) and not plain:
                 standard[name] = Variable(kind="real", shape=v.shape, low=-1, high=1)
                 self._scales[name] = _scale_of_range(v)
         self.standard_space = Space(standard)
         """The variables in standard units; those that are scaled by data have no limits."""
+
+    def _unfitted(self, name: str) -> Scale:
+        """Return the scale of a variable before it is fitted."""
+        return _plain_scale(0.0, 1.0) if self._plain else _scale_of_range(self.space[name])
 
     def follow(self, sources: Sequence[Samples], weights: Sequence[float]) -> bool:
         """Fit the scales of variables that are seen for the first time, or have been outgrown.
@@ -206,7 +218,10 @@ class Scaling:
             values = _pooled(name, sources, weights)
             if values is None:
                 continue
-            scale = scale_of(values, self.space[name])
+            if self._plain:
+                scale = replace(self._unfitted(name), dtype=_real_type(values, self.space[name]))
+            else:
+                scale = scale_of(values, self.space[name])
             present = self._fitted.get(name)
             if present is None or present.outgrown_by(scale):
                 self._scales[name] = scale
@@ -214,15 +229,17 @@ class Scaling:
                 changed = changed or present is not None
         return changed
 
-    def standard(self, samples: Samples) -> Samples:
-        """Return samples in standard units, float32; what has no scale stays as it is."""
+    def standard(self, samples: Samples, dtype: torch.dtype = torch.float32) -> Samples:
+        """Return samples in standard units; what has no scale stays as it is."""
         own = [name for name in self._scales if name in samples.keys()]
         if not own:
             return samples
         scaled = samples.clone(recurse=False)
         for name in own:
             values = self._scales[name].standard(samples[name])
-            scaled[name] = values.clamp(-_MOST, _MOST).to(torch.float32)
+            if dtype == torch.float32:
+                values = values.clamp(-_MOST, _MOST)
+            scaled[name] = values.to(dtype)
         return scaled
 
     def original(self, samples: Samples) -> Samples:
@@ -235,6 +252,14 @@ class Scaling:
             scale = self._scales[name]
             restored[name] = _allowed(scale.original(samples[name]), self.space[name], scale.dtype)
         return restored
+
+    def completed(self, standard: Samples, given: Samples) -> Samples:
+        """Return completed samples in own units; what was given of them stays to the last bit."""
+        completed = self.original(standard)
+        for name in self._scales:
+            if name in given.keys():
+                completed[name] = given[name]
+        return completed
 
     def limits(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return smallest and largest values in standard units, of variables scaled by data.
@@ -249,6 +274,17 @@ class Scaling:
                 least, most = (self._scales[name].standard(end).float() for end in ends)
                 limits[name] = (least, most)
         return limits
+
+    def side_by_side(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return centre and width of every component of some variables, each of shape (D,)."""
+        centres = []
+        widths = []
+        for name in names:
+            v = self.space[name]
+            scale = self._scales.get(name) or _plain_scale(0.0, 1.0)
+            centres.append(scale.centre.broadcast_to(v.shape).flatten())
+            widths.append(scale.divisor.broadcast_to(v.shape).flatten())
+        return torch.cat(centres), torch.cat(widths)
 
     def log_volume(self, names: Collection[str] | None = None) -> float:
         """Return Σ log width over all components of some variables, by default of all.
@@ -297,7 +333,7 @@ class Scaling:
         """Restore a state returned by :meth:`state_dict`."""
         self._fitted = {}
         for name in self.by_data:
-            self._scales[name] = _scale_of_range(self.space[name])
+            self._scales[name] = self._unfitted(name)
             if f"centre/{name}" in state:
                 dtype = state[f"type/{name}"].dtype
                 scale = Scale(state[f"centre/{name}"], state[f"width/{name}"], dtype)

@@ -357,10 +357,7 @@ class Conditionals(NeuralModel):
         standard = self._scaling.standard(partial)
         with self.averaged(), without_gradients(self._place):
             drawn = self._chains.complete(standard, self.sample_sweeps, generator)
-        completed = self._scaling.original(drawn)
-        # what was there stays to the last bit, which units of its own would round
-        given = [name for name in self._scaling.by_data if name in partial.keys()]
-        return completed.update(partial.select(*given))
+        return self._scaling.completed(drawn, partial)
 
     def classify(self, samples: Samples) -> Tensor:
         """p(class | given variables), shape (n, C); a given ``"class"`` is ignored.

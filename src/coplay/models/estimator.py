@@ -15,6 +15,7 @@ from torch import Tensor
 
 from coplay.core.components import find
 from coplay.core.errors import ModelError
+from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import isolated_seed, small_seed, unbiased_counts
 from coplay.models.base import OWN, LocalModel, Mixture
@@ -34,6 +35,7 @@ or to unpickle one by the arguments of a class.
 _OWN_STATE = "own/"
 _ARRAY = "array/"
 _PLAIN = "plain/"
+_SCALES = "scale/"
 
 
 class Estimator(LocalModel):
@@ -44,9 +46,12 @@ class Estimator(LocalModel):
         model = { name = "sklearn.mixture:GaussianMixture", n_components = 30 }
 
     A row holds all variables of a sample side by side. What the estimator draws is moved to the
-    nearest allowed value: pixels of a binary image are rounded, real values clamped. ``fit`` starts
-    afresh each round, as scikit-learn's does. Since few estimators take weights, own samples are
-    repeated or left out at random so that they have their mass among the received ones; with
+    nearest allowed value: pixels of a binary image are rounded, real values clamped. To an
+    estimator of scikit-learn, numbers are scaled first and scaled back when drawn
+    (:mod:`coplay.core.scaling`): a ``bandwidth`` or ``reg_covar`` is in these units, in which one
+    is about a standard deviation. A class of your own sees and draws numbers as they are. ``fit``
+    starts afresh each round, as scikit-learn's does. Since few estimators take weights, own samples
+    are repeated or left out at random so that they have their mass among the received ones; with
     nothing received, they are used once each.
 
     ``random_state``, where the class has it, is set from the run's seed, and so are the global
@@ -70,6 +75,7 @@ class Estimator(LocalModel):
     arguments: dict[str, Any] = Field(default_factory=dict)
 
     _space: Space = PrivateAttr()
+    _scaling: Scaling = PrivateAttr()
     _model: Any = PrivateAttr()
     _rows: np.ndarray | None = PrivateAttr(default=None)
     _seed: int = PrivateAttr(default=0)
@@ -86,9 +92,14 @@ class Estimator(LocalModel):
     def setup(self, space: Space, seed: int) -> None:
         """Construct the estimator."""
         self._space = space
+        self._scaling = self._new_scaling()
         self._rows = None
         self._seed = seed % 2**31  # the range that numpy accepts
         self._model = self._construct()
+
+    def _new_scaling(self) -> Scaling:
+        # a class of one's own may know the units of its variables
+        return Scaling(self._space, plain=not self.estimator.startswith("sklearn."))
 
     def _construct(self) -> Any:
         try:
@@ -111,14 +122,20 @@ class Estimator(LocalModel):
         self, mixture: Mixture, steps: int, generator: torch.Generator
     ) -> Mapping[str, float]:
         """Fit the estimator to as many rows as there are received and own samples."""
-        rows = _in_proportion(mixture, generator)
-        self._rows = self._space.flatten(rows, torch.float64).numpy()
+        samples = _in_proportion(mixture, generator)
+        self._scaling = self._new_scaling()
+        self._scaling.follow([samples], [1.0])
+        space = self._scaling.standard_space
+        standard = self._scaling.standard(samples, torch.float64)
+        # nothing but numbers may need more digits, and images keep their bits
+        dtype = torch.float64 if self._scaling.by_data else torch.float32
+        self._rows = space.flatten(standard, dtype).double().numpy()
         self._seed = small_seed(generator)
         self._fit()
         numbers = {"samples": float(len(self._rows))}
         score = getattr(self._model, "lower_bound_", None)
         if score is not None:
-            numbers["log_likelihood"] = float(score)
+            numbers["log_likelihood"] = float(score) - self._scaling.log_volume()
         return numbers
 
     def _fit(self) -> None:
@@ -142,7 +159,13 @@ class Estimator(LocalModel):
             )
         # estimators such as mixtures draw component after component; order must carry no meaning
         order = torch.randperm(len(rows), generator=generator)
-        return self._space.unflatten(torch.from_numpy(rows).float()[order])
+        dtype = torch.float64 if self._scaling.by_data else torch.float32
+        ordered = torch.from_numpy(rows).to(dtype)[order]
+        samples = self._scaling.standard_space.unflatten(ordered)
+        for name in self._space:
+            if samples[name].is_floating_point() and name not in self._scaling.by_data:
+                samples[name] = samples[name].float()
+        return self._scaling.original(samples)
 
     def _draw(self, n: int, seed: int) -> Any:
         with isolated_seed(seed):
@@ -158,7 +181,14 @@ class Estimator(LocalModel):
                     self._model.random_state = before  # drawing must not change the state
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Return the estimator's own state, else its attributes, else the rows it was fitted on."""
+        """Return the estimator's own state, else its attributes, else the rows it was fitted on.
+
+        The scales are beside it.
+        """
+        scales = {_SCALES + name: scale for name, scale in self._scaling.state_dict().items()}
+        return {**self._own_state(), **scales}
+
+    def _own_state(self) -> Mapping[str, Tensor]:
         if hasattr(self._model, "state_dict"):
             own = self._model.state_dict()
             return {_OWN_STATE + name: tensor for name, tensor in own.items()}
@@ -171,6 +201,9 @@ class Estimator(LocalModel):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state returned by :meth:`state_dict`."""
+        scales = [name for name in state if name.startswith(_SCALES)]
+        self._scaling.load_state_dict({name.removeprefix(_SCALES): state[name] for name in scales})
+        state = {name: tensor for name, tensor in state.items() if name not in scales}
         self._model = self._construct()
         self._rows = None
         if hasattr(self._model, "load_state_dict"):

@@ -16,13 +16,19 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor
 
 from coplay.core.errors import ModelError
+from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space
 from coplay.models.base import LocalModel, Mixture, Portion
 from coplay.models.families import Block, GaussianBlock, ProductFamily, columns
 
+_SCALES = "scale/"  # prefix of keys of a state
+
 
 class ExponentialFamily(LocalModel):
     """An exponential family that learns its exact best response.
+
+    Real variables are scaled by what the player learns from first, so that products of large
+    numbers do not lose what distinguishes small ones; ``moments`` are in the variables' own units.
 
     Where some sources lack a variable (A5), the block of that variable learns from the sources that
     have it; the Gaussian completes missing real variables by expectation maximisation, going on
@@ -58,12 +64,16 @@ class ExponentialFamily(LocalModel):
 
     _space: Space = PrivateAttr()
     _family: ProductFamily = PrivateAttr()
-    _moments: Tensor = PrivateAttr()
+    _scaling: Scaling = PrivateAttr()
+    _is_scaled: bool = PrivateAttr(default=False)
+    _moments: Tensor = PrivateAttr()  # in standard units, once scaled
 
     def setup(self, space: Space, seed: int) -> None:
         """Start in the middle: fair coins, even classes, rate 1, standard normal."""
         self._space = space
         self._family = ProductFamily(space)
+        self._scaling = Scaling(space, plain=True)
+        self._is_scaled = False
         self._moments = self._family.middle()
 
     @property
@@ -73,32 +83,77 @@ class ExponentialFamily(LocalModel):
 
     @property
     def moments(self) -> Tensor:
-        """The mean parameters μ, shape (K,), float64."""
-        return self._moments.clone()
+        """The mean parameters μ in the variables' own units, shape (K,), float64."""
+        return self._moved(self._moments, to_own_units=True)
 
     def best_response(self, moments: Tensor) -> None:
         """Set the mean parameters to the mean features of a mixture, shape (K,) (A2)."""
+        self._moments = self._moved(self._checked(moments).double(), to_own_units=False)
+
+    def _checked(self, moments: Tensor) -> Tensor:
+        """Return moments, or refuse those that are of another shape or not finite."""
         if moments.shape != self._moments.shape or not torch.isfinite(moments).all():
             shape = tuple(moments.shape)
             raise ModelError(
                 f"expected {len(self._moments)} finite moments, got shape {shape} or NaN"
             )
-        self._moments = moments.double().clone()
+        return moments
+
+    def _moved(self, moments: Tensor, *, to_own_units: bool) -> Tensor:
+        """Return moments in own units, or in the standard units in which they are kept."""
+        names = self._family.real
+        if not names or not self._is_scaled:
+            return moments.clone()
+        centre, width = self._scaling.side_by_side(names)
+        if to_own_units:
+            centre, width = -centre / width, 1 / width
+        parts = []
+        for block, part in self._family.split(moments):
+            if isinstance(block, GaussianBlock):
+                part = block.shifted(part, centre, width)
+            parts.append(part)
+        return torch.cat(parts)
+
+    def _follow(self, mixture: Mixture) -> Mixture:
+        """Let the scales of real variables follow the sources; return these in standard units.
+
+        Products of large numbers would otherwise lose what distinguishes small ones.
+        """
+        if not self._family.real:
+            return mixture
+        before = self.moments
+        if not self._is_scaled:
+            self._scale()
+        sources = [part.samples for part in mixture.parts]
+        self._scaling.follow(sources, mixture.weights.tolist())
+        self.best_response(before)
+        parts = []
+        for part in mixture.parts:
+            standard = self._scaling.standard(part.samples, torch.float64)
+            parts.append(Portion(part.name, standard, part.weight))
+        return Mixture(tuple(parts))
+
+    def _scale(self) -> None:
+        """Begin to scale real variables."""
+        others = [name for name in self._space if self._space[name].kind != "real"]
+        self._scaling = Scaling(self._space, keep=others)
+        self._is_scaled = True
 
     def learn(
         self, mixture: Mixture, steps: int, generator: torch.Generator
     ) -> Mapping[str, float]:
         """Match the mixture's moments; ``steps`` is ignored, the best response is exact."""
-        before = self._moments
+        before = self.moments
+        mixture = self._follow(mixture)
         moments = []
-        parts = self._family.split(before)
+        parts = self._family.split(self._moments)
         for (names, block), (_, present) in zip(self._family.blocks, parts, strict=True):
             if isinstance(block, GaussianBlock):
                 moments.append(self._gaussian(mixture, block, present))
             else:
                 moments.append(_average(mixture, names, block, present))
-        self.best_response(torch.cat(moments))
-        return {"moment_change": (self._moments - before).abs().max().item()}
+        self._moments = self._checked(torch.cat(moments))
+        return {"moment_change": (self.moments - before).abs().max().item()}
 
     def _gaussian(self, mixture: Mixture, block: GaussianBlock, present: Tensor) -> Tensor:
         """Maximise the likelihood of all real variables; by EM where a source lacks some."""
@@ -146,20 +201,36 @@ class ExponentialFamily(LocalModel):
         for name in space:
             v = space[name]
             x = drawn[name].reshape(n, *v.shape)
-            values[name] = x.clamp(*v.range) if v.kind == "real" else x.to(v.dtypes[0])
-        return space.samples(**values)
+            values[name] = x if v.kind == "real" else x.to(v.dtypes[0])
+        samples = self._scaling.original(self._space.samples(**values))
+        for name in self._family.real:
+            samples[name] = samples[name].clamp(*self._space[name].range)
+        return samples
 
     def log_prob(self, samples: Samples) -> Tensor:
         """log p(x), shape (n,), in nats."""
-        return self._family.log_prob(self._moments, samples)
+        standard = self._scaling.standard(samples, torch.float64)
+        try:
+            log_p = self._family.log_prob(self._moments, standard)
+        except RuntimeError:  # the covariance is singular: a variable is constant, say
+            return torch.full((len(samples),), -torch.inf, dtype=torch.float64)
+        return log_p - self._scaling.log_volume()
 
     def state_dict(self) -> Mapping[str, Tensor]:
-        """Return the moments."""
-        return {"moments": self._moments}
+        """Return the moments, and the scales of their units."""
+        scales = {_SCALES + name: scale for name, scale in self._scaling.state_dict().items()}
+        return {"moments": self._moments, **(scales if self._is_scaled else {})}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state returned by :meth:`state_dict`."""
-        self.best_response(state["moments"])
+        scales = {}
+        for name, tensor in state.items():
+            if name.startswith(_SCALES):
+                scales[name.removeprefix(_SCALES)] = tensor
+        if scales:
+            self._scale()
+            self._scaling.load_state_dict(scales)
+        self._moments = self._checked(state["moments"].double().clone())
 
 
 def _has(part: Portion, names: list[str]) -> bool:

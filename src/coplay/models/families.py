@@ -190,6 +190,11 @@ class GaussianBlock:
         second = covariance + mean[..., :, None] * mean[..., None, :]
         return torch.cat([mean, second.flatten(-2)], -1)
 
+    def shifted(self, moments: Tensor, centre: Tensor, width: Tensor) -> Tensor:
+        """Return the moments of (x − centre) / width; both numbers have shape (D,)."""
+        mean, covariance = self.split(moments)
+        return self.join((mean - centre) / width, covariance / (width[:, None] * width))
+
     def features(self, x: Tensor) -> Tensor:
         """(x, x xᵀ), shape (n, D + D²)."""
         return torch.cat([x, (x[:, :, None] * x[:, None, :]).flatten(1)], 1)

@@ -252,7 +252,7 @@ class JointClassifier(ConvHvae):
         with self.averaged():
             here = devices.moved(self._scaling.standard(partial), self._place)
             completed = devices.moved(self._completed(here, generator))
-        return self._scaling.original(completed)
+        return self._scaling.completed(completed, partial)
 
     def classify(self, samples: Samples) -> Tensor:
         """p(c|x) for each image, shape (n, C)."""
