@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from coplay.core.errors import CheckpointError
+from coplay.core.text import json_text
 
 try:
     import fcntl
@@ -80,7 +81,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, indented so that people can read it."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    text = json_text(json.dumps(value, indent=1, ensure_ascii=False)) + "\n"
     write_atomically(path, text.encode())
 
 

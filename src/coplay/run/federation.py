@@ -19,6 +19,7 @@ from coplay.core.space import pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.games.base import Game, State
 from coplay.run.config import Config
+from coplay.run.foreign import refuse_unread
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
 from coplay.run.origin import SEAL, refuse_untrusted, seal
@@ -162,12 +163,14 @@ class Federation:
     def prepare(self, folder: Path | None = None) -> Prepared:
         """Load and deal the data and build the players of all games; nothing is written.
 
-        A game that cannot be played says so here.
+        A game that cannot be played says so here, and so does a config that was read without the
+        classes that it names.
 
         Args:
             folder: The run's folder; None for a run that is only checked.
         """
         config = self.config
+        refuse_unread(config)
         data = config.data.source.load()
         sites = deal(config, data)
         config.game.start(config.player_names, config.seed)
