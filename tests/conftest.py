@@ -1,6 +1,7 @@
 """All tests share small real data and one thread, and none uses the network."""
 
 import os
+import tempfile
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from coplay import Config, Space, Variable
 from .slow_share import share_of
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="coplay-state-")  # for the key of seals
 
 
 def pytest_addoption(parser):

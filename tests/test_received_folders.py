@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from coplay import Config, Federation, Result, load_player
+from coplay import Config, CoplayError, Federation, Result, load_player
 from coplay.cli.main import main
 from coplay.comparison.arms import Comparison
 from coplay.comparison.page import write as write_comparison
@@ -47,6 +48,14 @@ shown = 4
 [checkpoint]
 every_rounds = 1
 """
+
+
+MIXTURE = {
+    "data": {"variables": ["image"]},
+    "model": {"name": "sklearn.mixture:GaussianMixture", "covariance_type": "spherical"},
+    "game": {"name": "sample_exchange", "rounds": 1, "samples_per_round": 20},
+    "measure": {"metrics": [], "samples": 100},
+}
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +103,16 @@ def change(run, edit):
     (run / "config.toml").write_text(config.to_toml())
 
 
-def coplay(*arguments, cwd, **environment):
-    """Run the command line as ``python -m coplay`` in a process of its own."""
+def coplay(*arguments, cwd, script=False):
+    """Run the command line in a process of its own: as ``python -m coplay``, or as its script."""
+    command = [Path(sys.executable).with_name("coplay")]
     return subprocess.run(
-        [sys.executable, "-m", "coplay", *map(str, arguments)],
+        [*(command if script else [sys.executable, "-m", "coplay"]), *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, **environment},
     )
 
 
@@ -126,6 +135,7 @@ def plant(run):
     for folder in (run, run.parent):
         for name in ("payload", "pydantic", "rich", "torch", "numpy", "sklearn", "typing"):
             (folder / f"{name}.py").write_text(code)
+        (folder / "matplotlibrc").write_text("backend: module://payload\ntext.usetex: True\n")
     (run / "__init__.py").write_text(code)
 
     def edit(config):
@@ -158,12 +168,15 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_no_command_runs_code_of_a_received_run(received, name):
+@pytest.mark.parametrize(
+    ("name", "script"),
+    [*((name, False) for name in COMMANDS), ("list", True), ("show", True), ("resume", True)],
+)
+def test_no_command_runs_code_of_a_received_run(received, name, script):
     mark = plant(received)
     before = listing(received.parents[1], without="home/received")
     arguments, code = COMMANDS[name]
-    done = coplay(*arguments, cwd=received.parent)
+    done = coplay(*arguments, cwd=received.parent, script=script)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert not mark.exists()
@@ -171,6 +184,36 @@ def test_no_command_runs_code_of_a_received_run(received, name):
     if code:
         assert "payload:M" in done.stderr
         assert "--trust" in done.stderr
+
+
+def test_a_config_that_was_only_read_is_not_played(tmp_path):
+    config = {"model": {"name": "acgan", "generator": "payload:M"}, "game": "md_gan"}
+    read = Config.from_dict(config, trust=False)
+    with pytest.raises(TrustError, match="model: payload:M"):
+        Federation(read).run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_processes_of_ray_import_nothing_from_the_current_folder(tmp_path):
+    pytest.importorskip("ray")
+    for name in ("torch", "pydantic", "tensordict"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
+    (tmp_path / "ray.toml").write_text(f'engine = "ray"\n{CONFIG}')
+    done = coplay("run", "ray.toml", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_received_model_does_not_replace_what_an_estimator_does(tmp_path):
+    Federation(Config.from_dict({**MIXTURE, "players": 2})).run(tmp_path / "run")
+    file = tmp_path / "run" / "sample_exchange" / "models" / "player0.safetensors"
+    good = storage.load_tensors(file)
+    for name in ("sample", "__class__"):
+        evil = torch.tensor(list(b'"x"'), dtype=torch.uint8)
+        storage.save_tensors(file, {**good, f"model/plain/{name}": evil})
+        with pytest.raises(CoplayError, match="is no attribute"):
+            load_player(tmp_path / "run", "player0")
 
 
 def test_a_received_game_is_read_from_its_record(received, capsys):

@@ -216,6 +216,9 @@ class Estimator(LocalModel):
         elif "fitted" not in state:
             self._rows = np.empty((0, 0))  # it was fitted, though the rows are not stored
             for name, value in _decoded(state).items():
+                # a file from anybody must not replace what the estimator does
+                if name.startswith("__") or callable(getattr(type(self._model), name, None)):
+                    raise ValueError(f"{name!r} is no attribute that {self.estimator} learns")
                 setattr(self._model, name, value)
 
     @classmethod

@@ -243,6 +243,11 @@ class Config(Section):
         return cls.model_validate(amount | section)
 
     @property
+    def imported(self) -> bool:
+        """Whether classes outside coplay that it names were imported when it was read."""
+        return self._imports
+
+    @property
     def carried(self) -> list[Game]:
         """Games that are carried along."""
         return [self._carried(entry) for entry in self.compare]

@@ -29,6 +29,7 @@ from coplay.run.caution import classifier_warning
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config, differences
 from coplay.run.data_digest import DataDigest
+from coplay.run.foreign import refuse_unread
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured, wanting
 from coplay.run.origin import SEAL, refuse_untrusted, seal
@@ -258,12 +259,14 @@ class Federation:
     def prepare(self, folder: Path | None = None) -> Prepared:
         """Load and deal the data and build the players of all games; nothing is written.
 
-        A game that cannot be played says so here.
+        A game that cannot be played says so here, and so does a config that was read without the
+        classes that it names.
 
         Args:
             folder: The run's folder; None for a run that is only checked.
         """
         config = self.config
+        refuse_unread(config)
         data = config.data.source.load()
         sites = deal(config, data)
         names = config.player_names

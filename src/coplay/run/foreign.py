@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, get_origin
 
 from coplay.core.components import BASES, FOLDERS, READING, Component, texts_in
 from coplay.core.errors import TrustError
@@ -162,9 +162,22 @@ def _chosen(component: Component) -> dict[str, Any]:
     chosen = {}
     for key, field in type(component).model_fields.items():
         value = getattr(component, key)
+        if get_origin(field.annotation) is Literal:  # one of a few words, which lead nowhere
+            continue
         if field.is_required() or value != field.get_default(call_default_factory=True):
             chosen[key] = value
     return chosen
+
+
+def refuse_unread(config: Config) -> None:
+    """Refuse to play a config that was read without the code that it names.
+
+    Raises:
+        TrustError: It was, and it names some.
+    """
+    code = [] if config.imported else code_in(config)
+    if code:
+        refuse("was read without code from outside coplay, which it names", code, "the config")
 
 
 def refuse(what: str, lines: Sequence[str], whose: str) -> NoReturn:
@@ -181,5 +194,6 @@ def refuse(what: str, lines: Sequence[str], whose: str) -> NoReturn:
     listed = "\n".join(f"  - {line}" for line in lines)
     raise TrustError(
         f"{whose} {what}:\n{listed}\n"
-        "if you know where the run comes from and want that, say --trust (in Python: trust=True)"
+        "if you know where that comes from and want it, say --trust (in Python: trust=True); "
+        "--code FOLDER names a folder in which classes lie"
     )

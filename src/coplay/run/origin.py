@@ -67,7 +67,10 @@ def refuse_untrusted(result: Result) -> None:
 
 def _mark(config: Config, key: bytes) -> str:
     """Return what stands for a config and the absolute paths of what it reads."""
-    text = json.dumps([config.to_dict(), _absolute(places_in(config))], sort_keys=True)
+    values = config.to_dict()
+    for section in ("engine", "checkpoint"):  # they cannot change what a run gives
+        values.pop(section, None)
+    text = json.dumps([values, _absolute(places_in(config))], sort_keys=True)
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
