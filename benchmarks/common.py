@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coplay.core.processor import this_processor
 from coplay.run.result import versions
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,11 @@ def save(name: str, results: Mapping[str, Any]) -> None:
     """Write results to ``benchmarks/results/NAME.json`` with the command, versions and machine."""
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    machine = {"cores": os.cpu_count(), "system": platform.platform(terse=True)}
+    machine = {
+        "processor": this_processor().title,
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+    }
     command = f"python benchmarks/{Path(sys.argv[0]).name}"
     content = {"command": command, "versions": versions(), "machine": machine, **results}
     path.write_text(json.dumps(content, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 python benchmarks/md_gan.py               # writes benchmarks/results/md_gan.json
 python benchmarks/md_gan.py --quick       # the ratios for the MLP pair alone, nothing written
+COPLAY_PRODUCTS=torch python benchmarks/md_gan.py --quick    # by torch's own library
 
 The straightforward loop is what one writes first: one worker after the other, autograd per worker,
 torch's default Adam (not fused), linear layers and allocator. Variants alternate; each has a
@@ -26,6 +27,7 @@ from torch.nn import functional as F
 
 from coplay import Player, Space, Variable
 from coplay.core.memory import keep_freed_memory
+from coplay.core.processor import matrix_products
 from coplay.core.streams import stream
 from coplay.engines.local import Local
 from coplay.games.fl_gan import FlGan
@@ -217,7 +219,7 @@ def growth(b: int) -> dict[str, object]:
         seconds[n] = statistics.median(time_iterations(process, iterations) for _ in range(3))
         process.stdin.close()  # type: ignore[union-attr]
         process.wait()
-        print(f"N = {n:3}: {1000 * seconds[n]:7.1f} ms", flush=True)
+        print(f"N = {n:3}: {1000 * seconds[n]:7.1f} ms, {matrix_products()}", flush=True)
     logs = [(math.log(n), math.log(s)) for n, s in seconds.items() if n >= 10]
     mean_x, mean_y = (statistics.fmean(column) for column in zip(*logs, strict=True))
     covariance = sum((x - mean_x) * (y - mean_y) for x, y in logs)
@@ -283,7 +285,7 @@ def main() -> None:
         loop_ms = 1000 * cases[label]["straightforward_seconds"]
         print(
             f"{label:14} {cases[label]['ratio']:.2f} x  ({coplay_ms:.1f} ms "
-            f"against {loop_ms:.1f} ms)",
+            f"against {loop_ms:.1f} ms), {matrix_products()}",
             flush=True,
         )
     if given.quick:
@@ -310,12 +312,16 @@ def main() -> None:
     ratios = {case: round(v["worker, md_gan / fl_gan"], 3) for case, v in work.items()}
     print(f"worker's operations, MD-GAN / FL-GAN: {ratios}")
     gemm = ", ".join(f"{share:.2f} ({b})" for b, share in shares.items())
-    print(f"exponent of N: {over_n['exponent']:.3f}; share of the GEMM rate: {gemm}")
+    print(
+        f"exponent of N: {over_n['exponent']:.3f}; share of the GEMM rate: {gemm}; "
+        f"{matrix_products()}"
+    )
     mebibytes = {kind: round(peak / 2**20, 1) for kind, peak in memory.items()}
     print(f"peak memory, MiB: {mebibytes}")
     common.save(
         "md_gan",
         {
+            "matrix_products": matrix_products(),
             "threads": THREADS,
             "workers": 10,
             "turns": TURNS - 1,

@@ -2,7 +2,8 @@
 
 python benchmarks/products.py             # a minute; writes benchmarks/results/products.json
 
-torch takes MKL; coplay's networks take oneDNN on processors with AVX-512.
+torch takes MKL; coplay's networks take what is faster for the maker of the processor
+(coplay.core.processor). Here both are measured wherever torch has both, whatever is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import coplay.nets.products as module
-from coplay.nets.products import by_onednn, product
+from coplay.core.processor import matrix_products, onednn, this_processor
 
 TURNS = 7
 SECONDS = 0.05
@@ -42,7 +43,14 @@ def seconds(call: Callable[[], Tensor]) -> float:
     return passed / calls
 
 
+def by_onednn(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiply as coplay's layers do where they take oneDNN."""
+    return module._by_onednn(x, weight)
+
+
 def main() -> None:
+    assert onednn() is not None, "this torch has no oneDNN"
+    print(f"{this_processor().title}; coplay takes {matrix_products()}")
     rows = {}
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -50,7 +58,6 @@ def main() -> None:
             x = torch.rand(n, inputs)
             weight = torch.rand(outputs, inputs)
             gradient = torch.rand(n, outputs)
-            assert by_onednn(n, weight), "this machine has no AVX-512, or torch no oneDNN"
             for name, (a, b) in {
                 "forward": (x, weight),
                 "by the input": (gradient, weight.t()),
@@ -58,7 +65,7 @@ def main() -> None:
             }.items():
                 calls = {
                     "mkl": lambda a=a, b=b: F.linear(a, b),
-                    "onednn": lambda a=a, b=b: product(a, b),
+                    "onednn": lambda a=a, b=b: by_onednn(a, b),
                 }
                 spent: dict[str, list[float]] = {library: [] for library in calls}
                 for _ in range(TURNS):
@@ -75,9 +82,19 @@ def main() -> None:
                 label = f"{n} × {inputs} → {outputs}, {name}, {threads} {noun}"
                 rows[label] = {"flops_per_second": rates, "onednn_faster": ratio}
                 texts = [f"{library} {rate / 1e9:.0f}" for library, rate in rates.items()]
-                print(f"{label}: {', '.join(texts)} GFLOP/s, {ratio:.2f} times", flush=True)
+                print(
+                    f"{label}: {', '.join(texts)} GFLOP/s, {ratio:.2f} times, "
+                    f"{this_processor().title}",
+                    flush=True,
+                )
     common.save(
-        "products", {"turns": TURNS, "from_multiplications": module._WORTH, "products": rows}
+        "products",
+        {
+            "taken": matrix_products(),
+            "turns": TURNS,
+            "from_multiplications": module._WORTH,
+            "products": rows,
+        },
     )
 
 
