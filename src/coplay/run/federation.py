@@ -6,6 +6,7 @@ config → data → players → game on an engine → measurements → result
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from coplay.run.sites import (
     seats_for,
 )
 from coplay.run.sparse_matrix import SparseMatrix
+from coplay.run.trials import try_models
 from coplay.run.turns import playing_alone
 
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
@@ -68,11 +70,13 @@ class Prepared:
         sites: Who holds what.
         games: The main game first. Each is taken out when it is played, so that the memory of its
             models is freed.
+        notes: Sentences for the reader of the report.
     """
 
     data: Dataset
     sites: Sites
     games: list[PreparedGame]
+    notes: Sequence[str] = ()
 
 
 class Federation:
@@ -175,7 +179,7 @@ class Federation:
             influence = game.predict(config.player_names, config.seed)
             games.append(PreparedGame(name, game, seats, influence))
         check_common_variables(config, sites)
-        return Prepared(data, sites, games)
+        return Prepared(data, sites, games, try_models(config, sites))
 
     def _record(self, prepared: Prepared) -> RunRecord:
         """Return the contents of ``run.json`` at the beginning."""
@@ -194,7 +198,7 @@ class Federation:
                 sizes={name: len(samples) for name, samples in sites.data.items()},
                 counts=sites.counts,
             ),
-            notes=sites.notes,
+            notes=(*sites.notes, *prepared.notes),
             unmeasured=unmeasured(self.config, data),
             games={game.name: self._game_record(game, sites) for game in prepared.games},
         )
