@@ -179,7 +179,9 @@ class Federation:
             influence = game.predict(config.player_names, config.seed)
             games.append(PreparedGame(name, game, seats, influence))
         check_common_variables(config, sites)
-        return Prepared(data, sites, games, try_models(config, sites))
+        most = max(len(game.seats.players) for game in games)
+        notes = [*config.engine.notes(most), *try_models(config, sites)]
+        return Prepared(data, sites, games, notes)
 
     def _record(self, prepared: Prepared) -> RunRecord:
         """Return the contents of ``run.json`` at the beginning."""
