@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict
 
 from coplay import Player, Space, Variable
-from coplay.core import storage
+from coplay.core import checkpoints, storage
 from coplay.core.errors import CheckpointError, MessageError, ModelError
 from coplay.core.message import (
     COORDINATOR,
@@ -323,6 +323,7 @@ def test_an_answer_carries_the_seconds_of_the_game_and_not_those_of_measuring(mo
     assert answer(game, me, turn).numbers == {"loss": 0.5, "seconds_learning": 1.0}
     measured = answer(game, me, Message(Evaluate(3, 2), COORDINATOR, "north", 1))
     assert not measured.numbers
+    turn = Message(Turn(), COORDINATOR, "north", 2)
     assert answer(game, me, turn).numbers == {"loss": 0.5, "seconds_learning": 1.0}
 
 
@@ -333,9 +334,12 @@ def test_a_failure_says_what_and_when_and_leaves_its_traceback_at_home(tmp_path)
 
     me = player(rows([0, 1]), model=Breaks(), home=tmp_path)
     lost = answer(Isolated(), me, Message(Turn(), COORDINATOR, "north", 4))
-    reason = f"RuntimeError: out of luck (traceback in {tmp_path / 'errors.txt'})"
+    withheld = "RuntimeError, whose text stays with the player"
+    reason = f"{withheld} (traceback in {tmp_path / 'errors.txt'})"
     assert lost == PlayerLost("north", "turn", 4, reason)
-    assert (tmp_path / "errors.txt").read_text().startswith("north, turn, round 4\nTraceback")
+    kept = (tmp_path / "errors.txt").read_text()
+    assert kept.startswith("north, turn, round 4\nTraceback")
+    assert "RuntimeError: out of luck" in kept
 
 
 class Together(Isolated):
@@ -352,7 +356,7 @@ def test_what_is_served_together_is_parted_in_answers_and_failures():
     asks = [Message(Turn(), COORDINATOR, "north", 1)] * 2
     first, second = answer_all(Together(), seats, asks)
     assert first.numbers == {"loss": 2.0, "seconds_learning": 2.0}
-    assert second == PlayerLost("north", "turn", 1, "ValueError: no")
+    assert second == PlayerLost("north", "turn", 1, "ValueError, whose text stays with the player")
 
 
 def test_groups_are_dealt_in_order_and_about_equal():
@@ -503,15 +507,18 @@ def test_tensors_come_back_as_they_were_in_the_order_of_their_names(tmp_path):
     assert again["a"].dtype == torch.bool
 
 
-def test_a_commit_names_its_round_and_drops_all_the_others(tmp_path):
-    assert storage.last_checkpoint(tmp_path) is None
-    for round in (2, 4, 6):
-        folder = storage.checkpoint_folder(tmp_path, round)
+def test_a_commit_names_its_round_and_keeps_the_one_before_and_no_others(tmp_path):
+    assert checkpoints.last(tmp_path) is None
+    for round in (1, 6, 2, 4):
+        folder = checkpoints.folder_of(tmp_path, round)
         storage.save_tensors(folder / "state.safetensors", {"x": torch.ones(1)})
-    storage.commit_checkpoint(tmp_path, 4, {"state": {"n": 1}})
-    assert storage.last_checkpoint(tmp_path) == {"round": 4, "state": {"n": 1}}
-    left = [path.name for path in (tmp_path / "checkpoints").iterdir()]
-    assert left == ["round-000004"]
+        if round == 6:  # a checkpoint that was never completed
+            continue
+        checkpoints.commit(tmp_path, round, {"state": {"n": round}})
+    assert checkpoints.last(tmp_path) == {"round": 4, "state": {"n": 4}}
+    assert checkpoints.previous(tmp_path) == {"round": 2, "state": {"n": 2}}
+    left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert left == ["round-000002", "round-000004"]
 
 
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_half_written(tmp_path, monkeypatch):

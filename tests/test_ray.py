@@ -29,7 +29,7 @@ from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
-from coplay.player import Evaluate
+from coplay.player import Evaluate, Restore
 
 from .oracles.small_gans import DOUBLED
 
@@ -127,7 +127,7 @@ def rows(run):
     (path,) = run.glob("*/rows.jsonl")
     rounds = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rounds:
-        del row["seconds"]
+        del row["seconds"], row["seal"]  # a seal holds the times, too
         for numbers in row["players"].values():
             numbers.pop("seconds_learning", None)
     return rounds
@@ -392,12 +392,27 @@ def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
     players = [_bits(name, tmp_path / "home") for name in ("a", "b")]
     engine = Ray(processes=1)
     engine.start(players, SampleExchange.tiny())
+    nowhere = Message(Restore(), COORDINATOR, "a", 1)
+    lost, fine = engine.ask([nowhere, _turn("b", 1)])
+    assert isinstance(lost, PlayerLost)
+    assert isinstance(fine, Message)
+    assert "cannot read" in lost.reason
+    assert "Traceback" in (tmp_path / "home" / "errors.txt").read_text()
+    engine.close()
+
+
+def test_a_refusal_leaves_nothing_and_the_honest_message_is_answered(cluster, tmp_path):
+    """A stranger cannot take a player out of play, nor fill its disk."""
+    engine = Ray(processes=1)
+    engine.start([_bits(name, tmp_path / "home") for name in ("a", "b")], SampleExchange.tiny())
     wrong = {"b": BITS.samples(x=torch.full((2, 3), 9, dtype=torch.uint8))}
     lost, fine = engine.ask([_turn("a", 1, wrong), _turn("b", 1)])
     assert isinstance(lost, PlayerLost)
     assert isinstance(fine, Message)
-    assert "received from player 'b'" in lost.reason
-    assert "Traceback" in (tmp_path / "home" / "errors.txt").read_text()
+    assert "refused, nothing has changed: samples received from player 'b'" in lost.reason
+    assert not (tmp_path / "home").exists()
+    (honest,) = engine.ask([_turn("a", 1)])
+    assert isinstance(honest, Message)
     engine.close()
 
 
@@ -419,7 +434,7 @@ def _bits(name, home=None):
 
 
 def _turn(name, round, payload=None):
-    return Message(Turn(1.0, {"x": 3}), COORDINATOR, name, round, payload=payload or {})
+    return Message(Turn(1.0, {}), COORDINATOR, name, round, payload=payload or {})
 
 
 @pytest.mark.parametrize("on_late", ["drop", "fail"])

@@ -17,9 +17,13 @@ Example:
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+# typing is not imported here: with python -m, a typing.py of the current folder would come first
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from coplay.core.components import find, names
     from coplay.core.errors import CoplayError
     from coplay.core.message import Message, PlayerLost, Request

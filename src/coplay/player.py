@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import digests, storage
 from coplay.core.errors import ModelError
+from coplay.core.history import History, Roster
 from coplay.core.message import Message, Request
+from coplay.core.part import to_check
+from coplay.core.player_files import PlayerFile, PlayerState
+from coplay.core.requests import Evaluate, Gain, Restore, Save
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.core.surroundings import own_settings, settings_restored
@@ -27,49 +31,6 @@ CLASSIFIED = "classified"
 
 SCORED = "scored"
 """Name of the payload of an evaluation whose log p is asked for."""
-
-_LEARNED_VARIABLE = "heard/"
-"""Prefix, in a checkpoint, of variables that the model learned from others' samples."""
-
-
-@dataclass(frozen=True)
-class Evaluate(Request):
-    """Draw samples to be measured; classify the attached real samples, or report their log p.
-
-    Args:
-        n: Number of samples to draw.
-        draws: Encoder's draws per real sample, for log p by importance weighting.
-    """
-
-    n: int
-    draws: int
-
-
-@dataclass(frozen=True)
-class Gain(Request):
-    """Estimate what playing on alone would gain, against the attached samples (A3).
-
-    Args:
-        steps: Learning steps.
-        draws: Encoder's draws per sample, for log p by importance weighting.
-        own: Weight of the player's own data, α_ii.
-        weights: Weights of the others' samples, α_ij, by name.
-    """
-
-    steps: int
-    draws: int
-    own: float
-    weights: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Save(Request):
-    """Write a checkpoint of the model."""
-
-
-@dataclass(frozen=True)
-class Restore(Request):
-    """Go back to the checkpoint of the message's round."""
 
 
 REQUESTS: tuple[type[Request], ...] = (Evaluate, Gain, Save, Restore)
@@ -137,6 +98,10 @@ class Player:
         """What the player's side of a game needs later in the round; not in a checkpoint."""
         self.kept: dict[str, Tensor] = {}
         """What the player's side of a game needs from round to round; part of a checkpoint."""
+        self.history = History()
+        """What it was asked before."""
+        self.roster: Roster | None = None
+        """With whom it plays; None before an engine has it."""
         self._seconds: dict[str, float] = {}
         try:
             with own_settings():
@@ -206,7 +171,7 @@ class Player:
         with self.timed("learning"):
             numbers = self.model.learn(Mixture(parts), steps, generator)
         self.learned = True
-        for part in parts:
+        for part in parts if self.unobserved else ():
             self._learned_variables.update(str(name) for name in part.samples.keys())
         return {str(name): finite_number(name, value) for name, value in numbers.items()}
 
@@ -243,28 +208,28 @@ class Player:
 
     def _known(self, samples: Samples) -> Samples:
         """Return the variables that this player knows; latents only if they are like its own."""
-        foreign = []
-        for name in self.space:
-            if name in self._observed or name not in samples.keys():
-                continue
-            if samples[name].shape[1:] != self.space[name].shape:
-                foreign.append(name)
+        if list(samples.keys()) == list(self._observed):
+            return samples
+        present = set(samples.keys())
+        latents = [v for v in self.space if v not in self._observed and v in present]
+        foreign = [v for v in latents if samples[v].shape[1:] != self.space[v].shape]
         return self.space.restrict(samples.exclude(*foreign))
 
     def _mixture(
         self, received: Mapping[str, Samples], weights: Mapping[str, float]
     ) -> tuple[Portion, ...]:
         """Return the sources that have samples and mass."""
-        sources = {OWN: self._data}
-        for sender, samples in received.items():
-            known = self._known(samples)
-            sources[sender] = self.space.check(known, f"samples received from player '{sender}'")
-            missing = [name for name in self._observed if name not in known.keys()]
+        known = {sender: self._known(samples) for sender, samples in received.items()}
+        sources = {OWN: self._data, **known}
+        for sender, samples in to_check(self.space, known).items():
+            origin = f"samples received from player '{sender}'"
+            self.space.check(samples, origin)
+            missing = [name for name in self._observed if name not in samples.keys()]
             if missing and not self.model.learns_incomplete:
                 raise ModelError(
                     f"{self.model.title} needs every variable, and '{missing[0]}' is missing in "
-                    f"samples received from player '{sender}'; choose a model that learns from "
-                    "incomplete samples, or other variables"
+                    f"{origin}; choose a model that learns from incomplete samples, or other "
+                    "variables"
                 )
         mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
         total = sum(mass.values())
@@ -280,8 +245,8 @@ class Player:
         origin = f"samples of {self.model.title}"
         with self.timed("sampling"), own_settings():
             samples = self.model.sample(n, generator)
-            checked = self.space.check(samples, origin, complete=True, rows=n)
-        # samples leave the player, and no graph that hangs on them
+            checked = self.space.check(samples, origin, complete=True, rows=n, quote=False)
+        # samples leave the player, and no graph that hangs on them, and no value in an error
         return checked.detach().exclude(*self.unlearned)
 
     def classify(self, given: Samples) -> Samples:
@@ -342,7 +307,8 @@ class Player:
                 self._save(message.round)
                 return message.reply()
             case Restore():
-                self.load(self._checkpoint(message.round))
+                self._restore(message.round)
+                self.history = History(done=message.round)
                 return message.reply()
         return None
 
@@ -361,40 +327,43 @@ class Player:
             numbers = self.log_prob(given[SCORED], request.draws, message.round)
         return message.reply(numbers, payload)
 
-    def _save(self, round: int) -> None:
-        player = {"learned": torch.tensor(self.learned)}
-        for name in self.unobserved:
-            if name in self._learned_variables:
-                player[_LEARNED_VARIABLE + name] = torch.tensor(True)
-        state: dict[str, Mapping[str, Tensor]] = {}
-        state["model"] = self.model.state_dict()
-        state["player"] = player
-        if self.kept:
-            state["game"] = self.kept
-        storage.save_tensors(self._checkpoint(round), storage.nest(state))
+    @cached_property
+    def data_digest(self) -> str:
+        """Digest of the private data, for this player's own folder only."""
+        return digests.of_samples(self._observed, self._data)
 
-    def load(self, path: Path) -> None:
-        """Restore the model from a checkpoint that :class:`Save` wrote."""
+    def checkpoint(self, round: int) -> PlayerFile:
+        """Return this player's file at a checkpoint, without looking whether it is there."""
+        if self.home is None:
+            raise ModelError(f"player '{self.name}' has no folder for checkpoints")
+        return PlayerFile.at(self.home, round, self.name)
+
+    def _save(self, round: int) -> None:
+        learned = self._learned_variables.intersection(self.unobserved)
+        state = PlayerState(self.model.state_dict(), self.learned, learned, self.kept)
+        self.checkpoint(round).write(state, self.data_digest)
+
+    def _restore(self, round: int) -> None:
+        file = self.checkpoint(round)
+        self.load(file.path, file.restored(self.data_digest))
+
+    def load(self, path: Path, state: PlayerState) -> None:
+        """Take over what was read from a file.
+
+        Raises:
+            ModelError: It does not fit the model.
+        """
         try:
-            state = storage.unnest(storage.load_tensors(path))
-            self.model.load_state_dict(state["model"])
-            self.learned = bool(state["player"]["learned"])
-            self.kept = state.get("game", {})
-            keys = [key for key in state["player"] if key.startswith(_LEARNED_VARIABLE)]
-            self._learned_variables = {key.removeprefix(_LEARNED_VARIABLE) for key in keys}
+            self.model.load_state_dict(state.model)
         except (KeyError, ValueError, RuntimeError) as error:
             whose = f"the model of player '{self.name}'"
             raise ModelError(f"{path} does not fit {whose}: {error}") from error
+        self.learned = state.learned
+        self.kept = state.kept
+        self._learned_variables = set(state.variables)
 
     def note_error(self, where: str, traceback: str) -> None:
         """Write a traceback, which may show private values, to this player's own folder only."""
         if self.home is not None:
-            with contextlib.suppress(OSError):
-                self.home.mkdir(parents=True, exist_ok=True)
-                with (self.home / "errors.txt").open("a", encoding="utf-8") as file:
-                    file.write(f"{self.name}, {where}\n{traceback}\n")
-
-    def _checkpoint(self, round: int) -> Path:
-        if self.home is None:
-            raise ModelError(f"player '{self.name}' has no folder for checkpoints")
-        return storage.checkpoint_folder(self.home, round) / "players" / f"{self.name}.safetensors"
+            text = f"{self.name}, {where}\n{traceback}\n"
+            storage.append_privately(self.home / "errors.txt", text)

@@ -21,11 +21,13 @@ from coplay.core.streams import (
     torch_threads,
     unbiased_counts,
 )
+from coplay.data.classes import class_column, named_column
 from coplay.data.partitions.by_class import ByClass
 from coplay.data.partitions.by_count import ByCount
 from coplay.data.partitions.dirichlet import Dirichlet
 from coplay.data.partitions.iid import Iid
-from coplay.data.sources.base import class_column, held_out, image_column, numbered, read_pictures
+from coplay.data.pictures import image_column, read_pictures
+from coplay.data.sources.base import held_out
 from coplay.data.sources.digits import Digits
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.data.sources.image_folder import ImageFolder
@@ -132,26 +134,28 @@ def test_a_pixel_is_one_from_the_threshold_on(threshold):
     expected = [k / 255 >= threshold - 1e-9 for k in range(256)]
     floats = pixels.double() / 255
     for images in (pixels, floats):
-        _, bits, _ = image_column(images, images, threshold, "x")
+        bits = image_column(images, images, threshold, "x").train
         assert bits.flatten().bool().tolist() == expected
-    _, grey, _ = image_column(pixels, pixels, None, "x")
+    grey = image_column(pixels, pixels, None, "x").train
     assert grey.max().item() == 1.0
     assert grey.flatten()[51].item() == pytest.approx(0.2)
 
 
-def test_classes_are_counted_over_both_splits():
-    variable, train, test = class_column(torch.tensor([0, 1]), torch.tensor([4, 2]), "x")
-    assert (variable.classes, train.tolist(), test.tolist()) == (5, [0, 1], [4, 2])
-    assert class_column(torch.tensor([0]), torch.tensor([0]), "x")[0].classes == 2
-    assert class_column(torch.tensor([0]), torch.tensor([0]), "x", 7)[0].classes == 7
+def test_classes_are_the_labels_of_both_splits():
+    column = class_column(torch.tensor([0, 1]), torch.tensor([4, 2]), "x")
+    assert column.variable.names == ("0", "1", "2", "4")
+    assert (column.train.tolist(), column.test.tolist()) == ([0, 1], [3, 2])
+    assert class_column(torch.tensor([0]), torch.tensor([0]), "x").variable.classes == 2
+    names = list("abcdefg")
+    assert named_column(torch.tensor([0]), torch.tensor([0]), names, "x").variable.classes == 7
     for train, test in (([0, -1], [0, 1]), ([0, 1], [0, -1])):
         with pytest.raises(DataError, match="got -1"):
-            class_column(torch.tensor(train), torch.tensor(test), "x")
+            named_column(torch.tensor(train), torch.tensor(test), names, "x")
 
 
 def test_texts_are_numbered_over_both_splits_in_their_order():
-    train, test = numbered(np.array(["c", "a", "c"]), np.array(["b", "a"]), "x")
-    assert (train.tolist(), test.tolist()) == ([2, 0, 2], [1, 0])
+    column = class_column(np.array(["c", "a", "c"]), np.array(["b", "a"]), "x")
+    assert (column.train.tolist(), column.test.tolist()) == ([2, 0, 2], [1, 0])
 
 
 def test_what_is_held_out_is_not_trained_on_and_is_its_share():
@@ -167,18 +171,18 @@ def opened(array):
     return lambda: Image.fromarray(array)
 
 
-def test_pictures_have_height_first_and_sixteen_bits_lose_the_lower_eight():
+def test_pictures_have_height_first_and_keep_their_bits():
     deep = np.array([[0, 255, 256], [4096, 40_000, 65_535]], np.uint16)
-    found = read_pictures([("deep", opened(deep))], None, False, "x")
-    assert found[0].tolist() == [[0, 0, 1], [16, 156, 255]]
+    pictures = read_pictures([("deep", opened(deep))], None, False, "x")
+    assert pictures.values[0].tolist() == deep.tolist()
     flat = np.zeros((6, 4), np.uint8)
     flat[:3] = 200
-    scaled = read_pictures([("flat", opened(flat))], (2, 8), False, "x")
+    scaled = read_pictures([("flat", opened(flat))], (2, 8), False, "x").values
     assert scaled.shape == (1, 2, 8)
     assert (scaled[0, 0] > scaled[0, 1]).all()
     colours = RNG.integers(0, 256, (2, 5, 3), np.uint8)
-    found = read_pictures([("colours", opened(colours))], None, True, "x")
-    assert torch.equal(found[0], torch.from_numpy(colours).permute(2, 0, 1))
+    pictures = read_pictures([("colours", opened(colours))], None, True, "x")
+    assert pictures.values[0].tolist() == colours.transpose(2, 0, 1).tolist()
 
 
 def test_arrays_without_a_test_split_part_with_what_is_held_out(tmp_path):

@@ -42,13 +42,15 @@ def learned(model, space, seed=1):
 
 
 def exact(model, samples):
-    """log Σ_z p(x, z) over all codes."""
+    """log Σ_z p(x, z) over all codes, in the variables' own units."""
+    standard = model._scaling.standard(samples)
+    volume = model._scaling.log_volume()
     n0, n1 = model.latents
     z = codes(n0 + n1)
     log_probs = []
     with model.averaged(), torch.no_grad():
         for k in range(len(samples)):
-            one = samples[k : k + 1]
+            one = standard[k : k + 1]
             if isinstance(model, ConvHvae):
                 x, c = (
                     None if t is None else t.expand(len(z), *t.shape[1:])
@@ -59,7 +61,7 @@ def exact(model, samples):
                 joint = model._net.log_joint(
                     z[:, :n0], z[:, n0:], model._space.flatten(one).expand(len(z), -1)
                 )
-            log_probs.append(torch.logsumexp(joint.double(), 0))
+            log_probs.append(torch.logsumexp(joint.double(), 0) - volume)
     return torch.stack(log_probs)
 
 

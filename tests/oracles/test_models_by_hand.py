@@ -503,7 +503,7 @@ def test_real_pixels_stay_within_their_limits_and_classes_have_probabilities():
     )
     model = ConvHvae(latents=(2, 2), channels=1, hidden=4)
     model.setup(space, 1)
-    drawn = model.sample(50, stream(1))
+    drawn = model.sample(1000, stream(1))
     assert drawn["image"].min().item() == pytest.approx(-0.1)
     assert drawn["image"].max().item() == pytest.approx(0.2)
     net = model._net

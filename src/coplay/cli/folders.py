@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coplay.core import storage
+from coplay.core.inside import file_name
 
 if TYPE_CHECKING:  # a run does without comparisons
     from coplay.comparison.arms import Comparison
@@ -20,7 +21,7 @@ def free_folder(wanted: Path) -> Path:
 
 def comparison_folder(name: str, comparison: Comparison) -> Path:
     """Return a folder that is free, or one that holds the comparison of just these runs."""
-    for folder in _numbered(Path("comparisons") / name):
+    for folder in _numbered(Path("comparisons") / file_name(name)):
         if not folder.exists() or _compared_runs(folder) == set(comparison.runs):
             return folder
     raise AssertionError("there is no last number")

@@ -7,18 +7,18 @@ is lost.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from coplay.core.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
-
-if TYPE_CHECKING:
-    from coplay.run.config import Config
-    from coplay.run.result import Result
+from coplay.cli.code import add_trust, code_from, resume_command, trusted_folders
+from coplay.cli.ending import finish, keep_memory, say_what_is_kept
+from coplay.cli.terminal import remark, say
+from coplay.cli.version import ShowVersion
+from coplay.core.errors import ConfigError, CoplayError, RunFolderError
+from coplay.core.text import visible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,33 +31,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 after an error that the user can mend, or 130 after Ctrl-C, 143 after SIGTERM.
     """
     given = _parser().parse_args(arguments)
-    if "" not in sys.path:
-        # so that "my_module:MyModel" in a config finds a file here, as python -m would
-        sys.path.insert(0, "")
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         given.command(given)
     except CoplayError as error:
-        print(f"coplay: {error}", file=sys.stderr)
+        remark(f"coplay: {error}")
         return 2
     except _Terminated:
-        print("coplay: terminated", file=sys.stderr)
+        remark("coplay: terminated")
         return 143
     except KeyboardInterrupt:
-        print("coplay: interrupted", file=sys.stderr)
+        remark("coplay: interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has had enough
         sys.stderr.close()
         return 0
+    except OSError as error:  # a place that the system does not let us use
+        remark(f"coplay: cannot use {error.filename or 'a file'}: {error.strerror or error}")
+        return 2
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows what it does not understand, which may be the name of a file from anybody."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="coplay",
         description="Generative models that learn together from data that cannot be pooled.",
+    )
+    parser.add_argument(
+        "--version",
+        action=ShowVersion,
+        help="print the version, and which library multiplies matrices on this machine",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_playing(commands)
@@ -82,10 +94,29 @@ def _add_playing(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="change a value: --set game.rounds=10",
     )
+    run.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="RUN",
+        help="begin with the models of another run, such as after its data changed",
+    )
     run.set_defaults(command=_run)
 
     resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
     resume.add_argument("run", type=Path)
+    add_trust(resume)
+    resume.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change what cannot change results: --set engine.start_seconds=600",
+    )
+    resume.add_argument(
+        "--previous",
+        action="store_true",
+        help="go on from the checkpoint before the last one, if that is damaged",
+    )
     resume.set_defaults(command=_resume)
 
 
@@ -165,6 +196,7 @@ def _add_reading(commands: Any) -> None:
         required=True,
         help="a file .npz or .csv, or .png for images",
     )
+    add_trust(sample)
     sample.set_defaults(command=_sample)
 
     cite = commands.add_parser("cite", help="BibTeX of the methods a config or run uses")
@@ -175,20 +207,22 @@ def _add_reading(commands: Any) -> None:
 def _run(given: argparse.Namespace) -> None:
     from coplay.cli.folders import free_folder
     from coplay.cli.progress import ProgressReport
+    from coplay.core.inside import file_name
     from coplay.run.config import Config
     from coplay.run.federation import Federation
 
-    sys.path.insert(1, str(given.config.resolve().parent))  # a model may lie beside the config
-    config = Config.from_file(given.config, given.set)
-    _keep_memory(config)
-    folder = given.out or free_folder(Path("runs") / config.name)
-    try:
-        with ProgressReport() as report:
-            result = Federation(config).run(folder, report)
-    except BaseException as error:
-        _say_what_is_kept(folder, error)
-        raise
-    _finish(result)
+    home = given.config.parent
+    with code_from(home):  # a model may lie beside the config
+        config = Config.from_file(given.config, given.set)
+        keep_memory(config)
+        folder = given.out or free_folder(Path("runs") / file_name(config.name))
+        try:
+            with ProgressReport() as report:
+                result = Federation(config).run(folder, report, start_from=given.start_from)
+        except BaseException as error:
+            say_what_is_kept(folder, error, resume_command(folder, config, home))
+            raise
+    finish(result)
 
 
 def _resume(given: argparse.Namespace) -> None:
@@ -196,14 +230,19 @@ def _resume(given: argparse.Namespace) -> None:
     from coplay.run.federation import Federation
     from coplay.run.result import Result
 
-    _keep_memory(Result.load(given.run).config)
-    try:
-        with ProgressReport() as report:
-            result = Federation.resume(given.run, report)
-    except BaseException as error:
-        _say_what_is_kept(given.run, error)
-        raise
-    _finish(result)
+    with code_from(*trusted_folders(given)):
+        config = Result.load(given.run, given.trust).config
+        keep_memory(config)
+        try:
+            with ProgressReport() as report:
+                result = Federation.resume(
+                    given.run, report, given.set, given.previous, trust=given.trust
+                )
+        except BaseException as error:
+            home = given.code[0] if given.code else given.run
+            say_what_is_kept(given.run, error, resume_command(given.run, config, home))
+            raise
+    finish(result)
 
 
 def _list(given: argparse.Namespace) -> None:
@@ -235,11 +274,11 @@ def _report(given: argparse.Namespace) -> None:
     if given.tensorboard is not None:
         from coplay.report.tensorboard import write_events
 
-        print(write_events(result, given.tensorboard))
+        say(write_events(result, given.tensorboard))
     else:
         from coplay.report.page import write
 
-        print(write(result))
+        say(write(result))
 
 
 def _compare(given: argparse.Namespace) -> None:
@@ -265,7 +304,7 @@ def _compare(given: argparse.Namespace) -> None:
     out = given.out or comparison_folder(name, comparison)
     page = write(comparison, out, title, by_player=given.by_player)
     print_comparison(comparison, given.by_player)
-    print(f"comparison: {page}")
+    say(f"comparison: {page}")
     if unfinished:
         names_left = ", ".join(unfinished)
         raise RunFolderError(f"not finished: {names_left}; the same command goes on with them")
@@ -279,77 +318,55 @@ def _sweep(given: argparse.Namespace) -> tuple[list[Path], Path, list[str]]:
     """
     from coplay.cli.progress import ProgressReport
     from coplay.comparison.sweep import Sweep
+    from coplay.core.inside import file_name
 
     if len(given.what) > 1:
         one = "one TOML file over --vary and --seeds"
         raise ConfigError([f"compare {one}, or any number of run folders, not both"])
     path = given.what[0]
-    sys.path.insert(1, str(path.resolve().parent))  # a model may lie beside the config
-    sweep = Sweep.of(path, given.vary, given.seeds, given.games)
-    first = next(iter(sweep.configs.values()))
-    out: Path = given.out or Path("comparisons") / first.name
-    try:
-        results = sweep.play(out, ProgressReport, _say)
-    except KeyboardInterrupt:
-        _say(f"what was played is kept in {out}; the same command goes on from there")
-        raise
+    with code_from(path.parent):  # a model may lie beside the config
+        sweep = Sweep.of(path, given.vary, given.seeds, given.games)
+        first = next(iter(sweep.configs.values()))
+        out: Path = given.out or Path("comparisons") / file_name(first.name)
+        try:
+            results = sweep.play(out, ProgressReport, remark)
+        except KeyboardInterrupt:
+            remark(f"what was played is kept in {out}; the same command goes on from there")
+            raise
     folders = [result.folder for result in results]
     finished = {run.folder.name for run in results if run.record.status == "finished"}
     return folders, out, [name for name in sweep.configs if name not in finished]
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _sample(given: argparse.Namespace) -> None:
     from coplay.cli.sample_file import sample_file
 
-    sample_file(given.run, given.player, given.game, given.n, given.seed, given.out)
-    print(given.out)
+    with code_from(*trusted_folders(given)):
+        sample_file(
+            given.run,
+            given.player,
+            given.game,
+            given.n,
+            given.seed,
+            given.out,
+            trust=given.trust,
+        )
+    say(given.out)
 
 
 def _cite(given: argparse.Namespace) -> None:
     from coplay.cli.citations import cite
     from coplay.run.config import Config
+    from coplay.run.foreign import code_in
     from coplay.run.result import Result
 
-    is_run = given.what.is_dir()
-    config = Result.load(given.what).config if is_run else Config.from_file(given.what)
-    print(cite(config))
-
-
-# ------------------------------------------------------------------------- small helpers
-
-
-def _keep_memory(config: Config) -> None:
-    """Keep freed memory, if the engine asks for it; it is process-wide, hence set here only."""
-    if getattr(config.engine, "keep_memory", False):
-        from coplay.core.memory import keep_freed_memory
-
-        keep_freed_memory()
-
-
-def _say_what_is_kept(folder: Path, error: BaseException) -> None:
-    """After a failure or an interrupt, say what is kept and how to go on; write what there is."""
-    from coplay.report.page import write
-    from coplay.run.result import Result
-
-    if not (folder / "run.json").exists() or isinstance(error, RunFolderError | CheckpointError):
-        return
-    result = Result.load(folder)
-    kept = []
-    for name, play in result.plays.items():
-        if play.counted_rounds:
-            kept.append(f"{name} up to round {play.counted_rounds}")
-    what = ", ".join(kept) or "no checkpoint yet"
-    how = "goes on once the cause is mended"
-    if isinstance(error, KeyboardInterrupt):
-        how = "goes on from there"
-    print(f"kept in {folder}: {what}; 'coplay resume {folder}' {how}", file=sys.stderr)
-    if kept:
-        with contextlib.suppress(CoplayError):
-            print(f"report so far: {write(result)}", file=sys.stderr)
+    if given.what.is_dir():
+        config = Result.load(given.what).config
+    else:
+        config = Config.from_file(given.what, trust=False)
+    say(cite(config))
+    for code in code_in(config):
+        remark(f"not cited, since it is code from outside coplay: {code}")
 
 
 class _Terminated(KeyboardInterrupt):
@@ -358,15 +375,6 @@ class _Terminated(KeyboardInterrupt):
 
 def _terminated(signal_number: int, frame: object) -> NoReturn:
     raise _Terminated
-
-
-def _finish(result: Result) -> None:
-    from coplay.cli.tables import print_run
-    from coplay.report.page import write
-
-    page = write(result)
-    print_run(result)
-    print(f"report: {page}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from coplay.core.text import visible
 
 _QUIET_SECONDS = 5.0
 
@@ -35,7 +38,7 @@ class ProgressReport:
         self._bars: Progress | None = None
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:>18}"),
+                TextColumn("{task.description:>18}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -63,6 +66,7 @@ class ProgressReport:
 
     def __call__(self, what: str, done: int, of: int) -> None:
         """Show that ``done`` of ``of`` rounds are finished."""
+        what = visible(what, lines=False)
         if self._bars:
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=of)
@@ -76,4 +80,4 @@ class ProgressReport:
             if first < done < of:
                 seconds = (now - begin) / (done - first) * (of - done)
                 left = f", about {seconds:.0f} s left"
-            self._console.print(f"{what}: {done} of {of}{left}", highlight=False)
+            self._console.print(Text(f"{what}: {done} of {of}{left}"))

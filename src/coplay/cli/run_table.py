@@ -21,6 +21,7 @@ from coplay.report.words import (
 )
 from coplay.run.play import Mean
 from coplay.run.result import Result
+from coplay.run.warnings import warnings_of
 
 LABELS = ("player", "model", "own samples", "game")
 """The columns that say whose scores a line has."""
@@ -159,13 +160,15 @@ def notes(result: Result) -> list[str]:
     """What a reader of the table must know.
 
     Returns:
-        Sentences on players without a line, missing means, what was sampled and how it was scored,
-        and how the run ended.
+        Sentences on the data, players without a line, missing means, what was sampled and how it
+        was scored, warnings about scores, and how the run ended.
     """
     return [
+        *(f"data: {note}" for note in result.record.data.notes),
         *_notes_on_players(result),
         *_notes_on_means(result),
         *_notes_on_scores(result),
+        *warnings_of(result),
         *_notes_on_end(result),
     ]
 

@@ -9,11 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from coplay.core.errors import CoplayError
-from coplay.core.space import Samples, tensors
+from coplay.core.inside import write_output
+from coplay.core.space import Samples, Space, tensors
+from coplay.core.text import cell
 from coplay.run.sampling import load_player
 
 
-def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out: Path) -> Samples:
+def sample_file(
+    run: Path,
+    player: str,
+    game: str | None,
+    n: int,
+    seed: int,
+    out: Path,
+    trust: bool = False,
+) -> Samples:
     """Draw samples of a player and write them.
 
     Args:
@@ -22,41 +32,63 @@ def sample_file(run: Path, player: str, game: str | None, n: int, seed: int, out
         game: Name of the game; None for the main one.
         n: Number of samples, at least 1.
         seed: Seed of the draw.
-        out: The file: ``.npz``, one array per variable; ``.csv``, a row per sample; ``.png``, a
-            grid of images.
+        out: The file: ``.npz``, one array per variable, with the names of its classes in
+            ``NAME.names``; ``.csv``, a row per sample, classes by name; ``.png``, a grid of images.
+        trust: Whether a class outside coplay may be imported for the model.
 
     Returns:
         The samples that were written, n of them.
 
     Raises:
         RunFolderError: See :func:`load_player`.
+        TrustError: See :func:`load_player`.
+        OutputError: The file cannot be written; nothing is left of it.
         CoplayError: n is not positive, or the file's ending is unknown.
     """
     if n < 1:
         raise CoplayError(f"-n {n}: expected at least 1 sample")
     if out.suffix not in (".npz", ".csv", ".png"):
         raise CoplayError(f"--out {out}: expected a name that ends in .npz, .csv or .png")
-    loaded = load_player(run, player, game)
+    loaded = load_player(run, player, game, trust)
     samples = loaded.draw(n, 0, f"file {seed}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".npz":
-        arrays = {name: tensor.numpy() for name, tensor in tensors(samples).items()}
-        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
-    elif out.suffix == ".csv":
-        out.write_text(as_csv(samples), encoding="utf-8")
-    else:
-        from coplay.report.figures import image_grid
-
-        images = [name for name in tensors(samples) if loaded.space[name].is_image]
-        if not images:
-            instead = "write an .npz or a .csv instead"
-            raise CoplayError(f"--out {out}: the samples hold no images; {instead}")
-        out.write_bytes(image_grid(samples[images[0]]))
+    content = _content(samples, loaded.space, out)
+    write_output(out, content, "give permission, make room or name another file with --out")
     return samples
 
 
-def as_csv(samples: Samples) -> str:
+def _content(samples: Samples, space: Space, out: Path) -> bytes:
+    """Return what is to be written."""
+    if out.suffix == ".csv":
+        return as_csv(samples, space).encode()
+    if out.suffix == ".npz":
+        return _as_npz(samples, space)
+    from coplay.report.figures import image_grid
+
+    images = [name for name in tensors(samples) if space[name].is_image]
+    if not images:
+        instead = "write an .npz or a .csv instead"
+        raise CoplayError(f"--out {out}: the samples hold no images; {instead}")
+    return image_grid(samples[images[0]])
+
+
+def _as_npz(samples: Samples, space: Space) -> bytes:
+    """Write samples as one array per variable, with the names of its classes beside it."""
+    arrays = {name: tensor.numpy() for name, tensor in tensors(samples).items()}
+    for name in tensors(samples):
+        names = space[name].names
+        if names is not None:
+            arrays[f"{name}.names"] = np.array(names)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def as_csv(samples: Samples, space: Space | None = None) -> str:
     """Write samples as lines of CSV: a number per column, named by its place in a variable.
+
+    Args:
+        samples: The samples.
+        space: Their space, for the names of classes; None writes the numbers.
 
     Example:
         >>> import torch
@@ -69,8 +101,13 @@ def as_csv(samples: Samples) -> str:
     columns: list[np.ndarray] = []
     for name, tensor in tensors(samples).items():
         for place in np.ndindex(tuple(tensor.shape[1:])):
-            header.append(".".join([name, *map(str, place)]))
-        columns += list(tensor.reshape(len(tensor), -1).numpy().T)
+            header.append(cell(".".join([name, *map(str, place)])))
+        values = tensor.reshape(len(tensor), -1).numpy().T
+        names = space[name].names if space is not None else None
+        if names is not None:
+            # names are texts of strangers, and a spreadsheet runs a cell that begins with =
+            values = np.array([cell(text) for text in names])[values]
+        columns += list(values)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)

@@ -8,13 +8,14 @@ from typing import Any
 
 import rich.table
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from coplay.cli import run_table
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import caveats
 from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.components import find, names
+from coplay.core.text import visible
 from coplay.report import formulas
 from coplay.report.parts import Table
 from coplay.run.result import Result
@@ -25,26 +26,37 @@ def terminal() -> Console:
     return Console(width=None if sys.stdout.isatty() else 120)
 
 
+def plain(value: object) -> Text:
+    """Return a text that rich prints as it is, without markup, emoji, colours or controls.
+
+    Example:
+        >>> plain("MNIST [/data/mnist] :smile:").plain
+        'MNIST [/data/mnist] :smile:'
+    """
+    return Text(visible(str(value), lines=False))
+
+
 def print_run(result: Result) -> None:
     """Print a run's table of scores, and what a reader of it must know."""
     console = terminal()
     scores, left_out = run_table.fitted(run_table.table(result), console.width)
-    shown = rich.table.Table(title=result.record.title, title_justify="left", title_style="bold")
+    console.print(plain(result.record.title), style="italic bold", soft_wrap=True)
+    shown = rich.table.Table()
     for title, width in zip(scores.header, _widths(scores, console.width), strict=True):
         shown.add_column(
-            title,
+            plain(title),
             justify="left" if title in ("player", "model", "game") else "right",
             overflow="fold",
             width=width,
         )
     for row in scores.rows:
-        shown.add_row(*(escape(str(cell)) for cell in row))
+        shown.add_row(*(plain(cell) for cell in row))
     console.print(shown)
     notes = []
     if left_out:
         notes.append(f"measured too, and in the report: {', '.join(left_out)}")
     for note in [*notes, *run_table.notes(result), *formulas.sentences(result)]:
-        console.print(note, highlight=False, markup=False)
+        console.print(plain(note))
 
 
 def _widths(scores: Table, width: int) -> list[int] | list[None]:
@@ -71,14 +83,14 @@ def print_comparison(comparison: Comparison, by_player: bool) -> None:
         if by_player:
             tables.append(score_table(comparison, notes, by_player=True))
     else:
-        console.print("nothing was measured", highlight=False)
+        console.print(plain("nothing was measured"))
     for table in [*tables, *cost_tables(comparison)]:
         for part in folded(table, console.width):
             console.print(part)
-        console.print(table.caption, style="dim", highlight=False, markup=False)
+        console.print(plain(table.caption), style="dim")
     for note in notes:
         star = "* " if note.quantities else ""
-        console.print(f"{star}{note.text}", highlight=False, markup=False)
+        console.print(plain(f"{star}{note.text}"))
 
 
 def print_components(kind: str) -> None:
@@ -96,7 +108,8 @@ def print_components(kind: str) -> None:
     for name in components:
         cls = find(kind, name)
         summary, *_ = (cls.__doc__ or "").split("\n")
-        table.add_row(name, summary.replace("``", ""), ", ".join(_settings(cls)))
+        settings = ", ".join(_settings(cls))
+        table.add_row(plain(name), plain(summary.replace("``", "")), plain(settings))
     Console().print(table)
 
 
@@ -122,7 +135,7 @@ def folded(table: Table, width: int) -> list[rich.table.Table]:
     """
     columns = []
     for place in range(len(table.header)):
-        columns.append([str(row[place]) for row in table.rows])
+        columns.append([visible(str(row[place]), lines=False) for row in table.rows])
     longest = max(map(len, [table.header[0], *columns[0]]))
     first = min(longest, max(16, width // 3))
     widths = []
@@ -131,11 +144,11 @@ def folded(table: Table, width: int) -> list[rich.table.Table]:
     tables = []
     for places in _groups(widths, width - first - 4):
         part = rich.table.Table()
-        part.add_column(table.header[0], overflow="fold", width=first)
+        part.add_column(plain(table.header[0]), overflow="fold", width=first)
         for place in places:
-            part.add_column(table.header[place], justify="right", width=widths[place])
+            part.add_column(plain(table.header[place]), justify="right", width=widths[place])
         for row in range(len(table.rows)):
-            part.add_row(*(escape(columns[place][row]) for place in [0, *places]))
+            part.add_row(*(plain(columns[place][row]) for place in [0, *places]))
         tables.append(part)
     return tables
 

@@ -15,6 +15,7 @@ from coplay.core.message import PlayerLost
 from coplay.report.words import listed, words
 from coplay.run.record import DataRecord, space_to_json
 from coplay.run.result import CLASSIFIER, Result
+from coplay.run.warnings import classifier_warnings, copy_warnings
 
 _NAMED_LOSSES = 6  # players lost in one run that a sentence names
 
@@ -54,6 +55,7 @@ def caveats(comparison: Comparison) -> list[Caveat]:
         ``caveats(Comparison.load(["runs/a", "runs/b"]))[0].text``
     """
     checks: tuple[Callable[[Comparison], list[Caveat]], ...] = (
+        _warnings,
         _unfinished_runs,
         _silent_runs,
         _lost_players,
@@ -69,6 +71,22 @@ def caveats(comparison: Comparison) -> list[Caveat]:
     collected = [Caveat(text) for text in comparison.left_out]
     for check in checks:
         collected += check(comparison)
+    return collected
+
+
+def _warnings(comparison: Comparison) -> list[Caveat]:
+    """Repeat what each run warns of: a domain classifier near chance, copies of training rows.
+
+    A warning that several seeds of an arm share is given once, with its seeds.
+    """
+    collected = []
+    for arm in comparison.arms:
+        by_text: dict[str, list[int]] = {}
+        for seed, run in arm.runs.items():
+            for text in [*classifier_warnings(run), *copy_warnings(arm.plays[seed])]:
+                by_text.setdefault(text, []).append(seed)
+        for text, seeds in by_text.items():
+            collected.append(Caveat(f"{arm.label}, {_seeds(seeds)}: {text}", list(arm.quantities)))
     return collected
 
 

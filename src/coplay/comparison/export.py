@@ -11,6 +11,7 @@ from typing import Any
 from coplay.comparison.arms import Arm, Comparison
 from coplay.comparison.caveats import Caveat
 from coplay.comparison.measurements import Measurement, measurements
+from coplay.core.text import cell
 from coplay.run.result import Result
 
 _COLUMNS = (
@@ -63,7 +64,11 @@ def table_of_values(comparison: Comparison) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_measurement(each) for each in measurements(comparison))
+    for each in measurements(comparison):
+        values = _measurement(each)
+        for column, value in values.items():
+            values[column] = cell(value) if isinstance(value, str) else value
+        writer.writerow(values)
     return file.getvalue()
 
 

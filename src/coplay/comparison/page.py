@@ -12,9 +12,9 @@ from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import Caveat, caveats
 from coplay.comparison.export import plain_values, table_of_values
 from coplay.comparison.tables import cost_tables, score_table
-from coplay.core import storage
-from coplay.report.page import template
-from coplay.report.parts import Cell, PageSection, Table, plain
+from coplay.core.inside import refuse_links, write_output
+from coplay.report.page import json_bytes, template, write_pictures
+from coplay.report.parts import Cell, PageSection, Table
 from coplay.report.words import listed, words
 
 _NAMED_KEYS = 3  # keys that the first sentence names
@@ -42,11 +42,14 @@ def write(
         Path of the HTML page.
 
     Raises:
-        CheckpointError: A file of a run is damaged, or the folder cannot be written.
+        CheckpointError: A file of a run is damaged.
+        OutputError: The folder cannot be written.
+        RunFolderError: The folder holds links, through which something outside would be written.
 
     Example:
         ``write(Comparison.load(["runs/a", "runs/b"]), Path("comparisons/ab"), "a and b")``
     """
+    refuse_links(folder)
     notes = caveats(comparison)
     sections = [
         _arms(comparison, notes),
@@ -56,12 +59,12 @@ def write(
         samples.section(comparison),
         _runs(comparison),
     ]
-    for section in sections:
-        for picture in section.pictures:
-            storage.write_atomically(folder / "figures" / f"{picture.name}.png", picture.png)
-    data = plain_values(comparison, notes)
-    storage.write_json(folder / "comparison.json", plain({"title": title, **data}))
-    storage.write_atomically(folder / "comparison.csv", table_of_values(comparison).encode())
+    remedy = "give permission, make room or name another folder with --out; the runs are as before"
+    write_pictures(sections, folder, remedy)
+    data = {"title": title, **plain_values(comparison, notes)}
+    write_output(folder / "comparison.json", json_bytes(data), remedy)
+    table = table_of_values(comparison)
+    write_output(folder / "comparison.csv", table.encode(), remedy)
     html = template().render(
         title=title,
         sentence=_sentence(comparison),
@@ -71,7 +74,7 @@ def write(
         version=metadata.version("coplay"),
     )
     page = folder / "comparison.html"
-    storage.write_atomically(page, html.encode())
+    write_output(page, html.encode(), remedy)
     return page
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from coplay.comparison.labels import short_keys, value_text
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
+from coplay.core.inside import make_folder
 from coplay.run.config import Config, differences
 from coplay.run.federation import Federation
 from coplay.run.progress import Progress
@@ -121,6 +122,11 @@ class Sweep:
         places = {name: folder / name for name in self.configs}
         left = [name for name, place in places.items() if not self._is_finished(name, place)]
         self._check(left)
+        for name in left:
+            if places[name].is_symlink():
+                raise RunFolderError(f"{places[name]} is a link, and runs are written where it is")
+        if left:
+            make_folder(folder, "name another folder with --out")
         # Runs with the same data and seed have the same classifier; it is trained in one of them.
         classifiers: dict[str, Path] = {}
         for name, config in self.configs.items():
@@ -170,7 +176,8 @@ class Sweep:
         """
         with progress() if progress else nullcontext() as report:
             if (place / "run.json").exists():
-                Federation.resume(place, report)
+                # it has the config that the user named (see _is_finished), so it is trusted alike
+                Federation.resume(place, report, trust=True)
                 return
             if classifier is not None and not classifier.exists():
                 classifier = None

@@ -12,8 +12,9 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,6 +22,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     model_validator,
 )
@@ -45,6 +47,38 @@ BASES = {
     "metric": "Metric",
 }
 """Kind of component to the name of its base class."""
+
+
+READING: Mapping[str, bool] = {"imports": False}
+"""Context of a validation that imports nothing outside coplay."""
+
+
+def may_import(info: ValidationInfo) -> bool:
+    """Whether a validation may import classes outside coplay; only :data:`READING` forbids it."""
+    return info.context is None or bool(info.context.get("imports", True))
+
+
+_CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")  # "package.module:Name"
+
+
+def texts_in(value: Any) -> list[str]:
+    """Return all texts in a plain value, the keys of mappings left out.
+
+    Example:
+        >>> texts_in({"file": "t.npz", "rows": [1, "a"]})
+        ['t.npz', 'a']
+    """
+    if isinstance(value, str):
+        return [value]
+    inner: Iterable[Any] = ()
+    if isinstance(value, Mapping):
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    texts: list[str] = []
+    for item in inner:
+        texts += texts_in(item)
+    return texts
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -116,7 +150,15 @@ class Component(Section):
 
     def fresh(self) -> Self:
         """Return a new instance with the same settings, which shares nothing with this one."""
-        return type(self).model_validate(self.model_dump(exclude_unset=True))
+        # what the settings name was imported before, or must not be
+        return type(self).model_validate(self.model_dump(exclude_unset=True), context=READING)
+
+    def outside(self) -> list[str]:
+        """Names of code outside coplay that the settings name and that using them would run.
+
+        Every text of the form ``"package.module:Name"`` counts, whatever it is for.
+        """
+        return [text for text in texts_in(self._settings()) if _CODE.fullmatch(text)]
 
 
 def names(kind: str) -> list[str]:
@@ -191,17 +233,22 @@ def imported(name: str, kind: str = "class") -> Any:
     module_name, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:  # a user's module may fail in any way
+    # a user's module may fail in any way, and a script without a guard ends with SystemExit
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}{_import_advice(module_name, error)}"
         raise ValueError(
             f"cannot import the {kind} {name!r} ({reason}); expected 'package.module:Class'"
         ) from None
 
 
-def _import_advice(module_name: str, error: Exception) -> str:
+def _import_advice(module_name: str, error: BaseException) -> str:
     """Return what to add to an import error; empty where the error speaks for itself."""
     if module_name == "__main__":
         return "; a class of a script is known to that script only, put it in a module of its own"
+    if isinstance(error, AttributeError) and module_name in sys.modules:
+        # another module of that name may come first, such as code.py of the standard library
+        place = getattr(sys.modules[module_name], "__file__", None) or "no file"
+        return f"; the module is {place}, the first of that name"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     # another module, which the named one imports, may be missing too: the path is not to blame then
     if missing and module_name.startswith(missing):

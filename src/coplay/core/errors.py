@@ -5,7 +5,8 @@ The command line turns each of them into one message and exit code 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from types import FrameType
 
 
 class CoplayError(Exception):
@@ -13,6 +14,47 @@ class CoplayError(Exception):
 
     The message says what was expected, what was given instead, where, and what to do.
     """
+
+
+def shareable(error: BaseException) -> str:
+    """Return what may be told to others of an error at a player; empty if its text may not.
+
+    A text may quote private data unless coplay wrote it itself: the error is coplay's own, was
+    raised with no foreign code on the way, and passes no foreign error's words on. The words of the
+    system, such as "No space left on device", quote no data.
+
+    Args:
+        error: An error that was caught.
+
+    Example:
+        >>> shareable(ValueError("record 17 is wrong"))
+        ''
+    """
+    if not isinstance(error, CoplayError) or not _is_own(type(error).__module__):
+        return ""
+    if not all(_is_own(frame.f_globals.get("__name__", "")) for frame in _frames(error)):
+        return ""
+    cause = error.__cause__
+    about_machines = isinstance(cause, OSError) or isinstance(error, EngineError)
+    if cause is None or about_machines:
+        return str(error)
+    return str(error) if shareable(cause) else ""
+
+
+# whose code may stand on the way; but for coplay's they only call, and the words are not theirs
+_OWN = ("coplay", "torch", "tensordict", "contextlib", "functools")
+
+
+def _is_own(module: object) -> bool:
+    return str(module).partition(".")[0] in _OWN
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    """Yield the frames from where an error was caught to where it was raised."""
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace.tb_frame
+        trace = trace.tb_next
 
 
 class ConfigError(CoplayError):
@@ -86,5 +128,17 @@ class RunFolderError(CoplayError):
     """A run folder that exists already, is missing, or is no run."""
 
 
+class TrustError(CoplayError):
+    """What came from somebody else would run code or read files, and nobody allowed it."""
+
+
+class OutputError(CoplayError):
+    """A page, a picture or another file that was asked for cannot be written."""
+
+
 class CheckpointError(CoplayError):
     """A checkpoint that cannot be written or read."""
+
+
+class WriteError(CheckpointError):
+    """A file that the system refuses to write: the disk is full, or permission is missing."""

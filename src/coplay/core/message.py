@@ -9,9 +9,10 @@ also be a :class:`Handle`, which a game routes without reading.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from coplay.core.errors import MessageError
 from coplay.core.plain import Plain, flatten, restored
@@ -25,10 +26,15 @@ COORDINATOR = "coordinator"
 class Handle(Protocol):
     """A payload by reference: it lives elsewhere, as an object of a cluster, say."""
 
-    size_bytes: int
-    """Size of the payload it stands for."""
-    count: int
-    """Number of samples it stands for."""
+    @property
+    def size_bytes(self) -> int:
+        """Size of the payload it stands for."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Number of samples it stands for."""
+        ...
 
     def fetch(self) -> Samples:
         """Bring the samples here.
@@ -58,6 +64,18 @@ class Request:
         >>> TakeTurn(3).action
         'take turn'
     """
+
+    repeats: ClassVar[bool] = False
+    """Whether requests of this kind that differ may have the same place in a round."""
+
+    @property
+    def order(self) -> int:
+        """Where in its round the request stands, for a game that asks the same more than once.
+
+        It grows from request to request of one kind; by it a player recognises one that comes
+        twice.
+        """
+        return 0
 
     @property
     def action(self) -> str:
@@ -246,7 +264,11 @@ class Ledger:
     """
 
     def __init__(self, links: Iterable[LinkTraffic] = ()) -> None:
-        self._counts: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self._places: dict[tuple[str, str, str], int] = {}
+        # by place; two objects for each of a million links would take 100 MB
+        self._bytes = array("q")
+        self._samples = array("q")
+        self._totals: dict[str, int] = {}  # bytes by purpose
         for link in links:
             self.add(
                 link.purpose, link.sender, link.receiver, bytes=link.bytes, samples=link.samples
@@ -255,17 +277,31 @@ class Ledger:
     def add(self, purpose: str, sender: str, receiver: str, *, bytes: int, samples: int) -> None:
         """Add one payload that went from ``sender`` to ``receiver``."""
         key = (purpose, sender, receiver)
-        old_bytes, old_samples = self._counts.get(key, (0, 0))
-        self._counts[key] = (old_bytes + bytes, old_samples + samples)
+        place = self._places.setdefault(key, len(self._bytes))
+        if place == len(self._bytes):
+            self._bytes.append(0)
+            self._samples.append(0)
+        self._bytes[place] += bytes
+        self._samples[place] += samples
+        self._totals[purpose] = self._totals.get(purpose, 0) + bytes
 
     def total(self, heading: str) -> int:
         """Return the bytes of one heading over all links, including its parts."""
         total = 0
-        for (purpose, _, _), (sent, _) in self._counts.items():
+        for purpose, sent in self._totals.items():
             if purpose.partition("/")[0] == heading:
                 total += sent
         return total
 
+    def __len__(self) -> int:
+        """Return the number of links with traffic, for each purpose."""
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[LinkTraffic]:
+        """Go through the traffic per purpose and link, in order of first use."""
+        for key, sent, samples in zip(self._places, self._bytes, self._samples, strict=True):
+            yield LinkTraffic(*key, sent, samples)
+
     def links(self) -> list[LinkTraffic]:
         """Return the traffic per purpose and link, in order of first use."""
-        return [LinkTraffic(*key, *counts) for key, counts in self._counts.items()]
+        return list(self)

@@ -10,10 +10,11 @@ JSON and TOML can all hold.
 
 from __future__ import annotations
 
-import math
+import sys
 import types
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from coplay.core.errors import MessageError
@@ -23,6 +24,7 @@ Plain = Scalar | list[bool] | list[int] | list[float] | list[str]
 
 T = TypeVar("T")
 
+_LARGEST = sys.float_info.max
 _KEYS = ".keys"
 _VALUES = ".values"
 
@@ -81,7 +83,7 @@ def restored(
     faults: list[str] = []
     arguments: dict[str, Any] = dict(given or {})
     unread = dict(values)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     for item in fields(cls):  # type: ignore[arg-type]
         if item.name in arguments:
             continue
@@ -90,7 +92,7 @@ def restored(
         if is_present:
             expected = _fault(kind, value)
             if expected:
-                faults.append(f"{item.name}: expected {expected}, got {_shortened(value)}")
+                faults.append(f"{item.name}: expected {expected}, got {shortened(value)}")
             else:
                 arguments[item.name] = _converted(kind, value)
         elif optional:
@@ -101,6 +103,40 @@ def restored(
     if faults:
         raise MessageError(f"{origin} is no valid {cls.__name__}: {'; '.join(faults)}")
     return cls(**arguments)
+
+
+def field_faults(record: Any) -> list[str]:
+    """List the fields of a dataclass of plain values whose values are of another type.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Draw:
+        ...     steps: int
+        >>> field_faults(Draw("many"))
+        ["steps: expected a whole number, got 'many'"]
+    """
+    faults = []
+    hints = _hints(type(record))  # type: ignore[arg-type]
+    for item in fields(record):
+        kind, optional = _without_none(hints[item.name])
+        value = getattr(record, item.name, None)
+        if value is None and optional:
+            continue
+        plain = value
+        if _is_mapping(kind) and type(value) in (dict, types.MappingProxyType):
+            assert isinstance(value, Mapping)
+            plain = list(value), list(value.values())
+        expected = _fault(kind, plain)
+        if expected:
+            faults.append(f"{item.name}: expected {expected}, got {shortened(value)}")
+    return faults
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; looking them up is slow."""
+    return get_type_hints(cls)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
@@ -131,14 +167,15 @@ def _pop_value(values: dict[str, object], name: str, kind: Any) -> tuple[object,
     return (keys, entries), keys is not None and entries is not None
 
 
-def _fault(kind: Any, value: object) -> str:
+def _fault(kind: Any, value: Any) -> str:
     """Describe what a value should have been; the text is empty if the value is right."""
     if _is_mapping(kind):
-        assert isinstance(value, tuple)
+        if not isinstance(value, tuple) or len(value) != 2:
+            return f"texts and {_expected(get_args(kind)[1])} each"
         return _mapping_fault(get_args(kind)[1], *value)
     if _is_sequence(kind):
         inner = get_args(kind)[0]
-        if not isinstance(value, list | tuple) or not _all_scalars(inner, value):
+        if type(value) not in (list, tuple) or not _all_scalars(inner, value):
             return f"a list of {_expected(inner)} each"
         return ""
     return _scalar_fault(kind, value)
@@ -167,14 +204,14 @@ def _scalar_fault(kind: Any, value: object) -> str:
     # a bool is an int to Python, and is no number here
     is_bool = isinstance(value, bool)
     if get_origin(kind) is Literal:
-        is_right = isinstance(value, str) and value in get_args(kind)
+        is_right = type(value) is str and value in get_args(kind)
     elif kind is float:
-        # a carrier may write 1.0 as 1
-        is_right = isinstance(value, int | float) and not is_bool and math.isfinite(value)
-    elif kind is int:
-        is_right = isinstance(value, int) and not is_bool
-    elif kind in (bool, str):
-        is_right = isinstance(value, kind)
+        # a carrier may write 1.0 as 1; a whole number may be too large for a float
+        is_number = isinstance(value, int | float) and not is_bool
+        is_right = is_number and -_LARGEST <= value <= _LARGEST  # type: ignore[operator]
+    elif kind in (int, bool, str):
+        # subclasses may do anything when they are compared or written
+        is_right = type(value) is kind
     else:
         raise TypeError(f"{kind} is no plain value")
     return "" if is_right else _expected(kind)
@@ -201,7 +238,19 @@ def _converted(kind: Any, value: Any) -> Any:
     return float(value) if kind is float else value
 
 
-def _shortened(value: object) -> str:
-    """Write a value for an error, cut to 60 characters."""
-    text = repr(value)
+def shortened(value: object) -> str:
+    """Write a value for an error, cut to 60 characters; its type alone if it cannot be written.
+
+    Example:
+        >>> shortened("north"), shortened(object())
+        ("'north'", 'an object')
+    """
+    if type(value) not in (bool, int, float, str, list, tuple, dict, bytes, type(None)):
+        return f"an {type(value).__name__}"[:60]
+    if isinstance(value, str):
+        value = value[:61]
+    try:
+        text = repr(value)
+    except Exception:  # something foreign lies in it
+        return type(value).__name__
     return text if len(text) <= 60 else text[:57] + "..."

@@ -88,7 +88,8 @@ def unbiased_counts(weights: Tensor, n: int, generator: torch.Generator) -> list
     # the tiny shift keeps an exact integer share, such as 0.25 * 8, from being cut by rounding
     # errors of the cumulated sum
     cuts = torch.floor(edges + offset + 1e-9)
-    return [int(count) for count in cuts.diff()]
+    counts: list[int] = cuts.diff().long().tolist()
+    return counts
 
 
 @contextmanager

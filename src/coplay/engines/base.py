@@ -6,12 +6,14 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from pydantic import PrivateAttr
 
 from coplay.core.components import Component
+from coplay.core.errors import shareable
+from coplay.core.history import Roster
 from coplay.core.message import (
     Ledger,
     LinkTraffic,
@@ -22,6 +24,7 @@ from coplay.core.message import (
     bytes_of,
     count_of,
 )
+from coplay.engines.gate import checked_reply, refusal, unknown_receivers
 from coplay.games.base import Game
 from coplay.player import Player
 
@@ -32,8 +35,13 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     """Answer one message for one player; a failure inside it becomes a :class:`PlayerLost`.
 
     A model is foreign code, so whatever it raises is caught here, where player, action and round
-    are known.
+    are known. A request that the player may not be asked now is refused before anything changes
+    (:mod:`coplay.engines.gate`).
     """
+    return refusal(game, player, message) or _answer_accepted(game, player, message)
+
+
+def _answer_accepted(game: Game, player: Player, message: Message) -> Message | PlayerLost:
     try:
         reply = player.serve(message)
         if reply is not None:
@@ -46,6 +54,8 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
 
 def _with_seconds(player: Player, reply: Message) -> Message:
     """Add the time that the player booked since its last answer."""
+    if not isinstance(reply, Message) or not isinstance(reply.numbers, dict):
+        return reply  # a game of the user's own may return anything; the coordinator's gate says so
     return replace(reply, numbers={**reply.numbers, **player.take_seconds()})
 
 
@@ -54,14 +64,27 @@ def answer_all(
 ) -> list[Message | PlayerLost]:
     """Answer for players of one process: together where the game can, else one after the other."""
     pairs = list(zip(players, messages, strict=True))
+    refused = [refusal(game, player, message) for player, message in pairs]
+    accepted = [pair for pair, loss in zip(pairs, refused, strict=True) if loss is None]
+    answers = iter(_answer_all_accepted(game, accepted))
+    return [next(answers) if loss is None else loss for loss in refused]
+
+
+def _answer_all_accepted(
+    game: Game, pairs: Sequence[tuple[Player, Message]]
+) -> list[Message | PlayerLost]:
+    if not pairs:
+        return []
     try:
-        together = game.serve_together(players, messages)
+        together = game.serve_together(
+            [player for player, _ in pairs], [message for _, message in pairs]
+        )
     except Exception as error:
         return [failed(player, message, error) for player, message in pairs]
     if together is None:
-        return [answer(game, player, message) for player, message in pairs]
+        return [_answer_accepted(game, player, message) for player, message in pairs]
     answers: list[Message | PlayerLost] = []
-    for player, message, result in zip(players, messages, together, strict=True):
+    for (player, message), result in zip(pairs, together, strict=True):
         if isinstance(result, Exception):
             answers.append(failed(player, message, result))
         else:
@@ -101,9 +124,10 @@ def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
     """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
     player.note_error(where, "".join(traceback.format_exception(error)))
-    reason = str(error) if str(error) else type(error).__name__
-    if not type(error).__module__.startswith("coplay."):
-        reason = f"{type(error).__name__}: {reason}"
+    reason = shareable(error)
+    if not reason:
+        # a model is foreign code: its words may quote private data, and stay with the player
+        reason = f"{type(error).__name__}, whose text stays with the player"
         if player.home is not None:
             reason += f" (traceback in {player.home / 'errors.txt'})"
     return PlayerLost(player.name, message.action, message.round, reason)
@@ -112,9 +136,15 @@ def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
 class Engine(Component):
     """A place where players run. Engines know only ``Player``, ``Game.serve`` and ``Message``.
 
-    Subclasses define ``start``, ``deliver`` and ``close``; counting what travels is common to all.
+    Subclasses define ``start``, ``deliver`` and ``close``; the gate that every reply passes and
+    counting what travels are common to all.
     """
 
+    handles: ClassVar[tuple[type, ...]] = ()
+    """The kinds of handle that this engine puts in the place of samples."""
+
+    _game: Game | None = PrivateAttr(default=None)
+    _seated: dict[str, Player] = PrivateAttr(default_factory=dict)
     _late: list[PlayerLate] = PrivateAttr(default_factory=list)
     _ledger: Ledger = PrivateAttr(default_factory=Ledger)
 
@@ -137,11 +167,14 @@ class Engine(Component):
         affair. Payloads of answers are counted here only if they are addressed to the sender of the
         request; others are counted when they are routed on.
 
+        Every reply is checked against its request (:mod:`coplay.engines.gate`). In the place of a
+        bad one stands the loss of the player that was asked, and nothing of it is counted.
+
         Args:
             messages: At most one per player.
             purpose: Heading under which the ledger counts: ``"exchange"`` or ``"evaluation"``.
         """
-        replies = self.deliver(messages, purpose)
+        replies = self._checked(messages, purpose)
         self._late += [reply for reply in replies if isinstance(reply, PlayerLate)]
         for message, reply in zip(messages, replies, strict=True):
             for sender, payload in message.payload.items():
@@ -150,13 +183,36 @@ class Engine(Component):
                 self._count(purpose, reply.sender, message.sender, reply.payload[message.sender])
         return replies
 
+    def _checked(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
+        """Deliver messages to those that are there, and check their replies."""
+        losses = unknown_receivers(messages, self._seated) if self._seated else {}
+        known = [message for i, message in enumerate(messages) if i not in losses]
+        replies = iter(self.deliver(known, purpose) if known else [])
+        checked: list[Message | PlayerLost] = []
+        for i, message in enumerate(messages):
+            if i in losses:
+                checked.append(losses[i])
+                continue
+            player = self._seated.get(message.receiver)
+            reply = next(replies, None)
+            checked.append(checked_reply(self._game, player, message, reply, self.handles))
+        return checked
+
     def _count(self, purpose: str, sender: str, receiver: str, payload: Payload) -> None:
         size = bytes_of(payload)
         self._ledger.add(purpose, sender, receiver, bytes=size, samples=count_of(payload))
 
     @abstractmethod
     def start(self, players: Sequence[Player], game: Game) -> None:
-        """Start with these players and the game whose ``serve`` answers for them."""
+        """Start with these players and the game whose ``serve`` answers for them.
+
+        A subclass calls this first: it notes what replies are checked by.
+        """
+        self._game = game
+        self._seated = {player.name: player for player in players}
+        roster = Roster([name for name in self._seated if name not in game.seats])
+        for player in players:
+            player.roster = roster
 
     @abstractmethod
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:
@@ -181,4 +237,6 @@ class Engine(Component):
 
     @abstractmethod
     def close(self) -> None:
-        """Release the players; closing twice does no harm."""
+        """Release the players; closing twice does no harm. A subclass calls this too."""
+        self._game = None
+        self._seated = {}

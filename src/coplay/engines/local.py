@@ -38,14 +38,13 @@ class Local(Engine):
     groups: int = Field(default=1, ge=1)
 
     _players: dict[str, Player] = PrivateAttr(default_factory=dict)
-    _game: Game | None = PrivateAttr(default=None)
     _groups: list[set[str]] = PrivateAttr(default_factory=list)
     _threads_before: int | None = PrivateAttr(default=None)
 
     def start(self, players: Sequence[Player], game: Game) -> None:
         """Start with these players; torch uses ``threads`` threads until :meth:`close`."""
+        super().start(players, game)
         self._players = {player.name: player for player in players}
-        self._game = game
         self._groups = [set(names) for names in grouped(list(self._players), self.groups)]
         if self._threads_before is None:
             self._threads_before = torch.get_num_threads()
@@ -73,8 +72,8 @@ class Local(Engine):
 
     def close(self) -> None:
         """Release the players and give torch its threads back."""
+        super().close()
         self._players = {}
-        self._game = None
         if self._threads_before is not None:
             torch.set_num_threads(self._threads_before)
             self._threads_before = None

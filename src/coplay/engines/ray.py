@@ -22,12 +22,14 @@ import os
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator
 
 from coplay.core.errors import EngineError
 from coplay.core.message import Message, PlayerDied, PlayerLate, PlayerLost
+from coplay.core.processor import CHOICE
+from coplay.core.requests import Restore, Save
 from coplay.core.space import Samples
 from coplay.engines.base import Engine, grouped, spare
 from coplay.engines.ray_cluster import (
@@ -42,7 +44,7 @@ from coplay.engines.ray_cluster import (
 from coplay.engines.ray_parts import Arrays, Stored, packed, unpacked
 from coplay.engines.ray_process import Group, PlayerSpec
 from coplay.games.base import Game
-from coplay.player import Player, Restore, Save
+from coplay.player import Player
 
 _resting: list[tuple[Any, Any]] = []
 """Processes of a game that is over, for the next one, with the options they were started with."""
@@ -77,6 +79,8 @@ class Ray(Engine):
         Ray(processes=2, threads=1, gpus=0, address=None, deadline=10.0, on_late='drop', ...)
     """
 
+    handles: ClassVar[tuple[type, ...]] = (Stored,)
+
     processes: int = Field(default=2, ge=1)
     threads: int = Field(default=1, ge=1)
     gpus: float = Field(default=0, ge=0)
@@ -90,7 +94,6 @@ class Ray(Engine):
     _actors: list[Any] = PrivateAttr(default_factory=list)
     _specs: list[list[PlayerSpec]] = PrivateAttr(default_factory=list)
     _group_of: dict[str, int] = PrivateAttr(default_factory=dict)
-    _game: Game | None = PrivateAttr(default=None)
     _dead: dict[int, str] = PrivateAttr(default_factory=dict)
     _answered: set[int] = PrivateAttr(default_factory=set)
     _restarted: set[int] = PrivateAttr(default_factory=set)
@@ -122,9 +125,9 @@ class Ray(Engine):
         """
         ray = import_ray()
         self.close()
+        super().start(players, game)
         if connect(ray, self.address):
             _resting.clear()
-        self._game = game
         groups = grouped(list(players), self.processes)
         self._group_of = {}
         self._specs = []
@@ -164,6 +167,8 @@ class Ray(Engine):
         environment = {"PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
         for library in ("OMP", "OPENBLAS", "MKL"):
             environment[f"{library}_NUM_THREADS"] = str(self.threads)
+        if CHOICE in os.environ:
+            environment[CHOICE] = os.environ[CHOICE]
         # a process that reserves no GPU still sees them
         environment["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
         options: dict[str, Any] = {
@@ -239,6 +244,7 @@ class Ray(Engine):
 
     def _end(self) -> None:
         """End the processes that are not at rest, and forget the game."""
+        super().close()
         ray = sys.modules.get("ray")
         if ray is not None and ray.is_initialized():
             for g, actor in enumerate(self._actors):
@@ -247,7 +253,6 @@ class Ray(Engine):
         self._actors = []
         self._specs = []
         self._group_of = {}
-        self._game = None
         self._idle = False
         self._dead = {}
         self._answered = set()
@@ -356,9 +361,9 @@ class Ray(Engine):
             return self._died(ray, g, messages, error)
         self._answered.add(g)
         self._restarted.discard(g)
-        for reply in replies:
-            if isinstance(reply, Message) and isinstance(reply.request, Save | Restore):
-                self._saved[reply.sender] = reply.round
+        for message, reply in zip(messages, replies, strict=True):
+            if isinstance(reply, Message) and isinstance(message.request, Save | Restore):
+                self._saved[message.receiver] = message.round
         before: dict[int, Samples] = {}
         answers: list[Message | PlayerLost] = []
         for reply in replies:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -62,6 +63,7 @@ def connect(ray: Any, address: str | None) -> bool:
     if ray.is_initialized():
         return False
     common = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "error"}
+    common["job_config"] = _without_current_folder()
     try:
         with own_sigterm():
             if address:
@@ -88,6 +90,18 @@ def connect(ray: Any, address: str | None) -> bool:
         # a process that died is reported in the row, not on standard output
         ray._private.worker._worker_logs_enabled = False
     return True
+
+
+def _without_current_folder() -> Any:
+    """Return a job's config with which Ray does not put the current folder on the path.
+
+    Its processes would import a ``torch.py`` that lies there. What this process may import from is
+    handed on as PYTHONPATH.
+    """
+    job_config = importlib.import_module("ray.job_config").JobConfig()
+    # Ray asks this just before it adds the folder of the script and the current one
+    job_config._runtime_env_has_working_dir = lambda: True
+    return job_config
 
 
 @contextlib.contextmanager

@@ -5,20 +5,23 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from coplay.core.history import Roster
 from coplay.core.memory import keep_freed_memory
 from coplay.core.message import COORDINATOR, Message, PlayerLost
+from coplay.core.requests import Restore
 from coplay.core.space import Space
 from coplay.core.streams import single_pools
 from coplay.engines.base import answer_all, failed
+from coplay.engines.gate import checked_reply
 from coplay.engines.ray_parts import Arrays, Kept, laid_out, received, to_arrays, to_samples
 from coplay.games.base import Game
-from coplay.player import Player, Restore
+from coplay.player import Player
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,13 @@ class PlayerSpec:
         )
 
 
+def _by_value(answer: Message | PlayerLost) -> Message | PlayerLost:
+    """Return an answer whose parts of larger sets are sets of their own."""
+    if isinstance(answer, PlayerLost):
+        return answer
+    return replace(answer, payload=answer.samples())
+
+
 class Group:
     """Some players and the game that answers for them.
 
@@ -112,9 +122,11 @@ class Group:
         self.group_of = group_of
         self.groups = groups
         self.game = game
+        roster = Roster([name for name in group_of if name not in game.seats])
         try:
             for spec in specs:
                 player = spec.player()
+                player.roster = roster
                 self.players[spec.name] = player
                 if spec.name in saved:
                     player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
@@ -137,14 +149,15 @@ class Group:
         try:
             requests = received(messages)
             with single_pools(self.threads):
-                answers = answer_all(self.game, players, requests)
+                answers = [_by_value(a) for a in answer_all(self.game, players, requests)]
             before: dict[tuple[int, int], Kept | Arrays] = {}
             replies: list[Message | PlayerLost] = []
-            for answer in answers:
-                if isinstance(answer, Message):
-                    replies.append(laid_out(answer, self.group_of, large, before))
-                else:
-                    replies.append(answer)
+            for player, request, answer in zip(players, requests, answers, strict=True):
+                # here, since the coordinator sees nothing of large payloads but their counts
+                checked = checked_reply(self.game, player, request, answer)
+                if isinstance(checked, Message):
+                    checked = laid_out(checked, self.group_of, large, before)
+                replies.append(checked)
         except Exception as error:  # payloads could not be fetched or sent, so all have failed
             pairs = zip(players, messages, strict=True)
             replies = [failed(player, message, error) for player, message in pairs]

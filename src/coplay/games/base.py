@@ -7,16 +7,23 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self
 
+import scipy.sparse as sp
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
 
 from coplay.core.components import Component
+from coplay.core.contents import InSpace
 from coplay.core.errors import PlayerError
+from coplay.core.expected import ANYTHING, Expected
 from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Request
 from coplay.core.plain import Plain, flatten, restored
 from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
+from coplay.theory.weights import by_edges
+
+MOST_IN_M = 512
+"""Most players for which M (A2) is computed as a whole: it has N² entries and takes N³ steps."""
 
 Link = tuple[str, str]
 """Sender and receiver of what is in flight."""
@@ -76,7 +83,8 @@ class Row:
         lost: Players that were lost, by name.
         frozen: Players that have neither data nor a living source; None where no player was lost.
         influence: M of (A2) among the living after a loss, shape (N, N); None where no player was
-            lost, or without theory.
+            lost, without theory, or for more than :data:`MOST_IN_M` players.
+        weights: α among the living after a loss, for more players than that.
         joined: Players that joined.
         left: Players that left as configured, with the iteration before which they did.
         own: What only this game reports, such as its number of swaps; plain JSON values.
@@ -90,6 +98,7 @@ class Row:
     lost: Mapping[str, PlayerLost] = field(default_factory=dict)
     frozen: Sequence[str] | None = None
     influence: Tensor | None = None
+    weights: sp.csr_matrix | None = None
     joined: Sequence[str] = ()
     left: Mapping[str, int] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
@@ -101,6 +110,7 @@ class Row:
             lost={**self.lost, **more.lost},
             frozen=self.frozen if more.frozen is None else more.frozen,
             influence=self.influence if more.influence is None else more.influence,
+            weights=self.weights if more.weights is None else more.weights,
             joined=(*self.joined, *more.joined),
             left={**self.left, **more.left},
             own={**self.own, **more.own},
@@ -181,6 +191,22 @@ class Game(Component, Generic[S]):
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request on the player's side. Only what is in the answer leaves the player."""
 
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Say what one of this game's requests may hold, as the player may be asked it now.
+
+        It is called on the player's side, before anything changes, with a request whose fields have
+        the right types. A game that does not declare it accepts ordinary tensors from anybody.
+        """
+        return ANYTHING
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """Say what the reply to one of this game's requests may hold.
+
+        It is called at the coordinator, where of a player only name, settings, variables and the
+        number of its samples are known, not what it has learned.
+        """
+        return ANYTHING
+
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
     ) -> Sequence[Message | Exception] | None:
@@ -214,12 +240,31 @@ class Game(Component, Generic[S]):
         """Predict the shares of all sites' data in player i's model, row i; None without theory."""
         return None
 
+    def predicted_shares(self, players: Sequence[str], seed: int, shares: Tensor) -> Tensor | None:
+        """Predict the class shares in player i's model, row i; None without theory.
+
+        Args:
+            players: Names of all N players.
+            seed: The run's seed.
+            shares: Class shares of their data, shape (N, C).
+        """
+        influence = self.predict(players, seed)
+        return None if influence is None else influence @ shares
+
     def mixture_weights(self, state: S) -> Tensor | None:
         """Return player i's weights of own data and others' samples in its utility (A1), as row i.
 
         None for a game without such a utility.
         """
         return None
+
+    def sparse_weights(self, state: S) -> sp.csr_matrix | None:
+        """Return :meth:`mixture_weights` by its edges (:mod:`coplay.theory.weights`).
+
+        A game with sparse weights defines this one too, so that a run costs its edges.
+        """
+        alpha = self.mixture_weights(state)
+        return None if alpha is None else by_edges(alpha)
 
     def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
         """Return the sizes of the networks that travel, by name; empty where none do."""
@@ -242,3 +287,13 @@ class Game(Component, Generic[S]):
             first = lost[0]
             raise PlayerError(first.player, first.action, first.round, first.reason)
         return answers, lost
+
+
+def received_samples(player: Player) -> InSpace:
+    """Return what samples of others must be for a player to learn from them.
+
+    Variables that it does not know are dropped (A5), and so are latents unlike its own.
+    """
+    needed = [] if player.model.learns_incomplete else list(player.variables)
+    latents = [name for name in player.space if name not in player.variables]
+    return InSpace(player.space, needed, others=True, loose=latents)

@@ -34,9 +34,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from coplay.core.errors import ConfigError
+from coplay.core.contents import Form, Tensors
+from coplay.core.errors import ConfigError, ModelError
+from coplay.core.expected import Expected, Numbers, Part
 from coplay.core.message import COORDINATOR, Message, Request
-from coplay.core.space import LABEL, Samples
+from coplay.core.plain import shortened
+from coplay.core.space import LABEL, Samples, tensors
 from coplay.games.base import Asker, Game, Row, State
 from coplay.models.base import OWN
 from coplay.models.joint_classifier import JointClassifier
@@ -93,6 +96,12 @@ class Distillation(Game[State]):
                     f"players.{player.name}.unobserved: in distillation everybody labels its own "
                     f"images, which takes both; its data lack {', '.join(player.unobserved)}"
                 )
+            elif player.model.scales_by_data:
+                faults.append(
+                    f"player '{player.name}': in distillation classifiers travel, so all players "
+                    f"need one scale of the image; its variables are {player.variables}. Give the "
+                    "image a range, low and high"
+                )
             elif player.variables != first.variables:
                 faults.append(
                     f"player '{player.name}' learns {player.variables}, and '{first.name}' "
@@ -141,10 +150,56 @@ class Distillation(Game[State]):
         sent = {receiver: model.export_classifier() for receiver in request.receivers}
         return message.reply(numbers, sent)
 
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Classifiers of others come along; the own one goes to others, each once."""
+        request = message.request
+        model = player.model
+        assert isinstance(request, Turn)
+        assert isinstance(model, JointClassifier)
+        part = Part.of(OthersClassifier(model), 1)
+        others = set(message.payload) | set(request.receivers)
+        if player.roster is not None:
+            others = set(player.roster.names)
+        others -= {player.name}
+        faults = []
+        strange = [name for name in request.receivers if name not in others]
+        if strange or len(set(request.receivers)) < len(request.receivers):
+            names = ", ".join(shortened(name) for name in request.receivers[:5])
+            faults.append(f"expected as receivers other players, each once, got {names}")
+        return Expected(dict.fromkeys(others, part), faults=faults)
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """The player's own classifier comes back, for each of the receivers."""
+        request = ask.request
+        model = player.model
+        assert isinstance(request, Turn)
+        assert isinstance(model, JointClassifier)
+        part = Part.of(Tensors(model.classifier_forms()), 1)
+        parts = dict.fromkeys(request.receivers, part)
+        return Expected(parts, needed=parts, numbers=Numbers(others=True))
+
     @classmethod
     def tiny(cls) -> Self:
         """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1)
+
+
+@dataclass(frozen=True)
+class OthersClassifier:
+    """What lies in a part: a classifier of a player's images in its classes, of whatever size."""
+
+    model: JointClassifier
+
+    def faults(self, samples: Samples) -> list[str]:
+        """List what is wrong: the classifier cannot be built, or its numbers are no network's."""
+        try:
+            self.model.check_classifier(samples, "there")
+        except ModelError as error:
+            return [str(error)]
+        forms = {}
+        for name, tensor in tensors(samples).items():
+            forms[name] = Form(tuple(tensor.shape[1:]), torch.float32)
+        return Tensors(forms).faults(samples)
 
 
 def targets(player: Player, classifiers: Mapping[str, Samples]) -> Tensor:

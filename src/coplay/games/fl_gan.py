@@ -15,15 +15,18 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
 
 from coplay.core.errors import ConfigError, ModelError
+from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Payload, Request
+from coplay.games import fl_gan_expected
 from coplay.games.base import Asker, Game, Row, State
+from coplay.games.fl_gan_requests import Average, Learn, Load, Send
 from coplay.games.gan_common import (
     SERVER,
     GanState,
@@ -40,46 +43,6 @@ from coplay.models.base import OWN
 from coplay.nets.gan_builder import HALVES
 from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
-
-
-@dataclass(frozen=True)
-class Send(Request):
-    """Send your pair of networks.
-
-    Args:
-        receivers: Names of the parties that it goes to.
-    """
-
-    receivers: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Load(Request):
-    """Go on from the attached pair of networks."""
-
-
-@dataclass(frozen=True)
-class Learn(Request):
-    """Take steps of the whole GAN on your own data.
-
-    Args:
-        steps: Number of steps.
-        first: Number of the first one, counted from 1 over all rounds; it names the random stream.
-    """
-
-    steps: int
-    first: int
-
-
-@dataclass(frozen=True)
-class Average(Request):
-    """Average the attached pairs of networks.
-
-    Args:
-        weights: Of each pair, by sender; their sum is 1.
-    """
-
-    weights: Mapping[str, float]
 
 
 class FlGan(Game[GanState]):
@@ -141,7 +104,7 @@ class FlGan(Game[GanState]):
         end = round * self.local_steps
         while done < end:
             if done % every == 0:
-                state, more = self._hand_out(engine, state, round)
+                state, more = self._hand_out(engine, state, round, done)
                 row = row.merged(more)
             steps = min(end, (done // every + 1) * every) - done
             request = Learn(steps, done + 1)
@@ -152,7 +115,7 @@ class FlGan(Game[GanState]):
             row = row.merged(more)
             done += steps
             if done % every == 0:
-                state, more = self._average(engine, state, round)
+                state, more = self._average(engine, state, round, done)
                 row = row.merged(more)
                 averages += 1
         return state, Row(totals.by_player(), own={"averages": averages}).merged(row)
@@ -166,18 +129,24 @@ class FlGan(Game[GanState]):
         batch = known[answers[0].sender].batch
         return self.lose(replace(state, samples=samples, batch=batch), lost)
 
-    def _hand_out(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
-        """Send the server's pair to all workers."""
-        ask = Message(Send(tuple(state.players)), COORDINATOR, SERVER, round)
+    def _hand_out(
+        self, engine: Asker, state: GanState, round: int, done: int
+    ) -> tuple[GanState, Row]:
+        """Send the server's pair to all workers, after so many steps."""
+        ask = Message(Send(tuple(state.players), done), COORDINATOR, SERVER, round)
         pairs = ask_seat(engine, ask, "exchange").payload
         asks = []
         for name in state.players:
-            asks.append(Message(Load(), COORDINATOR, name, round, payload={SERVER: pairs[name]}))
+            pair = {SERVER: pairs[name]}
+            asks.append(Message(Load(done), COORDINATOR, name, round, payload=pair))
         return self.lose(state, self.alive(engine.ask(asks, "exchange/average"))[1])
 
-    def _average(self, engine: Asker, state: GanState, round: int) -> tuple[GanState, Row]:
-        """Let the server average all pairs, weighted by numbers of samples."""
-        asks = [Message(Send((SERVER,)), COORDINATOR, name, round) for name in state.players]
+    def _average(
+        self, engine: Asker, state: GanState, round: int, done: int
+    ) -> tuple[GanState, Row]:
+        """Let the server average all pairs after so many steps, weighted by numbers of samples."""
+        send = Send((SERVER,), done)
+        asks = [Message(send, COORDINATOR, name, round) for name in state.players]
         answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
         if not answers:  # all are late: the server keeps its last average
@@ -185,7 +154,7 @@ class FlGan(Game[GanState]):
         pairs: dict[str, Payload] = {answer.sender: answer.payload[SERVER] for answer in answers}
         total = sum(state.samples[name] for name in pairs)
         weights = {name: state.samples[name] / total for name in pairs}
-        ask = Message(Average(weights), COORDINATOR, SERVER, round, payload=pairs)
+        ask = Message(Average(weights, done), COORDINATOR, SERVER, round, payload=pairs)
         ask_seat(engine, ask, "exchange/average")
         return state, row
 
@@ -209,10 +178,20 @@ class FlGan(Game[GanState]):
             case Average(weights):
                 pairs = message.samples()
                 shares = [weights[name] for name in pairs]
+                if len(pairs) < len(weights):  # some were lost with the machine that stored them
+                    shares = [share / sum(shares) for share in shares]
                 model.average_of(list(pairs.values()), torch.tensor(shares, dtype=torch.float64))
                 player.learned = True
                 return message.reply()
         raise ModelError(f"FL-GAN has no action {message.action!r}")
+
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Say what a request may hold; see ``games/fl_gan_expected.py``."""
+        return fl_gan_expected.request(self, player, message)
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """Say what a reply may hold."""
+        return fl_gan_expected.reply(self, player, ask)
 
     @classmethod
     def tiny(cls) -> Self:

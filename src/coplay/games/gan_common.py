@@ -262,4 +262,4 @@ def _seconds(step: Callable[[], None]) -> float:
 def sizes_of(player: Player) -> dict[str, NetworkSize]:
     """Return the sizes of both halves of a player's GAN."""
     model = gan(player)
-    return {half: model.size(half) for half in HALVES}
+    return {half: model.builder.size(half) for half in HALVES}

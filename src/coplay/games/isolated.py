@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.expected import Expected, Numbers
 from coplay.core.message import COORDINATOR, Message, Request
 from coplay.games.base import Asker, Game, Row, State
 from coplay.models.base import OWN
@@ -45,6 +46,10 @@ class Isolated(Game[State]):
         """Predict the identity: every site learns its own data alone."""
         return torch.eye(len(players), dtype=torch.float64)
 
+    def predicted_shares(self, players: Sequence[str], seed: int, shares: Tensor) -> Tensor | None:
+        """Return the shares of each site's own data."""
+        return shares
+
     def start(self, players: Sequence[str], seed: int) -> State:
         """Return the initial state, which holds only the player names."""
         return State(tuple(players))
@@ -59,6 +64,14 @@ class Isolated(Game[State]):
     def serve(self, player: Player, message: Message) -> Message:
         """Learn from the player's own data."""
         return message.reply(player.learn({}, {OWN: 1.0}, self.local_steps, message.round))
+
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Nothing comes along."""
+        return Expected()
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """Only numbers come back, of the model's own."""
+        return Expected(numbers=Numbers(others=True))
 
     @classmethod
     def tiny(cls) -> Self:

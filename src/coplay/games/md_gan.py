@@ -35,8 +35,10 @@ import torch
 from pydantic import Field, PositiveInt
 
 from coplay.core.errors import ConfigError, PlayerError
+from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
 from coplay.core.streams import stream
+from coplay.games import md_gan_expected
 from coplay.games.base import Asker, Game, Row, State
 from coplay.games.gan_common import (
     SERVER,
@@ -193,7 +195,7 @@ class MdGan(Game[MdGanState]):
                 row = row.merged(more)
                 swaps += 1
         if feedback:
-            ask = Message(Update(), COORDINATOR, SERVER, round, payload=feedback)
+            ask = Message(Update(iteration), COORDINATOR, SERVER, round, payload=feedback)
             totals.add([ask_seat(engine, ask, "exchange/feedback")])
         return state, Row(totals.by_player(), own={"swaps": swaps}).merged(row)
 
@@ -229,7 +231,7 @@ class MdGan(Game[MdGanState]):
         row = replace(row, left=dict.fromkeys(gone, iteration))
         for name, when in self.joins.items():
             if when == iteration and name not in state.players and state.players:
-                state, more = self._join(engine, state, round, name)
+                state, more = self._join(engine, state, round, iteration, name)
                 row = row.merged(more)
         return state, row
 
@@ -294,20 +296,23 @@ class MdGan(Game[MdGanState]):
     ) -> tuple[MdGanState, Row]:
         """Let every worker send its discriminator to another."""
         to = derangement(state.players, stream(state.seed, "swap", iteration))
-        asks = [Message(Send(to[name]), COORDINATOR, name, round) for name in state.players]
+        asks = []
+        for name in state.players:
+            asks.append(Message(Send(to[name], iteration, False), COORDINATOR, name, round))
         answers, lost = self.alive(engine.ask(asks))
         state, row = self.lose(state, lost)
         moving = {}
         for answer in answers:
             receiver = to[answer.sender]
             moving[receiver] = {answer.sender: answer.payload[receiver]}
-        state, more = self._load(engine, state, round, moving)
+        state, more = self._load(engine, state, Load(iteration, False), round, moving)
         return state, row.merged(more)
 
     def _load(
         self,
         engine: Asker,
         state: MdGanState,
+        request: Load,
         round: int,
         moving: Mapping[str, Mapping[str, Payload]],
     ) -> tuple[MdGanState, Row]:
@@ -315,24 +320,25 @@ class MdGan(Game[MdGanState]):
         asks = []
         for name, discriminator in moving.items():
             if name in state.players:
-                asks.append(Message(Load(), COORDINATOR, name, round, payload=discriminator))
+                asks.append(Message(request, COORDINATOR, name, round, payload=discriminator))
         return self.lose(state, self.alive(engine.ask(asks, "exchange/swap"))[1])
 
     def _join(
-        self, engine: Asker, state: MdGanState, round: int, name: str
+        self, engine: Asker, state: MdGanState, round: int, iteration: int, name: str
     ) -> tuple[MdGanState, Row]:
         """Let a late worker begin with a copy of a living one's discriminator, drawn by lot."""
         lot = stream(state.seed, "join", name)
         donor = state.players[int(torch.randint(len(state.players), (1,), generator=lot))]
         try:
-            ask = Message(Send(name), COORDINATOR, donor, round)
+            ask = Message(Send(name, iteration, True), COORDINATOR, donor, round)
             (answer,), _ = ask_once(self, engine, [ask])
             known, _ = self._introduce(engine, replace(state, players=(name,), payload={}), round)
             # it takes its steps as the others do, whatever a trial of its own would prefer
             stacked = {**known.stacked, name: known.stacked[donor]}
             order = sorted((*state.players, name), key=state.order.index)
             joined = replace(known, players=tuple(order), payload=state.payload, stacked=stacked)
-            joined, _ = self._load(engine, joined, round, {name: {donor: answer.payload[name]}})
+            moving = {name: {donor: answer.payload[name]}}
+            joined, _ = self._load(engine, joined, Load(iteration, True), round, moving)
             return joined, Row(joined=(name,))
         except PlayerError as error:  # a single player was asked; others may be left
             if self.on_lost == "stop" or tuple(state.players) == (error.player,):
@@ -341,7 +347,7 @@ class MdGan(Game[MdGanState]):
             state, row = self.lose(state, [loss])
             if error.player == name:
                 return state, row
-            state, more = self._join(engine, state, round, name)  # a copy of another one's
+            state, more = self._join(engine, state, round, iteration, name)  # a copy of another
             return state, row.merged(more)
 
     # ---------------------------------------------------------------------------- the players' side
@@ -349,6 +355,14 @@ class MdGan(Game[MdGanState]):
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request; see ``games/md_gan_seats.py``."""
         return serve(player, message, self.side_by_side, self.optimiser_on_swap)
+
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Say what a request may hold; see ``games/md_gan_expected.py``."""
+        return md_gan_expected.request(self, player, message)
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """Say what a reply may hold."""
+        return md_gan_expected.reply(self, player, ask)
 
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tensordict import TensorDict
 from torch import Tensor
@@ -42,14 +42,38 @@ class Send(Request):
 
     Args:
         receiver: Name of the worker that it goes to.
+        iteration: From 1, over all rounds.
+        joining: Whether the receiver joins with a copy of it; otherwise they swap.
     """
 
+    repeats: ClassVar[bool] = True  # several workers may join with a copy of one discriminator
     receiver: str
+    iteration: int
+    joining: bool
+
+    @property
+    def order(self) -> int:
+        """The iteration."""
+        return self.iteration
 
 
 @dataclass(frozen=True)
 class Load(Request):
-    """To a worker: go on with the attached discriminator."""
+    """To a worker: go on with the attached discriminator.
+
+    Args:
+        iteration: From 1, over all rounds.
+        joining: Whether the worker joins with it; otherwise it swapped its own for it.
+    """
+
+    repeats: ClassVar[bool] = True  # a worker that joined may swap in the same iteration
+    iteration: int
+    joining: bool
+
+    @property
+    def order(self) -> int:
+        """The iteration."""
+        return self.iteration
 
 
 @dataclass(frozen=True)
@@ -68,10 +92,26 @@ class Generate(Request):
     feedback_batch: Mapping[str, int]
     learning_batch: Mapping[str, int]
 
+    @property
+    def order(self) -> int:
+        """The iteration."""
+        return self.iteration
+
 
 @dataclass(frozen=True)
 class Update(Request):
-    """To the server: update by the attached feedback (B2.4)."""
+    """To the server: update by the attached feedback (B2.4).
+
+    Args:
+        iteration: The one that the feedback belongs to, from 1, over all rounds.
+    """
+
+    iteration: int
+
+    @property
+    def order(self) -> int:
+        """The iteration."""
+        return self.iteration
 
 
 @dataclass(frozen=True)
@@ -87,6 +127,11 @@ class Feedback(Request):
     iteration: int
     batches: int
     stacked: bool
+
+    @property
+    def order(self) -> int:
+        """The iteration."""
+        return self.iteration
 
 
 REQUESTS: tuple[type[Request], ...] = (Introduce, Send, Load, Generate, Update, Feedback)
@@ -108,7 +153,8 @@ class GeneratedBatches:
     flops: float
 
 
-_FEEDBACK = "feedback"
+FEEDBACK = "feedback"
+"""Name of the tensor in which feedback travels."""
 
 
 def serve(
@@ -327,7 +373,7 @@ def gradients_by_batch(
     """
     total: list[Tensor | None] = [None] * len(images)
     for name, payload in feedback.items():
-        gradient = payload[_FEEDBACK]
+        gradient = payload[FEEDBACK]
         j = feedback_batch[name]
         alike = gradient.shape == images[j].shape and gradient.dtype == images[j].dtype
         if not alike or not finite(gradient):
@@ -348,4 +394,4 @@ def gradients_by_batch(
 
 def feedback_part(feedback: Tensor) -> Samples:
     """Return feedback as the payload of a message: one number per entry of the batch."""
-    return TensorDict({_FEEDBACK: feedback.cpu()}, batch_size=[len(feedback)])
+    return TensorDict({FEEDBACK: feedback.cpu()}, batch_size=[len(feedback)])

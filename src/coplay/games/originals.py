@@ -24,18 +24,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coplay.core.same import Same
 from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import derive, isolated_seed, stream
 from coplay.models.base import OWN
 from coplay.nets.perceptrons import one_hidden_layer
 from coplay.nets.variables import InputEncoder, Sizes, goes_through_convolutions
 from coplay.player import Player
-from coplay.theory import equilibrium
+from coplay.theory import equilibrium, weights
 
 _SIZES = Sizes(channels=16, hidden=64, image_latents=1)
 _STEPS = 600
@@ -164,6 +167,14 @@ class Shares:
         for j, row in zip(living, equilibrium.influence_matrix(alpha).tolist(), strict=True):
             influence[j] = {**dict.fromkeys(started, 0.0), **dict(zip(living, row, strict=True))}
         return cls(weights, influence)
+
+
+@lru_cache(maxsize=2)
+def shares_of(
+    living: tuple[str, ...], started: tuple[str, ...], alpha: Same[sp.csr_matrix]
+) -> Shares:
+    """Return the shares of a round; the players of one process compute them once for all."""
+    return Shares.of(living, started, weights.dense(alpha.value))
 
 
 def without_copies(

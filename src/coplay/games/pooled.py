@@ -26,3 +26,7 @@ class Pooled(Isolated):
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor | None:
         """Return None: every player learns the union, in which sites count by their size."""
         return None
+
+    def predicted_shares(self, players: Sequence[str], seed: int, shares: Tensor) -> Tensor | None:
+        """Return None, as :meth:`predict` does."""
+        return None

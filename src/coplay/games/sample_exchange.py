@@ -25,43 +25,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
-import networkx as nx
+import numpy as np
+import scipy.sparse as sp
 import torch
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor
 
 from coplay.core.errors import ConfigError
+from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
-from coplay.core.streams import derive, stream, unbiased_counts
-from coplay.games.base import Asker, Game, Row, State
-from coplay.games.originals import Shares, without_copies
+from coplay.core.same import Same
+from coplay.core.streams import stream, unbiased_counts
+from coplay.games import sample_exchange_expected
+from coplay.games.base import MOST_IN_M, Asker, Game, Row, State
+from coplay.games.draws import ByLink, draws_for
+from coplay.games.originals import Shares, shares_of, without_copies
+from coplay.games.sample_exchange_expected import Turn
+from coplay.games.topologies import (
+    Topology,
+    even_weights,
+    faultless,
+    given_weights,
+    weights_admitted,
+    weights_among,
+)
 from coplay.models.base import OWN
 from coplay.player import Player
-from coplay.theory import equilibrium
-
-Topology = Literal["complete", "ring", "star", "random_regular"]
+from coplay.theory import equilibrium, weights
 
 _BY_RULE = {"own_weight", "topology", "neighbours"}  # the fields that give α by a rule
-
-
-@dataclass(frozen=True)
-class Turn(Request):
-    """Learn from your own data and from the attached samples, then draw for the others.
-
-    Args:
-        own: Weight of the own data: α_ii, or a number of samples as soon as samples of others are
-            attached; those weigh as many as they are.
-        draw: Number of samples to draw, by receiver.
-        living: Names of the living players in order, with ``originals``; else empty.
-        started: Names of all players of the beginning in order, with ``originals``; else empty.
-    """
-
-    own: float
-    draw: Mapping[str, int]
-    living: Sequence[str] = ()
-    started: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -147,47 +141,39 @@ class SampleExchange(Game[ExchangeState]):
             ConfigError: Rows do not sum to 1, the size is wrong, the topology is impossible for so
                 many players, or some players are left without data.
         """
-        if self.alpha is not None:
-            n = len(players)
+        return weights.dense(self._edges(players, seed))
+
+    def _edges(self, players: Sequence[str], seed: int) -> sp.csr_matrix:
+        """Return α by its edges."""
+        n = len(players)
+        if self.alpha is None:
+            alpha = even_weights(self.topology, n, self.neighbours, seed, self.own_weight)
+        else:
             widths = {len(row) for row in self.alpha}
             if widths != {n} or len(self.alpha) != n:
                 expected = f"expected {n} rows of {n} weights, one per player"
                 got = f"{len(self.alpha)} rows of {' or '.join(map(str, sorted(widths)))}"
                 raise ConfigError([f"game.alpha: {expected}; got {got}"])
-            alpha = torch.tensor(self.alpha, dtype=torch.float64)
-        else:
-            alpha = even_weights(self._adjacency(len(players), seed), self.own_weight)
-        faults = equilibrium.weight_faults(alpha, list(players))
-        if faults:
+            alpha = given_weights(Same(self.alpha))
+        if not faultless(Same(alpha)):
             place = "own_weight" if self.alpha is None else "alpha"
+            faults = equilibrium.weight_faults(alpha, players)
             raise ConfigError([f"game.{place}: {fault}" for fault in faults])
         return alpha
-
-    def _adjacency(self, n: int, seed: int) -> Tensor:
-        if self.topology == "ring":
-            graph = nx.cycle_graph(n)
-        elif self.topology == "star":
-            graph = nx.star_graph(n - 1)
-        elif self.topology == "random_regular":
-            if self.neighbours >= n or n * self.neighbours % 2:
-                fault = (
-                    f"game.neighbours: a random regular graph of {n} players needs fewer than {n} "
-                    f"neighbours each and an even product of the two; got {self.neighbours}"
-                )
-                raise ConfigError([fault])
-            graph = nx.random_regular_graph(self.neighbours, n, seed=derive(seed, "topology"))
-        else:
-            graph = nx.complete_graph(n)
-        graph.remove_edges_from(list(nx.selfloop_edges(graph)))  # a ring of one has a loop
-        return torch.from_numpy(nx.to_numpy_array(graph, nodelist=range(n))).double()
 
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor:
         """Return the influence matrix M of (A2)."""
         return equilibrium.influence_matrix(self.weights(players, seed))
 
+    def predicted_shares(self, players: Sequence[str], seed: int, shares: Tensor) -> Tensor | None:
+        """Return M times the shares; M is not formed where many players have few edges."""
+        if len(players) <= MOST_IN_M:
+            return super().predicted_shares(players, seed, shares)
+        return equilibrium.equilibrium_moments(self._edges(players, seed), shares)
+
     def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
         """Return the players whose own weight is positive."""
-        own = self.weights(players, seed).diag()
+        own = self._edges(players, seed).diagonal().tolist()
         return [name for name, weight in zip(players, own, strict=True) if weight > 0]
 
     def check(self, players: Sequence[Player]) -> None:
@@ -196,15 +182,15 @@ class SampleExchange(Game[ExchangeState]):
             return
         names = [player.name for player in players]
         first = players[0]
-        alpha = self.weights(names, first.seed)
-        silent = [f"'{names[j]}' for '{names[i]}'" for i, j in (alpha == 0).nonzero().tolist()]
+        alpha = self._edges(names, first.seed)
+        without = len(names) ** 2 - alpha.count_nonzero()
         faults = []
-        if silent:
-            more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
+        if without:
+            more = f" and {without - 3} more" if without > 3 else ""
+            silent = [f"'{names[j]}' for '{names[i]}'" for i, j in _silent(alpha, 3)]
             faults.append(
                 "game.originals: everybody needs data and has to hear everybody, to tell copies of "
-                "them from what others know; the weight is 0 of "
-                f"{', '.join(silent[:3])}{more}"
+                f"them from what others know; the weight is 0 of {', '.join(silent)}{more}"
             )
         for player in players:
             if player.unobserved:
@@ -224,31 +210,35 @@ class SampleExchange(Game[ExchangeState]):
 
     def start(self, players: Sequence[str], seed: int) -> ExchangeState:
         """Return the state before the first round, with nothing in flight."""
-        self.weights(players, seed)
+        self._edges(players, seed)
         return ExchangeState(tuple(players), seed=seed, started=tuple(players))
 
     def play(self, engine: Asker, state: ExchangeState, round: int) -> tuple[ExchangeState, Row]:
         """Play one round: every player learns, then draws for those that weigh its samples."""
-        alpha = self._living_weights(state.players, state.started, state.seed)
-        listening = round > self.own_rounds
+        alpha = self.sparse_weights(state)
+        own_weights = alpha.diagonal().tolist()
         drawing = self._draws_in(round)
         counts = self._counts(alpha, state, round) if drawing else {}
+        draws = _by_sender(counts)
+        inboxes: dict[str, dict[str, Payload]] = {}
+        if round > self.own_rounds:
+            # in player order, whatever the order of arrival: random draws depend on the order
+            inboxes = ByLink.of(state.payload).by_receiver(state.players)
+        living: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        if self.originals and round > self.own_rounds:
+            living = (tuple(state.players), tuple(state.started))
         asks = []
-        for i, name in enumerate(state.players):
-            received = _in_flight_to(name, state) if listening else {}
-            own = float(state.own_counts.get(name, 0)) if received else alpha[i, i].item()
-            draw = {to: count[name] for to, count in counts.items() if to != name and count[name]}
-            request = Turn(own, draw)
-            if self.originals and listening:
-                request = Turn(own, draw, tuple(state.players), tuple(state.started))
+        for name, own_weight in zip(state.players, own_weights, strict=True):
+            received = inboxes.get(name, {})
+            own = float(state.own_counts.get(name, 0)) if received else own_weight
+            request = Turn(own, draws.get(name, {}), *living)
             asks.append(Message(request, COORDINATOR, name, round, payload=received))
         answers, lost = self.alive(engine.ask(asks))
 
-        payload = {} if drawing else dict(state.payload)  # fresh samples, or the old ones again
-        for answer in answers:
-            for to, samples in answer.payload.items():
-                payload[answer.sender, to] = samples
-        own_counts = {name: count[name] for name, count in counts.items()}
+        payload = state.payload  # the old samples again, or fresh ones
+        if drawing:
+            payload = ByLink({answer.sender: answer.payload for answer in answers})
+        own_counts = {name: count.get(name, 0) for name, count in counts.items()}
         state = replace(state, payload=payload, own_counts={**state.own_counts, **own_counts})
         state, row = self.lose(state, lost)
         return state, Row.of(answers).merged(row)
@@ -265,12 +255,19 @@ class SampleExchange(Game[ExchangeState]):
             shares = self._shares(request, player.seed, message.round)
             received, weights, copies = without_copies(player, shares, received, message.round)
         numbers = player.learn(received, weights, self.local_steps, message.round)
-        drawn = {}
+        drawn: dict[str, Payload] = {}
         # a player that has not learned yet draws nothing
         if player.learned and not player.unlearned:
-            for receiver, count in request.draw.items():
-                drawn[receiver] = player.draw(count, message.round, receiver)
+            drawn = draws_for(player, request.draw, message.round)
         return message.reply({**numbers, **copies}, drawn)
+
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Samples come along of players that this one weighs; it draws for those that weigh it."""
+        return sample_exchange_expected.request(self, player, message)
+
+    def expected_reply(self, player: Player, ask: Message) -> Expected:
+        """All that was to be drawn comes back or, before the player has learned, nothing."""
+        return sample_exchange_expected.reply(player, ask)
 
     def lose(self, state: ExchangeState, lost: Sequence[PlayerLost]) -> tuple[ExchangeState, Row]:
         """Re-normalise α over the living, and report the new M.
@@ -280,59 +277,69 @@ class SampleExchange(Game[ExchangeState]):
         after, row = super().lose(state, lost)
         if not lost:
             return after, row
-        alpha = self._living_weights(after.players, after.started, after.seed)
-        frozen = [name for name, own in zip(after.players, alpha, strict=True) if not own.any()]
-        influence = None
-        if not equilibrium.weight_faults(alpha):
-            influence = equilibrium.influence_matrix(alpha)
-        return after, replace(row, frozen=frozen, influence=influence)
+        alpha = self.sparse_weights(after)
+        sums = weights.row_sums(alpha).tolist()
+        frozen = [name for name, total in zip(after.players, sums, strict=True) if not total]
+        row = replace(row, frozen=frozen)
+        if equilibrium.weight_faults(alpha):
+            return after, row
+        if len(after.players) > MOST_IN_M:
+            return after, replace(row, weights=alpha)
+        return after, replace(row, influence=equilibrium.influence_matrix(weights.dense(alpha)))
 
     def mixture_weights(self, state: ExchangeState) -> Tensor:
         """Return α of the living."""
-        return self._living_weights(state.players, state.started, state.seed)
+        return weights.dense(self.sparse_weights(state))
 
-    def _living_weights(self, living: Sequence[str], started: Sequence[str], seed: int) -> Tensor:
-        """Return α of the living, rows re-normalised.
+    def sparse_weights(self, state: ExchangeState) -> sp.csr_matrix:
+        """Return α of the living by its edges, rows re-normalised.
 
         A row of zeros is that of a player that lost its last source.
         """
-        alpha = self.weights(started, seed)
-        places = [started.index(name) for name in living]
-        alpha = alpha[places][:, places]
-        return torch.nan_to_num(alpha / alpha.sum(1, keepdim=True))
+        return self._living_weights(state.players, state.started, state.seed)
+
+    def _living_weights(
+        self, living: Sequence[str], started: Sequence[str], seed: int
+    ) -> sp.csr_matrix:
+        return weights_among(Same(self._edges(started, seed)), tuple(living), tuple(started))
 
     def admitted(self, alpha: Tensor, round: int) -> Tensor:
         """Return α in a round of the warm-up, with part of the others' mass given to own data."""
+        return weights.dense(self._admitted(weights.by_edges(alpha), round))
+
+    def _admitted(self, alpha: sp.csr_matrix, round: int) -> sp.csr_matrix:
         share = min(1.0, max(0, round - self.own_rounds) / (self.warmup_rounds + 1))
-        own = alpha.diag()
-        scaled = share * alpha
-        held_back = (1 - share) * (alpha.sum(1) - own)
-        return scaled - torch.diag(scaled.diag()) + torch.diag(own + held_back)
+        return weights_admitted(Same(alpha), share)
 
     def _shares(self, request: Turn, seed: int, round: int) -> Shares:
         """Compute the weights by which a player recognises copies, on its own side."""
-        alpha = self.admitted(self._living_weights(request.living, request.started, seed), round)
-        return Shares.of(request.living, request.started, alpha)
+        alpha = self._admitted(self._living_weights(request.living, request.started, seed), round)
+        return shares_of(tuple(request.living), tuple(request.started), Same(alpha))
 
     def _draws_in(self, round: int) -> bool:
         """Whether fresh samples are drawn at the end of a round."""
         since = round - self.own_rounds  # 0 in the round that draws the first samples to be sent
         return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
 
-    def _counts(self, alpha: Tensor, state: ExchangeState, round: int) -> dict[str, dict[str, int]]:
-        """Return, for each receiver i, how many of its n samples come from each player.
+    def _counts(
+        self, alpha: sp.csr_matrix, state: ExchangeState, round: int
+    ) -> dict[str, dict[str, int]]:
+        """Return, for each receiver i, how many of its n samples come from each of its sources.
 
         The counts are n·α_ij, rounded without bias, the own count included, and they are the
         weights: samples are not weighted again. With originals the weights are those of (O), and
         the full numbers are drawn from the first round on.
         """
-        wanted = alpha if self.originals else self.admitted(alpha, round + 1)
+        wanted = alpha if self.originals else self._admitted(alpha, round + 1)
+        names = list(state.players)
         counts = {}
-        for row, receiver in zip(wanted, state.players, strict=True):
+        for receiver, start, end in zip(names, wanted.indptr, wanted.indptr[1:], strict=False):
+            row = torch.from_numpy(wanted.data[start:end])
             if row.any():
                 generator = stream(state.seed, "counts", round, receiver)
                 each = unbiased_counts(row, self.samples_per_round, generator)
-                counts[receiver] = dict(zip(state.players, each, strict=True))
+                sources = [names[j] for j in wanted.indices[start:end].tolist()]
+                counts[receiver] = dict(zip(sources, each, strict=True))
         return counts
 
     @classmethod
@@ -341,31 +348,22 @@ class SampleExchange(Game[ExchangeState]):
         return cls(rounds=2, local_steps=1, samples_per_round=20)
 
 
-def _in_flight_to(receiver: str, state: ExchangeState) -> dict[str, Payload]:
-    """Return what is on its way to a player, by sender.
-
-    It is in player order, whatever the order of arrival, since the order of random draws depends
-    on it.
-    """
-    inbox = {}
-    for sender in state.players:
-        if (sender, receiver) in state.payload:
-            inbox[sender] = state.payload[sender, receiver]
-    return inbox
+def _by_sender(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Return how many samples each player is to draw, by receiver, from the counts by receiver."""
+    draws: dict[str, dict[str, int]] = {}
+    for receiver, sources in counts.items():
+        for sender, count in sources.items():
+            if count and sender != receiver:
+                draws.setdefault(sender, {})[receiver] = count
+    return draws
 
 
-def even_weights(adjacency: Tensor, own_weight: float) -> Tensor:
-    """Return α with ``own_weight`` on the diagonal and the rest spread evenly over neighbours.
-
-    A player without neighbours keeps all the weight.
-
-    Example:
-        >>> even_weights(torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), 0.5)
-        tensor([[0.5000, 0.2500, 0.2500],
-                [0.5000, 0.5000, 0.0000],
-                [0.0000, 0.0000, 1.0000]], dtype=torch.float64)
-    """
-    degree = adjacency.double().sum(1, keepdim=True)
-    foreign = (1 - own_weight) * adjacency.double() / degree.clamp_min(1)
-    alpha = torch.where(degree > 0, foreign, 0.0)
-    return alpha + torch.diag(1 - alpha.sum(1))
+def _silent(alpha: sp.csr_matrix, most: int) -> list[tuple[int, int]]:
+    """Return the first places of α without weight, row by row."""
+    places: list[tuple[int, int]] = []
+    for i in range(alpha.shape[0]):
+        row = alpha[[i]].toarray()[0]
+        places += [(i, j) for j in np.flatnonzero(row == 0).tolist()]
+        if len(places) >= most:
+            break
+    return places[:most]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor
 
 from coplay.core.components import Component
+from coplay.core.scaling import Scaling
 from coplay.core.space import LABEL as LABEL  # the name that callers of this contract use
 from coplay.core.space import Samples, Space
 from coplay.metrics.features import DomainClassifier
@@ -126,6 +127,11 @@ class Reference:
         """Features of the real test samples, shape (n, F)."""
         return self.classifier.features(self.test)
 
+    @property
+    def scaling(self) -> Scaling | None:
+        """The scales in which samples are compared; None for a classifier that has none."""
+        return getattr(self.classifier, "scaling", None)
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -162,6 +168,16 @@ def complete(samples: Samples, space: Space) -> bool:
     return all(name in samples.keys() for name in space)
 
 
+def missing_inputs(observed: Observed) -> str:
+    """Say which inputs of the domain classifier the samples lack; empty if they have all."""
+    space = observed.reference.classifier.space
+    missing = [name for name in space if name not in observed.samples.keys()]
+    if not missing:
+        return ""
+    names = ", ".join(map(repr, missing))
+    return f"the samples lack {names}, which the domain classifier needs"
+
+
 class Stat(ABC):
     """A mergeable statistic: ``observe(a).merge(observe(b))`` equals ``observe(a and b)``."""
 
@@ -183,9 +199,42 @@ class Metric(Component):
     These samples are sent to the players only if some metric needs them.
     """
 
+    @property
+    def fewest(self) -> int:
+        """The fewest generated samples, and real ones, with which it can be measured."""
+        return 1
+
     def applies(self, observed: Observed) -> bool:
-        """Whether the metric can be measured: by default, if the classifier has all its inputs."""
-        return complete(observed.samples, observed.reference.classifier.space)
+        """Whether the metric can be measured: by default, if nothing stands against it."""
+        return not self.obstacle(observed)
+
+    def obstacle(self, observed: Observed) -> str:
+        """Say why the metric cannot be measured; empty if it can.
+
+        By default the classifier must have all its inputs, and there must be enough samples.
+        """
+        return missing_inputs(observed) or self.want_of_samples(
+            len(observed.samples), len(observed.reference.test)
+        )
+
+    def want_of_samples(self, n: int, n_real: int) -> str:
+        """Say that there are too few samples; empty if there are enough.
+
+        Args:
+            n: Number of generated samples.
+            n_real: Number of real test samples.
+
+        Example:
+            >>> from coplay.metrics.kid import Kid
+            >>> Kid().want_of_samples(2000, 1)
+            'it needs 3 real test samples or more, and there is 1'
+        """
+        for count, kind in ((n, "generated"), (n_real, "real test")):
+            if count < self.fewest:
+                are = "is" if count == 1 else "are"
+                noun = "sample" if self.fewest == 1 else "samples"
+                return f"it needs {self.fewest} {kind} {noun} or more, and there {are} {count}"
+        return ""
 
     @abstractmethod
     def observe(self, observed: Observed) -> Stat:

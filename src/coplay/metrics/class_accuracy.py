@@ -32,9 +32,13 @@ class ClassAccuracy(Metric):
 
     wants_classified: ClassVar[bool] = True
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the player classified the real test samples and their classes are known."""
-        return observed.classified is not None and observed.reference.labels is not None
+    def obstacle(self, observed: Observed) -> str:
+        """Say that the player did not classify, or the real test samples have no classes."""
+        if observed.classified is None:
+            return "the model does not classify"
+        if observed.reference.labels is None or not len(observed.reference.labels):
+            return "the classes of the real test samples are not known"
+        return ""
 
     def observe(self, observed: Observed) -> Stat:
         """Count right classes."""

@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from coplay.metrics.base import LABEL, Metric, Observed, Stat, Value
+from coplay.metrics.base import LABEL, Metric, Observed, Stat, Value, missing_inputs
 
 
 def total_variation(p: Tensor, q: Tensor) -> float:
@@ -84,14 +84,14 @@ class ClassShares(Metric):
     unlike anything real no such correction can be right, so the raw shares stand beside them.
     """
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the samples can be classified, or have a class."""
-        return super().applies(observed) or LABEL in observed.samples.keys()
+    def obstacle(self, observed: Observed) -> str:
+        """Say that the samples can neither be classified nor have a class."""
+        return "" if LABEL in observed.samples.keys() else super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
         """Count recognised classes."""
         classifier = observed.reference.classifier
-        if not super().applies(observed):
+        if missing_inputs(observed):
             counts = torch.bincount(observed.samples[LABEL], minlength=classifier.classes)
             return _Counts(counts, torch.eye(classifier.classes), observed.predicted, 0)
         counts = torch.bincount(observed.probabilities.argmax(1), minlength=classifier.classes)

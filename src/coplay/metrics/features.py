@@ -1,22 +1,26 @@
 """The domain classifier: a small network whose features and classes are used by scores.
 
-It is trained on the real training split. It needs no download, and it never enters learning, early
-stopping or selection. Its own accuracy on the real test split is part of every report.
+It is trained on the real training split, on which its inputs are scaled, too. It needs no download,
+and it never enters learning, early stopping or selection. Its own accuracy on the real test split
+is part of every report.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coplay.core.space import Samples, Space
+from coplay.core.scaling import Scaling, code_size
+from coplay.core.space import Samples, Space, Variable
 from coplay.core.streams import isolated_seed, stream, torch_threads
 
 _FEATURES = 64
 _BATCH = 128
+_SCALES = "scales/"  # prefix, in a state, of the scales of the inputs
 # The fewest and the most training steps for a set of any size.
 _STEPS = (1200, 4000)
 
@@ -24,13 +28,14 @@ _STEPS = (1200, 4000)
 class DomainClassifier:
     """A classifier of real samples, and its features.
 
-    Images (two axes, or three with channels first) get a small convolutional network, anything else
-    a perceptron.
+    Images (two axes, or three with channels first) get a small convolutional network, if they are
+    large enough for it; anything else gets a perceptron.
 
     Args:
         space: The inputs, without the class.
         classes: Number of classes.
         seed: Seed of the initial weights and of the order of training samples.
+        scaling: Scales of the inputs, already fitted; None fits them on the training split.
 
     Example:
         >>> from coplay import Variable
@@ -40,10 +45,15 @@ class DomainClassifier:
         torch.Size([5, 3])
     """
 
-    def __init__(self, space: Space, classes: int, seed: int) -> None:
+    def __init__(
+        self, space: Space, classes: int, seed: int, scaling: Scaling | None = None
+    ) -> None:
         self.space = space
         self.classes = classes
+        self.scaling = scaling or Scaling(space)
+        """The scales in which it, and everything that compares samples, sees them."""
         self._seed = seed
+        self._own_scales = scaling is None
         with isolated_seed(seed):
             self._body = _body(space)
             self._head = nn.Linear(_FEATURES, classes)
@@ -72,6 +82,8 @@ class DomainClassifier:
             report: Called now and then with the steps done and the number of all steps.
             steps: Training steps; None chooses by the number of samples, between 1,200 and 4,000.
         """
+        if self._own_scales:
+            self.scaling.follow([train], [1.0])
         self._train(self._inputs(train), train_labels, report, steps)
         self._measure(test, test_labels)
 
@@ -131,33 +143,52 @@ class DomainClassifier:
         return probabilities
 
     def _inputs(self, samples: Samples) -> Tensor:
-        """Return the network's inputs: one variable as it is, several side by side."""
-        if len(self.space) == 1:
-            return samples[next(iter(self.space))].float()
-        return self.space.flatten(samples)
+        """Return the network's scaled inputs: an image as it is, anything else side by side."""
+        name = next(iter(self.space))
+        if len(self.space) == 1 and _is_convolved(self.space[name]):
+            return self.scaling.numbers(name, samples).float()
+        return self.scaling.vectors(samples)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return weights, accuracy, the number of test samples and confusion."""
+        """Return weights, scales, accuracy, the number of test samples and confusion."""
         network = nn.ModuleDict({"body": self._body, "head": self._head}).state_dict()
         measured = torch.tensor([self.accuracy, self.n_test], dtype=torch.float64)
-        return {**network, "measured": measured, "confusion": self.confusion}
+        scales = {_SCALES + name: scale for name, scale in self.scaling.state_dict().items()}
+        return {**network, **scales, "measured": measured, "confusion": self.confusion}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state returned by :meth:`state_dict`."""
         weights = dict(state)
         confusion = weights.pop("confusion")
         accuracy, n_test = weights.pop("measured").tolist()
+        names = [name for name in weights if name.startswith(_SCALES)]
+        self.scaling.load_state_dict({n.removeprefix(_SCALES): weights.pop(n) for n in names})
         nn.ModuleDict({"body": self._body, "head": self._head}).load_state_dict(weights)
         self.accuracy = accuracy
         self.n_test = int(n_test)
         self.confusion = confusion
 
 
+def _stride(shape: tuple[int, ...]) -> int:
+    """Return the first convolution's stride.
+
+    Large images are halved once more, so that 28×28 costs little more than 8×8.
+    """
+    return 2 if shape[-1] > 16 else 1
+
+
+def _is_convolved(v: Variable) -> bool:
+    """Whether convolutions fit: after them, and their stride, two pixels are left on each side."""
+    if v.kind == "categorical" or len(v.shape) not in (2, 3):
+        return False
+    return math.ceil(min(v.shape[-2:]) / _stride(v.shape)) >= 2
+
+
 def _body(space: Space) -> nn.Module:
     """Build the layers from the inputs to the features."""
-    shape = space[next(iter(space))].shape
-    if len(space) > 1 or len(shape) not in (2, 3):
-        size = sum(space[name].size for name in space)
+    first = space[next(iter(space))]
+    if len(space) > 1 or not _is_convolved(first):
+        size = sum(space[name].size * code_size(space[name]) for name in space)
         return nn.Sequential(
             nn.Flatten(),
             nn.Linear(size, 128),
@@ -166,12 +197,12 @@ def _body(space: Space) -> nn.Module:
             nn.Linear(128, _FEATURES),
             nn.ReLU(),
         )
+    shape = first.shape
     channels = shape[0] if len(shape) == 3 else 1
-    # large images are halved once more, so that 28×28 costs little more than 8×8
-    stride = 2 if shape[-1] > 16 else 1
     layers: list[nn.Module] = []
     if len(shape) == 2:
         layers.append(nn.Unflatten(1, (1, shape[0])))
+    stride = _stride(shape)
     layers += [nn.Conv2d(channels, 32, 3, stride=stride, padding=1), nn.ReLU()]
     layers += [
         nn.Conv2d(32, 64, 3, padding=1),

@@ -92,6 +92,11 @@ class Fid(Metric):
 
     citation: ClassVar[tuple[str, ...]] = ("heusel2017fid",)
 
+    @property
+    def fewest(self) -> int:
+        """Two, for a covariance."""
+        return 2
+
     def observe(self, observed: Observed) -> Stat:
         """Sum features and their products."""
         real = Moments.of(observed.reference.test_features)

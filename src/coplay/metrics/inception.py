@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import PrivateAttr, field_validator
+from pydantic import PrivateAttr, ValidationInfo, field_validator
 from torch import Tensor
 
-from coplay.core.components import imported
+from coplay.core.components import imported, may_import
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, Variable
 from coplay.metrics.base import Metric, Observed, Reference, Stat
@@ -52,8 +52,8 @@ class Inception(Metric):
 
     @field_validator("network")
     @classmethod
-    def _exists(cls, network: str) -> str:
-        if Path(network).is_file():
+    def _exists(cls, network: str, info: ValidationInfo) -> str:
+        if not may_import(info) or Path(network).is_file():
             return network
         if ":" not in network:
             raise ValueError(
@@ -62,9 +62,20 @@ class Inception(Metric):
         imported(network, "network")
         return network
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the samples are images with a known range."""
-        return super().applies(observed) and _image(observed.reference.classifier.space) is not None
+    def outside(self) -> list[str]:
+        """The network: also a file holds code."""
+        return [self.network]
+
+    @property
+    def fewest(self) -> int:
+        """Two, for a covariance."""
+        return 2
+
+    def obstacle(self, observed: Observed) -> str:
+        """Say that the samples are no images with a known range."""
+        if _image(observed.reference.classifier.space) is None:
+            return "the data are not one image with a known range"
+        return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
         """Sum features and their products; the real images' once."""

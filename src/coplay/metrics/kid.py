@@ -101,10 +101,10 @@ class Kid(Metric):
 
     most: int = Field(default=2000, ge=3)
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the classifier can be applied, and leaving one sample out leaves at least two."""
-        fewest = min(len(observed.samples), len(observed.reference.test))
-        return super().applies(observed) and fewest >= 3
+    @property
+    def fewest(self) -> int:
+        """Three: leaving one sample out must leave at least two."""
+        return 3
 
     def observe(self, observed: Observed) -> Stat:
         """Keep the features of generated and of real samples."""

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, complete, share_value
 from coplay.metrics.rows import even_order, row_keys
@@ -19,13 +20,16 @@ _HELD = 5000
 _QUANTILE = 0.05
 
 
-def nearest_distances(space: Space, samples: Samples, held: Samples) -> Tensor:
+def nearest_distances(
+    space: Space, samples: Samples, held: Samples, scaling: Scaling | None = None
+) -> Tensor:
     """Return the Euclidean distance of each sample to the nearest held one, shape (n,), float64.
 
     Args:
         space: The variables to compare, side by side.
         samples: Any samples, n of them.
         held: The samples among which the nearest is looked for, at least one.
+        scaling: The scales in which they are compared; None compares numbers as they are.
 
     Example:
         >>> from coplay import Variable
@@ -35,26 +39,27 @@ def nearest_distances(space: Space, samples: Samples, held: Samples) -> Tensor:
         >>> nearest_distances(space, samples, held)
         tensor([5., 0.], dtype=torch.float64)
     """
-    nearest = _nearest(space, samples, held)
+    scaling = scaling or Scaling(space)
+    nearest = _nearest(scaling, samples, held)
     # the distance itself comes from the difference, so that a copy has exactly 0
     distances = []
     for start in range(0, len(samples), _QUERIES):
         rows = slice(start, start + _QUERIES)
-        difference = space.flatten(pick(samples, rows), torch.float64)
-        difference.sub_(space.flatten(pick(held, nearest[rows]), torch.float64))
+        difference = scaling.vectors(pick(samples, rows), torch.float64)
+        difference.sub_(scaling.vectors(pick(held, nearest[rows]), torch.float64))
         distances.append(difference.square_().sum(1).sqrt())
     return torch.cat(distances)
 
 
-def _nearest(space: Space, samples: Samples, held: Samples) -> Tensor:
+def _nearest(scaling: Scaling, samples: Samples, held: Samples) -> Tensor:
     """Return the position of the held sample that is nearest to each sample, shape (n,)."""
     # far from the origin, products would lose the digits
-    middle = space.flatten(pick(held, slice(_HELD))).mean(0)
-    queries = space.flatten(samples).sub_(middle)
+    middle = scaling.vectors(pick(held, slice(_HELD))).mean(0)
+    queries = scaling.vectors(samples).sub_(middle)
     best = torch.full((len(samples),), torch.inf)
     nearest = torch.zeros(len(samples), dtype=torch.long)
     for first in range(0, len(held), _HELD):
-        candidates = space.flatten(pick(held, slice(first, first + _HELD))).sub_(middle)
+        candidates = scaling.vectors(pick(held, slice(first, first + _HELD))).sub_(middle)
         norms = candidates.square().sum(1)
         for start in range(0, len(queries), _QUERIES):
             rows = slice(start, start + _QUERIES)
@@ -94,11 +99,12 @@ class Memorisation(Metric):
 
     They are compared with those of real test samples, from which no player learns.
 
-    Distances are Euclidean, over all variables that the domain classifier sees, to the nearest
-    sample that the player held. ``nearest_training_ratio`` is the median of the generated samples
-    over that of the real ones: 1 where they are as far as unseen samples are, 0 for copies, above 1
-    for samples unlike the data. ``copies_share`` is the share of generated samples that are
-    strictly nearer than the 5 % quantile of the real ones: about 0.05 where nothing is remembered.
+    Distances are Euclidean, over all variables that the domain classifier sees and in its scales,
+    so that no variable rules by its unit, to the nearest sample that the player held.
+    ``nearest_training_ratio`` is the median of the generated samples over that of the real ones: 1
+    where they are as far as unseen samples are, 0 for copies, above 1 for samples unlike the data.
+    ``copies_share`` is the share of generated samples that are strictly nearer than the 5 %
+    quantile of the real ones: about 0.05 where nothing is remembered.
 
     Where many real test samples are themselves copies of held ones, as among a few binary
     variables, nothing can be nearer: ``copies_share`` is 0, and the ratio is left out where the
@@ -118,19 +124,22 @@ class Memorisation(Metric):
 
     most: int = Field(default=2000, ge=1)
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether it is known what the player learned from, and all of it can be compared."""
+    def obstacle(self, observed: Observed) -> str:
+        """Say that what the player learned from is not known, or lacks what is compared."""
         held = observed.held
-        if held is None or not len(held) or not super().applies(observed):
-            return False
-        return complete(held, observed.reference.classifier.space)
+        if held is None or not len(held):
+            return "there are no private samples to compare with"
+        if not complete(held, observed.reference.classifier.space):
+            return "the private samples lack variables that the domain classifier needs"
+        return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
         """Measure the distances."""
         space = observed.reference.classifier.space
+        scaling = observed.reference.scaling
         test = observed.reference.test
         held = observed.held
         assert held is not None
         chosen = pick(test, even_order(row_keys(test, space))[: self.most])
-        fake = nearest_distances(space, observed.samples, held)
-        return _Distances(fake, nearest_distances(space, chosen, held))
+        fake = nearest_distances(space, observed.samples, held, scaling)
+        return _Distances(fake, nearest_distances(space, chosen, held, scaling))

@@ -54,9 +54,11 @@ class ModeCover(Metric):
 
     least: float = Field(default=0.2, gt=0, le=1)
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the classifier can be applied and the classes of the real samples are known."""
-        return super().applies(observed) and observed.reference.labels is not None
+    def obstacle(self, observed: Observed) -> str:
+        """Say that an input, a sample or the classes of the real samples are missing."""
+        if observed.reference.labels is None:
+            return "the classes of the real test samples are not known"
+        return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
         """Count recognised and real classes."""

@@ -103,10 +103,10 @@ class PrecisionRecall(Metric):
 
     neighbours: int = Field(default=3, ge=1)
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the classifier can be applied, and there are more samples than neighbours."""
-        fewest = min(len(observed.samples), len(observed.reference.test))
-        return super().applies(observed) and fewest > self.neighbours
+    @property
+    def fewest(self) -> int:
+        """One more than neighbours, for no sample is its own."""
+        return self.neighbours + 1
 
     def observe(self, observed: Observed) -> Stat:
         """Keep the features of generated and of real samples."""

@@ -65,8 +65,10 @@ class _Labelled(Stat):
         chosen = pick(samples, balanced(samples[LABEL], total))
         labels = self.reference.labels
         assert labels is not None
-        space = self.reference.classifier.space
-        student = DomainClassifier(space, self.reference.classifier.classes, _SEED)
+        classifier = self.reference.classifier
+        space = classifier.space
+        # it sees what the domain classifier sees, whatever the generated samples' own scales are
+        student = DomainClassifier(space, classifier.classes, _SEED, classifier.scaling)
         inputs = space.restrict(chosen)
         test = self.reference.test
         student.fit(inputs, chosen[LABEL], test, labels, steps=self.metric.steps)
@@ -111,9 +113,11 @@ class TrainOnSynthetic(Metric):
         """Return a metric with few training steps."""
         return cls(steps=40)
 
-    def applies(self, observed: Observed) -> bool:
-        """Whether the classifier can be applied and the classes of the real samples are known."""
-        return super().applies(observed) and observed.reference.labels is not None
+    def obstacle(self, observed: Observed) -> str:
+        """Say that an input, a sample or the classes of the real samples are missing."""
+        if observed.reference.labels is None:
+            return "the classes of the real test samples are not known"
+        return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
         """Keep the samples and their classes."""

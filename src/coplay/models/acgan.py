@@ -36,7 +36,6 @@ from coplay.nets.gan_halves import Halves, Moments
 from coplay.nets.gan_losses import GanLosses
 from coplay.nets.gan_pairs import split_at_batch_layers, treats_each_sample_by_itself
 from coplay.nets.pixels import PixelRange, with_real_pixels
-from coplay.nets.sizes import NetworkSize
 from coplay.nets.training import FLOPS, counted, frozen
 
 _ROWS = 1000  # samples drawn at a time, for memory
@@ -167,9 +166,10 @@ class Acgan(LocalModel):
         """Whether this player has built a generator."""
         return self._halves.has("generator")
 
-    def size(self, name: Half) -> NetworkSize:
-        """The size of a half; nothing is allocated for it."""
-        return self._halves.builder.size(name)
+    @property
+    def builder(self) -> PairBuilder:
+        """How the halves are made; it knows their sizes before they are."""
+        return self._halves.builder
 
     def optimiser(self, name: Half) -> torch.optim.Adam:
         """Return Adam of one half."""

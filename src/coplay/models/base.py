@@ -214,7 +214,9 @@ def finite_number(name: str, value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise ModelError(f"learn reported {name} = {value!r}, expected a number") from None
+        # the value is not quoted: it may be private, and the error goes to others
+        kind = type(value).__name__
+        raise ModelError(f"learn reported {name} as {kind}, expected a number") from None
     if not math.isfinite(number):
         raise ModelError(
             f"learn reported {name} = {number}; the model has diverged, try smaller steps"

@@ -44,7 +44,7 @@ Differs from the paper:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import ClassVar, Self
 
 import torch
@@ -52,7 +52,7 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 
 from coplay.core.errors import ModelError
-from coplay.core.space import LABEL, Samples, Space, tensors
+from coplay.core.space import LABEL, Samples, Space
 from coplay.core.streams import stream
 from coplay.models import conditionals_checks as checks
 from coplay.models.base import Mixture
@@ -141,6 +141,7 @@ class Conditionals(NeuralModel):
 
     kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "real")
     learns_incomplete: ClassVar[bool] = True
+    scales: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2026deep", "schlesinger2025game")
 
     latents: dict[str, PositiveInt] = Field(default_factory=dict)
@@ -184,6 +185,14 @@ class Conditionals(NeuralModel):
         net.observe(self.latents)
         return net
 
+    def unscaled(self, space: Space) -> Collection[str]:
+        """Return the variables that a chain draws uniformly, whose range is their scale."""
+        return [*super().unscaled(space), *self.uniform]
+
+    def note_scales(self) -> None:
+        """Let chains stay within the limits of variables, which depend on the scales."""
+        self._net.limits = self._scaling.limits()
+
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the sides: "p(v)" for each conditional, and each "judge(v)" and "start(v)"."""
         net = self._net
@@ -209,7 +218,7 @@ class Conditionals(NeuralModel):
         """
         checks.check_sources(mixture, self._space, self.matched)
         numbers = super().learn(mixture, steps, generator)
-        self._net.observe(_observed(mixture))
+        self._net.observe(checks.observed(mixture))
         if "stopped" in numbers:
             return numbers
         correlation = self._autocorrelation(generator)
@@ -236,7 +245,7 @@ class Conditionals(NeuralModel):
         would learn to explain what a mask should, and an untrained conditional of a mask would
         supply noise.
         """
-        observed = _observed(mixture)
+        observed = checks.observed(mixture)
         names = []
         for v in self._net.variables:
             if v in self.latents or (v in observed and not self._lacks_inputs(v, mixture)):
@@ -248,7 +257,7 @@ class Conditionals(NeuralModel):
         if not self._net.of(name).needs_known_inputs:
             return False
         having = [part for part in mixture.parts if name in part.samples.keys()]
-        together = _observed(Mixture(tuple(having)))
+        together = checks.observed(Mixture(tuple(having)))
         return any(g not in together and not self._net.knows(g) for g in self._net.sees[name])
 
     def kind_of_step(self, mixture: Mixture) -> str:
@@ -323,7 +332,8 @@ class Conditionals(NeuralModel):
         if not rows.any():
             return None
         given = self._net.given(name, values, rows)
-        return self._net.of(name).objective(values[name][rows], given, generator)
+        log_p = self._net.of(name).objective(values[name][rows], given, generator)
+        return log_p - self._scaling.log_volume([name])
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−Σ_v log p(v | rest) over what is observed, latents drawn, by the running mean."""
@@ -344,15 +354,13 @@ class Conditionals(NeuralModel):
 
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
         """Draw what is missing given what is there, by Gibbs sampling with the running mean."""
-        chains = self._chains
+        standard = self._scaling.standard(partial)
         with self.averaged(), without_gradients(self._place):
-            drawn = []
-            for part in partial.split(_ROWS):
-                drawn.append(chains.settle(part, self.sample_sweeps, generator))
-        columns = {}
-        for name in self._space:
-            columns[name] = torch.cat([part[name] for part in drawn]).cpu()
-        return self._space.samples(**columns)
+            drawn = self._chains.complete(standard, self.sample_sweeps, generator)
+        completed = self._scaling.original(drawn)
+        # what was there stays to the last bit, which units of its own would round
+        given = [name for name in self._scaling.by_data if name in partial.keys()]
+        return completed.update(partial.select(*given))
 
     def classify(self, samples: Samples) -> Tensor:
         """p(class | given variables), shape (n, C); a given ``"class"`` is ignored.
@@ -365,22 +373,17 @@ class Conditionals(NeuralModel):
         """
         classifier = self._net.of(LABEL) if self._has_class() else None
         if not isinstance(classifier, Independent):
-            space = self._space
+            space = self._scaling.space
             raise ModelError(
                 f"conditionals can only tell a categorical number called '{LABEL}'; got {space}"
             )
         generator = stream(self._seed, "classify")
-        given = devices.moved(samples.exclude(LABEL), self._place)
-        complete = all(name in given.keys() for name in self._net.sees[LABEL])
+        given = devices.moved(self._scaling.standard(samples).exclude(LABEL), self._place)
         chains = self._chains
-        sweeps = self.sample_sweeps
         probabilities = []
         with self.averaged(), without_gradients(self._place):
             for part in given.split(_ROWS):
-                if complete:
-                    each = classifier.probabilities(tensors(part))
-                else:
-                    each = chains.class_probabilities(LABEL, part, sweeps, generator)
+                each = chains.class_probabilities(LABEL, part, self.sample_sweeps, generator)
                 probabilities.append(each)
         return torch.cat(probabilities).cpu()
 
@@ -393,8 +396,3 @@ class Conditionals(NeuralModel):
     def tiny(cls) -> Self:
         """Return a model with few channels and sweeps."""
         return cls(channels=2, hidden=8, image_latents=3, batch=8, sweeps=2, sample_sweeps=4)
-
-
-def _observed(mixture: Mixture) -> set[str]:
-    """Return the names of the variables that some source has."""
-    return {str(name) for part in mixture.parts for name in part.samples.keys()}

@@ -164,3 +164,8 @@ def check_sources(mixture: Mixture, space: Space, matched: Mapping[str, list[str
                 "others in matched, that some source has with it",
                 stacklevel=3,  # the caller of the model's learn
             )
+
+
+def observed(mixture: Mixture) -> set[str]:
+    """Return the names of the variables that some source has."""
+    return {str(name) for part in mixture.parts for name in part.samples.keys()}

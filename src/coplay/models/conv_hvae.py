@@ -43,7 +43,8 @@ _ROWS = 1000  # samples drawn at a time, for memory
 class ConvHvae(LatentModel):
     """Two layers of binary latents over an image, and over its class where the player learns one.
 
-    Pixels are Bernoulli where the image is binary, else Gaussian with one learned deviation.
+    Pixels are Bernoulli where the image is binary, else Gaussian with one learned deviation. An
+    image without an agreed range is scaled by what the player learns from first.
 
     Args:
         latents: Sizes of z0 and z1, in bits.
@@ -74,6 +75,7 @@ class ConvHvae(LatentModel):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("binary", "real")
+    scales: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ("flach2024symmetric",)
 
     latents: tuple[PositiveInt, PositiveInt] = (16, 48)
@@ -127,7 +129,8 @@ class ConvHvae(LatentModel):
         rows = join([self._space.restrict(part) for part in parts])
         x, c = self._tensors(rows)
         z0, z1 = with_sent_latents(parts, *self._net.encode(x, c, generator))
-        yield "decoder", -self._net.log_joint(z0, z1, x, c).mean()
+        volume = self._scaling.log_volume()
+        yield "decoder", volume - self._net.log_joint(z0, z1, x, c).mean()
         drawn = self._net.draw(len(x), None, generator)
         yield "encoder", -self._net.log_encoder(*drawn).mean()
 
@@ -150,7 +153,7 @@ class ConvHvae(LatentModel):
         values = {name: values[name] for name in self._space}
         if self.send_latents:
             values |= {"z0": z0.byte(), "z1": z1.byte()}
-        return devices.moved(self._space.samples(**values))
+        return self._scaling.original(devices.moved(self._space.samples(**values)))
 
     def latent_variables(self) -> Mapping[str, Variable]:
         """Return z0 and z1, if they travel."""
@@ -171,7 +174,9 @@ class ConvHvae(LatentModel):
         v = self._space[self._image]
         return z0, z1, x.reshape(n, *v.shape).clamp(*v.range).to(v.dtypes[0])
 
-    def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
+    def standard_log_weights(
+        self, samples: Samples, draws: int, generator: torch.Generator
+    ) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n).
 
         With a class, log p(x, c, z) − log q(z|x, c).

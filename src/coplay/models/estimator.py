@@ -19,6 +19,17 @@ from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import isolated_seed, small_seed, unbiased_counts
 from coplay.models.base import OWN, LocalModel, Mixture
 
+KNOWN_ESTIMATORS = (
+    "sklearn.mixture:GaussianMixture",
+    "sklearn.mixture:BayesianGaussianMixture",
+    "sklearn.neighbors:KernelDensity",
+)
+"""Classes outside coplay that a run from somebody else may name: they run no code of its own.
+
+The list is short on purpose. Most of scikit-learn can be made to call a function, to read a file
+or to unpickle one by the arguments of a class.
+"""
+
 # prefixes of a state's keys
 _OWN_STATE = "own/"
 _ARRAY = "array/"
@@ -68,6 +79,10 @@ class Estimator(LocalModel):
         """The estimator's own name."""
         return self.estimator
 
+    def outside(self) -> list[str]:
+        """The estimator's class, unless it is a known one of scikit-learn."""
+        return [] if self.estimator in KNOWN_ESTIMATORS else [self.estimator]
+
     def setup(self, space: Space, seed: int) -> None:
         """Construct the estimator."""
         self._space = space
@@ -96,7 +111,8 @@ class Estimator(LocalModel):
         self, mixture: Mixture, steps: int, generator: torch.Generator
     ) -> Mapping[str, float]:
         """Fit the estimator to as many rows as there are received and own samples."""
-        self._rows = self._space.flatten(_in_proportion(mixture, generator)).double().numpy()
+        rows = _in_proportion(mixture, generator)
+        self._rows = self._space.flatten(rows, torch.float64).numpy()
         self._seed = small_seed(generator)
         self._fit()
         numbers = {"samples": float(len(self._rows))}

@@ -134,17 +134,20 @@ class ExponentialFamily(LocalModel):
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw n samples, every block independently."""
         drawn: dict[str, Tensor] = {}
-        parts = self._family.split(self._moments)
-        for (names, block), (_, part) in zip(self._family.blocks, parts, strict=True):
-            sizes = [self._space[name].size for name in names]
+        # pydantic takes a microsecond for an attribute, and a small set is drawn in twenty
+        space = self._space
+        family = self._family
+        parts = family.split(self._moments)
+        for (names, block), (_, part) in zip(family.blocks, parts, strict=True):
+            sizes = [space[name].size for name in names]
             rows = block.sample(part, n, generator)
             drawn.update(zip(names, rows.split(sizes, 1), strict=True))
         values = {}
-        for name in self._space:
-            v = self._space[name]
+        for name in space:
+            v = space[name]
             x = drawn[name].reshape(n, *v.shape)
             values[name] = x.clamp(*v.range) if v.kind == "real" else x.to(v.dtypes[0])
-        return self._space.samples(**values)
+        return space.samples(**values)
 
     def log_prob(self, samples: Samples) -> Tensor:
         """log p(x), shape (n,), in nats."""

@@ -305,4 +305,5 @@ class ProductFamily:
 
 def columns(samples: Samples, names: list[str]) -> Tensor:
     """Return variables side by side, shape (n, D), float64."""
-    return torch.cat([samples[name].reshape(len(samples), -1).double() for name in names], 1)
+    each = [samples[name].reshape(len(samples), -1).double() for name in names]
+    return each[0] if len(each) == 1 else torch.cat(each, 1)

@@ -33,6 +33,7 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coplay.core.contents import Form
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space, finite, join, pick
 from coplay.models.base import OWN, Mixture, Portion
@@ -138,7 +139,8 @@ class JointClassifier(ConvHvae):
         if with_image:
             x, c = self._tensors(join([self._completed(part, generator) for part in with_image]))
             z0, z1 = with_sent_latents(with_image, *self._net.encode(x, c, generator))
-            loss = loss - self._net.log_joint(z0, z1, x, c).sum()
+            log_joint = self._net.log_joint(z0, z1, x, c)
+            loss = loss - log_joint.sum() + len(x) * self._scaling.log_volume()
         for part in labels_alone:
             loss = loss - self._net.decoder.c_logits.log_softmax(0)[part[self._label]].sum()
         yield "decoder", loss / sum(map(len, parts))
@@ -158,7 +160,7 @@ class JointClassifier(ConvHvae):
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−log p(x, c) − log p(c|x)."""
-        p = self.classify(samples).gather(1, samples[self._label][:, None])[:, 0]
+        p = self._classified(samples).gather(1, samples[self._label][:, None])[:, 0]
         return super().validation_loss(samples, generator) - p.double().clamp_min(1e-12).log()
 
     @property
@@ -248,11 +250,16 @@ class JointClassifier(ConvHvae):
         By the running mean of the parameters.
         """
         with self.averaged():
-            here = devices.moved(partial, self._place)
-            return devices.moved(self._completed(here, generator))
+            here = devices.moved(self._scaling.standard(partial), self._place)
+            completed = devices.moved(self._completed(here, generator))
+        return self._scaling.original(completed)
 
     def classify(self, samples: Samples) -> Tensor:
         """p(c|x) for each image, shape (n, C)."""
+        return self._classified(self._scaling.standard(samples))
+
+    def _classified(self, samples: Samples) -> Tensor:
+        """The same for images in standard units."""
         with self.averaged():
             return self._probabilities(self._net.classifier, samples)
 
@@ -272,14 +279,31 @@ class JointClassifier(ConvHvae):
         with self.averaged():
             return parameters.export(parameters.named_tensors(self._net.classifier), "classifier, ")
 
+    def classifier_forms(self) -> dict[str, Form]:
+        """Return what the tensors are that :meth:`export_classifier` returns, by name."""
+        named = parameters.named_tensors(self._net.classifier)
+        return {name: Form(tuple(values.shape), values.dtype) for name, values in named.items()}
+
     def classify_by(self, part: Samples, samples: Samples, origin: str) -> Tensor:
         """p(c|x) for each image by a classifier of another player, shape (n, C).
-
-        Its sizes are read off its parameters.
 
         Args:
             part: What its ``export_classifier`` returned.
             samples: They have an image each.
+            origin: The sender, for the error.
+
+        Raises:
+            ModelError: It is no classifier of these images in these classes.
+        """
+        other = self.check_classifier(part, origin)
+        standard = self._scaling.standard(samples)
+        return self._probabilities(other.to(self._place), standard)
+
+    def check_classifier(self, part: Samples, origin: str) -> nn.Module:
+        """Return the classifier of another player; its sizes are read off its parameters.
+
+        Args:
+            part: What its ``export_classifier`` returned.
             origin: The sender, for the error.
 
         Raises:
@@ -297,7 +321,7 @@ class JointClassifier(ConvHvae):
                     kind=kind,
                 )
             other.load_state_dict(state, assign=True)
-        except (KeyError, IndexError, RuntimeError) as error:
+        except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
                 f"what came from {origin} is no classifier of these images: {error}"
             ) from error
@@ -307,7 +331,7 @@ class JointClassifier(ConvHvae):
                     f"classifier, {name}, from {origin}: expected float32 numbers, all of them "
                     f"finite, got {tensor.dtype}"
                 )
-        return self._probabilities(other.to(self._place), samples)
+        return other
 
     @contextmanager
     def taught(self, targets: Tensor) -> Iterator[None]:

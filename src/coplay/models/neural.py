@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 
+from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import isolated_seed, stream
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
@@ -28,6 +29,11 @@ _VALIDATION_DRAWS = 8  # of the encoder per sample, for early stopping
 
 class NeuralModel(LocalModel):
     """A model that takes gradient steps.
+
+    The network of a subclass with ``scales`` works in standard units: what it learns from is
+    scaled, see :mod:`coplay.core.scaling`, and the subclass scales back what it draws. Numbers, and
+    pictures without an agreed range, are scaled by the samples of the first turn that has them; the
+    scale is part of the state. Should later samples be far outside of it, it is fitted anew.
 
     A subclass builds its network, names the parameters of each side of its game, and yields the
     losses of one step.
@@ -64,7 +70,8 @@ class NeuralModel(LocalModel):
     fused: bool = True
     device: str = "cpu"
 
-    _space: Space = PrivateAttr()
+    _scaling: Scaling = PrivateAttr()
+    _space: Space = PrivateAttr()  # in standard units
     _seed: int = PrivateAttr(default=0)
     _place: torch.device = PrivateAttr(default=torch.device("cpu"))
     _net: nn.Module = PrivateAttr()
@@ -77,9 +84,24 @@ class NeuralModel(LocalModel):
     _sources: dict[str, float] = PrivateAttr(default_factory=dict)
     _flops: dict[str, float] = PrivateAttr(default_factory=dict)
 
+    scales: ClassVar[bool] = False
+    """Whether the network works in standard units."""
+
+    def unscaled(self, space: Space) -> Collection[str]:
+        """Return the names of variables that the network takes as they are."""
+        return [name for name in space if not self.scales or space[name].kind not in self.kinds]
+
+    @property
+    def scales_by_data(self) -> bool:
+        """Whether its units follow from what it learned, so that its networks fit no other's."""
+        return bool(self._scaling.by_data)
+
     @abstractmethod
     def build(self, space: Space) -> nn.Module:
         """Build the network; torch's global generator is seeded while this runs.
+
+        Args:
+            space: The variables in standard units.
 
         Raises:
             ModelError: The model cannot live on this space.
@@ -103,11 +125,12 @@ class NeuralModel(LocalModel):
 
     def setup(self, space: Space, seed: int) -> None:
         """Build the network and its optimizers."""
-        self._space = space
+        self._scaling = Scaling(space, keep=self.unscaled(space))
+        self._space = self._scaling.standard_space
         self._seed = seed
         self._place = devices.resolve(self.device)
         with isolated_seed(seed):
-            self._net = self.build(space).to(self._place)
+            self._net = self.build(self._space).to(self._place)
         self._optimisers = {}
         for side, moved in self.sides().items():
             adam = torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
@@ -133,8 +156,10 @@ class NeuralModel(LocalModel):
     ) -> Mapping[str, float]:
         """Take so many steps, or none if learning has stopped early."""
         mixture, held_out = self._set_aside(mixture)
+        volume = self._scaling.log_volume()
         if self.stopped:
-            return {"validation_loss": self._best_loss, "stopped": 1.0, FLOPS: 0.0}
+            return {"validation_loss": self._best_loss + volume, "stopped": 1.0, FLOPS: 0.0}
+        mixture = self._in_standard_units(mixture)
         sums: dict[str, float] = {}  # of the sides that learned
         kind = self.kind_of_step(mixture)
         for _ in range(steps):
@@ -145,8 +170,20 @@ class NeuralModel(LocalModel):
         numbers = {f"{side}_loss": total / steps for side, total in sums.items()}
         numbers[FLOPS] = steps * self._flops.get(kind, 0.0)
         if held_out:
-            numbers["validation_loss"] = self._validate(held_out)
+            loss = self._validate(_scaled(held_out, self._scaling))
+            numbers["validation_loss"] = loss + self._scaling.log_volume()
         return numbers
+
+    def _in_standard_units(self, mixture: Mixture) -> Mixture:
+        """Let the scales follow the sources, and return these in standard units."""
+        sources = [part.samples for part in mixture.parts]
+        if self._scaling.follow(sources, mixture.weights.tolist()):
+            self._forget_best()  # the best parameters were those of other units
+        self.note_scales()
+        return _scaled(mixture, self._scaling)
+
+    def note_scales(self) -> None:
+        """Take note of scales that may have changed, for a subclass that needs to know."""
 
     def kind_of_step(self, mixture: Mixture) -> str:
         """Return a text that decides how many operations a step takes.
@@ -289,6 +326,7 @@ class NeuralModel(LocalModel):
             state["validation"] = torch.tensor([self._best_loss, self._worse], dtype=torch.float64)
             state["seed"] = torch.tensor(self._seed)  # the held-out samples follow from it
             state |= parameters.prefixed("source/", _numbers(self._sources))
+        state |= parameters.prefixed("scale/", self._scaling.state_dict())
         return state | {"step": torch.tensor(self._step)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -297,6 +335,8 @@ class NeuralModel(LocalModel):
         self._mean = parameters.numbered("mean/", state, self._place)
         self._best = parameters.numbered("best/", state, self._place)
         self._step = int(state["step"])
+        self._scaling.load_state_dict(parameters.under("scale/", state))
+        self.note_scales()
         counts = parameters.under("flops/", state)
         self._flops = {kind: count.item() for kind, count in counts.items()}
         if "validation" in state:
@@ -307,6 +347,14 @@ class NeuralModel(LocalModel):
             self._sources = {name: weight.item() for name, weight in weights.items()}
         for side, optimizer in self._optimisers.items():
             parameters.load_adam_state(optimizer, _numbered(side, optimizer), state, "/")
+
+
+def _scaled(mixture: Mixture, scaling: Scaling) -> Mixture:
+    """Return a mixture in standard units."""
+    parts = []
+    for part in mixture.parts:
+        parts.append(Portion(part.name, scaling.standard(part.samples), part.weight))
+    return Mixture(tuple(parts))
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, Tensor]:
@@ -323,13 +371,21 @@ def _numbered(side: str, optimizer: torch.optim.Optimizer) -> dict[str, nn.Param
 class LatentModel(NeuralModel):
     """A network with latents z: log p(x) follows by weighting draws of its encoder q(z|x)."""
 
-    @abstractmethod
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n).
 
-        By the parameters that samples are drawn from.
+        By the parameters that samples are drawn from, in the variables' own units.
         """
+        standard = self._scaling.standard(samples)
+        weights = self.standard_log_weights(standard, draws, generator)
+        return weights - self._scaling.log_volume()
+
+    @abstractmethod
+    def standard_log_weights(
+        self, samples: Samples, draws: int, generator: torch.Generator
+    ) -> Tensor:
+        """The same of samples in standard units, and in these units."""
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−log p(x), from few draws."""
-        return -bound(self.log_weights(samples, _VALIDATION_DRAWS, generator))
+        return -bound(self.standard_log_weights(samples, _VALIDATION_DRAWS, generator))

@@ -117,7 +117,9 @@ class SymmetricHvae(LatentModel):
         """Return z0 and z1, if they travel."""
         return two_layers(self.latents) if self.send_latents else {}
 
-    def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
+    def standard_log_weights(
+        self, samples: Samples, draws: int, generator: torch.Generator
+    ) -> Tensor:
         """log p(x, z) − log q(z|x) for z ~ q(.|x), in nats; shape (draws, n)."""
         x = self._space.flatten(samples).to(self._place).repeat(draws, 1)
         with self.averaged(), torch.no_grad():

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from coplay.core.space import Samples, Space, Variable
+from coplay.core.space import Samples, Space, Variable, tensors
 from coplay.nets.conditional import Independent
 from coplay.nets.gibbs import Gibbs, Values
 
+_ROWS = 1000  # completed at a time, for memory
 _FACTOR = 0.9  # of the running average of class probabilities over sweeps
 
 
@@ -49,6 +50,14 @@ class Chains:
         self.net.sweep(values, missing, sweeps, generator)
         return values
 
+    def complete(self, given: Samples, sweeps: int, generator: torch.Generator) -> Samples:
+        """Return rows in which what was missing is what chains settled in, on the CPU."""
+        drawn = [self.settle(part, sweeps, generator) for part in given.split(_ROWS)]
+        columns = {}
+        for name in self.space:
+            columns[name] = torch.cat([part[name] for part in drawn]).cpu()
+        return self.space.samples(**columns)
+
     def autocorrelation(self, chains: int, sweeps: int, generator: torch.Generator) -> float:
         """Largest correlation, over variables, of chains halfway with themselves at the end."""
         values, missing = self.start(nothing_known(chains), generator)
@@ -63,12 +72,15 @@ class Chains:
     def class_probabilities(
         self, name: str, given: Samples, sweeps: int, generator: torch.Generator
     ) -> Tensor:
-        """p(name | given) of rows that miss more than it, shape (n, C) (A6).
+        """p(name | given), shape (n, C) (A6).
 
-        It is the running average over sweeps, divided by the sum of its weights.
+        Of rows that miss more than it, it is the running average over sweeps, divided by the sum of
+        its weights.
         """
         classifier = self.net.of(name)
         assert isinstance(classifier, Independent)
+        if all(g in given.keys() for g in self.net.sees[name]):
+            return classifier.probabilities(tensors(given))
         values, missing = self.start(given, generator)
         mean = torch.zeros(())
         for _ in range(sweeps):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from coplay.core.components import imported
+from coplay.core.contents import LARGEST, LARGEST_IN_NETWORK, Form, Tensors
 from coplay.core.errors import ModelError
 from coplay.core.streams import isolated_seed
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
+from coplay.nets.parameters import adam_forms, named_tensors
 from coplay.nets.sizes import NetworkSize
 
 Half = Literal["generator", "discriminator"]
@@ -101,16 +104,52 @@ class PairBuilder:
             )
         return images.dtype
 
+    def forms(self, halves: Sequence[Half], *, buffers: bool, moments: bool) -> Tensors:
+        """Return what the tensors of these networks are, by the names under which they travel.
+
+        Args:
+            halves: The networks.
+            buffers: Whether buffers travel too.
+            moments: Whether Adam's state travels too, of those parameters that have one.
+        """
+        return _forms(self, tuple(halves), buffers, moments)
+
+    def without_memory(self, half: Half) -> nn.Module:
+        """Return one half on torch's meta device, where it has shapes and no values."""
+        return _without_memory(self, half)
+
     def _some_classes(self) -> Tensor | None:
         return torch.zeros(2, dtype=torch.int64) if self.classes else None
 
     def size(self, half: Half) -> NetworkSize:
         """Return the size of a half; nothing is allocated for it."""
-        with isolated_seed(0), torch.device("meta"):
-            net = self.build(half)
+        net = self.without_memory(half)
         counts = [p.numel() for p in net.parameters()]
         buffers = sum(buffer.numel() * buffer.element_size() for buffer in net.buffers())
         return NetworkSize(sum(counts), len(counts), buffers)
+
+
+@lru_cache(maxsize=64)
+def _without_memory(builder: PairBuilder, half: Half) -> nn.Module:
+    with isolated_seed(0), torch.device("meta"):
+        return builder.build(half)
+
+
+@lru_cache(maxsize=64)
+def _forms(builder: PairBuilder, halves: tuple[Half, ...], buffers: bool, moments: bool) -> Tensors:
+    forms = {}
+    together = []
+    for half in halves:
+        net = builder.without_memory(half)
+        for name, values in named_tensors(net, f"{half}:", buffers=buffers).items():
+            high = LARGEST_IN_NETWORK if values.is_floating_point() else LARGEST
+            forms[name] = Form(tuple(values.shape), values.dtype, -high, high)
+        for name, p in net.named_parameters():
+            if moments:
+                of_parameter = adam_forms(f"{half}|{name}", tuple(p.shape), p.dtype)
+                forms |= of_parameter
+                together.append(tuple(of_parameter))
+    return Tensors(forms, together)
 
 
 def _imported(network: str) -> Callable[..., Any]:

@@ -59,6 +59,8 @@ class Gibbs(nn.Module):
         self.conditionals = nn.ModuleList(conditionals)
         self.judges = nn.ModuleDict(critics or {})  # their name in checkpoints
         self.starts = nn.ModuleDict(starts or {})
+        self.limits: dict[str, tuple[Tensor, Tensor]] = {}
+        """Smallest and largest values of variables, to which draws are moved; not in the state."""
         self.known: Tensor
         self.register_buffer("known", torch.zeros(len(self.variables), dtype=torch.bool))
 
@@ -136,7 +138,11 @@ class Gibbs(nn.Module):
 
     def redraw(self, name: str, values: Values, rows: Tensor, generator: torch.Generator) -> None:
         """Draw one variable of some rows anew, in place."""
-        values[name][rows] = self.of(name).draw(self.given(name, values, rows), generator)
+        drawn = self.of(name).draw(self.given(name, values, rows), generator)
+        if name in self.limits:
+            least, most = (end.to(drawn.device) for end in self.limits[name])
+            drawn = torch.minimum(torch.maximum(drawn, least), most)
+        values[name][rows] = drawn
 
     def one_more_draw(
         self, readers: Sequence[str], values: Values, rows: Tensor, generator: torch.Generator

@@ -12,6 +12,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from coplay.core.contents import LARGEST, LARGEST_IN_NETWORK, Form
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, finite, tensors
 from coplay.nets.training import adam_state_like
@@ -134,6 +135,26 @@ def adam_state(
             values = optimizer.state[p]
             state |= {f"{name}{separator}{moment}": values[moment] for moment in _MOMENTS}
     return state
+
+
+def adam_forms(
+    parameter: str, shape: tuple[int, ...], dtype: torch.dtype, separator: str = "|"
+) -> dict[str, Form]:
+    """Return what the tensors of Adam's state of one parameter are, by name.
+
+    Args:
+        parameter: Its name.
+        shape: Its shape.
+        dtype: Its type.
+        separator: See :func:`adam_state`.
+    """
+    first, second, step = _MOMENTS
+    prefix = parameter + separator
+    return {
+        prefix + first: Form(shape, dtype),
+        prefix + second: Form(shape, dtype, 0, LARGEST_IN_NETWORK**2),
+        prefix + step: Form((), torch.float32, 0, LARGEST),
+    }
 
 
 def load_adam_state(

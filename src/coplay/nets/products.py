@@ -1,8 +1,7 @@
 """Matrix products of linear layers by the faster of two libraries in torch's CPU builds.
 
-torch multiplies float32 matrices by MKL, which uses only AVX2 on other makers' processors; oneDNN,
-which torch has for convolutions, uses AVX-512 wherever it exists. `benchmarks/products.py` measures
-both.
+Where that is torch's own (:mod:`coplay.core.processor`), these are torch's functions and nothing
+else.
 """
 
 from __future__ import annotations
@@ -15,30 +14,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import register_flop_formula
 
-_onednn: Any = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if torch.backends.mkldnn.is_available()
-    else None
-)
-_WIDE = torch.backends.cpu.get_cpu_capability() == "AVX512"
+from coplay.core.processor import onednn, uses_onednn
+
+_onednn = onednn()
 # multiplications from which on oneDNN is faster: a call of it costs some 20 microseconds more, and
 # the first one of a new size half a millisecond
 _WORTH = 2**21
 
 
 def by_onednn(rows: int, weight: Tensor) -> bool:
-    """Whether oneDNN multiplies so many rows by a matrix: large, float32, a CPU with AVX-512.
+    """Whether oneDNN multiplies so many rows by a matrix: large, float32, and faster on this CPU.
 
     Example:
         >>> by_onednn(2, torch.zeros(3, 4))
         False
     """
     return (
-        _WIDE
+        uses_onednn()
         and rows * weight.numel() >= _WORTH
         and weight.dtype == torch.float32
         and weight.device.type == "cpu"
-        and _onednn is not None
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
     )
@@ -84,6 +79,9 @@ class Linear(nn.Linear):
 
 def products(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Tensor:
     """x_i W_iᵀ + β_i for several layers, with a graph: x of shape (N, n, in) to (N, n, out)."""
+    if x.dtype != weights[0].dtype or not by_onednn(x.shape[1], weights[0]):
+        layers = zip(x.unbind(), weights, biases, strict=True)
+        return torch.stack([F.linear(*layer) for layer in layers])
     outputs: Tensor = _Products.apply(x, *weights, *biases)
     return outputs
 

@@ -1,6 +1,7 @@
 """Variables as inputs of networks: as vectors or as images, with the sizes of the networks.
 
-Classes are one-hot. A real variable with a finite range is mapped to [-1, 1].
+Classes are one-hot. A real variable with a finite range is mapped to [-1, 1]; one without is in
+standard units (:mod:`coplay.core.scaling`), of which outliers are seen by their logarithm.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coplay.core.scaling import squashed
 from coplay.core.space import Variable
 from coplay.nets.convolutions import Convolutions
 
@@ -59,7 +61,9 @@ def as_vectors(v: Variable, values: Tensor) -> Tensor:
     if v.kind == "categorical":
         return F.one_hot(values, v.classes or 0).flatten(1).float()
     centre, half_width = centre_and_half_width(v)
-    return (values.float().reshape(len(values), -1) - centre) / half_width
+    numbers = (values.float().reshape(len(values), -1) - centre) / half_width
+    is_unlimited = v.kind == "real" and not math.isfinite(v.high - v.low)
+    return squashed(numbers) if is_unlimited else numbers
 
 
 def as_channels(images: Mapping[str, Variable], values: Mapping[str, Tensor]) -> Tensor:

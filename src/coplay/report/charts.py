@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from coplay.report.figures import INK, MUTED, canvas, png
+from coplay.core.text import visible
+from coplay.report.figures import INK, MUTED, canvas, plain_style, png
 from coplay.report.panels import (
     COLOURS,
     NARROW,
@@ -69,6 +70,7 @@ class Line:
     values: Sequence[float]
 
 
+@plain_style
 def curves(
     panels: Mapping[str, Sequence[Line]],
     titles: Mapping[str, str],
@@ -192,6 +194,7 @@ class Band:
     level: bool = False
 
 
+@plain_style
 def bands(
     panels: Mapping[str, Sequence[Band]],
     titles: Mapping[str, str],
@@ -223,7 +226,7 @@ def bands(
             title += ", log scale"
             _use_log_scale(axes)
         set_title(axes, title)
-        axes.set_xlabel(x_label, fontsize=8.5, color=MUTED)
+        axes.set_xlabel(visible(x_label), fontsize=8.5, color=MUTED)
         if rounds:
             axes.set_xticks(_ticks(arms))
         else:
@@ -298,6 +301,7 @@ def _ticks(arms: Sequence[Band], most: int = 7) -> list[int]:
 # ---------------------------------------------------------------------- stacked bars, ingress
 
 
+@plain_style
 def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:
     """Draw a row per entry: the share that each part has of the total, which stands at the end.
 
@@ -314,9 +318,9 @@ def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:
     axes = figure.add_subplot()
     for row, bar in enumerate(bars.values()):
         _stack(axes, row, bar, colours)
-        total = f"{number(sum(bar.values()), 3)} {unit}"
+        total = visible(f"{number(sum(bar.values()), 3)} {unit}")
         axes.text(1.01, row, total, va="center", fontsize=9, color=INK)
-    axes.set_yticks(range(len(bars)), [words(name) for name in bars])
+    axes.set_yticks(range(len(bars)), [visible(words(name)) for name in bars])
     axes.set_ylim(len(bars) - 0.5, -0.5)
     axes.set_xlim(0, 1.12)
     axes.set_xticks([])
@@ -342,6 +346,7 @@ def _stack(axes: Axes, row: int, bar: Mapping[str, float], colours: Mapping[str,
         left += share
 
 
+@plain_style
 def ingress(sample: int, both: int, workers: int, batch: int, shown: int) -> bytes:
     """Draw the bytes that arrive in one exchange over the batch size (B4).
 
@@ -384,6 +389,8 @@ def ingress(sample: int, both: int, workers: int, batch: int, shown: int) -> byt
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: number(value, 2))
     axes.xaxis.set_major_formatter(lambda value, _: number(value))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("batch size b", fontsize=8.5, color=MUTED)
     axes.set_ylabel("MiB an exchange", fontsize=8.5, color=MUTED)
     tidy(axes)

@@ -8,15 +8,21 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from torch import Tensor
 
+from coplay.core.text import visible
 from coplay.report.parts import DPI
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 INK = "#1b1f24"
 MUTED = "#5b6570"
@@ -25,6 +31,21 @@ _ZERO = "#a0a8b0"  # ink of a matrix's zeros
 _PAPER = 0.9  # grey of the lines between images
 _PIXELS = 480  # width of a grid written to a file, about
 _FILLED = 0.94  # of the width that a grid of images has to itself
+
+
+def plain_style(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    r"""Let a function draw in matplotlib's own style, in which no text is taken for mathematics.
+
+    A ``matplotlibrc`` of the current folder, or of the user's, changes nothing, and a name such as
+    ``$\frac{1$`` is written as it is.
+    """
+
+    @wraps(draw)
+    def drawn(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
+        with style.context(["default", {"text.parse_math": False}]):
+            return draw(*arguments, **keywords)
+
+    return drawn
 
 
 def canvas(width: float, height: float) -> Figure:
@@ -39,6 +60,7 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
+@plain_style
 def heat_map(
     values: Sequence[Sequence[float]],
     rows: Sequence[str],
@@ -73,8 +95,10 @@ def heat_map(
     top = most or max(float(np.nanmax(array)), 1e-12)
     axes.imshow(array / top, cmap=colormaps["Blues"], vmin=0, vmax=1.1, aspect="auto")
     rotation = 45 if 0.1 * longest_name > cell else 0
-    axes.set_xticks(range(len(columns)), columns, rotation=rotation)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), list(map(visible, columns)), rotation=rotation)
+    axes.set_yticks(range(len(rows)), list(map(visible, rows)))
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_parse_math(False)  # names are written as they are
     _set_up_matrix(axes, row_label, column_label, array.shape)
     if 0.075 * longest_text < cell:
         _write_cells(axes, texts, array, top)
@@ -86,8 +110,8 @@ def _set_up_matrix(axes: Axes, row_label: str, column_label: str, shape: tuple[i
     rows, columns = shape
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
-    axes.set_xlabel(column_label, color=MUTED, fontsize=9, labelpad=8)
-    axes.set_ylabel(row_label, color=MUTED, fontsize=9)
+    axes.set_xlabel(visible(column_label), color=MUTED, fontsize=9, labelpad=8)
+    axes.set_ylabel(visible(row_label), color=MUTED, fontsize=9)
     axes.tick_params(length=0, labelsize=9, colors=INK)
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
@@ -102,9 +126,10 @@ def _write_cells(axes: Axes, texts: Sequence[Sequence[str]], array: np.ndarray, 
             colour = INK if array[i, j] else _ZERO
             if array[i, j] / top > 0.6:
                 colour = "white"
-            axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=colour)
+            axes.text(j, i, visible(text), ha="center", va="center", fontsize=8.5, color=colour)
 
 
+@plain_style
 def mosaics(
     cells: Mapping[tuple[str, str], np.ndarray],
     rows: Sequence[str],
@@ -139,12 +164,13 @@ def mosaics(
             else:
                 axes.text(0.5, 0.5, "–", ha="center", va="center", color=MUTED)
             if i == 0:
-                axes.set_title(heading, fontsize=9, color=INK, pad=5)
+                axes.set_title(visible(heading), fontsize=9, color=INK, pad=5)
             if j == 0:
-                axes.set_ylabel(name, fontsize=9.5, color=INK, labelpad=6)
+                axes.set_ylabel(visible(name), fontsize=9.5, color=INK, labelpad=6)
     return png(figure)
 
 
+@plain_style
 def strip(cells: Mapping[str, np.ndarray], first: int, across: int = 4) -> bytes:
     """Draw grids of images under their headings; those after ``first`` begin a new line.
 
@@ -172,7 +198,7 @@ def strip(cells: Mapping[str, np.ndarray], first: int, across: int = 4) -> bytes
         axes = figure.add_axes(place)
         axes.set_axis_off()
         axes.imshow(image, interpolation="nearest")
-        axes.set_title(heading, fontsize=9.5, color=INK, pad=5, loc="left", parse_math=False)
+        axes.set_title(visible(heading), fontsize=9.5, color=INK, pad=5, loc="left")
     return png(figure)
 
 
@@ -217,6 +243,7 @@ def mosaic(
     return paper
 
 
+@plain_style
 def image_grid(images: Tensor) -> bytes:
     """Draw images as one PNG, as near to a square as they allow.
 

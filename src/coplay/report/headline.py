@@ -12,11 +12,12 @@ from coplay.report.parts import Cell, PageSection, Table, first_players
 from coplay.report.words import (
     Writer,
     aligned,
+    class_list,
     heading,
     in_order,
     listed,
     number,
-    ranges,
+    sentence_case,
     span,
     words,
     write_value,
@@ -24,6 +25,7 @@ from coplay.report.words import (
 from coplay.run.play import Play
 from coplay.run.record import measured_to_json
 from coplay.run.result import Result
+from coplay.run.warnings import warnings_of
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,11 @@ def headline(result: Result) -> PageSection:
         "Players and scores",
         text=[*_classifier(result), *notes, *_missing_means(result, games)],
         tables=[table],
-        points=result.record.notes,
+        points=[
+            *map(sentence_case, warnings_of(result)),
+            *result.record.data.notes,
+            *result.record.notes,
+        ],
         data=_data(result, games),
     )
 
@@ -181,6 +187,8 @@ def _data(result: Result, games: Mapping[str, Play]) -> dict[str, Any]:
         "measured": {game: measured_to_json(play.last) for game, play in games.items()},
         "measured_after_round": {game: play.last_round for game, play in games.items()},
         "notes": list(result.record.notes),
+        "warnings": warnings_of(result),
+        "data_notes": list(result.record.data.notes),
     }
 
 
@@ -214,7 +222,7 @@ def _data_cell(result: Result, player: str) -> Cell:
         return (number(count), "without classes")
     if not classes:
         return ("0", "none")
-    return (number(count), ranges(classes))
+    return (number(count), class_list(classes, result.record.data.class_names))
 
 
 def _means(result: Result, columns: Sequence[Column]) -> list[Cell]:

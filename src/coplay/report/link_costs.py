@@ -81,9 +81,18 @@ def missing(result: Result, play: Play) -> str:
         return "sizes of networks are not on record"
     try:
         result.game(play.name)
+        if _batch(result) is None:
+            return "the model's batch size is not on record"
     except CoplayError:
         return "the settings of the run are no longer valid"
     return ""
+
+
+def _batch(result: Result) -> int | None:
+    """Return the batch size b, also of a model whose class is not coplay's and was not imported."""
+    model: Any = result.config.model
+    batch = getattr(model, "class_settings", {}).get("batch", getattr(model, "batch", None))
+    return batch if isinstance(batch, int) else None
 
 
 def costs_of(result: Result) -> list[GanCosts]:
@@ -116,11 +125,10 @@ def _setting(result: Result, play: Play, batches: int, epochs: float) -> Setting
         sample=space[image].size,
     )
     game: Any = result.game(play.name)
-    model: Any = result.config.model
     return Setting(
         pair,
         workers=len(names),
-        batch=model.batch,
+        batch=_batch(result) or 1,
         batches=batches,
         samples=_mean_samples(result, names),
         epochs=epochs,
@@ -257,14 +265,14 @@ def _living(
 def _moved_discriminators(result: Result, play: Play, living: Sequence[Sequence[str]]) -> int:
     """Discriminators that moved: all at each swap, and one for each player that joined."""
     game: Any = result.game(play.name)
-    model: Any = result.config.model
+    batch = _batch(result) or 1
     moved = sum(first <= len(living) for first in game.joins.values())
     if not game.swap_every_epochs:
         return moved
     for iteration, names in enumerate(living, 1):
         if len(names) > 1:
             m = _mean_samples(result, names)
-            if iteration % theory.period(model.batch, m, game.swap_every_epochs) == 0:
+            if iteration % theory.period(batch, m, game.swap_every_epochs) == 0:
                 moved += len(names)
     return moved
 

@@ -13,7 +13,15 @@ from coplay.report import charts, figures
 from coplay.report.charts import Band, Line
 from coplay.report.parts import PageSection, Picture, first_players
 from coplay.report.share_bars import SharesPanel, share_bars
-from coplay.report.words import direction, in_order, sentence_case, span, words
+from coplay.report.words import (
+    are_numbers,
+    direction,
+    in_order,
+    sentence_case,
+    shortened,
+    span,
+    words,
+)
 from coplay.run.play import Play
 from coplay.run.result import Result
 
@@ -29,12 +37,11 @@ def holdings(result: Result) -> PageSection:
         text = ["The data have no classes, so there are no counts per class."]
         return PageSection("holdings", title, text)
     players, notes = first_players(list(counts))
-    classes = len(counts[players[0]])
     total = sum(map(sum, counts.values()))
     png = figures.heat_map(
         [counts[name] for name in players],
         players,
-        [str(c) for c in range(classes)],
+        shortened(result.record.data.class_names),
         row_label="player",
         column_label="class",
         write=lambda v: f"{v:,.0f}",
@@ -43,7 +50,7 @@ def holdings(result: Result) -> PageSection:
     caption = f"Private training samples per class; {total:,} of {train:,} were dealt out."
     alt = "Heat map of private samples per player and class"
     picture = Picture("holdings", png, alt, caption)
-    data = {"counts": dict(counts)}
+    data = {"counts": dict(counts), "classes": list(result.record.data.class_names)}
     return PageSection("holdings", title, notes, pictures=[picture], data=data)
 
 
@@ -130,12 +137,18 @@ def shares(result: Result) -> PageSection:
         ]
     held = "in all players' data" if seats else "in the player's own data"
     alt = "Class shares per player, measured and predicted"
-    picture = Picture("shares", share_bars(panels, held), alt, caption)
+    picture = Picture("shares", share_bars(panels, held, _bar_names(result)), alt, caption)
     data = {
         "round": play.last_round,
         "players": {name: asdict(shares) for name, shares in by_player.items()},
     }
     return PageSection("shares", title, notes, pictures=[picture], data=data)
+
+
+def _bar_names(result: Result) -> Sequence[str] | None:
+    """What the classes are called beneath the bars; None where they have only numbers."""
+    names = result.record.data.class_names
+    return None if are_numbers(names) else shortened(names)
 
 
 def _panel(name: str, shares: MeasuredShares, counts: list[int] | None) -> SharesPanel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -9,11 +11,13 @@ from typing import Any
 
 import tomli_w
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
-from coplay.core import storage
+from coplay.core.inside import file_names, refuse_links, write_output
+from coplay.core.text import json_text, visible
 from coplay.report import costs, formulas, measured, samples
 from coplay.report import headline as head
-from coplay.report.parts import plain
+from coplay.report.parts import PageSection, Picture, plain
 from coplay.run.result import Result
 
 SECTIONS = (
@@ -51,11 +55,15 @@ def write(result: Result) -> Path:
         Path of the HTML page.
 
     Raises:
-        CheckpointError: A file of the run is damaged, or the folder cannot be written.
+        CheckpointError: A file of the run is damaged.
+        OutputError: The folder cannot be written.
+        RunFolderError: The folder holds links, through which something outside would be written.
 
     Example:
         ``write(Result.load("runs/digits"))``
     """
+    folder = result.folder
+    refuse_links(folder)
     built = [build(result) for build in SECTIONS]
     sections = [section for section in built if section is not None]
     title = result.record.title
@@ -64,9 +72,9 @@ def write(result: Result) -> Path:
     data: dict[str, Any] = {"title": title, "sentence": sentence, "status": asdict(status)}
     for part in sections:
         data[part.id] = part.data
-        for picture in part.pictures:
-            storage.write_atomically(result.folder / "figures" / f"{picture.name}.png", picture.png)
-    storage.write_json(result.folder / "report.json", plain(data))
+    remedy = f"give permission or make room, then 'coplay report {folder}' writes the page again"
+    write_pictures(sections, folder, remedy)
+    write_output(folder / "report.json", json_bytes(data), remedy)
     html = template().render(
         title=title,
         sentence=sentence,
@@ -75,14 +83,47 @@ def write(result: Result) -> Path:
         config=tomli_w.dumps(result.record.config),
         version=result.record.versions.get("coplay", ""),
     )
-    page = result.folder / "report.html"
-    storage.write_atomically(page, html.encode())
+    page = folder / "report.html"
+    write_output(page, html.encode(), remedy)
     return page
+
+
+def write_pictures(sections: Iterable[PageSection], folder: Path, remedy: str) -> None:
+    """Write all pictures of a page into its folder ``figures``.
+
+    Args:
+        sections: The sections of the page.
+        folder: The page's folder.
+        remedy: What to do where a file cannot be written.
+    """
+    pictures: list[Picture] = []
+    for section in sections:
+        pictures += section.pictures
+    names = file_names(picture.name for picture in pictures)
+    for picture in pictures:
+        file = f"{names[picture.name]}.png"
+        write_output(folder / "figures" / file, picture.png, remedy)
+
+
+def json_bytes(data: Any) -> bytes:
+    """Data of a page as JSON that people can read."""
+    text = json.dumps(plain(data), indent=1, ensure_ascii=False)
+    return f"{json_text(text)}\n".encode()
 
 
 def template() -> Template:
     """The page's template, which a comparison shares."""
     text = resources.files("coplay.report").joinpath("template.html").read_text(encoding="utf-8")
     return Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
     ).from_string(text)
+
+
+def _shown(value: Any) -> Any:
+    """Escape what would hide or reorder text on the page; HTML is escaped by the template."""
+    is_plain_text = isinstance(value, str) and not isinstance(value, Markup)
+    return visible(value) if is_plain_text else value

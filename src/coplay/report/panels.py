@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from coplay.core.text import visible
 from coplay.report.figures import INK, MUTED, canvas
 
 # Okabe and Ito's palette without yellow, which fades on white; also the colour-blind can tell its
@@ -33,11 +34,13 @@ def tidy(axes: Axes) -> None:
 
 def set_title(axes: Axes, text: str) -> None:
     """Write a panel's title above its left edge, as it is."""
-    axes.set_title(text, loc="left", fontsize=9.5, color=INK, parse_math=False)
+    axes.set_title(visible(text), loc="left", fontsize=9.5, color=INK, parse_math=False)
 
 
 def add_legend(figure: Figure, keys: Sequence[Patch | Line2D], across: int) -> None:
     """Put a legend above all panels, with ``across`` keys in a line."""
+    for key in keys:
+        key.set_label(visible(str(key.get_label())))
     figure.legend(
         handles=keys,
         loc="outside upper center",

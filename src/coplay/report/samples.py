@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from coplay.core.space import LABEL, Variable
+from coplay.core.space import LABEL, Space, Variable
 from coplay.report import figures
 from coplay.report.parts import Cell, PageSection, Picture, Table, first_players
-from coplay.report.words import number, words
+from coplay.report.words import number, shortened, words
 from coplay.run.play import Play
 from coplay.run.result import Result
 
@@ -63,7 +63,7 @@ def section(result: Result) -> PageSection:
     tables = []
     if others:
         last = [snapshot for snapshot in snapshots if snapshot.game == snapshots[0].game][-1]
-        tables.append(_table(last, others, layout.rows))
+        tables.append(_table(last, others, layout.rows, space))
     columns = [_column_data(snapshot, result.parties) for snapshot in snapshots]
     data = {"variables": {name: str(space[name]) for name in names}, "columns": columns}
     return PageSection("samples", title, notes, tables, pictures, data=data)
@@ -84,8 +84,7 @@ def _snapshot(play: Play, round: int) -> _Snapshot:
 
 def _rounds(play: Play) -> list[int]:
     """The rounds after which samples were kept, in order."""
-    files = (play.folder / "samples").glob("round-*.safetensors")
-    return sorted(int(path.stem.removeprefix("round-")) for path in files)
+    return play.shown_rounds
 
 
 def _evenly(items: list[int], count: int) -> list[int]:
@@ -280,7 +279,9 @@ def _draw(
 # -------------------------------------------------------------------------------------- table
 
 
-def _table(snapshot: _Snapshot, names: Sequence[str], players: Sequence[str]) -> Table:
+def _table(
+    snapshot: _Snapshot, names: Sequence[str], players: Sequence[str], space: Space
+) -> Table:
     """Some samples of every player as numbers."""
     rows: list[list[Cell]] = []
     for player in players:
@@ -290,13 +291,24 @@ def _table(snapshot: _Snapshot, names: Sequence[str], players: Sequence[str]) ->
         for place in range(min([_LISTED, *map(len, values.values())])):
             cells = []
             for name in names:
-                cells.append(_write(values[name][place]) if name in values else "–")
+                cells.append(_cell(values, name, place, space))
             rows.append([f"{player} {place + 1}", *cells])
     caption = (
         f"The first {_LISTED} samples of each player drawn after round {snapshot.round} of "
         f"{words(snapshot.game)}."
     )
     return Table(["player, sample", *map(words, names)], rows, caption)
+
+
+def _cell(values: Drawn, name: str, place: int, space: Space) -> str:
+    """One value of a sample; a dash where the player did not draw the variable."""
+    if name not in values:
+        return "–"
+    value = values[name][place]
+    texts = space[name].names
+    if texts is not None and not space[name].shape:
+        return shortened([texts[int(value)]], 40)[0]
+    return _write(value)
 
 
 def _write(value: Tensor) -> str:

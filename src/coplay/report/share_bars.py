@@ -11,8 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from coplay.report.figures import INK, MUTED, PALE, png
+from coplay.report.figures import INK, MUTED, PALE, plain_style, png
 from coplay.report.panels import COLOURS, add_legend, add_panels, set_title, tidy
+
+_MOST_NAMES = 24  # classes; with more, their numbers stand beneath the bars
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class SharesPanel:
     private: Sequence[float] | None
 
 
-def share_bars(panels: Sequence[SharesPanel], private: str) -> bytes:
+@plain_style
+def share_bars(
+    panels: Sequence[SharesPanel], private: str, names: Sequence[str] | None = None
+) -> bytes:
     """Draw class shares of every player.
 
     Bars are measured shares, markers predicted and raw ones; those of private data stand pale
@@ -43,6 +48,7 @@ def share_bars(panels: Sequence[SharesPanel], private: str) -> bytes:
     Args:
         panels: One per player, at least one.
         private: What the legend calls the shares of private data.
+        names: What the classes are called; None where they are called by their numbers.
     """
     few = len(panels) <= 4
     columns = 2 if few else 3
@@ -50,11 +56,22 @@ def share_bars(panels: Sequence[SharesPanel], private: str) -> bytes:
     figure, grid = add_panels(len(panels), columns, height)
     for axes, panel in zip(grid, panels, strict=True):
         _panel(axes, panel)
+        if names is not None and len(names) <= _MOST_NAMES:
+            _name_bars(axes, names)
     figure.supxlabel("class", fontsize=9, color=MUTED)
     figure.supylabel("share", fontsize=9, color=MUTED)
     across = 4 if len(panels) > 1 else 2
     add_legend(figure, _keys(panels, private), across)
     return png(figure)
+
+
+def _name_bars(axes: Axes, names: Sequence[str]) -> None:
+    """Write the names of classes beneath their bars, as they are."""
+    rotation = 45 if sum(map(len, names)) > 30 else 0
+    side = "right" if rotation else "center"
+    axes.set_xticks(range(len(names)), names, rotation=rotation, ha=side)
+    for label in axes.get_xticklabels():
+        label.set_parse_math(False)
 
 
 def _panel(axes: Axes, panel: SharesPanel) -> None:

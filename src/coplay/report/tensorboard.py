@@ -6,13 +6,16 @@ It writes through the package ``tensorboard``, which is an extra and is imported
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from coplay.core.errors import CoplayError, RunFolderError
+from coplay.core.inside import refuse_links, write_output
 from coplay.core.space import Space
+from coplay.core.text import visible
 from coplay.report import figures
 from coplay.run.play import Play
 from coplay.run.record import RoundRecord
@@ -36,13 +39,16 @@ def write_events(result: Result, folder: str | Path) -> Path:
 
     Raises:
         CoplayError: The package ``tensorboard`` is not installed.
-        RunFolderError: The folder holds events of this run's games already, or cannot be written.
+        RunFolderError: The folder holds events of this run's games already, or links, through which
+            something outside would be written.
+        OutputError: The folder cannot be written.
 
     Example:
         ``write_events(Result.load("runs/digits"), "events/digits")``
     """
     package = _TensorBoard.load()
     folder = Path(folder)
+    refuse_links(folder)
     for game in result.plays:
         if any((folder / game).glob("events.out.tfevents.*")):
             raise RunFolderError(
@@ -61,7 +67,7 @@ class _TensorBoard:
     """The modules of ``tensorboard`` that write events.
 
     Args:
-        writers: Has the writer of event files.
+        writers: Has the writer of records, which a file of events consists of.
         events: Has the message of an event.
         summaries: Has the messages of an event's content.
     """
@@ -75,7 +81,7 @@ class _TensorBoard:
         """Import the modules."""
         try:
             return cls(
-                importlib.import_module("tensorboard.summary.writer.event_file_writer"),
+                importlib.import_module("tensorboard.summary.writer.record_writer"),
                 importlib.import_module("tensorboard.compat.proto.event_pb2"),
                 importlib.import_module("tensorboard.compat.proto.summary_pb2"),
             )
@@ -84,23 +90,28 @@ class _TensorBoard:
             raise CoplayError(f"{need}; pip install 'coplay[tensorboard]'") from error
 
     def write(self, play: Play, space: Space, folder: Path, began: float) -> None:
-        """Write the events of one game; the run began at ``began``, in seconds since 1970."""
-        try:
-            writer = self.writers.EventFileWriter(str(folder))
-        except OSError as error:
-            raise RunFolderError(f"cannot write {folder}: {error.strerror or error}") from error
+        """Write the events of one game; the run began at ``began``, in seconds since 1970.
+
+        They are put together in memory, so that the file is whole or is not there.
+        """
+        file = io.BytesIO()
+        writer = self.writers.RecordWriter(file)
+        first = self.events.Event(wall_time=began, file_version="brain.Event:2")
+        writer.write(first.SerializeToString())
         spent = 0.0
         for row in play.rows:
             spent += sum(row.seconds.values())
             values = [*self._numbers(row), *self._pictures(play, space, row.round)]
             summary = self.summaries.Summary(value=values)
             event = self.events.Event(wall_time=began + spent, step=row.round, summary=summary)
-            writer.add_event(event)
-        writer.close()
+            writer.write(event.SerializeToString())
+        place = folder / f"events.out.tfevents.{int(began):010d}.coplay"
+        remedy = "give permission, make room or name another folder"
+        write_output(place, file.getvalue(), remedy)
 
     def _numbers(self, row: RoundRecord) -> Iterator[Any]:
         for tag, value in _scalars(row):
-            yield self.summaries.Summary.Value(tag=tag, simple_value=value)
+            yield self.summaries.Summary.Value(tag=visible(tag, lines=False), simple_value=value)
 
     def _pictures(self, play: Play, space: Space, round: int) -> Iterator[Any]:
         """What each player showed after a round."""
@@ -108,7 +119,7 @@ class _TensorBoard:
             for name, images in values.items():
                 if name in space and space[name].is_image and len(images):
                     picture = self._picture(figures.image_grid(images))
-                    tag = f"samples/{name}/{player}"
+                    tag = visible(f"samples/{name}/{player}", lines=False)
                     yield self.summaries.Summary.Value(tag=tag, image=picture)
 
     def _picture(self, png: bytes) -> Any:

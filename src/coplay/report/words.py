@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from coplay.metrics.base import Value
@@ -21,6 +21,8 @@ _NAMES = {
 }
 
 _FIRST = ("fid", "domain_score", "distance_to_prediction")
+
+_MOST_LISTED = 12  # names of classes in a cell
 
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
 
@@ -187,6 +189,38 @@ def listed(items: Iterable[str]) -> str:
     """
     *first, last = items
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether classes are called by their numbers."""
+    return list(names) == [str(number) for number in range(len(names))]
+
+
+def class_list(numbers: Sequence[int], names: Sequence[str]) -> str:
+    """Classes by their names, or as ranges of numbers where they have no others.
+
+    Example:
+        >>> class_list([0, 2], ["cat", "dog", "eel"]), class_list([0, 1, 2], ["0", "1", "2"])
+        ('cat, eel', '0–2')
+    """
+    if are_numbers(names):
+        return ranges(numbers)
+    listed = shortened(names[number] for number in numbers[:_MOST_LISTED])
+    more = len(numbers) - len(listed)
+    return ", ".join(listed) + (f" and {more} more" if more else "")
+
+
+def shortened(names: Iterable[str], most: int = 16) -> list[str]:
+    """Names of classes for a picture, cut to so many characters.
+
+    Example:
+        >>> shortened(["cat", "Self-emp-not-incorporated"])
+        ['cat', 'Self-emp-not-in…']
+    """
+    texts = []
+    for name in names:
+        texts.append(name if len(name) <= most else name[: most - 1] + "…")
+    return texts
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -12,65 +12,32 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import tomli_w
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
-from coplay.core.components import BASES, Component, Section, find, name_of
+from coplay.core.components import READING, Section, find, may_import, name_of
 from coplay.core.errors import ConfigError
 from coplay.core.message import COORDINATOR
-from coplay.data.partitions.base import Partition
-from coplay.data.sources.base import Source
-from coplay.engines.base import Engine
 from coplay.games.base import Game
-from coplay.metrics.base import Metric
 from coplay.models.base import LocalModel
-from coplay.models.estimator import Estimator
+from coplay.run.fields import (
+    EngineField,
+    GameField,
+    MetricField,
+    ModelField,
+    PartitionField,
+    SourceField,
+)
+from coplay.run.foreign import unread, unread_class
 
 # Player names become file names and parts of links.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
-    """Return the conversions of a section ``{name = …, …}`` to a component of a kind and back."""
-
-    def build(value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"name": value}
-        if not isinstance(value, Mapping):
-            return value
-        section = dict(value)
-        name = section.pop("name", None)
-        if not isinstance(name, str):
-            raise ValueError(f"expected a {kind} section with a name, got {dict(value)}")
-        cls = find(kind, name)
-        if issubclass(cls, Component):
-            return cls.model_validate(section)
-        if kind != "model":
-            raise ValueError(f"{name!r} is no {kind}; expected a subclass of coplay.{BASES[kind]}")
-        missing = [
-            method for method in ("fit", "sample") if not callable(getattr(cls, method, None))
-        ]
-        if missing:
-            lacks = f"{name!r} has no method {' and '.join(missing)}"
-            raise ValueError(f"{lacks}; any class with fit and sample is a model")
-        return Estimator(estimator=name, arguments=section)
-
-    def dump(component: Any) -> dict[str, Any]:
-        if isinstance(component, Estimator):
-            return {"name": component.estimator, **component.arguments}
-        return {
-            "name": name_of(kind, component),
-            **component.model_dump(mode="json", exclude_none=True),
-        }
-
-    return BeforeValidator(build), PlainSerializer(dump)
-
-
-SourceField = Annotated[Source, *_component("source")]
-PartitionField = Annotated[Partition, *_component("partition")]
-GameField = Annotated[Game, *_component("game")]
-EngineField = Annotated[Engine, *_component("engine")]
-ModelField = Annotated[LocalModel, *_component("model")]
-MetricField = Annotated[Metric, *_component("metric")]
 
 
 class DataSection(Section):
@@ -203,15 +170,25 @@ class Config(Section):
     measure: MeasureSection = Field(default_factory=MeasureSection)
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
 
+    _imports: bool = PrivateAttr(default=True)  # whether classes outside coplay were imported
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what the configs say, however they were read."""
+        return isinstance(other, Config) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(self.to_toml())
+
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
+        self._imports = may_import(info)
         problems: list[str] = []
         games = [self.game]
         faults = []
         for entry in self.compare:
             try:
                 games.append(self._carried(entry))
-                if type(games[-1]) is type(self.game):
+                if _name(games[-1]) == _name(self.game):
                     faults.append(f"compare: {name_of('game', self.game)!r} is the game itself")
             except ValidationError as error:
                 for fault in error.errors():
@@ -220,6 +197,11 @@ class Config(Section):
             except ValueError as error:
                 faults.append(f"compare: {error}")
         taken = {seat for game in games for seat in game.seats}
+        # the first name that is alike but for its case
+        first: dict[str, str] = {}
+        for name in (*taken, *self.players):
+            first.setdefault(name.casefold(), name)
+        alike = {name: first[name.casefold()] for name in self.players}
         if not self.players:
             problems.append("players: expected at least one")
         for name in self.players:
@@ -227,6 +209,11 @@ class Config(Section):
                 problems.append(
                     f"players.{name}: expected a name of letters, digits, '_', '.' and '-' "
                     f"other than '{COORDINATOR}'"
+                )
+            elif name in alike and alike[name] != name:
+                problems.append(
+                    f"players.{name}: differs from {alike[name]!r} only in case, and on some "
+                    "systems the files of both would be one; call one of them otherwise"
                 )
             elif name in taken:
                 problems.append(
@@ -244,11 +231,15 @@ class Config(Section):
         name = section.pop("name", None)
         if not isinstance(name, str):
             raise ValueError(f"expected a game's name, or a section with one, got {entry!r}")
+        main = self.game
+        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
+        if ":" in name and not self._imports:
+            game = unread("game", name, amount | section)
+            assert isinstance(game, Game)
+            return game
         cls = find("game", name)
         if not issubclass(cls, Game):
             raise ValueError(f"{name!r} is no game")
-        main = self.game
-        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
         return cls.model_validate(amount | section)
 
     @property
@@ -266,14 +257,19 @@ class Config(Section):
         return (self.players[name].model or self.model).fresh()
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+    def from_dict(cls, values: Mapping[str, Any], trust: bool = True) -> Config:
         """Build a config from nested dictionaries.
+
+        Args:
+            values: Sections by name.
+            trust: Whether classes outside coplay are imported. Without, each stays a name with
+                settings, and the config can be looked at but not played.
 
         Raises:
             ConfigError: With all faults.
         """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(dict(values), context=None if trust else READING)
         except ValidationError as error:
             problems = []
             for item in error.errors():
@@ -283,8 +279,20 @@ class Config(Section):
             raise ConfigError(problems) from None
 
     @classmethod
-    def from_toml(cls, text: str, overrides: Sequence[str] = (), origin: str = "config") -> Config:
+    def from_toml(
+        cls,
+        text: str,
+        overrides: Sequence[str] = (),
+        origin: str = "config",
+        trust: bool = True,
+    ) -> Config:
         """Build a config from TOML and ``key.path=value`` overrides.
+
+        Args:
+            text: The TOML.
+            overrides: One ``key.path=value`` each.
+            origin: Where the text comes from, for errors.
+            trust: As in :meth:`from_dict`.
 
         Raises:
             ConfigError: With all faults.
@@ -293,12 +301,28 @@ class Config(Section):
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([f"{origin} is no valid TOML: {error}"]) from None
-        for override in overrides:
-            _override(values, override)
-        return cls.from_dict(values)
+        return cls.from_values(values, overrides, trust)
 
     @classmethod
-    def from_file(cls, path: Path, overrides: Sequence[str] = ()) -> Config:
+    def from_values(
+        cls, values: dict[str, Any], overrides: Sequence[str], trust: bool = True
+    ) -> Config:
+        """Build a config from nested dictionaries, which ``key.path=value`` overrides change.
+
+        Args:
+            values: Sections by name.
+            overrides: One ``key.path=value`` each.
+            trust: As in :meth:`from_dict`.
+
+        Raises:
+            ConfigError: With all faults.
+        """
+        for override in overrides:
+            _override(values, override)
+        return cls.from_dict(values, trust)
+
+    @classmethod
+    def from_file(cls, path: Path, overrides: Sequence[str] = (), trust: bool = True) -> Config:
         """Read a TOML file; the run is named after it unless it says otherwise."""
         try:
             text = path.read_text(encoding="utf-8")
@@ -306,7 +330,7 @@ class Config(Section):
             raise ConfigError([f"{path} does not exist (looked for from {Path.cwd()})"]) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError([f"cannot read {path}: {error}"]) from None
-        config = cls.from_toml(text, overrides, str(path))
+        config = cls.from_toml(text, overrides, str(path), trust)
         if "name" in config.model_fields_set or not _NAME.fullmatch(path.stem):
             return config
         return config.model_copy(update={"name": path.stem})
@@ -318,6 +342,11 @@ class Config(Section):
     def to_toml(self) -> str:
         """The config as TOML, defaults included."""
         return tomli_w.dumps(self.to_dict())
+
+
+def _name(game: Game) -> str:
+    """Return a game's name in a config, also where its class was not imported."""
+    return unread_class(game) or name_of("game", game)
 
 
 def _override(values: dict[str, Any], text: str) -> None:

@@ -7,22 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import remedies, storage
+from coplay.core.components import name_of
 from coplay.core.message import COORDINATOR, Message
+from coplay.core.requests import Evaluate, Gain
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
 from coplay.core.surroundings import settings_restored
 from coplay.data.sources.base import Dataset
-from coplay.metrics.base import Observed, Reference, Value
+from coplay.metrics.base import Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
 from coplay.models.abilities import Classifies
-from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
+from coplay.player import CLASSIFIED, SCORED, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
+from coplay.theory.weights import by_edges
 
 
 @dataclass(frozen=True)
@@ -79,15 +83,27 @@ class Measuring:
         predicted: Sequence[float] | None,
         private: Samples | None,
     ) -> dict[str, Value]:
-        """Compute every metric that applies to one player's samples.
+        """Compute every metric that can be measured of one player's samples.
 
         Args:
             drawn: What the player sent: its samples, and the classes it gives to real ones.
             predicted: Class shares that theory predicts for it; None without a theory.
             private: The data it learned from; None for a seat, such as a server.
         """
+        return self.scores(drawn, predicted, private)[0]
+
+    def scores(
+        self,
+        drawn: Mapping[str, Samples],
+        predicted: Sequence[float] | None,
+        private: Samples | None,
+    ) -> tuple[dict[str, Value], dict[str, str]]:
+        """Compute the same, and say why a metric was not measured, by its name.
+
+        A metric that fails, or whose value is not finite, is not measured; it never ends a run.
+        """
         if self.reference is None:
-            return {}
+            return {}, {}
         observed = Observed(
             drawn[COORDINATOR],
             self.reference,
@@ -96,11 +112,15 @@ class Measuring:
             private,
         )
         values: dict[str, Value] = {}
+        unmeasured: dict[str, str] = {}
         for metric in self.settings.metrics:
+            name = name_of("metric", metric).rpartition(":")[2]
             with settings_restored():  # a metric may be foreign code
-                if metric.applies(observed):
-                    values |= metric.observe(observed).result()
-        return values
+                measured, reason = _measured(metric, observed)
+            values |= measured
+            if reason:
+                unmeasured[name] = reason
+        return values, unmeasured
 
     def log_prob(self, numbers: Mapping[str, float]) -> Value:
         """Return log p of the real test samples, from the numbers that a player reported."""
@@ -113,28 +133,36 @@ class Measuring:
         return Value(numbers["log_p"], unit, "higher", 0, len(self.real), numbers["low"], high)
 
     def gains(
-        self, alpha: Tensor, names: Sequence[str], drawn: Mapping[str, Samples], round: int
+        self,
+        alpha: Tensor | sp.csr_matrix,
+        names: Sequence[str],
+        drawn: Mapping[str, Samples],
+        round: int,
     ) -> list[Message]:
         """Ask everybody what playing on alone would gain (A3).
 
         Each plays on against a frozen batch of everybody's samples.
 
         Args:
-            alpha: Weights, shape (N, N).
+            alpha: Weights, shape (N, N), dense or by their edges.
             names: The N players.
             drawn: Samples by player.
             round: Current round.
         """
         asks = []
+        edges = by_edges(alpha) if isinstance(alpha, Tensor) else alpha
+        own_weights = edges.diagonal().tolist()
         for i, name in enumerate(names):
+            row = slice(edges.indptr[i], edges.indptr[i + 1])
+            sources = [names[j] for j in edges.indices[row].tolist()]
             weights = {}
-            for j, other in enumerate(names):
-                if j != i and alpha[i, j]:
-                    weights[other] = alpha[i, j].item()
+            for other, weight in zip(sources, edges.data[row].tolist(), strict=True):
+                if other != name and weight:
+                    weights[other] = weight
             request = Gain(
                 self.settings.nash_gap_steps,
                 self.settings.log_prob_draws,
-                alpha[i, i].item(),
+                own_weights[i],
                 weights,
             )
             received = {other: drawn[other] for other in weights if other in drawn}
@@ -150,6 +178,43 @@ class Measuring:
         return Value(value, unit, "lower", n, low=value - half, high=value + half)
 
 
+def _measured(metric: Metric, observed: Observed) -> tuple[dict[str, Value], str]:
+    """Return a metric's values, and why some or all are missing; empty if none is."""
+    try:
+        if not metric.applies(observed):
+            return {}, metric.obstacle(observed) or "it does not apply to these samples"
+        values = metric.observe(observed).result()
+    except Exception as error:  # a metric may be foreign code, and a run goes on without it
+        text = str(error).strip().splitlines() or ["no reason given"]
+        return {}, f"{type(error).__name__}: {text[0]}"
+    broken = [name for name, value in values.items() if not _is_finite(value)]
+    for name in broken:
+        del values[name]
+    if not broken:
+        return values, ""
+    return values, f"the value of {', '.join(broken)} is not finite"
+
+
+def _is_finite(value: Value) -> bool:
+    """Whether a value and its interval are numbers."""
+    numbers = value.value if isinstance(value.value, list) else [value.value]
+    ends = [end for end in (value.low, value.high) if end is not None]
+    return all(math.isfinite(number) for number in [*numbers, *ends])
+
+
+def wanting(config: Config, data: Dataset) -> list[str]:
+    """Name the metrics that cannot be measured for want of samples, before anything is played."""
+    if unmeasured(config, data):
+        return []
+    sentences = []
+    for metric in config.measure.metrics:
+        want = metric.want_of_samples(config.measure.samples, len(data.test))
+        if want:
+            name = name_of("metric", metric).rpartition(":")[2]
+            sentences.append(f"{name} is not measured: {want}")
+    return sentences
+
+
 def unmeasured(config: Config, data: Dataset) -> str:
     """Say why nothing is scored; empty if something is."""
     if not config.measure.metrics:
@@ -159,19 +224,32 @@ def unmeasured(config: Config, data: Dataset) -> str:
     return "" if len(data.test) else f"{data.name} has no test samples"
 
 
-def reference(config: Config, folder: Path, data: Dataset, progress: Progress) -> Reference | None:
+def reference(
+    config: Config, folder: Path, data: Dataset, progress: Progress, digest: str | None = None
+) -> tuple[Reference, str] | None:
     """Return what samples are measured against, with the domain classifier, trained once per run.
 
+    Args:
+        config: The run's config.
+        folder: The run's folder.
+        data: The data set.
+        progress: Called with the progress of training.
+        digest: Digest of the classifier's file on record; None where it has to be trained.
+
     Returns:
-        None where there is nothing to train the classifier on, or nothing to measure.
+        The reference, and the digest of the classifier's file; None where there is nothing to
+        train the classifier on, or nothing to measure.
+
+    Raises:
+        CheckpointError: The classifier's file is damaged.
     """
     if unmeasured(config, data):
         return None
     space = data.space.only(data.inputs)
     classifier = DomainClassifier(space, data.classes, derive(config.seed, "classifier"))
     path = folder / CLASSIFIER
-    if path.exists():
-        classifier.load_state_dict(storage.load_tensors(path))
+    if digest is not None and path.exists():
+        classifier.load_state_dict(storage.load_tensors(path, digest, remedies.classifier(folder)))
     else:
         classifier.fit(
             space.restrict(data.train),
@@ -180,5 +258,5 @@ def reference(config: Config, folder: Path, data: Dataset, progress: Progress) -
             data.test[LABEL],
             lambda done, of: progress("domain classifier", done, of),
         )
-        storage.save_tensors(path, classifier.state_dict())
-    return Reference(space.restrict(data.test), classifier, data.test[LABEL])
+        digest = storage.save_tensors(path, classifier.state_dict())
+    return Reference(space.restrict(data.test), classifier, data.test[LABEL]), digest

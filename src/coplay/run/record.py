@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from coplay.core.message import LinkTraffic, PlayerLost
-from coplay.core.space import Space, Variable
+from coplay.core.space import LABEL, Space, Variable
 from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
+from coplay.run.caution import Caution, cautions_from_json, cautions_to_json
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import influence_rows
+
+FORMAT = 1
+"""Number of the form in which a run is written down. Another form has another number."""
 
 Measured = Mapping[str, Mapping[str, Value]]
 """Measured values, by player (or seat) and quantity."""
@@ -34,6 +38,7 @@ class DataRecord:
         learned: Names of the variables that each player learns.
         sizes: Number of private samples by player.
         counts: Number of private samples per class, by player; empty without classes.
+        notes: What was read, left out, converted or counted, in sentences.
     """
 
     name: str
@@ -43,10 +48,18 @@ class DataRecord:
     learned: Mapping[str, Sequence[str]]
     sizes: Mapping[str, int]
     counts: Mapping[str, list[int]]
+    notes: Sequence[str] = ()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the classes are called, in the order of their numbers; empty without classes."""
+        if LABEL in self.space:
+            return self.space[LABEL].class_names
+        return tuple(map(str, range(max(map(len, self.counts.values()), default=0))))
 
     def json(self) -> dict[str, Any]:
-        """The record as plain values."""
-        return {
+        """The record as plain values, without notes where there are none."""
+        values: dict[str, Any] = {
             "name": self.name,
             "train": self.train,
             "test": self.test,
@@ -55,6 +68,9 @@ class DataRecord:
             "sizes": dict(self.sizes),
             "counts": dict(self.counts),
         }
+        if self.notes:
+            values["notes"] = list(self.notes)
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -67,6 +83,7 @@ class DataRecord:
             values.get("learned", {}),
             values.get("sizes", {}),
             values["counts"],
+            tuple(values.get("notes", ())),
         )
 
 
@@ -77,10 +94,12 @@ class ClassifierRecord:
     Args:
         accuracy: Share of real test samples that it classifies correctly, from 0 to 1.
         n_test: Number of these samples.
+        warning: Why scores that rest on it mean little; empty if they do not.
     """
 
     accuracy: float
     n_test: int
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +157,25 @@ class GameRecord:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The run whose models another one began with.
+
+    Args:
+        folder: Its folder, as it was named.
+        title: Its title.
+        rounds: The rounds that its players had played, by game.
+        checkpoints: Digests of its checkpoints, by game.
+        data: Whether the new run began with the ``"same"`` data, or they ``"changed"``.
+    """
+
+    folder: str
+    title: str
+    rounds: Mapping[str, int]
+    checkpoints: Mapping[str, str]
+    data: Literal["same", "changed"]
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The contents of ``run.json``.
 
@@ -151,6 +189,11 @@ class RunRecord:
         games: By name, the main game first.
         classifier: The domain classifier; None before it is trained, or without one.
         reason: Why the run is not finished, in words; empty where there is nothing to say.
+        files: Digests of the files in the run's own folder, by name.
+        data_digest: Whether the data were the ``"same"`` when the run last began or went on as at
+            its start, or had ``"changed"``, so that it began anew. The digests themselves are no
+            part of the record.
+        started_from: The run whose models this one began with; None for a start from nothing.
     """
 
     status: str
@@ -162,6 +205,9 @@ class RunRecord:
     games: Mapping[str, GameRecord]
     classifier: ClassifierRecord | None = None
     reason: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    data_digest: Literal["same", "changed"] = "same"
+    started_from: Origin | None = None
 
     @property
     def seed(self) -> int:
@@ -181,6 +227,7 @@ class RunRecord:
     def json(self) -> dict[str, Any]:
         """The record as plain values."""
         values: dict[str, Any] = {
+            "format": FORMAT,
             "status": self.status,
             "config": dict(self.config),
             "versions": dict(self.versions),
@@ -193,12 +240,17 @@ class RunRecord:
             values["classifier"] = asdict(self.classifier)
         if self.reason:
             values["reason"] = self.reason
+        values["files"] = dict(self.files)
+        values["data_digest"] = self.data_digest
+        if self.started_from is not None:
+            values["started_from"] = asdict(self.started_from)
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`json`."""
         classifier = values.get("classifier")
+        origin = values.get("started_from")
         return cls(
             status=values["status"],
             config=values["config"],
@@ -209,6 +261,9 @@ class RunRecord:
             games={name: GameRecord.from_json(game) for name, game in values["games"].items()},
             classifier=ClassifierRecord(**classifier) if classifier else None,
             reason=values.get("reason", ""),
+            files=values.get("files", {}),
+            data_digest=values.get("data_digest", "same"),
+            started_from=Origin(**origin) if origin else None,
         )
 
 
@@ -221,6 +276,7 @@ class RoundRecord:
         players: Numbers that models reported, by player (or seat) and name.
         own: What only this game reports, such as its number of swaps; plain JSON values.
         measured: What was measured after the round; None where nothing was.
+        shown: Digest of the file with the samples shown after the round; None where none were.
         predicted: Class shares that the measurement was compared with; None where they did not
             change.
         bytes: Payload exchanged in the round; None in runs that did not count it by round.
@@ -232,12 +288,14 @@ class RoundRecord:
         left: Players that left as configured, with the iteration before which they did.
         influence: M among the living after a loss; None where nobody was lost, or where it takes
             too much space: it then follows from the weights.
+        cautions: What a reader of the measurement must know, by player; those without are left out.
     """
 
     round: int
     players: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     measured: Measured | None = None
+    shown: str | None = None
     predicted: Mapping[str, list[float]] | None = None
     bytes: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -247,6 +305,7 @@ class RoundRecord:
     joined: Sequence[str] = ()
     left: Mapping[str, int] = field(default_factory=dict)
     influence: SparseMatrix | None = None
+    cautions: Mapping[str, Caution] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
         """The record as plain values, without what is empty.
@@ -256,6 +315,8 @@ class RoundRecord:
         values: dict[str, Any] = {"round": self.round, "players": dict(self.players), **self.own}
         if self.measured is not None:
             values["measured"] = measured_to_json(self.measured)
+        if self.shown is not None:
+            values["shown"] = self.shown
         if self.predicted is not None:
             values["predicted"] = dict(self.predicted)
         if self.bytes is not None:
@@ -271,6 +332,8 @@ class RoundRecord:
             values["left"] = dict(self.left)
         if self.influence is not None:
             values["influence"] = self.influence.json()
+        if self.cautions:
+            values["cautions"] = cautions_to_json(self.cautions)
         values["seconds"] = dict(self.seconds)
         return values
 
@@ -287,6 +350,7 @@ class RoundRecord:
             players=values.get("players", {}),
             own={key: value for key, value in values.items() if key not in fields},
             measured=measured,
+            shown=values.get("shown"),
             predicted=values.get("predicted"),
             bytes=values.get("bytes"),
             seconds=values.get("seconds", {}),
@@ -296,6 +360,7 @@ class RoundRecord:
             joined=tuple(values.get("joined", ())),
             left=values.get("left", {}),
             influence=_matrix(values, "influence"),
+            cautions=cautions_from_json(values.get("cautions", {})),
         )
 
 

@@ -6,9 +6,11 @@ RUN/classifier.safetensors      the domain classifier that measured
 RUN/real.safetensors            some real test samples, to look at beside generated ones
 RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
 RUN/GAME/samples/*.safetensors  samples shown, per measured round
-RUN/GAME/models/*.safetensors   what the players learned
-RUN/GAME/checkpoint.json        names the checkpoint that counts, in RUN/GAME/checkpoints; traffic
-                                per purpose and link
+RUN/GAME/models/*.safetensors   what the players learned, once the game is finished
+RUN/GAME/checkpoint.json        names the checkpoint that counts, in RUN/GAME/checkpoints, with
+                                digests of its files and rows; traffic per purpose and link
+RUN/GAME/previous.json          names the one before
+RUN/private/data.json           digests of the data; not to be passed on
 RUN/GAME/errors.txt             tracebacks of players that failed; they may show private values
 RUN/summary.json, report.html, figures/*.png
 """
@@ -25,9 +27,11 @@ from typing import Any
 
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import remedies, storage
 from coplay.core.components import name_of
-from coplay.core.errors import ConfigError, ModelError, RunFolderError
+from coplay.core.errors import CheckpointError, ConfigError, ModelError, RunFolderError
+from coplay.core.inside import refuse_pipes, stays_inside
+from coplay.core.processor import matrix_products
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.games.base import Game
@@ -36,24 +40,39 @@ from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.nets import devices
 from coplay.run.config import Config, differences
+from coplay.run.foreign import code_of, refuse, unread_class
 from coplay.run.play import Mean, Play
-from coplay.run.record import RunRecord, measured_to_json
+from coplay.run.record import FORMAT, RunRecord, measured_to_json
 
 CLASSIFIER = "classifier.safetensors"
 """File of a run's domain classifier."""
 
+REAL = "real.safetensors"
+"""File of some real test samples."""
+
+RUN = "run.json"
+"""File of a run's record."""
+
 _VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
 
 
+MATRIX_PRODUCTS = "matrix products"
+"""Entry of the versions that names the library of large products and the processor."""
+
+
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
+    """Versions of Python and of the packages that decide a result, and what multiplies matrices.
+
+    Raises:
+        ConfigError: The environment chooses an impossible library.
+    """
     names = {"python": platform.python_version(), "machine": platform.machine()}
     for package in _VERSIONED:
         try:
             names[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             names[package] = "not installed as a package"
-    return names
+    return names | {MATRIX_PRODUCTS: matrix_products()}
 
 
 @dataclass(frozen=True)
@@ -62,31 +81,43 @@ class Result:
 
     Args:
         folder: The run's folder.
+        trust: Whether classes outside coplay that the config names are imported. Reading takes
+            none of them; models of such classes do.
 
     Example:
         ``Result.load("runs/digits").plays["sample_exchange"].last["north"]["fid"].value``
     """
 
     folder: Path
+    trust: bool = False
 
     @classmethod
-    def load(cls, folder: str | Path) -> Result:
+    def load(cls, folder: str | Path, trust: bool = False) -> Result:
         """Open a run.
 
+        Args:
+            folder: The run's folder.
+            trust: Whether classes outside coplay are imported, for a run whose origin you know.
+
         Raises:
-            RunFolderError: There is no run.
+            RunFolderError: There is no run, or the folder holds pipes.
         """
         folder = Path(folder)
-        if not (folder / "run.json").exists():
+        if not (folder / RUN).exists():
             fault = "has no run.json" if folder.exists() else "does not exist"
             remedy = "'coplay run CONFIG' makes one"
             raise RunFolderError(f"{folder} is no run of coplay: it {fault}; {remedy}")
-        return cls(folder)
+        refuse_pipes(folder)
+        return cls(folder, trust)
 
     @cached_property
     def record(self) -> RunRecord:
-        """Contents of ``run.json``."""
-        return RunRecord.from_json(storage.read_json(self.folder / "run.json"))
+        """Contents of ``run.json``.
+
+        Raises:
+            CheckpointError: It is damaged, or of another format.
+        """
+        return read_record(self.folder)
 
     @cached_property
     def config(self) -> Config:
@@ -95,7 +126,7 @@ class Result:
         Raises:
             ConfigError: It is an old one that is no longer valid.
         """
-        return Config.from_dict(self.record.config)
+        return Config.from_dict(self.record.config, self.trust)
 
     def check_config(self) -> None:
         """Refuse a config file that was changed after the start.
@@ -106,7 +137,11 @@ class Result:
         path = self.folder / "config.toml"
         if not path.exists():
             return  # killed before it was written; run.json has it
-        now = Config.from_file(path).to_dict()
+        try:
+            now = Config.from_file(path, trust=self.trust).to_dict()
+        except ConfigError as error:
+            remedy = f"undo the change, or remove it: {self.folder / RUN} has the config"
+            raise storage.damaged(path, error, remedy) from error
         changed = list(differences(self.config.to_dict(), now))
         if changed:
             lines = "\n".join(f"  - {line}" for line in changed)
@@ -120,7 +155,14 @@ class Result:
 
     @cached_property
     def plays(self) -> dict[str, Play]:
-        """The games of the run by name, the main one first."""
+        """The games of the run by name, the main one first.
+
+        Raises:
+            RunFolderError: The record calls a game so that it would lie in another folder.
+        """
+        for name in self.record.games:
+            if not stays_inside(name):
+                raise RunFolderError(f"{self.folder}: {name!r} is no name of a game")
         return {name: Play(name, self.folder / name) for name in self.record.games}
 
     @property
@@ -154,13 +196,18 @@ class Result:
         """The rules of a game of the run.
 
         Raises:
-            ConfigError: The config is an old one that is no longer valid.
+            ConfigError: The config is an old one that is no longer valid, or the game's class is
+                outside coplay and was not imported.
         """
         games = {}
         for game in (self.config.game, *self.config.carried):
-            games[name_of("game", game).rpartition(":")[2]] = game
+            name = unread_class(game) or name_of("game", game)
+            games[name.rpartition(":")[2]] = game
         if play not in games:
             raise ConfigError([f"{self.folder} has a game {play!r} that its config does not name"])
+        if unread_class(games[play]):
+            fault = f"{play!r} is a class outside coplay and was not imported"
+            raise ConfigError([f"{fault}; it is with --trust (in Python: trust=True)"])
         return games[play]
 
     # -------------------------------------------------------------------------------- parties
@@ -216,15 +263,24 @@ class Result:
         state = game.state_class(tuple(game.players_of(self.players)))
         return list(game.sampled_from(state))
 
-    def model(self, player: str | None = None) -> LocalModel:
+    def model(self, player: str | None = None, trust: bool = False) -> LocalModel:
         """Return a new model of the kind that a player has.
 
         It is on the CPU if its device is not available on this machine.
 
         Args:
             player: The player's name; None for the model of the games' own seats.
+            trust: Whether a class outside coplay may be imported for it.
+
+        Raises:
+            TrustError: The model takes code from outside coplay, and ``trust`` is not given.
         """
+        if trust and not self.trust:
+            return Result(self.folder, trust=True).model(player)
         model = self.config.player_model(player) if player else self.config.model.fresh()
+        code = code_of(model)
+        if code and not self.trust:
+            refuse(f"has a model of {player or 'a seat'} that runs code", code, str(self.folder))
         return on_available_device(model)
 
     def model_name(self, player: str) -> str:
@@ -238,14 +294,14 @@ class Result:
         model = self.config.player_model(player)
         if isinstance(model, Estimator):
             return model.estimator.rpartition(":")[2]
-        return name_of("model", model)
+        return (unread_class(model) or name_of("model", model)).rpartition(":")[2]
 
     def sample_count(self, player: str) -> int | None:
         """Number of a player's private samples; None where the run did not record it."""
         return self.record.data.sizes.get(player)
 
     def classes_of(self, player: str) -> list[int] | None:
-        """Classes of which a player holds samples; None for data without classes."""
+        """Numbers of the classes of which a player holds samples; None without classes."""
         counts = self.record.data.counts.get(player)
         if counts is None:
             return None
@@ -281,20 +337,25 @@ class Result:
 
     def classifier(self) -> DomainClassifier | None:
         """The domain classifier that measured; None in a run without one."""
-        path = self.folder / CLASSIFIER
+        digest = self.record.files.get(CLASSIFIER)
         space = self.record.data.space
-        if not path.exists() or LABEL not in space:
+        if digest is None or LABEL not in space:
             return None
         inputs = space.only([name for name in space if name != LABEL])
         seed = derive(self.record.seed, "classifier")
         classifier = DomainClassifier(inputs, space[LABEL].classes or 0, seed)
-        classifier.load_state_dict(storage.load_tensors(path))
+        path = self.folder / CLASSIFIER
+        remedy = remedies.classifier(self.folder)
+        classifier.load_state_dict(storage.load_tensors(path, digest, remedy))
         return classifier
 
     def real_samples(self) -> dict[str, Tensor]:
         """Some real test samples by variable; empty if the run has none."""
-        path = self.folder / "real.safetensors"
-        return storage.load_tensors(path) if path.exists() else {}
+        digest = self.record.files.get(REAL)
+        if digest is None:
+            return {}
+        path = self.folder / REAL
+        return storage.load_tensors(path, digest, remedies.play_again(self.folder))
 
     def predicted(self, play: str) -> Mapping[str, list[float]]:
         """Return the class shares that the last measurement was compared with, by player.
@@ -322,6 +383,30 @@ class Result:
             "classifier": asdict(classifier) if classifier else None,
             "games": games,
         }
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises:
+        CheckpointError: It is damaged, or of another format.
+    """
+    path = folder / RUN
+    values = storage.read_json(path)
+    if not isinstance(values, dict) or "format" not in values:
+        fault = "it has no format number"
+        raise storage.damaged(path, fault, "restore it from a copy; older runs cannot be read")
+    number = values.get("format")
+    if number != FORMAT or isinstance(number, bool):
+        raise CheckpointError(
+            f"{path} is of format {number!r}, this coplay reads format {FORMAT}; "
+            "read it with the version of coplay that wrote it"
+        )
+    content = storage.check_seal(path, values)
+    try:
+        return RunRecord.from_json(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise storage.damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:

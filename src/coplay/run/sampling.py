@@ -4,37 +4,43 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coplay.core import checkpoints, remedies, storage
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
+from coplay.core.inside import file_name
 from coplay.core.surroundings import own_settings
 from coplay.player import Player
+from coplay.run.checkpoint import MODELS, Checkpoint
 from coplay.run.result import Result
 
 
 @own_settings()
-def load_player(run: Path, player: str, game: str | None = None) -> Player:
+def load_player(run: Path, player: str, game: str | None = None, trust: bool = False) -> Player:
     """Load a player of a finished run, or a seat such as a server, with its model but no data.
 
     Args:
         run: The run's folder.
         player: The player's name, or the seat's.
         game: Name of the game; the main one by default.
+        trust: Whether a class outside coplay may be imported for its model.
 
     Returns:
         The player, ready to draw.
 
     Raises:
+        TrustError: The model takes code from outside coplay, and ``trust`` is not given.
         RunFolderError: There is no such run, game, player or model, or the model cannot generate.
+        CheckpointError: The model was deleted, is damaged, or is another player's.
 
     Example:
         ``load_player(Path("runs/digits"), "north").draw(100, 0, "my figure")``
     """
-    result = Result.load(run)
+    result = Result.load(run, trust)
     game = game or result.main.name
     if game not in result.plays:
         raise RunFolderError(f"{run} has no game {game!r}; it has {', '.join(result.plays)}")
     _check_plays(result, player, game)
-    path = _weights(result, player, game)
+    checkpoint = _checkpoint(result, player, game)
     record = result.record
     names = result.config.player_names
     if player in result.game(game).seats:
@@ -54,7 +60,8 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
         result.config.seed,
         unobserved=unobserved,
     )
-    loaded.load(path)
+    file = checkpoint.file(result.plays[game].folder, player)
+    loaded.load(file.path, file.read(checkpoint.models[player], remedies.play_again(run)))
     if not getattr(model, "generates", True):
         others = ", ".join(result.sampled_from[game])
         fault = f"player {player!r} only judges in {game!r} and has no generator"
@@ -79,13 +86,23 @@ def _parties(result: Result, play: str) -> list[str]:
     return [*game.seats, *game.players_of(result.config.player_names)]
 
 
-def _weights(result: Result, player: str, game: str) -> Path:
-    """Return the file with what a player learned."""
-    path = result.plays[game].folder / "models" / f"{player}.safetensors"
-    if path.exists():
-        return path
-    if result.record.status == "finished":
+def _checkpoint(result: Result, player: str, game: str) -> Checkpoint:
+    """Return the checkpoint of a finished game that has what a player learned.
+
+    Raises:
+        RunFolderError: The game is not finished, or the player was lost.
+    """
+    play = result.plays[game]
+    last = Checkpoint.last(play.folder)
+    if last is None or not last.finished:
+        if result.record.status == "finished":
+            path = play.folder / checkpoints.LAST
+            fault = "it does not say that the game is finished"
+            raise storage.damaged(path, fault, remedies.play_again(result.folder))
+        path = play.folder / MODELS / f"{file_name(player)}.safetensors"
+        unfinished = f"{path} does not exist; '{game}' is not finished"
+        raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")
+    if player not in last.models:
         lost = f"player {player!r} was lost in {game!r} before its end"
         raise RunFolderError(f"{lost}; it left no model")
-    unfinished = f"{path} does not exist; '{game}' is not finished"
-    raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")
+    return last

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -85,7 +87,8 @@ def deal(config: Config, data: Dataset) -> Sites:
     names = config.player_names
     labels = data.train[LABEL] if data.classes else None
     generator = stream(config.seed, "partition")
-    positions = config.data.partition.deal(labels, len(data.train), names, generator)
+    partition = config.data.partition.numbered(data.class_names)
+    positions = partition.deal(labels, len(data.train), names, generator)
     spaces = {name: _space(config, name, data) for name in names}
     private = {}
     for name in names:
@@ -99,14 +102,15 @@ def deal(config: Config, data: Dataset) -> Sites:
     counts = torch.stack(each)
     shares = counts.double() / counts.sum(1, keepdim=True).clamp_min(1)
     by_player = dict(zip(names, counts.tolist(), strict=True))
-    return Sites(spaces, private, data.train, everything, shares, by_player, _notes(names, counts))
+    notes = _notes(names, counts, data.class_names)
+    return Sites(spaces, private, data.train, everything, shares, by_player, notes)
 
 
-def _notes(names: Sequence[str], counts: Tensor) -> tuple[str, ...]:
+def _notes(names: Sequence[str], counts: Tensor, class_names: Sequence[str]) -> tuple[str, ...]:
     notes = []
     for name, row in zip(names, counts, strict=True):
         if (row > 0).sum() == 1:
-            only = int(row.argmax())
+            only = class_names[int(row.argmax())]
             notes.append(
                 f"{name} holds a single class ({only}); "
                 "allowed, but alone it can learn nothing else"
@@ -178,12 +182,26 @@ def check_common_variables(config: Config, sites: Sites) -> None:
         DataError: A player's model needs variables that a player it listens to does not have.
     """
     names = config.player_names
-    alpha = config.game.mixture_weights(config.game.start(names, config.seed))
+    alpha = config.game.sparse_weights(config.game.start(names, config.seed))
     if alpha is None:
         return
-    for i, j in alpha.nonzero().tolist():
-        if i != j:
-            _check_pair(config, sites, names[i], names[j])
+    # players with the same variables and the same ability are alike, so that one pair of each kind
+    # is looked at: the first
+    kinds: dict[tuple[tuple[str, ...], bool], int] = {}
+    kind_of = []
+    for name in names:
+        can_lack = config.players[name].model or config.model
+        kind = (tuple(sites.spaces[name]), can_lack.learns_incomplete)
+        kind_of.append(kinds.setdefault(kind, len(kinds)))
+    links = alpha.tocoo()
+    foreign = (links.row != links.col) & (links.data != 0)
+    listeners = links.row[foreign]
+    speakers = links.col[foreign]
+    each = np.array(kind_of)
+    pairs = each[listeners] * len(kinds) + each[speakers]
+    _, first = np.unique(pairs, return_index=True)
+    for place in np.sort(first).tolist():
+        _check_pair(config, sites, names[listeners[place]], names[speakers[place]])
 
 
 def _check_pair(config: Config, sites: Sites, listener: str, speaker: str) -> None:
@@ -247,13 +265,43 @@ def _reachable(config: Config, sites: Sites) -> dict[str, set[str]]:
         knows[name] = set()
         if len(sites.data[name]):
             knows[name] = set(sites.spaces[name]) - set(config.players[name].unobserved)
-    alpha = config.game.mixture_weights(config.game.start(names, config.seed))
+    alpha = config.game.sparse_weights(config.game.start(names, config.seed))
     if alpha is None:  # no game in which samples travel
         observed = set().union(*knows.values())
         return {name: observed & set(sites.spaces[name]) for name in names}
-    listened_to = [row.nonzero()[:, 0].tolist() for row in alpha]
-    for _ in names:  # after N passes each variable has gone along every path
-        for listener, sources in zip(names, listened_to, strict=True):
-            for j in sources:
-                knows[listener] |= knows[names[j]] & set(sites.spaces[listener])
+    # variables that the same players learn and the same ones observe go the same ways
+    alike: dict[tuple[bytes, bytes], list[str]] = {}
+    own = [set(sites.spaces[name]) for name in names]
+    for variable in sorted(set().union(*own)):
+        learns = np.array([variable in variables for variables in own])
+        observes = np.array([variable in knows[name] for name in names])
+        alike.setdefault((learns.tobytes(), observes.tobytes()), []).append(variable)
+    for (learns_bytes, observes_bytes), variables in alike.items():
+        learns = np.frombuffer(learns_bytes, dtype=bool)
+        observes = np.frombuffer(observes_bytes, dtype=bool)
+        for i in _reached(alpha, learns, observes):
+            knows[names[i]].update(variables)
     return knows
+
+
+def _reached(alpha: sp.csr_matrix, learns: np.ndarray, observes: np.ndarray) -> list[int]:
+    """Return the players that a variable reaches from those that observe it.
+
+    It goes from player to player along the weights, through players that learn it.
+
+    Args:
+        alpha: Weights, N × N.
+        learns: Whether it is one of a player's variables, shape (N,).
+        observes: Whether a player's data have it, shape (N,).
+    """
+    reached = observes.copy()
+    if (observes | ~learns).all():
+        return np.flatnonzero(reached).tolist()
+    by_speaker = alpha.tocsc()  # column j has those that listen to j
+    front = np.flatnonzero(observes)
+    while len(front):  # every player is in the front once, so every link is followed once
+        links = sp.csc_matrix(by_speaker[:, front])
+        listeners = np.unique(links.indices[links.data != 0])
+        front = listeners[learns[listeners] & ~reached[listeners]]
+        reached[front] = True
+    return np.flatnonzero(reached).tolist()

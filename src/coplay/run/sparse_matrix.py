@@ -57,6 +57,19 @@ class SparseMatrix:
         return cls(len(rounded), fill.item(), rows, columns, tuple(rounded[rows, columns].tolist()))
 
     @classmethod
+    def by_edges(cls, matrix: sparse.csr_matrix) -> Self:
+        """Compress a sparse matrix, N × N, without its N² entries where most of them are 0."""
+        size = matrix.shape[0]
+        if 2 * matrix.nnz >= size**2:
+            return cls.of(torch.from_numpy(matrix.toarray()))
+        entries = matrix.tocoo()
+        values = torch.from_numpy(entries.data).double().round(decimals=_DECIMALS).tolist()
+        places = zip(entries.row.tolist(), entries.col.tolist(), values, strict=True)
+        listed = sorted(place for place in places if place[2])
+        rows, columns, others = zip(*listed, strict=True) if listed else ((), (), ())
+        return cls(size, 0.0, rows, columns, others)
+
+    @classmethod
     def if_small(cls, dense: Tensor) -> Self | None:
         """Compress a matrix of shape (N, N).
 

@@ -14,20 +14,24 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from coplay.core.errors import EquilibriumError
-from coplay.theory.sparse import ROW_SUM_TOLERANCE
+from coplay.theory.sparse import ROW_SUM_TOLERANCE, moments_by_edges
 
 # The functions for many players; callers take all of the theory from this module.
 from coplay.theory.sparse import Solution as Solution
 from coplay.theory.sparse import influence_rows as influence_rows
 from coplay.theory.sparse import reaches_data as reaches_data
 from coplay.theory.sparse import solve_sparse as solve_sparse
+from coplay.theory.weights import by_edges, row_of_each, row_sums
 
 
 class Family(Protocol):
@@ -48,32 +52,41 @@ class Family(Protocol):
 # ----------------------------------------------------------------------------------------- weights
 
 
-def weight_faults(alpha: Tensor, names: list[str] | None = None) -> list[str]:
+def weight_faults(alpha: Tensor | sp.csr_matrix, names: Sequence[str] | None = None) -> list[str]:
     """List everything that is wrong with a weight matrix, one sentence each.
 
     Args:
-        alpha: Weights, shape (N, N).
+        alpha: Weights, shape (N, N), dense or by its edges (:mod:`coplay.theory.weights`).
         names: Names of the players for the sentences; their positions by default.
 
     Example:
         >>> weight_faults(torch.tensor([[0.5, 0.6], [0.0, 1.0]]), ["north", "south"])
         ["row of 'north' sums to 1.1, expected 1"]
     """
-    if alpha.dim() != 2 or alpha.shape[0] != alpha.shape[1]:
-        return [f"expected a square matrix, got shape {tuple(alpha.shape)}"]
-    names = names or [str(i) for i in range(len(alpha))]
-    if len(names) != len(alpha):
-        return [f"expected one row per player ({len(names)}), got {len(alpha)}"]
+    shape = tuple(alpha.shape)
+    if len(shape) != 2 or shape[0] != shape[1]:
+        return [f"expected a square matrix, got shape {shape}"]
+    n = shape[0]
+    names = names or [str(i) for i in range(n)]
+    if len(names) != n:
+        return [f"expected one row per player ({len(names)}), got {n}"]
+    edges = by_edges(alpha) if isinstance(alpha, Tensor) else alpha
     faults = []
-    for name, row in zip(names, alpha.double(), strict=True):
-        if not torch.isfinite(row).all() or (row < 0).any():
-            faults.append(f"row of '{name}' has a negative or non-finite weight: {row.tolist()}")
-        elif abs(row.sum().item() - 1) > ROW_SUM_TOLERANCE:
-            faults.append(f"row of '{name}' sums to {row.sum().item():.6g}, expected 1")
+    wrong = ~np.isfinite(edges.data) | (edges.data < 0)
+    of_wrong_sign = set(row_of_each(edges)[wrong].tolist())
+    with np.errstate(invalid="ignore"):
+        sums = row_sums(edges)
+        uneven = np.flatnonzero(~(np.abs(sums - 1) <= ROW_SUM_TOLERANCE)).tolist()
+    for i in sorted(of_wrong_sign | set(uneven)):
+        if i in of_wrong_sign:
+            row = edges[[i]].toarray()[0].tolist()
+            faults.append(f"row of '{names[i]}' has a negative or non-finite weight: {row}")
+        else:
+            faults.append(f"row of '{names[i]}' sums to {sums[i]:.6g}, expected 1")
     # paths mean something only between rows that are right
     if faults:
         return faults
-    reached = zip(names, reaches_data(alpha), strict=True)
+    reached = zip(names, reaches_data(edges), strict=True)
     without_path = [repr(name) for name, has_path in reached if not has_path]
     if not without_path:
         return []
@@ -128,17 +141,19 @@ def influence_matrix(alpha: Tensor) -> Tensor:
     return torch.linalg.solve(identity - _others(alpha), torch.diag(alpha.double().diag()))
 
 
-def equilibrium_moments(alpha: Tensor, own: Tensor) -> Tensor:
+def equilibrium_moments(alpha: Tensor | sp.csr_matrix, own: Tensor) -> Tensor:
     """Apply M to one row per site: μ* = M φ̄ (A2), or the predicted mixtures Σ_j M_ij c_j (A3).
 
     Args:
-        alpha: Weights, shape (N, N).
+        alpha: Weights, shape (N, N); by their edges, M is never formed.
         own: Means over each site's data, shape (N, D): moments φ̄_i, or class shares c_i.
 
     Returns:
         Shape (N, D), float64.
     """
-    return influence_matrix(alpha) @ own.double()
+    if isinstance(alpha, Tensor):
+        return influence_matrix(alpha) @ own.double()
+    return moments_by_edges(alpha, own)
 
 
 def best_response(alpha: Tensor, own: Tensor, moments: Tensor) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Self
 
 import torch
+from pydantic import PrivateAttr
 from torch import Tensor
 
 from coplay.core.components import Component, nearest
 from coplay.core.errors import DataError
+from coplay.data.words import quoted, some
 
 Deal = dict[str, Tensor]
 """Indices into the training split, by player; no sample goes to two players."""
@@ -17,6 +20,26 @@ Deal = dict[str, Tensor]
 
 class Partition(Component):
     """A way to deal samples out."""
+
+    _class_names: tuple[str, ...] = PrivateAttr(default=())
+
+    def numbered(self, names: Sequence[str]) -> Self:
+        """Return this partition with the names of classes in its settings replaced by numbers.
+
+        Args:
+            names: What the classes are called, in the order of their numbers; empty without any.
+
+        Raises:
+            DataError: A setting names a class that there is not.
+        """
+        partition = self.fresh()
+        partition._class_names = tuple(names)
+        return partition
+
+    def class_name(self, number: int) -> str:
+        """Return what errors call a class."""
+        names = self._class_names
+        return names[number] if 0 <= number < len(names) else str(number)
 
     @abstractmethod
     def deal(
@@ -69,13 +92,45 @@ def check_names(given: Mapping[str, object], players: Sequence[str], where: str)
         raise DataError("; ".join(problems))
 
 
-def check_classes(wanted: Iterable[int], labels: Tensor, where: str) -> None:
+def class_number(wanted: int | str, names: Sequence[str], where: str) -> int:
+    """Return the number of a class that a setting names.
+
+    A text is a name. A number is the class that is called so; only where no class is called by a
+    number, it is the class's place among all.
+
+    Args:
+        wanted: What the setting says.
+        names: What the classes are called, in the order of their numbers.
+        where: The setting, for the error.
+
+    Raises:
+        DataError: There is no such class.
+
+    Example:
+        >>> class_number(2019, ["2019", "2022"], "x"), class_number("dog", ["cat", "dog"], "x")
+        (0, 1)
+        >>> class_number(1, ["cat", "dog"], "x"), class_number("10", ["9", "10", "11"], "x")
+        (1, 1)
+    """
+    if str(wanted) in names:
+        return list(names).index(str(wanted))
+    has_numbers = any(name.lstrip("-").isdecimal() for name in names)
+    if isinstance(wanted, int) and not has_numbers and 0 <= wanted < len(names):
+        return wanted
+    listed = some(names, 20)
+    raise DataError(f"{where}: the source has no class {quoted(wanted)}; it has {listed}")
+
+
+def check_classes(
+    wanted: Iterable[int], labels: Tensor, where: str, named: Callable[[int], str] = str
+) -> None:
     """Check that every wanted class exists.
 
     Args:
         wanted: Numbers of classes.
         labels: Class of each sample, shape (n,).
         where: The setting, for the error.
+        named: What the error calls a class.
 
     Raises:
         DataError: The source has no samples of one of them.
@@ -83,8 +138,11 @@ def check_classes(wanted: Iterable[int], labels: Tensor, where: str) -> None:
     existing = set(labels.unique().tolist())
     unknown = sorted(set(wanted) - existing)
     if unknown:
-        listed = ", ".join(map(str, sorted(existing)))
-        raise DataError(f"{where}: the source has no class {unknown[0]}; it has {listed}")
+        listed = some(map(named, sorted(existing)), 20)
+        raise DataError(
+            f"{where}: the source has no training samples of class {named(unknown[0])}; it has "
+            f"some of {listed}"
+        )
 
 
 def joined(hand: Sequence[Tensor]) -> Tensor:

@@ -14,6 +14,7 @@ from coplay.data.partitions.base import (
     Partition,
     check_classes,
     check_names,
+    class_number,
     joined,
     need_labels,
     shuffled,
@@ -24,7 +25,7 @@ class ByClass(Partition):
     """Each player holds the classes it names; a class that several name is split evenly.
 
     Args:
-        classes: Classes by player.
+        classes: Classes by player, by name (``["cat"]``) or number.
 
     Example:
         >>> labels = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -34,7 +35,19 @@ class ByClass(Partition):
         ([0, 0, 1], [1, 2, 2])
     """
 
-    classes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    classes: dict[str, tuple[int | str, ...]] = Field(default_factory=dict)
+
+    def numbered(self, names: Sequence[str]) -> Self:
+        """Return this partition with numbers of classes only."""
+        if not names:
+            return self
+        where = "data.partition.classes"
+        classes: dict[str, tuple[int | str, ...]] = {}
+        for player, wanted in self.classes.items():
+            classes[player] = tuple(class_number(c, names, where) for c in wanted)
+        numbered = self.model_copy(update={"classes": classes})
+        numbered._class_names = tuple(names)
+        return numbered
 
     def deal(
         self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator
@@ -42,11 +55,12 @@ class ByClass(Partition):
         """Deal class after class."""
         labels = need_labels(labels, "by_class")
         check_names(self.classes, players, "data.partition.classes")
-        wanted: set[int] = set().union(*self.classes.values())
-        check_classes(wanted, labels, "data.partition.classes")
+        classes = {name: set(map(int, each)) for name, each in self.classes.items()}
+        wanted: set[int] = set().union(*classes.values())
+        check_classes(wanted, labels, "data.partition.classes", self.class_name)
         hands: dict[str, list[Tensor]] = {name: [] for name in players}
         for c in sorted(wanted):
-            holders = [name for name in players if c in self.classes[name]]
+            holders = [name for name in players if c in classes[name]]
             cards = shuffled((labels == c).nonzero().flatten(), generator)
             for name, hand in zip(holders, cards.tensor_split(len(holders)), strict=True):
                 hands[name].append(hand)

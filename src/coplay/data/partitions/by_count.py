@@ -15,6 +15,7 @@ from coplay.data.partitions.base import (
     Partition,
     check_classes,
     check_names,
+    class_number,
     joined,
     need_labels,
     shuffled,
@@ -25,7 +26,8 @@ class ByCount(Partition):
     """Each player holds a number of samples per class, disjoint from those of the others.
 
     Args:
-        counts: By player, either one number for every class or one number per class 0, 1, ….
+        counts: By player, either one number for every class, one number per class in the order of
+            their numbers, or numbers by the class's name (``{ cat = 5, dog = 3 }``).
 
     Example:
         >>> labels = torch.arange(30) % 3
@@ -35,7 +37,23 @@ class ByCount(Partition):
         ([2, 2, 2], [5, 0, 1])
     """
 
-    counts: dict[str, int | tuple[int, ...]] = Field(default_factory=dict)
+    counts: dict[str, int | tuple[int, ...] | dict[str, int]] = Field(default_factory=dict)
+
+    def numbered(self, names: Sequence[str]) -> Self:
+        """Return this partition with counts in the order of the classes' numbers."""
+        if not names:
+            return self
+        counts: dict[str, int | tuple[int, ...] | dict[str, int]] = {}
+        for player, setting in self.counts.items():
+            counts[player] = setting
+            if isinstance(setting, dict):
+                each = [0] * len(names)
+                for name, count in setting.items():
+                    each[class_number(name, names, "data.partition.counts")] = count
+                counts[player] = tuple(each)
+        numbered = self.model_copy(update={"counts": counts})
+        numbered._class_names = tuple(names)
+        return numbered
 
     def deal(
         self, labels: Tensor | None, n: int, players: Sequence[str], generator: torch.Generator
@@ -53,7 +71,7 @@ class ByCount(Partition):
                     f"data.partition.counts: player '{name}' asks for a negative number of samples"
                 )
             needed = [c for c, count in wanted.items() if count]
-            check_classes(needed, labels, "data.partition.counts")
+            check_classes(needed, labels, "data.partition.counts", self.class_name)
             hand = []
             for c, count in wanted.items():
                 if not count:
@@ -61,7 +79,7 @@ class ByCount(Partition):
                 if count > len(decks[c]):
                     raise DataError(
                         f"data.partition.counts: player '{name}' asks for {count} samples of class "
-                        f"{c}, but {len(decks[c])} are left"
+                        f"{self.class_name(c)}, but {len(decks[c])} are left"
                     )
                 hand.append(decks[c][:count])
                 decks[c] = decks[c][count:]
@@ -73,6 +91,8 @@ class ByCount(Partition):
         setting = self.counts[player]
         if isinstance(setting, int):
             return dict.fromkeys(classes, setting)
+        if isinstance(setting, dict):
+            return {int(name): count for name, count in setting.items()}
         return dict(enumerate(setting))
 
     @classmethod

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
 from coplay.core.errors import DataError
-from coplay.core.space import Variable
-from coplay.data.sources.base import (
-    LABEL,
-    Column,
-    Dataset,
-    Source,
-    array_column,
-    assemble,
-    class_column,
-    held_out,
-    image_column,
-    missing,
-    numbered,
-    read_pictures,
-)
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-_FORMATS = {".csv": "csv", ".parquet": "parquet", ".json": "json", ".jsonl": "json"}
+from coplay.core.variable import Variable
+from coplay.data.classes import class_column, named_column
+from coplay.data.column import Column, array_column, real_column
+from coplay.data.hub_split import HubSplit, columns_of, is_numeric, picture_in, types_of
+from coplay.data.local_files import local_data, parquet_splits
+from coplay.data.pictures import Pictures, image_column, read_pictures
+from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
+from coplay.data.tables.formats import ENDINGS, ending, stem
 
 
 class HuggingFace(Source):
@@ -41,10 +30,13 @@ class HuggingFace(Source):
 
     A local path may be a folder that ``save_to_disk`` wrote, a folder of CSV, Parquet, JSON or
     picture files (``train.csv`` and ``test.csv`` are splits), or one such table. What exists
-    locally goes before the hub. If there is a column of pictures, it becomes the variable
-    ``image``. If there is none, every numeric column but the label becomes a real variable, every
-    column of bools a binary one, and every column with named classes a categorical one; columns of
-    other types are not read. Needs ``pip install 'coplay[data]'``.
+    locally goes before the hub, is read from where it lies, and is copied nowhere: tables by the
+    source ``table``, which has more settings for them, folders of pictures by ``image_folder``.
+
+    If there is a column of pictures, it becomes the variable ``image``. If there is none, every
+    numeric column but the label becomes a real variable, every column of bools a binary one, and
+    every column with named classes a categorical one; a note names the columns of other types,
+    which are not read. Needs ``pip install 'coplay[data]'``.
 
     Args:
         dataset: Name on the hub, or a path.
@@ -63,8 +55,10 @@ class HuggingFace(Source):
             become grey.
         threshold: Grey value in (0, 1] from which a pixel is 1; colours are kept.
         grey: Keep grey values in [0, 1] instead of binary pixels.
+        white: The value of a white pixel, such as 4095 for 12 bits in pictures of 16.
         limit: Read only the first so many samples of each split.
-        cache: Where ``datasets`` keeps its copies; by default its usual folder.
+        cache: Where ``datasets`` keeps its copies of what comes from the hub; by default its usual
+            folder.
 
     Example:
         >>> HuggingFace(dataset="./no/such/place").load()
@@ -84,37 +78,65 @@ class HuggingFace(Source):
     colour: bool = False
     threshold: float = Field(default=0.5, gt=0, le=1)
     grey: bool = False
+    white: float | None = Field(default=None, gt=0)
     limit: PositiveInt | None = None
     cache: str | None = None
 
     def load(self) -> Dataset:
-        """Load through ``datasets``, which may download."""
+        """Load what is local by coplay's own readers, the rest through ``datasets``."""
         path = Path(self.dataset).expanduser()
-        train, test = self._splits(self._open(path))
+        self._check_place(path)
+        data = local_data(self, path)
+        if data is not None:
+            return replace(data, name=self._title(path))
+        splits = self._open(path)
+        train, test = self._splits(splits)
         image, label = self._named_columns(train.features)
         for name in (image, label):
             if name is not None and name not in test.features:
                 raise DataError(
                     f"{self.dataset}: the test split lacks the column {name}; "
-                    f"it has {_types(test.features)}"
+                    f"it has {types_of(test.features)}"
                 )
+        used = [] if image is None else [image]
         columns: dict[str, Column] = {}
+        notes: list[str] = []
         if image is not None:
-            train_images = self._images(train, image, "training")
-            test_images = self._images(test, image, "test")
-            threshold = None if self.grey else self.threshold
-            columns["image"] = image_column(train_images, test_images, threshold, self.dataset)
+            columns["image"], notes = self._images(train, test, image)
         else:
-            for name in self._table(train.features, label):
+            used = self._table(train.features, label)
+            for name in used:
                 columns[name] = self._column(train, test, name)
         if label is not None:
             columns[LABEL] = self._column(train, test, label, is_class=True)
-        return assemble(self._title(path), columns)
+        read = [*used, label]
+        unread = {name: kind for name, kind in train.features.items() if name not in read}
+        if unread:
+            notes.append(f"not read: the columns {types_of(unread)}")
+        return assemble(
+            self._title(path), columns, [*self._unread_splits(splits, train, test), *notes]
+        )
+
+    def _unread_splits(
+        self, splits: Mapping[str, Any], train: HubSplit, test: HubSplit
+    ) -> list[str]:
+        """Say which splits and samples are not read."""
+        notes = []
+        others = [name for name in splits if name not in (train.name, test.name)]
+        if others:
+            notes.append(f"not read: the splits {', '.join(others)}")
+        for name in dict.fromkeys((train.name, test.name)):
+            if self.limit is not None and len(splits[name]) > self.limit:
+                notes.append(
+                    f"read the first {self.limit:,} of {len(splits[name]):,} samples of the split "
+                    f"{name}, as set by limit"
+                )
+        return notes
 
     def _title(self, path: Path) -> str:
         """Return what reports call the data set."""
         if path.is_file():
-            title = path.stem
+            title = stem(path)
         elif path.exists():
             title = path.resolve().name
         else:
@@ -123,7 +145,6 @@ class HuggingFace(Source):
 
     def _open(self, path: Path) -> Mapping[str, Any]:
         """Return all splits by name."""
-        self._check_place(path)
         try:
             datasets = importlib.import_module("datasets")
         except ImportError as error:
@@ -133,6 +154,8 @@ class HuggingFace(Source):
             ) from error
         try:
             loaded = self._load(datasets, path)
+        except DataError:
+            raise
         except Exception as error:
             # datasets and the hub's client raise classes of their own and of others
             raise DataError(self._failure(path, error)) from error
@@ -140,14 +163,13 @@ class HuggingFace(Source):
 
     def _check_place(self, path: Path) -> None:
         """Check what can be checked without the package ``datasets``."""
-        suffix = path.suffix.lower()
-        if path.is_file() and suffix not in _FORMATS:
+        if path.is_file() and ending(path) not in ENDINGS:
             raise DataError(
-                f"{path}: expected a folder or a file that ends in {', '.join(_FORMATS)}"
+                f"{path}: expected a folder or a file that ends in {', '.join(ENDINGS)}"
             )
         # a name on the hub is NAME or OWNER/NAME
-        looks_local = self.dataset[0] in "./~" or self.dataset.count("/") > 1 or suffix in _FORMATS
-        if looks_local and not path.exists():
+        is_path = self.dataset[0] in "./~" or self.dataset.count("/") > 1
+        if (is_path or ending(path) in ENDINGS) and not path.exists():
             raise missing("file or folder", path)
         if path.exists() and self.revision is not None:
             raise DataError(
@@ -155,21 +177,30 @@ class HuggingFace(Source):
             )
 
     def _load(self, datasets: Any, path: Path) -> Any:
-        """Call ``datasets``, which gives one split or a mapping of splits."""
-        if path.is_file():
-            kind = _FORMATS[path.suffix.lower()]
-            file = str(path.resolve())
-            return datasets.load_dataset(kind, self.config, data_files=file, cache_dir=self.cache)
+        """Return one split or a mapping of splits."""
         if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
             return datasets.load_from_disk(str(path))
-        if not path.exists() and _is_format(self.dataset):
+        if path.exists():
+            return parquet_splits(self, path)
+        if _is_format(self.dataset):
             # datasets would read all files in the current folder
             raise FileNotFoundError(f"{self.dataset} is a format, not a data set")
-        # an absolute path cannot be taken for a name
-        place = str(path.resolve()) if path.exists() else self.dataset
+        self._check_cache(datasets)
         return datasets.load_dataset(
-            place, self.config, revision=self.revision, cache_dir=self.cache
+            self.dataset, self.config, revision=self.revision, cache_dir=self.cache
         )
+
+    def _check_cache(self, datasets: Any) -> None:
+        """Refuse a cache folder that cannot be written, before anything is downloaded."""
+        folder = Path(self.cache or datasets.config.HF_DATASETS_CACHE).expanduser()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise DataError(
+                f"the cache folder {folder} cannot be written ({error.strerror or error}); set "
+                "cache to a folder where the package datasets may keep its copies"
+            ) from error
 
     def _failure(self, path: Path, error: Exception) -> str:
         """Return the message for a data set that cannot be loaded."""
@@ -181,7 +212,7 @@ class HuggingFace(Source):
             return (
                 f"cannot load the data set from {path.resolve()}{settings} ({reason}); expected a "
                 "folder that save_to_disk wrote, a folder of tables or pictures, or a file that "
-                f"ends in {', '.join(_FORMATS)}"
+                f"ends in {', '.join(ENDINGS)}"
             )
         return (
             f"cannot load the data set {self.dataset!r}: looked for the local path "
@@ -191,7 +222,7 @@ class HuggingFace(Source):
             "save it with save_to_disk, and set dataset to that folder"
         )
 
-    def _splits(self, splits: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _splits(self, splits: Mapping[str, Any]) -> tuple[HubSplit, HubSplit]:
         """Return the training and the test split, cut to the limit, the test split held out."""
         for name in (self.train, self.test):
             if name is not None and name not in splits:
@@ -206,28 +237,32 @@ class HuggingFace(Source):
                 f"{self.dataset}: train and test are both {test_name!r}; "
                 "leave test out to hold samples out"
             )
-        chosen = [splits[key] for key in (self.train, test_name) if key is not None]
+        chosen = []
+        for key in (self.train, test_name):
+            if key is not None:
+                count = len(splits[key])
+                chosen.append(
+                    HubSplit(key, splits[key], np.arange(min(count, self.limit or count)))
+                )
         if not all(map(len, chosen)):
             raise DataError(
                 f"{self.dataset}: expected samples in the splits {self.train} and {test_name}, "
                 "got an empty one"
             )
-        if self.limit is not None:
-            chosen = [rows.select(range(min(self.limit, len(rows)))) for rows in chosen]
-        if test_name is not None:
+        if len(chosen) == 2:
             return chosen[0], chosen[1]
-        rows = chosen[0]
-        train, test = held_out(len(rows), self.test_share, f"{self.dataset}, split {self.train}")
-        return rows.select(train.tolist()), rows.select(test.tolist())
+        whole = chosen[0]
+        train, test = held_out(len(whole), self.test_share, f"{self.dataset}, split {self.train}")
+        return whole.part(train.numpy()), whole.part(test.numpy())
 
     def _named_columns(self, features: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """Return the columns of pictures and of classes, as set or by their types."""
-        pictures = _columns_of(features, "Image")
+        pictures = columns_of(features, "Image")
         if self.image_column is not None and self.image_column not in pictures:
             raise self._wrong_column("image_column", "pictures", features)
         if self.image_column is None and len(pictures) > 1:
             raise self._several_columns("image_column", "pictures", pictures, features)
-        classes = _columns_of(features, "ClassLabel")
+        classes = columns_of(features, "ClassLabel")
         # any column may be set as the classes: numbered() says whether its values can be
         if self.label_column is not None and self.label_column not in features:
             raise self._wrong_column("label_column", "named classes", features)
@@ -240,7 +275,7 @@ class HuggingFace(Source):
     def _wrong_column(self, setting: str, words: str, features: Mapping[str, Any]) -> DataError:
         return DataError(
             f"{self.dataset}: {setting} is {getattr(self, setting)!r}, which is no column of "
-            f"{words}; the columns are {_types(features)}"
+            f"{words}; the columns are {types_of(features)}"
         )
 
     def _several_columns(
@@ -248,19 +283,19 @@ class HuggingFace(Source):
     ) -> DataError:
         return DataError(
             f"{self.dataset}: several columns hold {words} ({', '.join(columns)}); "
-            f"set {setting} to one of them; the columns are {_types(features)}"
+            f"set {setting} to one of them; the columns are {types_of(features)}"
         )
 
     def _table(self, features: Mapping[str, Any], label: str | None) -> list[str]:
         """Return the columns that become variables where there are no pictures."""
         columns = []
         for name, feature in features.items():
-            if name != label and _is_numeric(feature):
+            if name != label and is_numeric(feature):
                 columns.append(name)
         if not columns:
             raise DataError(
                 f"{self.dataset}: expected a column of pictures or numeric columns; "
-                f"the columns are {_types(features)}"
+                f"the columns are {types_of(features)}"
             )
         if LABEL in columns:
             raise DataError(
@@ -269,43 +304,61 @@ class HuggingFace(Source):
             )
         return columns
 
-    def _images(self, rows: Any, column: str, split: str) -> Tensor:
-        """Read a column of pictures, shape (n, H, W) or (n, 3, H, W)."""
+    def _images(self, train: HubSplit, test: HubSplit, column: str) -> tuple[Column, list[str]]:
+        """Read a column of pictures."""
+        origin = f"{self.dataset}, column {column}"
+        pictures = [self._pictures(split, column, origin) for split in (train, test)]
+        images = image_column(
+            pictures[0].values,
+            pictures[1].values,
+            None if self.grey else self.threshold,
+            origin,
+            self.white,
+            max(split.largest for split in pictures),
+        )
+        notes = [*pictures[0].notes]
+        notes += [note for note in pictures[1].notes if note not in notes]
+        return images, notes
+
+    def _pictures(self, split: HubSplit, column: str, origin: str) -> Pictures:
+        """Decode the pictures of a split."""
         datasets = importlib.import_module("datasets")
         # cast, because a column may be stored with decoding turned off
-        rows = rows.select_columns([column]).cast_column(column, datasets.Image())
+        rows = split.rows.select_columns([column]).cast_column(column, datasets.Image())
         named = (
-            (f"row {i} of the {split} split", partial(_picture, rows, i, column))
-            for i in range(len(rows))
+            (f"row {number} of the split {split.name}", partial(picture_in, rows, number, column))
+            for number in split.numbers.tolist()
         )
-        return read_pictures(named, self.size, self.colour, f"{self.dataset}, column {column}")
+        return read_pictures(named, self.size, self.colour, origin)
 
-    def _column(self, train: Any, test: Any, name: str, is_class: bool = False) -> Column:
+    def _column(self, train: HubSplit, test: HubSplit, name: str, is_class: bool = False) -> Column:
         """Read a numeric column, or one of classes."""
         origin = f"{self.dataset}, column {name}"
         if name not in test.features:
-            raise DataError(f"{origin}: the test split lacks it; it has {_types(test.features)}")
-        train_values = _values(train, name, f"{origin} of the training split")
-        test_values = _values(test, name, f"{origin} of the test split")
+            raise DataError(f"{origin}: the test split lacks it; it has {types_of(test.features)}")
+        train_values = train.values(name, origin)
+        test_values = test.values(name, origin)
         feature = train.features[name]
         test_feature = test.features[name]
-        if getattr(feature, "names", None) != getattr(test_feature, "names", None):
+        names = getattr(feature, "names", None)
+        if names != getattr(test_feature, "names", None):
             raise DataError(
                 f"{origin}: the classes have other names in the test split than in the training "
                 "split"
             )
-        if is_class or type(feature).__name__ == "ClassLabel":
-            train_classes, test_classes = numbered(train_values, test_values, origin)
-            classes = getattr(feature, "num_classes", 2)
-            return class_column(train_classes, test_classes, origin, classes)
-        if not _is_numeric(test_feature):
+        variable = LABEL if is_class else name
+        if names is not None:
+            return named_column(train_values, test_values, names, origin, variable)
+        if is_class:
+            return class_column(train_values, test_values, origin, variable)
+        if not is_numeric(test_feature):
             raise DataError(
                 f"{origin}: expected numbers in the test split too, "
-                f"got {_types({name: test_feature})}"
+                f"got {types_of({name: test_feature})}"
             )
         if feature.dtype == test_feature.dtype == "bool":
             return array_column(Variable(kind="binary"), train_values, test_values)
-        return array_column(Variable(kind="real"), train_values, test_values)
+        return real_column(train_values, test_values, name, origin)
 
     @classmethod
     def tiny(cls) -> Self:
@@ -313,8 +366,6 @@ class HuggingFace(Source):
 
         Loading them needs ``datasets``, but no network.
         """
-        import tempfile
-
         from coplay.data.sources.image_folder import write_noise
 
         folder = Path(tempfile.mkdtemp(prefix="coplay-hugging-face-"))
@@ -328,54 +379,8 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {message.splitlines()[0]}"
 
 
-def _columns_of(features: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the columns whose type has this name."""
-    return [name for name, feature in features.items() if type(feature).__name__ == kind]
-
-
 def _is_format(name: str) -> bool:
     """Whether a name is one of the formats that ``datasets`` reads, such as ``csv``."""
     if not name.isidentifier():
         return False
     return importlib.util.find_spec(f"datasets.packaged_modules.{name}") is not None
-
-
-def _is_numeric(feature: Any) -> bool:
-    """Whether a column holds numbers, bools or named classes."""
-    if type(feature).__name__ == "ClassLabel":
-        return True
-    kind = feature.dtype if type(feature).__name__ == "Value" else ""
-    return kind == "bool" or kind.startswith(("int", "uint", "float"))
-
-
-def _types(features: Mapping[str, Any]) -> str:
-    """List columns with their types, for an error."""
-    columns = []
-    for name, feature in features.items():
-        kind = type(feature).__name__
-        if kind == "Value":
-            kind = feature.dtype
-        columns.append(f"{name} ({kind})")
-    return ", ".join(columns) or "none"
-
-
-def _values(rows: Any, column: str, origin: str) -> np.ndarray:
-    """Return one column as an array, with numbers of the type they were stored as."""
-    values = rows.select_columns([column]).with_format("arrow")[:].column(column)
-    if values.null_count:
-        first = int(np.flatnonzero(values.is_null().to_numpy())[0])
-        raise DataError(
-            f"{origin}: {values.null_count} of {len(values)} values are empty, the first in row "
-            f"{first}; fill them"
-        )
-    array: np.ndarray = values.to_numpy()
-    texts = getattr(rows.features[column], "dtype", None) in ("string", "large_string")
-    return array.astype(str) if texts else array
-
-
-def _picture(rows: Any, i: int, column: str) -> Image:
-    """Decode the picture in one row."""
-    picture: Image | None = rows[i][column]
-    if picture is None:
-        raise ValueError("there is no picture in this row")
-    return picture

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from coplay.core.errors import DataError
+from coplay.data.pictures import scaled_to_unit, white_value
 from coplay.data.sources.base import Dataset, Source, labelled_images, missing
 
 _FILES = {"train": "train", "test": "t10k"}
@@ -30,6 +30,7 @@ class Idx(Source):
         folder: The folder of the four files.
         threshold: Grey value in (0, 1] from which a pixel is 1. 0.4375 is the paper's for MNIST.
         grey: Keep grey values in [0, 1] instead of binary pixels.
+        white: The value of a white pixel; without it 255, or 1 where there are only 0 and 1.
         halved: Each 2×2 pixels become one, their mean, before the threshold: a quarter of the work
             for a trial.
 
@@ -42,36 +43,46 @@ class Idx(Source):
     folder: str
     threshold: float = Field(default=0.4375, gt=0, le=1)
     grey: bool = False
+    white: float | None = Field(default=None, gt=0, le=255)
     halved: bool = False
 
     def load(self) -> Dataset:
         """Read and check the four files."""
-        train = self._split(_FILES["train"])
-        test = self._split(_FILES["test"])
-        shape = tuple(train[0].shape[1:])
-        test_shape = tuple(test[0].shape[1:])
-        if shape != test_shape:
-            raise DataError(f"{self.folder}: training images are {shape}, test images {test_shape}")
+        splits = [self._split(_FILES[split]) for split in ("train", "test")]
+        images = [images for images, _ in splits]
+        shapes = [tuple(each.shape[1:]) for each in images]
+        if shapes[0] != shapes[1]:
+            raise DataError(
+                f"{self.folder}: training images are {shapes[0]}, test images {shapes[1]}"
+            )
+        # both splits together, and before pixels are averaged
+        white, notes = white_value(images, self.folder, self.white)
+        train, test = ((self._grey(images, white), labels) for images, labels in splits)
         name = Path(self.folder).expanduser().name or self.folder
-        return labelled_images(name, train, test, None if self.grey else self.threshold)
+        threshold = None if self.grey else self.threshold
+        return labelled_images(name, train, test, threshold, notes=notes)
 
-    def _split(self, prefix: str) -> tuple[Tensor, Tensor]:
-        """Read the images of a split, in [0, 1], and its labels."""
+    def _split(self, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+        """Read the images of a split, as bytes, and its labels."""
         images = self._read(f"{prefix}-images-idx3-ubyte", 3)
         labels = self._read(f"{prefix}-labels-idx1-ubyte", 1)
         if len(images) != len(labels):
             raise DataError(
                 f"{self.folder}: {len(images)} {prefix} images but {len(labels)} labels"
             )
-        grey = torch.from_numpy(images).float() / 255
-        if self.halved:
-            height, width = images.shape[1:]
-            if height % 2 or width % 2:
-                raise DataError(
-                    f"{self.folder}: halved needs even sides, the images are {height}×{width}"
-                )
-            grey = F.avg_pool2d(grey[:, None], 2)[:, 0]
-        return grey, torch.from_numpy(labels).long()
+        return images, labels
+
+    def _grey(self, images: np.ndarray, white: float) -> Tensor:
+        """Return images in [0, 1], halved if ``halved`` is set."""
+        grey = scaled_to_unit(images, white)
+        if not self.halved:
+            return grey
+        height, width = images.shape[1:]
+        if height % 2 or width % 2:
+            raise DataError(
+                f"{self.folder}: halved needs even sides, the images are {height}×{width}"
+            )
+        return F.avg_pool2d(grey[:, None], 2)[:, 0]
 
     def _read(self, name: str, axes: int) -> np.ndarray:
         """Read one file, gzipped or not, whose array must have so many axes."""

@@ -10,33 +10,37 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
 from coplay.core.errors import DataError
+from coplay.data.pictures import read_pictures
 from coplay.data.sources.base import (
     Dataset,
     Source,
     held_out,
     labelled_images,
     missing,
-    numbered,
-    read_pictures,
 )
+from coplay.data.words import some
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""Endings of pictures."""
 
 
 class ImageFolder(Source):
     """A folder of pictures, in one sub-folder per class or without classes.
 
     With both ``train/`` and ``test/`` in it, the folder is read from these two only; otherwise a
-    share of the pictures is held out for testing. Inside, either every class is a sub-folder,
-    numbered in sorted order of names, or the pictures lie side by side and have no class. Pictures
-    end in png, jpg, jpeg, bmp, gif, tif, tiff or webp; other files and hidden ones are left alone.
-    Photographs are turned as their EXIF data say, and transparency is dropped.
+    share of the pictures is held out for testing. Inside, either every class is a sub-folder, or
+    the pictures lie side by side and have no class. Classes keep the names of their folders and are
+    numbered in natural order (``item2`` before ``item10``). Pictures end in png, jpg, jpeg, bmp,
+    gif, tif, tiff or webp; other files are left alone and counted in a note, hidden ones left
+    alone. Photographs are turned as their EXIF data say, and transparency is dropped.
+
+    Values have 8, 16 or 32 bits, or are floats in [0, 1]. How many bits of 16 or 32 are used is
+    guessed from the largest value and noted, unless ``white`` says it.
 
     Args:
         folder: The folder of the pictures.
@@ -48,6 +52,7 @@ class ImageFolder(Source):
             and ``test/``.
         threshold: Grey value in (0, 1] from which a pixel is 1; colours are kept.
         grey: Keep grey values in [0, 1] instead of binary pixels.
+        white: The value of a white pixel, such as 4095 for 12 bits in files of 16.
 
     Example:
         >>> ImageFolder.tiny().load().space
@@ -60,35 +65,40 @@ class ImageFolder(Source):
     test_share: float = Field(default=0.2, gt=0, lt=1)
     threshold: float = Field(default=0.5, gt=0, le=1)
     grey: bool = False
+    white: float | None = Field(default=None, gt=0)
 
     def load(self) -> Dataset:
         """Read every picture."""
         folder = Path(self.folder).expanduser()
         if not folder.is_dir():
             raise missing("folder", folder)
+        roots = [folder]
         if {"train", "test"} <= {path.name for path in _folders(folder)}:
-            splits = [_find(folder / "train"), _find(folder / "test")]
-            _check_classes(splits, folder)
-        else:
-            splits = [_find(folder)]
-        pictures = list(chain(*splits))
-        openers = ((str(file.relative_to(folder)), _opener(file)) for file, _ in pictures)
-        images = read_pictures(openers, self.size, self.colour, str(folder))
+            roots = [folder / "train", folder / "test"]
+        splits = [_find(root) for root in roots]
         if len(splits) == 2:
-            train, test = np.split(np.arange(len(pictures)), [len(splits[0])])
+            _check_classes(splits, folder)
+        listed = list(chain(*splits))
+        openers = ((str(file.relative_to(folder)), _opener(file)) for file, _ in listed)
+        pictures = read_pictures(openers, self.size, self.colour, str(folder))
+        if len(splits) == 2:
+            train, test = np.split(np.arange(len(listed)), [len(splits[0])])
         else:
-            positions = held_out(len(pictures), self.test_share, str(folder))
+            positions = held_out(len(listed), self.test_share, str(folder))
             train, test = (indices.numpy() for indices in positions)
-        train_labels: Tensor | None = None
-        test_labels: Tensor | None = None
-        classes = np.array([name for _, name in pictures])
+        labels: list[np.ndarray | None] = [None, None]
+        classes = np.array([name for _, name in listed])
         if classes[0]:
-            train_labels, test_labels = numbered(classes[train], classes[test], str(folder))
+            labels = [classes[train], classes[test]]
+        images = pictures.values
         return labelled_images(
             folder.resolve().name,
-            (images[train], train_labels),
-            (images[test], test_labels),
+            (images[train], labels[0]),
+            (images[test], labels[1]),
             None if self.grey else self.threshold,
+            white=self.white,
+            largest=pictures.largest,
+            notes=[*_left_alone(folder, roots), *pictures.notes],
         )
 
     @classmethod
@@ -133,8 +143,23 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    files = [path for path in _visible(folder) if path.suffix.lower() in _ENDINGS]
+    files = [path for path in _visible(folder) if path.suffix.lower() in ENDINGS]
     return [path for path in files if path.is_file()]
+
+
+def _left_alone(folder: Path, roots: list[Path]) -> list[str]:
+    """Say which folders and files beside the pictures are not read."""
+    others = []
+    if roots != [folder]:
+        others = [path for path in _visible(folder) if path not in roots]
+    for root in roots:
+        for place in (root, *_folders(root)):
+            files = [path for path in _visible(place) if not path.is_dir()]
+            others += [path for path in files if path.suffix.lower() not in ENDINGS]
+    if not others:
+        return []
+    names = some([f"{path.relative_to(folder)}{'/' * path.is_dir()}" for path in others])
+    return [f"not read, since no pictures of a split: {names}"]
 
 
 def _find(folder: Path) -> list[tuple[Path, str]]:
@@ -161,7 +186,7 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
             )
         if not _pictures(path):
             raise DataError(
-                f"{path}: expected pictures ({', '.join(_ENDINGS)}), got none; "
+                f"{path}: expected pictures ({', '.join(ENDINGS)}), got none; "
                 "fill or remove this class"
             )
     pictures = [(file, "") for file in loose]
@@ -169,7 +194,7 @@ def _find(folder: Path) -> list[tuple[Path, str]]:
         pictures += [(file, path.name) for file in _pictures(path)]
     if not pictures:
         raise DataError(
-            f"{folder}: expected pictures ({', '.join(_ENDINGS)}) or one sub-folder a class, "
+            f"{folder}: expected pictures ({', '.join(ENDINGS)}) or one sub-folder a class, "
             "got none"
         )
     return pictures

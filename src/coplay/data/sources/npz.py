@@ -7,24 +7,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from coplay.core.errors import DataError
-from coplay.core.space import Variable
-from coplay.data.sources.base import (
-    LABEL,
-    Column,
-    Dataset,
-    Source,
-    array_column,
-    assemble,
-    class_column,
-    held_out,
-    image_column,
-    missing,
-    numbered,
-)
+from coplay.core.variable import Variable
+from coplay.data.classes import class_column
+from coplay.data.column import Column, array_column, real_column
+from coplay.data.pictures import image_column
+from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
+from coplay.data.tables.formats import ENDINGS
+from coplay.data.words import some
 
 _SETTINGS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -36,11 +28,13 @@ class Npz(Source):
     ``test/NAME`` for each variable.
 
     The arrays' types say what they hold; the first axis counts the samples. Three or more axes are
-    images: bytes, floats in [0, 1] or bools, of shape (n, H, W), (n, H, W, 1), (n, 1, H, W), or in
-    colour (n, H, W, 3) or (n, 3, H, W), where the last axis is looked at first. With one or two
-    axes, floats are real (kept with 32 bits), whole numbers counts, bools binary; texts, of one
-    axis, categorical in sorted order. ``y_train`` or ``train/class``, of whole numbers or texts, is
-    the class. Other arrays in the file are not read.
+    images: whole numbers, floats in [0, 1] or bools, of shape (n, H, W), (n, H, W, 1),
+    (n, 1, H, W), or in colour (n, H, W, 3) or (n, 3, H, W), where the last axis is looked at first.
+    Which value is white is said by ``white`` or goes by the largest one. With one or two axes,
+    floats are real (with 32 bits, or 64 where they need them), whole numbers counts, bools binary;
+    texts, of one axis, categorical in natural order. ``y_train`` or ``train/class``, of whole
+    numbers or texts, is the class: the classes are the labels that occur. Other arrays in the file
+    are not read; a note names them.
 
     Args:
         file: Path of the file.
@@ -53,6 +47,7 @@ class Npz(Source):
             samples.
         threshold: Grey value in (0, 1] from which a pixel is 1; colours are kept.
         grey: Keep grey values in [0, 1] instead of binary pixels.
+        white: The value of a white pixel, such as 4095 for images of 12 bits.
 
     Example:
         >>> Npz.tiny().load().space
@@ -67,20 +62,25 @@ class Npz(Source):
     test_share: float = Field(default=0.2, gt=0, lt=1)
     threshold: float = Field(default=0.5, gt=0, le=1)
     grey: bool = False
+    white: float | None = Field(default=None, gt=0)
 
     def load(self) -> Dataset:
         """Read and check the arrays; pickles are never opened."""
         path = Path(self.file).expanduser()
-        pairs = self._read(path)
-        threshold = None if self.grey else self.threshold
+        names, arrays, notes = self._arrays(path)
+        pairs = self._splits(path, names, arrays)
         columns = {}
         for name, (train, test) in pairs.items():
-            columns[name] = _column(name, train, test, threshold, path)
-        return assemble(path.stem, columns)
+            columns[name] = self._column(name, train, test, f"{path}, variable '{name}'")
+        return assemble(path.stem, columns, notes)
 
-    def _read(self, path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _splits(
+        self,
+        path: Path,
+        names: Mapping[str, tuple[str, ...]],
+        arrays: dict[str, list[np.ndarray]],
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the training and the test values by variable."""
-        names, arrays = self._arrays(path)
         if "x" in names and names["x"][0] == self.x_train and arrays["x"][0].ndim > 2:
             # the image comes first, as x did: the order of variables is part of the space
             image = arrays.pop("x")
@@ -99,17 +99,22 @@ class Npz(Source):
         train, test = (indices.numpy() for indices in held_out(n, self.test_share, str(path)))
         return {name: (pair[0][train], pair[0][test]) for name, pair in arrays.items()}
 
-    def _arrays(self, path: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, list[np.ndarray]]]:
-        """Return names and values of each variable's training and, if there are any, test array."""
+    def _arrays(
+        self, path: Path
+    ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[np.ndarray]], list[str]]:
+        """Return names and values of each variable's training and, if there are any, test array.
+
+        The notes say which arrays are not read.
+        """
         if not path.is_file():
             raise missing("file", path)
         try:
             content = np.load(path, allow_pickle=False)
         except Exception as error:  # numpy and zipfile fail in many ways
             kind = type(error).__name__
-            if path.suffix.lower() in (".csv", ".parquet", ".json", ".jsonl"):
+            if path.suffix.lower() in ENDINGS:
                 raise DataError(
-                    f'{path} is a table; load it with name = "hugging_face", dataset = "{path}"'
+                    f'{path} is a table; load it with name = "table", file = "{path}"'
                 ) from error
             raise DataError(
                 f"{path} is no .npz file, or is damaged ({kind}); write it with numpy.savez"
@@ -122,9 +127,14 @@ class Npz(Source):
         arrays = {}
         with content:
             names = self._names(content.files, path)
+            unread = set(content.files)
             for name, keys in names.items():
                 arrays[name] = [_array(content, key, path) for key in keys]
-        return names, arrays
+                unread -= set(keys)
+        notes = []
+        if unread:
+            notes.append(f"not read: the arrays {some(sorted(unread))}")
+        return names, arrays, notes
 
     def _names(self, present: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
         """Return the names of a variable's training array and, if the file has it, its test array.
@@ -162,6 +172,25 @@ class Npz(Source):
         if has_test and has_classes:
             names[LABEL] = (self.y_train, self.y_test)
         return names
+
+    def _column(self, name: str, train: np.ndarray, test: np.ndarray, origin: str) -> Column:
+        """Convert a variable's arrays by their type."""
+        if name == LABEL:
+            return class_column(train, test, origin)
+        if train.ndim > 2:
+            train = _channels_first(train, origin)
+            test = _channels_first(test, origin)
+        kinds = {array.dtype.kind.replace("u", "i") for array in (train, test)}
+        if len(kinds) > 1 or train.shape[1:] != test.shape[1:]:
+            raise DataError(
+                f"{origin}: expected training and test values of one type and shape, got "
+                f"{train.dtype} {train.shape[1:]} and {test.dtype} {test.shape[1:]}"
+            )
+        kind = kinds.pop()
+        if train.ndim > 2 and kind in "bif":
+            threshold = None if self.grey else self.threshold
+            return image_column(train, test, threshold, origin, self.white, name=name)
+        return _plain_column(name, kind, train, test, origin)
 
     @classmethod
     def tiny(cls) -> Self:
@@ -218,35 +247,24 @@ def _array(content: Mapping[str, Any], key: str, path: Path) -> np.ndarray:
             f"{path}: expected array {key} to hold samples along its first axis, "
             f"got {np.shape(array)}"
         )
+    if array.dtype.kind == "f" and array.ndim <= 2 and not np.isfinite(array).all():
+        # told here, where a sample still has the place that it has in the file
+        bad = ~np.isfinite(array)
+        first = int(np.flatnonzero(bad.reshape(len(array), -1).any(1))[0])
+        raise DataError(
+            f"{path}: array {key}: expected finite values, got {int(bad.sum())} NaN or infinite "
+            f"ones, the first in sample {first} (from 0)"
+        )
     return array
 
 
-def _column(
-    name: str, train: np.ndarray, test: np.ndarray, threshold: float | None, path: Path
-) -> Column:
-    """Convert a variable's arrays by their type."""
-    origin = f"{path}, variable '{name}'"
-    if name == LABEL:
-        return class_column(*numbered(train, test, origin), origin)
-    if train.ndim > 2:
-        train = _channels_first(train, origin)
-        test = _channels_first(test, origin)
-    kinds = {array.dtype.kind.replace("u", "i") for array in (train, test)}
-    if len(kinds) > 1 or train.shape[1:] != test.shape[1:]:
-        raise DataError(
-            f"{origin}: expected training and test values of one type and shape, got {train.dtype} "
-            f"{train.shape[1:]} and {test.dtype} {test.shape[1:]}"
-        )
-    kind = kinds.pop()
+def _plain_column(name: str, kind: str, train: np.ndarray, test: np.ndarray, origin: str) -> Column:
+    """Convert arrays of one or two axes."""
     shape = train.shape[1:]
     if kind == "U" and not shape:
-        return class_column(*numbered(train, test, origin), origin)
+        return class_column(train, test, origin, name)
     if kind == "b":
         return array_column(Variable(kind="binary", shape=shape), train, test)
-    if train.ndim > 2:
-        train_images = _grey_values(train, origin)
-        test_images = _grey_values(test, origin)
-        return image_column(train_images, test_images, threshold, origin)
     if kind == "i":
         lowest = min(train.min(), test.min())
         if lowest < 0:
@@ -256,7 +274,7 @@ def _column(
             )
         return array_column(Variable(kind="count", shape=shape), train, test)
     if kind == "f":
-        return array_column(Variable(kind="real", shape=shape), train, test)
+        return real_column(train, test, name, origin)
     raise DataError(
         f"{origin}: expected floats, whole numbers, bools or, of one axis, texts; "
         f"got {train.dtype} {shape}"
@@ -275,25 +293,3 @@ def _channels_first(images: np.ndarray, origin: str) -> np.ndarray:
         f"{origin}: expected images of shape (n, H, W), or with 1 or 3 channels (n, H, W, C) or "
         f"(n, C, H, W), got {images.shape}"
     )
-
-
-def _grey_values(images: np.ndarray, origin: str) -> torch.Tensor:
-    """Return grey values or colours as bytes, or as 32-bit floats checked to lie in [0, 1]."""
-    low = images.min()
-    high = images.max()
-    if images.dtype == np.uint8:
-        if high == 1:
-            raise DataError(
-                f"{origin}: bytes are grey values up to 255, got only 0 and 1; save bits as bools"
-            )
-        return torch.from_numpy(np.ascontiguousarray(images))
-    if images.dtype.kind != "f":
-        raise DataError(
-            f"{origin}: expected images of type uint8, float in [0, 1] or bool, got {images.dtype}"
-        )
-    if not (low >= 0 and high <= 1):  # also where one is NaN
-        raise DataError(
-            f"{origin}: expected images of floats in [0, 1], got {low:g} to {high:g}; "
-            "scale them, or save bytes (uint8)"
-        )
-    return torch.from_numpy(images.astype(np.float32))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -25,16 +26,10 @@ from torch.nn import functional as F
 from coplay.core.errors import DataError
 from coplay.core.space import Samples, Variable, pick
 from coplay.core.streams import stream
-from coplay.data.sources.base import (
-    LABEL,
-    Dataset,
-    Source,
-    assemble,
-    class_column,
-    image_column,
-    missing,
-    read_pictures,
-)
+from coplay.data.classes import named_column
+from coplay.data.column import Column
+from coplay.data.pictures import as_bytes, image_column, read_pictures
+from coplay.data.sources.base import LABEL, Dataset, Source, assemble, missing
 from coplay.data.sources.idx import Idx, write_idx
 
 # Of scikit-image's pictures in colour the five that are photographs and PNG, so that every decoder
@@ -110,8 +105,9 @@ class PolyMnist(Source):
         photographs = [self._sized(_photograph(file, least)) for file in files]
         train = self._inverted(digits.train, photographs, "train")
         test = self._inverted(digits.test, photographs, "test")
-        names = ", ".join(file.stem for file in files)
-        return _dataset(f"{folder.name} on {names}", train, test, len(files))
+        styles = [file.stem for file in files]
+        classes = digits.space[LABEL].class_names
+        return _dataset(f"{folder.name} on {', '.join(styles)}", train, test, styles, classes)
 
     def _inverted(self, digits: Samples, photographs: list[Tensor], split: str) -> Columns:
         """Invert the first ``limit`` digits into their crops."""
@@ -162,11 +158,14 @@ class PolyMnist(Source):
                 f"{folder / 'train'}: expected the folders m0, m1, …, "
                 f"got {', '.join(styles) or 'none'}"
             )
-        train = self._drawn(folder / "train", len(styles))
-        test = self._drawn(folder / "test", len(styles))
-        return _dataset(folder.resolve().name, train, test, len(styles))
+        # of all pictures, so that a class has the same number whatever the limit is
+        names = [*_names(folder / "train" / "m0"), *_names(folder / "test" / "m0")]
+        classes = sorted({_class_of(name) for name in names})
+        train = self._drawn(folder / "train", len(styles), classes)
+        test = self._drawn(folder / "test", len(styles), classes)
+        return _dataset(folder.resolve().name, train, test, styles, list(map(str, classes)))
 
-    def _drawn(self, folder: Path, styles: int) -> Columns:
+    def _drawn(self, folder: Path, styles: int, classes: list[int]) -> Columns:
         """Read one picture of each of the first ``limit`` names, of a style drawn at random."""
         from PIL import Image
 
@@ -186,9 +185,9 @@ class PolyMnist(Source):
         openers = ((file, partial(Image.open, folder / file)) for file in files)
         pictures = read_pictures(openers, None, True, str(folder))
         return {
-            "image": self._sized(pictures),
+            "image": self._sized(as_bytes(pictures, str(folder))),
             "style": style,
-            LABEL: torch.tensor([int(name.split(".")[1]) for name in names]),
+            LABEL: torch.tensor([classes.index(_class_of(name)) for name in names]),
         }
 
     @classmethod
@@ -210,17 +209,21 @@ class PolyMnist(Source):
         return cls(folder=str(folder), backgrounds=tuple(map(str, files)))
 
 
-def _dataset(name: str, train: Columns, test: Columns, styles: int) -> Dataset:
+def _dataset(
+    name: str, train: Columns, test: Columns, styles: Sequence[str], classes: Sequence[str]
+) -> Dataset:
     """Make a data set of the columns of both splits."""
+    if len(set(styles)) < len(styles):
+        styles = list(map(str, range(len(styles))))  # photographs of one name in two folders
     columns = {
         "image": image_column(train["image"], test["image"], None, name),
-        "style": class_column(train["style"], test["style"], f"{name}, styles", styles),
-        LABEL: class_column(train[LABEL], test[LABEL], name),
+        "style": named_column(train["style"], test["style"], styles, f"{name}, styles", "style"),
+        LABEL: named_column(train[LABEL], test[LABEL], classes, name),
     }
     if "segmentation" in train:
         pixels = train["segmentation"]
         variable = Variable(kind="binary", shape=tuple(pixels.shape[1:]))
-        columns["segmentation"] = (variable, pixels, test["segmentation"])
+        columns["segmentation"] = Column(variable, pixels, test["segmentation"])
     return assemble(name, columns)
 
 
@@ -236,7 +239,8 @@ def _photograph(file: Path, least: tuple[int, ...]) -> Tensor:
     if not file.is_file():
         raise missing("file", file)
     opener = (str(file), partial(Image.open, file))
-    (picture,) = read_pictures([opener], None, True, "poly_mnist's backgrounds")
+    pictures = read_pictures([opener], None, True, "poly_mnist's backgrounds")
+    (picture,) = as_bytes(pictures, str(file))
     height, width = picture.shape[1:]
     if height < least[0] or width < least[1]:
         raise DataError(
@@ -257,6 +261,11 @@ def _bundled() -> list[Path]:
         )
     folder = Path(spec.submodule_search_locations[0]) / "data"
     return [folder / f"{name}.png" for name in _BUNDLED]
+
+
+def _class_of(name: str) -> int:
+    """Return the class in a name INDEX.CLASS.png."""
+    return int(name.split(".")[1])
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,0 +1,74 @@
+"""Where the command line looks for classes of the user's, and for whose sake."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coplay.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from coplay.run.config import Config
+
+
+@contextlib.contextmanager
+def code_from(*folders: Path) -> Iterator[None]:
+    """Let classes of the user's be imported from some folders too, after all other places."""
+    before = list(sys.path)
+    for folder in folders:
+        sys.path.append(str(folder.resolve()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the options that allow code of a run."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="import classes outside coplay that the run names, and read the files that it names",
+    )
+    parser.add_argument(
+        "--code",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="with --trust: a folder with such classes, beside the run's own",
+    )
+
+
+def trusted_folders(given: argparse.Namespace) -> list[Path]:
+    """Return the folders that a run's classes may come from; none without ``--trust``.
+
+    Raises:
+        ConfigError: A folder is given without trust.
+    """
+    if given.trust:
+        return [*given.code, given.run]
+    if given.code:
+        raise ConfigError(["--code: goes with --trust, which allows to import from there"])
+    return []
+
+
+def resume_command(folder: Path, config: Config, home: Path) -> str:
+    """Return the command that goes on with a run.
+
+    Args:
+        folder: The run's folder.
+        config: What is played.
+        home: The folder of the config's file, where classes of the user's lie.
+    """
+    from coplay.run.foreign import code_in
+
+    command = f"coplay resume {shlex.quote(str(folder))}"
+    if code_in(config):
+        command += f" --trust --code {shlex.quote(str(home))}"
+    return command

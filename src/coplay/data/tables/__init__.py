@@ -1,0 +1,1 @@
+"""Tables on disk: every cell is read as text with its line; the types are decided afterwards."""

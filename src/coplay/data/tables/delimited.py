@@ -1,0 +1,327 @@
+"""Tables of lines with separators: CSV and its relatives, with the line of every fault.
+
+Python's ``csv`` reads the cells: it is slower than pyarrow, but knows the line that it is in, and
+tells an unclosed quote from a long cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from coplay.core.errors import DataError
+from coplay.data.tables.formats import TextFormat, ending
+from coplay.data.tables.grid import ROWS_AT_ONCE, Grid
+from coplay.data.words import counted, quoted, some
+
+_SEPARATORS = (";", "\t", "|", ",")
+_NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
+_TRIED = "', '".join(("latin-1", "cp1252"))
+
+_HEAD = 100_000  # bytes in which another separator is looked for
+
+_UTF_8 = ("utf-8", "utf8", "utf_8")
+
+
+def read_delimited(path: Path, form: TextFormat) -> Grid:
+    """Read a table of lines.
+
+    Args:
+        path: The file, gzipped if it ends in ``.gz``.
+        form: How it is written.
+
+    Raises:
+        DataError: It cannot be decoded, or its lines are no table; the message names the lines.
+    """
+    content = read_bytes(path)
+    encoding, notes = _encoding(content, path, form.encoding)
+    separator = form.separator or ("\t" if ending(path) == ".tsv" else ",")
+    head = content[:_HEAD].decode(encoding, "ignore")
+    if re.match("sep=.?[\r\n]", head, re.IGNORECASE):
+        raise DataError(
+            f"{path}: the first line is Excel's {quoted(head.splitlines()[0])}; remove it, and set "
+            "separator to what it says"
+        )
+    if form.separator is None:
+        _check_separator(path, head, separator)
+    text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    rows = _Rows(path, text, separator, form)
+    header = list(form.names or rows.first())
+    if form.names is None:
+        header = [name.strip() for name in header]
+        _check_header(path, header)
+    is_padded = form.names is None and len(header) > 1 and not header[-1]
+    header = header[:-1] if is_padded else header
+    numbers_rows = form.names is None and len(header) > 1 and not header[0]
+    if numbers_rows:
+        header[0] = _ROW_NUMBERS
+    grid = Grid(path, header)
+    for batch, lines in rows.batches(len(header), is_padded):
+        columns = zip(*batch, strict=True)
+        grid.add(dict(zip(header, columns, strict=True)), lines)
+    rows.raise_faults(header)
+    grid.notes += [*notes, *rows.notes()]
+    if not len(grid):
+        raise DataError(f"{path}: expected rows, got none{_only(header, form)}")
+    if numbers_rows:
+        _check_row_numbers(grid)
+    return grid
+
+
+_ROW_NUMBERS = "(row numbers)"
+"""What a first column without a name is called, which may be the rows' own numbers only."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file, gzipped if its name ends in ``.gz``.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.name.lower().endswith(".gz") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+
+
+def _encoding(content: bytes, path: Path, encoding: str) -> tuple[str, list[str]]:
+    """Check that a text can be decoded; return the codec and what the reader should know."""
+    is_utf_8 = encoding.lower() in _UTF_8
+    if is_utf_8 and content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{path} is written in UTF-16; set encoding = 'utf-16'")
+    codec = "utf-8-sig" if is_utf_8 else encoding
+    try:
+        text = content.decode(codec)
+    except UnicodeError as error:
+        start = getattr(error, "start", 0)
+        line = _line_of(content, start)
+        byte = content[start : start + 1].hex()
+        advice = f"set encoding to the file's own, such as '{_TRIED}'"
+        raise DataError(
+            f"{path}, line {line}: byte 0x{byte} is no {encoding} character; {advice}"
+        ) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"{path}, line {line}: a NUL character, which no table of text has; the file is "
+            "damaged, or written in UTF-16 (set encoding = 'utf-16')"
+        )
+    if is_utf_8 or text.isascii() or not _is_utf_8(content):
+        return codec, []
+    note = f"read as {encoding}, and valid UTF-8 too; leave encoding out if letters look wrong"
+    return codec, [note]
+
+
+def _line_of(content: bytes, place: int) -> int:
+    """Return the line of a byte, whatever ends the lines."""
+    before = content[:place]
+    return 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
+
+
+def _is_utf_8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
+def _only(header: Sequence[str], form: TextFormat) -> str:
+    """Say that the one line of a file was taken for the names of the columns."""
+    if form.names is not None:
+        return ""
+    listed = some([quoted(name) for name in header])
+    return f", only the names {listed}; set names if that line is a row"
+
+
+@dataclass
+class _Rows:
+    """The rows of a text, with what is odd about them."""
+
+    path: Path
+    text: io.TextIOWrapper
+    separator: str
+    form: TextFormat
+    blank: int = 0
+    padded: int = 0
+    uneven: list[tuple[int, int]] = field(default_factory=list)
+    uneven_count: int = 0
+    longest: tuple[int, int] = (1, 0)
+    several: int = 0
+
+    def __post_init__(self) -> None:
+        self._reader = csv.reader(
+            self.text,
+            delimiter=self.separator,
+            quotechar=self.form.quote or None,
+            quoting=csv.QUOTE_MINIMAL if self.form.quote else csv.QUOTE_NONE,
+            strict=True,
+            skipinitialspace=self.separator != " ",  # so that a quote after a space is one
+        )
+
+    def first(self) -> list[str]:
+        """Return the first line that is not blank, which has the names."""
+        for _, row in self._rows():
+            if any(cell.strip() for cell in row):
+                return row
+            self.blank += 1
+        raise DataError(f"{self.path}: expected a table, got an empty file")
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The rows with the lines that they begin in."""
+        reader = self._reader
+        line = reader.line_num + 1
+        try:
+            for row in reader:
+                if reader.line_num > line:
+                    self._count_lines(line, reader.line_num)
+                yield line, row
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(self._fault(line, str(error))) from error
+
+    def _count_lines(self, first: int, last: int) -> None:
+        """Remember that a row goes on over several lines."""
+        self.several += 1
+        self.longest = max(self.longest, (last - first + 1, first))
+
+    def _fault(self, line: int, reason: str) -> str:
+        """Return the message for a quote that csv stumbles over."""
+        quote = self.form.quote
+        what = (
+            f"a quote {quote} inside a quoted cell ({reason}), or one that an earlier cell opened"
+        )
+        if "end of data" in reason or "field limit" in reason:
+            what = f"a cell that opens with {quote} in this row is never closed"
+        return (
+            f'{self.path}, line {line}: {what}; mend it, or set quote = "" if quotes are ordinary '
+            "characters"
+        )
+
+    def batches(self, width: int, is_padded: bool) -> Iterator[tuple[list[list[str]], list[int]]]:
+        """Some rows of this width at a time, with their lines.
+
+        Args:
+            width: Number of columns.
+            is_padded: Whether the line of names ends with a separator.
+        """
+        batch: list[list[str]] = []
+        lines: list[int] = []
+        for line, row in self._rows():
+            if len(row) != width:
+                row = self._mended(line, row, width)
+                if not row:
+                    continue
+            batch.append(row)
+            lines.append(line)
+            if len(batch) == ROWS_AT_ONCE:
+                yield batch, lines
+                batch, lines = [], []
+        if batch:
+            yield batch, lines
+        self.padded = 0 if is_padded else self.padded
+
+    def _mended(self, line: int, row: list[str], width: int) -> list[str]:
+        """Return a row of another width without the empty cell at its end; empty if there is none.
+
+        Blank lines are counted, and so are rows that cannot be mended.
+        """
+        if not any(cell.strip() for cell in row) and len(row) < 2:
+            self.blank += 1
+            return []
+        if len(row) == width + 1 and not row[-1].strip():
+            self.padded += 1
+            return row[:-1]
+        self.uneven_count += 1
+        if len(self.uneven) < 5:
+            self.uneven.append((line, len(row)))
+        return []
+
+    def raise_faults(self, header: Sequence[str]) -> None:
+        """Refuse rows that have more or fewer cells than there are columns."""
+        if not self.uneven:
+            return
+        lines = [f"{cells} in line {line}" for line, cells in self.uneven]
+        more = f" ({self.uneven_count:,} lines in all)" if self.uneven_count > 1 else ""
+        raise DataError(
+            f"{self.path}: expected {counted(len(header), 'cell')} a line, as there are names of "
+            f"columns, got {', '.join(lines)}{more}; mend these lines, quote cells that hold "
+            f"{self.separator!r}, or set separator"
+        )
+
+    def notes(self) -> list[str]:
+        """Say what was left out."""
+        notes = []
+        if self.blank:
+            notes.append(f"{counted(self.blank, 'blank line')} left out")
+        if self.padded:
+            notes.append(f"{counted(self.padded, 'row')} end with a separator, which is left out")
+        if self.several:
+            span, line = self.longest
+            notes.append(
+                f"{counted(self.several, 'row')} go on over several lines inside quotes, the "
+                f"longest over {span:,} from line {line:,}"
+            )
+        return notes
+
+
+def _check_separator(path: Path, text: str, separator: str) -> None:
+    """Refuse a text whose lines another separator divides better."""
+    plain = re.sub(r'"[^"]*"', "", text)  # separators inside quotes are text
+    lines = [line for line in plain.splitlines() if line.strip()][:20]
+    if len(text) > _HEAD - 10:
+        lines = lines[:-1]  # it may be cut off
+    if not lines:
+        return
+    for other in _SEPARATORS:
+        count = lines[0].count(other)
+        is_everywhere = all(line.count(other) == count for line in lines)
+        if other == separator or not count or not is_everywhere:
+            continue
+        own = lines[0].count(separator)
+        if own and count < own:
+            continue
+        decimal = ""
+        cells = [cell.strip() for line in lines[1:] for cell in line.split(other)]
+        if any(re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell) for cell in cells):
+            decimal = ", and decimal = ',' for numbers like 1,5"
+        raise DataError(
+            f"{path}: {other!r} divides every line into {count + 1} cells, the separator "
+            f"{separator!r} the first into {own + 1}; set separator = {other!r}{decimal}, or "
+            f"separator = {separator!r} if that is right"
+        )
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Refuse a first line that looks like data."""
+    numbers = [name for name in header if _NUMBER.fullmatch(name)]
+    if 2 * len(numbers) <= len(header) or not numbers:
+        return
+    if all(name.isdecimal() for name in numbers):
+        # pandas numbers columns from 0, and a column a year is called by it
+        values = [int(name) for name in numbers]
+        if len(values) > 1 and values == sorted(set(values)):
+            return
+    listed = some([quoted(name) for name in header])
+    raise DataError(
+        f"{path}, line 1: expected the names of the columns, got what looks like a row ({listed}); "
+        'set names = ["…", …] to name the columns of a file without such a line'
+    )
+
+
+def _check_row_numbers(grid: Grid) -> None:
+    """Leave out a first column without a name if it numbers the rows, and refuse any other."""
+    cells = grid.cells[_ROW_NUMBERS]
+    values = [cell.strip('"') for cell in cells]
+    for first in (0, 1):
+        if values == [str(number) for number in range(first, first + len(values))]:
+            grid.refused[_ROW_NUMBERS] = "column 1 has no name and numbers the rows"
+            return
+    raise DataError(f"{grid.path}: column 1 has no name; name it in the first line")

@@ -1,0 +1,219 @@
+"""Types of columns, decided from all of their cells: numbers, yes and no, categories, or none.
+
+Nothing is dropped without a word: what cannot be read is named with its reason, and a column of
+numbers with a cell that is none is an error that names line, column and cell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from coplay.data.tables.grid import Cells
+from coplay.data.tables.numbers import Marks, is_date, is_marked, plain_numbers
+from coplay.data.words import counted, quoted, some
+
+MOST_CATEGORIES = 100
+"""Different texts that a column may have to be read as categories without being asked."""
+
+_FEW_MARKS = 3
+_SEVERAL = 10
+
+_WORDS = (("no", "yes"), ("false", "true"))
+_LETTERS = (("n", "y"), ("f", "t"))
+
+USUAL_MARKS = ("?", "-", ".", "na", "n/a", "nan", "null", "none", "missing", "unknown")
+"""Texts that mostly stand for a missing value; here they do only where a setting says so."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the types of columns.
+
+    Args:
+        marks: The marks inside numbers.
+        missing: Cells that stand for a missing value, beside empty ones.
+        categories: Columns that are categories even where they hold numbers.
+    """
+
+    marks: Marks = field(default_factory=Marks)
+    missing: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A column whose type is known.
+
+    Args:
+        kind: What it becomes.
+        values: Shape (n,): numbers, 0 and 1, or places in ``texts``; 0 where a cell is missing.
+        missing: Shape (n,), where a cell is missing.
+        texts: The different texts of categories, or what 0 and 1 are called.
+        reason: Why it cannot be read.
+    """
+
+    kind: Literal["real", "binary", "texts", "unread"]
+    values: np.ndarray
+    missing: np.ndarray
+    texts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Cells that are not what their column is.
+
+    Args:
+        row: The first of them.
+        text: What is wrong, and what to do.
+    """
+
+    row: int
+    text: str
+
+
+def typed(name: str, cells: Cells, settings: Settings, is_label: bool = False) -> Typed | Fault:
+    """Decide the type of a column and convert it.
+
+    Args:
+        name: The column's name.
+        cells: All of its cells, of both splits.
+        settings: See there.
+        is_label: Whether it holds the classes.
+    """
+    are_categories = is_label or name in settings.categories
+    marks = settings.marks
+    may_be_missing = any(marks.number(mark) is not None for mark in settings.missing)
+    if marks.are_plain and not are_categories and not may_be_missing:
+        numbers = plain_numbers(cells)
+        if numbers is not None:
+            return Typed("real", numbers, np.zeros(len(numbers), np.bool_))
+    counts = Counter(cells)
+    missing = {"", *settings.missing}
+    counts = Counter({text: count for text, count in counts.items() if text not in missing})
+    places = {text: place for place, text in enumerate(counts)}
+    codes = np.fromiter((places.get(cell, -1) for cell in cells), np.int64, len(cells))
+    if not counts:
+        return _unread(codes, f"column {quoted(name)} is empty")
+    if are_categories:
+        return Typed("texts", codes.clip(0), codes < 0, tuple(counts))
+    return _numbers_or_texts(name, counts, codes, marks)
+
+
+def _unread(codes: np.ndarray, reason: str) -> Typed:
+    return Typed("unread", codes, np.zeros(len(codes), np.bool_), reason=reason)
+
+
+def _numbers_or_texts(
+    name: str, counts: Counter[str], codes: np.ndarray, marks: Marks
+) -> Typed | Fault:
+    """Convert a column that holds something; ``codes`` are places in ``counts``, or −1."""
+    numbers = [marks.number(text) for text in counts]
+    total = counts.total()
+    wrong = [text for text, number in zip(counts, numbers, strict=True) if number is None]
+    dates = sum(counts[text] for text in wrong if is_date(text))
+    marked = [text for text in wrong if is_marked(text) and not is_date(text)]
+    right = total - sum(counts[text] for text in wrong)
+    if not wrong:
+        values = np.array([number or 0.0 for number in numbers])
+        inexact = _inexact(name, counts, numbers, codes, marks)
+        return inexact or Typed("real", values[codes.clip(0)], codes < 0)
+    nearly = right + sum(counts[text] for text in marked)
+    # many different numbers and a few marks are numbers, however often the marks stand there
+    is_marked_often = len(wrong) <= _FEW_MARKS and len(counts) - len(wrong) > _SEVERAL
+    if 2 * nearly >= total or is_marked_often:
+        return _bad_cells(name, counts, wrong, marked, codes, marks)
+    if 2 * dates >= total:
+        return _unread(codes, f"column {quoted(name)} holds dates or times")
+    words = _yes_and_no(list(counts))
+    if words:
+        bits = np.array([text.lower() == words[1] for text in counts])
+        return Typed("binary", bits[codes.clip(0)] & (codes >= 0), codes < 0, words)
+    if len(counts) == 1:
+        (text,) = counts
+        return _unread(codes, f"column {quoted(name)} is {quoted(text)} in every row")
+    if len(counts) > MOST_CATEGORIES or (2 * len(counts) >= total and len(counts) > 2):
+        return _unread(
+            codes,
+            # no example: notes are part of the record, and a text of its own may be a person's
+            f"column {quoted(name)} holds {len(counts):,} different texts in "
+            f"{counted(total, 'row')}; categories = [{quoted(name)}] reads them as classes",
+        )
+    return Typed("texts", codes.clip(0), codes < 0, tuple(counts))
+
+
+def _yes_and_no(texts: Sequence[str]) -> tuple[str, str] | None:
+    """Return the words of 0 and 1 if these are the only ones; None otherwise."""
+    lower = {text.lower() for text in texts}
+    for words in _WORDS:
+        if lower <= set(words):
+            return words
+    for letters in _LETTERS:
+        if lower == set(letters):
+            return letters
+    return None
+
+
+def _inexact(
+    name: str,
+    counts: Counter[str],
+    numbers: Sequence[float | None],
+    codes: np.ndarray,
+    marks: Marks,
+) -> Fault | None:
+    """Refuse whole numbers that 64-bit floats would change."""
+    for place, (text, number) in enumerate(zip(counts, numbers, strict=True)):
+        if marks.is_inexact(text, number or 0.0):
+            row = int(np.flatnonzero(codes == place)[0])
+            return Fault(
+                row,
+                f"column {quoted(name)}: {quoted(text)} has more digits than a 64-bit float holds; "
+                f"leave the column out with without = [{quoted(name)}], or read it as categories",
+            )
+    return None
+
+
+def _bad_cells(
+    name: str,
+    counts: Counter[str],
+    wrong: Sequence[str],
+    marked: Sequence[str],
+    codes: np.ndarray,
+    marks: Marks,
+) -> Fault:
+    """Describe the cells of a numeric column that are no numbers."""
+    known = set(wrong)
+    is_wrong = np.array([text in known for text in counts])
+    bad = (codes >= 0) & is_wrong[codes.clip(0)]
+    first = int(np.flatnonzero(bad)[0])
+    text = list(counts)[codes[first]]
+    others = ""
+    if bad.sum() > 1:
+        others = f" ({int(bad.sum()):,} cells of {len(codes):,} are none: {_listed(wrong)})"
+    return Fault(
+        first,
+        f"column {quoted(name)}: expected a number, got {quoted(text)}{others}; "
+        f"{_advice(name, text, marked, marks)}",
+    )
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return some([quoted(text) for text in texts], 3)
+
+
+def _advice(name: str, text: str, marked: Sequence[str], marks: Marks) -> str:
+    """Say which setting helps."""
+    out = f"without = [{quoted(name)}] leaves the column out"
+    if text in marked and not marks.thousands and marks.decimal == ".":
+        return f"set thousands or decimal to the mark in it; {out}"
+    if text in marked:
+        return f"its marks are not those of decimal and thousands; {out}"
+    return (
+        f"mend it, or set missing_marks = [{quoted(text)}] if it stands for a missing value, or "
+        f"categories = [{quoted(name)}]; {out}"
+    )

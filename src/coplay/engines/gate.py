@@ -1,0 +1,207 @@
+"""The gate for messages, at both ends and at every engine.
+
+At the player, a request is checked whole before anything changes; at the coordinator, a reply is
+checked against its request before a game sees it. What a message may hold is declared by its game
+(:meth:`Game.expected_request`, :meth:`Game.expected_reply`) and, for what every player is asked,
+in :mod:`coplay.games.every_game`. A fault is the loss of the party that made it, with the reason
+in words; nothing of a bad message is used or counted.
+
+A gate knows names, not persons: that a message comes from the party whose name it bears has to be
+assured by what carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from coplay.core.errors import CoplayError
+from coplay.core.expected import ANYTHING, Expected, plain_faults
+from coplay.core.message import (
+    COORDINATOR,
+    Message,
+    PlayerDied,
+    PlayerLate,
+    PlayerLost,
+    Request,
+    action_of,
+)
+from coplay.core.plain import field_faults, shortened
+from coplay.games import every_game
+from coplay.games.base import Game
+from coplay.player import REQUESTS, Player
+
+_MOST_FAULTS = 5
+
+
+def refusal(game: Game, player: Player, message: object) -> PlayerLost | None:
+    """Check a request before the player does anything; note it if it is accepted.
+
+    Returns:
+        The loss that answers a request that is refused, after which the player is as it was before;
+        None if the request is accepted.
+    """
+    try:
+        faults = _request_faults(game, player, message)
+    except Exception as error:  # whatever a stranger sent, it must not end the player
+        faults = [_unreadable(error)]
+    if not faults:
+        assert isinstance(message, Message)
+        player.history.note(message.request, message.round, _plays(message))
+        return None
+    reason = f"refused, nothing has changed: {_listed(faults)}"
+    return PlayerLost(player.name, _action(message), _round(message), reason)
+
+
+def _request_faults(game: Game, player: Player, message: object) -> list[str]:
+    """List what is wrong with what should be a request to this player."""
+    if type(message) is not Message:
+        return [f"expected a message, got {type(message).__name__}"]
+    known = (*REQUESTS, *game.requests)
+    kind = type(message.request)
+    if kind not in known:
+        names = ", ".join(sorted(action_of(each) for each in known))
+        return [f"expected one of the requests {names}, got {_action(message)}"]
+    faults = field_faults(message.request)
+    if message.sender != COORDINATOR or type(message.sender) is not str:
+        faults.append(f"expected a request of '{COORDINATOR}', got {shortened(message.sender)}")
+    if message.receiver != player.name or type(message.receiver) is not str:
+        faults.append(
+            f"expected a request to '{player.name}', got one to {shortened(message.receiver)}"
+        )
+    if type(message.round) is not int:
+        faults.append(f"expected a whole number as round, got {shortened(message.round)}")
+    faults += plain_faults(message.numbers, message.payload)
+    if faults:  # with these, what else it says cannot be read
+        return faults
+    late = player.history.fault(message.request, message.round, game.rounds, _plays(message))
+    if late:
+        faults.append(late)
+    expected = _expected_request(game, player, message)
+    return faults + expected.faults_in(message.numbers, message.payload, "received from")
+
+
+def _plays(message: Message) -> bool:
+    """Whether a request is a move of the game, and not what every player is asked."""
+    return type(message.request) not in REQUESTS
+
+
+def _expected_request(game: Game, player: Player, message: Message) -> Expected:
+    if not _plays(message):
+        return every_game.expected_request(player, message)
+    return game.expected_request(player, message)
+
+
+def checked_reply(
+    game: Game | None,
+    player: Player | None,
+    ask: Message,
+    reply: object,
+    handles: tuple[type, ...] = (),
+) -> Message | PlayerLost:
+    """Return a reply that answers its request, or the loss of the player that was asked.
+
+    Args:
+        game: The rules; None where they are not known.
+        player: Settings and variables of the player, as the coordinator has them; None where they
+            are not known.
+        ask: The request.
+        reply: What came.
+        handles: The kinds of handle that the engine puts in the place of samples.
+    """
+    try:
+        if isinstance(reply, PlayerLost):
+            return _checked_loss(ask, reply)
+        faults = _reply_faults(game, player, ask, reply, handles)
+        if not faults:
+            assert isinstance(reply, Message)
+            # made anew, so that nothing of the sender's own classes is left in it
+            return ask.reply(dict(reply.numbers), dict(reply.payload))
+    except Exception as error:  # whatever a player sent, it must not end the coordinator
+        faults = [_unreadable(error)]
+    return PlayerLost(ask.receiver, ask.action, ask.round, f"bad reply: {_listed(faults)}")
+
+
+def _checked_loss(ask: Message, loss: PlayerLost) -> PlayerLost:
+    """Return a loss as it is if it is that of the player asked."""
+    words = (loss.player, loss.action, loss.reason)
+    is_plain = type(loss) in (PlayerLost, PlayerLate, PlayerDied) and type(loss.round) is int
+    is_plain = is_plain and all(type(word) is str for word in words)
+    asked = (ask.receiver, ask.action, ask.round)
+    if is_plain and (loss.player, loss.action, loss.round) == asked:
+        return loss
+    got = f"{shortened(loss.player)} at {shortened(loss.action)} in round {shortened(loss.round)}"
+    reason = f"bad reply: expected its own loss at '{ask.action}' in round {ask.round}, got {got}"
+    return PlayerLost(ask.receiver, ask.action, ask.round, reason)
+
+
+def _reply_faults(
+    game: Game | None,
+    player: Player | None,
+    ask: Message,
+    reply: object,
+    handles: tuple[type, ...],
+) -> list[str]:
+    """List what is wrong with what should be a reply."""
+    if type(reply) is not Message:
+        return [f"expected a message, got {type(reply).__name__}"]
+    faults = []
+    for what, expected, got in (
+        ("sender", ask.receiver, reply.sender),
+        ("receiver", ask.sender, reply.receiver),
+        ("round", ask.round, reply.round),
+    ):
+        if type(got) is not type(expected) or got != expected:
+            faults.append(f"expected as {what} {shortened(expected)}, got {shortened(got)}")
+    is_same = reply.request is ask.request
+    if not is_same and type(reply.request) is type(ask.request):
+        is_same = reply.request == ask.request
+    if not is_same:
+        faults.append(f"expected the answer to '{ask.action}', got that to {_action(reply)}")
+    expected_reply = _expected_reply(game, player, ask)
+    return faults + expected_reply.faults_in(reply.numbers, reply.payload, "for", handles)
+
+
+def _expected_reply(game: Game | None, player: Player | None, ask: Message) -> Expected:
+    if player is None or game is None:
+        return ANYTHING
+    if not _plays(ask):
+        return every_game.expected_reply(player, ask)
+    if type(ask.request) not in game.requests:
+        return ANYTHING
+    return game.expected_reply(player, ask)
+
+
+def unknown_receivers(
+    messages: Sequence[Message], players: Collection[str]
+) -> dict[int, PlayerLost]:
+    """Return the losses of messages to nobody, by position."""
+    losses = {}
+    for i, message in enumerate(messages):
+        if message.receiver not in players:
+            reason = f"there is no such player here; the players are {', '.join(players)}"
+            losses[i] = PlayerLost(message.receiver, message.action, message.round, reason)
+    return losses
+
+
+def _action(message: object) -> str:
+    """Return what a message asks, in words; it may be no message."""
+    request = message.request if type(message) is Message else None
+    return action_of(type(request)) if isinstance(request, Request) else type(request).__name__
+
+
+def _round(message: object) -> int:
+    is_plain = type(message) is Message and type(message.round) is int
+    return message.round if is_plain else 0  # type: ignore[attr-defined]
+
+
+def _unreadable(error: Exception) -> str:
+    """Describe a message that cannot be read; the error's own words may hold anything."""
+    if isinstance(error, CoplayError):
+        return str(error)
+    return f"it cannot be read ({type(error).__name__})"
+
+
+def _listed(faults: Sequence[str]) -> str:
+    listed = "; ".join(faults[:_MOST_FAULTS])
+    more = len(faults) - _MOST_FAULTS
+    return f"{listed}; and {more} more faults" if more > 0 else listed

@@ -1,0 +1,100 @@
+"""What players draw for one another: for several receivers at once, and in flight by link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from coplay.core.message import Payload
+from coplay.core.part import MANY, checked_as_one, parts_of
+from coplay.core.space import tensors
+from coplay.core.streams import stream
+from coplay.games.base import Link
+from coplay.player import Player
+
+
+class ByLink(Mapping[Link, Payload]):
+    """Payload by sender and receiver, without a key of two names for each of many links.
+
+    Args:
+        by_sender: By sender, what it sends, by receiver.
+
+    Example:
+        >>> from coplay import Samples
+        >>> payload = ByLink({"a": {"b": Samples(batch_size=[0])}})
+        >>> list(payload), ("b", "a") in payload
+        ([('a', 'b')], False)
+    """
+
+    def __init__(self, by_sender: Mapping[str, Mapping[str, Payload]]) -> None:
+        self._by_sender = dict(by_sender)
+
+    @classmethod
+    def of(cls, payload: Mapping[Link, Payload]) -> ByLink:
+        """Return any such mapping as one of this kind."""
+        if isinstance(payload, cls):
+            return payload
+        by_sender: dict[str, dict[str, Payload]] = {}
+        for (sender, receiver), part in payload.items():
+            by_sender.setdefault(sender, {})[receiver] = part
+        return cls(by_sender)
+
+    def __getitem__(self, link: Link) -> Payload:
+        sender, receiver = link
+        try:
+            return self._by_sender[sender][receiver]
+        except KeyError:
+            raise KeyError(link) from None
+
+    def __iter__(self) -> Iterator[Link]:
+        for sender, by_receiver in self._by_sender.items():
+            for receiver in by_receiver:
+                yield sender, receiver
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_sender.values()))
+
+    def by_receiver(self, senders: Sequence[str]) -> dict[str, dict[str, Payload]]:
+        """Return what is on its way to each receiver, by sender.
+
+        Args:
+            senders: The senders, in the order that every receiver shall have them in.
+        """
+        inboxes: dict[str, dict[str, Payload]] = {}
+        for sender in senders:
+            for receiver, part in self._by_sender.get(sender, {}).items():
+                inboxes.setdefault(receiver, {})[sender] = part
+        return inboxes
+
+
+def draws_for(player: Player, counts: Mapping[str, int], round: int) -> dict[str, Payload]:
+    """Draw samples for several receivers, to the same bits as :meth:`Player.draw` one by one.
+
+    Many small sets are checked together, and travel as parts of one.
+
+    Args:
+        player: Draws.
+        counts: Number of samples by receiver.
+        round: Current round.
+
+    Raises:
+        SpaceError: The model returned something else than so many samples of the space.
+    """
+    if len(counts) < MANY:
+        return {to: player.draw(count, round, to) for to, count in counts.items()}
+    drawn = []
+    with player.timed("sampling"):
+        for receiver, count in counts.items():
+            generator = stream(player.seed, "draw", round, player.name, receiver)
+            drawn.append(player.model.sample(count, generator))
+        numbers = list(counts.values())
+        whole = checked_as_one(player.space, drawn, numbers, complete=True)
+    if whole is not None:
+        sent = tensors(whole.detach().exclude(*player.unlearned))
+        return dict(zip(counts, parts_of(sent, numbers), strict=True))
+    # each by itself, which names what is wrong, or because they are not alike
+    origin = f"samples of {player.model.title}"
+    by_receiver: dict[str, Payload] = {}
+    for (receiver, count), samples in zip(counts.items(), drawn, strict=True):
+        checked = player.space.check(samples, origin, complete=True, rows=count)
+        by_receiver[receiver] = checked.detach().exclude(*player.unlearned)
+    return by_receiver

@@ -1,0 +1,101 @@
+"""What messages may hold that every player is asked, whatever the game."""
+
+from __future__ import annotations
+
+import torch
+
+from coplay.core.contents import LARGEST, Form, InSpace, Tensors
+from coplay.core.expected import ANY_PART, Expected, Limits, Numbers, Part
+from coplay.core.message import Message, count_of
+from coplay.core.plain import shortened
+from coplay.core.requests import Evaluate, Gain
+from coplay.core.space import LABEL
+from coplay.games.base import received_samples
+from coplay.models.abilities import Classifies
+from coplay.models.base import OWN
+from coplay.player import CLASSIFIED, SCORED, Player
+
+MOST_SAMPLES = 1_000_000
+"""Largest number of samples that a player draws to be measured, or takes to be classified."""
+
+MOST_STEPS = 1_000_000
+"""Largest number of steps that a player takes to estimate its gain."""
+
+MOST_DRAWS = 100_000
+"""Largest number of encoder's draws per sample."""
+
+_ROUNDING = 1e-6  # of weights that were re-normalised
+# infinities and NaN are values of log p
+_LOG_P = dict.fromkeys(("log_p", "low", "high"), Limits(special=True))
+_GAIN = {"value": Limits(special=True), "error": Limits(special=True), "n": Limits(low=0)}
+
+
+def expected_request(player: Player, message: Message) -> Expected:
+    """Say what a request may hold that every player is asked."""
+    match message.request:
+        case Evaluate(n, draws):
+            limits = [("n", n, MOST_SAMPLES), ("draws", draws, MOST_DRAWS)]
+            parts = {SCORED: ANY_PART}
+            if isinstance(player.model, Classifies):
+                parts[CLASSIFIED] = ANY_PART
+            faults = _count_faults(limits) + _real_faults(player, message)
+            return Expected(parts, faults=faults)
+        case Gain(steps, draws, own, weights):
+            faults = _count_faults([("steps", steps, MOST_STEPS), ("draws", draws, MOST_DRAWS)])
+            for name, weight in ({OWN: own} | dict(weights)).items():
+                if not 0 <= weight <= 1 + _ROUNDING:
+                    faults.append(f"weight of {shortened(name)}: expected 0 to 1, got {weight:g}")
+            known = player.roster.known if player.roster else set(weights)
+            part = Part(received_samples(player), 1, MOST_SAMPLES)
+            others = {name for name in weights if name in known and name != player.name}
+            strange = [name for name in weights if name not in others]
+            if strange:
+                faults.append(f"weights: expected other players, got {shortened(strange[0])}")
+            return Expected(dict.fromkeys(others, part), faults=faults)
+    return Expected()
+
+
+def _count_faults(counts: list[tuple[str, int, int]]) -> list[str]:
+    faults = []
+    for name, count, most in counts:
+        if not 1 <= count <= most:
+            faults.append(f"{name}: expected 1 to {most}, got {count}")
+    return faults
+
+
+def _real_faults(player: Player, message: Message) -> list[str]:
+    """List what is wrong with the real samples of an evaluation."""
+    faults = []
+    for name in (CLASSIFIED, SCORED):
+        samples = message.payload.get(name)
+        if samples is None:
+            continue
+        visible = player.variables
+        needed = list(visible) if name == SCORED else []
+        part = Part(InSpace(visible, needed, others=True), 1, MOST_SAMPLES)
+        faults += [f"samples to be {name}: {fault}" for fault in part.faults(samples)]
+    return faults
+
+
+def expected_reply(player: Player, ask: Message) -> Expected:
+    """Say what a reply may hold to what every player is asked."""
+    match ask.request:
+        case Evaluate(n):
+            needed = [name for name in player.space if name not in player.unobserved]
+            parts = {ask.sender: Part.of(InSpace(player.space, needed), n)}
+            if _classifies(player) and CLASSIFIED in ask.payload:
+                classes = player.variables[LABEL].classes or 0
+                form = Form((), torch.int64, 0, classes - 1 if classes else LARGEST)
+                count = count_of(ask.payload[CLASSIFIED])
+                parts[CLASSIFIED] = Part.of(Tensors({LABEL: form}), count)
+            numbers = Numbers(_LOG_P, all_or_none=True) if SCORED in ask.payload else Numbers()
+            return Expected(parts, all_or_none=True, numbers=numbers, numbers_alone=False)
+        case Gain():
+            return Expected(numbers=Numbers(_GAIN, all_or_none=True))
+    return Expected()
+
+
+def _classifies(player: Player) -> bool:
+    """Whether the player can tell classes of its own kind from inputs that it observes."""
+    inputs = [name for name in player.variables if name not in (LABEL, *player.unobserved)]
+    return isinstance(player.model, Classifies) and LABEL in player.variables and bool(inputs)

@@ -1,0 +1,111 @@
+"""What players of the cooperative game are asked, and what its messages may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from coplay.core.contents import InSpace
+from coplay.core.expected import Expected, Numbers, Part
+from coplay.core.message import Message, Request
+from coplay.core.plain import shortened
+from coplay.games.base import received_samples
+from coplay.player import Player
+
+if TYPE_CHECKING:
+    from coplay.games.sample_exchange import SampleExchange
+
+
+@dataclass(frozen=True)
+class Turn(Request):
+    """Learn from your own data and from the attached samples, then draw for the others.
+
+    Args:
+        own: Weight of the own data: α_ii, or a number of samples as soon as samples of others are
+            attached; those weigh as many as they are.
+        draw: Number of samples to draw, by receiver.
+        living: Names of the living players in order, with ``originals``; else empty.
+        started: Names of all players of the beginning in order, with ``originals``; else empty.
+    """
+
+    own: float
+    draw: Mapping[str, int]
+    living: Sequence[str] = ()
+    started: Sequence[str] = ()
+
+
+def request(game: SampleExchange, player: Player, message: Message) -> Expected:
+    """Say what a turn may hold: samples of players that this one weighs."""
+    turn = message.request
+    assert isinstance(turn, Turn)
+    senders, receivers = _partners(game, player, message)
+    if turn.living:
+        senders = set(senders) & set(turn.living)
+        receivers = set(receivers) & set(turn.living)
+    n = game.samples_per_round
+    faults = []
+    if not 0 <= turn.own <= n:
+        faults.append(f"own: expected a weight from 0 to {n}, got {turn.own:g}")
+    for to, count in turn.draw.items():
+        if to not in receivers:
+            faults.append(f"draw: expected players that give it weight, got {shortened(to)}")
+        elif not 1 <= count <= n:
+            faults.append(f"draw: expected 1 to {n} samples for {to!r}, got {count}")
+    faults += _names_faults(game, player, turn, message)
+    part = Part(received_samples(player), 1, n)
+    return Expected(dict.fromkeys(senders, part), faults=faults)
+
+
+def reply(player: Player, ask: Message) -> Expected:
+    """Say what the answer to a turn may hold: all that was to be drawn, or nothing."""
+    assert isinstance(ask.request, Turn)
+    content = InSpace(player.space, list(player.space))
+    parts = {to: Part.of(content, count) for to, count in ask.request.draw.items()}
+    return Expected(parts, all_or_none=True, numbers=Numbers(others=True))
+
+
+def _partners(
+    game: SampleExchange, player: Player, message: Message
+) -> tuple[Collection[str], Collection[str]]:
+    """Return the players to which a player gives weight, and those that give weight to it.
+
+    Where it does not know the others, all that the message names may be partners.
+    """
+    roster = player.roster
+    if roster is None or player.name not in roster.known:
+        assert isinstance(message.request, Turn)
+        own = {player.name}
+        return set(message.payload) - own, set(message.request.draw) - own
+    names = roster.names
+    weighs: Tensor = roster.once("weighs", lambda: game.weights(names, player.seed) > 0)
+    me = names.index(player.name)
+
+    def partners() -> tuple[set[str], set[str]]:
+        senders = {names[j] for j in weighs[me].nonzero()[:, 0].tolist() if j != me}
+        receivers = {names[i] for i in weighs[:, me].nonzero()[:, 0].tolist() if i != me}
+        return senders, receivers
+
+    return roster.once(("partners", player.name), partners)
+
+
+def _names_faults(game: SampleExchange, player: Player, turn: Turn, message: Message) -> list[str]:
+    """List what is wrong with the names that come along with ``originals``."""
+    if not turn.living and not turn.started:
+        if game.originals and message.payload:
+            return ["living: expected the names of the living players, got none"]
+        return []
+    if not game.originals:
+        return ["living and started: expected none without originals"]
+    faults = []
+    if player.roster is not None and tuple(turn.started) != player.roster.names:
+        faults.append("started: expected all players of the game, in order")
+    order = {name: i for i, name in enumerate(turn.started)}
+    places = [order.get(name, -1) for name in turn.living]
+    if -1 in places or places != sorted(set(places)) or len(order) < len(turn.started):
+        faults.append("living: expected some of those that started, each once and in order")
+    if player.name not in turn.living:
+        faults.append(f"living: expected '{player.name}' among them")
+    return faults

@@ -1,0 +1,103 @@
+"""Whether a run began here: a seal that only this user of this machine can make.
+
+A run folder may come from somebody else, and its config may name any file. Going on with it would
+read that file and keep rows of it in the folder. So a run that reads files is sealed when it
+begins, with a key that never leaves the user's own folder, and only with an intact seal does it go
+on without being trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from coplay.core import storage
+from coplay.run.config import Config
+from coplay.run.foreign import code_in, places_in, refuse
+from coplay.run.result import Result
+
+SEAL = "seal"
+"""File of a run's seal; runs that read no files have none."""
+
+
+def seal(folder: Path, config: Config) -> None:
+    """Note in a run's folder that the run begins here, if it reads files at all.
+
+    Without a place for the key nothing is noted, and going on takes trust.
+    """
+    if places_in(config):
+        try:
+            key = _key(create=True)
+        except (OSError, RuntimeError):  # such as a user without a home
+            return
+        storage.write_atomically(folder / SEAL, f"{_mark(config, key)}\n".encode())
+
+
+def is_sealed(folder: Path, config: Config) -> bool:
+    """Whether the run began here with the same config and the same places of its files."""
+    try:
+        written = (folder / SEAL).read_text(encoding="ascii").strip()
+        return hmac.compare_digest(written, _mark(config, _key(create=False)))
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def refuse_untrusted(result: Result) -> None:
+    """Refuse to go on with a run that somebody else may have made, if that would do harm.
+
+    Raises:
+        TrustError: The run is not trusted, and names code outside coplay, or files and clusters
+            though it did not begin here.
+    """
+    if result.trust:
+        return
+    code = code_in(result.config)
+    if code:
+        refuse("names code from outside coplay", code, str(result.folder))
+    places = places_in(result.config)
+    if places and not is_sealed(result.folder, result.config):
+        refuse("did not begin here, and would use", places, str(result.folder))
+
+
+def _mark(config: Config, key: bytes) -> str:
+    """Return what stands for a config and the absolute paths of what it reads."""
+    text = json.dumps([config.to_dict(), _absolute(places_in(config))], sort_keys=True)
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _absolute(places: Sequence[str]) -> list[str]:
+    """Return places as paths: the same relative path means another file from another folder."""
+    paths = []
+    for place in places:
+        _, _, text = place.partition(": ")
+        paths.append(os.path.realpath(Path(text).expanduser()))
+    return paths
+
+
+def _key(*, create: bool) -> bytes:
+    """Return the user's key; it is made at its first use.
+
+    Raises:
+        OSError: There is none and it cannot be made, or it may not be made.
+    """
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    path = Path(home) / "coplay" / "key"
+    if create and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mine = path.with_name(f"key.{secrets.token_hex(8)}")
+        with open(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+        # two runs may begin at once: the first to come keeps its key, and both use it
+        with contextlib.suppress(FileExistsError):
+            os.link(mine, path)
+        mine.unlink()
+    key = path.read_bytes()
+    if len(key) < 32:
+        raise OSError(f"{path} is damaged; remove it")
+    return key
