@@ -365,6 +365,8 @@ class NoFit:
 class NanSampler:
     """Generates NaN."""
 
+    tried = False  # else its fault would show before play
+
     def fit(self, rows):
         return self
 

@@ -24,7 +24,7 @@ from coplay.core.errors import ConfigError, EngineError, PlayerError
 from coplay.core.message import COORDINATOR
 from coplay.engines import ray_cluster
 from coplay.engines.ray import Ray
-from coplay.engines.ray_cluster import loopback
+from coplay.engines.ray_cluster import loopback, not_started
 from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.acgan import Acgan
@@ -212,6 +212,48 @@ def test_without_ray_the_error_names_the_line_to_install_it(tmp_path):
     assert done.returncode == 2, done.stderr
     assert "pip install 'coplay[ray]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_start_that_takes_too_long_names_the_setting_and_no_cpus_of_a_local_cluster():
+    text = not_started(8, (2, 0), 600, {}, local=True)
+    assert text == (
+        "8 processes with 2 CPUs each did not start within 600 s; this machine has "
+        f"{os.cpu_count()} CPUs, which others may be using. Take fewer processes, or set "
+        "engine.start_seconds higher"
+    )
+    text = not_started(2, (1, 0.5), 60, {"CPU": 3.0})
+    assert "with 1 CPUs and 0.5 GPUs each" in text
+    assert "; 3 CPUs and 0 GPUs of the cluster are free now" in text
+    text = not_started(2, (1, 0.5), 60, {"GPU": 1.0}, local=True)
+    assert "may be using, and 1 GPUs that are free. Take" in text
+
+
+def test_a_local_cluster_that_starts_too_slowly_is_not_called_full(bits):
+    north = Player("north", bits, _ones(bits), ExponentialFamily(), 1)
+    engine = Ray(processes=1, start_seconds=0.01)
+    try:
+        with pytest.raises(EngineError, match=r"within 0\.01 s; this machine has \d+ CPUs"):
+            engine.start([north], SampleExchange.tiny())
+    finally:
+        engine.finish()
+
+
+def _ones(space):
+    return space.samples(image=torch.ones(4, 2, 3, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("engine", "note"),
+    [
+        ({"name": "ray", "processes": 8}, "engine.processes = 8, but there are 2 players and"),
+        ({"name": "ray", "processes": 2}, None),
+        ({"name": "local", "groups": 5}, "engine.groups = 5, but there are 2 players and seats"),
+        ({"name": "local"}, None),
+    ],
+)
+def test_more_processes_than_players_are_noted(engine, note, small_config):
+    notes = Federation(small_config(engine=engine)).prepare().notes
+    assert [each[: len(note or "")] for each in notes] == ([note] if note else [])
 
 
 def test_an_address_where_nobody_listens_is_refused_at_once():

@@ -271,9 +271,14 @@ def test_what_a_model_or_a_report_sets_is_not_set_for_others(played):
 
 def test_settings_are_put_back_after_an_error():
     before = TorchSettings.now()
-    with pytest.raises(ValueError), own_settings(threads=2):
+
+    @own_settings(threads=2)
+    def fails():
         torch.set_default_dtype(torch.float64)
-        raise ValueError
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        fails()
     assert TorchSettings.now() == before
     with torch.no_grad(), own_settings():
         assert TorchSettings.now() == replace(before, gradients=True)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from coplay.games.base import Game, Row, State
     from coplay.metrics.base import Metric, Stat, Value
     from coplay.models.base import LocalModel, Mixture, Portion
+    from coplay.models.state import flat_state, load_flat_state
     from coplay.player import Player
     from coplay.run.config import Config
     from coplay.run.federation import Federation
@@ -76,7 +77,9 @@ _HOME = {
     "Variable": "core.space",
     "equilibrium_moments": "theory.equilibrium",
     "find": "core.components",
+    "flat_state": "models.state",
     "influence_matrix": "theory.equilibrium",
+    "load_flat_state": "models.state",
     "load_player": "run.sampling",
     "names": "core.components",
     "nash_gap": "theory.equilibrium",
@@ -115,7 +118,9 @@ __all__ = [
     "Variable",
     "equilibrium_moments",
     "find",
+    "flat_state",
     "influence_matrix",
+    "load_flat_state",
     "load_player",
     "names",
     "nash_gap",

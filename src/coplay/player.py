@@ -270,7 +270,7 @@ class Player:
 
     @contextlib.contextmanager
     def timed(self, kind: str) -> Iterator[None]:
-        """Book the time inside as the player's own, and put back what a model sets for all of torch.
+        """Book the time inside as the player's own, and restore torch's settings afterwards.
 
         Args:
             kind: ``"learning"`` or ``"sampling"``.

@@ -107,6 +107,19 @@ def grouped(players: Sequence[T], groups: int) -> list[list[T]]:
     return dealt
 
 
+def spare(setting: str, count: int, players: int) -> tuple[str, ...]:
+    """Return a sentence if an engine was to have more groups than there are players.
+
+    Example:
+        >>> spare("processes", 8, 4)
+        ('engine.processes = 8, but there are 4 players and seats: there were 4 processes',)
+    """
+    if count <= players:
+        return ()
+    given = f"engine.{setting} = {count}, but there are {players} players and seats"
+    return (f"{given}: there were {players} {setting}",)
+
+
 def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
     """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
@@ -210,6 +223,14 @@ class Engine(Component):
         late = self._late
         self._late = []
         return late
+
+    def notes(self, players: int) -> Sequence[str]:
+        """Return sentences for the reader of the report, of settings that had less effect.
+
+        Args:
+            players: The most players and seats that a game of the run has.
+        """
+        return ()
 
     def finish(self) -> None:
         """Release what outlives a game, such as a cluster; called after the last game of a run."""

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from coplay.core.message import Message, PlayerLost
 from coplay.core.streams import single_pools
-from coplay.engines.base import Engine, answer_all, grouped
+from coplay.engines.base import Engine, answer_all, grouped, spare
 from coplay.games.base import Game
 from coplay.player import Player
 
@@ -65,6 +65,10 @@ class Local(Engine):
                 replies = answer_all(self._game, players, of_group)
                 answers |= dict(zip(places, replies, strict=True))
         return [answers[i] for i in range(len(messages))]
+
+    def notes(self, players: int) -> Sequence[str]:
+        """Say so if there are more groups than players."""
+        return spare("groups", self.groups, players)
 
     def close(self) -> None:
         """Release the players and give torch its threads back."""

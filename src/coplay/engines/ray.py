@@ -31,12 +31,13 @@ from coplay.core.message import Message, PlayerDied, PlayerLate, PlayerLost
 from coplay.core.processor import CHOICE
 from coplay.core.requests import Restore, Save
 from coplay.core.space import Samples
-from coplay.engines.base import Engine, grouped
+from coplay.engines.base import Engine, grouped, spare
 from coplay.engines.ray_cluster import (
     KNOCK_SECONDS,
     NAMESPACE,
     connect,
     import_ray,
+    not_started,
     parse_address,
     reason_of,
 )
@@ -70,7 +71,8 @@ class Ray(Engine):
         restart: Whether a process that died is started again, on any node, with its players' last
             checkpoint; they miss the round in which it happened.
         keep_memory: Whether the processes keep freed memory, which is faster.
-        start_seconds: How long processes may take to start.
+        start_seconds: How long processes may take to start. Each loads torch, which takes seconds
+            on an idle machine and minutes on a busy one.
 
     Example:
         >>> Ray(processes=2, deadline=10)
@@ -87,7 +89,7 @@ class Ray(Engine):
     on_late: Literal["drop", "fail"] = "drop"
     restart: bool = False
     keep_memory: bool = True
-    start_seconds: float = Field(default=120, gt=0)
+    start_seconds: float = Field(default=600, gt=0)
 
     _actors: list[Any] = PrivateAttr(default_factory=list)
     _specs: list[list[PlayerSpec]] = PrivateAttr(default_factory=list)
@@ -107,6 +109,10 @@ class Ray(Engine):
                 f"expected 'host:port' of a cluster to which this machine belongs, got {address!r}"
             )
         return address
+
+    def notes(self, players: int) -> Sequence[str]:
+        """Say so if there are more processes than players."""
+        return spare("processes", self.processes, players)
 
     # ---------------------------------------------------------------- starting and ending processes
 
@@ -135,24 +141,14 @@ class Ray(Engine):
         except ray.exceptions.GetTimeoutError as error:
             free = ray.available_resources()
             self._end()
-            raise EngineError(self._too_few_resources(len(groups), free)) from error
+            need = (self.threads, self.gpus)
+            local = self.address is None
+            fault = not_started(len(groups), need, self.start_seconds, free, local=local)
+            raise EngineError(fault) from error
         except Exception as error:
             self._end()
             raise EngineError(f"a player's process did not start: {reason_of(error)}") from error
         self._idle = True
-
-    def _too_few_resources(self, processes: int, free: Mapping[str, float]) -> str:
-        """The error of processes that did not start in time."""
-        needs = f"{self.threads} CPUs"
-        left = f"{free.get('CPU', 0):g} CPUs"
-        if self.gpus:
-            needs += f" and {self.gpus:g} GPUs"
-            left += f" and {free.get('GPU', 0):g} GPUs"
-        return (
-            f"{processes} processes with {needs} each did not start within "
-            f"{self.start_seconds:g} s; {left} of the cluster are free now. Take fewer processes, "
-            "or set engine.start_seconds higher"
-        )
 
     def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
         """Return a process with the players of group g, and a reference that waits for them."""

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,46 @@ def check_reachable(address: str) -> None:
             "port of 'ray start --head --port', and the same RAY_AUTH_MODE and TLS settings as "
             "there"
         ) from error
+
+
+def not_started(
+    processes: int,
+    need: tuple[int, float],
+    seconds: float,
+    free: Mapping[str, float],
+    *,
+    local: bool = False,
+) -> str:
+    """Return the error of processes that did not start in time.
+
+    Args:
+        processes: How many were to start.
+        need: CPUs and GPUs that each reserves.
+        seconds: How long they had.
+        free: What is free of the cluster.
+        local: Whether the cluster is coplay's own, whose processes reserve no CPUs.
+
+    Example:
+        >>> print(not_started(2, (1, 0), 60, {"CPU": 1.0}))
+        2 processes with 1 CPUs each did not start within 60 s; 1 CPUs of the cluster are free now.
+        Take fewer processes, or set engine.start_seconds higher
+    """
+    cpus, gpus = need
+    needs = f"{cpus} CPUs"
+    if gpus:
+        needs += f" and {gpus:g} GPUs"
+    left = f"{free.get('CPU', 0):g} CPUs"
+    if gpus:
+        left += f" and {free.get('GPU', 0):g} GPUs"
+    left += " of the cluster are free now"
+    if local:
+        left = f"this machine has {os.cpu_count()} CPUs, which others may be using"
+        if gpus:
+            left += f", and {free.get('GPU', 0):g} GPUs that are free"
+    return (
+        f"{processes} processes with {needs} each did not start within {seconds:g} s; {left}. Take "
+        "fewer processes, or set engine.start_seconds higher"
+    )
 
 
 def reason_of(error: Exception) -> str:

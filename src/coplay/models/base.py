@@ -138,6 +138,9 @@ class LocalModel(Component):
     learns_incomplete: ClassVar[bool] = False
     """Whether the model learns from samples in which some of its variables are missing (A5)."""
 
+    tried: ClassVar[bool] = True
+    """Whether an own class is tried on made-up samples before play, see ``models/trial.py``."""
+
     def latent_variables(self) -> Mapping[str, Variable]:
         """Latents that travel with this model's samples, by name.
 

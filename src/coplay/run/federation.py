@@ -59,6 +59,7 @@ from coplay.run.sites import (
 )
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.start_from import Beginning
+from coplay.run.trials import try_models
 from coplay.run.turns import playing_alone
 
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
@@ -101,11 +102,13 @@ class Prepared:
         sites: Who holds what.
         games: The main game first. Each is taken out when it is played, so that the memory of its
             models is freed.
+        notes: Sentences for the reader of the report.
     """
 
     data: Dataset
     sites: Sites
     games: list[PreparedGame]
+    notes: Sequence[str] = ()
 
     @property
     def players(self) -> dict[str, Sequence[Player]]:
@@ -284,7 +287,9 @@ class Federation:
             predicted = _predicted(config, game, sites)
             games.append(PreparedGame(name, game, seats, influence, predicted))
         check_common_variables(config, sites)
-        return Prepared(data, sites, games)
+        most = max(len(game.seats.players) for game in games)
+        notes = [*config.engine.notes(most), *try_models(config, sites)]
+        return Prepared(data, sites, games, notes)
 
     def _record(self, prepared: Prepared) -> RunRecord:
         """Return the contents of ``run.json`` at the beginning."""
@@ -304,7 +309,7 @@ class Federation:
                 counts=sites.counts,
                 notes=data.notes,
             ),
-            notes=[*sites.notes, *wanting(self.config, data)],
+            notes=[*sites.notes, *prepared.notes, *wanting(self.config, data)],
             unmeasured=unmeasured(self.config, data),
             games={game.name: self._game_record(game) for game in prepared.games},
         )

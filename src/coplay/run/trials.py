@@ -1,0 +1,37 @@
+"""Which models of a config are tried before play, and what is said of them."""
+
+from __future__ import annotations
+
+from coplay.core.errors import ModelError
+from coplay.models.trial import is_tried, try_out
+from coplay.run.config import Config
+from coplay.run.sites import Sites
+
+
+def try_models(config: Config, sites: Sites) -> list[str]:
+    """Try every own model once for each space that it is to learn.
+
+    Returns:
+        Sentences for the reader of the report, of models that took long.
+
+    Raises:
+        ModelError: Models are at fault; the error names all of them.
+    """
+    notes = []
+    errors = []
+    tried = set()
+    for name in config.player_names:
+        model = config.player_model(name)
+        unobserved = tuple(config.players[name].unobserved)
+        case = (model, sites.spaces[name], unobserved)
+        if case in tried or not is_tried(model):
+            continue
+        tried.add(case)
+        try:
+            note = try_out(model, sites.spaces[name], f"player '{name}'", unobserved)
+            notes += [note] if note else []
+        except ModelError as error:
+            errors.append(str(error))
+    if errors:
+        raise ModelError("\n".join(errors))
+    return notes
