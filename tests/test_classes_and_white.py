@@ -229,6 +229,7 @@ class TestWhite:
             ([0, 255], np.uint8, 1, None),
             ([0, 200], np.uint8, 200 / 255, None),
             ([0, 1], np.uint8, 1, "bytes of 0 and 1 only, so 1 is white"),
+            ([0, 100], np.uint8, 100 / 255, "dark, since 255 is white and the largest value is"),
             ([0, 15], np.uint8, 15 / 255, "nearly black, since 255 is white and the largest"),
             ([0, 0], np.uint8, 0, "every pixel of every picture is 0"),
             ([250, 255], np.uint8, 1, "nearly white"),
@@ -266,9 +267,9 @@ class TestWhite:
             self.bright(images, white=4095)
 
     def test_a_threshold_that_leaves_nothing_is_noted(self):
-        images = np.resize(np.array([0, 100], np.uint8), (2, 4, 4))
-        notes = image_column(images, images, 0.5, "x").notes
-        assert "nearly every pixel is 0 at threshold 0.5" in notes[0]
+        images = np.resize(np.array([0, 150], np.uint8), (2, 4, 4))
+        notes = image_column(images, images, 0.6, "x").notes
+        assert "nearly every pixel is 0 at threshold 0.6" in notes[0]
 
     def save(self, folder, values, kind, mode=None):
         folder.mkdir(parents=True, exist_ok=True)

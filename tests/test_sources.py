@@ -735,7 +735,7 @@ class TestHuggingFace:
         )
 
 
-@pytest.mark.parametrize("name", ["npz", "image_folder", "hugging_face"])
+@pytest.mark.parametrize("name", ["npz", "image_folder", "hugging_face", "table"])
 def test_a_source_survives_the_config_and_needs_no_extra_to_be_named(name, monkeypatch):
     def watched(module, *rest, **more):
         assert module.split(".")[0] != "datasets"

@@ -440,12 +440,23 @@ class TestPrivacy:
         data = load(tmp_path / "t.csv", lines)
         assert "Person" not in " ".join(data.notes)
 
-    def test_a_cache_that_cannot_be_written_is_named(self, tmp_path):
+    def test_a_cache_that_cannot_be_written_is_named(self, tmp_path, monkeypatch):
         pytest.importorskip("datasets")
         (tmp_path / "file").write_text("no folder")
         source = HuggingFace(dataset="no-such/data-set", cache=str(tmp_path / "file"))
         with pytest.raises(DataError, match=r"the cache folder .*/file cannot be written"):
             source.load()
+        constants = importlib.import_module("huggingface_hub.constants")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file"))
+        source = HuggingFace(dataset="no-such/data-set", cache=str(tmp_path / "cache"))
+        with pytest.raises(DataError, match=r"/file cannot be written .* HF_HOME"):
+            source.load()
+
+    def test_faults_of_local_tables_name_the_source_with_the_settings(self, tmp_path):
+        file = write(tmp_path / "t.csv", ["a;b", "1;2", "3;4"])
+        with pytest.raises(DataError, match="set separator = ';'") as caught:
+            HuggingFace(dataset=file).load()
+        assert f'name = "table", file = "{file}"' in str(caught.value)
 
 
 def _files(folder):

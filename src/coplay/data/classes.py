@@ -17,7 +17,7 @@ from coplay.data.words import quoted, some
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0+)?")
 """A whole number as tables write it, with no zeros before it: those of ``01067`` mean something."""
 
-_LISTED = 12  # classes in a note
+_LISTED = 4  # classes in a note, which is one line; the record has the names of all
 
 
 def natural_key(text: str) -> tuple[object, ...]:
@@ -161,7 +161,11 @@ def _column(
         notes.append(f"{quoted(name)}: all samples are of class 0")
     kept = None if is_numbered else tuple(names)
     if kept is not None:
-        listed = some([f"{place} is {quoted(text)}" for place, text in enumerate(names)], _LISTED)
+        listed = ", ".join(
+            f"{place} is {quoted(text)}" for place, text in enumerate(names[:_LISTED])
+        )
+        if classes > _LISTED:
+            listed = f"from {quoted(names[0])} to {quoted(names[-1])}"
         notes.append(f"{quoted(name)}: {classes} classes, numbered {order}: {listed}")
     if kept is not None and names[0].startswith("-") and _WHOLE.fullmatch(names[0]):
         notes.append(

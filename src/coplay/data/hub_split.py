@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +15,31 @@ from coplay.core.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+def check_caches(folder: str | Path) -> None:
+    """Refuse cache folders that cannot be written, before anything is downloaded.
+
+    Args:
+        folder: Where ``datasets`` keeps its copies.
+
+    Raises:
+        DataError: It, or the folder of the hub's client, cannot be written.
+    """
+    client = importlib.import_module("huggingface_hub.constants")
+    helps = {
+        Path(folder): "set cache to a folder where the package datasets may keep its copies",
+        Path(client.HF_HUB_CACHE): "set the environment variable HF_HOME to another folder",
+    }
+    for place, help in helps.items():
+        try:
+            place.expanduser().mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=place.expanduser()).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(
+                f"the cache folder {place} cannot be written ({reason}); {help}"
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,13 @@ def local_data(source: HuggingFace, path: Path) -> Dataset | None:
             limit=source.limit,
         )
         note = "read by the source 'table', which has more settings for local tables"
-        return _noted(table.load(), note)
+        try:
+            return _noted(table.load(), note)
+        except DataError as error:
+            instead = f'name = "table", file = "{train[0]}"'
+            raise DataError(
+                f"{error}\n(the settings for that are those of the source 'table': {instead})"
+            ) from error
     if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         return _pictures(source, path)
     raise DataError(

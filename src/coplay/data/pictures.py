@@ -201,6 +201,11 @@ def _described(splits: list[np.ndarray], whites: list[float], name: str) -> tupl
         )
     if dark < _FEW * count:
         return (f"{name}: nearly white; the smallest value is {least:g}, {whites[0]:g} is white",)
+    if most < whites[0] / 2:
+        return (
+            f"{name}: dark, since {whites[0]:g} is white and the largest value is {most:g}; set "
+            "white if it is another value",
+        )
     return ()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,14 @@ from coplay.core.errors import DataError
 from coplay.core.variable import Variable
 from coplay.data.classes import class_column, named_column
 from coplay.data.column import Column, array_column, real_column
-from coplay.data.hub_split import HubSplit, columns_of, is_numeric, picture_in, types_of
+from coplay.data.hub_split import (
+    HubSplit,
+    check_caches,
+    columns_of,
+    is_numeric,
+    picture_in,
+    types_of,
+)
 from coplay.data.local_files import local_data, parquet_splits
 from coplay.data.pictures import Pictures, image_column, read_pictures
 from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
@@ -185,22 +191,10 @@ class HuggingFace(Source):
         if _is_format(self.dataset):
             # datasets would read all files in the current folder
             raise FileNotFoundError(f"{self.dataset} is a format, not a data set")
-        self._check_cache(datasets)
+        check_caches(self.cache or datasets.config.HF_DATASETS_CACHE)
         return datasets.load_dataset(
             self.dataset, self.config, revision=self.revision, cache_dir=self.cache
         )
-
-    def _check_cache(self, datasets: Any) -> None:
-        """Refuse a cache folder that cannot be written, before anything is downloaded."""
-        folder = Path(self.cache or datasets.config.HF_DATASETS_CACHE).expanduser()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            raise DataError(
-                f"the cache folder {folder} cannot be written ({error.strerror or error}); set "
-                "cache to a folder where the package datasets may keep its copies"
-            ) from error
 
     def _failure(self, path: Path, error: Exception) -> str:
         """Return the message for a data set that cannot be loaded."""
@@ -366,6 +360,8 @@ class HuggingFace(Source):
 
         Loading them needs ``datasets``, but no network.
         """
+        import tempfile
+
         from coplay.data.sources.image_folder import write_noise
 
         folder = Path(tempfile.mkdtemp(prefix="coplay-hugging-face-"))

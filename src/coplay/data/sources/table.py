@@ -330,7 +330,7 @@ def _summary(rows: Rows, columns: Mapping[str, Column]) -> str:
     kinds: dict[str, list[str]] = {}
     for name, column in columns.items():
         kinds.setdefault(column.variable.kind, []).append(quoted(name))
-    listed = "; ".join(f"{kind} {some(names, 12)}" for kind, names in kinds.items())
+    listed = "; ".join(f"{kind} {some(names)}" for kind, names in kinds.items())
     return f"{counted(len(rows), 'row')} read from {rows.title}: {listed}"
 
 
