@@ -7,7 +7,8 @@ import torch
 from torch.distributions import Normal
 
 from coplay import Variable
-from coplay.core.scaling import Scaling, scale_of, squashed
+from coplay.core.scales import scale_of
+from coplay.core.scaling import Scaling, squashed
 from coplay.core.space import LABEL, Space, pick
 from coplay.core.streams import stream
 from coplay.metrics.base import Observed, Reference
