@@ -338,11 +338,23 @@ def test_links_in_a_folder_are_refused_by_name(received, capsys, place, lay):
         error = capsys.readouterr().err
         assert place in error
         assert "expected plain files and folders" in error
-    with pytest.raises(RunFolderError, match=place):
-        write_comparison(Comparison.load([received]), received, "here")
     assert listing(received.parents[1], without="home/received") == before
     if inside is not None:
         assert listing(received) == inside
+
+
+@pytest.mark.parametrize("place", ["comparison.csv.partial", "comparison.html", "figures"])
+def test_links_in_the_folder_of_a_comparison_are_refused_by_name(received, capsys, place):
+    out = received.parent / "comparison"
+    out.mkdir()
+    (out / place).symlink_to(received.parents[1] / "outside")
+    (out / "beside").symlink_to(received)
+    before = listing(received.parents[1])
+    assert main(["compare", str(received), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"  - {place} is a link to " in error
+    assert "beside" not in error
+    assert listing(received.parents[1]) == before
 
 
 @pytest.mark.parametrize("place", ["run.json", "sample_exchange/rows.jsonl", "pipe"])
@@ -477,6 +489,37 @@ def test_a_relative_path_is_another_file_in_another_folder(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path / "reader")
     assert main(["resume", str(tmp_path / "run")]) == 2
     assert "data.source.file: t.npz" in capsys.readouterr().err
+
+
+def test_ones_own_run_finds_its_classes_again_and_nobody_can_say_where_else(tmp_path, capsys):
+    code = "class M:\n    def fit(self, rows): self.rows = rows\n"
+    code += "    def sample(self, n): return self.rows[[0] * n]\n"
+    for folder in ("project", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"beside_{folder}.py").write_text(code)
+    text = CONFIG.replace('"exponential_family"', '"beside_project:M"')
+    (tmp_path / "project" / "own.toml").write_text(text)
+    run = tmp_path / "run"
+    assert main(["run", str(tmp_path / "project" / "own.toml"), "--out", str(run)]) == 0
+    for command in (["resume"], ["sample", "--player", "north", "--out", str(tmp_path / "s.npz")]):
+        assert coplay(*command, run, cwd=tmp_path).returncode == 2
+        done = coplay(*command, run, "--trust", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    def edit(config):
+        config["model"]["name"] = "beside_elsewhere:M"
+
+    change(run, edit)
+    written = json.loads((run / "seal").read_text())
+    (run / "seal").write_text(json.dumps({**written, "home": str(tmp_path / "elsewhere")}))
+    done = coplay("resume", run, "--trust", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "No module named 'beside_elsewhere'" in done.stderr
+    for content in ("", "[]", "null", '{"home": 3, "mark": 4}', '{"mark": "ä"}', "\x00"):
+        (run / "seal").write_text(content)
+        done = main(["resume", str(run)])
+        assert done == 2
+        assert "beside_elsewhere" in capsys.readouterr().err
 
 
 def test_without_a_key_of_this_machine_a_run_did_not_begin_here(tmp_path, monkeypatch, capsys):
