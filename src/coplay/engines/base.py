@@ -23,6 +23,7 @@ from coplay.core.message import (
     bytes_of,
     count_of,
 )
+from coplay.core.text import visible
 from coplay.games.base import Game
 from coplay.player import Player
 
@@ -88,7 +89,7 @@ def grouped(players: Sequence[T], groups: int) -> list[list[T]]:
 def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
     """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
-    player.note_error(where, "".join(traceback.format_exception(error)))
+    player.note_error(where, visible("".join(traceback.format_exception(error))))
     reason = shareable(error)
     if not reason:
         # a model is foreign code: its words may quote private data, and stay with the player
