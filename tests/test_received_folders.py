@@ -363,7 +363,7 @@ def test_links_in_the_folder_of_a_comparison_are_refused_by_name(received, capsy
 def test_no_command_waits_for_a_pipe(received, place):
     (received / place).unlink(missing_ok=True)
     os.mkfifo(received / place)
-    for command in ("show", "report", "resume", "cite"):
+    for command in ("show", "resume"):
         done = command_line(command, "received", cwd=received.parent)
         assert done.returncode == 2
         assert f"{place}, which is no file but a pipe" in done.stderr

@@ -9,7 +9,6 @@ user's, which are imported only with trust all the same.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -35,12 +34,12 @@ def seal(folder: Path, config: Config) -> None:
     """
     if not places_in(config) and not code_in(config):
         return
-    try:
-        key = _key(create=True)
-    except (OSError, RuntimeError):  # such as a user without a home
-        return
     home = str(config.home or "")
-    storage.write_json(folder / SEAL, {"home": home, "mark": _mark(config, home, key)})
+    try:
+        mark = _mark(config, home, _key(create=True))
+    except (OSError, RuntimeError, ValueError):  # such as a user without a home
+        return
+    storage.write_json(folder / SEAL, {"home": home, "mark": mark})
 
 
 def is_sealed(folder: Path, config: Config) -> bool:
@@ -80,7 +79,8 @@ def refuse_untrusted(result: Result) -> None:
         refuse("names code from outside coplay", code, str(result.folder))
     places = places_in(result.config)
     if places and not is_sealed(result.folder, result.config):
-        refuse("did not begin here, and would use", places, str(result.folder))
+        fault = "did not begin here, or what it used has moved, and would use"
+        refuse(fault, places, str(result.folder))
 
 
 def _mark(config: Config, home: str, key: bytes) -> str:
@@ -97,7 +97,9 @@ def _absolute(places: Sequence[str]) -> list[str]:
     paths = []
     for place in places:
         _, _, text = place.partition(": ")
-        paths.append(os.path.realpath(Path(text).expanduser()))
+        path = Path(text).expanduser()
+        # the name of a data set on a hub is no path, and the same from everywhere
+        paths.append(os.path.realpath(path) if path.exists() else text)
     return paths
 
 
@@ -115,9 +117,13 @@ def _key(*, create: bool) -> bytes:
         with open(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secrets.token_bytes(32))
         # two runs may begin at once: the first to come keeps its key, and both use it
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(mine, path)
-        mine.unlink()
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without second names
+            mine.replace(path)
+        mine.unlink(missing_ok=True)
     key = path.read_bytes()
     if len(key) < 32:
         raise OSError(f"{path} is damaged; remove it")
