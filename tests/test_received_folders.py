@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from coplay import Config, CoplayError, Federation, Result, load_player
+import coplay
+from coplay import Config, CoplayError, Federation, Result, Space, Variable, load_player
 from coplay.cli.main import main
 from coplay.comparison.arms import Comparison
 from coplay.comparison.page import write as write_comparison
@@ -20,6 +21,7 @@ from coplay.core import storage
 from coplay.core.errors import OutputError, RunFolderError, TrustError, shareable
 from coplay.core.inside import file_name, file_names, refuse_links
 from coplay.core.text import cell, json_text, visible
+from coplay.models.base import OWN
 from coplay.report import charts, figures
 from coplay.report.page import write as write_report
 from coplay.run.foreign import code_in
@@ -103,7 +105,7 @@ def change(run, edit):
     (run / "config.toml").write_text(config.to_toml())
 
 
-def coplay(*arguments, cwd, script=False):
+def command_line(*arguments, cwd, script=False):
     """Run the command line in a process of its own: as ``python -m coplay``, or as its script."""
     command = [Path(sys.executable).with_name("coplay")]
     return subprocess.run(
@@ -176,7 +178,7 @@ def test_no_command_runs_code_of_a_received_run(received, name, script):
     mark = plant(received)
     before = listing(received.parents[1], without="home/received")
     arguments, code = COMMANDS[name]
-    done = coplay(*arguments, cwd=received.parent, script=script)
+    done = command_line(*arguments, cwd=received.parent, script=script)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert not mark.exists()
@@ -200,7 +202,7 @@ def test_processes_of_ray_import_nothing_from_the_current_folder(tmp_path):
     for name in ("torch", "pydantic", "tensordict"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
     (tmp_path / "ray.toml").write_text(f'engine = "ray"\n{CONFIG}')
-    done = coplay("run", "ray.toml", "--out", "run", cwd=tmp_path)
+    done = command_line("run", "ray.toml", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "mark").exists()
 
@@ -238,21 +240,21 @@ def test_trust_is_what_lets_classes_in_and_the_runs_folder_comes_last(received):
 
     change(received, edit)
     shutil.rmtree(received / "sample_exchange")
-    assert coplay("resume", "received", cwd=received.parent).returncode == 2
-    done = coplay("resume", "received", "--trust", cwd=received.parent)
+    assert command_line("resume", "received", cwd=received.parent).returncode == 2
+    done = command_line("resume", "received", "--trust", cwd=received.parent)
     assert done.returncode == 0, done.stderr
     with pytest.raises(TrustError, match="payload:M"):
         Result.load(received).model("north")
     with pytest.raises(TrustError, match="payload:M"):
         load_player(received, "north")
     draw = ["sample", "received", "--player", "north", "--out", "received/s.csv"]
-    assert coplay(*draw, cwd=received.parent).returncode == 2
-    assert coplay(*draw, "--trust", cwd=received.parent).returncode == 0
+    assert command_line(*draw, cwd=received.parent).returncode == 2
+    assert command_line(*draw, "--trust", cwd=received.parent).returncode == 0
     (received / "payload.py").rename(received.parent / "payload.py")
     shutil.rmtree(received / "__pycache__", ignore_errors=True)
-    assert coplay(*draw, "--trust", cwd=received.parent).returncode == 2
-    assert coplay(*draw, "--trust", "--code", ".", cwd=received.parent).returncode == 0
-    assert coplay(*draw, "--code", ".", cwd=received.parent).returncode == 2
+    assert command_line(*draw, "--trust", cwd=received.parent).returncode == 2
+    assert command_line(*draw, "--trust", "--code", ".", cwd=received.parent).returncode == 0
+    assert command_line(*draw, "--code", ".", cwd=received.parent).returncode == 2
     # another player's model is coplay's, and needs no trust
     assert load_player(received, "south").name == "south"
 
@@ -338,19 +340,31 @@ def test_links_in_a_folder_are_refused_by_name(received, capsys, place, lay):
         error = capsys.readouterr().err
         assert place in error
         assert "expected plain files and folders" in error
-    with pytest.raises(RunFolderError, match=place):
-        write_comparison(Comparison.load([received]), received, "here")
     assert listing(received.parents[1], without="home/received") == before
     if inside is not None:
         assert listing(received) == inside
+
+
+@pytest.mark.parametrize("place", ["comparison.csv.partial", "comparison.html", "figures"])
+def test_links_in_the_folder_of_a_comparison_are_refused_by_name(received, capsys, place):
+    out = received.parent / "comparison"
+    out.mkdir()
+    (out / place).symlink_to(received.parents[1] / "outside")
+    (out / "beside").symlink_to(received)
+    before = listing(received.parents[1])
+    assert main(["compare", str(received), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"  - {place} is a link to " in error
+    assert "beside" not in error
+    assert listing(received.parents[1]) == before
 
 
 @pytest.mark.parametrize("place", ["run.json", "sample_exchange/rows.jsonl", "pipe"])
 def test_no_command_waits_for_a_pipe(received, place):
     (received / place).unlink(missing_ok=True)
     os.mkfifo(received / place)
-    for command in ("show", "report", "resume", "cite"):
-        done = coplay(command, "received", cwd=received.parent)
+    for command in ("show", "resume"):
+        done = command_line(command, "received", cwd=received.parent)
         assert done.returncode == 2
         assert f"{place}, which is no file but a pipe" in done.stderr
 
@@ -477,6 +491,37 @@ def test_a_relative_path_is_another_file_in_another_folder(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path / "reader")
     assert main(["resume", str(tmp_path / "run")]) == 2
     assert "data.source.file: t.npz" in capsys.readouterr().err
+
+
+def test_ones_own_run_finds_its_classes_again_and_nobody_can_say_where_else(tmp_path, capsys):
+    code = "class M:\n    def fit(self, rows): self.rows = rows\n"
+    code += "    def sample(self, n): return self.rows[[0] * n]\n"
+    for folder in ("project", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"beside_{folder}.py").write_text(code)
+    text = CONFIG.replace('"exponential_family"', '"beside_project:M"')
+    (tmp_path / "project" / "own.toml").write_text(text)
+    run = tmp_path / "run"
+    assert main(["run", str(tmp_path / "project" / "own.toml"), "--out", str(run)]) == 0
+    for command in (["resume"], ["sample", "--player", "north", "--out", str(tmp_path / "s.npz")]):
+        assert command_line(*command, run, cwd=tmp_path).returncode == 2
+        done = command_line(*command, run, "--trust", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    def edit(config):
+        config["model"]["name"] = "beside_elsewhere:M"
+
+    change(run, edit)
+    written = json.loads((run / "seal").read_text())
+    (run / "seal").write_text(json.dumps({**written, "home": str(tmp_path / "elsewhere")}))
+    done = command_line("resume", run, "--trust", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "No module named 'beside_elsewhere'" in done.stderr
+    for content in ("", "[]", "null", '{"home": 3, "mark": 4}', '{"mark": "ä"}', "\x00"):
+        (run / "seal").write_text(content)
+        done = main(["resume", str(run)])
+        assert done == 2
+        assert "beside_elsewhere" in capsys.readouterr().err
 
 
 def test_without_a_key_of_this_machine_a_run_did_not_begin_here(tmp_path, monkeypatch, capsys):
@@ -623,6 +668,38 @@ def _text(run, name):
     return path.read_bytes().decode("utf-8", "replace")
 
 
+def test_an_error_about_what_a_model_drew_quotes_no_value():
+    space = Space({"age": Variable(kind="real", low=0, high=100)})
+    drawn = space.samples(age=torch.tensor([4711.0]))
+    for quote, words in ((True, "got 4711 in row 0"), (False, "got another one in row 0")):
+        with pytest.raises(CoplayError) as caught:
+            space.check(drawn, "samples", quote=quote)
+        assert str(caught.value).endswith(words)
+
+    class Leaks(coplay.LocalModel):
+        def setup(self, space, seed):
+            pass
+
+        def learn(self, mixture, steps, generator):
+            return {"loss": RECORD}
+
+        def sample(self, n, generator):
+            return drawn
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+    data = space.samples(age=torch.tensor([1.0]))
+    player = coplay.Player("north", space, data, Leaks(), seed=1)
+    with pytest.raises(CoplayError, match="got another one in row 0"):
+        player.draw(1, 1, "south")
+    with pytest.raises(CoplayError, match="loss as str, expected a number"):
+        player.learn({}, {OWN: 1.0}, 1, 1)
+
+
 def test_only_coplays_own_words_may_be_told():
     assert shareable(ValueError(RECORD)) == ""
     assert shareable(TrustError("coplay's own")) == "coplay's own"
@@ -679,6 +756,10 @@ def test_pages_that_cannot_be_written_are_one_sentence(received, unwritable, cap
         error = capsys.readouterr().err
         assert "cannot write into" in error
         assert "Traceback" not in error
+    long = str(unwritable / ("n" * 300))
+    for command in (["run", str(unwritable / "own.toml")], ["compare", str(received)]):
+        assert main([*command, "--out", long]) == 2
+        assert "File name too long" in capsys.readouterr().err
     pytest.importorskip("tensorboard")
     assert main(["report", str(received), "--tensorboard", inside]) == 2
     assert capsys.readouterr().err.startswith("coplay: cannot write ")

@@ -90,7 +90,7 @@ class PolymnistVariables(ConfigExperiment):
         Both are of the player with pictures. What it draws is written beside the run.
         """
         data = result.config.data.source.load()
-        player = load_player(result.folder, PICTURES)
+        player = load_player(result.folder, PICTURES, trust=True)
         test = pick(data.test, slice(TESTED))
         images = player.variables.only(["image"]).restrict(test)
         model: Any = player.model  # it also classifies and completes
@@ -132,7 +132,7 @@ class PolymnistVariables(ConfigExperiment):
             train = space.restrict(data.train)
             classifier.fit(train, data.train[LABEL], test, data.test[LABEL])
             storage.save_tensors(path, classifier.state_dict())
-        drawn = load_player(result.folder, SHAPES).draw(DRAWN, 0, "figures")
+        drawn = load_player(result.folder, SHAPES, trust=True).draw(DRAWN, 0, "figures")
         real = Moments.of(classifier.features(test))
         segmentations = space.restrict(drawn)
         fid = frechet_distance(real, Moments.of(classifier.features(segmentations)))

@@ -8,12 +8,8 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coplay.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from coplay.run.config import Config
 
 
 @contextlib.contextmanager
@@ -48,27 +44,33 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 def trusted_folders(given: argparse.Namespace) -> list[Path]:
     """Return the folders that a run's classes may come from; none without ``--trust``.
 
+    They are the ones that are named, the run's own, and that of the config's file if the run began
+    on this machine.
+
     Raises:
         ConfigError: A folder is given without trust.
     """
+    from coplay.run.origin import home_of
+    from coplay.run.result import Result
+
     if given.trust:
-        return [*given.code, given.run]
+        home = home_of(given.run, Result.load(given.run).config)
+        return [*given.code, given.run, *([home] if home else [])]
     if given.code:
         raise ConfigError(["--code: goes with --trust, which allows to import from there"])
     return []
 
 
-def resume_command(folder: Path, config: Config, home: Path) -> str:
-    """Return the command that goes on with a run.
-
-    Args:
-        folder: The run's folder.
-        config: What is played.
-        home: The folder of the config's file, where classes of the user's lie.
-    """
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with a run."""
     from coplay.run.foreign import code_in
+    from coplay.run.origin import home_of
+    from coplay.run.result import Result
 
     command = f"coplay resume {shlex.quote(str(folder))}"
+    config = Result.load(folder).config
     if code_in(config):
-        command += f" --trust --code {shlex.quote(str(home))}"
+        command += " --trust"
+        if home_of(folder, config) is None:
+            command += " --code FOLDER"
     return command

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coplay.cli.code import resume_command
 from coplay.cli.terminal import remark, say
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError, TrustError, WriteError
 
@@ -22,7 +23,7 @@ def keep_memory(config: Config) -> None:
         keep_freed_memory()
 
 
-def say_what_is_kept(folder: Path, error: BaseException, command: str) -> None:
+def say_what_is_kept(folder: Path, error: BaseException) -> None:
     """After a failure or an interrupt, say what is kept and how to go on; write what there is."""
     from coplay.report.page import write
     from coplay.run.result import Result
@@ -41,7 +42,7 @@ def say_what_is_kept(folder: Path, error: BaseException, command: str) -> None:
     how = "goes on once the cause is mended"
     if isinstance(error, KeyboardInterrupt):
         how = "goes on from there"
-    remark(f"kept in {folder}: {what}; '{command}' {how}")
+    remark(f"kept in {folder}: {what}; '{resume_command(folder)}' {how}")
     if kept:
         with contextlib.suppress(CoplayError):
             remark(f"report so far: {write(result)}")

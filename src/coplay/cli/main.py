@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from coplay.cli.code import add_trust, code_from, resume_command, trusted_folders
+from coplay.cli.code import add_trust, code_from, trusted_folders
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
@@ -211,8 +211,7 @@ def _run(given: argparse.Namespace) -> None:
     from coplay.run.config import Config
     from coplay.run.federation import Federation
 
-    home = given.config.parent
-    with code_from(home):  # a model may lie beside the config
+    with code_from(given.config.parent):  # a model may lie beside the config
         config = Config.from_file(given.config, given.set)
         keep_memory(config)
         folder = given.out or free_folder(Path("runs") / file_name(config.name))
@@ -220,7 +219,7 @@ def _run(given: argparse.Namespace) -> None:
             with ProgressReport() as report:
                 result = Federation(config).run(folder, report, start_from=given.start_from)
         except BaseException as error:
-            say_what_is_kept(folder, error, resume_command(folder, config, home))
+            say_what_is_kept(folder, error)
             raise
     finish(result)
 
@@ -231,16 +230,14 @@ def _resume(given: argparse.Namespace) -> None:
     from coplay.run.result import Result
 
     with code_from(*trusted_folders(given)):
-        config = Result.load(given.run, given.trust).config
-        keep_memory(config)
+        keep_memory(Result.load(given.run).config)
         try:
             with ProgressReport() as report:
                 result = Federation.resume(
                     given.run, report, given.set, given.previous, trust=given.trust
                 )
         except BaseException as error:
-            home = given.code[0] if given.code else given.run
-            say_what_is_kept(given.run, error, resume_command(given.run, config, home))
+            say_what_is_kept(given.run, error)
             raise
     finish(result)
 

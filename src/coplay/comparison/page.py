@@ -17,6 +17,7 @@ from coplay.report.page import json_bytes, template, write_pictures
 from coplay.report.parts import Cell, PageSection, Table
 from coplay.report.words import listed, words
 
+_FILES = ("comparison.html", "comparison.json", "comparison.csv", "figures")
 _NAMED_KEYS = 3  # keys that the first sentence names
 _LONGEST_SETTING = 60  # characters of a setting in a table
 
@@ -49,7 +50,7 @@ def write(
     Example:
         ``write(Comparison.load(["runs/a", "runs/b"]), Path("comparisons/ab"), "a and b")``
     """
-    refuse_links(folder)
+    refuse_links(folder, _FILES)
     notes = caveats(comparison)
     sections = [
         _arms(comparison, notes),

@@ -150,8 +150,9 @@ class Component(Section):
 
     def fresh(self) -> Self:
         """Return a new instance with the same settings, which shares nothing with this one."""
-        # what the settings name was imported before, or must not be
-        return type(self).model_validate(self.model_dump(exclude_unset=True), context=READING)
+        # what coplay's own settings name was imported before, or must not be
+        context = READING if type(self).__module__.startswith("coplay.") else None
+        return type(self).model_validate(self.model_dump(exclude_unset=True), context=context)
 
     def outside(self) -> list[str]:
         """Names of code outside coplay that the settings name and that using them would run.

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from coplay.core import storage
@@ -93,19 +93,23 @@ def file_names(texts: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def refuse_links(folder: Path) -> None:
+def refuse_links(folder: Path, names: Collection[str] = ()) -> None:
     """Refuse a folder in which writing could change something outside it.
 
     The folder itself may be a link, since the user names it.
 
     Args:
         folder: A run's folder, or a comparison's; it need not exist.
+        names: What is written there, where other things may lie beside it; by default anything.
 
     Raises:
         RunFolderError: It holds links, pipes or devices, or files that are written in place and
             have a second name elsewhere. The message names the first of them.
     """
-    faults = [f"{place} is {what}" for place, what in _not_plain(folder)]
+    faults = []
+    for place, what in _not_plain(folder):
+        if not names or Path(place).parts[0].removesuffix(".partial") in names:
+            faults.append(f"{place} is {what}")
     if faults:
         listed = "\n".join(f"  - {visible(line)}" for line in faults[:_LISTED])
         more = f"\n  and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
@@ -144,7 +148,10 @@ def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         except OSError:  # missing, or unreadable: whoever reads or writes there says so
             continue
         for entry in entries:
-            status = entry.stat(follow_symlinks=False)
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:  # a run that is going on removes old checkpoints
+                continue
             yield Path(entry.path), status
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(Path(entry.path))
@@ -177,6 +184,8 @@ def write_output(path: Path, content: bytes, remedy: str) -> None:
     try:
         if path.is_dir():
             raise OutputError(f"cannot write {path}: it is a folder; {remedy}")
+        if path.exists() and not os.access(path, os.W_OK):  # it could be replaced all the same
+            raise OutputError(f"cannot write {path}: it is protected from writing; {remedy}")
         partial = path.with_name(path.name + ".partial")
         if partial.is_symlink() or (partial.exists() and partial.stat().st_nlink > 1):
             raise OutputError(f"cannot write {path}: {partial} is a link; remove it")

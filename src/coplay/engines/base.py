@@ -24,6 +24,7 @@ from coplay.core.message import (
     bytes_of,
     count_of,
 )
+from coplay.core.text import visible
 from coplay.engines.gate import checked_reply, refusal, unknown_receivers
 from coplay.games.base import Game
 from coplay.player import Player
@@ -123,7 +124,7 @@ def spare(setting: str, count: int, players: int) -> tuple[str, ...]:
 def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
     """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
-    player.note_error(where, "".join(traceback.format_exception(error)))
+    player.note_error(where, visible("".join(traceback.format_exception(error))))
     reason = shareable(error)
     if not reason:
         # a model is foreign code: its words may quote private data, and stay with the player

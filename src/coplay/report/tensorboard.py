@@ -48,7 +48,7 @@ def write_events(result: Result, folder: str | Path) -> Path:
     """
     package = _TensorBoard.load()
     folder = Path(folder)
-    refuse_links(folder)
+    refuse_links(folder, list(result.plays))
     for game in result.plays:
         if any((folder / game).glob("events.out.tfevents.*")):
             raise RunFolderError(

@@ -171,6 +171,7 @@ class Config(Section):
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
 
     _imports: bool = PrivateAttr(default=True)  # whether classes outside coplay were imported
+    _home: Path | None = PrivateAttr(default=None)  # the folder of the file that it was read from
 
     def __eq__(self, other: object) -> bool:
         """Compare what the configs say, however they were read."""
@@ -246,6 +247,11 @@ class Config(Section):
     def imported(self) -> bool:
         """Whether classes outside coplay that it names were imported when it was read."""
         return self._imports
+
+    @property
+    def home(self) -> Path | None:
+        """The folder of the file that it was read from, where classes of the user's may lie."""
+        return self._home
 
     @property
     def carried(self) -> list[Game]:
@@ -336,6 +342,7 @@ class Config(Section):
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError([f"cannot read {path}: {error}"]) from None
         config = cls.from_toml(text, overrides, str(path), trust)
+        config._home = path.resolve().parent
         if "name" in config.model_fields_set or not _NAME.fullmatch(path.stem):
             return config
         return config.model_copy(update={"name": path.stem})

@@ -3,12 +3,12 @@
 A run folder may come from somebody else, and its config may name any file. Going on with it would
 read that file and keep rows of it in the folder. So a run that reads files is sealed when it
 begins, with a key that never leaves the user's own folder, and only with an intact seal does it go
-on without being trusted.
+on without being trusted. The seal also tells where the config lay, and with it classes of the
+user's, which are imported only with trust all the same.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -23,29 +23,46 @@ from coplay.run.foreign import code_in, places_in, refuse
 from coplay.run.result import Result
 
 SEAL = "seal"
-"""File of a run's seal; runs that read no files have none."""
+"""File of a run's seal; runs that need nothing from outside coplay have none."""
 
 
 def seal(folder: Path, config: Config) -> None:
-    """Note in a run's folder that the run begins here, if it reads files at all.
+    """Note in a run's folder that the run begins here, if it needs anything from outside coplay.
 
-    Without a place for the key nothing is noted, and going on takes trust.
+    The folder of the config's file is noted too, since classes may lie there. Without a place for
+    the key nothing is noted.
     """
-    if places_in(config):
-        try:
-            key = _key(create=True)
-        except (OSError, RuntimeError):  # such as a user without a home
-            return
-        storage.write_atomically(folder / SEAL, f"{_mark(config, key)}\n".encode())
+    if not places_in(config) and not code_in(config):
+        return
+    home = str(config.home or "")
+    try:
+        mark = _mark(config, home, _key(create=True))
+    except (OSError, RuntimeError, ValueError):  # such as a user without a home
+        return
+    storage.write_json(folder / SEAL, {"home": home, "mark": mark})
 
 
 def is_sealed(folder: Path, config: Config) -> bool:
     """Whether the run began here with the same config and the same places of its files."""
+    return _sealed_home(folder, config) is not None
+
+
+def home_of(folder: Path, config: Config) -> Path | None:
+    """Return the folder of the file with which a run began here; None if it is not known."""
+    home = _sealed_home(folder, config)
+    return Path(home) if home else None
+
+
+def _sealed_home(folder: Path, config: Config) -> str | None:
+    """Return what an intact seal says of the config's folder, perhaps nothing; None without one."""
     try:
-        written = (folder / SEAL).read_text(encoding="ascii").strip()
-        return hmac.compare_digest(written, _mark(config, _key(create=False)))
-    except (OSError, ValueError, RuntimeError):
-        return False
+        written = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        home = str(written.get("home"))
+        mark = str(written.get("mark"))
+        intact = hmac.compare_digest(mark, _mark(config, home, _key(create=False)))
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError):  # anybody wrote it
+        return None
+    return home if intact else None
 
 
 def refuse_untrusted(result: Result) -> None:
@@ -62,15 +79,16 @@ def refuse_untrusted(result: Result) -> None:
         refuse("names code from outside coplay", code, str(result.folder))
     places = places_in(result.config)
     if places and not is_sealed(result.folder, result.config):
-        refuse("did not begin here, and would use", places, str(result.folder))
+        fault = "did not begin here, or what it used has moved, and would use"
+        refuse(fault, places, str(result.folder))
 
 
-def _mark(config: Config, key: bytes) -> str:
-    """Return what stands for a config and the absolute paths of what it reads."""
+def _mark(config: Config, home: str, key: bytes) -> str:
+    """Return what stands for a config, its folder and the absolute paths of what it reads."""
     values = config.to_dict()
     for section in ("engine", "checkpoint"):  # they cannot change what a run gives
         values.pop(section, None)
-    text = json.dumps([values, _absolute(places_in(config))], sort_keys=True)
+    text = json.dumps([values, home, _absolute(places_in(config))], sort_keys=True)
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
@@ -79,7 +97,9 @@ def _absolute(places: Sequence[str]) -> list[str]:
     paths = []
     for place in places:
         _, _, text = place.partition(": ")
-        paths.append(os.path.realpath(Path(text).expanduser()))
+        path = Path(text).expanduser()
+        # the name of a data set on a hub is no path, and the same from everywhere
+        paths.append(os.path.realpath(path) if path.exists() else text)
     return paths
 
 
@@ -97,9 +117,13 @@ def _key(*, create: bool) -> bytes:
         with open(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(secrets.token_bytes(32))
         # two runs may begin at once: the first to come keeps its key, and both use it
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(mine, path)
-        mine.unlink()
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without second names
+            mine.replace(path)
+        mine.unlink(missing_ok=True)
     key = path.read_bytes()
     if len(key) < 32:
         raise OSError(f"{path} is damaged; remove it")
