@@ -1,27 +1,35 @@
 """Linear layers whose products oneDNN takes, against torch's own and against float64."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import coplay.core.processor as machine
 import coplay.nets.products as module
+from coplay import Config, Federation
+from coplay.cli.main import main
+from coplay.core.errors import ConfigError
+from coplay.core.processor import Processor, by_onednn_here, matrix_products, onednn
 from coplay.core.streams import isolated_seed, stream
 from coplay.games.md_gan_stack import Stack
 from coplay.nets.gan_pairs import mlp_discriminator
 from coplay.nets.products import Linear, by_onednn, product, products
+from coplay.run.result import MATRIX_PRODUCTS, versions
 
 from .small_gans import LABELLED, acgan, images
 
 LARGE = torch.zeros(1024, 2048)
-here = pytest.mark.skipif(
-    not by_onednn(1, LARGE), reason="no float32 products by oneDNN on this machine"
-)
+has_onednn = pytest.mark.skipif(onednn() is None, reason="this torch has no oneDNN")
 
 
 @pytest.fixture(autouse=True)
-def _small_ones_too(monkeypatch):
+def _all_by_onednn(monkeypatch):
+    """The small ones too, and on processors that are faster without it."""
     monkeypatch.setattr(module, "_WORTH", 0)
+    monkeypatch.setattr(module, "uses_onednn", lambda: onednn() is not None)
 
 
 def twins(inputs, outputs, bias=True):
@@ -91,7 +99,7 @@ def test_a_frozen_layer_gives_a_derivative_by_its_input_alone():
     assert not layer(x.detach()).requires_grad
 
 
-@here
+@has_onednn
 def test_operations_are_counted_as_torch_counts_its_own():
     counts = []
     for layer in twins(30, 20):
@@ -102,7 +110,7 @@ def test_operations_are_counted_as_torch_counts_its_own():
     assert counts[0] == counts[1] > 0
 
 
-@here
+@has_onednn
 @pytest.mark.parametrize(
     "other", ["float64", "bfloat16", "autocast", "switched off", "small", "more dimensions"]
 )
@@ -161,7 +169,7 @@ def test_a_stack_in_float32_is_each_alone(worth, monkeypatch):
             assert torch.allclose(p, q, atol=1e-5)
 
 
-@here
+@has_onednn
 def test_the_same_bits_every_time():
     with isolated_seed(1):
         net = mlp_discriminator(10, (28, 28))
@@ -171,3 +179,120 @@ def test_the_same_bits_every_time():
         moved = torch.empty(x.numel() + shift)[shift:].view_as(x).copy_(x)  # elsewhere in memory
         again = torch.autograd.grad(net(moved).square().sum(), list(net.parameters()))
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+# ------------------------------------------------------------------------------ the faster library
+
+
+@pytest.mark.parametrize(
+    ("maker", "capability", "choice", "expected"),
+    [
+        ("AuthenticAMD", "AVX512", "", True),
+        ("AuthenticAMD", "AVX512", "auto", True),
+        ("HygonGenuine", "AVX512", "", True),
+        ("AuthenticAMD", "AVX2", "", False),
+        ("GenuineIntel", "AVX512", "", False),
+        ("GenuineIntel", "AVX2", "", False),
+        ("", "AVX512", "", False),
+        ("", "DEFAULT", "", False),
+        ("AuthenticAMD", "AVX512", "torch", False),
+        ("GenuineIntel", "AVX512", "onednn", True),
+    ],
+)
+@has_onednn
+def test_the_maker_of_the_processor_decides(maker, capability, choice, expected):
+    assert by_onednn_here(choice, Processor(maker, "", capability)) is expected
+
+
+def test_an_unknown_choice_is_refused():
+    with pytest.raises(ConfigError, match="COPLAY_PRODUCTS=blis: expected onednn, torch or auto"):
+        by_onednn_here("blis", Processor("", "", ""))
+
+
+@pytest.mark.parametrize(
+    ("processor", "title"),
+    [
+        (Processor("AuthenticAMD", "AMD EPYC", "AVX512"), "AMD EPYC, AVX-512"),
+        (Processor("GenuineIntel", "Intel Xeon", "AVX2"), "Intel Xeon, AVX2"),
+        (Processor("GenuineIntel", "", "DEFAULT"), "GenuineIntel"),
+        (Processor("", "", ""), "unknown processor"),
+    ],
+)
+def test_a_processor_is_named(processor, title):
+    assert processor.title == title
+
+
+def test_processors_are_read_from_what_the_system_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
+    text = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel Xeon\n"
+    (tmp_path / "cpuinfo").write_text(text + "\n" + text.replace("Xeon", "other"))
+    processor = machine.this_processor.__wrapped__()
+    assert (processor.maker, processor.model) == ("GenuineIntel", "Intel Xeon")
+    monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "missing")
+    windows = "AMD64 Family 25 Model 97, AuthenticAMD"
+    monkeypatch.setattr(machine.platform, "processor", lambda: windows)
+    assert machine.this_processor.__wrapped__().maker == "AuthenticAMD"
+    monkeypatch.setattr(machine.platform, "processor", lambda: "arm")
+    assert machine.this_processor.__wrapped__().maker == ""
+
+
+@has_onednn
+@pytest.mark.parametrize("choice", [True, False], ids=["oneDNN", "torch"])
+def test_either_choice_gives_the_same_values_and_derivatives(choice, monkeypatch):
+    monkeypatch.setattr(module, "uses_onednn", lambda: choice)
+    assert by_onednn(3, LARGE) is choice
+    ours, torchs = twins(40, 30)
+    x, weights = torch.randn(20, 40, generator=stream(1)), torch.randn(20, 30, generator=stream(2))
+    for mine, its in zip(slopes(ours, x, weights), slopes(torchs, x, weights), strict=True):
+        assert torch.equal(mine, its) or (choice and apart(mine, its) < 1e-5)
+    assert apart(product(x, ours.weight, ours.bias), torchs(x)) < 1e-5
+    several = products(x[None], [ours.weight], [ours.bias])
+    assert apart(several[0], torchs(x)) < 1e-5
+    names = set()
+    steps = [several.grad_fn]
+    while steps:
+        step = steps.pop()
+        names.add(type(step).__name__)
+        steps += [following for following, _ in step.next_functions if following is not None]
+    assert ("_ProductsBackward" in names) is choice
+
+
+def test_the_version_and_a_run_say_what_multiplies(capsys, monkeypatch):
+    assert versions()[MATRIX_PRODUCTS] == matrix_products()
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("coplay ")
+    assert second == f"matrix products: {matrix_products()}"
+    monkeypatch.setenv(machine.CHOICE, "blis")
+    machine.uses_onednn.cache_clear()
+    try:
+        with pytest.raises(SystemExit) as end:
+            main(["--version"])
+        assert end.value.code == 2
+        assert "expected onednn, torch or auto" in capsys.readouterr().err
+    finally:
+        machine.uses_onednn.cache_clear()
+
+
+def test_a_resume_on_another_processor_is_noted(tmp_path):
+    config = Config.from_dict(
+        {
+            "model": "exponential_family",
+            "game": {"name": "isolated", "rounds": 1},
+            "measure": {"metrics": []},
+        }
+    )
+    folder = tmp_path / "run"
+    assert list(Federation(config).run(folder).record.notes) == []
+    assert list(Federation.resume(folder).record.notes) == []
+    record = json.loads((folder / "run.json").read_text())
+    record["versions"][MATRIX_PRODUCTS] = "MKL (Intel Xeon, AVX-512)"
+    (folder / "run.json").write_text(json.dumps(record))
+    for _ in range(2):  # the second time it is there already
+        (note,) = Federation.resume(folder).record.notes
+    assert note == (
+        f"resumed where matrix products are those of {matrix_products()}; it began with "
+        "MKL (Intel Xeon, AVX-512), and the last digits of what networks learn depend on it"
+    )

@@ -34,6 +34,8 @@ def in_units(count: float) -> str:
     return f"{count:.0f} B"
 
 
+_MOST_LISTED = 10_000  # links whose traffic the page's data list
+
 # --------------------------------------------------------------------------------- traffic
 
 
@@ -51,12 +53,17 @@ def traffic(result: Result) -> PageSection:
         pictures.append(_heat_map(exchanged, result.parties))
     else:
         notes.append(f"No samples travelled between players in {words(result.main.name)}.")
-    links = {}
+    links: dict[str, list[dict[str, Any]]] = {}
+    reason: dict[str, str] = {}
     for name, play in plays.items():
-        links[name] = [asdict(link) for link in play.traffic]
+        if len(play.traffic) <= _MOST_LISTED:
+            links[name] = [asdict(link) for link in play.traffic]
+        else:
+            reason = {"reason": "too many links to list; the game's last checkpoint has them"}
     data = {
         "links": links,
         "rounds_counted": {name: play.counted_rounds for name, play in plays.items()},
+        **reason,
     }
     tables = [_totals(plays.values(), result.seats)]
     return PageSection("traffic", title, notes, tables, pictures, data=data)
