@@ -22,7 +22,7 @@ from coplay.core.components import find
 from coplay.core.errors import CoplayError, ModelError
 from coplay.core.space import Samples, Space, Variable
 from coplay.core.streams import isolated_seed, stream
-from coplay.core.surroundings import own_settings
+from coplay.core.surroundings import own_settings, settings_restored
 from coplay.models.base import OWN, LocalModel, Mixture, Portion, finite_number
 from coplay.models.estimator import Estimator
 from coplay.models.trial_checks import (
@@ -284,7 +284,8 @@ class _Trial:
     def _call(self, method: str, call: Any) -> Any:
         """Call a method of the model; what it raises becomes a fault."""
         try:
-            return call()
+            with settings_restored():
+                return call()
         except Exception as error:
             if isinstance(error, CoplayError):
                 raise Faults(f"{method}: {error}") from error
@@ -331,7 +332,8 @@ def _values(v: Variable, n: int, generator: torch.Generator) -> Tensor:
 def _state_if_any(model: LocalModel) -> dict[str, Tensor]:
     """Return copies of a state's tensors, where a model has a state before it has learned."""
     try:
-        state = model.state_dict()
+        with settings_restored():
+            state = model.state_dict()
         return {name: t.detach().clone() for name, t in state.items() if isinstance(t, Tensor)}
     except Exception:
         return {}
