@@ -368,6 +368,7 @@ def test_a_trial_chooses_and_changes_nobody():
     assert not any(moments(t, name) for name in t.workers)
     for name, tried in row.own["tried"].items():
         assert state.stacked[name] == (tried["stacked_seconds"] < tried["loop_seconds"])
+    t = table(3, side_by_side="measured")  # nobody is introduced twice
     t.play(3)
     plain.play(3)
     for name in t.workers:

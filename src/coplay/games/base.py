@@ -15,10 +15,11 @@ from typing_extensions import TypeVar  # the standard library's has defaults fro
 from coplay.core.components import Component
 from coplay.core.contents import InSpace
 from coplay.core.errors import PlayerError
-from coplay.core.expected import ANYTHING, Expected
+from coplay.core.expected import ANYTHING, Expected, Limits, Numbers
 from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Request
 from coplay.core.plain import Plain, flatten, restored
 from coplay.nets.sizes import NetworkSize
+from coplay.nets.training import FLOPS
 from coplay.player import Player
 from coplay.theory.weights import by_edges
 
@@ -287,6 +288,10 @@ class Game(Component, Generic[S]):
             first = lost[0]
             raise PlayerError(first.player, first.action, first.round, first.reason)
         return answers, lost
+
+
+LEARNED = Numbers({FLOPS: Limits(low=0)}, others=True)
+"""What a player reports of learning: numbers of its model's own."""
 
 
 def received_samples(player: Player) -> InSpace:

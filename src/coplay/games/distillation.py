@@ -36,11 +36,11 @@ from torch.nn import functional as F
 
 from coplay.core.contents import Form, Tensors
 from coplay.core.errors import ConfigError, ModelError
-from coplay.core.expected import Expected, Numbers, Part
+from coplay.core.expected import Expected, Part
 from coplay.core.message import COORDINATOR, Message, Request
 from coplay.core.plain import shortened
 from coplay.core.space import LABEL, Samples, tensors
-from coplay.games.base import Asker, Game, Row, State
+from coplay.games.base import LEARNED, Asker, Game, Row, State
 from coplay.models.base import OWN
 from coplay.models.joint_classifier import JointClassifier
 from coplay.player import Player
@@ -156,7 +156,7 @@ class Distillation(Game[State]):
         model = player.model
         assert isinstance(request, Turn)
         assert isinstance(model, JointClassifier)
-        part = Part.of(OthersClassifier(model), 1)
+        part = Part.of(TravellingClassifier(model), 1)
         others = set(message.payload) | set(request.receivers)
         if player.roster is not None:
             others = set(player.roster.names)
@@ -169,14 +169,14 @@ class Distillation(Game[State]):
         return Expected(dict.fromkeys(others, part), faults=faults)
 
     def expected_reply(self, player: Player, ask: Message) -> Expected:
-        """The player's own classifier comes back, for each of the receivers."""
+        """A classifier comes back for each of the receivers."""
         request = ask.request
         model = player.model
         assert isinstance(request, Turn)
         assert isinstance(model, JointClassifier)
-        part = Part.of(Tensors(model.classifier_forms()), 1)
+        part = Part.of(TravellingClassifier(model), 1)
         parts = dict.fromkeys(request.receivers, part)
-        return Expected(parts, needed=parts, numbers=Numbers(others=True))
+        return Expected(parts, needed=parts, numbers=LEARNED)
 
     @classmethod
     def tiny(cls) -> Self:
@@ -185,13 +185,15 @@ class Distillation(Game[State]):
 
 
 @dataclass(frozen=True)
-class OthersClassifier:
+class TravellingClassifier:
     """What lies in a part: a classifier of a player's images in its classes, of whatever size."""
 
     model: JointClassifier
 
     def faults(self, samples: Samples) -> list[str]:
         """List what is wrong: the classifier cannot be built, or its numbers are no network's."""
+        if not Tensors(self.model.classifier_forms()).faults(samples):
+            return []  # most are of the player's own size, which is quickly seen
         try:
             self.model.check_classifier(samples, "there")
         except ModelError as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from coplay.core.expected import Expected, Numbers
+from coplay.core.expected import Expected
 from coplay.core.message import Message
 from coplay.core.plain import shortened
+from coplay.games.base import LEARNED
 from coplay.games.fl_gan_requests import Average, Learn, Load, Send
 from coplay.games.gan_common import SERVER, Introduce
 from coplay.games.gan_expected import (
-    COUNT,
     introduction,
     networks,
     partners,
@@ -19,7 +19,6 @@ from coplay.games.gan_expected import (
     seat_faults,
 )
 from coplay.nets.gan_builder import HALVES
-from coplay.nets.training import FLOPS
 from coplay.player import Player
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def reply(game: FlGan, player: Player, ask: Message) -> Expected:
             parts = dict.fromkeys(receivers, pair)
             return Expected(parts, needed=parts)
         case Learn():
-            return Expected(numbers=Numbers({FLOPS: COUNT}, others=True))
+            return Expected(numbers=LEARNED)
     return Expected()
 
 

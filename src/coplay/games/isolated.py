@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from coplay.core.expected import Expected, Numbers
+from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Request
-from coplay.games.base import Asker, Game, Row, State
+from coplay.games.base import LEARNED, Asker, Game, Row, State
 from coplay.models.base import OWN
 from coplay.player import Player
 
@@ -71,7 +71,7 @@ class Isolated(Game[State]):
 
     def expected_reply(self, player: Player, ask: Message) -> Expected:
         """Only numbers come back, of the model's own."""
-        return Expected(numbers=Numbers(others=True))
+        return Expected(numbers=LEARNED)
 
     @classmethod
     def tiny(cls) -> Self:

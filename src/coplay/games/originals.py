@@ -47,7 +47,8 @@ _RATE = 4e-3
 _EXCHANGED = 0.3  # share of an image's pixels
 _LOG_SCALES = (-50.0, 50.0)  # the interval in which the scale of odds is searched, by halving
 _HALVINGS = 40
-_COPIES = "copies/"  # prefix of reported shares
+COPIES = "copies/"
+"""What the names of reported shares of copies begin with."""
 
 
 class Origins(nn.Module):
@@ -217,5 +218,5 @@ def without_copies(
         is_copy = chance < origins.copies(samples, me, influence[j])
         originals[j] = pick(samples, ~is_copy)
         weights[j] = alpha[j] * (1 - influence[j][me])
-        copies[_COPIES + j] = is_copy.double().mean().item()
+        copies[COPIES + j] = is_copy.double().mean().item()
     return originals, weights, copies

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from coplay.core.contents import InSpace
-from coplay.core.expected import Expected, Numbers, Part
+from coplay.core.expected import Expected, Limits, Numbers, Part
 from coplay.core.message import Message, Request
 from coplay.core.plain import shortened
-from coplay.games.base import received_samples
+from coplay.games.base import LEARNED, received_samples
+from coplay.games.originals import COPIES
 from coplay.player import Player
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def request(game: SampleExchange, player: Player, message: Message) -> Expected:
     assert isinstance(turn, Turn)
     senders, receivers = _partners(game, player, message)
     if turn.living:
-        senders = set(senders) & set(turn.living)
-        receivers = set(receivers) & set(turn.living)
+        senders = [name for name in turn.living if name in senders]
+        receivers = {name: None for name in turn.living if name in receivers}
     n = game.samples_per_round
     faults = []
     if not 0 <= turn.own <= n:
@@ -64,7 +65,9 @@ def reply(player: Player, ask: Message) -> Expected:
     assert isinstance(ask.request, Turn)
     content = InSpace(player.space, list(player.space))
     parts = {to: Part.of(content, count) for to, count in ask.request.draw.items()}
-    return Expected(parts, all_or_none=True, numbers=Numbers(others=True))
+    shares = {COPIES + name: Limits(0, 1) for name in ask.payload}
+    numbers = Numbers({**LEARNED.limits, **shares}, others=True)
+    return Expected(parts, all_or_none=True, numbers=numbers)
 
 
 def _partners(
@@ -83,10 +86,10 @@ def _partners(
     weighs: Tensor = roster.once("weighs", lambda: game.weights(names, player.seed) > 0)
     me = names.index(player.name)
 
-    def partners() -> tuple[set[str], set[str]]:
-        senders = {names[j] for j in weighs[me].nonzero()[:, 0].tolist() if j != me}
-        receivers = {names[i] for i in weighs[:, me].nonzero()[:, 0].tolist() if i != me}
-        return senders, receivers
+    def partners() -> tuple[Collection[str], Collection[str]]:
+        senders = [names[j] for j in weighs[me].nonzero()[:, 0].tolist() if j != me]
+        receivers = [names[i] for i in weighs[:, me].nonzero()[:, 0].tolist() if i != me]
+        return dict.fromkeys(senders), dict.fromkeys(receivers)
 
     return roster.once(("partners", player.name), partners)
 
