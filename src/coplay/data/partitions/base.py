@@ -32,7 +32,7 @@ class Partition(Component):
         Raises:
             DataError: A setting names a class that there is not.
         """
-        partition = self.fresh()
+        partition = self.model_copy()
         partition._class_names = tuple(names)
         return partition
 
