@@ -23,6 +23,7 @@ from coplay.run.config import Config
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured, wanting
 from coplay.run.progress import Progress, silent
+from coplay.run.range_notes import range_notes
 from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
 from coplay.run.result import CLASSIFIER, Result, versions
 from coplay.run.sites import (
@@ -187,7 +188,11 @@ class Federation:
                 sizes={name: len(samples) for name, samples in sites.data.items()},
                 counts=sites.counts,
             ),
-            notes=[*sites.notes, *wanting(self.config, data)],
+            notes=[
+                *sites.notes,
+                *wanting(self.config, data),
+                *range_notes(self.config, data.space, data.train),
+            ],
             unmeasured=unmeasured(self.config, data),
             games={game.name: self._game_record(game, sites) for game in prepared.games},
         )
