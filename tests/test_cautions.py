@@ -4,16 +4,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from coplay import Config, Federation, Value
+from coplay import Config, Federation, Space, Value, Variable
 from coplay.cli.run_table import notes
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import caveats
+from coplay.core.streams import stream
 from coplay.metrics import features
 from coplay.metrics.base import Metric, Stat
 from coplay.metrics.copies import Copies, Matches
 from coplay.report.headline import headline
 from coplay.run.caution import Caution, classifier_warning
+from coplay.run.range_notes import range_notes
 from coplay.run.record import RoundRecord
 from coplay.run.result import Result
 from coplay.run.warnings import warnings_of
@@ -172,3 +175,17 @@ def test_cautions_come_back_from_their_json():
     assert copies.warning == (
         "588 of 2,000 samples are copies of its training rows (held-out rows: 3 of 497)"
     )
+
+
+@pytest.mark.parametrize(("high", "warns"), [(1e5, False), (1e9, True)])
+def test_a_range_that_tells_a_gan_nothing_is_noted(high, warns):
+    income = Variable(kind="real", shape=(1,), low=0, high=high)
+    space = Space({"x": income})
+    train = space.samples(x=4e4 + 5e3 * torch.randn(300, 1, generator=stream(1)))
+    gan = Config.from_dict({"players": 2, "model": "acgan", "game": {"name": "md_gan"}})
+    notes_of_gan = range_notes(gan, space, train)
+    assert bool(notes_of_gan) == warns
+    if warns:
+        assert "'x' has the range [0, 1e+09]" in notes_of_gan[0]
+    other = Config.from_dict({"players": 2, "model": "conditionals"})
+    assert range_notes(other, space, train) == []

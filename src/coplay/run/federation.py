@@ -34,6 +34,7 @@ from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured, wanting
 from coplay.run.origin import SEAL, refuse_untrusted, seal
 from coplay.run.progress import Progress
+from coplay.run.range_notes import range_notes
 from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
 from coplay.run.result import CLASSIFIER, MATRIX_PRODUCTS, REAL, RUN, Result, versions
 from coplay.run.resuming import (
@@ -309,7 +310,12 @@ class Federation:
                 counts=sites.counts,
                 notes=data.notes,
             ),
-            notes=[*sites.notes, *prepared.notes, *wanting(self.config, data)],
+            notes=[
+                *sites.notes,
+                *prepared.notes,
+                *wanting(self.config, data),
+                *range_notes(self.config, data.space, data.train),
+            ],
             unmeasured=unmeasured(self.config, data),
             games={game.name: self._game_record(game) for game in prepared.games},
         )
