@@ -13,6 +13,7 @@ from torch import nn
 from coplay import Config, Federation, LocalModel, Space, Variable, flat_state, load_flat_state
 from coplay.core.errors import ModelError
 from coplay.core.streams import isolated_seed, stream
+from coplay.games.isolated import Isolated
 from coplay.models import trial
 from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.trial import is_tried, made_up, try_out
@@ -390,6 +391,31 @@ def test_a_run_says_so_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run" / "run.json").exists()
     with pytest.raises(ModelError, match="player 'north': TiedWeights was tried"):
         Federation(config(TiedWeights)).prepare()
+
+
+class Alone(Net):
+    """It learns from nobody else."""
+
+    def learn(self, mixture, steps, generator):
+        (_,) = mixture.parts
+        return super().learn(mixture, steps, generator)
+
+
+class BatchesOfItsOwn(Net):
+    """It leaves out what does not fill a batch."""
+
+    def learn(self, mixture, steps, generator):
+        samples, _ = mixture.weighted()
+        count = len(samples) // 128
+        return {"batches": 1 / count} | super().learn(mixture, steps, generator)
+
+
+def test_a_model_is_tried_on_what_its_games_send():
+    isolated = config(Alone).model_copy(update={"game": Isolated(rounds=2)})
+    assert Federation(isolated).prepare().notes == []
+    assert Federation(config(BatchesOfItsOwn)).prepare().notes == []
+    with pytest.raises(ModelError, match="learn failed: ValueError: too many values to unpack"):
+        Federation(config(Alone)).prepare()
 
 
 class Untried(Net):

@@ -37,8 +37,9 @@ from coplay.models.trial_checks import (
     same_samples,
 )
 
-_OWN_SAMPLES = 40
-_RECEIVED = 20
+# enough for a few batches of a usual size
+_OWN_SAMPLES = 300
+_RECEIVED = 200
 _DRAWN = 7
 _SEED = 1
 _SLOW_SECONDS = 5.0
@@ -84,7 +85,12 @@ def is_tried(model: LocalModel) -> bool:
 
 
 def try_out(
-    model: LocalModel, space: Space, whose: str, unobserved: Collection[str] = ()
+    model: LocalModel,
+    space: Space,
+    whose: str,
+    unobserved: Collection[str] = (),
+    *,
+    receives: bool = True,
 ) -> str | None:
     """Let new models of these settings learn, draw, be stored and restored.
 
@@ -93,6 +99,7 @@ def try_out(
         space: The variables that it is to learn.
         whose: Whose model it is, such as ``"player 'north'"``, for the error.
         unobserved: Variables that its own data lack.
+        receives: Whether it also learns from what others send.
 
     Returns:
         A sentence, if it took long.
@@ -101,7 +108,7 @@ def try_out(
         ModelError: Something is wrong with it; the error says what, and what to do.
     """
     began = time.perf_counter()
-    trial = _Trial(model, space, unobserved)
+    trial = _Trial(model, space, unobserved, receives)
     with own_settings(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -125,10 +132,13 @@ def try_out(
 class _Trial:
     """One model on made-up samples."""
 
-    def __init__(self, model: LocalModel, space: Space, unobserved: Collection[str]) -> None:
+    def __init__(
+        self, model: LocalModel, space: Space, unobserved: Collection[str], receives: bool
+    ) -> None:
         self.model = model
         self.space = space
         self.unobserved = unobserved
+        self.receives = receives
         self.sent = space.extended(model.latent_variables())
 
     def faults(self) -> list[str]:
@@ -199,9 +209,11 @@ class _Trial:
         return faults
 
     def _mixture(self, index: int) -> Mixture:
-        """Return own and received samples, each half of the mass."""
+        """Return own and received samples, each half of the mass, or own ones only."""
         own = made_up(self.space, _OWN_SAMPLES, stream(_SEED, "trial", "own", index))
         own = own.exclude(*self.unobserved)
+        if not self.receives:
+            return Mixture((Portion(OWN, own, 1.0),))
         received = made_up(self.space, _RECEIVED, stream(_SEED, "trial", "received", index))
         return Mixture((Portion(OWN, own, 0.5), Portion("another player", received, 0.5)))
 

@@ -28,10 +28,34 @@ def try_models(config: Config, sites: Sites) -> list[str]:
             continue
         tried.add(case)
         try:
-            note = try_out(model, sites.spaces[name], f"player '{name}'", unobserved)
+            note = try_out(
+                model,
+                sites.spaces[name],
+                f"player '{name}'",
+                unobserved,
+                receives=_samples_travel(config),
+            )
             notes += [note] if note else []
         except ModelError as error:
             errors.append(str(error))
     if errors:
         raise ModelError("\n".join(errors))
     return notes
+
+
+def _samples_travel(config: Config) -> bool:
+    """Whether a game of the run may let a model learn from another player's samples.
+
+    Of coplay's games only those with weights do; an own game may.
+    """
+    names = config.player_names
+    for game in (config.game, *config.carried):
+        alpha = game.sparse_weights(game.start(names, config.seed))
+        if alpha is None:
+            if not type(game).__module__.startswith("coplay."):
+                return True
+            continue
+        links = alpha.tocoo()
+        if ((links.row != links.col) & (links.data != 0)).any():
+            return True
+    return False
