@@ -25,7 +25,7 @@ from coplay import (
     Variable,
 )
 from coplay.cli.main import main
-from coplay.core import storage
+from coplay.core import checkpoints
 from coplay.core.streams import derive
 from coplay.data.sources.idx import Idx, write_idx
 from coplay.models.acgan import Acgan
@@ -307,7 +307,7 @@ def test_a_bad_model_is_named_and_the_last_checkpoint_is_intact(run, tmp_path, f
     assert "player 'south' failed at 'turn' in round 3" in error
     assert reason in error
     assert "sample_exchange up to round 2" in error
-    assert storage.last_checkpoint(tmp_path / "out" / "sample_exchange")["round"] == 2
+    assert checkpoints.last(tmp_path / "out" / "sample_exchange")["round"] == 2
     assert Result.load(tmp_path / "out").record.status == "failed"
     assert main(["report", str(tmp_path / "out")]) == 0
 
@@ -497,7 +497,7 @@ def test_disk_full_at_a_checkpoint_keeps_the_last_one(tmp_path):
     assert "cannot write" in process.stderr
     assert "coplay resume" in process.stderr
     assert "Traceback" not in process.stderr
-    assert storage.last_checkpoint(tmp_path / "out" / "sample_exchange")["round"] == 1
+    assert checkpoints.last(tmp_path / "out" / "sample_exchange")["round"] == 1
     result = Federation.resume(tmp_path / "out")  # there is room again
     assert result.record.status == "finished"
     fresh = Federation(Config.from_file(tmp_path / "out" / "config.toml")).run(

@@ -18,11 +18,15 @@ from coplay.comparison.page import write
 from coplay.comparison.sweep import Sweep
 from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
+from coplay.core.message import LinkTraffic
 from coplay.metrics.base import Value
 from coplay.report.tensorboard import write_events
 from coplay.run.config import Config
 from coplay.run.federation import Federation
+from coplay.run.play import Play
 from coplay.run.result import Result
+
+from .by_hand import write_checkpoint, write_rows, write_run
 
 MEASURED = ("fid", "lower"), ("domain_score", "higher")
 SMALL = """
@@ -94,7 +98,6 @@ def record(tmp_path, small_config):
         }
         contents |= {"games": {game: {} for game in games}} | (changes or {})
         for game in games:
-            (folder / game).mkdir(parents=True)
             rows = []
             for round, by_player in enumerate(scores, 1):
                 measured = {player: values_of(value, n) for player, value in by_player.items()}
@@ -108,18 +111,13 @@ def record(tmp_path, small_config):
                 rows.append(
                     {"round": round, "players": {}, "measured": measured, "seconds": seconds}
                 )
-            (folder / game / "rows.jsonl").write_text(
-                "".join(json.dumps(row) + "\n" for row in rows)
-            )
-            link = {"sender": "north", "receiver": "south", "samples": 5}
+            chain = write_rows(folder / game, rows)
             traffic = [
-                link | {"purpose": "exchange", "bytes": 2048},
-                link | {"purpose": "evaluation", "bytes": 512},
+                LinkTraffic("exchange", "north", "south", 2048, 5),
+                LinkTraffic("evaluation", "north", "south", 512, 5),
             ]
-            (folder / game / "checkpoint.json").write_text(
-                json.dumps({"round": len(rows), "traffic": traffic})
-            )
-        (folder / "run.json").write_text(json.dumps(contents))
+            write_checkpoint(folder / game, len(rows), traffic, chain)
+        write_run(folder, contents)
         return folder
 
     return build
@@ -307,11 +305,12 @@ def test_an_unfinished_run_counts_with_a_note_and_a_doubled_seed_does_not_count_
 
 def rewrite_rows(folder, change):
     """Change the rows of a record's main game in place."""
-    path = folder / "sample_exchange" / "rows.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    home = folder / "sample_exchange"
+    rows = [json.loads(line) for line in (home / "rows.jsonl").read_text().splitlines()]
     for row in rows:
+        del row["seal"]
         change(row)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_checkpoint(home, len(rows), Play(home.name, home).traffic, write_rows(home, rows))
 
 
 def test_a_run_that_lost_a_player_has_no_mean_and_a_caveat_says_so(record, tmp_path):
@@ -405,10 +404,10 @@ def test_a_run_from_before_a_setting_existed_is_of_the_same_arm(record):
     old, new = record("old", []), record("new", [], seed=2)
     contents = json.loads((old / "run.json").read_text())
     del contents["config"]["game"]["fresh_every_rounds"]
-    (old / "run.json").write_text(json.dumps(contents))
+    write_run(old, contents)
     assert len(Comparison.load([old, new]).arms) == 1
     contents["config"]["model"] = {"name": "my_models:Gone"}
-    (old / "run.json").write_text(json.dumps(contents))
+    write_run(old, contents)
     assert [arm.settings for arm in Comparison.load([old, new]).arms] != ["", ""]
 
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from coplay import Federation, Space, Variable, find, load_player, names
+from coplay.core import storage
 from coplay.core.errors import ModelError
 from coplay.core.streams import stream
 from coplay.games.fl_gan import FlGan
@@ -128,8 +129,9 @@ def test_a_run_from_a_machine_with_a_gpu_can_be_looked_at_without_one(tmp_path):
         tmp_path / "run"
     )
     drawn = load_player(result.folder, "server").draw(9, 0, "a test")
-    for path in (result.folder / "run.json", result.folder / "config.toml"):
-        path.write_text(re.sub(r'("?device"? ?[:=] )"cpu"', r'\1"cuda:7"', path.read_text()))
+    path = result.folder / "run.json"
+    elsewhere = re.sub(r'("device": )"cpu"', r'\1"cuda:7"', path.read_text())
+    storage.write_sealed(path, json.loads(elsewhere))
     elsewhere = Result.load(result.folder)
     assert elsewhere.config.model.device == "cuda:7"
     again = load_player(result.folder, "server").draw(9, 0, "a test")

@@ -21,6 +21,8 @@ from coplay.metrics.features import DomainClassifier
 from coplay.models.base import OWN
 from coplay.models.exponential_family import ExponentialFamily
 
+from .by_hand import cut
+
 MEASURED = {"metrics": ["class_shares"], "samples": 200, "shown": 4, "every_rounds": 2}
 
 
@@ -119,13 +121,10 @@ def test_after_a_loss_shares_are_compared_with_the_new_prediction(
 
 def test_a_missing_checkpoint_file_stops_the_resume(small_config, tmp_path):
     config = small_config(game={"name": "sample_exchange", "rounds": 3, "on_lost": "continue"})
-    run = tmp_path / "run"
-    Federation(config).run(run)
-    next((run / "sample_exchange/checkpoints").iterdir()).joinpath(
-        "players/south.safetensors"
-    ).unlink()
+    run = cut(config, tmp_path / "run", 2)
+    (run / "sample_exchange/checkpoints/round-000002/players/south.safetensors").unlink()
     with pytest.raises(
-        CoplayError, match=r"player 'south' failed at 'restore' in round 3.*south.safetensors"
+        CoplayError, match=r"player 'south' failed at 'restore' in round 2.*south.safetensors"
     ):
         Federation.resume(run)
 
@@ -139,11 +138,13 @@ def test_two_processes_cannot_play_in_one_folder(small_config, tmp_path):
         pass
 
 
-def test_half_a_row_is_not_a_row(small_config, tmp_path):
-    run = Federation(small_config()).run(tmp_path / "run").folder
+def test_half_a_row_after_the_checkpoint_is_not_a_row(small_config, tmp_path):
+    game = {"name": "sample_exchange", "rounds": 4, "samples_per_round": 50}
+    run = cut(small_config(game=game, checkpoint={"every_rounds": 2}), tmp_path / "run", 3)
     path = run / "sample_exchange" / "rows.jsonl"
     text = path.read_text()
-    path.write_text(text[: text.rindex("}}") + 1])  # ends in a brace, and is cut off all the same
+    assert len(Result.load(run).main.rows) == 3
+    path.write_text(text[: text.rindex("}, ") + 1])  # ends in a brace, and is cut off all the same
     assert len(Result.load(run).main.rows) == 2
 
 
@@ -174,9 +175,9 @@ class TestEveryWrite:
         class Killed(BaseException):
             pass
 
-        def counting(path, content):
+        def counting(path, *given):
             writes.append(path.name)
-            real(path, content)
+            real(path, *given)
 
         monkeypatch.setattr(storage, "write_atomically", counting)
         Federation(config).run(tmp_path / "undisturbed")
@@ -187,12 +188,12 @@ class TestEveryWrite:
             run = tmp_path / f"{when}{k}"
             count = 0
 
-            def dying(path, content, k=k):
+            def dying(path, *given, k=k):
                 nonlocal count
                 count += 1
                 if count == k + 1 and when == "before":
                     raise Killed
-                real(path, content)
+                real(path, *given)
                 if count == k + 1:
                     raise Killed
 

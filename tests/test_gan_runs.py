@@ -27,6 +27,8 @@ from coplay.run.federation import Federation
 from coplay.run.result import Result
 from coplay.run.sampling import load_player
 
+from .by_hand import write_checkpoint, write_rows, write_run
+
 SOURCE = """
 import torch
 from sklearn.datasets import load_sample_images
@@ -206,9 +208,7 @@ def test_settings_of_a_game_carried_along_tell_arms_apart(run, tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         contents = run.record.json() | {"config": run.record.config | changes}
-        (folder / "run.json").write_text(
-            json.dumps(contents | {"games": {"md_gan": {}, "fl_gan": {}}})
-        )
+        write_run(folder, contents | {"games": {"md_gan": {}, "fl_gan": {}}})
         return folder
 
     same = other("same", seed=2, compare=[{"name": "fl_gan", "average_every_epochs": 0.2}])
@@ -302,9 +302,8 @@ def test_an_old_record_is_read_by_its_rows(run, tmp_path):
     contents = json.loads((run.folder / "run.json").read_text())
     contents["config"]["game"]["gone"] = 1
     folder = tmp_path / "old"
-    (folder / "md_gan").mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(contents | {"games": {"md_gan": {}}}))
-    (folder / "md_gan" / "rows.jsonl").write_bytes((run.main.folder / "rows.jsonl").read_bytes())
+    shutil.copytree(run.main.folder, folder / "md_gan")
+    write_run(folder, contents | {"games": {"md_gan": {}}})
     old = Result.load(folder)
     assert (old.sampled_from, old.seats) == ({"md_gan": ["server"]}, ["server"])
     assert "and a server played" in write(old).read_text()
@@ -316,9 +315,13 @@ def test_late_players_are_named_and_leave_the_formulas_a_bound(run, tmp_path):
     rows = [
         json.loads(line) for line in (folder / "md_gan" / "rows.jsonl").read_text().splitlines()
     ]
+    for row in rows:
+        del row["seal"]
     rows[0]["late"] = {"player1": {"action": "feedback", "reason": "no answer within 1 s"}}
     rows[1]["joined"] = ["player2"]
-    (folder / "md_gan" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    traffic = run.main.traffic
+    chain = write_rows(folder / "md_gan", rows)
+    write_checkpoint(folder / "md_gan", len(rows), traffic, chain)
     result = Result.load(folder)
     text = write(result).read_text()
     assert "too late, and left out" in text

@@ -4,7 +4,6 @@ written by hand.
 
 import csv
 import io
-import json
 import math
 import statistics
 
@@ -20,7 +19,6 @@ from coplay.comparison.export import plain_values, table_of_values
 from coplay.comparison.measurements import measurements
 from coplay.comparison.spread import Spread
 from coplay.comparison.tables import cost_tables, format_spread, score_table, unit_of
-from coplay.core import storage
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.streams import stream
 from coplay.metrics.base import Value
@@ -35,6 +33,8 @@ from coplay.run.record import RoundRecord
 from coplay.run.result import Result
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory import gan_costs
+
+from .by_hand import write_checkpoint, write_rows, write_run
 
 PLAYERS = ["north", "south", "east"]
 GAME = "sample_exchange"
@@ -92,16 +92,11 @@ def written(tmp_path, small_config):
             "classifier": {"accuracy": 0.875, "n_test": 1497},
             **(record or {}),
         }
-        storage.write_json(folder / "run.json", values)
+        write_run(folder, values)
         for game, records in rows.items():
-            (folder / game).mkdir()
-            lines = [json.dumps(each.json()) + "\n" for each in records]
-            (folder / game / "rows.jsonl").write_text("".join(lines))
-            traffic = [link.__dict__ for link in links]
+            chain = write_rows(folder / game, [each.json() for each in records])
             counted = len(records) if checkpoint is None else checkpoint
-            storage.write_json(
-                folder / game / "checkpoint.json", {"round": counted, "traffic": traffic}
-            )
+            write_checkpoint(folder / game, counted, links, chain)
         return Result.load(folder)
 
     return build

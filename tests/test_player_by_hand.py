@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict
 
 from coplay import Player, Space, Variable
-from coplay.core import storage
+from coplay.core import checkpoints, storage
 from coplay.core.errors import CheckpointError, MessageError, ModelError
 from coplay.core.message import (
     COORDINATOR,
@@ -503,15 +503,18 @@ def test_tensors_come_back_as_they_were_in_the_order_of_their_names(tmp_path):
     assert again["a"].dtype == torch.bool
 
 
-def test_a_commit_names_its_round_and_drops_all_the_others(tmp_path):
-    assert storage.last_checkpoint(tmp_path) is None
-    for round in (2, 4, 6):
-        folder = storage.checkpoint_folder(tmp_path, round)
+def test_a_commit_names_its_round_and_keeps_the_one_before_and_no_others(tmp_path):
+    assert checkpoints.last(tmp_path) is None
+    for round in (1, 6, 2, 4):
+        folder = checkpoints.folder_of(tmp_path, round)
         storage.save_tensors(folder / "state.safetensors", {"x": torch.ones(1)})
-    storage.commit_checkpoint(tmp_path, 4, {"state": {"n": 1}})
-    assert storage.last_checkpoint(tmp_path) == {"round": 4, "state": {"n": 1}}
-    left = [path.name for path in (tmp_path / "checkpoints").iterdir()]
-    assert left == ["round-000004"]
+        if round == 6:  # a checkpoint that was never completed
+            continue
+        checkpoints.commit(tmp_path, round, {"state": {"n": round}})
+    assert checkpoints.last(tmp_path) == {"round": 4, "state": {"n": 4}}
+    assert checkpoints.previous(tmp_path) == {"round": 2, "state": {"n": 2}}
+    left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert left == ["round-000002", "round-000004"]
 
 
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_half_written(tmp_path, monkeypatch):

@@ -127,7 +127,7 @@ def rows(run):
     (path,) = run.glob("*/rows.jsonl")
     rounds = [json.loads(line) for line in path.read_text().splitlines()]
     for row in rounds:
-        del row["seconds"]
+        del row["seconds"], row["seal"]  # a seal holds the times, too
         for numbers in row["players"].values():
             numbers.pop("seconds_learning", None)
     return rounds

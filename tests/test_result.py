@@ -14,6 +14,8 @@ from coplay.run.federation import Federation
 from coplay.run.play import Mean
 from coplay.run.result import Result
 
+from .by_hand import write_rows, write_run
+
 PLAYERS = ["north", "south", "east"]
 GAME = "sample_exchange"
 
@@ -48,10 +50,8 @@ def written(tmp_path, small_config):
             "games": {game: {}},
         }
         folder = tmp_path / "run"
-        (folder / game).mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps(record))
-        lines = [json.dumps(line) + "\n" for line in rows]
-        (folder / game / "rows.jsonl").write_text("".join(lines))
+        write_run(folder, record)
+        write_rows(folder / game, rows)
         return Result.load(folder)
 
     return build
@@ -191,21 +191,21 @@ def test_a_run_without_scores_has_no_classifier(written):
 
 
 def test_a_folder_of_an_older_run_is_read(played, tmp_path):
-    """Older runs wrote the whole influence matrix, and neither sizes nor bytes by round."""
+    """Older runs wrote the whole influence matrix, and no sizes, bytes or samples by round."""
     folder = tmp_path / "old"
-    (folder / GAME / "samples").mkdir(parents=True)
     record = json.loads((played.folder / "run.json").read_text())
     matrix = played.record.games[GAME].influence
     record["games"][GAME]["influence"] = matrix.dense().tolist()
     del record["data"]["sizes"]
     del record["unmeasured"]
-    (folder / "run.json").write_text(json.dumps(record))
-    lines = []
+    write_run(folder, record)
+    rows = []
     for line in (played.folder / GAME / "rows.jsonl").read_text().splitlines():
         values = json.loads(line)
-        del values["bytes"]
-        lines.append(json.dumps(values) + "\n")
-    (folder / GAME / "rows.jsonl").write_text("".join(lines))
+        for key in ("bytes", "shown", "seal"):
+            del values[key]
+        rows.append(values)
+    write_rows(folder / GAME, rows)
 
     old = Result.load(folder)
     assert old.record.games[GAME].influence == matrix

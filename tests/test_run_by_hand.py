@@ -3,7 +3,6 @@
 Who holds what, what is measured against what, what a round writes down.
 """
 
-import json
 import math
 from dataclasses import replace
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 
 from coplay import Player, Space, Variable
-from coplay.core import storage
 from coplay.core.errors import ConfigError, DataError, PlayerError
 from coplay.core.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost
 from coplay.core.space import LABEL, pick
@@ -36,6 +34,7 @@ from coplay.run.measuring import Measuring, reference, unmeasured
 from coplay.run.play import Mean, Play, best_of
 from coplay.run.record import GameRecord, RoundRecord
 from coplay.run.result import Result, on_available_device
+from coplay.run.rows import Chain, Counted, Rows
 from coplay.run.sites import (
     Seats,
     check_common_variables,
@@ -45,6 +44,8 @@ from coplay.run.sites import (
     seats_for,
 )
 from coplay.run.sparse_matrix import SparseMatrix
+
+from .by_hand import write_rows, write_run
 
 SPACE = Space(
     {
@@ -223,7 +224,7 @@ def test_the_classifier_learns_from_the_training_split_and_is_measured_on_the_ot
 
     monkeypatch.setattr(DomainClassifier, "fit", fit)
     progress = []
-    known = reference(config(), tmp_path, DATA, lambda *what: progress.append(what))
+    known, digest = reference(config(), tmp_path, DATA, lambda *what: progress.append(what))
     assert torch.equal(given["train"]["x"], DATA.train["x"])
     assert torch.equal(given["train_labels"], DATA.train[LABEL])
     assert torch.equal(given["test"]["x"], DATA.test["x"])
@@ -232,7 +233,7 @@ def test_the_classifier_learns_from_the_training_split_and_is_measured_on_the_ot
     assert torch.equal(known.test["x"], DATA.test["x"])
     assert torch.equal(known.labels, DATA.test[LABEL])
     given.clear()
-    again = reference(config(), tmp_path, DATA, lambda *what: None)
+    again, _ = reference(config(), tmp_path, DATA, lambda *what: None, digest)
     assert not given, "it is trained once a run"
     assert again.classifier.accuracy == 0.75
 
@@ -269,7 +270,7 @@ def test_a_metric_sees_the_players_samples_its_own_prediction_and_what_it_held(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(DomainClassifier, "fit", lambda self, *_: None)
-    known = reference(config(), tmp_path, DATA, lambda *_: None)
+    known, _ = reference(config(), tmp_path, DATA, lambda *_: None)
     metric = Seen()
     measuring = Measuring(settings().model_copy(update={"metrics": (metric,)}), known, DATA.test)
     drawn = SPACE.only(["x", "y"]).restrict(DATA.train)
@@ -389,13 +390,13 @@ def test_seconds_of_a_round_are_what_players_booked_and_what_is_left_of_the_cloc
         return ask(messages, purpose)
 
     monkeypatch.setattr(Local, "ask", lambda self, *a, **k: slow(*a, **k))
-    append = Match._append
+    append = Rows.append
 
     def dear(self, record):
         append(self, record)
         clock.now += 0.25
 
-    monkeypatch.setattr(Match, "_append", dear)
+    monkeypatch.setattr(Rows, "append", dear)
     played.run(quiet)
     rows = Play("game", tmp_path / "game").rows
     spent = [dict(row.seconds) for row in rows]
@@ -498,13 +499,16 @@ def test_after_a_loss_the_prediction_is_m_times_the_shares_of_those_who_are_left
     assert rows[1].predicted == played.predicted
     assert rows[1].lost == {"south": loss}
     assert torch.equal(rows[1].influence.dense(), influence)
+    home = tmp_path / "game"
     again = match(tmp_path, game, predicted, shares)
-    again._forget_after(3)
+    again._go_on_after(Rows.read(home), [])
     assert again.predicted == rows[1].predicted, "a resumed run goes on with it"
     early = match(tmp_path, game, predicted, shares)
-    early._forget_after(1)
+    chain = Chain.begin("game")
+    chain.line(rows[0].json())
+    early._go_on_after(Rows.read(home, Counted(1, chain.digest), only_counted=True), [])
     assert early.predicted == predicted
-    assert [row.round for row in Play("game", tmp_path / "game").rows] == [1]
+    assert [row.round for row in Rows.read(home).records] == [1]
 
 
 def test_a_checkpoint_has_state_payload_and_traffic_and_a_resumed_game_goes_on(tmp_path):
@@ -599,8 +603,7 @@ def test_gains_are_added_to_what_was_measured_at_the_end_and_only_there(tmp_path
 
 
 def written(folder, *rows):
-    folder.mkdir(parents=True)
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row.json()) + "\n" for row in rows))
+    write_rows(folder, [row.json() for row in rows])
     return Play(folder.name, folder)
 
 
@@ -700,7 +703,7 @@ def test_a_game_carried_along_has_its_own_settings_and_the_rest_of_the_main_one(
         "notes": [],
         "games": {name: {} for name in ("sample_exchange", "isolated", "pooled")},
     }
-    storage.write_json(tmp_path / "run.json", record)
+    write_run(tmp_path, record)
     result = Result.load(tmp_path)
     planned = {name: result.planned_rounds(name) for name in result.plays}
     assert planned == {"sample_exchange": 7, "isolated": 7, "pooled": 2}

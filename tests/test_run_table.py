@@ -3,7 +3,6 @@
 It shows intervals, and means with the players that they are over.
 """
 
-import json
 import re
 
 import pytest
@@ -19,6 +18,8 @@ from coplay.run.record import (
     RunRecord,
 )
 from coplay.run.result import Result
+
+from .by_hand import write_rows, write_run
 
 NAMES = ("north", "south", "west")
 
@@ -49,10 +50,8 @@ def run(tmp_path, small_config):
         )
         row = RoundRecord(1, measured=measured)
         folder = tmp_path / "run"
-        (folder / "sample_exchange").mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps(record.json()))
-        lines = json.dumps(row.json() | losses) + "\n"
-        (folder / "sample_exchange" / "rows.jsonl").write_text(lines)
+        write_run(folder, record.json())
+        write_rows(folder / "sample_exchange", [row.json() | losses])
         return Result.load(folder)
 
     return write

@@ -6,15 +6,17 @@ import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import digests, storage
 from coplay.core.errors import ModelError
 from coplay.core.message import Message, Request
+from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.models.abilities import Classifies
@@ -26,9 +28,6 @@ CLASSIFIED = "classified"
 
 SCORED = "scored"
 """Name of the payload of an evaluation whose log p is asked for."""
-
-_LEARNED_VARIABLE = "heard/"
-"""Prefix, in a checkpoint, of variables that the model learned from others' samples."""
 
 
 @dataclass(frozen=True)
@@ -340,7 +339,7 @@ class Player:
                 self._save(message.round)
                 return message.reply()
             case Restore():
-                self.load(self._checkpoint(message.round))
+                self._restore(message.round)
                 return message.reply()
         return None
 
@@ -359,40 +358,43 @@ class Player:
             numbers = self.log_prob(given[SCORED], request.draws, message.round)
         return message.reply(numbers, payload)
 
-    def _save(self, round: int) -> None:
-        player = {"learned": torch.tensor(self.learned)}
-        for name in self.unobserved:
-            if name in self._learned_variables:
-                player[_LEARNED_VARIABLE + name] = torch.tensor(True)
-        state: dict[str, Mapping[str, Tensor]] = {}
-        state["model"] = self.model.state_dict()
-        state["player"] = player
-        if self.kept:
-            state["game"] = self.kept
-        storage.save_tensors(self._checkpoint(round), storage.nest(state))
+    @cached_property
+    def data_digest(self) -> str:
+        """Digest of the private data, for this player's own folder only."""
+        return digests.of_samples(self._observed, self._data)
 
-    def load(self, path: Path) -> None:
-        """Restore the model from a checkpoint that :class:`Save` wrote."""
+    def checkpoint(self, round: int) -> PlayerFile:
+        """Return this player's file at a checkpoint, without looking whether it is there."""
+        if self.home is None:
+            raise ModelError(f"player '{self.name}' has no folder for checkpoints")
+        return PlayerFile.at(self.home, round, self.name)
+
+    def _save(self, round: int) -> None:
+        learned = self._learned_variables.intersection(self.unobserved)
+        state = PlayerState(self.model.state_dict(), self.learned, learned, self.kept)
+        self.checkpoint(round).write(state, self.data_digest)
+
+    def _restore(self, round: int) -> None:
+        file = self.checkpoint(round)
+        self.load(file.path, file.restored(self.data_digest))
+
+    def load(self, path: Path, state: PlayerState) -> None:
+        """Take over what was read from a file.
+
+        Raises:
+            ModelError: It does not fit the model.
+        """
         try:
-            state = storage.unnest(storage.load_tensors(path))
-            self.model.load_state_dict(state["model"])
-            self.learned = bool(state["player"]["learned"])
-            self.kept = state.get("game", {})
-            keys = [key for key in state["player"] if key.startswith(_LEARNED_VARIABLE)]
-            self._learned_variables = {key.removeprefix(_LEARNED_VARIABLE) for key in keys}
+            self.model.load_state_dict(state.model)
         except (KeyError, ValueError, RuntimeError) as error:
             whose = f"the model of player '{self.name}'"
             raise ModelError(f"{path} does not fit {whose}: {error}") from error
+        self.learned = state.learned
+        self.kept = state.kept
+        self._learned_variables = set(state.variables)
 
     def note_error(self, where: str, traceback: str) -> None:
         """Write a traceback, which may show private values, to this player's own folder only."""
         if self.home is not None:
-            with contextlib.suppress(OSError):
-                self.home.mkdir(parents=True, exist_ok=True)
-                with (self.home / "errors.txt").open("a", encoding="utf-8") as file:
-                    file.write(f"{self.name}, {where}\n{traceback}\n")
-
-    def _checkpoint(self, round: int) -> Path:
-        if self.home is None:
-            raise ModelError(f"player '{self.name}' has no folder for checkpoints")
-        return storage.checkpoint_folder(self.home, round) / "players" / f"{self.name}.safetensors"
+            text = f"{self.name}, {where}\n{traceback}\n"
+            storage.append_privately(self.home / "errors.txt", text)

@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from coplay.core import storage
 from coplay.report import formulas
 from coplay.report.link_costs import costs_of
 from coplay.run.config import Config
@@ -148,7 +149,7 @@ def test_a_run_without_sizes_of_networks_says_so(tmp_path):
     path = tmp_path / "run" / "run.json"
     record = json.loads(path.read_text())
     del record["games"]["md_gan"]["network_sizes"]
-    path.write_text(json.dumps(record))
+    storage.write_sealed(path, record)
     old = Result.load(tmp_path / "run")
     section = formulas.section(old)
     assert section.text == [

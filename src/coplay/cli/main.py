@@ -14,7 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from coplay.core.errors import CheckpointError, ConfigError, CoplayError, RunFolderError
+from coplay.core.errors import (
+    CheckpointError,
+    ConfigError,
+    CoplayError,
+    RunFolderError,
+    WriteError,
+)
 
 if TYPE_CHECKING:
     from coplay.run.config import Config
@@ -82,10 +88,28 @@ def _add_playing(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="change a value: --set game.rounds=10",
     )
+    run.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="RUN",
+        help="begin with the models of another run, such as after its data changed",
+    )
     run.set_defaults(command=_run)
 
     resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
     resume.add_argument("run", type=Path)
+    resume.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change what cannot change results: --set engine.start_seconds=600",
+    )
+    resume.add_argument(
+        "--previous",
+        action="store_true",
+        help="go on from the checkpoint before the last one, if that is damaged",
+    )
     resume.set_defaults(command=_resume)
 
 
@@ -184,7 +208,7 @@ def _run(given: argparse.Namespace) -> None:
     folder = given.out or free_folder(Path("runs") / config.name)
     try:
         with ProgressReport() as report:
-            result = Federation(config).run(folder, report)
+            result = Federation(config).run(folder, report, start_from=given.start_from)
     except BaseException as error:
         _say_what_is_kept(folder, error)
         raise
@@ -199,7 +223,7 @@ def _resume(given: argparse.Namespace) -> None:
     _keep_memory(Result.load(given.run).config)
     try:
         with ProgressReport() as report:
-            result = Federation.resume(given.run, report)
+            result = Federation.resume(given.run, report, given.set, given.previous)
     except BaseException as error:
         _say_what_is_kept(given.run, error)
         raise
@@ -335,7 +359,8 @@ def _say_what_is_kept(folder: Path, error: BaseException) -> None:
     from coplay.report.page import write
     from coplay.run.result import Result
 
-    if not (folder / "run.json").exists() or isinstance(error, RunFolderError | CheckpointError):
+    told_already = isinstance(error, RunFolderError | CheckpointError)
+    if not (folder / "run.json").exists() or (told_already and not isinstance(error, WriteError)):
         return
     result = Result.load(folder)
     kept = []

@@ -121,10 +121,10 @@ def _column(
         headings: The headings of the columns before it.
     """
     play = run.plays[arm.game]
-    files = sorted((play.folder / "samples").glob("round-*.safetensors"))
-    if not files:
+    rounds = play.shown_rounds
+    if not rounds:
         return None
-    round = int(files[-1].stem.removeprefix("round-"))
+    round = rounds[-1]
     samples: Mapping[str, Mapping[str, Tensor]] = play.samples(round)
     heading = textwrap.fill(arm.label, _HEADING, max_lines=2, placeholder="…")
     owners = [name for name in run.sampled_from[arm.game] if name in samples]

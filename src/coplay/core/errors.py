@@ -88,3 +88,7 @@ class RunFolderError(CoplayError):
 
 class CheckpointError(CoplayError):
     """A checkpoint that cannot be written or read."""
+
+
+class WriteError(CheckpointError):
+    """A file that the system refuses to write: the disk is full, or permission is missing."""

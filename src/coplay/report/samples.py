@@ -84,8 +84,7 @@ def _snapshot(play: Play, round: int) -> _Snapshot:
 
 def _rounds(play: Play) -> list[int]:
     """The rounds after which samples were kept, in order."""
-    files = (play.folder / "samples").glob("round-*.safetensors")
-    return sorted(int(path.stem.removeprefix("round-")) for path in files)
+    return play.shown_rounds
 
 
 def _evenly(items: list[int], count: int) -> list[int]:

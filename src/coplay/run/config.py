@@ -293,6 +293,15 @@ class Config(Section):
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([f"{origin} is no valid TOML: {error}"]) from None
+        return cls.from_values(values, overrides)
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any], overrides: Sequence[str]) -> Config:
+        """Build a config from nested dictionaries, which ``key.path=value`` overrides change.
+
+        Raises:
+            ConfigError: With all faults.
+        """
         for override in overrides:
             _override(values, override)
         return cls.from_dict(values)

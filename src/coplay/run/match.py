@@ -5,36 +5,36 @@ Samples are measured, and rounds and checkpoints written, on the way.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from coplay.core import storage
-from coplay.core.errors import CheckpointError, PartLostError, PlayerError
+from coplay.core import checkpoints, storage
+from coplay.core.errors import PlayerError
 from coplay.core.message import (
     COORDINATOR,
     Message,
-    Payload,
     PlayerDied,
     PlayerLate,
     PlayerLost,
     Request,
 )
+from coplay.core.player_files import PlayerFile
 from coplay.core.space import Samples, pick
 from coplay.engines.base import Engine
-from coplay.games.base import Game, Link, Row, State
+from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
 from coplay.player import Restore, Save
+from coplay.run.checkpoint import MODELS, Checkpoint, save_in_flight
 from coplay.run.config import CheckpointSection
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
-from coplay.run.record import RoundRecord, links_from_json
+from coplay.run.record import RoundRecord
 from coplay.run.result import by_player
+from coplay.run.rows import Rows
 from coplay.run.sites import Seats
 from coplay.run.sparse_matrix import SparseMatrix
 
@@ -49,12 +49,14 @@ class RunSettings:
         checkpoint: How often it is written down.
         predicted: Class shares by player that every game of the run is measured against; empty
             without theory.
+        run: What tells the run from others (:func:`coplay.run.checkpoint.run_id`).
     """
 
     seed: int
     engine: Engine
     checkpoint: CheckpointSection
     predicted: Mapping[str, list[float]]
+    run: str = ""
 
 
 class Match:
@@ -87,9 +89,15 @@ class Match:
         self.predicted = settings.predicted
         self.engine: Engine = settings.engine.fresh()
         self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
+        self.rows = Rows(home)
 
     def run(self, progress: Progress) -> None:
-        """Play, measure and write down, round after round."""
+        """Play, measure and write down, round after round; a finished game is left alone."""
+        last = Checkpoint.last(self.home)
+        if last is not None and last.finished:
+            last.check_models(self.home)
+            progress(self.name, self.game.rounds, self.game.rounds)
+            return
         try:
             self.engine.start(self.seats.players, self.game)
             state, done = self._restore()
@@ -98,7 +106,7 @@ class Match:
                 progress(self.name, round - 1, self.game.rounds)
                 state, written = self._round(state, round, written)
             progress(self.name, self.game.rounds, self.game.rounds)
-            self._export(state)
+            self._export()
         finally:
             self.engine.close()
 
@@ -116,8 +124,9 @@ class Match:
         exchanged = self.engine.ledger.total("exchange") - sent
         self._predict_again(state, row)
         measured = None
+        shown = None
         if self._due(round, self.measuring.settings.every_rounds):
-            state, more, measured = self._measure(state, round)
+            state, more, measured, shown = self._measure(state, round)
             row = row.merged(more)
         end = time.perf_counter()
         saving = self._due(round, self.settings.checkpoint.every_rounds)
@@ -132,12 +141,13 @@ class Match:
             "evaluation": end - played,
             "bookkeeping": written,
         }
-        self._append(
+        self.rows.append(
             RoundRecord(
                 round=round,
                 players=players,
                 own=row.own,
                 measured=measured,
+                shown=shown,
                 predicted=self.predicted if record_prediction else None,
                 bytes=exchanged,
                 seconds=seconds,
@@ -167,19 +177,23 @@ class Match:
 
     def _measure(
         self, state: State, round: int
-    ) -> tuple[State, Row, dict[str, dict[str, Value]] | None]:
-        """Draw fresh samples from everybody, store some to show, reduce them to values."""
+    ) -> tuple[State, Row, dict[str, dict[str, Value]] | None, str]:
+        """Draw fresh samples from everybody, store some to show, reduce them to values.
+
+        Returns:
+            The state and row after losses, the values, and the digest of the samples' file.
+        """
         names = self.game.sampled_from(state)
         asks = self.measuring.evaluations(self.seats.players, names, round)
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
         # a player without data that has received nothing yet sends nothing
         received = {answer.sender: answer.samples() for answer in answers if answer.payload}
         drawn = {name: parts[COORDINATOR] for name, parts in received.items()}
-        self._show(drawn, round)
+        shown = self._show(drawn, round)
         state, row = self.game.lose(state, lost)
         self._predict_again(state, row)
         if not self.measuring.anything:
-            return state, row, None
+            return state, row, None, shown
         measured: dict[str, dict[str, Value]] = {}
         for name, parts in received.items():
             private = self.seats.learned_from.get(name)
@@ -190,7 +204,7 @@ class Match:
         if self.measuring.settings.nash_gap_steps and round == self.game.rounds:
             state, more = self._measure_gains(state, drawn, measured, round)
             row = row.merged(more)
-        return state, row, measured
+        return state, row, measured, shown
 
     def _measure_gains(
         self,
@@ -223,23 +237,11 @@ class Match:
 
     # ------------------------------------------------------------------------- what is on disk
 
-    def _show(self, drawn: Mapping[str, Samples], round: int) -> None:
-        """Store some samples for the report's pictures."""
+    def _show(self, drawn: Mapping[str, Samples], round: int) -> str:
+        """Store some samples for the report's pictures, and return the file's digest."""
         first = slice(self.measuring.settings.shown)
         shown = {name: pick(samples, first) for name, samples in drawn.items()}
-        file = self.home / "samples" / f"round-{round:06d}.safetensors"
-        storage.save_tensors(file, by_player(shown))
-
-    def _append(self, record: RoundRecord) -> None:
-        path = self.home / "rows.jsonl"
-        try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record.json()) + "\n")
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot write {path}: {error.strerror}; the last checkpoint is intact"
-            ) from error
+        return storage.save_tensors(storage.shown_file(self.home, round), by_player(shown))
 
     def _save(self, state: State, round: int) -> tuple[State, Row]:
         """Ask all players to save.
@@ -265,14 +267,21 @@ class Match:
 
     def _checkpoint(self, state: State, round: int) -> None:
         """Save the coordinator's state, after everybody has saved its model; then it counts."""
-        folder = storage.checkpoint_folder(self.home, round)
-        in_flight: dict[str, Samples] = {}
-        for link, payload in state.payload.items():
-            with contextlib.suppress(PartLostError):  # its sender went down with its machine
-                in_flight[_link_text(link)] = _copied(payload)
-        storage.save_tensors(folder / "state.safetensors", by_player(in_flight))
-        traffic = [asdict(link) for link in self.engine.ledger.links()]
-        storage.commit_checkpoint(self.home, round, {"state": state.known(), "traffic": traffic})
+        sent = save_in_flight(self.home, round, state.payload)
+        models = {}
+        for name in self._everybody(state):
+            models[name] = str(PlayerFile.at(self.home, round, name).note()["model"])
+        self.rows.sync()
+        Checkpoint(
+            round=round,
+            game=self.home.name,
+            rows=self.rows.chain.digest,
+            models=models,
+            state=state.known(),
+            traffic=self.engine.ledger.links(),
+            payload=sent,
+            run=self.settings.run,
+        ).commit(self.home)
 
     def _ask(
         self, request: Request, names: Sequence[str], round: int
@@ -285,74 +294,71 @@ class Match:
         return (*state.players, *self.game.seats)
 
     def _restore(self) -> tuple[State, int]:
-        """Return state and round of the checkpoint that counts; the start if there is none."""
-        record = storage.last_checkpoint(self.home)
-        done = record["round"] if record else 0
-        self._forget_after(done)
-        storage.drop_other_checkpoints(self.home, done)
-        if record is None:
+        """Return state and round of the checkpoint that counts; the start if there is none.
+
+        Nothing on disk is changed before all of it is known to be right.
+        """
+        last = Checkpoint.last(self.home)
+        if last is None:
+            self._go_on_after(Rows.read(self.home, only_counted=True), [])
             return self.game.start(self._starting_players(), self.settings.seed), 0
-        if "state" not in record:
-            raise CheckpointError(
-                f"{self.home / 'checkpoint.json'} was written by an older coplay, whose runs "
-                "cannot be resumed; what it measured can be read, and 'coplay run' starts anew"
-            )
-        file = storage.checkpoint_folder(self.home, done) / "state.safetensors"
-        payload: dict[Link, Payload] = {}
-        for text, tensors in storage.unnest(storage.load_tensors(file)).items():
-            count = len(next(iter(tensors.values())))
-            payload[_link_of(text)] = Samples(dict(tensors), batch_size=[count])
-        state = self.game.state_class.from_known(record["state"], payload)
-        for reply in self._ask(Restore(), self._everybody(state), done):
-            # whatever the game does about losses, all begin where the others do
-            if isinstance(reply, PlayerLost):
-                raise PlayerError(reply.player, reply.action, done, reply.reason)
-        self.engine.start_ledger(links_from_json(record["traffic"]))
-        return state, done
+        last.check_run(self.home, self.settings.run)
+        rows = Rows.read(self.home, last.counted, only_counted=True)
+        state = self.game.state_class.from_known(last.state, last.in_flight(self.home))
+        last.check_notes(self.home, self._everybody(state))
+        self._restore_players(state, last.round)
+        self.engine.start_ledger(last.traffic)
+        before = Checkpoint.previous(self.home)
+        self._go_on_after(rows, [last.round] if before is None else [last.round, before.round])
+        return state, last.round
+
+    def _restore_players(self, state: State, round: int) -> None:
+        """Let all begin at one checkpoint, whatever the game does about losses.
+
+        Raises:
+            PlayerError: Somebody cannot, with the reasons of all.
+        """
+        replies = self._ask(Restore(), self._everybody(state), round)
+        lost = [reply for reply in replies if isinstance(reply, PlayerLost)]
+        if lost:
+            first = lost[0]
+            reasons = [first.reason]
+            for loss in lost[1:]:
+                reasons.append(f"player '{loss.player}': {loss.reason}")
+            raise PlayerError(first.player, first.action, round, "; ".join(reasons))
+
+    def _go_on_after(self, rows: Rows, rounds: Sequence[int]) -> None:
+        """Drop what lies after the checkpoint and will be written again.
+
+        Args:
+            rows: The rows that stay.
+            rounds: The checkpoints that stay.
+        """
+        self.rows = rows
+        if rows.path.exists():
+            rows.rewrite()
+        checkpoints.drop_others(self.home, rounds)
+        for record in rows.records:  # a prediction that a loss changed still holds
+            if record.predicted is not None:
+                self.predicted = record.predicted
 
     def _starting_players(self) -> list[str]:
         """Return the names of the players, without the game's own seats."""
         names = [player.name for player in self.seats.players]
         return [name for name in names if name not in self.game.seats]
 
-    def _forget_after(self, round: int) -> None:
-        """Drop the rows of rounds after the checkpoint, which will be written again."""
-        path = self.home / "rows.jsonl"
-        if not path.exists():
-            return
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:round]
-        storage.write_atomically(path, "".join(lines).encode())
-        for line in lines:  # a prediction that a loss changed still holds
-            predicted = RoundRecord.from_json(json.loads(line)).predicted
-            if predicted is not None:
-                self.predicted = predicted
-
-    def _export(self, state: State) -> None:
-        """Copy what the players learned to where a reader looks for it."""
-        last = storage.checkpoint_folder(self.home, self.game.rounds) / "players"
-        for name in self._everybody(state):
-            file = f"{name}.safetensors"
-            storage.write_atomically(self.home / "models" / file, (last / file).read_bytes())
+    def _export(self) -> None:
+        """Move what the players learned to where a reader looks for it."""
+        last = Checkpoint.last(self.home)
+        assert last is not None, "the last round has a checkpoint"
+        for name, digest in last.models.items():
+            content = storage.read_bytes(last.player_file(self.home, name), digest)
+            path = self.home / MODELS / f"{name}.safetensors"
+            storage.write_atomically(path, content, sync_name=False)
+        storage.sync_folder(self.home / MODELS)
         if self.bookkeeping:  # a run that was only resumed at its end keeps its earlier figure
-            storage.write_json(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
-
-
-def _link_text(link: Link) -> str:
-    return ">".join(link)
-
-
-def _link_of(text: str) -> Link:
-    sender, _, receiver = text.partition(">")
-    return sender, receiver
-
-
-def _copied(payload: Payload) -> Samples:
-    """Return a payload by value.
-
-    It is a copy: one payload may go to several players, and no two tensors of a file may share
-    memory.
-    """
-    return payload.clone() if isinstance(payload, Samples) else payload.fetch()
+            storage.write_sealed(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
+        last.finish(self.home)
 
 
 def _without_seconds(

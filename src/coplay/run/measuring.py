@@ -21,7 +21,7 @@ from coplay.models.abilities import Classifies
 from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
-from coplay.run.result import CLASSIFIER
+from coplay.run.result import CLASSIFIER, CLASSIFIER_REMEDY
 
 
 @dataclass(frozen=True)
@@ -157,19 +157,32 @@ def unmeasured(config: Config, data: Dataset) -> str:
     return "" if len(data.test) else f"{data.name} has no test samples"
 
 
-def reference(config: Config, folder: Path, data: Dataset, progress: Progress) -> Reference | None:
+def reference(
+    config: Config, folder: Path, data: Dataset, progress: Progress, digest: str | None = None
+) -> tuple[Reference, str] | None:
     """Return what samples are measured against, with the domain classifier, trained once per run.
 
+    Args:
+        config: The run's config.
+        folder: The run's folder.
+        data: The data set.
+        progress: Called with the progress of training.
+        digest: Digest of the classifier's file on record; None where it has to be trained.
+
     Returns:
-        None where there is nothing to train the classifier on, or nothing to measure.
+        The reference, and the digest of the classifier's file; None where there is nothing to
+        train the classifier on, or nothing to measure.
+
+    Raises:
+        CheckpointError: The classifier's file is damaged.
     """
     if unmeasured(config, data):
         return None
     space = data.space.only(data.inputs)
     classifier = DomainClassifier(space, data.classes, derive(config.seed, "classifier"))
     path = folder / CLASSIFIER
-    if path.exists():
-        classifier.load_state_dict(storage.load_tensors(path))
+    if digest is not None and path.exists():
+        classifier.load_state_dict(storage.load_tensors(path, digest, CLASSIFIER_REMEDY))
     else:
         classifier.fit(
             space.restrict(data.train),
@@ -178,5 +191,5 @@ def reference(config: Config, folder: Path, data: Dataset, progress: Progress) -
             data.test[LABEL],
             lambda done, of: progress("domain classifier", done, of),
         )
-        storage.save_tensors(path, classifier.state_dict())
-    return Reference(space.restrict(data.test), classifier, data.test[LABEL])
+        digest = storage.save_tensors(path, classifier.state_dict())
+    return Reference(space.restrict(data.test), classifier, data.test[LABEL]), digest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.metrics.base import Value
-from coplay.run.record import Measured, RoundRecord, links_from_json
+from coplay.run.checkpoint import Checkpoint
+from coplay.run.record import Measured, RoundRecord
+from coplay.run.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ class Play:
 
     @cached_property
     def rows(self) -> list[RoundRecord]:
-        """One record per finished round, oldest first."""
-        path = self.folder / "rows.jsonl"
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        # a killed run may leave half a line
-        whole = [line for line in lines if line.endswith("\n")]
-        return [RoundRecord.from_json(json.loads(line)) for line in whole]
+        """One record per finished round, oldest first.
+
+        Raises:
+            CheckpointError: A row is missing or damaged.
+        """
+        # the checkpoint first: while a run is played, there are at least the rows it counts
+        last = Checkpoint.last(self.folder)
+        return Rows.read(self.folder, last.counted if last else None).records
 
     @cached_property
     def measurements(self) -> dict[int, Measured]:
@@ -152,14 +153,14 @@ class Play:
     @cached_property
     def traffic(self) -> list[LinkTraffic]:
         """Payload per purpose and link, up to the last checkpoint."""
-        record = storage.last_checkpoint(self.folder)
-        return links_from_json(record["traffic"]) if record else []
+        last = Checkpoint.last(self.folder)
+        return last.traffic if last else []
 
     @property
     def counted_rounds(self) -> int:
         """Rounds up to the last checkpoint, as far as the ledger on disk goes."""
-        record = storage.last_checkpoint(self.folder)
-        return int(record["round"]) if record else 0
+        last = Checkpoint.last(self.folder)
+        return last.round if last else 0
 
     @property
     def bookkeeping_seconds(self) -> float:
@@ -168,14 +169,27 @@ class Play:
         They are written at the end; 0 before.
         """
         path = self.folder / "seconds.json"
-        return float(storage.read_json(path)["bookkeeping"]) if path.exists() else 0.0
+        if not path.exists():
+            return 0.0
+        return float(storage.read_sealed(path, "remove it to go without it")["bookkeeping"])
+
+    @property
+    def shown_rounds(self) -> list[int]:
+        """The rounds after which samples were kept, in order."""
+        return [row.round for row in self.rows if row.shown is not None]
 
     def samples(self, round: int) -> dict[str, dict[str, Tensor]]:
-        """The samples shown after a measured round: by player and variable."""
-        path = self.folder / "samples" / f"round-{round:06d}.safetensors"
-        if not path.exists():
+        """The samples shown after a measured round: by player and variable.
+
+        Raises:
+            CheckpointError: Their file is missing or damaged.
+        """
+        digests = [row.shown for row in self.rows if row.round == round and row.shown is not None]
+        if not digests:
             return {}
-        return dict(sorted(storage.unnest(storage.load_tensors(path)).items()))
+        remedy = "restore it from a copy, or play the run again: 'coplay run RUN/config.toml'"
+        tensors = storage.load_tensors(storage.shown_file(self.folder, round), digests[0], remedy)
+        return dict(sorted(storage.unnest(tensors).items()))
 
 
 def best_of(values: Sequence[float], better: Literal["higher", "lower"] | None) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.space import Space, Variable
@@ -17,6 +17,9 @@ from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import influence_rows
+
+FORMAT = 1
+"""Number of the form in which a run is written down. Another form has another number."""
 
 Measured = Mapping[str, Mapping[str, Value]]
 """Measured values, by player (or seat) and quantity."""
@@ -138,6 +141,25 @@ class GameRecord:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The run whose models another one began with.
+
+    Args:
+        folder: Its folder, as it was named.
+        title: Its title.
+        rounds: The rounds that its players had played, by game.
+        checkpoints: Digests of its checkpoints, by game.
+        data: Whether the new run began with the ``"same"`` data, or they ``"changed"``.
+    """
+
+    folder: str
+    title: str
+    rounds: Mapping[str, int]
+    checkpoints: Mapping[str, str]
+    data: Literal["same", "changed"]
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The contents of ``run.json``.
 
@@ -151,6 +173,11 @@ class RunRecord:
         games: By name, the main game first.
         classifier: The domain classifier; None before it is trained, or without one.
         reason: Why the run is not finished, in words; empty where there is nothing to say.
+        files: Digests of the files in the run's own folder, by name.
+        data_digest: Whether the data were the ``"same"`` when the run last began or went on as at
+            its start, or had ``"changed"``, so that it began anew. The digests themselves are no
+            part of the record.
+        started_from: The run whose models this one began with; None for a start from nothing.
     """
 
     status: str
@@ -162,6 +189,9 @@ class RunRecord:
     games: Mapping[str, GameRecord]
     classifier: ClassifierRecord | None = None
     reason: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    data_digest: Literal["same", "changed"] = "same"
+    started_from: Origin | None = None
 
     @property
     def seed(self) -> int:
@@ -181,6 +211,7 @@ class RunRecord:
     def json(self) -> dict[str, Any]:
         """The record as plain values."""
         values: dict[str, Any] = {
+            "format": FORMAT,
             "status": self.status,
             "config": dict(self.config),
             "versions": dict(self.versions),
@@ -193,12 +224,17 @@ class RunRecord:
             values["classifier"] = asdict(self.classifier)
         if self.reason:
             values["reason"] = self.reason
+        values["files"] = dict(self.files)
+        values["data_digest"] = self.data_digest
+        if self.started_from is not None:
+            values["started_from"] = asdict(self.started_from)
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`json`."""
         classifier = values.get("classifier")
+        origin = values.get("started_from")
         return cls(
             status=values["status"],
             config=values["config"],
@@ -209,6 +245,9 @@ class RunRecord:
             games={name: GameRecord.from_json(game) for name, game in values["games"].items()},
             classifier=ClassifierRecord(**classifier) if classifier else None,
             reason=values.get("reason", ""),
+            files=values.get("files", {}),
+            data_digest=values.get("data_digest", "same"),
+            started_from=Origin(**origin) if origin else None,
         )
 
 
@@ -221,6 +260,7 @@ class RoundRecord:
         players: Numbers that models reported, by player (or seat) and name.
         own: What only this game reports, such as its number of swaps; plain JSON values.
         measured: What was measured after the round; None where nothing was.
+        shown: Digest of the file with the samples shown after the round; None where none were.
         predicted: Class shares that the measurement was compared with; None where they did not
             change.
         bytes: Payload exchanged in the round; None in runs that did not count it by round.
@@ -238,6 +278,7 @@ class RoundRecord:
     players: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     measured: Measured | None = None
+    shown: str | None = None
     predicted: Mapping[str, list[float]] | None = None
     bytes: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -256,6 +297,8 @@ class RoundRecord:
         values: dict[str, Any] = {"round": self.round, "players": dict(self.players), **self.own}
         if self.measured is not None:
             values["measured"] = measured_to_json(self.measured)
+        if self.shown is not None:
+            values["shown"] = self.shown
         if self.predicted is not None:
             values["predicted"] = dict(self.predicted)
         if self.bytes is not None:
@@ -287,6 +330,7 @@ class RoundRecord:
             players=values.get("players", {}),
             own={key: value for key, value in values.items() if key not in fields},
             measured=measured,
+            shown=values.get("shown"),
             predicted=values.get("predicted"),
             bytes=values.get("bytes"),
             seconds=values.get("seconds", {}),

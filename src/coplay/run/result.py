@@ -6,9 +6,11 @@ RUN/classifier.safetensors      the domain classifier that measured
 RUN/real.safetensors            some real test samples, to look at beside generated ones
 RUN/GAME/rows.jsonl             one record per round: numbers, measurements, seconds
 RUN/GAME/samples/*.safetensors  samples shown, per measured round
-RUN/GAME/models/*.safetensors   what the players learned
-RUN/GAME/checkpoint.json        names the checkpoint that counts, in RUN/GAME/checkpoints; traffic
-                                per purpose and link
+RUN/GAME/models/*.safetensors   what the players learned, once the game is finished
+RUN/GAME/checkpoint.json        names the checkpoint that counts, in RUN/GAME/checkpoints, with
+                                digests of its files and rows; traffic per purpose and link
+RUN/GAME/previous.json          names the one before
+RUN/private/data.json           digests of the data; not to be passed on
 RUN/GAME/errors.txt             tracebacks of players that failed; they may show private values
 RUN/summary.json, report.html, figures/*.png
 """
@@ -27,7 +29,7 @@ from torch import Tensor
 
 from coplay.core import storage
 from coplay.core.components import name_of
-from coplay.core.errors import ConfigError, ModelError, RunFolderError
+from coplay.core.errors import CheckpointError, ConfigError, ModelError, RunFolderError
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.games.base import Game
@@ -37,10 +39,22 @@ from coplay.models.estimator import Estimator
 from coplay.nets import devices
 from coplay.run.config import Config, differences
 from coplay.run.play import Mean, Play
-from coplay.run.record import RunRecord, measured_to_json
+from coplay.run.record import FORMAT, RunRecord, measured_to_json
 
 CLASSIFIER = "classifier.safetensors"
 """File of a run's domain classifier."""
+
+CLASSIFIER_REMEDY = (
+    "restore it from a copy, or remove it and let 'coplay resume RUN' train it again, if the run "
+    "is not finished"
+)
+"""What to do about a damaged classifier."""
+
+REAL = "real.safetensors"
+"""File of some real test samples."""
+
+RUN = "run.json"
+"""File of a run's record."""
 
 _VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
 
@@ -77,7 +91,7 @@ class Result:
             RunFolderError: There is no run.
         """
         folder = Path(folder)
-        if not (folder / "run.json").exists():
+        if not (folder / RUN).exists():
             fault = "has no run.json" if folder.exists() else "does not exist"
             remedy = "'coplay run CONFIG' makes one"
             raise RunFolderError(f"{folder} is no run of coplay: it {fault}; {remedy}")
@@ -85,8 +99,12 @@ class Result:
 
     @cached_property
     def record(self) -> RunRecord:
-        """Contents of ``run.json``."""
-        return RunRecord.from_json(storage.read_json(self.folder / "run.json"))
+        """Contents of ``run.json``.
+
+        Raises:
+            CheckpointError: It is damaged, or of another format.
+        """
+        return read_record(self.folder)
 
     @cached_property
     def config(self) -> Config:
@@ -106,7 +124,11 @@ class Result:
         path = self.folder / "config.toml"
         if not path.exists():
             return  # killed before it was written; run.json has it
-        now = Config.from_file(path).to_dict()
+        try:
+            now = Config.from_file(path).to_dict()
+        except ConfigError as error:
+            remedy = f"undo the change, or remove it: {self.folder / RUN} has the config"
+            raise storage.damaged(path, error, remedy) from error
         changed = list(differences(self.config.to_dict(), now))
         if changed:
             lines = "\n".join(f"  - {line}" for line in changed)
@@ -281,20 +303,24 @@ class Result:
 
     def classifier(self) -> DomainClassifier | None:
         """The domain classifier that measured; None in a run without one."""
-        path = self.folder / CLASSIFIER
+        digest = self.record.files.get(CLASSIFIER)
         space = self.record.data.space
-        if not path.exists() or LABEL not in space:
+        if digest is None or LABEL not in space:
             return None
         inputs = space.only([name for name in space if name != LABEL])
         seed = derive(self.record.seed, "classifier")
         classifier = DomainClassifier(inputs, space[LABEL].classes or 0, seed)
-        classifier.load_state_dict(storage.load_tensors(path))
+        path = self.folder / CLASSIFIER
+        classifier.load_state_dict(storage.load_tensors(path, digest, CLASSIFIER_REMEDY))
         return classifier
 
     def real_samples(self) -> dict[str, Tensor]:
         """Some real test samples by variable; empty if the run has none."""
-        path = self.folder / "real.safetensors"
-        return storage.load_tensors(path) if path.exists() else {}
+        digest = self.record.files.get(REAL)
+        if digest is None:
+            return {}
+        remedy = "restore it from a copy, or play the run again: 'coplay run RUN/config.toml'"
+        return storage.load_tensors(self.folder / REAL, digest, remedy)
 
     def predicted(self, play: str) -> Mapping[str, list[float]]:
         """Return the class shares that the last measurement was compared with, by player.
@@ -322,6 +348,30 @@ class Result:
             "classifier": asdict(classifier) if classifier else None,
             "games": games,
         }
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises:
+        CheckpointError: It is damaged, or of another format.
+    """
+    path = folder / RUN
+    values = storage.read_json(path)
+    if not isinstance(values, dict) or "format" not in values:
+        fault = "it has no format number"
+        raise storage.damaged(path, fault, "restore it from a copy; older runs cannot be read")
+    number = values.get("format")
+    if number != FORMAT or isinstance(number, bool):
+        raise CheckpointError(
+            f"{path} is of format {number!r}, this coplay reads format {FORMAT}; "
+            "read it with the version of coplay that wrote it"
+        )
+    content = storage.check_seal(path, values)
+    try:
+        return RunRecord.from_json(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise storage.damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:

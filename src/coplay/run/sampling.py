@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coplay.core import checkpoints, storage
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
 from coplay.player import Player
+from coplay.run.checkpoint import MODELS, PLAY_AGAIN, Checkpoint
 from coplay.run.result import Result
 
 
@@ -23,6 +25,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
 
     Raises:
         RunFolderError: There is no such run, game, player or model, or the model cannot generate.
+        CheckpointError: The model was deleted, is damaged, or is another player's.
 
     Example:
         ``load_player(Path("runs/digits"), "north").draw(100, 0, "my figure")``
@@ -32,7 +35,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
     if game not in result.plays:
         raise RunFolderError(f"{run} has no game {game!r}; it has {', '.join(result.plays)}")
     _check_plays(result, player, game)
-    path = _weights(result, player, game)
+    checkpoint = _checkpoint(result, player, game)
     record = result.record
     names = result.config.player_names
     if player in result.game(game).seats:
@@ -52,7 +55,8 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
         result.config.seed,
         unobserved=unobserved,
     )
-    loaded.load(path)
+    file = checkpoint.file(result.plays[game].folder, player)
+    loaded.load(file.path, file.read(checkpoint.models[player], PLAY_AGAIN))
     if not getattr(model, "generates", True):
         others = ", ".join(result.sampled_from[game])
         fault = f"player {player!r} only judges in {game!r} and has no generator"
@@ -77,13 +81,22 @@ def _parties(result: Result, play: str) -> list[str]:
     return [*game.seats, *game.players_of(result.config.player_names)]
 
 
-def _weights(result: Result, player: str, game: str) -> Path:
-    """Return the file with what a player learned."""
-    path = result.plays[game].folder / "models" / f"{player}.safetensors"
-    if path.exists():
-        return path
-    if result.record.status == "finished":
+def _checkpoint(result: Result, player: str, game: str) -> Checkpoint:
+    """Return the checkpoint of a finished game that has what a player learned.
+
+    Raises:
+        RunFolderError: The game is not finished, or the player was lost.
+    """
+    play = result.plays[game]
+    last = Checkpoint.last(play.folder)
+    if last is None or not last.finished:
+        if result.record.status == "finished":
+            path = play.folder / checkpoints.LAST
+            raise storage.damaged(path, "it does not say that the game is finished", PLAY_AGAIN)
+        path = play.folder / MODELS / f"{player}.safetensors"
+        unfinished = f"{path} does not exist; '{game}' is not finished"
+        raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")
+    if player not in last.models:
         lost = f"player {player!r} was lost in {game!r} before its end"
         raise RunFolderError(f"{lost}; it left no model")
-    unfinished = f"{path} does not exist; '{game}' is not finished"
-    raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")
+    return last

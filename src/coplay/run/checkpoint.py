@@ -1,0 +1,230 @@
+"""The record of a game's checkpoint: what counts, and by which digests it is known again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+
+from coplay.core import checkpoints, storage
+from coplay.core.digests import of_values
+from coplay.core.errors import CheckpointError, PartLostError
+from coplay.core.message import LinkTraffic, Payload
+from coplay.core.player_files import PlayerFile
+from coplay.core.space import Samples, tensors
+from coplay.games.base import Link
+from coplay.run.record import links_from_json
+from coplay.run.rows import Counted
+
+PAYLOAD = "state.safetensors"
+"""File of a checkpoint with the samples in flight."""
+
+MODELS = "models"
+"""Folder of a game with what the players learned, once it is finished."""
+
+PLAY_AGAIN = (
+    "play the run again, which gives the same models: 'coplay run RUN/config.toml --out NEW'"
+)
+"""What to do about a damaged model of a finished game."""
+
+
+_CHANGES_NO_RESULT = ("engine", "checkpoint", "title", "name")
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """Return what tells a run from others: a digest of all of its config that decides results.
+
+    Args:
+        config: The config as plain values.
+
+    Example:
+        >>> run_id({"seed": 1, "title": "a"}) == run_id({"seed": 1, "title": "b"})
+        True
+        >>> run_id({"seed": 1}) == run_id({"seed": 2})
+        False
+    """
+    deciding = {key: value for key, value in config.items() if key not in _CHANGES_NO_RESULT}
+    return of_values(deciding)[:16]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The contents of ``checkpoint.json``.
+
+    Args:
+        round: The round after which it was made; 0 for the models that a run began with.
+        run: What tells the run from others (:func:`run_id`); empty in a game by itself.
+        game: The game's name.
+        rows: Digest of the rows up to this round, without times.
+        payload: Digest of the file with the samples in flight.
+        models: Digest of every player's file, by name.
+        state: What else the coordinator knows, as plain values.
+        traffic: The ledger.
+        finished: Whether the game is over. The players' files are then in the folder ``models``
+            of the game, and nowhere else.
+    """
+
+    round: int
+    game: str
+    rows: str
+    models: Mapping[str, str]
+    state: Mapping[str, Any]
+    traffic: list[LinkTraffic] = field(default_factory=list)
+    payload: str = ""
+    run: str = ""
+    finished: bool = False
+
+    @property
+    def counted(self) -> Counted:
+        """What it says of the rows."""
+        return Counted(self.round, self.rows)
+
+    def json(self) -> dict[str, Any]:
+        """The record as plain values."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return values | {"traffic": [asdict(link) for link in self.traffic]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`json`.
+
+        Raises:
+            TypeError: An entry is missing, unknown or of another kind.
+        """
+        links = links_from_json(values.get("traffic", ()))
+        return cls(**{**values, "traffic": links})
+
+    @classmethod
+    def last(cls, home: Path) -> Self | None:
+        """Return the checkpoint of a game that counts; None if there is none.
+
+        Raises:
+            CheckpointError: Its record is damaged, or is that of another game.
+        """
+        return cls._of(home, checkpoints.LAST, checkpoints.last(home))
+
+    @classmethod
+    def previous(cls, home: Path) -> Self | None:
+        """Return the checkpoint before the one that counts; None if there is none.
+
+        Raises:
+            CheckpointError: Its record is damaged, or is that of another game.
+        """
+        return cls._of(home, checkpoints.PREVIOUS, checkpoints.previous(home))
+
+    @classmethod
+    def _of(cls, home: Path, file: str, values: Mapping[str, Any] | None) -> Self | None:
+        if values is None:
+            return None
+        path = home / file
+        try:
+            checkpoint = cls.from_json(values)
+        except (TypeError, AttributeError) as error:
+            raise storage.damaged(path, error, checkpoints.USE_PREVIOUS) from error
+        if checkpoint.game != home.name:
+            fault = f"it is of the game '{checkpoint.game}', expected '{home.name}'"
+            raise storage.damaged(path, fault, checkpoints.USE_PREVIOUS)
+        return checkpoint
+
+    def commit(self, home: Path) -> None:
+        """Make this the checkpoint that counts; all its files are there."""
+        checkpoints.sync(home, self.round)
+        checkpoints.commit(home, self.round, self.json())
+
+    def finish(self, home: Path) -> None:
+        """Say that the players' files are in ``models``, and delete all checkpoints."""
+        done = replace(self, finished=True)
+        storage.write_sealed(home / checkpoints.LAST, done.json())
+        checkpoints.drop_others(home, ())
+        with contextlib.suppress(OSError):  # what is left over is in nobody's way
+            (home / checkpoints.PREVIOUS).unlink(missing_ok=True)
+            (home / "checkpoints").rmdir()
+
+    def check_run(self, home: Path, run: str) -> None:
+        """Refuse a checkpoint of another run.
+
+        Raises:
+            CheckpointError: It is of another one.
+        """
+        if self.run != run:
+            fault = "it is of a run with another config"
+            raise storage.damaged(home / checkpoints.LAST, fault, checkpoints.USE_PREVIOUS)
+
+    def check_notes(self, home: Path, players: Sequence[str]) -> None:
+        """Refuse players' files that are not those that this checkpoint counts.
+
+        The files themselves are checked where the players read them.
+
+        Raises:
+            CheckpointError: With all faults.
+        """
+        faults = []
+        for name in players:
+            file = PlayerFile.at(home, self.round, name)
+            try:
+                if file.note()["model"] != self.models.get(name):
+                    faults.append(f"{file.path} is not the file that this checkpoint counts")
+            except CheckpointError as error:
+                faults.append(str(error))
+        if faults:
+            raise CheckpointError("; ".join(faults))
+
+    def in_flight(self, home: Path) -> dict[Link, Payload]:
+        """Return the samples in flight, by sender and receiver.
+
+        Raises:
+            CheckpointError: Their file is missing, or is not what was written.
+        """
+        if not self.payload:
+            return {}
+        path = checkpoints.folder_of(home, self.round) / PAYLOAD
+        content = storage.load_tensors(path, self.payload, checkpoints.USE_PREVIOUS)
+        payload: dict[Link, Payload] = {}
+        for text, values in storage.unnest(content).items():
+            sender, _, receiver = text.partition(">")
+            count = len(next(iter(values.values())))
+            payload[sender, receiver] = Samples(dict(values), batch_size=[count])
+        return payload
+
+    def player_file(self, home: Path, player: str) -> Path:
+        """Return the file of a player, without looking whether it is there."""
+        return self.file(home, player).path
+
+    def file(self, home: Path, player: str) -> PlayerFile:
+        """Return the file of a player with what it belongs to."""
+        file = PlayerFile.at(home, self.round, player)
+        if self.finished:
+            return replace(file, path=home / MODELS / f"{player}.safetensors")
+        return file
+
+    def check_models(self, home: Path) -> None:
+        """Compare the players' files with their digests.
+
+        Raises:
+            CheckpointError: One is missing, or is not what was written.
+        """
+        remedy = PLAY_AGAIN if self.finished else checkpoints.USE_PREVIOUS
+        for name, digest in self.models.items():
+            storage.read_bytes(self.player_file(home, name), digest, remedy)
+
+
+def save_in_flight(home: Path, round: int, payload: Mapping[Link, Payload]) -> str:
+    """Write the samples in flight, and return the digest of their file.
+
+    Args:
+        home: The game's folder.
+        round: The round of the checkpoint.
+        payload: The samples by sender and receiver, which may be references.
+    """
+    flat: dict[str, dict[str, Tensor]] = {}
+    for link, part in payload.items():
+        with contextlib.suppress(PartLostError):  # its sender went down with its machine
+            # a copy: one payload may go to several, and no two tensors of a file may share memory
+            samples = part.clone() if isinstance(part, Samples) else part.fetch()
+            flat[">".join(link)] = tensors(samples)
+    path = checkpoints.folder_of(home, round) / PAYLOAD
+    return storage.save_tensors(path, storage.nest(flat), private=True, sync_name=False)

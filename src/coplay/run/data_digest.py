@@ -1,0 +1,76 @@
+"""Whether the data of a run are those that it began with.
+
+The digest of what the source read lies in ``private`` in the run's folder, and that of each
+player's share beside the player's checkpoint. Both may help to guess at rows, so they are not to be
+passed on; the record of the run says no more than that the data are the same, or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from coplay.core import digests, storage
+from coplay.core.errors import CheckpointError
+from coplay.data.sources.base import Dataset
+
+FOLDER = "private"
+"""The folder of what is not to be passed on."""
+
+_REMEDY = (
+    "nothing can say whether the data are those of the start: restore it from a copy, or begin a "
+    "new run with these models: 'coplay run CONFIG --start-from RUN --out NEW'"
+)
+
+
+@dataclass(frozen=True)
+class DataDigest:
+    """Digests of a data set as its source read it.
+
+    Args:
+        train: Of the training split, the variables included.
+        test: Of the test split.
+    """
+
+    train: str
+    test: str
+
+    @classmethod
+    def of(cls, data: Dataset) -> Self:
+        """Return the digests of a data set."""
+        train = digests.of_samples(data.space, data.train)
+        return cls(train, digests.of_samples(data.space, data.test))
+
+    def write(self, run: Path) -> None:
+        """Write the digests into a run's folder."""
+        storage.write_sealed(_path(run), asdict(self), private=True)
+
+    @classmethod
+    def read(cls, run: Path) -> Self:
+        """Read the digests of a run.
+
+        Raises:
+            CheckpointError: They are missing or damaged.
+        """
+        path = _path(run)
+        if not path.exists():
+            raise CheckpointError(f"{path} was deleted; {_REMEDY}")
+        try:
+            return cls(**storage.read_sealed(path, _REMEDY))
+        except TypeError as error:
+            raise storage.damaged(path, error, _REMEDY) from error
+
+    def changed(self, now: DataDigest) -> Sequence[str]:
+        """Return the names of the splits that are not those of ``now``."""
+        splits = []
+        if self.train != now.train:
+            splits.append("the training split")
+        if self.test != now.test:
+            splits.append("the test split")
+        return splits
+
+
+def _path(run: Path) -> Path:
+    return run / FOLDER / "data.json"
