@@ -30,7 +30,7 @@ def write_checkpoint(home, round, traffic=(), chain=None):
     storage.write_sealed(home / "checkpoint.json", record.json())
 
 
-def cut(config, folder, rounds, game="sample_exchange"):
+def cut(config, folder, rounds, game="sample_exchange", **given):
     """Play a run that fails after some rounds of a game, and return its folder."""
 
     class Cut(Exception):
@@ -41,5 +41,5 @@ def cut(config, folder, rounds, game="sample_exchange"):
             raise Cut
 
     with pytest.raises(Cut):
-        Federation(config).run(folder, stop)
+        Federation(config).run(folder, stop, **given)
     return folder

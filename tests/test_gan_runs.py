@@ -303,7 +303,7 @@ def test_an_old_record_is_read_by_its_rows(run, tmp_path):
     contents["config"]["game"]["gone"] = 1
     folder = tmp_path / "old"
     shutil.copytree(run.main.folder, folder / "md_gan")
-    write_run(folder, contents | {"games": {"md_gan": {}}})
+    write_run(folder, contents | {"games": {"md_gan": {}}, "files": {}})
     old = Result.load(folder)
     assert (old.sampled_from, old.seats) == ({"md_gan": ["server"]}, ["server"])
     assert "and a server played" in write(old).read_text()
