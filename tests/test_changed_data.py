@@ -170,7 +170,7 @@ def test_the_digests_of_the_data_cannot_be_left_out(aged, tmp_path):
     note = run / GAME / "checkpoints" / "round-000002" / "players" / "south.json"
     whole = note.read_bytes()
     note.unlink()
-    with pytest.raises(CoplayError, match=r"south\.json does not exist"):
+    with pytest.raises(CoplayError, match=r"south\.json was deleted"):
         Federation.resume(run)
     note.write_bytes(whole)
     (run / "private" / "data.json").unlink()

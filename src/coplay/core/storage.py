@@ -193,8 +193,12 @@ def write_sealed(
     write_atomically(path, text.encode(), private, sync_name)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str = "") -> Any:
     """Read a JSON file.
+
+    Args:
+        path: The file.
+        remedy: What to do about damage, for the error.
 
     Raises:
         CheckpointError: It is missing or damaged.
@@ -202,9 +206,12 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist; was it deleted?") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
+        what_to_do = remedy or "restore it from a copy"
+        raise CheckpointError(f"{path} was deleted; {what_to_do}") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, error, remedy) from error
 
 
 def read_sealed(path: Path, remedy: str = "") -> dict[str, Any]:
@@ -217,7 +224,7 @@ def read_sealed(path: Path, remedy: str = "") -> dict[str, Any]:
     Raises:
         CheckpointError: It is missing, or is not what was written.
     """
-    return check_seal(path, read_json(path), remedy)
+    return check_seal(path, read_json(path, remedy), remedy)
 
 
 def check_seal(path: Path, values: Any, remedy: str = "") -> dict[str, Any]:
