@@ -211,7 +211,7 @@ class Federation:
             RunFolderError: The data changed after it.
         """
         now = DataDigest.of(prepared.data)
-        changed = changed_data(folder, now, prepared.players)
+        changed = changed_data(folder, run_id(record.config), now, prepared.players)
         new_settings = list(differences(record.config, self.config.to_dict()))
         notes = [*record.notes, *(f"resumed with another {line}" for line in new_settings)]
         record = replace(record, config=self.config.to_dict(), notes=notes, data_digest="same")

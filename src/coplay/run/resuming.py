@@ -87,29 +87,29 @@ def step_back(record: RunRecord, folder: Path) -> None:
 
 
 def changed_data(
-    folder: Path, now: DataDigest, players: Mapping[str, Sequence[Player]]
+    folder: Path, run: str, now: DataDigest, players: Mapping[str, Sequence[Player]]
 ) -> Sequence[str]:
     """Return whose data are no longer those that a run began with.
 
     Args:
         folder: The run's folder.
+        run: What tells the run from others.
         now: Digests of the data now.
         players: The players by game, with their data of now.
 
     Raises:
-        CheckpointError: Digests are missing or damaged.
+        CheckpointError: Digests are missing or damaged, or a file is another run's or player's.
     """
     changed: dict[str, None] = {}
     for game, seats in players.items():
         last = Checkpoint.last(folder / game)
         if last is None or last.finished:
             continue
-        for player in seats:
-            has_changed = (
-                player.name in last.models
-                and player.checkpoint(last.round).note()["data"] != player.data_digest
-            )
-            if has_changed:
+        living = [player for player in seats if player.name in last.models]
+        last.check_run(folder / game, run)
+        last.check_notes(folder / game, [player.name for player in living])
+        for player in living:
+            if player.checkpoint(last.round).note()["data"] != player.data_digest:
                 changed[f"the data of player '{player.name}'"] = None
     splits = DataDigest.read(folder).changed(now)
     if changed:  # which says more than the training split
