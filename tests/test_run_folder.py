@@ -209,7 +209,7 @@ def test_samples_are_not_drawn_from_anothers_model(small_config, tmp_path):
     swapped(folder / "north.safetensors", folder / "south.safetensors")
     with pytest.raises(CheckpointError, match=r"it is of player 'south', expected 'north'"):
         load_player(run, "north")
-    with pytest.raises(CheckpointError, match=r"is damaged.*'coplay run RUN/config.toml"):
+    with pytest.raises(CheckpointError, match=rf"is damaged.*'coplay run {run}/config.toml"):
         Federation.resume(run)
 
 
@@ -225,7 +225,7 @@ def test_a_damaged_or_deleted_model_is_named_with_what_to_do(small_config, tmp_p
         load_player(run, "north")
     path.unlink()
     with pytest.raises(
-        CheckpointError, match=r"north\.safetensors was deleted; play the run again"
+        CheckpointError, match=r"north\.safetensors was deleted; restore it from a copy, or play"
     ):
         load_player(run, "north")
     path.write_bytes(whole)
@@ -295,7 +295,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(small_config, 
     assert sorted(path.name[-1] for path in checkpoints.iterdir()) == ["1", "2"]
     flip(checkpoints / "round-000002" / file, -3)
     name = file.rpartition("/")[2]
-    with pytest.raises(CoplayError, match=rf"{name} is damaged.*coplay resume RUN --previous"):
+    with pytest.raises(CoplayError, match=rf"{name} is damaged.*coplay resume {run} --previous"):
         Federation.resume(run)
     assert models(Federation.resume(run, previous=True).folder) == expected
 

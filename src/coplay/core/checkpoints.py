@@ -12,16 +12,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from coplay.core import storage
+from coplay.core import remedies, storage
 
 LAST = "checkpoint.json"
 """The file that names the checkpoint that counts."""
 
 PREVIOUS = "previous.json"
 """The file that names the one before."""
-
-USE_PREVIOUS = "'coplay resume RUN --previous' goes on from the checkpoint before, if there is one"
-"""What to do about a damaged checkpoint."""
 
 
 def folder_of(home: Path, round: int) -> Path:
@@ -70,7 +67,7 @@ def last(home: Path) -> dict[str, Any] | None:
     Raises:
         CheckpointError: It is damaged.
     """
-    return _record(home / LAST, USE_PREVIOUS)
+    return _record(home / LAST, remedies.use_previous(home.parent))
 
 
 def previous(home: Path) -> dict[str, Any] | None:

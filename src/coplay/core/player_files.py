@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coplay.core import checkpoints, storage
+from coplay.core import checkpoints, remedies, storage
 from coplay.core.errors import CheckpointError
 
 _LEARNED_VARIABLE = "heard/"
@@ -71,14 +71,14 @@ class PlayerFile:
 
     Args:
         path: Where it lies.
+        home: The folder of its game, which has the game's name.
         player: The player's name.
-        game: The game's name.
         round: The round after which it was written.
     """
 
     path: Path
+    home: Path
     player: str
-    game: str
     round: int
 
     @classmethod
@@ -91,7 +91,7 @@ class PlayerFile:
             player: The player's name.
         """
         path = checkpoints.player_file(home, round, player)
-        return cls(path, player, home.name, round)
+        return cls(path, home, player, round)
 
     @property
     def note_path(self) -> Path:
@@ -100,7 +100,11 @@ class PlayerFile:
 
     @property
     def _owner(self) -> dict[str, str | int]:
-        return {"player": self.player, "game": self.game, "round": self.round}
+        return {"player": self.player, "game": self.home.name, "round": self.round}
+
+    @property
+    def _remedy(self) -> str:
+        return remedies.use_previous(self.home.parent)
 
     def write(self, state: PlayerState, data: str) -> None:
         """Write the file and its note; their names are synced by whoever counts the checkpoint.
@@ -121,22 +125,24 @@ class PlayerFile:
         Raises:
             CheckpointError: It is missing, damaged or of another player, game or round.
         """
-        note = storage.read_sealed(self.note_path, checkpoints.USE_PREVIOUS)
-        self._check_owner(self.note_path, note, checkpoints.USE_PREVIOUS)
+        note = storage.read_sealed(self.note_path, self._remedy)
+        self._check_owner(self.note_path, note, self._remedy)
         if not isinstance(note.get("model"), str) or not isinstance(note.get("data"), str):
-            raise storage.damaged(self.note_path, "digests are missing", checkpoints.USE_PREVIOUS)
+            raise storage.damaged(self.note_path, "digests are missing", self._remedy)
         return note
 
-    def read(self, digest: str, remedy: str = checkpoints.USE_PREVIOUS) -> PlayerState:
+    def read(self, digest: str, remedy: str | None = None) -> PlayerState:
         """Return what the file holds.
 
         Args:
             digest: The file's digest on record.
-            remedy: What to do about damage, for the error.
+            remedy: What to do about damage, for the error; by default to take the checkpoint
+                before.
 
         Raises:
             CheckpointError: It is missing, damaged or of another player, game or round.
         """
+        remedy = remedy or self._remedy
         with contextlib.suppress(OSError):  # a missing file has its error below
             self._check_owner(self.path, storage.about(self.path), remedy)
         tensors = storage.load_tensors(self.path, digest, remedy)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from coplay.core import checkpoints, storage
+from coplay.core import checkpoints, remedies, storage
 from coplay.core.digests import of_values
 from coplay.core.errors import CheckpointError, PartLostError
 from coplay.core.message import LinkTraffic, Payload
@@ -25,12 +25,6 @@ PAYLOAD = "state.safetensors"
 
 MODELS = "models"
 """Folder of a game with what the players learned, once it is finished."""
-
-PLAY_AGAIN = (
-    "play the run again, which gives the same models: 'coplay run RUN/config.toml --out NEW'"
-)
-"""What to do about a damaged model of a finished game."""
-
 
 _CHANGES_NO_RESULT = ("engine", "checkpoint", "title", "name")
 
@@ -124,10 +118,10 @@ class Checkpoint:
         try:
             checkpoint = cls.from_json(values)
         except (TypeError, AttributeError) as error:
-            raise storage.damaged(path, error, checkpoints.USE_PREVIOUS) from error
+            raise storage.damaged(path, error, remedies.use_previous(home.parent)) from error
         if checkpoint.game != home.name:
             fault = f"it is of the game '{checkpoint.game}', expected '{home.name}'"
-            raise storage.damaged(path, fault, checkpoints.USE_PREVIOUS)
+            raise storage.damaged(path, fault, remedies.use_previous(home.parent))
         return checkpoint
 
     def commit(self, home: Path) -> None:
@@ -152,7 +146,9 @@ class Checkpoint:
         """
         if self.run != run:
             fault = "it is of a run with another config"
-            raise storage.damaged(home / checkpoints.LAST, fault, checkpoints.USE_PREVIOUS)
+            raise storage.damaged(
+                home / checkpoints.LAST, fault, remedies.use_previous(home.parent)
+            )
 
     def check_notes(self, home: Path, players: Sequence[str]) -> None:
         """Refuse players' files that are not those that this checkpoint counts.
@@ -182,7 +178,8 @@ class Checkpoint:
         if not self.payload:
             return {}
         path = checkpoints.folder_of(home, self.round) / PAYLOAD
-        content = storage.load_tensors(path, self.payload, checkpoints.USE_PREVIOUS)
+        remedy = remedies.use_previous(home.parent)
+        content = storage.load_tensors(path, self.payload, remedy)
         payload: dict[Link, Payload] = {}
         for text, values in storage.unnest(content).items():
             sender, _, receiver = text.partition(">")
@@ -207,7 +204,8 @@ class Checkpoint:
         Raises:
             CheckpointError: One is missing, or is not what was written.
         """
-        remedy = PLAY_AGAIN if self.finished else checkpoints.USE_PREVIOUS
+        advise = remedies.play_again if self.finished else remedies.use_previous
+        remedy = advise(home.parent)
         for name, digest in self.models.items():
             storage.read_bytes(self.player_file(home, name), digest, remedy)
 

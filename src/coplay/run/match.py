@@ -96,6 +96,7 @@ class Match:
         last = Checkpoint.last(self.home)
         if last is not None and last.finished:
             last.check_models(self.home)
+            Rows.read(self.home, last.counted).check_shown()
             progress(self.name, self.game.rounds, self.game.rounds)
             return
         try:
@@ -304,6 +305,7 @@ class Match:
             return self.game.start(self._starting_players(), self.settings.seed), 0
         last.check_run(self.home, self.settings.run)
         rows = Rows.read(self.home, last.counted, only_counted=True)
+        rows.check_shown()
         state = self.game.state_class.from_known(last.state, last.in_flight(self.home))
         last.check_notes(self.home, self._everybody(state))
         self._restore_players(state, last.round)

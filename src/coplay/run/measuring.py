@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import remedies, storage
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
@@ -21,7 +21,7 @@ from coplay.models.abilities import Classifies
 from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Player
 from coplay.run.config import Config, MeasureSection
 from coplay.run.progress import Progress
-from coplay.run.result import CLASSIFIER, CLASSIFIER_REMEDY
+from coplay.run.result import CLASSIFIER
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def reference(
     classifier = DomainClassifier(space, data.classes, derive(config.seed, "classifier"))
     path = folder / CLASSIFIER
     if digest is not None and path.exists():
-        classifier.load_state_dict(storage.load_tensors(path, digest, CLASSIFIER_REMEDY))
+        classifier.load_state_dict(storage.load_tensors(path, digest, remedies.classifier(folder)))
     else:
         classifier.fit(
             space.restrict(data.train),

@@ -11,7 +11,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import remedies, storage
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.metrics.base import Value
 from coplay.run.checkpoint import Checkpoint
@@ -187,8 +187,9 @@ class Play:
         digests = [row.shown for row in self.rows if row.round == round and row.shown is not None]
         if not digests:
             return {}
-        remedy = "restore it from a copy, or play the run again: 'coplay run RUN/config.toml'"
-        tensors = storage.load_tensors(storage.shown_file(self.folder, round), digests[0], remedy)
+        path = storage.shown_file(self.folder, round)
+        remedy = remedies.play_again(self.folder.parent)
+        tensors = storage.load_tensors(path, digests[0], remedy)
         return dict(sorted(storage.unnest(tensors).items()))
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from torch import Tensor
 
-from coplay.core import storage
+from coplay.core import remedies, storage
 from coplay.core.components import name_of
 from coplay.core.errors import CheckpointError, ConfigError, ModelError, RunFolderError
 from coplay.core.space import LABEL, Samples, tensors
@@ -43,12 +43,6 @@ from coplay.run.record import FORMAT, RunRecord, measured_to_json
 
 CLASSIFIER = "classifier.safetensors"
 """File of a run's domain classifier."""
-
-CLASSIFIER_REMEDY = (
-    "restore it from a copy, or remove it and let 'coplay resume RUN' train it again, if the run "
-    "is not finished"
-)
-"""What to do about a damaged classifier."""
 
 REAL = "real.safetensors"
 """File of some real test samples."""
@@ -311,7 +305,8 @@ class Result:
         seed = derive(self.record.seed, "classifier")
         classifier = DomainClassifier(inputs, space[LABEL].classes or 0, seed)
         path = self.folder / CLASSIFIER
-        classifier.load_state_dict(storage.load_tensors(path, digest, CLASSIFIER_REMEDY))
+        remedy = remedies.classifier(self.folder)
+        classifier.load_state_dict(storage.load_tensors(path, digest, remedy))
         return classifier
 
     def real_samples(self) -> dict[str, Tensor]:
@@ -319,8 +314,8 @@ class Result:
         digest = self.record.files.get(REAL)
         if digest is None:
             return {}
-        remedy = "restore it from a copy, or play the run again: 'coplay run RUN/config.toml'"
-        return storage.load_tensors(self.folder / REAL, digest, remedy)
+        path = self.folder / REAL
+        return storage.load_tensors(path, digest, remedies.play_again(self.folder))
 
     def predicted(self, play: str) -> Mapping[str, list[float]]:
         """Return the class shares that the last measurement was compared with, by player.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coplay.core import checkpoints, storage
+from coplay.core import checkpoints, remedies, storage
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id
@@ -28,8 +28,7 @@ def check_finished(result: Result) -> None:
         last = _last_of_finished(play.folder)
         last.check_run(play.folder, run_id(result.record.config))
         last.check_models(play.folder)
-        for round in play.shown_rounds:
-            play.samples(round)
+        Rows.read(play.folder, last.counted).check_shown()
     result.real_samples()
     result.classifier()
 
@@ -37,7 +36,7 @@ def check_finished(result: Result) -> None:
 def _last_of_finished(home: Path) -> Checkpoint:
     last = Checkpoint.last(home)
     path = home / checkpoints.LAST
-    remedy = "restore it from a copy, or play the run again: 'coplay run RUN/config.toml'"
+    remedy = remedies.play_again(home.parent)
     if last is None:
         raise CheckpointError(f"{path} was deleted; {remedy}")
     if not last.finished:
@@ -81,7 +80,7 @@ def step_back(record: RunRecord, folder: Path) -> None:
         before.check_run(home, run_id(record.config))
         before.check_models(home)
         before.in_flight(home)
-        Rows.read(home, before.counted, only_counted=True)
+        Rows.read(home, before.counted, only_counted=True).check_shown()
         storage.write_sealed(home / checkpoints.LAST, before.json())
         (home / checkpoints.PREVIOUS).unlink()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coplay.core import storage
+from coplay.core import remedies, storage
 from coplay.core.digests import of_bytes, of_values
 from coplay.core.errors import CheckpointError
 from coplay.run.record import RoundRecord
@@ -23,12 +23,6 @@ FILE = "rows.jsonl"
 """Name of the file in the folder of its game."""
 
 _SEALED = re.compile(r'(\{.*), "seal": "([0-9a-f]{64})"\}', re.DOTALL)
-
-_PLAYS_AGAIN = "'coplay resume RUN' plays the rounds after the checkpoint again"
-_START_ANEW = (
-    "'coplay resume RUN --previous' goes on from the checkpoint before, if that counts fewer rows; "
-    "else play the run again, which gives the same rows: 'coplay run RUN/config.toml --out NEW'"
-)
 
 
 @dataclass
@@ -139,10 +133,10 @@ class Rows:
             rows._take(place, line, rounds)
             if counted and place == rounds and rows.chain.digest != counted.digest:
                 fault = f"its first {rounds} rows are not those that the checkpoint counts"
-                raise storage.damaged(rows.path, fault, _START_ANEW)
+                raise storage.damaged(rows.path, fault, remedies.rows(home.parent))
         if len(rows.records) < rounds:
             fault = f"{len(rows.records)} whole rows, the checkpoint counts {rounds}"
-            raise storage.damaged(rows.path, fault, _START_ANEW)
+            raise storage.damaged(rows.path, fault, remedies.rows(home.parent))
         return rows
 
     def _lines(self) -> list[bytes]:
@@ -158,7 +152,8 @@ class Rows:
         try:
             self.records.append(RoundRecord.from_json(self.chain.check(line.decode())))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            remedy = _START_ANEW if place <= counted else _PLAYS_AGAIN
+            advise = remedies.rows if place <= counted else remedies.rows_after_checkpoint
+            remedy = advise(self.home.parent)
             raise storage.damaged(self.path, f"row {place}: {error}", remedy) from error
         self._texts.append(line + b"\n")
 
@@ -175,6 +170,17 @@ class Rows:
                 file.write(line)
         except OSError as error:
             raise storage.cannot_write(self.path, error) from error
+
+    def check_shown(self) -> None:
+        """Compare the samples that the rows show with their digests.
+
+        Raises:
+            CheckpointError: A file is missing, or is not what was written.
+        """
+        for record in self.records:
+            if record.shown is not None:
+                path = storage.shown_file(self.home, record.round)
+                storage.read_bytes(path, record.shown, remedies.play_again(self.home.parent))
 
     def rewrite(self) -> None:
         """Write the file with the rows that were read, and no others."""

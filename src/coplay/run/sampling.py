@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coplay.core import checkpoints, storage
+from coplay.core import checkpoints, remedies, storage
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
 from coplay.player import Player
-from coplay.run.checkpoint import MODELS, PLAY_AGAIN, Checkpoint
+from coplay.run.checkpoint import MODELS, Checkpoint
 from coplay.run.result import Result
 
 
@@ -56,7 +56,7 @@ def load_player(run: Path, player: str, game: str | None = None) -> Player:
         unobserved=unobserved,
     )
     file = checkpoint.file(result.plays[game].folder, player)
-    loaded.load(file.path, file.read(checkpoint.models[player], PLAY_AGAIN))
+    loaded.load(file.path, file.read(checkpoint.models[player], remedies.play_again(run)))
     if not getattr(model, "generates", True):
         others = ", ".join(result.sampled_from[game])
         fault = f"player {player!r} only judges in {game!r} and has no generator"
@@ -92,7 +92,8 @@ def _checkpoint(result: Result, player: str, game: str) -> Checkpoint:
     if last is None or not last.finished:
         if result.record.status == "finished":
             path = play.folder / checkpoints.LAST
-            raise storage.damaged(path, "it does not say that the game is finished", PLAY_AGAIN)
+            fault = "it does not say that the game is finished"
+            raise storage.damaged(path, fault, remedies.play_again(result.folder))
         path = play.folder / MODELS / f"{player}.safetensors"
         unfinished = f"{path} does not exist; '{game}' is not finished"
         raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from coplay.core import remedies
 from coplay.core.errors import CheckpointError, RunFolderError
 from coplay.core.message import COORDINATOR, Message
 from coplay.player import Player, Save
-from coplay.run.checkpoint import PLAY_AGAIN, Checkpoint, run_id, save_in_flight
+from coplay.run.checkpoint import Checkpoint, run_id, save_in_flight
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
 from coplay.run.record import DataRecord, Origin, RunRecord, space_to_json
@@ -153,7 +154,8 @@ class Beginning:
         """Let a player take over its model, and save it in its own folder."""
         last = self.last[game]
         file = last.file(self.folder / game, player.name)
-        player.load(file.path, file.read(last.models[player.name], PLAY_AGAIN))
+        remedy = remedies.play_again(self.folder)
+        player.load(file.path, file.read(last.models[player.name], remedy))
         player.serve(Message(Save(), COORDINATOR, player.name, 0))
 
 
