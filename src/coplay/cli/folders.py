@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coplay.core import storage
+from coplay.core.errors import CheckpointError
 
 if TYPE_CHECKING:  # a run does without comparisons
     from coplay.comparison.arms import Comparison
@@ -29,9 +31,10 @@ def comparison_folder(name: str, comparison: Comparison) -> Path:
 def _compared_runs(folder: Path) -> set[str]:
     """Return the runs that the comparison in a folder is of; empty if it holds none."""
     file = folder / "comparison.json"
-    if not file.exists():
-        return set()
-    return {run["folder"] for run in storage.read_json(file)["runs"]}
+    # what cannot be read is no comparison of these runs, and is left alone
+    with contextlib.suppress(CheckpointError, TypeError, KeyError):
+        return {run["folder"] for run in storage.read_json(file)["runs"]}
+    return set()
 
 
 def _numbered(wanted: Path) -> Iterator[Path]:

@@ -16,10 +16,11 @@ from typing import Any
 
 from coplay.comparison.labels import short_keys, value_text
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
-from coplay.run.config import Config, differences
+from coplay.run.config import Config
 from coplay.run.federation import Federation
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER, Result
+from coplay.run.resume_settings import result_changes
 
 _LONGEST_NAME = 80  # characters of a folder's name
 
@@ -185,7 +186,7 @@ class Sweep:
         if not (place / "run.json").exists():
             return False
         result = Result.load(place)
-        changed = list(differences(result.config.to_dict(), self.configs[name].to_dict()))
+        changed = result_changes(result.config, self.configs[name])
         if changed:
             lines = "\n".join(f"  - {line}" for line in changed)
             remedy = "name another folder with --out, or remove it"

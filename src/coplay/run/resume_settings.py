@@ -54,14 +54,27 @@ def changed(config: Config, overrides: Sequence[str]) -> Config:
         # another engine has its own settings; what both have stays
         values["engine"] = {key: value for key, value in engine.items() if key in _OF_ALL}
     after = Config.from_values(values, overrides)
-    problems = []
-    for line in differences(config.to_dict(), after.to_dict()):
-        reason = _reason(line.partition(":")[0], config, after)
-        if reason:
-            problems.append(f"--set {line}; {reason}")
+    problems = [f"--set {line}; {reason}" for line, reason in result_changes(config, after).items()]
     if problems:
         raise ConfigError(problems)
     return after
+
+
+def result_changes(before: Config, after: Config) -> dict[str, str]:
+    """Return the differences of two configs that change results, each with the reason.
+
+    Example:
+        >>> result_changes(Config(), Config(title="another"))
+        {}
+        >>> list(result_changes(Config(), Config(seed=2)))
+        ['seed: was 1, is 2']
+    """
+    reasons = {}
+    for line in differences(before.to_dict(), after.to_dict()):
+        reason = _reason(line.partition(":")[0], before, after)
+        if reason:
+            reasons[line] = reason
+    return reasons
 
 
 def _reason(key: str, before: Config, after: Config) -> str:
