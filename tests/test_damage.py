@@ -9,6 +9,7 @@ import pytest
 
 from coplay import Config, Federation, Result
 from coplay.cli import main as cli
+from coplay.run.checkpoint import Checkpoint
 
 from .by_hand import cut
 
@@ -75,6 +76,23 @@ def shown(run, capsys):
     return cli.main(["show", str(run)]), capsys.readouterr()
 
 
+def tables(whole, folder, capsys):
+    """Return what ``coplay show`` may print of a run.
+
+    A row that no checkpoint counts, and that is cut off as a kill may leave it, is no row.
+    """
+    run = folder / "counted" / "run"
+    shutil.copytree(whole, run)
+    for game in GAMES:
+        rows = run / game / "rows.jsonl"
+        last = Checkpoint.last(run / game)
+        if rows.exists() and last is not None:
+            rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[: last.round]))
+    outcomes = [shown(run, capsys), shown(whole, capsys)]
+    assert [code for code, _ in outcomes] == [0, 0]
+    return [text.out for _, text in outcomes]
+
+
 def drawn(run, out, game, capsys):
     """Return what ``coplay sample`` draws, or its error."""
     words = ["sample", str(run), "--player", "north", "--game", game, "-n", "20"]
@@ -108,8 +126,7 @@ def is_told(code, text, paths):
 def test_no_damage_is_used_without_a_word(runs, tmp_path, capsys, piece):
     kind = ("finished", "interrupted", "early")[piece % 3]
     whole = runs[kind]
-    code, right = shown(whole, capsys)
-    assert code == 0
+    right = tables(whole, tmp_path, capsys)
     samples = {game: drawn(whole, tmp_path / "x.npz", game, capsys) for game in GAMES}
     end = left(runs["finished"])
     noticed = 0
@@ -120,7 +137,7 @@ def test_no_damage_is_used_without_a_word(runs, tmp_path, capsys, piece):
         what, paths = damage(run, chance)
         code, text = shown(run, capsys)
         told = is_told(code, text, paths)
-        assert told or (code, text.out) == (0, right.out), (what, "show", text)
+        assert told or (code == 0 and text.out in right), (what, "show", text)
         for game in GAMES:
             outcome = drawn(run, tmp_path / "y.npz", game, capsys)
             if outcome[0] and samples[game][0]:
