@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from coplay import Config, Federation, Result, load_player
+from coplay import Config, Federation, Result, Space, Variable, load_player
 from coplay.cli import main as cli
-from coplay.core import checkpoints, storage
+from coplay.core import checkpoints, digests, storage
 from coplay.core.errors import CoplayError, RunFolderError
 from coplay.metrics.features import DomainClassifier
 
@@ -261,3 +261,24 @@ def test_start_from_refuses_what_does_not_fit(aged, tmp_path):
     model.write_bytes(content)
     with pytest.raises(CoplayError, match=r"south\.safetensors is damaged"):
         Federation(aged()).run(tmp_path / "new", start_from=first)
+
+
+def test_a_digest_sees_every_value_type_and_shape_and_takes_no_data_at_all():
+    space = Space({"x": Variable(kind="real", shape=(2,)), "k": Variable(kind="count")})
+    x = torch.tensor([[0.5, 1.0], [2.0, 3.0]])
+    k = torch.tensor([1, 2])
+    digest = digests.of_samples(space, space.samples(x=x, k=k))
+    assert digest == digests.of_samples(space, space.samples(k=k.clone(), x=x.clone()))
+    others = [
+        space.samples(x=x.flip(0), k=k),
+        space.samples(x=x.flip(1), k=k),
+        space.samples(x=x.double(), k=k),
+        space.samples(x=x, k=torch.tensor([1, 3])),
+        space.samples(x=x, k=k)[:1],
+        space.samples(x=x),
+        space.empty(),
+        space.only(["k"]).samples(k=k[1:])[:0],
+    ]
+    assert len({digest, *(digests.of_samples(space, other) for other in others)}) == 9
+    turned = space.samples(x=x.T.contiguous().T, k=k)  # the same values, laid out otherwise
+    assert digests.of_samples(space, turned) == digest

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-import torch
+import numpy as np
 
 from coplay.core.space import Samples, Space, tensors
 
@@ -39,6 +39,7 @@ def of_samples(space: Space, samples: Samples) -> str:
         samples: The samples; they may lack variables.
 
     Example:
+        >>> import torch
         >>> from coplay.core.space import Variable
         >>> space = Space({"bit": Variable(kind="binary")})
         >>> bits = space.samples(bit=torch.tensor([0, 1], dtype=torch.uint8))
@@ -48,9 +49,10 @@ def of_samples(space: Space, samples: Samples) -> str:
     digest = hashlib.sha256()
     values = tensors(samples)
     for name in sorted(values):
-        tensor = values[name].detach().cpu().contiguous()
+        tensor = values[name].detach().cpu()
         variable = space[name].model_dump(mode="json") if name in space else {}
         heading = [name, str(tensor.dtype), list(tensor.shape), variable]
         digest.update(json.dumps(heading, sort_keys=True).encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        if tensor.numel():  # an array without elements may have strides that fit no buffer
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()
