@@ -175,9 +175,9 @@ class TestEveryWrite:
         class Killed(BaseException):
             pass
 
-        def counting(path, *given):
+        def counting(path, *given, **more):
             writes.append(path.name)
-            real(path, *given)
+            real(path, *given, **more)
 
         monkeypatch.setattr(storage, "write_atomically", counting)
         Federation(config).run(tmp_path / "undisturbed")
@@ -188,12 +188,12 @@ class TestEveryWrite:
             run = tmp_path / f"{when}{k}"
             count = 0
 
-            def dying(path, *given, k=k):
+            def dying(path, *given, k=k, **more):
                 nonlocal count
                 count += 1
                 if count == k + 1 and when == "before":
                     raise Killed
-                real(path, *given)
+                real(path, *given, **more)
                 if count == k + 1:
                     raise Killed
 
