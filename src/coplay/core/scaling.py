@@ -194,7 +194,8 @@ class Scaling:
         if v.kind == "categorical":
             return _codes(v.classes or 0, values)
         scale = self._scales.get(name)
-        if scale is None:
+        is_unfitted = name in self.by_data and name not in self._fitted
+        if scale is None or is_unfitted:
             return values
         standard = scale.standard(values)
         return squashed(standard) if name in self.by_data else standard

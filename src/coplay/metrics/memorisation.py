@@ -39,7 +39,7 @@ def nearest_distances(
         >>> nearest_distances(space, samples, held)
         tensor([5., 0.], dtype=torch.float64)
     """
-    scaling = scaling or Scaling(space)
+    scaling = scaling or Scaling(space, plain=True)
     nearest = _nearest(scaling, samples, held)
     # the distance itself comes from the difference, so that a copy has exactly 0
     distances = []
