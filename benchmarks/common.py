@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coplay.core.processor import this_processor
-from coplay.run.result import versions
+from coplay.run.versions import versions
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coplay.core import storage
-from coplay.run.result import versions
+from coplay.run.versions import versions
 
 from .experiment import Figures, Runs, Summary, file_name
 

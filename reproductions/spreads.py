@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coplay.metrics.base import Value
-from coplay.run.record import RoundRecord
 from coplay.run.result import Result
+from coplay.run.round_record import RoundRecord
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

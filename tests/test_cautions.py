@@ -17,8 +17,8 @@ from coplay.metrics.copies import Copies, Matches
 from coplay.report.headline import headline
 from coplay.run.caution import Caution, classifier_warning
 from coplay.run.range_notes import range_notes
-from coplay.run.record import RoundRecord
 from coplay.run.result import Result
+from coplay.run.round_record import RoundRecord
 from coplay.run.warnings import warnings_of
 
 EVERY = ["class_shares", "domain_score", "fid", "kid", "precision_recall", "mode_cover"]

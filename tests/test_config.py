@@ -4,7 +4,7 @@ import pytest
 
 from coplay import Config
 from coplay.core.errors import ConfigError
-from coplay.run.config import differences
+from coplay.run.differences import differences
 
 FULL = """
 seed = 7

@@ -29,8 +29,8 @@ from coplay.report.link_costs import LinkCost, costs_of
 from coplay.report.share_bars import SharesPanel
 from coplay.report.tensorboard import _scalars
 from coplay.report.words import aligned, number, ranges
-from coplay.run.record import RoundRecord
 from coplay.run.result import Result
+from coplay.run.round_record import RoundRecord
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory import gan_costs
 

@@ -11,13 +11,8 @@ from coplay.core.space import Space
 from coplay.core.streams import stream
 from coplay.games.sample_exchange import SampleExchange
 from coplay.nets.sizes import NetworkSize
-from coplay.run.record import (
-    ClassifierRecord,
-    DataRecord,
-    GameRecord,
-    RoundRecord,
-    RunRecord,
-)
+from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
+from coplay.run.round_record import RoundRecord
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import influence_matrix
 

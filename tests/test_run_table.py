@@ -10,14 +10,9 @@ import pytest
 from coplay.cli import main as cli
 from coplay.cli.run_table import LABELS, fitted, notes, table
 from coplay.metrics.base import Value
-from coplay.run.record import (
-    ClassifierRecord,
-    DataRecord,
-    GameRecord,
-    RoundRecord,
-    RunRecord,
-)
+from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
 from coplay.run.result import Result
+from coplay.run.round_record import RoundRecord
 
 from .by_hand import write_rows, write_run
 

@@ -22,7 +22,8 @@ from coplay.comparison.sweep import Sweep
 from coplay.core.errors import RunFolderError
 from coplay.core.memory import keep_freed_memory
 from coplay.run.config import Config
-from coplay.run.result import Result, versions
+from coplay.run.result import Result
+from coplay.run.versions import versions
 
 from ..experiment import HERE, Cell, Experiment, Figures, Runs, Summary, as_overrides
 from ..fashion_mnist_four_sites.experiment import accuracy_curve

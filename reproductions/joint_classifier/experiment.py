@@ -22,7 +22,7 @@ from coplay.data.sources.idx import Idx
 from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.joint_classifier import JointClassifier
 from coplay.report.figures import image_grid
-from coplay.run.result import versions
+from coplay.run.versions import versions
 
 from ..experiment import Cell, Experiment, Figures, Runs, Settings, Summary
 from ..markdown import format_spread, listing, table

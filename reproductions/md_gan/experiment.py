@@ -22,8 +22,8 @@ from coplay.core.streams import stream
 from coplay.metrics.base import LABEL, Observed, Reference
 from coplay.metrics.train_on_synthetic import TrainOnSynthetic
 from coplay.models.acgan import Acgan
-from coplay.run.record import RoundRecord
 from coplay.run.result import Result
+from coplay.run.round_record import RoundRecord
 
 from ..experiment import HERE, Cell, ConfigExperiment, Figures, Runs, Settings, Summary
 from ..spreads import spread

@@ -17,7 +17,7 @@ from coplay.core.streams import isolated_seed, stream
 from coplay.games.md_gan_stack import Stack
 from coplay.nets.gan_pairs import mlp_discriminator
 from coplay.nets.products import Linear, by_onednn, product, products
-from coplay.run.result import MATRIX_PRODUCTS, versions
+from coplay.run.versions import MATRIX_PRODUCTS, versions
 
 from .small_gans import LABELLED, acgan, images
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from coplay.run.play import Play
-from coplay.run.record import RoundRecord
 from coplay.run.result import Result
+from coplay.run.round_record import RoundRecord
 
 SECONDS_OF_PLAY = ("learning", "sampling", "exchange")
 """Kinds of time that are part of the game."""

@@ -23,8 +23,8 @@ from coplay.report.words import (
     write_value,
 )
 from coplay.run.play import Play
-from coplay.run.record import measured_to_json
 from coplay.run.result import Result
+from coplay.run.round_record import measured_to_json
 from coplay.run.warnings import warnings_of
 
 

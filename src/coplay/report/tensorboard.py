@@ -18,8 +18,8 @@ from coplay.core.space import Space
 from coplay.core.text import visible
 from coplay.report import figures
 from coplay.run.play import Play
-from coplay.run.record import RoundRecord
 from coplay.run.result import Result
+from coplay.run.round_record import RoundRecord
 
 
 def write_events(result: Result, folder: str | Path) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -381,26 +381,3 @@ def _override(values: dict[str, Any], text: str) -> None:
             raise ConfigError([f"--set {text}: {key} is a value, not a section"])
         section = inner
     section[keys[-1]] = value
-
-
-def differences(
-    before: Mapping[str, Any], after: Mapping[str, Any], place: str = ""
-) -> Iterable[str]:
-    """Yield one line per value that differs between two configs.
-
-    Example:
-        >>> list(differences({"game": {"rounds": 4}}, {"game": {"rounds": 5}}))
-        ['game.rounds: was 4, is 5']
-    """
-    for key in dict.fromkeys([*before, *after]):
-        old = before.get(key)
-        new = after.get(key)
-        where = f"{place}{key}"
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from differences(old, new, where + ".")
-        elif old != new:
-            yield f"{where}: was {_or_unset(old)}, is {_or_unset(new)}"
-
-
-def _or_unset(value: Any) -> Any:
-    return "unset" if value is None else value

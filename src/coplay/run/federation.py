@@ -6,37 +6,32 @@ config → data → players → game on an engine → measurements → result
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from coplay.core import storage
-from coplay.core.components import name_of
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.core.inside import refuse_links
 from coplay.core.processor import matrix_products
 from coplay.core.space import LABEL, pick, tensors
-from coplay.core.surroundings import own_settings
 from coplay.data.sources.base import Dataset
-from coplay.games.base import MOST_IN_M, Game, State
 from coplay.metrics.base import Reference
-from coplay.player import Player
 from coplay.run import data_digest, resume_settings
 from coplay.run.caution import classifier_warning
 from coplay.run.checkpoint import run_id
-from coplay.run.config import Config, differences
+from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
-from coplay.run.foreign import refuse_unread
+from coplay.run.differences import differences
 from coplay.run.match import Match, RunSettings
-from coplay.run.measuring import Measuring, reference, unmeasured, wanting
+from coplay.run.measuring import Measuring, reference
 from coplay.run.origin import SEAL, refuse_untrusted, seal
+from coplay.run.preparing import Prepared, first_record, prepare
 from coplay.run.progress import Progress
-from coplay.run.range_notes import range_notes
-from coplay.run.record import ClassifierRecord, DataRecord, GameRecord, RunRecord
-from coplay.run.result import CLASSIFIER, MATRIX_PRODUCTS, REAL, RUN, Result, versions
+from coplay.run.record import RUN, ClassifierRecord, RunRecord
+from coplay.run.result import CLASSIFIER, REAL, Result
 from coplay.run.resuming import (
     changed_data,
     check_begun,
@@ -49,19 +44,9 @@ from coplay.run.resuming import (
     step_back,
     with_classifier,
 )
-from coplay.run.sites import (
-    Seats,
-    Sites,
-    check_common_variables,
-    check_data,
-    check_unobserved,
-    deal,
-    seats_for,
-)
-from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.start_from import Beginning
-from coplay.run.trials import try_models
 from coplay.run.turns import playing_alone
+from coplay.run.versions import MATRIX_PRODUCTS
 
 _REAL_SHOWN = 300  # real test samples that a run keeps for its pictures
 
@@ -73,48 +58,6 @@ _LEFT_BY_ABORTED_START = {
     data_digest.FOLDER,
 }
 """What is left by a run that was killed before ``run.json`` existed."""
-
-
-@dataclass(frozen=True)
-class PreparedGame:
-    """One game of a run, ready to be played.
-
-    Args:
-        name: Its name in the run.
-        game: The rules.
-        seats: Everybody who takes part, with models set up.
-        influence: M of (A2), shape (N, N); None without theory, or for too many players.
-        predicted: Class shares by player that theory predicts; empty without theory or classes.
-    """
-
-    name: str
-    game: Game[State]
-    seats: Seats
-    influence: Tensor | None
-    predicted: Mapping[str, list[float]]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run that is checked and ready to begin.
-
-    Args:
-        data: The data set.
-        sites: Who holds what.
-        games: The main game first. Each is taken out when it is played, so that the memory of its
-            models is freed.
-        notes: Sentences for the reader of the report.
-    """
-
-    data: Dataset
-    sites: Sites
-    games: list[PreparedGame]
-    notes: Sequence[str] = ()
-
-    @property
-    def players(self) -> dict[str, Sequence[Player]]:
-        """Everybody who takes part, by game."""
-        return {game.name: game.seats.players for game in self.games}
 
 
 class Federation:
@@ -173,7 +116,7 @@ class Federation:
         with storage.locked(folder), playing_alone(self.config.engine, report) as progress:
             _check_free(folder)
             prepared = self.prepare(folder)
-            record = self._record(prepared)
+            record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data)
             if start_from is not None:
                 beginning = Beginning.of(Path(start_from), list(record.games))
@@ -256,82 +199,19 @@ class Federation:
         forget(record, folder)
         now.write(folder)
         note = f"{', '.join(changed)} changed before the first checkpoint, so the run began anew"
-        new = self._record(prepared)
+        new = first_record(self.config, prepared)
         return replace(new, notes=[*new.notes, note], data_digest="changed")
 
-    @own_settings(threads=1)
     def prepare(self, folder: Path | None = None) -> Prepared:
         """Load and deal the data and build the players of all games; nothing is written.
 
-        A game that cannot be played says so here, and so does a config that was read without the
-        classes that it names.
-
         Args:
             folder: The run's folder; None for a run that is only checked.
+
+        Raises:
+            CoplayError: The config, the data or a model is at fault.
         """
-        config = self.config
-        refuse_unread(config)
-        data = config.data.source.load()
-        sites = deal(config, data)
-        names = config.player_names
-        config.game.start(names, config.seed)
-        check_data(config, sites)
-        check_unobserved(config, sites)
-        games = []
-        for game in (config.game, *config.carried):
-            name = name_of("game", game).rpartition(":")[2]
-            seats = seats_for(config, game, sites, folder / name if folder else None)
-            game.check(seats.players)
-            influence = None
-            if len(names) <= MOST_IN_M:
-                influence = game.predict(names, config.seed)
-            predicted = _predicted(config, game, sites)
-            games.append(PreparedGame(name, game, seats, influence, predicted))
-        check_common_variables(config, sites)
-        most = max(len(game.seats.players) for game in games)
-        notes = [*config.engine.notes(most), *try_models(config, sites)]
-        return Prepared(data, sites, games, notes)
-
-    def _record(self, prepared: Prepared) -> RunRecord:
-        """Return the contents of ``run.json`` at the beginning."""
-        data = prepared.data
-        sites = prepared.sites
-        return RunRecord(
-            status="running",
-            config=self.config.to_dict(),
-            versions=versions(),
-            data=DataRecord(
-                name=data.name,
-                train=len(data.train),
-                test=len(data.test),
-                space=data.space,
-                learned={name: tuple(space) for name, space in sites.spaces.items()},
-                sizes={name: len(samples) for name, samples in sites.data.items()},
-                counts=sites.counts,
-                notes=data.notes,
-            ),
-            notes=[
-                *sites.notes,
-                *prepared.notes,
-                *wanting(self.config, data),
-                *range_notes(self.config, data.space, data.train),
-            ],
-            unmeasured=unmeasured(self.config, data),
-            games={game.name: self._game_record(game) for game in prepared.games},
-        )
-
-    def _game_record(self, prepared: PreparedGame) -> GameRecord:
-        """Record what theory predicts of a game, and the sizes of its networks."""
-        game = prepared.game
-        names = self.config.player_names
-        alpha = game.sparse_weights(game.start(names, self.config.seed))
-        influence = prepared.influence
-        return GameRecord(
-            weights=None if alpha is None else SparseMatrix.by_edges(alpha),
-            influence=None if influence is None else SparseMatrix.if_small(influence),
-            predicted=prepared.predicted,
-            network_sizes=game.network_sizes(prepared.seats.players),
-        )
+        return prepare(self.config, folder)
 
     def _play_all(
         self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
@@ -423,15 +303,6 @@ def _check_free(folder: Path) -> None:
             f"{folder} exists; expected a new or empty folder. Go on with "
             f"'coplay resume {folder}', name another with --out, or remove it"
         )
-
-
-def _predicted(config: Config, game: Game[State], sites: Sites) -> dict[str, list[float]]:
-    """Return the class shares by player that theory predicts; empty without theory or classes."""
-    if sites.shares is None:
-        return {}
-    names = config.player_names
-    shares = game.predicted_shares(names, config.seed, sites.shares)
-    return {} if shares is None else dict(zip(names, shares.tolist(), strict=True))
 
 
 def _noting_processor(record: RunRecord) -> RunRecord:

@@ -38,9 +38,10 @@ from coplay.run.links_on_disk import (
 )
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
-from coplay.run.record import RoundRecord
 from coplay.run.result import by_player
+from coplay.run.round_record import RoundRecord
 from coplay.run.rows import Rows
+from coplay.run.seconds import without_seconds
 from coplay.run.sites import Seats
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import equilibrium_moments
@@ -146,7 +147,7 @@ class Match:
             row = row.merged(more)
         scored = measured is not None and self.measuring.reference is not None
         record_prediction = scored or self.predicted is not before
-        players, spent = _without_seconds(row.players)
+        players, spent = without_seconds(row.players)
         seconds = spent | {
             "exchange": max(0.0, played - began - sum(spent.values())),
             "evaluation": end - played,
@@ -391,22 +392,3 @@ class Match:
         if self.bookkeeping:  # a run that was only resumed at its end keeps its earlier figure
             storage.write_sealed(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
         last.finish(self.home)
-
-
-def _without_seconds(
-    players: Mapping[str, Mapping[str, float]],
-) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Separate the players' reported numbers from the seconds that they booked.
-
-    Returns:
-        The numbers by player, and the seconds by kind, added up over the players.
-    """
-    spent = {"learning": 0.0, "sampling": 0.0}
-    reported = {}
-    for name, numbers in players.items():
-        reported[name] = {
-            key: value for key, value in numbers.items() if not key.startswith("seconds_")
-        }
-        for kind in spent:
-            spent[kind] += numbers.get(f"seconds_{kind}", 0.0)
-    return reported, spent

@@ -16,7 +16,7 @@ from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.metrics.base import Value
 from coplay.run.caution import Caution
 from coplay.run.checkpoint import Checkpoint
-from coplay.run.record import Measured, RoundRecord
+from coplay.run.round_record import Measured, RoundRecord
 from coplay.run.rows import Rows
 
 

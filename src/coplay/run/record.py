@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self
 
-from coplay.core.message import LinkTraffic, PlayerLost
+from coplay.core import storage
+from coplay.core.errors import CheckpointError
+from coplay.core.message import LinkTraffic
 from coplay.core.space import LABEL, Space, Variable
-from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
-from coplay.run.caution import Caution, cautions_from_json, cautions_to_json
-from coplay.run.sparse_matrix import SparseMatrix
+from coplay.run.sparse_matrix import SparseMatrix, matrix_of
 from coplay.theory.equilibrium import influence_rows
+
+RUN = "run.json"
+"""File of a run's record."""
 
 FORMAT = 1
 """Number of the form in which a run is written down. Another form has another number."""
-
-Measured = Mapping[str, Mapping[str, Value]]
-"""Measured values, by player (or seat) and quantity."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,8 @@ class GameRecord:
         """The inverse of :meth:`json`."""
         sizes = values.get("network_sizes", {})
         return cls(
-            _matrix(values, "weights"),
-            _matrix(values, "influence"),
+            matrix_of(values, "weights"),
+            matrix_of(values, "influence"),
             values.get("predicted", {}),
             {name: NetworkSize(**size) for name, size in sizes.items()},
         )
@@ -267,139 +268,6 @@ class RunRecord:
         )
 
 
-@dataclass(frozen=True)
-class RoundRecord:
-    """What happened in one round of one game: a line of ``rows.jsonl``.
-
-    Args:
-        round: From 1.
-        players: Numbers that models reported, by player (or seat) and name.
-        own: What only this game reports, such as its number of swaps; plain JSON values.
-        measured: What was measured after the round; None where nothing was.
-        shown: Digest of the file with the samples shown after the round; None where none were.
-        predicted: Class shares that the measurement was compared with; None where they did not
-            change.
-        bytes: Payload exchanged in the round; None in runs that did not count it by round.
-        seconds: Time by kind: learning, sampling, exchange, evaluation, bookkeeping.
-        lost: Players lost in the round.
-        late: Players that were too late in the round.
-        frozen: Players without data or living sources after a loss; None where nobody was lost.
-        joined: Players that joined.
-        left: Players that left as configured, with the iteration before which they did.
-        influence: M among the living after a loss; None where nobody was lost, or where it takes
-            too much space: it then follows from the weights.
-        cautions: What a reader of the measurement must know, by player; those without are left out.
-    """
-
-    round: int
-    players: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    own: Mapping[str, Any] = field(default_factory=dict)
-    measured: Measured | None = None
-    shown: str | None = None
-    predicted: Mapping[str, list[float]] | None = None
-    bytes: int | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    lost: Mapping[str, PlayerLost] = field(default_factory=dict)
-    late: Mapping[str, PlayerLost] = field(default_factory=dict)
-    frozen: Sequence[str] | None = None
-    joined: Sequence[str] = ()
-    left: Mapping[str, int] = field(default_factory=dict)
-    influence: SparseMatrix | None = None
-    cautions: Mapping[str, Caution] = field(default_factory=dict)
-
-    def json(self) -> dict[str, Any]:
-        """The record as plain values, without what is empty.
-
-        The game's own numbers stand beside the others.
-        """
-        values: dict[str, Any] = {"round": self.round, "players": dict(self.players), **self.own}
-        if self.measured is not None:
-            values["measured"] = measured_to_json(self.measured)
-        if self.shown is not None:
-            values["shown"] = self.shown
-        if self.predicted is not None:
-            values["predicted"] = dict(self.predicted)
-        if self.bytes is not None:
-            values["bytes"] = self.bytes
-        for name, losses in (("lost", self.lost), ("late", self.late)):
-            if losses:
-                values[name] = _losses_to_json(losses)
-        if self.frozen is not None:
-            values["frozen"] = list(self.frozen)
-        if self.joined:
-            values["joined"] = list(self.joined)
-        if self.left:
-            values["left"] = dict(self.left)
-        if self.influence is not None:
-            values["influence"] = self.influence.json()
-        if self.cautions:
-            values["cautions"] = cautions_to_json(self.cautions)
-        values["seconds"] = dict(self.seconds)
-        return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`json`."""
-        fields = cls.__dataclass_fields__
-        round = int(values["round"])
-        measured = None
-        if "measured" in values:
-            measured = measured_from_json(values["measured"])
-        return cls(
-            round=round,
-            players=values.get("players", {}),
-            own={key: value for key, value in values.items() if key not in fields},
-            measured=measured,
-            shown=values.get("shown"),
-            predicted=values.get("predicted"),
-            bytes=values.get("bytes"),
-            seconds=values.get("seconds", {}),
-            lost=_losses_from_json(values.get("lost", {}), round),
-            late=_losses_from_json(values.get("late", {}), round),
-            frozen=values.get("frozen"),
-            joined=tuple(values.get("joined", ())),
-            left=values.get("left", {}),
-            influence=_matrix(values, "influence"),
-            cautions=cautions_from_json(values.get("cautions", {})),
-        )
-
-
-def _matrix(values: Mapping[str, Any], name: str) -> SparseMatrix | None:
-    return SparseMatrix.from_json(values[name]) if name in values else None
-
-
-def _losses_to_json(losses: Mapping[str, PlayerLost]) -> dict[str, dict[str, str]]:
-    values = {}
-    for player, loss in losses.items():
-        values[player] = {"action": loss.action, "reason": loss.reason}
-    return values
-
-
-def _losses_from_json(values: Mapping[str, Mapping[str, str]], round: int) -> dict[str, PlayerLost]:
-    losses = {}
-    for player, loss in values.items():
-        losses[player] = PlayerLost(player, loss["action"], round, loss["reason"])
-    return losses
-
-
-def measured_to_json(measured: Measured) -> dict[str, dict[str, Any]]:
-    """Values by player and quantity as plain values."""
-    plain = {}
-    for player, values in measured.items():
-        plain[player] = {quantity: value.json() for quantity, value in values.items()}
-    return plain
-
-
-def measured_from_json(
-    values: Mapping[str, Mapping[str, Mapping[str, Any]]],
-) -> dict[str, dict[str, Value]]:
-    """The inverse of :func:`measured_to_json`."""
-    measured = {}
-    for player, quantities in values.items():
-        measured[player] = {quantity: Value(**value) for quantity, value in quantities.items()}
-    return measured
-
-
 def links_from_json(values: Sequence[Mapping[str, Any]]) -> list[LinkTraffic]:
     """The ledger of a checkpoint."""
     return [LinkTraffic(**link) for link in values]
@@ -413,3 +281,27 @@ def space_to_json(space: Space) -> dict[str, Any]:
 def space_from_json(values: Mapping[str, Any]) -> Space:
     """The inverse of :func:`space_to_json`."""
     return Space({name: Variable.model_validate(value) for name, value in values.items()})
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises:
+        CheckpointError: It is damaged, or of another format.
+    """
+    path = folder / RUN
+    values = storage.read_json(path)
+    if not isinstance(values, dict) or "format" not in values:
+        fault = "it has no format number"
+        raise storage.damaged(path, fault, "restore it from a copy; older runs cannot be read")
+    number = values.get("format")
+    if number != FORMAT or isinstance(number, bool):
+        raise CheckpointError(
+            f"{path} is of format {number!r}, this coplay reads format {FORMAT}; "
+            "read it with the version of coplay that wrote it"
+        )
+    content = storage.check_seal(path, values)
+    try:
+        return RunRecord.from_json(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise storage.damaged(path, f"{type(error).__name__}: {error}") from error

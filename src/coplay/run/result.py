@@ -17,11 +17,9 @@ RUN/summary.json, report.html, figures/*.png
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +27,8 @@ from torch import Tensor
 
 from coplay.core import remedies, storage
 from coplay.core.components import name_of
-from coplay.core.errors import CheckpointError, ConfigError, ModelError, RunFolderError
+from coplay.core.errors import ConfigError, ModelError, RunFolderError
 from coplay.core.inside import refuse_pipes, stays_inside
-from coplay.core.processor import matrix_products
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.games.base import Game
@@ -39,40 +36,18 @@ from coplay.metrics.features import DomainClassifier
 from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.nets import devices
-from coplay.run.config import Config, differences
+from coplay.run.config import Config
+from coplay.run.differences import differences
 from coplay.run.foreign import code_of, refuse, unread_class
 from coplay.run.play import Mean, Play
-from coplay.run.record import FORMAT, RunRecord, measured_to_json
+from coplay.run.record import RUN, RunRecord, read_record
+from coplay.run.round_record import measured_to_json
 
 CLASSIFIER = "classifier.safetensors"
 """File of a run's domain classifier."""
 
 REAL = "real.safetensors"
 """File of some real test samples."""
-
-RUN = "run.json"
-"""File of a run's record."""
-
-_VERSIONED = ("coplay", "torch", "tensordict", "numpy", "scipy", "scikit-learn", "torchmetrics")
-
-
-MATRIX_PRODUCTS = "matrix products"
-"""Entry of the versions that names the library of large products and the processor."""
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result, and what multiplies matrices.
-
-    Raises:
-        ConfigError: The environment chooses an impossible library.
-    """
-    names = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in _VERSIONED:
-        try:
-            names[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            names[package] = "not installed as a package"
-    return names | {MATRIX_PRODUCTS: matrix_products()}
 
 
 @dataclass(frozen=True)
@@ -383,30 +358,6 @@ class Result:
             "classifier": asdict(classifier) if classifier else None,
             "games": games,
         }
-
-
-def read_record(folder: Path) -> RunRecord:
-    """Read ``run.json``.
-
-    Raises:
-        CheckpointError: It is damaged, or of another format.
-    """
-    path = folder / RUN
-    values = storage.read_json(path)
-    if not isinstance(values, dict) or "format" not in values:
-        fault = "it has no format number"
-        raise storage.damaged(path, fault, "restore it from a copy; older runs cannot be read")
-    number = values.get("format")
-    if number != FORMAT or isinstance(number, bool):
-        raise CheckpointError(
-            f"{path} is of format {number!r}, this coplay reads format {FORMAT}; "
-            "read it with the version of coplay that wrote it"
-        )
-    content = storage.check_seal(path, values)
-    try:
-        return RunRecord.from_json(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise storage.damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from coplay.core.components import name_of
 from coplay.core.errors import ConfigError
 from coplay.engines.base import Engine
 from coplay.games.base import Game
-from coplay.run.config import Config, differences
+from coplay.run.config import Config
+from coplay.run.differences import differences
 
 _FREE = (
     "title",

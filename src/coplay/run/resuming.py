@@ -13,8 +13,8 @@ from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id
 from coplay.run.data_digest import DataDigest
-from coplay.run.record import RunRecord
-from coplay.run.result import CLASSIFIER, REAL, Result, read_record
+from coplay.run.record import RunRecord, read_record
+from coplay.run.result import CLASSIFIER, REAL, Result
 from coplay.run.rows import FILE, Rows
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from coplay.core import remedies, storage
 from coplay.core.digests import of_bytes, of_values
 from coplay.core.errors import CheckpointError
-from coplay.run.record import RoundRecord
+from coplay.run.round_record import RoundRecord
 
 FILE = "rows.jsonl"
 """Name of the file in the folder of its game."""

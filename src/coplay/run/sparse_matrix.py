@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -120,3 +121,8 @@ class SparseMatrix:
             return cls.of(torch.tensor(values, dtype=torch.float64))
         lists = {key: tuple(values[key]) for key in ("rows", "columns", "values")}
         return cls(values["size"], values["fill"], **lists)
+
+
+def matrix_of(values: Mapping[str, Any], name: str) -> SparseMatrix | None:
+    """Return the matrix that a record has under a name; None where it has none."""
+    return SparseMatrix.from_json(values[name]) if name in values else None

@@ -15,8 +15,7 @@ from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id, save_in_flight
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
-from coplay.run.record import DataRecord, Origin, RunRecord, space_to_json
-from coplay.run.result import read_record
+from coplay.run.record import DataRecord, Origin, RunRecord, read_record, space_to_json
 from coplay.run.rows import Chain
 
 
