@@ -16,7 +16,7 @@ from coplay.core.space import Space, Variable
 from coplay.metrics.base import Value
 from coplay.nets.sizes import NetworkSize
 from coplay.run.sparse_matrix import SparseMatrix
-from coplay.theory.equilibrium import influence_rows
+from coplay.theory.sparse import influence_by_edges
 
 Measured = Mapping[str, Mapping[str, Value]]
 """Measured values, by player (or seat) and quantity."""
@@ -107,7 +107,7 @@ class GameRecord:
         if self.weights is None:
             return None
         side = min(size, self.weights.size)
-        rows = influence_rows(self.weights.scipy(), list(range(side))).values
+        rows = influence_by_edges(self.weights.scipy(), list(range(side)))
         return [row[:side] for row in rows.tolist()]
 
     def json(self) -> dict[str, Any]:
