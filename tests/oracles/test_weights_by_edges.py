@@ -1,5 +1,7 @@
 """Weights by their edges, against the same computed as whole matrices, as plain as can be."""
 
+import time
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -137,6 +139,16 @@ def test_predictions_for_more_players_than_m_is_formed_for(topology):
     assert game.sparse_weights(left).nnz == row.weights.nnz
     assert torch.equal(Isolated().predicted_shares(names, 2, shares), shares)
     assert Pooled().predicted_shares(names, 2, shares) is None
+
+
+def test_weights_that_forget_slowly_are_solved_for_too():
+    """Where rounding keeps the iteration from its end, it is the factors that are exact."""
+    game = SampleExchange(own_weight=0.001, topology="ring")
+    alpha = game.sparse_weights(game.start(names_of(2000), 1))
+    began = time.process_time()
+    everybody = equilibrium.equilibrium_moments(alpha, torch.ones(2000, 2))
+    assert (everybody - 1).abs().max() < 1e-8
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)

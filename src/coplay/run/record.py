@@ -18,7 +18,7 @@ from coplay.core.message import LinkTraffic
 from coplay.core.space import LABEL, Space, Variable
 from coplay.nets.sizes import NetworkSize
 from coplay.run.sparse_matrix import SparseMatrix, matrix_of
-from coplay.theory.equilibrium import influence_rows
+from coplay.theory.sparse import influence_by_edges
 
 RUN = "run.json"
 """File of a run's record."""
@@ -127,7 +127,7 @@ class GameRecord:
         if self.weights is None:
             return None
         side = min(size, self.weights.size)
-        rows = influence_rows(self.weights.scipy(), list(range(side))).values
+        rows = influence_by_edges(self.weights.scipy(), list(range(side)))
         return [row[:side] for row in rows.tolist()]
 
     def json(self) -> dict[str, Any]:
