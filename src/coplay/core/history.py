@@ -22,13 +22,13 @@ class Roster:
 
     Example:
         >>> roster = Roster(["north", "south"])
-        >>> roster.once("sorted", lambda: sorted(roster.names)), "north" in roster.known
-        (['north', 'south'], True)
+        >>> roster.once("sorted", lambda: sorted(roster.names)), roster.places["south"]
+        (['north', 'south'], 1)
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self.known = frozenset(names)
+        self.places = {name: place for place, name in enumerate(self.names)}
         self._derived: dict[Any, Any] = {}
 
     def once(self, key: Any, compute: Callable[[], T]) -> T:

@@ -45,7 +45,7 @@ def expected_request(player: Player, message: Message) -> Expected:
             for name, weight in ({OWN: own} | dict(weights)).items():
                 if not 0 <= weight <= 1 + _ROUNDING:
                     faults.append(f"weight of {shortened(name)}: expected 0 to 1, got {weight:g}")
-            known = player.roster.known if player.roster else set(weights)
+            known = player.roster.places if player.roster else set(weights)
             part = Part(received_samples(player), 1, MOST_SAMPLES)
             others = {name for name in weights if name in known and name != player.name}
             strange = [name for name in weights if name not in others]

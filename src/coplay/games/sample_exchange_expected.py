@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+import scipy.sparse as sp
 
 from coplay.core.contents import InSpace
 from coplay.core.expected import Expected, Limits, Numbers, Part
@@ -78,20 +78,28 @@ def _partners(
     Where it does not know the others, all that the message names may be partners.
     """
     roster = player.roster
-    if roster is None or player.name not in roster.known:
+    if roster is None or player.name not in roster.places:
         assert isinstance(message.request, Turn)
         own = {player.name}
         return set(message.payload) - own, set(message.request.draw) - own
     names = roster.names
-    weighs: Tensor = roster.once("weighs", lambda: game.weights(names, player.seed) > 0)
-    me = names.index(player.name)
+    alpha = roster.once("alpha", lambda: game.sparse_weights(game.start(names, player.seed)))
+    by_receiver = roster.once("alpha by receiver", lambda: sp.csc_matrix(alpha))
+    me = roster.places[player.name]
 
     def partners() -> tuple[Collection[str], Collection[str]]:
-        senders = [names[j] for j in weighs[me].nonzero()[:, 0].tolist() if j != me]
-        receivers = [names[i] for i in weighs[:, me].nonzero()[:, 0].tolist() if i != me]
+        senders = [names[j] for j in _others(alpha, me)]
+        receivers = [names[i] for i in _others(by_receiver, me)]
         return dict.fromkeys(senders), dict.fromkeys(receivers)
 
     return roster.once(("partners", player.name), partners)
+
+
+def _others(alpha: sp.csr_matrix | sp.csc_matrix, me: int) -> list[int]:
+    """Return the places of positive entries in a player's row or column, without its own."""
+    entries = slice(alpha.indptr[me], alpha.indptr[me + 1])
+    places = alpha.indices[entries][alpha.data[entries] > 0]
+    return [place for place in places.tolist() if place != me]
 
 
 def _names_faults(game: SampleExchange, player: Player, turn: Turn, message: Message) -> list[str]:
