@@ -168,7 +168,7 @@ def test_no_request_is_accepted_twice_and_no_earlier_round_is_gone_back_to():
 
 def test_after_a_checkpoint_the_next_round_is_the_one_behind_it(tmp_path):
     """Also at a player that lives on, whose coordinator started anew."""
-    game, engine, _ = exchange(tmp_path)
+    game, engine, players = exchange(tmp_path)
 
     def ask(request, round):
         (reply,) = engine.ask([Message(request, COORDINATOR, "a", round)])
@@ -184,7 +184,7 @@ def test_after_a_checkpoint_the_next_round_is_the_one_behind_it(tmp_path):
     assert isinstance(ask(Restore(), 1), Message)
     assert ask(Turn(0.3, {}), 1).reason == REFUSED + "expected round 2 to 5, got round 1"
     assert isinstance(ask(Turn(0.3, {}), 2), Message)
-    twin = Player("a", BITS, bits(4), ExponentialFamily(), 1, tmp_path)
+    twin = Player("a", BITS, players["a"].private_data, ExponentialFamily(), 1, tmp_path)
     assert isinstance(answer(game, twin, Message(Restore(), COORDINATOR, "a", 1)), Message)
     assert isinstance(answer(game, twin, Message(Save(), COORDINATOR, "a", 2)), Message)
     assert isinstance(answer(game, twin, turn("a", 3)), Message)

@@ -10,7 +10,7 @@ from coplay import Config, Federation, Player, Space, Variable
 from coplay.core import storage
 from coplay.core.errors import SpaceError
 from coplay.core.message import COORDINATOR, Ledger, Message, PlayerLost
-from coplay.core.part import MANY, Part, joined_if_alike, parts_of
+from coplay.core.slices import MANY, Slice, joined_if_alike, slices_of
 from coplay.core.space import tensors
 from coplay.core.streams import stream
 from coplay.engines.local import Local
@@ -21,6 +21,7 @@ from coplay.models.exponential_family import ExponentialFamily
 from coplay.player import Restore, Save
 from coplay.run import links_on_disk
 from coplay.run.links_on_disk import (
+    TRAFFIC,
     load_traffic,
     payload_from_tensors,
     payload_to_tensors,
@@ -89,7 +90,7 @@ def test_many_draws_are_those_of_each_receiver_alone():
     together = draws_for(player, counts, 3)
     assert list(together) == list(counts)
     for receiver, part in together.items():
-        assert isinstance(part, Part)
+        assert isinstance(part, Slice)
         alone = player.draw(counts[receiver], 3, receiver)
         assert equal(part.fetch(), alone)
         assert part.count == counts[receiver]
@@ -206,7 +207,7 @@ def test_a_crowd_goes_on_from_its_checkpoint(tmp_path):
 
 def test_what_is_in_flight_comes_back_from_few_tensors():
     whole = tensors(table(50, 5))
-    payload = {("a", f"q{i}"): part for i, part in enumerate(parts_of(whole, [1, 0, 4] * 10))}
+    payload = {("a", f"q{i}"): part for i, part in enumerate(slices_of(whole, [1, 0, 4] * 10))}
     payload["b", "a"] = table(3, 1)
     payload["b", "q1"] = table(2, 2).exclude("y")
     payload["a", "b"] = table(2, 3)
@@ -216,8 +217,8 @@ def test_what_is_in_flight_comes_back_from_few_tensors():
     back = payload_from_tensors(stored)
     assert list(back) == list(payload)
     for link, part in back.items():
-        expected = payload[link].fetch() if isinstance(payload[link], Part) else payload[link]
-        assert equal(part.fetch() if isinstance(part, Part) else part, expected)
+        expected = payload[link].fetch() if isinstance(payload[link], Slice) else payload[link]
+        assert equal(part.fetch() if isinstance(part, Slice) else part, expected)
     assert payload_from_tensors(payload_to_tensors({})) == {}
 
 
@@ -243,14 +244,15 @@ def test_traffic_comes_back_from_the_checkpoint(most, tmp_path, monkeypatch):
         ledger.add("evaluation", "a", "coordinator", bytes=1, samples=1)
     assert ledger.total("exchange") == 2**41 + 10
     assert len(ledger) == 3
-    folder = storage.checkpoint_folder(tmp_path, 4)
-    record = {"round": 4, **save_traffic(folder, ledger)}
-    assert ("traffic" in record) == (most == 100)
-    assert load_traffic(tmp_path, record) == ledger.links()
+    listed, digest = save_traffic(tmp_path, ledger)
+    assert listed == (ledger.links() if most == 100 else [])
+    assert bool(digest) == (most == 1)
+    if digest:
+        assert load_traffic(tmp_path / TRAFFIC, digest, "") == ledger.links()
     assert Ledger(ledger.links()).total("exchange") == 2**41 + 10
 
 
-def test_losses_leave_the_parts_of_the_rest():
+def test_losses_leave_the_slices_of_the_rest():
     game = SampleExchange(samples_per_round=90, rounds=9, on_lost="continue")
     engine, state = started(crowd(), game)
     state, _ = game.play(engine, state, 1)

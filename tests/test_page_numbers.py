@@ -20,6 +20,7 @@ from coplay.comparison.measurements import measurements
 from coplay.comparison.spread import Spread
 from coplay.comparison.tables import cost_tables, format_spread, score_table, unit_of
 from coplay.core.message import LinkTraffic, PlayerLost
+from coplay.core.space import Space, Variable
 from coplay.core.streams import stream
 from coplay.metrics.base import Value
 from coplay.report import charts, costs, figures, measured, samples, share_bars
@@ -484,7 +485,8 @@ def test_a_table_lists_the_first_samples_of_each_player():
         "south": {"x": torch.tensor([7.0])},
     }
     snapshot = samples._Snapshot(GAME, 6, drawn)
-    table = samples._table(snapshot, ["x"], PLAYERS)
+    space = Space({"x": Variable(kind="real")})
+    table = samples._table(snapshot, ["x"], PLAYERS, space)
     assert table.rows == [["north 1", "1.5"], ["north 2", "2"], ["north 3", "3"], ["south 1", "7"]]
     assert samples._write(torch.arange(8.0)) == "0, 1, 2, 3, 4, 5, … (8 numbers)"
 

@@ -396,7 +396,7 @@ def test_a_failing_model_leaves_its_traceback_at_home(cluster, tmp_path, at):
     lost, fine = engine.ask([nowhere, _turn("b", 1)])
     assert isinstance(lost, PlayerLost)
     assert isinstance(fine, Message)
-    assert "cannot read" in lost.reason
+    assert "was deleted" in lost.reason
     assert "Traceback" in (tmp_path / "home" / "errors.txt").read_text()
     engine.close()
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from coplay.core.text import cell, json_text, visible
 from coplay.models.base import OWN
 from coplay.report import charts, figures
 from coplay.report.page import write as write_report
+from coplay.run.checkpoint import Checkpoint
 from coplay.run.foreign import code_in
 
 EVIL = "\x1b]8;;http://evil\x07click\x1b]8;;\x07\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b"
@@ -100,7 +102,7 @@ def change(run, edit):
     """Edit the config of a run where it stands: in run.json and in config.toml."""
     record = json.loads((run / "run.json").read_text())
     edit(record["config"])
-    (run / "run.json").write_text(json.dumps(record))
+    storage.write_sealed(run / "run.json", record)
     config = Config.from_dict(record["config"], trust=False)
     (run / "config.toml").write_text(config.to_toml())
 
@@ -209,11 +211,15 @@ def test_processes_of_ray_import_nothing_from_the_current_folder(tmp_path):
 
 def test_a_received_model_does_not_replace_what_an_estimator_does(tmp_path):
     Federation(Config.from_dict({**MIXTURE, "players": 2})).run(tmp_path / "run")
-    file = tmp_path / "run" / "sample_exchange" / "models" / "player0.safetensors"
+    home = tmp_path / "run" / "sample_exchange"
+    file = home / "models" / "player0.safetensors"
     good = storage.load_tensors(file)
+    checkpoint = Checkpoint.last(home)
     for name in ("sample", "__class__"):
         evil = torch.tensor(list(b'"x"'), dtype=torch.uint8)
-        storage.save_tensors(file, {**good, f"model/plain/{name}": evil})
+        digest = storage.save_tensors(file, {**good, f"model/plain/{name}": evil})
+        checkpoint = replace(checkpoint, models={**checkpoint.models, "player0": digest})
+        storage.write_sealed(home / "checkpoint.json", checkpoint.json())
         with pytest.raises(CoplayError, match="is no attribute"):
             load_player(tmp_path / "run", "player0")
 
@@ -239,7 +245,7 @@ def test_trust_is_what_lets_classes_in_and_the_runs_folder_comes_last(received):
         config["players"]["north"]["model"] = {"name": "payload:M"}
 
     change(received, edit)
-    shutil.rmtree(received / "sample_exchange")
+    forget_play(received)
     assert command_line("resume", "received", cwd=received.parent).returncode == 2
     done = command_line("resume", "received", "--trust", cwd=received.parent)
     assert done.returncode == 0, done.stderr
@@ -403,13 +409,13 @@ def test_names_do_not_lead_out_of_the_folder(tmp_path):
 def test_names_of_a_record_do_not_lead_out_of_the_folder(received, monkeypatch, capsys):
     record = json.loads((received / "run.json").read_text())
     record["config"]["name"] = "../../outside/file"
-    (received / "run.json").write_text(json.dumps(record))
+    storage.write_sealed(received / "run.json", record)
     monkeypatch.chdir(received.parent)
     before = listing(received.parents[1] / "outside")
     main(["compare", "received"])
     assert listing(received.parents[1] / "outside") == before
     record["games"]["../../outside"] = record["games"].pop("sample_exchange")
-    (received / "run.json").write_text(json.dumps(record))
+    storage.write_sealed(received / "run.json", record)
     for command in ("show", "report"):
         assert main([command, "received"]) == 2
         assert "is no name of a game" in capsys.readouterr().err
@@ -447,6 +453,13 @@ def table(path, low):
     np.savez(path, x_train=np.random.default_rng(0).normal(low, 1, (40, 3)).astype(np.float32))
 
 
+def forget_play(run):
+    """Let a run be as it was before its first checkpoint."""
+    shutil.rmtree(run / "sample_exchange")
+    record = storage.read_sealed(run / "run.json")
+    storage.write_sealed(run / "run.json", {**record, "status": "running"})
+
+
 def with_file(path, rounds=2):
     """A config that learns from a file."""
     return {
@@ -470,7 +483,7 @@ def test_a_received_run_reads_no_file_of_the_readers(tmp_path, monkeypatch, caps
     change(tmp_path / "run", edit)
     for begun in (True, False):
         if not begun:
-            shutil.rmtree(tmp_path / "run" / "sample_exchange")
+            forget_play(tmp_path / "run")
         before = listing(tmp_path)
         assert main(["resume", str(tmp_path / "run")]) == 2
         error = capsys.readouterr().err
@@ -574,7 +587,7 @@ def test_names_and_errors_of_a_record_are_shown_and_not_obeyed(received, capsys)
     record["notes"] = [f"[bold] {EVIL}"]
     record["versions"]["coplay"] = EVIL
     record["data"]["name"] = f"[red]{EVIL}"
-    (received / "run.json").write_text(json.dumps(record))
+    storage.write_sealed(received / "run.json", record)
     for command in ("show", "report"):
         assert main([command, str(received)]) == 0
         printed = capsys.readouterr()

@@ -16,9 +16,9 @@ from coplay.core import digests, storage
 from coplay.core.errors import ModelError
 from coplay.core.history import History, Roster
 from coplay.core.message import Message, Request
-from coplay.core.part import to_check
 from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.requests import Evaluate, Gain, Restore, Save
+from coplay.core.slices import to_check
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.core.surroundings import own_settings, settings_restored

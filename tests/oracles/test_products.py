@@ -1,7 +1,5 @@
 """Linear layers whose products oneDNN takes, against torch's own and against float64."""
 
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -11,6 +9,7 @@ import coplay.core.processor as machine
 import coplay.nets.products as module
 from coplay import Config, Federation
 from coplay.cli.main import main
+from coplay.core import storage
 from coplay.core.errors import ConfigError
 from coplay.core.processor import Processor, by_onednn_here, matrix_products, onednn
 from coplay.core.streams import isolated_seed, stream
@@ -19,6 +18,7 @@ from coplay.nets.gan_pairs import mlp_discriminator
 from coplay.nets.products import Linear, by_onednn, product, products
 from coplay.run.versions import MATRIX_PRODUCTS, versions
 
+from ..by_hand import cut
 from .small_gans import LABELLED, acgan, images
 
 LARGE = torch.zeros(1024, 2048)
@@ -280,18 +280,23 @@ def test_a_resume_on_another_processor_is_noted(tmp_path):
     config = Config.from_dict(
         {
             "model": "exponential_family",
-            "game": {"name": "isolated", "rounds": 1},
+            "game": {"name": "isolated", "rounds": 3},
             "measure": {"metrics": []},
         }
     )
-    folder = tmp_path / "run"
-    assert list(Federation(config).run(folder).record.notes) == []
-    assert list(Federation.resume(folder).record.notes) == []
-    record = json.loads((folder / "run.json").read_text())
+    folder = cut(config, tmp_path / "run", 1, "isolated")
+    record = storage.read_sealed(folder / "run.json")
+    assert record.get("notes", []) == []
     record["versions"][MATRIX_PRODUCTS] = "MKL (Intel Xeon, AVX-512)"
-    (folder / "run.json").write_text(json.dumps(record))
-    for _ in range(2):  # the second time it is there already
-        (note,) = Federation.resume(folder).record.notes
+    storage.write_sealed(folder / "run.json", record)
+
+    def stop(what, done, of):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Federation.resume(folder, stop)
+    (note,) = Federation.resume(folder).record.notes  # the second time it is there already
     assert note == (
         f"resumed where matrix products are those of {matrix_products()}; it began with "
         "MKL (Intel Xeon, AVX-512), and the last digits of what networks learn depend on it"

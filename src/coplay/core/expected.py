@@ -18,9 +18,10 @@ from tensordict import TensorDict
 
 from coplay.core.contents import LARGEST, AnyTensors, Content, expected_names, sample_set_fault
 from coplay.core.plain import shortened
+from coplay.core.slices import MANY, Slice, joined_or_whole
 
-LONGEST_NAME = 200
-MOST_NAMES = 10_000
+LONGEST_NAME = 1000
+MOST_NAMES = 1_000_000
 
 SECONDS = "seconds_"
 """What the names of times begin with that a player booked; every reply may have them."""
@@ -124,6 +125,10 @@ class Part:
         """
         if handles and isinstance(samples, handles):
             return self._count_faults(getattr(samples, "count", None))
+        if type(samples) is Slice:
+            if not samples.fits:
+                return ["expected samples of a larger set, got others than it has"]
+            samples = samples.fetch()
         fault = sample_set_fault(samples)
         if fault:
             return [fault]
@@ -188,19 +193,7 @@ class Expected:
         assert isinstance(numbers, Mapping)
         assert isinstance(payload, Mapping)
         faults = [*self.faults, *self.numbers.faults(numbers)]
-        checked: dict[tuple[int, int], list[str]] = {}
-        for name, samples in payload.items():
-            part = ANY_PART if self.parts is None else self.parts.get(name)
-            if part is None:
-                expected = expected_names(self.parts or {}, "part", preposition)
-                faults.append(f"{expected}, got one {preposition} {shortened(name)}")
-                continue
-            # one payload for several receivers is one object, and is looked at once
-            key = (id(samples), id(part))
-            if key not in checked:
-                checked[key] = part.faults(samples, handles)
-            for fault in checked[key]:
-                faults.append(f"samples {preposition} player {shortened(name)}: {fault}")
+        faults += self._payload_faults(payload, preposition, handles)
         needed = list(self.needed)
         if numbers and not payload and not self.numbers_alone:
             needed = list(self.parts or {})
@@ -212,9 +205,67 @@ class Expected:
             faults.append(f"expected samples {preposition} {names}, got none")
         return faults
 
+    def _payload_faults(
+        self, payload: Mapping[str, object], preposition: str, handles: tuple[type, ...]
+    ) -> list[str]:
+        """List what is wrong with the parts of a payload."""
+        faults = []
+        alike: dict[int, dict[str, Part]] = {}  # by what they hold
+        for name in payload:
+            part = ANY_PART if self.parts is None else self.parts.get(name)
+            if part is None:
+                expected = expected_names(self.parts or {}, "part", preposition)
+                faults.append(f"{expected}, got one {preposition} {shortened(name)}")
+            else:
+                alike.setdefault(id(part.content), {})[name] = part
+        for parts in alike.values():
+            if not _are_right_together(parts, payload):
+                faults += _faults_one_by_one(parts, payload, preposition, handles)
+        return faults
+
 
 ANYTHING = Expected(parts=None, numbers=Numbers(others=True))
 """For a game that declares no more: ordinary tensors, finite numbers."""
+
+
+def _are_right_together(parts: Mapping[str, Part], payload: Mapping[str, object]) -> bool:
+    """Whether many sets of the same content are right, looked at as one; False for few.
+
+    Args:
+        parts: What is expected of each, by name; all have the same content.
+        payload: What came.
+    """
+    if len(parts) < MANY:
+        return False
+    whole = joined_or_whole([payload[name] for name in parts])
+    if whole is None or sample_set_fault(whole):
+        return False
+    for name, part in parts.items():
+        samples = payload[name]
+        count = samples.count if isinstance(samples, Slice) else len(samples)  # type: ignore[arg-type]
+        if not part.least <= count <= part.most:
+            return False
+    return not next(iter(parts.values())).content.faults(whole)
+
+
+def _faults_one_by_one(
+    parts: Mapping[str, Part],
+    payload: Mapping[str, object],
+    preposition: str,
+    handles: tuple[type, ...],
+) -> list[str]:
+    """List what is wrong with sets, each looked at by itself."""
+    faults = []
+    checked: dict[tuple[int, int, int], list[str]] = {}
+    for name, part in parts.items():
+        samples = payload[name]
+        # one payload for several receivers is one object, and is looked at once
+        key = (id(samples), part.least, part.most)
+        if key not in checked:
+            checked[key] = part.faults(samples, handles)
+        for fault in checked[key]:
+            faults.append(f"samples {preposition} player {shortened(name)}: {fault}")
+    return faults
 
 
 def plain_faults(numbers: object, payload: object) -> list[str]:

@@ -101,8 +101,9 @@ class History:
     def _restore_fault(self, round: int, most: int) -> str:
         if self._has_played and round != self._saved:
             return f"expected round {self._saved}, that of the last checkpoint, got round {round}"
-        if not 1 <= round <= most:
-            return f"expected round 1 to {most}, got round {round}"
+        # round 0 is what a run begins with that begins with the models of another
+        if not 0 <= round <= most:
+            return f"expected round 0 to {most}, got round {round}"
         return ""
 
     def note(self, request: Request, round: int, plays: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from coplay.core.message import Payload
-from coplay.core.part import MANY, checked_as_one, parts_of
+from coplay.core.slices import MANY, checked_as_one, slices_of
 from coplay.core.space import tensors
 from coplay.core.streams import stream
 from coplay.games.base import Link
@@ -90,11 +90,11 @@ def draws_for(player: Player, counts: Mapping[str, int], round: int) -> dict[str
         whole = checked_as_one(player.space, drawn, numbers, complete=True)
     if whole is not None:
         sent = tensors(whole.detach().exclude(*player.unlearned))
-        return dict(zip(counts, parts_of(sent, numbers), strict=True))
+        return dict(zip(counts, slices_of(sent, numbers), strict=True))
     # each by itself, which names what is wrong, or because they are not alike
     origin = f"samples of {player.model.title}"
     by_receiver: dict[str, Payload] = {}
     for (receiver, count), samples in zip(counts.items(), drawn, strict=True):
-        checked = player.space.check(samples, origin, complete=True, rows=count)
+        checked = player.space.check(samples, origin, complete=True, rows=count, quote=False)
         by_receiver[receiver] = checked.detach().exclude(*player.unlearned)
     return by_receiver

@@ -16,6 +16,7 @@ from coplay.nets.products import Linear
 ELEMENTWISE = (nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.SiLU, nn.GELU, nn.ELU, nn.Sigmoid)
 """Layers that map every number by itself."""
 
+_PLAIN = nn.Parameter.__torch_function__
 _LINEAR = (Linear, nn.Linear)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _CALLS = ("forward", "_call_impl", "_wrapped_call_impl", "_compiled_call_impl")
@@ -70,10 +71,9 @@ def chain_layout(net: nn.Module) -> Hashable | None:
         part = _layer_layout(layer)
         if layer is None or part is None:
             return None
-        memory += [p.untyped_storage().data_ptr() for p in layer.parameters()]
+        memory += [p.untyped_storage()._cdata for p in layer.parameters()]
         parts.append((name, type(layer), part))
-    somewhere = [place for place in memory if place]  # a meta tensor has no memory
-    return tuple(parts) if len(set(somewhere)) == len(somewhere) else None
+    return tuple(parts) if len(set(memory)) == len(memory) else None
 
 
 def _layer_layout(layer: nn.Module | None) -> Hashable | None:
@@ -102,5 +102,8 @@ def _layer_layout(layer: nn.Module | None) -> Hashable | None:
 def _trains_plainly(p: Tensor, dimensions: int) -> bool:
     """Whether a parameter is an ordinary one that is trained, without hooks on its gradient."""
     hooked = p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None)
-    ordinary = type(p) is nn.Parameter and p.dim() == dimensions and p.is_contiguous()
+    # on a device of Python's own a parameter is of a class of torch's, which derives from Tensor
+    own_class = nn.Parameter in type(p).__mro__[1:]
+    plain = isinstance(p, nn.Parameter) and not own_class and type(p).__torch_function__ is _PLAIN
+    ordinary = plain and p.dim() == dimensions and p.is_contiguous()
     return ordinary and p.requires_grad and not hooked

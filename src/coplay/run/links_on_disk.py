@@ -17,7 +17,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.errors import PartLostError
 from coplay.core.message import Ledger, LinkTraffic, Payload
-from coplay.core.part import MANY, Part, parts_of
+from coplay.core.slices import MANY, Slice, slices_of
 from coplay.core.space import Samples, tensors
 from coplay.games.base import Link
 
@@ -46,12 +46,12 @@ def payload_to_tensors(payload: Mapping[Link, Payload]) -> dict[str, Tensor]:
         [1.0, 1.0]
     """
     places: dict[str, int] = {}
-    groups: dict[object, list[Samples | Part]] = {}
+    groups: dict[object, list[Samples | Slice]] = {}
     group_of: dict[object, int] = {}
     links = array("q")
     for (sender, receiver), part in payload.items():
         try:
-            samples = part if isinstance(part, Samples | Part) else part.fetch()
+            samples = part if isinstance(part, Samples | Slice) else part.fetch()
         except PartLostError:
             continue
         kind = (sender, _kinds(samples))
@@ -90,7 +90,7 @@ def payload_from_tensors(stored: Mapping[str, Tensor]) -> dict[Link, Payload]:
 
 def _divided(values: Mapping[str, Tensor], counts: list[int]) -> list[Payload]:
     """Return consecutive samples: as parts of one set where they are many, else as sets."""
-    parts = parts_of(values, counts)
+    parts = slices_of(values, counts)
     if len(parts) >= MANY:
         return list(parts)
     return [part.fetch().clone() for part in parts]
@@ -137,15 +137,15 @@ def load_traffic(path: Path, digest: str, remedy: str) -> list[LinkTraffic]:
     return links
 
 
-def _whole(samples: Samples | Part) -> Mapping[str, Tensor]:
-    return samples.whole if isinstance(samples, Part) else tensors(samples)
+def _whole(samples: Samples | Slice) -> Mapping[str, Tensor]:
+    return samples.whole if isinstance(samples, Slice) else tensors(samples)
 
 
-def _count(samples: Samples | Part) -> int:
-    return samples.count if isinstance(samples, Part) else len(samples)
+def _count(samples: Samples | Slice) -> int:
+    return samples.count if isinstance(samples, Slice) else len(samples)
 
 
-def _kinds(samples: Samples | Part) -> tuple[object, ...]:
+def _kinds(samples: Samples | Slice) -> tuple[object, ...]:
     """Return what sets have in common that are stored as one: variables, types and shapes."""
     kinds: list[object] = []
     for name, values in _whole(samples).items():
@@ -153,8 +153,8 @@ def _kinds(samples: Samples | Part) -> tuple[object, ...]:
     return tuple(kinds)
 
 
-def _values(samples: Samples | Part, name: str) -> Tensor:
-    if isinstance(samples, Part):
+def _values(samples: Samples | Slice, name: str) -> Tensor:
+    if isinstance(samples, Slice):
         return samples.whole[name][samples.start : samples.start + samples.count]
     return samples[name]
 

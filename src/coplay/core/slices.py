@@ -16,7 +16,7 @@ MANY = 32
 """Sample sets from which on they are checked and kept as one."""
 
 
-class Part:
+class Slice:
     """Consecutive samples of a larger set: a :class:`coplay.core.message.Handle`.
 
     Args:
@@ -25,7 +25,7 @@ class Part:
         count: Number of them.
 
     Example:
-        >>> part = Part({"x": torch.arange(5)}, 1, 2)
+        >>> part = Slice({"x": torch.arange(5)}, 1, 2)
         >>> part.fetch()["x"].tolist(), part.size_bytes
         ([1, 2], 16)
     """
@@ -42,6 +42,14 @@ class Part:
         """Size of these samples."""
         return sum(x[:1].nbytes for x in self.whole.values()) * self.count
 
+    @property
+    def fits(self) -> bool:
+        """Whether the larger set has these samples: tensors of equal length, and long enough."""
+        if type(self.start) is not int or type(self.count) is not int or not self.whole:
+            return False
+        lengths = {len(x) if x.dim() else -1 for x in self.whole.values()}
+        return len(lengths) == 1 and 0 <= self.start <= self.start + self.count <= lengths.pop()
+
     def fetch(self) -> Samples:
         """Return the samples, which share their memory with the larger set."""
         end = self.start + self.count
@@ -49,14 +57,14 @@ class Part:
         return Samples(values, batch_size=[self.count])
 
 
-def parts_of(whole: Mapping[str, Tensor], counts: Sequence[int]) -> list[Part]:
-    """Return consecutive parts of so many samples each."""
-    parts = []
+def slices_of(whole: Mapping[str, Tensor], counts: Sequence[int]) -> list[Slice]:
+    """Return consecutive slices of so many samples each."""
+    slices = []
     start = 0
     for count in counts:
-        parts.append(Part(whole, start, count))
+        slices.append(Slice(whole, start, count))
         start += count
-    return parts
+    return slices
 
 
 def joined_if_alike(sets: Sequence[object], counts: Sequence[int]) -> Samples | None:
@@ -114,6 +122,31 @@ def checked_as_one(
         return space.check(whole, "many sample sets", complete=complete)
     except SpaceError:
         return None
+
+
+def joined_or_whole(sets: Sequence[object]) -> Samples | None:
+    """Return sample sets as one; slices of one larger set as that set.
+
+    Args:
+        sets: What should be sample sets or slices.
+
+    Returns:
+        One set; None unless all are ordinary and alike.
+    """
+    slices = [samples for samples in sets if type(samples) is Slice]
+    if not all(each.fits for each in slices):
+        return None
+    if len(slices) == len(sets) and len({id(each.whole) for each in slices}) == 1:
+        whole = slices[0].whole
+        rows = len(next(iter(whole.values())))
+        return Samples(dict(whole), batch_size=[rows])
+    single: list[Samples] = []
+    for samples in sets:
+        each = samples.fetch() if type(samples) is Slice else samples
+        if type(each) is not Samples or any(type(x) is not Tensor for x in each.values()):
+            return None
+        single.append(each)
+    return joined_if_alike(single, [len(each) for each in single])
 
 
 def to_check(space: Space, sets: Mapping[str, Samples]) -> Mapping[str, Samples]:
