@@ -247,7 +247,8 @@ class Player:
             samples = self.model.sample(n, generator)
             checked = self.space.check(samples, origin, complete=True, rows=n, quote=False)
         # samples leave the player, and no graph that hangs on them, and no value in an error
-        return checked.detach().exclude(*self.unlearned)
+        # a copy: a model may draw into memory that it keeps
+        return checked.detach().exclude(*self.unlearned).clone()
 
     def classify(self, given: Samples) -> Samples:
         """Return the model's class for each sample, for a model that can classify.
@@ -257,7 +258,8 @@ class Player:
         assert isinstance(self.model, Classifies)
         visible = self._observed.restrict(given).exclude(*self.unobserved)
         known = self._observed.check(visible, "samples to classify")
-        classes = self.model.classify(known).argmax(1)
+        # a copy: others are measured on the same real samples, whatever this model does with them
+        classes = self.model.classify(known.clone()).argmax(1)
         return TensorDict({LABEL: classes}, batch_size=[len(classes)])
 
     def log_prob(self, given: Samples, draws: int, round: int) -> dict[str, float]:
@@ -265,7 +267,7 @@ class Player:
         visible = self._observed.restrict(given)
         known = self._observed.check(visible, "samples to judge", complete=True)
         generator = stream(self.seed, "log p", round, self.name)
-        estimate = log_prob(self.model, known, draws, generator)
+        estimate = log_prob(self.model, known.clone(), draws, generator)
         return {} if estimate is None else estimate.numbers()
 
     @contextlib.contextmanager

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from coplay.cli.code import resume_command
 from coplay.cli.terminal import remark, say
-from coplay.core.errors import CheckpointError, CoplayError, RunFolderError, TrustError, WriteError
+from coplay.core.errors import (
+    CheckpointError,
+    ConfigError,
+    CoplayError,
+    DataError,
+    RunFolderError,
+    TrustError,
+    WriteError,
+)
 
 if TYPE_CHECKING:
     from coplay.run.config import Config
@@ -28,7 +36,8 @@ def say_what_is_kept(folder: Path, error: BaseException) -> None:
     from coplay.report.page import write
     from coplay.run.result import Result
 
-    untouched = isinstance(error, RunFolderError | CheckpointError | TrustError)
+    before_play = ConfigError | DataError | RunFolderError | CheckpointError | TrustError
+    untouched = isinstance(error, before_play)
     if untouched and not isinstance(error, WriteError):
         return
     if not (folder / "run.json").exists():

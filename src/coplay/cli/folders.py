@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import itertools
 from collections.abc import Iterator
@@ -43,3 +44,14 @@ def _numbered(wanted: Path) -> Iterator[Path]:
     yield wanted
     for number in itertools.count(2):
         yield wanted.with_name(f"{wanted.name}-{number}")
+
+
+def path_given(text: str) -> Path:
+    """Return a path that was given on the command line.
+
+    Raises:
+        ArgumentTypeError: It is empty, as where a variable of the shell is not set, or no path.
+    """
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
+    return Path(text)

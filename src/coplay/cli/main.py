@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from coplay.cli.code import add_trust, code_from, trusted_folders
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
+from coplay.cli.folders import path_given
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
@@ -84,7 +85,7 @@ def _add_playing(commands: Any) -> None:
     run.add_argument("config", type=Path, help="a TOML file")
     run.add_argument(
         "--out",
-        type=Path,
+        type=path_given,
         help="folder of the run; by default runs/NAME, or runs/NAME-2 and so on",
     )
     run.add_argument(
@@ -96,7 +97,7 @@ def _add_playing(commands: Any) -> None:
     )
     run.add_argument(
         "--start-from",
-        type=Path,
+        type=path_given,
         metavar="RUN",
         help="begin with the models of another run, such as after its data changed",
     )
@@ -154,7 +155,7 @@ def _add_compare(commands: Any) -> None:
     compare.add_argument("--by-player", action="store_true", help="scores of every player too")
     compare.add_argument(
         "--out",
-        type=Path,
+        type=path_given,
         help="folder of the comparison; by default comparisons/NAME",
     )
     compare.set_defaults(command=_compare)
@@ -178,7 +179,7 @@ def _add_reading(commands: Any) -> None:
     report.add_argument("run", type=Path)
     report.add_argument(
         "--tensorboard",
-        type=Path,
+        type=path_given,
         metavar="FOLDER",
         help="write TensorBoard events instead",
     )
@@ -192,7 +193,7 @@ def _add_reading(commands: Any) -> None:
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(
         "--out",
-        type=Path,
+        type=path_given,
         required=True,
         help="a file .npz or .csv, or .png for images",
     )
@@ -299,6 +300,8 @@ def _compare(given: argparse.Namespace) -> None:
     name = names.pop() if len(names) == 1 else "runs"
     title = titles.pop() if len(titles) == 1 else "Runs side by side"
     out = given.out or comparison_folder(name, comparison)
+    if (out / "run.json").exists():
+        raise RunFolderError(f"{out} is a run; name another folder for the comparison with --out")
     page = write(comparison, out, title, by_player=given.by_player)
     print_comparison(comparison, given.by_player)
     say(f"comparison: {page}")

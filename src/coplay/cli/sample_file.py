@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +78,13 @@ def _as_npz(samples: Samples, space: Space) -> bytes:
     for name in tensors(samples):
         names = space[name].names
         if names is not None:
-            arrays[f"{name}.names"] = np.array(names)
+            arrays.setdefault(f"{name}.names", np.array(names))
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    # numpy's own function takes the arrays as arguments, and some names are its own arguments
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
     return file.getvalue()
 
 

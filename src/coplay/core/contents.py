@@ -18,8 +18,11 @@ from torch import Tensor
 from coplay.core.plain import shortened
 from coplay.core.space import Samples, Space, tensors
 
-LARGEST = 1e15
-"""Largest absolute value of a number or of an unbounded variable; sums of its square are finite."""
+LARGEST = 1e150
+"""Largest absolute value of an unbounded number of 64 bits; sums of its square are finite."""
+
+_LARGEST_OF_32_BITS = 1e18
+"""The same for 32 bits."""
 
 LARGEST_IN_NETWORK = 1e6
 """Largest absolute value of a parameter or a slope: beyond it, a network has diverged."""
@@ -73,7 +76,7 @@ class InSpace:
                 continue
             fault = variable.fault(values)
             if not fault and math.inf in (-variable.range[0], variable.range[1]):
-                fault = _range_fault(values, -LARGEST, LARGEST)
+                fault = _range_fault(values, -_largest(values), _largest(values))
             if fault:
                 faults.append(f"variable '{name}' ({variable}): expected {fault}")
         missing = [name for name in self.needed if name not in samples.keys()]
@@ -159,20 +162,32 @@ class AnyTensors:
         """Every sample set of finite numbers will do."""
         faults = []
         for name, values in tensors(samples).items():
-            if values.is_floating_point() and _range_fault(values, -LARGEST, LARGEST):
-                faults.append(f"{shortened(name)}: expected finite values of at most {LARGEST:g}")
+            most = _largest(values)
+            if values.is_floating_point() and _range_fault(values, -most, most):
+                faults.append(f"{shortened(name)}: expected finite values of at most {most:g}")
         return faults
+
+
+def _largest(values: Tensor) -> float:
+    return LARGEST if values.dtype.itemsize >= 8 else _LARGEST_OF_32_BITS
 
 
 def sample_set_fault(samples: object) -> str:
     """Describe why this is no sample set of ordinary tensors; empty if it is one."""
     if type(samples) is not TensorDict or samples.batch_dims != 1:
         return f"expected a TensorDict with one batch axis, got {type(samples).__name__}"
+    # an instance may hide what its class does
+    if any(callable(getattr(TensorDict, name, None)) for name in vars(samples)):
+        return "expected a plain TensorDict, got one with methods of its own"
+    if type(samples.batch_size) is not torch.Size:
+        return "expected a TensorDict with one batch axis"
     rows = len(samples)
     entries = dict(samples.items())
     if not entries:
         return "expected at least one tensor, got none"
     for name, tensor in entries.items():
+        if type(name) is not str:
+            return f"expected names of variables, got {type(name).__name__}"
         fault = _tensor_fault(tensor, rows)
         if fault:
             return f"{shortened(name)}: expected {fault}"

@@ -10,13 +10,14 @@ pass.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from tensordict import TensorDict
 
-from coplay.core.contents import LARGEST, AnyTensors, Content, expected_names, sample_set_fault
+from coplay.core.contents import AnyTensors, Content, expected_names, sample_set_fault
 from coplay.core.plain import shortened
 from coplay.core.slices import MANY, Slice, joined_or_whole
 
@@ -43,18 +44,21 @@ class Limits:
         ('', '')
     """
 
-    low: float = -LARGEST
-    high: float = LARGEST
+    low: float = -sys.float_info.max
+    high: float = sys.float_info.max
     special: bool = False
 
     def fault(self, value: object) -> str:
         """Describe what was expected and what came; empty if the value is right."""
         is_right = False
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if type(value) in (int, float):  # a subclass may lie where it is compared
+            assert isinstance(value, int | float)
             is_special = self.special and not math.isfinite(value)
             is_right = is_special or self.low <= value <= self.high
         if is_right:
             return ""
+        if (self.low, self.high) == (Limits.low, Limits.high):
+            return f"a finite number, got {shortened(value)}"
         interval = f"from {self.low:g} to {self.high:g}"
         if self.low == self.high:
             interval = f"{self.low:g}"
@@ -162,7 +166,7 @@ class Expected:
 
     Example:
         >>> Expected(numbers=Numbers({"loss": Limits()})).faults_in({"loss": math.nan}, {})
-        ["expected for 'loss' a number from -1e+15 to 1e+15, got nan"]
+        ["expected for 'loss' a finite number, got nan"]
     """
 
     parts: Mapping[str, Part] | None = field(default_factory=dict)
@@ -241,11 +245,15 @@ def _are_right_together(parts: Mapping[str, Part], payload: Mapping[str, object]
     if whole is None or sample_set_fault(whole):
         return False
     for name, part in parts.items():
-        samples = payload[name]
-        count = samples.count if isinstance(samples, Slice) else len(samples)  # type: ignore[arg-type]
+        count = _count(payload[name])
         if not part.least <= count <= part.most:
             return False
     return not next(iter(parts.values())).content.faults(whole)
+
+
+def _count(samples: object) -> int:
+    assert isinstance(samples, Slice | TensorDict)
+    return samples.count if isinstance(samples, Slice) else len(samples)
 
 
 def _faults_one_by_one(

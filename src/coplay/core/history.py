@@ -114,7 +114,7 @@ class History:
         if not plays:
             self._answered.add((kind, round))
             return
-        place = (round, request.order)
+        place = (round, request.until)
         if self._last.get(kind) != place:
             self._at_last[kind] = []
         if request.repeats:

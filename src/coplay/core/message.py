@@ -78,6 +78,11 @@ class Request:
         return 0
 
     @property
+    def until(self) -> int:
+        """The last place in its round that the request takes, where it takes more than one."""
+        return self.order
+
+    @property
     def action(self) -> str:
         """What is asked, in words, for errors and logs."""
         return action_of(type(self))

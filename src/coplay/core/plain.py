@@ -201,13 +201,12 @@ def _all_scalars(kind: Any, values: Sequence[object]) -> bool:
 
 def _scalar_fault(kind: Any, value: object) -> str:
     """Describe what a single value should have been; the text is empty if the value is right."""
-    # a bool is an int to Python, and is no number here
-    is_bool = isinstance(value, bool)
     if get_origin(kind) is Literal:
         is_right = type(value) is str and value in get_args(kind)
     elif kind is float:
         # a carrier may write 1.0 as 1; a whole number may be too large for a float
-        is_number = isinstance(value, int | float) and not is_bool
+        # and a subclass may lie where it is compared
+        is_number = type(value) in (int, float)
         is_right = is_number and -_LARGEST <= value <= _LARGEST  # type: ignore[operator]
     elif kind in (int, bool, str):
         # subclasses may do anything when they are compared or written

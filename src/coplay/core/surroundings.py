@@ -33,6 +33,7 @@ class TorchSettings:
         warn_only: Whether others are only warned of.
         products: Precision of oneDNN's matrix products.
         convolutions: Precision of its convolutions.
+        device: What ``torch.set_default_device`` was given; None where it was not called.
     """
 
     threads: int
@@ -42,6 +43,7 @@ class TorchSettings:
     warn_only: bool
     products: str
     convolutions: str
+    device: str | None
 
     @classmethod
     def now(cls) -> TorchSettings:
@@ -54,6 +56,7 @@ class TorchSettings:
             torch.is_deterministic_algorithms_warn_only_enabled(),
             _precision("matmul"),
             _precision("conv"),
+            _default_device(),
         )
 
     def apply(self) -> None:
@@ -63,12 +66,20 @@ class TorchSettings:
             return
         if present.threads != self.threads:
             torch.set_num_threads(self.threads)
+        if present.device != self.device:
+            torch.set_default_device(self.device)
         torch.set_default_dtype(self.dtype)
         torch.set_grad_enabled(self.gradients)
         torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warn_only)
         for operation, precision in (("matmul", self.products), ("conv", self.convolutions)):
             if _precision(operation) != precision:
                 getattr(torch.backends.mkldnn, operation).fp32_precision = precision
+
+
+def _default_device() -> str | None:
+    """Return what ``torch.set_default_device`` was given; a block of one device does not count."""
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return None if context is None else str(context.device)
 
 
 def _precision(operation: str) -> str:

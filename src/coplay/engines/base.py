@@ -49,7 +49,9 @@ def _answer_accepted(game: Game, player: Player, message: Message) -> Message | 
             player.take_seconds()  # measuring and saving are booked by the run, not by the player
             return reply
         return _with_seconds(player, game.serve(player, message))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit in a model is that model's failure, too
         return failed(player, message, error)
 
 
@@ -121,7 +123,7 @@ def spare(setting: str, count: int, players: int) -> tuple[str, ...]:
     return (f"{given}: there were {players} {setting}",)
 
 
-def failed(player: Player, message: Message, error: Exception) -> PlayerLost:
+def failed(player: Player, message: Message, error: BaseException) -> PlayerLost:
     """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
     player.note_error(where, visible("".join(traceback.format_exception(error))))

@@ -13,6 +13,7 @@ assured by what carries it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from coplay.core.errors import CoplayError
 from coplay.core.expected import ANYTHING, Expected, plain_faults
@@ -31,6 +32,7 @@ from coplay.games.base import Game
 from coplay.player import REQUESTS, Player
 
 _MOST_FAULTS = 5
+_LONGEST_REASON = 5000
 
 
 def refusal(game: Game, player: Player, message: object) -> PlayerLost | None:
@@ -128,6 +130,8 @@ def _checked_loss(ask: Message, loss: PlayerLost) -> PlayerLost:
     is_plain = is_plain and all(type(word) is str for word in words)
     asked = (ask.receiver, ask.action, ask.round)
     if is_plain and (loss.player, loss.action, loss.round) == asked:
+        if len(loss.reason) > _LONGEST_REASON:
+            return replace(loss, reason=f"{loss.reason[:_LONGEST_REASON]}…")
         return loss
     got = f"{shortened(loss.player)} at {shortened(loss.action)} in round {shortened(loss.round)}"
     reason = f"bad reply: expected its own loss at '{ask.action}' in round {ask.round}, got {got}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from torch import Tensor
+
 from coplay.core.message import Payload
 from coplay.core.slices import MANY, checked_as_one, slices_of
-from coplay.core.space import tensors
+from coplay.core.space import Samples, tensors
 from coplay.core.streams import stream
 from coplay.games.base import Link
 from coplay.player import Player
@@ -87,6 +89,9 @@ def draws_for(player: Player, counts: Mapping[str, int], round: int) -> dict[str
             generator = stream(player.seed, "draw", round, player.name, receiver)
             drawn.append(player.model.sample(count, generator))
         numbers = list(counts.values())
+    if _share_memory(drawn):  # the model draws into memory that it keeps: each is copied at once
+        return {to: player.draw(count, round, to) for to, count in counts.items()}
+    with player.timed("sampling"):
         whole = checked_as_one(player.space, drawn, numbers, complete=True)
     if whole is not None:
         sent = tensors(whole.detach().exclude(*player.unlearned))
@@ -98,3 +103,15 @@ def draws_for(player: Player, counts: Mapping[str, int], round: int) -> dict[str
         checked = player.space.check(samples, origin, complete=True, rows=count, quote=False)
         by_receiver[receiver] = checked.detach().exclude(*player.unlearned)
     return by_receiver
+
+
+def _share_memory(drawn: Sequence[object]) -> bool:
+    """Whether a tensor of one sample set lies in the memory of another's."""
+    places: set[int] = set()
+    count = 0
+    for samples in drawn:
+        if isinstance(samples, Samples):
+            own = {x.untyped_storage()._cdata for x in samples.values() if isinstance(x, Tensor)}
+            places |= own
+            count += len(own)
+    return len(places) < count

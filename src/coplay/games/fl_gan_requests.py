@@ -59,6 +59,11 @@ class Learn(Request):
         """The number of the first step."""
         return self.first
 
+    @property
+    def until(self) -> int:
+        """The number of the last step."""
+        return self.first + self.steps - 1
+
 
 @dataclass(frozen=True)
 class Average(Request):

@@ -26,11 +26,12 @@ from typing import Any
 from torch import Tensor
 
 from coplay.core import remedies, storage
-from coplay.core.components import name_of
+from coplay.core.components import name_of, nearest
 from coplay.core.errors import ConfigError, ModelError, RunFolderError
 from coplay.core.inside import refuse_pipes, stays_inside
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
+from coplay.core.surroundings import own_settings
 from coplay.games.base import Game
 from coplay.metrics.features import DomainClassifier
 from coplay.models.base import LocalModel
@@ -249,9 +250,16 @@ class Result:
 
         Raises:
             TrustError: The model takes code from outside coplay, and ``trust`` is not given.
+            RunFolderError: There is no such player.
         """
         if trust and not self.trust:
             return Result(self.folder, trust=True).model(player)
+        if player in self.seats:
+            player = None
+        if player is not None and player not in self.config.players:
+            known = nearest(player, self.parties)
+            fault = f"{self.folder} has no player {player!r}"
+            raise RunFolderError(f"{fault}; known, nearest first: {known}")
         model = self.config.player_model(player) if player else self.config.model.fresh()
         code = code_of(model)
         if code and not self.trust:
@@ -310,6 +318,7 @@ class Result:
         """
         return self.plays[play].mean(quantity, self.sampled_from[play], round)
 
+    @own_settings(threads=1)
     def classifier(self) -> DomainClassifier | None:
         """The domain classifier that measured; None in a run without one."""
         digest = self.record.files.get(CLASSIFIER)

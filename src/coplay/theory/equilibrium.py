@@ -138,7 +138,14 @@ def influence_matrix(alpha: Tensor) -> Tensor:
     if faults:
         raise EquilibriumError("; ".join(faults))
     identity = torch.eye(len(alpha), dtype=torch.float64)
-    return torch.linalg.solve(identity - _others(alpha), torch.diag(alpha.double().diag()))
+    own = torch.diag(alpha.double().diag())
+    try:
+        return torch.linalg.solve(identity - _others(alpha), own)
+    except RuntimeError:  # torch calls the matrix singular
+        raise EquilibriumError(
+            "own weights vanish beside 1 in float64, so no equilibrium can be computed; expected "
+            f"own weights of 1e-12 and more in every group, the smallest is {own.diag().min():g}"
+        ) from None
 
 
 def equilibrium_moments(alpha: Tensor | sp.csr_matrix, own: Tensor) -> Tensor:
