@@ -247,7 +247,7 @@ def replaced(**words):
         (replaced(numbers=None), "expected numbers by name, got NoneType"),
         (
             replaced(numbers={"loss": math.nan}),
-            "expected for 'loss' a finite number, got nan",
+            "expected for 'loss' a number from -1e+25 to 1e+25, got nan",
         ),
         (
             replaced(payload={"b": bits(150), "d": bits(3)}),

@@ -49,9 +49,7 @@ def _answer_accepted(game: Game, player: Player, message: Message) -> Message | 
             player.take_seconds()  # measuring and saving are booked by the run, not by the player
             return reply
         return _with_seconds(player, game.serve(player, message))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit in a model is that model's failure, too
+    except (Exception, SystemExit) as error:  # sys.exit in a model is that model's failure, too
         return failed(player, message, error)
 
 
