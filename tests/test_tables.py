@@ -467,3 +467,32 @@ def test_messages_cut_what_strangers_wrote(tmp_path):
     name = "x" * 5000
     lines = [f"{name},b", "1,1", "2,1", f"{'y' * 5000},1"]
     assert len(fault(write(tmp_path / "t.csv", lines))) < 700 + len(str(tmp_path))
+
+
+class TestAttacked:
+    """What somebody met who tried to break the reader."""
+
+    def test_files_after_the_limit_are_named(self, tmp_path):
+        rows = "".join(f"{i},{i % 3}.5,{'ab'[i % 2]}\n" for i in range(20))
+        for name in ("one.csv", "two.csv"):
+            (tmp_path / name).write_text("x,y,c\n" + rows)
+        files = (tmp_path / "one.csv", tmp_path / "two.csv")
+        notes = " ".join(Table(file=tuple(map(str, files)), limit=20).load().notes)
+        assert f"limit = 20: nothing is read of {files[1]}" in notes
+
+    def test_the_end_of_the_last_line_is_no_blank_line(self, tmp_path):
+        lines = [f'{{"x": {i}, "c": "{"ab"[i % 2]}"}}' for i in range(12)]
+        for more, blank in (("\n", False), ("\n\n", True)):
+            (tmp_path / "t.jsonl").write_text("\n".join(lines) + more)
+            notes = " ".join(Table(file=str(tmp_path / "t.jsonl")).load().notes)
+            assert ("blank line" in notes) == blank
+
+    def test_keys_that_differ_by_spaces_are_one_key_twice(self, tmp_path):
+        (tmp_path / "t.jsonl").write_text('{"a": 1, " a": 100, "b": 0}\n' * 9)
+        with pytest.raises(DataError, match="line 1: .*a key stands in it twice"):
+            Table(file=str(tmp_path / "t.jsonl")).load()
+
+    def test_a_long_cell_is_told_by_its_length(self, tmp_path):
+        (tmp_path / "t.csv").write_text("x,s\n1,ab\n2," + "q" * 200_000 + "\n3,cd\n")
+        with pytest.raises(DataError, match="line 3: a cell of more than 131,072 characters"):
+            Table(file=str(tmp_path / "t.csv")).load()

@@ -198,7 +198,10 @@ class _Rows:
         what = (
             f"a quote {quote} inside a quoted cell ({reason}), or one that an earlier cell opened"
         )
-        if "end of data" in reason or "field limit" in reason:
+        if "field limit" in reason:
+            what = f"a cell of more than {csv.field_size_limit():,} characters, or one that opens "
+            what += f"with {quote} and is never closed"
+        if "end of data" in reason:
             what = f"a cell that opens with {quote} in this row is never closed"
         return (
             f'{self.path}, line {line}: {what}; mend it, or set quote = "" if quotes are ordinary '

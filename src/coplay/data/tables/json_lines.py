@@ -63,7 +63,8 @@ def _lines(path: Path) -> Sequence[str]:
             f"{path}: expected one JSON object a line, got a list; write it with "
             "pandas.DataFrame.to_json(orient='records', lines=True), or as CSV"
         )
-    return text.split("\n")
+    # the end of the last line is no blank line
+    return text.removesuffix("\n").split("\n")
 
 
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -71,8 +72,8 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
-        if len(values) < len(pairs):
-            raise ValueError("a key stands in it twice")
+        if len({key.strip() for key in values}) < len(pairs):
+            raise ValueError("a key stands in it twice, but for spaces around it")
         return values
 
     try:

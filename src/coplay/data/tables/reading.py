@@ -129,6 +129,8 @@ def _limited(grids: list[Grid], limit: int | None) -> list[Grid]:
         elif left > 0:
             kept.append(grid.limited(left))
             left -= len(kept[-1])
+        else:
+            kept[-1].notes.append(f"limit = {limit}: nothing is read of {grid.path}")
     return kept
 
 
