@@ -489,10 +489,20 @@ class TestAttacked:
 
     def test_keys_that_differ_by_spaces_are_one_key_twice(self, tmp_path):
         (tmp_path / "t.jsonl").write_text('{"a": 1, " a": 100, "b": 0}\n' * 9)
-        with pytest.raises(DataError, match="line 1: .*a key stands in it twice"):
+        with pytest.raises(DataError, match=r"line 1: .*a key stands in it twice"):
             Table(file=str(tmp_path / "t.jsonl")).load()
 
     def test_a_long_cell_is_told_by_its_length(self, tmp_path):
         (tmp_path / "t.csv").write_text("x,s\n1,ab\n2," + "q" * 200_000 + "\n3,cd\n")
         with pytest.raises(DataError, match="line 3: a cell of more than 131,072 characters"):
             Table(file=str(tmp_path / "t.csv")).load()
+
+    def test_local_tables_of_other_splits_and_configs_are_named(self, tmp_path):
+        rows = "".join(f"{i},{i % 3}.5,{'ab'[i % 2]}\n" for i in range(20))
+        for name in ("train", "test", "validation"):
+            (tmp_path / f"{name}.csv").write_text("x,y,c\n" + rows)
+        notes = " ".join(HuggingFace(dataset=str(tmp_path)).load().notes)
+        assert f"nothing is read of {tmp_path / 'validation.csv'}" in notes
+        (tmp_path / "en").mkdir()
+        with pytest.raises(DataError, match="config = 'fr' is no folder in it; there are: en"):
+            HuggingFace(dataset=str(tmp_path), config="fr").load()

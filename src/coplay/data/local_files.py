@@ -59,6 +59,9 @@ def local_data(source: HuggingFace, path: Path) -> Dataset | None:
             limit=source.limit,
         )
         note = "read by the source 'table', which has more settings for local tables"
+        unread = [str(file) for file in files if file not in (*train, *test)]
+        if unread:
+            note += f"; nothing is read of {', '.join(unread)}"
         try:
             return _noted(table.load(), note)
         except DataError as error:
@@ -109,7 +112,11 @@ def _tables(path: Path, config: str | None) -> list[Path]:
     """Return the table that a path is, or those in a folder, sorted."""
     if path.is_file():
         return [path]
-    root = path / config if config and (path / config).is_dir() else path
+    root = path / config if config else path
+    if not root.is_dir():
+        folders = sorted(each.name for each in path.iterdir() if each.is_dir())
+        there = ", ".join(folders) or "none"
+        raise DataError(f"{path}: config = {config!r} is no folder in it; there are: {there}")
     files = []
     for file in sorted(root.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(root).parts)

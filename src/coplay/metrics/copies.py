@@ -96,7 +96,7 @@ class Copies:
         if self.discrete and self.repeated.n:
             # rows of a player with some classes only coincide more often than all held-out rows
             usual = max(usual, self.repeated, key=lambda matches: matches.share[1])
-        # that continuous rows are equal is no chance; that they are near may be, where they lie thick
+        # equal continuous rows are no chance; near ones may be, where rows lie close together
         is_no_chance = generated is self.equal and not self.discrete
         if is_no_chance and not (usual.hits or self.repeated.hits):
             return generated.hits >= _FEWEST
