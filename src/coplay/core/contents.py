@@ -21,6 +21,9 @@ from coplay.core.space import Samples, Space, tensors
 LARGEST = 1e150
 """Largest absolute value of an unbounded number of 64 bits; sums of its square are finite."""
 
+LARGEST_COUNT = 1e15
+"""Largest number of steps or samples."""
+
 _LARGEST_OF_32_BITS = 1e18
 """The same for 32 bits."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from coplay.core.contents import LARGEST, Form, InSpace, Tensors
+from coplay.core.contents import LARGEST_COUNT, Form, InSpace, Tensors
 from coplay.core.expected import ANY_PART, Expected, Limits, Numbers, Part
 from coplay.core.message import Message, count_of
 from coplay.core.plain import shortened
@@ -85,7 +85,7 @@ def expected_reply(player: Player, ask: Message) -> Expected:
             parts = {ask.sender: Part.of(InSpace(player.space, needed), n)}
             if _classifies(player) and CLASSIFIED in ask.payload:
                 classes = player.variables[LABEL].classes or 0
-                form = Form((), torch.int64, 0, classes - 1 if classes else LARGEST)
+                form = Form((), torch.int64, 0, classes - 1 if classes else LARGEST_COUNT)
                 count = count_of(ask.payload[CLASSIFIED])
                 parts[CLASSIFIED] = Part.of(Tensors({LABEL: form}), count)
             numbers = Numbers(_LOG_P, all_or_none=True) if SCORED in ask.payload else Numbers()

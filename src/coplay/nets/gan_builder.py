@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from coplay.core.components import imported
-from coplay.core.contents import LARGEST, LARGEST_IN_NETWORK, Form, Tensors
+from coplay.core.contents import LARGEST_COUNT, LARGEST_IN_NETWORK, Form, Tensors
 from coplay.core.errors import ModelError
 from coplay.core.streams import isolated_seed
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
@@ -142,7 +142,7 @@ def _forms(builder: PairBuilder, halves: tuple[Half, ...], buffers: bool, moment
     for half in halves:
         net = builder.without_memory(half)
         for name, values in named_tensors(net, f"{half}:", buffers=buffers).items():
-            high = LARGEST_IN_NETWORK if values.is_floating_point() else LARGEST
+            high = LARGEST_IN_NETWORK if values.is_floating_point() else LARGEST_COUNT
             forms[name] = Form(tuple(values.shape), values.dtype, -high, high)
         for name, p in net.named_parameters():
             if moments:

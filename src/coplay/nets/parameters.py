@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from coplay.core.contents import LARGEST, LARGEST_IN_NETWORK, Form
+from coplay.core.contents import LARGEST_COUNT, LARGEST_IN_NETWORK, Form
 from coplay.core.errors import ModelError
 from coplay.core.space import Samples, finite, tensors
 from coplay.nets.training import adam_state_like
@@ -153,7 +153,7 @@ def adam_forms(
     return {
         prefix + first: Form(shape, dtype),
         prefix + second: Form(shape, dtype, 0, LARGEST_IN_NETWORK**2),
-        prefix + step: Form((), torch.float32, 0, LARGEST),
+        prefix + step: Form((), torch.float32, 0, LARGEST_COUNT),
     }
 
 
