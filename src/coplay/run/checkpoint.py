@@ -138,6 +138,10 @@ class Checkpoint:
             content = storage.read_bytes(path, self.traffic_file)
             storage.write_atomically(home / TRAFFIC, content, private=True)
         storage.write_sealed(home / checkpoints.LAST, done.json())
+        done.clear(home)
+
+    def clear(self, home: Path) -> None:
+        """Delete the checkpoints of a finished game; its end may have been cut off before."""
         checkpoints.drop_others(home, ())
         with contextlib.suppress(OSError):  # what is left over is in nobody's way
             (home / checkpoints.PREVIOUS).unlink(missing_ok=True)

@@ -107,6 +107,7 @@ class Match:
         if last is not None and last.finished:
             last.check_models(self.home)
             Rows.read(self.home, last.counted).check_shown()
+            last.clear(self.home)
             progress(self.name, self.game.rounds, self.game.rounds)
             return
         try:
