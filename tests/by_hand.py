@@ -9,6 +9,30 @@ from coplay.run.record import FORMAT
 from coplay.run.rows import Chain
 
 
+def two_sites(name, rounds, shown=40):
+    """The config of a small game on digits, as text."""
+    return f"""
+name = "{name}"
+[data.partition]
+name = "by_class"
+classes = {{ north = [0, 1], south = [2, 3] }}
+[model]
+name = "exponential_family"
+[players.north]
+[players.south]
+[game]
+name = "sample_exchange"
+rounds = {rounds}
+samples_per_round = 50
+[measure]
+metrics = []
+samples = 100
+shown = {shown}
+[checkpoint]
+every_rounds = 1
+"""
+
+
 def write_run(folder, values):
     """Write ``run.json`` of plain values."""
     storage.write_sealed(folder / "run.json", {"format": FORMAT, **values})

@@ -32,25 +32,9 @@ from coplay.models.acgan import Acgan
 from coplay.models.base import OWN
 from coplay.models.conv_hvae import ConvHvae
 
-CONFIG = """
-name = "bad"
-[data.partition]
-name = "by_class"
-classes = { north = [0, 1], south = [2, 3] }
-[model]
-name = "exponential_family"
-[players.north]
-[players.south]
-[game]
-name = "sample_exchange"
-rounds = 3
-samples_per_round = 50
-[measure]
-metrics = []
-samples = 100
-[checkpoint]
-every_rounds = 1
-"""
+from .by_hand import two_sites
+
+CONFIG = two_sites("bad", rounds=3)
 
 
 class Broken(LocalModel):

@@ -28,30 +28,13 @@ from coplay.report.page import write as write_report
 from coplay.run.checkpoint import Checkpoint
 from coplay.run.foreign import code_in
 
+from .by_hand import two_sites
+
 EVIL = "\x1b]8;;http://evil\x07click\x1b]8;;\x07\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b"
 TITLE = "MNIST [/data/mnist] [site a vs b] :smile: [/x] $\\frac{1$ <script>alert(1)</script>"
 SHOWN = "MNIST [/data/mnist] [site a vs b] :smile: [/x] $\\frac{1$"
 
-CONFIG = """
-name = "received"
-[data.partition]
-name = "by_class"
-classes = { north = [0, 1], south = [2, 3] }
-[model]
-name = "exponential_family"
-[players.north]
-[players.south]
-[game]
-name = "sample_exchange"
-rounds = 2
-samples_per_round = 50
-[measure]
-metrics = []
-samples = 100
-shown = 4
-[checkpoint]
-every_rounds = 1
-"""
+CONFIG = two_sites("received", rounds=2, shown=4)
 
 
 MIXTURE = {

@@ -13,7 +13,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.core import digests, storage
-from coplay.core.errors import ModelError
+from coplay.core.errors import FAILURES, ModelError
 from coplay.core.history import History, Roster
 from coplay.core.message import Message, Request
 from coplay.core.player_files import PlayerFile, PlayerState
@@ -106,7 +106,7 @@ class Player:
         try:
             with own_settings():
                 model.setup(space, derive(seed, "setup", name))
-        except Exception as error:  # a model is foreign code
+        except FAILURES as error:  # a model is foreign code
             kind = "" if isinstance(error, ModelError) else f"{type(error).__name__}: "
             raise ModelError(f"player '{name}': {kind}{error}") from error
 
@@ -241,14 +241,18 @@ class Player:
         Raises:
             SpaceError: The model returned something else than n samples of the space.
         """
-        generator = stream(self.seed, "draw", round, self.name, receiver)
         origin = f"samples of {self.model.title}"
         with self.timed("sampling"), own_settings():
-            samples = self.model.sample(n, generator)
+            samples = self.unchecked_draw(n, round, receiver)
             checked = self.space.check(samples, origin, complete=True, rows=n, quote=False)
         # samples leave the player, and no graph that hangs on them, and no value in an error
         # a copy: a model may draw into memory that it keeps
         return checked.detach().exclude(*self.unlearned).clone()
+
+    def unchecked_draw(self, n: int, round: int, receiver: str) -> Samples:
+        """Return what the model draws for a receiver, which may be anything if it is foreign."""
+        generator = stream(self.seed, "draw", round, self.name, receiver)
+        return self.model.sample(n, generator)
 
     def classify(self, given: Samples) -> Samples:
         """Return the model's class for each sample, for a model that can classify.

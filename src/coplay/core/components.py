@@ -28,6 +28,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from coplay.core.errors import FAILURES
+
 FOLDERS = {
     "source": "coplay.data.sources",
     "partition": "coplay.data.partitions",
@@ -234,8 +236,7 @@ def imported(name: str, kind: str = "class") -> Any:
     module_name, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    # a user's module may fail in any way, and a script without a guard ends with SystemExit
-    except (Exception, SystemExit) as error:
+    except FAILURES as error:  # of a user's module; a script without a guard ends with SystemExit
         reason = f"{type(error).__name__}: {error}{_import_advice(module_name, error)}"
         raise ValueError(
             f"cannot import the {kind} {name!r} ({reason}); expected 'package.module:Class'"

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
+FAILURES = (Exception, SystemExit)
+"""What a failure of foreign code may be: also ``sys.exit`` ends no more than that code."""
+
 
 class CoplayError(Exception):
     """Base of all errors that coplay raises on purpose.

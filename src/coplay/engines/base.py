@@ -12,7 +12,7 @@ import torch
 from pydantic import PrivateAttr
 
 from coplay.core.components import Component
-from coplay.core.errors import shareable
+from coplay.core.errors import FAILURES, shareable
 from coplay.core.history import Roster
 from coplay.core.message import (
     Ledger,
@@ -49,7 +49,7 @@ def _answer_accepted(game: Game, player: Player, message: Message) -> Message | 
             player.take_seconds()  # measuring and saving are booked by the run, not by the player
             return reply
         return _with_seconds(player, game.serve(player, message))
-    except (Exception, SystemExit) as error:  # sys.exit in a model is that model's failure, too
+    except FAILURES as error:
         return failed(player, message, error)
 
 
@@ -80,13 +80,13 @@ def _answer_all_accepted(
         together = game.serve_together(
             [player for player, _ in pairs], [message for _, message in pairs]
         )
-    except Exception as error:
+    except FAILURES as error:
         return [failed(player, message, error) for player, message in pairs]
     if together is None:
         return [_answer_accepted(game, player, message) for player, message in pairs]
     answers: list[Message | PlayerLost] = []
     for (player, message), result in zip(pairs, together, strict=True):
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             answers.append(failed(player, message, result))
         else:
             answers.append(_with_seconds(player, result))

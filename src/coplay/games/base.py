@@ -210,7 +210,7 @@ class Game(Component, Generic[S]):
 
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
-    ) -> Sequence[Message | Exception] | None:
+    ) -> Sequence[Message | BaseException] | None:
         """Answer for players of one process that were asked at the same time, if that is faster.
 
         Returns:

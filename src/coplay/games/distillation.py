@@ -136,10 +136,7 @@ class Distillation(Game[State]):
 
     def serve(self, player: Player, message: Message) -> Message:
         """Label own images by the received classifiers, learn, and send the own classifier."""
-        request = message.request
-        model = player.model
-        assert isinstance(request, Turn)
-        assert isinstance(model, JointClassifier)
+        request, model = _turn(player, message)
         classifiers = message.samples()
         with player.timed("learning"):
             labels = targets(player, classifiers) if classifiers else None
@@ -152,10 +149,7 @@ class Distillation(Game[State]):
 
     def expected_request(self, player: Player, message: Message) -> Expected:
         """Classifiers of others come along; the own one goes to others, each once."""
-        request = message.request
-        model = player.model
-        assert isinstance(request, Turn)
-        assert isinstance(model, JointClassifier)
+        request, model = _turn(player, message)
         part = Part.of(TravellingClassifier(model), 1)
         others = set(message.payload) | set(request.receivers)
         if player.roster is not None:
@@ -170,10 +164,7 @@ class Distillation(Game[State]):
 
     def expected_reply(self, player: Player, ask: Message) -> Expected:
         """A classifier comes back for each of the receivers."""
-        request = ask.request
-        model = player.model
-        assert isinstance(request, Turn)
-        assert isinstance(model, JointClassifier)
+        request, model = _turn(player, ask)
         part = Part.of(TravellingClassifier(model), 1)
         parts = dict.fromkeys(request.receivers, part)
         return Expected(parts, needed=parts, numbers=LEARNED)
@@ -182,6 +173,15 @@ class Distillation(Game[State]):
     def tiny(cls) -> Self:
         """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1)
+
+
+def _turn(player: Player, message: Message) -> tuple[Turn, JointClassifier]:
+    """Return what a player is asked, and its model."""
+    request = message.request
+    model = player.model
+    assert isinstance(request, Turn)
+    assert isinstance(model, JointClassifier)
+    return request, model
 
 
 @dataclass(frozen=True)

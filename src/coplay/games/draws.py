@@ -9,7 +9,6 @@ from torch import Tensor
 from coplay.core.message import Payload
 from coplay.core.slices import MANY, checked_as_one, slices_of
 from coplay.core.space import Samples, tensors
-from coplay.core.streams import stream
 from coplay.games.base import Link
 from coplay.player import Player
 
@@ -81,28 +80,18 @@ def draws_for(player: Player, counts: Mapping[str, int], round: int) -> dict[str
     Raises:
         SpaceError: The model returned something else than so many samples of the space.
     """
-    if len(counts) < MANY:
-        return {to: player.draw(count, round, to) for to, count in counts.items()}
-    drawn = []
-    with player.timed("sampling"):
-        for receiver, count in counts.items():
-            generator = stream(player.seed, "draw", round, player.name, receiver)
-            drawn.append(player.model.sample(count, generator))
+    if len(counts) >= MANY:
         numbers = list(counts.values())
-    if _share_memory(drawn):  # the model draws into memory that it keeps: each is copied at once
-        return {to: player.draw(count, round, to) for to, count in counts.items()}
-    with player.timed("sampling"):
-        whole = checked_as_one(player.space, drawn, numbers, complete=True)
-    if whole is not None:
-        sent = tensors(whole.detach().exclude(*player.unlearned))
-        return dict(zip(counts, slices_of(sent, numbers), strict=True))
-    # each by itself, which names what is wrong, or because they are not alike
-    origin = f"samples of {player.model.title}"
-    by_receiver: dict[str, Payload] = {}
-    for (receiver, count), samples in zip(counts.items(), drawn, strict=True):
-        checked = player.space.check(samples, origin, complete=True, rows=count, quote=False)
-        by_receiver[receiver] = checked.detach().exclude(*player.unlearned)
-    return by_receiver
+        with player.timed("sampling"):
+            drawn = [player.unchecked_draw(n, round, to) for to, n in counts.items()]
+            whole = None
+            if not _share_memory(drawn):
+                whole = checked_as_one(player.space, drawn, numbers, complete=True)
+        if whole is not None:
+            sent = tensors(whole.detach().exclude(*player.unlearned))
+            return dict(zip(counts, slices_of(sent, numbers), strict=True))
+    # few; or each drawn by itself, since they are not alike, share memory, or one must be named
+    return {to: player.draw(n, round, to) for to, n in counts.items()}
 
 
 def _share_memory(drawn: Sequence[object]) -> bool:

@@ -8,8 +8,19 @@ from dataclasses import dataclass
 from coplay.core.message import Request
 
 
+class AfterSteps(Request):
+    """A request that is made anew after some steps; its subclasses say after how many."""
+
+    after: int
+
+    @property
+    def order(self) -> int:
+        """The steps before it."""
+        return self.after
+
+
 @dataclass(frozen=True)
-class Send(Request):
+class Send(AfterSteps):
     """Send your pair of networks.
 
     Args:
@@ -20,14 +31,9 @@ class Send(Request):
     receivers: Sequence[str]
     after: int
 
-    @property
-    def order(self) -> int:
-        """The steps before it."""
-        return self.after
-
 
 @dataclass(frozen=True)
-class Load(Request):
+class Load(AfterSteps):
     """Go on from the attached pair of networks.
 
     Args:
@@ -35,11 +41,6 @@ class Load(Request):
     """
 
     after: int
-
-    @property
-    def order(self) -> int:
-        """The steps before it."""
-        return self.after
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Learn(Request):
 
 
 @dataclass(frozen=True)
-class Average(Request):
+class Average(AfterSteps):
     """Average the attached pairs of networks.
 
     Args:
@@ -76,8 +77,3 @@ class Average(Request):
 
     weights: Mapping[str, float]
     after: int
-
-    @property
-    def order(self) -> int:
-        """The steps before it."""
-        return self.after

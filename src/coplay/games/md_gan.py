@@ -366,7 +366,7 @@ class MdGan(Game[MdGanState]):
 
     def serve_together(
         self, players: Sequence[Player], messages: Sequence[Message]
-    ) -> list[Message | Exception] | None:
+    ) -> list[Message | BaseException] | None:
         """Answer for workers that sit side by side, by one product over all of them."""
         return serve_together(players, messages, self.side_by_side)
 

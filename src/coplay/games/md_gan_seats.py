@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from tensordict import TensorDict
 from torch import Tensor
 
-from coplay.core.errors import ModelError
+from coplay.core.errors import FAILURES, ModelError
 from coplay.core.message import Message, Request
 from coplay.core.space import Samples, finite, join
 from coplay.core.streams import stream
@@ -36,8 +36,19 @@ OptimizerOnSwap = Literal["keep", "travel", "reset"]
 """What becomes of Adam's state of a discriminator that moves."""
 
 
+class InIteration(Request):
+    """A request that is made anew in every iteration; its subclasses say in which."""
+
+    iteration: int
+
+    @property
+    def order(self) -> int:
+        """The iteration."""
+        return self.iteration
+
+
 @dataclass(frozen=True)
-class Send(Request):
+class Send(InIteration):
     """To a worker: send your discriminator to another.
 
     Args:
@@ -51,14 +62,9 @@ class Send(Request):
     iteration: int
     joining: bool
 
-    @property
-    def order(self) -> int:
-        """The iteration."""
-        return self.iteration
-
 
 @dataclass(frozen=True)
-class Load(Request):
+class Load(InIteration):
     """To a worker: go on with the attached discriminator.
 
     Args:
@@ -70,14 +76,9 @@ class Load(Request):
     iteration: int
     joining: bool
 
-    @property
-    def order(self) -> int:
-        """The iteration."""
-        return self.iteration
-
 
 @dataclass(frozen=True)
-class Generate(Request):
+class Generate(InIteration):
     """To the server: update by the attached feedback, then generate batches (B2.1).
 
     Args:
@@ -92,14 +93,9 @@ class Generate(Request):
     feedback_batch: Mapping[str, int]
     learning_batch: Mapping[str, int]
 
-    @property
-    def order(self) -> int:
-        """The iteration."""
-        return self.iteration
-
 
 @dataclass(frozen=True)
-class Update(Request):
+class Update(InIteration):
     """To the server: update by the attached feedback (B2.4).
 
     Args:
@@ -108,14 +104,9 @@ class Update(Request):
 
     iteration: int
 
-    @property
-    def order(self) -> int:
-        """The iteration."""
-        return self.iteration
-
 
 @dataclass(frozen=True)
-class Feedback(Request):
+class Feedback(InIteration):
     """To a worker: learn from the attached batches (B2.2), and return feedback (B2.3).
 
     Args:
@@ -127,11 +118,6 @@ class Feedback(Request):
     iteration: int
     batches: int
     stacked: bool
-
-    @property
-    def order(self) -> int:
-        """The iteration."""
-        return self.iteration
 
 
 REQUESTS: tuple[type[Request], ...] = (Introduce, Send, Load, Generate, Update, Feedback)
@@ -193,7 +179,7 @@ def serve(
 
 def serve_together(
     players: Sequence[Player], messages: Sequence[Message], side_by_side: SideBySide
-) -> list[Message | Exception] | None:
+) -> list[Message | BaseException] | None:
     """Answer for workers that sit side by side.
 
     Introductions take one trial, and feedback one product over all of them.
@@ -209,13 +195,13 @@ def serve_together(
 
 def _introduced(
     players: Sequence[Player], messages: Sequence[Message], side_by_side: SideBySide
-) -> list[Message | Exception]:
+) -> list[Message | BaseException]:
     """Introduce all players; one trial decides how those that can be stacked take their steps."""
     models = [gan(player) for player in players]
     able = [stack_key(model) is not None for model in models]
     first = able.index(True) if any(able) else 0
     decided = introduction(players[first], side_by_side, len(players))
-    answers: list[Message | Exception] = []
+    answers: list[Message | BaseException] = []
     for i, (player, message) in enumerate(zip(players, messages, strict=True)):
         stacked = decided.stacked and able[i]
         each = replace(decided, samples=player.count, batch=models[i].batch, stacked=stacked)
@@ -225,22 +211,22 @@ def _introduced(
 
 def _feedback_together(
     players: Sequence[Player], messages: Sequence[Message], requests: Sequence[Feedback]
-) -> list[Message | Exception]:
+) -> list[Message | BaseException]:
     began = time.perf_counter()
-    answers: dict[int, Message | Exception] = {}
+    answers: dict[int, Message | BaseException] = {}
     lessons: dict[int, Lesson] = {}
     checked: dict[int, Batch] = {}
     for i, (player, request, message) in enumerate(zip(players, requests, messages, strict=True)):
         try:
             lessons[i] = _training_batches(player, request, message, checked)
-        except Exception as error:
+        except FAILURES as error:
             answers[i] = error
     results: dict[int, tuple[Tensor, dict[str, float]]] = {}
     stacked = [i for i in lessons if requests[i].stacked]
     taught = [lessons[i] for i in stacked]
     together = feedback_together([gan(players[i]) for i in stacked], taught) if stacked else []
     for i, result in zip(stacked, together, strict=True):
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             answers[i] = result
         else:
             results[i] = result
@@ -248,14 +234,14 @@ def _feedback_together(
         if not requests[i].stacked:
             try:
                 results[i] = feedback_alone(gan(players[i]), lesson)
-            except Exception as error:
+            except FAILURES as error:
                 answers[i] = error
     each = (time.perf_counter() - began) / max(1, len(lessons))
     for i, (feedback, numbers) in results.items():
         players[i].book_seconds("learning", each)
         try:
             answers[i] = _answer(players[i], requests[i], messages[i], feedback, numbers)
-        except Exception as error:
+        except FAILURES as error:
             answers[i] = error
     return [answers[i] for i in range(len(players))]
 

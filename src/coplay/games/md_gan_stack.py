@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from coplay.core.errors import FAILURES
 from coplay.core.surroundings import settings_restored
 from coplay.models.acgan import Acgan
 from coplay.nets.plain_layers import chain_layout
@@ -331,13 +332,13 @@ def feedback_alone(model: Acgan, lesson: Lesson) -> tuple[Tensor, dict[str, floa
 
 def feedback_together(
     models: Sequence[Acgan], lessons: Sequence[Lesson]
-) -> list[tuple[Tensor, dict[str, float]] | Exception]:
+) -> list[tuple[Tensor, dict[str, float]] | BaseException]:
     """Do what :func:`feedback_alone` does for several models, in their order.
 
     Models that can share a stack take one product over up to ten of them at a time; any other takes
     its steps alone. An error is that of the models that it happened to.
     """
-    answers: dict[int, tuple[Tensor, dict[str, float]] | Exception] = {}
+    answers: dict[int, tuple[Tensor, dict[str, float]] | BaseException] = {}
     count = math.ceil(len(models) / _MOST)
     for part in torch.arange(len(models)).tensor_split(count):
         places = part.tolist()
@@ -350,7 +351,7 @@ def feedback_together(
                 try:
                     results = step([models[i] for i in some], [lessons[i] for i in some])
                     answers |= dict(zip(some, results, strict=True))
-                except Exception as error:
+                except FAILURES as error:
                     answers |= dict.fromkeys(some, error)
     return [answers[i] for i in range(len(models))]
 

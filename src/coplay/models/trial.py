@@ -19,7 +19,7 @@ from torch import Tensor
 
 from coplay.core import storage
 from coplay.core.components import find
-from coplay.core.errors import CoplayError, ModelError
+from coplay.core.errors import FAILURES, CoplayError, ModelError
 from coplay.core.space import Samples, Space, Variable
 from coplay.core.streams import isolated_seed, stream
 from coplay.core.surroundings import own_settings, settings_restored
@@ -298,7 +298,7 @@ class _Trial:
         try:
             with settings_restored():
                 return call()
-        except Exception as error:
+        except FAILURES as error:
             if isinstance(error, CoplayError):
                 raise Faults(f"{method}: {error}") from error
             kind = type(error).__name__
@@ -347,7 +347,7 @@ def _state_if_any(model: LocalModel) -> dict[str, Tensor]:
         with settings_restored():
             state = model.state_dict()
         return {name: t.detach().clone() for name, t in state.items() if isinstance(t, Tensor)}
-    except Exception:
+    except FAILURES:
         return {}
 
 

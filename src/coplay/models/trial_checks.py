@@ -121,7 +121,7 @@ def kind_of(value: object) -> str:
     return f"{article} {name}"
 
 
-def place_of(error: Exception) -> str:
+def place_of(error: BaseException) -> str:
     """Return the line of a traceback that raised, in words."""
     frames = traceback.extract_tb(error.__traceback__)
     foreign = [frame for frame in frames if not _is_of_a_library(Path(frame.filename))]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from coplay.core.components import imported
 from coplay.core.contents import LARGEST_COUNT, LARGEST_IN_NETWORK, Form, Tensors
-from coplay.core.errors import ModelError
+from coplay.core.errors import FAILURES, ModelError
 from coplay.core.streams import isolated_seed
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
 from coplay.nets.parameters import adam_forms, named_tensors
@@ -90,7 +90,7 @@ class PairBuilder:
                 logits: Tensor = self.build("discriminator")(like_images)
         except ModelError:
             raise
-        except Exception as error:  # networks may be foreign code
+        except FAILURES as error:  # networks may be foreign code
             raise ModelError(
                 f"the networks do not fit an image of shape {self.shape}: {error}"
             ) from error

@@ -61,27 +61,27 @@ def payload_to_tensors(payload: Mapping[Link, Payload]) -> dict[str, Tensor]:
             links.append(places.setdefault(name, len(places)))
         links.extend((_count(samples), group))
     stored = {_NAMES: _as_bytes(list(places)), _LINKS: _rows(links, 4)}
+    joined = {}
     for group, sets in enumerate(groups.values()):
-        for variable in _whole(sets[0]):
-            values = torch.cat([_values(samples, variable) for samples in sets])
-            stored[f"{_GROUP}{group}/{variable}"] = values
-    return stored
+        names = _whole(sets[0])
+        joined[f"{_GROUP}{group}"] = {
+            name: torch.cat([_values(samples, name) for samples in sets]) for name in names
+        }
+    return stored | storage.nest(joined)
 
 
 def payload_from_tensors(stored: Mapping[str, Tensor]) -> dict[Link, Payload]:
     """Return the samples by link from :func:`payload_to_tensors`, in the same order."""
     names = _from_bytes(stored[_NAMES])
     links = stored[_LINKS]
-    grouped: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in stored.items():
-        if key.startswith(_GROUP):
-            group, _, name = key.removeprefix(_GROUP).partition("/")
-            grouped.setdefault(int(group), {})[name] = tensor
+    grouped = storage.unnest(stored)
     rows = links.tolist()
     counts: dict[int, list[int]] = {}
     for _, _, count, group in rows:
         counts.setdefault(group, []).append(count)
-    sets = {group: iter(_divided(values, counts[group])) for group, values in grouped.items()}
+    sets = {}
+    for group, each in counts.items():
+        sets[group] = iter(_divided(grouped[f"{_GROUP}{group}"], each))
     payload: dict[Link, Payload] = {}
     for sender, receiver, _, group in rows:
         payload[names[sender], names[receiver]] = next(sets[group])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from coplay.core import remedies, storage
 from coplay.core.components import name_of
+from coplay.core.errors import FAILURES
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Evaluate, Gain
 from coplay.core.space import LABEL, Samples
@@ -184,7 +185,7 @@ def _measured(metric: Metric, observed: Observed) -> tuple[dict[str, Value], str
         if not metric.applies(observed):
             return {}, metric.obstacle(observed) or "it does not apply to these samples"
         values = metric.observe(observed).result()
-    except Exception as error:  # a metric may be foreign code, and a run goes on without it
+    except FAILURES as error:  # a metric may be foreign code, and a run goes on without it
         text = str(error).strip().splitlines() or ["no reason given"]
         return {}, f"{type(error).__name__}: {text[0]}"
     broken = [name for name, value in values.items() if not _is_finite(value)]

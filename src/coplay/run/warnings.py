@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from coplay.data.words import some
 from coplay.run.play import Play
 from coplay.run.result import Result
 
@@ -54,11 +53,7 @@ def _unmeasured(play: Play) -> list[str]:
             players.setdefault((metric, reason), []).append(player)
     sentences = []
     for (metric, reason), names in players.items():
-        sentences.append(f"{play.name}: {metric} of {_named(names)} is not measured: {reason}")
+        sentences.append(
+            f"{play.name}: {metric} of {some(names, _NAMED)} is not measured: {reason}"
+        )
     return sentences
-
-
-def _named(names: Sequence[str]) -> str:
-    text = ", ".join(names[:_NAMED])
-    more = len(names) - _NAMED
-    return f"{text} and {more} more" if more > 0 else text
