@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from coplay import Message, Player, PlayerLost, Space, Variable, find, names
+from coplay.core.contents import InSpace
 from coplay.core.errors import PlayerError
+from coplay.core.expected import Expected, Part
 from coplay.core.message import COORDINATOR, PlayerLate, Request
+from coplay.core.slices import MANY, Slice, slices_of
 from coplay.engines.base import answer, answer_all
 from coplay.engines.local import Local
 from coplay.games.base import Game, State
@@ -414,3 +417,32 @@ def test_alone_nothing_comes_along():
     ask = Message(Alone(), COORDINATOR, "a", 1, payload={"b": bits(2)})
     (lost,) = engine.ask([ask])
     assert lost.reason == REFUSED + "expected no part, got one received from 'b'"
+
+
+@pytest.mark.parametrize("crowd", [2, MANY + 4])
+def test_slices_of_a_larger_set_are_checked_as_sets_are(crowd):
+    """Also where many are looked at as one."""
+    content = InSpace(BITS, list(BITS))
+    names = [f"p{i}" for i in range(crowd)]
+    expected = Expected({name: Part.of(content, 2) for name in names})
+
+    def faults(whole, **changed):
+        slices = dict(zip(names, slices_of({"x": whole}, [2] * crowd), strict=True))
+        return expected.faults_in({}, {**slices, **changed})
+
+    whole = torch.ones((2 * crowd, 3), dtype=torch.uint8)
+    last = len(whole) - 1
+    assert faults(whole) == []
+    assert faults(whole, p1=bits(2)) == []
+    beyond = "expected samples of a larger set, got others than it has"
+    for start, count, fault in (
+        (last, 2, beyond),
+        (-1, 2, beyond),
+        (0, 3, "expected 2 samples, got 3"),
+        (0, 2.0, beyond),
+    ):
+        sent = Slice({"x": whole}, start, count)
+        assert faults(whole, p1=sent) == [f"samples for player 'p1': {fault}"]
+    whole[3] = 9
+    (fault,) = faults(whole)
+    assert fault.startswith("samples for player 'p1': variable 'x' (binary 3): expected values in")

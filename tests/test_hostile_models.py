@@ -7,18 +7,27 @@ import pytest
 import torch
 
 from coplay import Config, Federation, Player, Space, Variable
+from coplay.cli.main import main
 from coplay.cli.sample_file import _as_npz
 from coplay.core.contents import InSpace, sample_set_fault
-from coplay.core.errors import RunFolderError
+from coplay.core.errors import EquilibriumError, RunFolderError
 from coplay.core.expected import Limits
 from coplay.core.message import COORDINATOR, Message, PlayerLost
 from coplay.core.slices import MANY
 from coplay.core.surroundings import settings_restored
 from coplay.engines.base import answer
+from coplay.engines.local import Local
 from coplay.games.draws import draws_for
+from coplay.games.fl_gan import FlGan
+from coplay.games.fl_gan_requests import Learn
+from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange
 from coplay.games.sample_exchange_expected import Turn
+from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
+from coplay.theory.equilibrium import influence_matrix
+
+from .by_hand import cut, two_sites
 
 BITS = Space({"x": Variable(kind="binary", shape=(3,))})
 
@@ -155,3 +164,70 @@ def test_a_player_that_a_run_does_not_have_is_named(tmp_path):
         RunFolderError, match="has no player 'plyaer0'; known, nearest first: player0"
     ):
         result.model("plyaer0")
+
+
+def test_a_worker_of_a_stack_that_quits_ends_no_other():
+    """Every answer of a process is given together, and each failure is one worker's."""
+
+    class QuitsLater(Acgan):
+        def feedback(self, *given, **more):
+            sys.exit("a private record")
+
+    space = Space({"image": Variable(kind="real", shape=(4, 4), low=0, high=1)})
+    game = MdGan(rounds=2, local_steps=1, side_by_side="by_network", on_lost="continue")
+    players = []
+    for name in ("w0", "w1", "w2", "server"):
+        kind = QuitsLater if name == "w1" else Acgan
+        data = space.samples(image=torch.full((0 if name == "server" else 8, 4, 4), 0.5))
+        players.append(Player(name, space, data, kind(latent=4, batch=4), 1))
+    engine = Local()
+    engine.start(players, game)
+    state = game.start(["w0", "w1", "w2"], 1)
+    state, row = game.play(engine, state, 1)
+    assert list(row.lost) == ["w1"]
+    assert "SystemExit" in row.lost["w1"].reason
+    assert list(state.players) == ["w0", "w2"]
+
+
+def test_steps_that_were_taken_are_not_taken_again():
+    space = Space({"image": Variable(kind="real", shape=(4, 4), low=0, high=1)})
+    worker = Player("a", space, space.samples(image=torch.full((8, 4, 4), 0.5)), Acgan(batch=4), 1)
+    game = FlGan(rounds=2, local_steps=6)
+
+    def ask(steps, first):
+        return answer(game, worker, Message(Learn(steps, first), COORDINATOR, "a", 1))
+
+    assert isinstance(ask(4, 1), Message)
+    for steps, first in ((1, 2), (3, 4), (4, 1)):
+        refused = ask(steps, first)
+        assert isinstance(refused, PlayerLost), (steps, first)
+        assert "this request" in refused.reason
+    assert isinstance(ask(2, 5), Message)
+
+
+def test_own_weights_that_vanish_beside_one_are_named():
+    alpha = torch.tensor([[1e-17, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    with pytest.raises(EquilibriumError, match="own weights vanish beside 1"):
+        influence_matrix(alpha)
+
+
+@pytest.mark.parametrize(
+    "option", ["run CONFIG --out", "compare RUN --out", "report RUN --tensorboard"]
+)
+@pytest.mark.parametrize("text", ["", "a\0b"])
+def test_an_empty_path_is_no_path(option, text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*option.split(), text])
+    assert ended.value.code == 2
+    assert f"expected a path, got {text!r}" in capsys.readouterr().err
+
+
+def test_a_refusal_leaves_a_run_as_it_is(tmp_path, capsys):
+    config = Config.from_toml(two_sites("small", rounds=2))
+    run = cut(config, tmp_path / "run", 1)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["resume", str(run), "--set", "seed=2"]) == 2
+    assert "report so far" not in capsys.readouterr().err
+    assert main(["compare", str(run), "--out", str(run)]) == 2
+    assert f"{run} is a run; name another folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

@@ -361,6 +361,23 @@ def test_a_finished_game_keeps_every_model_once(small_config, tmp_path):
     assert contents(run) == before
 
 
+def test_a_game_that_was_cut_off_at_its_end_loses_its_checkpoints(small_config, tmp_path):
+    """It said that it is finished, and had not yet deleted what it needs no more."""
+    run = Federation(small_config()).run(tmp_path / "run").folder
+    record = storage.read_sealed(run / "run.json")
+    storage.write_sealed(run / "run.json", {**record, "status": "running"})
+    before = {path: text for path, text in contents(run).items() if "checkpoint" in str(path)}
+    left = run / GAME / "checkpoints" / "round-000002" / "players" / "north.safetensors"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    (run / GAME / "previous.json").write_text("{}")
+    assert Federation.resume(run).record.status == "finished"
+    assert not (run / GAME / "checkpoints").exists()
+    assert not (run / GAME / "previous.json").exists()
+    after = {path: text for path, text in contents(run).items() if "checkpoint" in str(path)}
+    assert after == before
+
+
 def test_settings_that_cannot_change_results_may_be_set_at_a_resume(small_config, tmp_path):
     game = {"name": GAME, "rounds": 6, "samples_per_round": 50}
     run = cut(small_config(game=game), tmp_path / "run", 2)
