@@ -61,12 +61,11 @@ def payload_to_tensors(payload: Mapping[Link, Payload]) -> dict[str, Tensor]:
             links.append(places.setdefault(name, len(places)))
         links.extend((_count(samples), group))
     stored = {_NAMES: _as_bytes(list(places)), _LINKS: _rows(links, 4)}
-    joined = {}
+    joined: dict[str, dict[str, Tensor]] = {}
     for group, sets in enumerate(groups.values()):
-        names = _whole(sets[0])
-        joined[f"{_GROUP}{group}"] = {
-            name: torch.cat([_values(samples, name) for samples in sets]) for name in names
-        }
+        columns = joined.setdefault(f"{_GROUP}{group}", {})
+        for name in _whole(sets[0]):
+            columns[name] = torch.cat([_values(samples, name) for samples in sets])
     return stored | storage.nest(joined)
 
 
