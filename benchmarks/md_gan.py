@@ -128,13 +128,15 @@ def coplays(network: str, workers: int, b: int) -> Callable[[int], None]:
     data = SPACE.samples(**{"image": x, "class": y})
     players = [Player(f"p{i:03}", SPACE, data, model.fresh(), 1) for i in range(workers)]
     players.append(Player(SERVER, SPACE, SPACE.empty(), model.fresh(), 1))
-    played = {"round": 0, "state": None}
+    played = {"round": 0, "state": None, "count": 0}
     engine = Local(threads=THREADS)
 
     def iterate(count: int) -> None:
         game = MdGan(local_steps=count, rounds=10**6, swap_every_epochs=0)
-        if played["state"] is None:
+        if played["count"] != count:  # players play by the rules that their engine started with
             engine.start(players, game)
+            played["count"] = count
+        if played["state"] is None:
             played["state"] = game.start([player.name for player in players[:-1]], 1)
         played["round"] += 1
         played["state"], _ = game.play(engine, played["state"], played["round"])
