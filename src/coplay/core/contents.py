@@ -175,12 +175,15 @@ def _largest(values: Tensor) -> float:
     return LARGEST if values.dtype.itemsize >= 8 else _LARGEST_OF_32_BITS
 
 
+_METHODS = frozenset(name for name in dir(TensorDict) if callable(getattr(TensorDict, name, None)))
+
+
 def sample_set_fault(samples: object) -> str:
     """Describe why this is no sample set of ordinary tensors; empty if it is one."""
     if type(samples) is not TensorDict or samples.batch_dims != 1:
         return f"expected a TensorDict with one batch axis, got {type(samples).__name__}"
     # an instance may hide what its class does
-    if any(callable(getattr(TensorDict, name, None)) for name in vars(samples)):
+    if not _METHODS.isdisjoint(vars(samples)):
         return "expected a plain TensorDict, got one with methods of its own"
     if type(samples.batch_size) is not torch.Size:
         return "expected a TensorDict with one batch axis"

@@ -148,6 +148,12 @@ class Part:
         return [f"expected {wanted} samples, got {shortened(count)}"]
 
 
+Checked = dict[tuple[int, int, int, int], tuple[Content, list[str]]]
+"""The faults of sample sets by identity of the set and of what it may hold, and by its counts.
+
+The content is kept with them, so that no other can get its identity.
+"""
+
 ANY_PART = Part(AnyTensors(), 0, 2**62)
 """A part of a game that declares no more."""
 
@@ -178,26 +184,25 @@ class Expected:
 
     def faults_in(
         self,
-        numbers: object,
-        payload: object,
+        numbers: Mapping[str, object],
+        payload: Mapping[str, object],
         preposition: str = "for",
         handles: tuple[type, ...] = (),
+        checked: Checked | None = None,
     ) -> list[str]:
         """List all faults of a message's numbers and payload.
 
         Args:
-            numbers: What should be its numbers.
-            payload: What should be its payload.
+            numbers: Its numbers, of which :func:`plain_faults` has nothing to say.
+            payload: Its payload, likewise.
             preposition: How the payload's names relate to it: ``"for"``, or ``"received from"``.
             handles: The kinds of handle that may stand for a sample set.
+            checked: What was checked of messages that live as long as this one, and may share
+                sample sets with it; what is checked now is added.
         """
-        plain = plain_faults(numbers, payload)
-        if plain:
-            return plain
-        assert isinstance(numbers, Mapping)
-        assert isinstance(payload, Mapping)
         faults = [*self.faults, *self.numbers.faults(numbers)]
-        faults += self._payload_faults(payload, preposition, handles)
+        known = {} if checked is None else checked
+        faults += self._payload_faults(payload, preposition, handles, known)
         needed = list(self.needed)
         if numbers and not payload and not self.numbers_alone:
             needed = list(self.parts or {})
@@ -210,7 +215,11 @@ class Expected:
         return faults
 
     def _payload_faults(
-        self, payload: Mapping[str, object], preposition: str, handles: tuple[type, ...]
+        self,
+        payload: Mapping[str, object],
+        preposition: str,
+        handles: tuple[type, ...],
+        checked: Checked,
     ) -> list[str]:
         """List what is wrong with the parts of a payload."""
         faults = []
@@ -224,7 +233,7 @@ class Expected:
                 alike.setdefault(id(part.content), {})[name] = part
         for parts in alike.values():
             if not _are_right_together(parts, payload):
-                faults += _faults_one_by_one(parts, payload, preposition, handles)
+                faults += _faults_one_by_one(parts, payload, preposition, handles, checked)
         return faults
 
 
@@ -261,17 +270,17 @@ def _faults_one_by_one(
     payload: Mapping[str, object],
     preposition: str,
     handles: tuple[type, ...],
+    checked: Checked,
 ) -> list[str]:
     """List what is wrong with sets, each looked at by itself."""
     faults = []
-    checked: dict[tuple[int, int, int], list[str]] = {}
     for name, part in parts.items():
         samples = payload[name]
         # one payload for several receivers is one object, and is looked at once
-        key = (id(samples), part.least, part.most)
+        key = (id(samples), id(part.content), part.least, part.most)
         if key not in checked:
-            checked[key] = part.faults(samples, handles)
-        for fault in checked[key]:
+            checked[key] = (part.content, part.faults(samples, handles))
+        for fault in checked[key][1]:
             faults.append(f"samples {preposition} player {shortened(name)}: {fault}")
     return faults
 

@@ -117,11 +117,9 @@ def field_faults(record: Any) -> list[str]:
         ["steps: expected a whole number, got 'many'"]
     """
     faults = []
-    hints = _hints(type(record))  # type: ignore[arg-type]
-    for item in fields(record):
-        kind, optional = _without_none(hints[item.name])
-        value = getattr(record, item.name, None)
-        if value is None and optional:
+    for name, kind, optional in _field_kinds(type(record)):  # type: ignore[arg-type]
+        value = getattr(record, name, None)
+        if (type(value) is kind and kind in (int, bool, str)) or (value is None and optional):
             continue
         plain = value
         if _is_mapping(kind) and type(value) in (dict, types.MappingProxyType):
@@ -129,7 +127,7 @@ def field_faults(record: Any) -> list[str]:
             plain = list(value), list(value.values())
         expected = _fault(kind, plain)
         if expected:
-            faults.append(f"{item.name}: expected {expected}, got {shortened(value)}")
+            faults.append(f"{name}: expected {expected}, got {shortened(value)}")
     return faults
 
 
@@ -137,6 +135,13 @@ def field_faults(record: Any) -> list[str]:
 def _hints(cls: type) -> dict[str, Any]:
     """Return the types of a dataclass's fields; looking them up is slow."""
     return get_type_hints(cls)
+
+
+@lru_cache(maxsize=256)
+def _field_kinds(cls: type) -> tuple[tuple[str, Any, bool], ...]:
+    """Return name and type of each field of a dataclass, and whether it may be None."""
+    hints = _hints(cls)
+    return tuple((item.name, *_without_none(hints[item.name])) for item in fields(cls))
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 
 from coplay.core.components import Component
 from coplay.core.errors import FAILURES, shareable
+from coplay.core.expected import Checked
 from coplay.core.history import Roster
 from coplay.core.message import (
     Ledger,
@@ -65,7 +66,8 @@ def answer_all(
 ) -> list[Message | PlayerLost]:
     """Answer for players of one process: together where the game can, else one after the other."""
     pairs = list(zip(players, messages, strict=True))
-    refused = [refusal(game, player, message) for player, message in pairs]
+    checked: Checked = {}  # messages to players of one process may share what they carry
+    refused = [refusal(game, player, message, checked) for player, message in pairs]
     accepted = [pair for pair, loss in zip(pairs, refused, strict=True) if loss is None]
     answers = iter(_answer_all_accepted(game, accepted))
     return [next(answers) if loss is None else loss for loss in refused]

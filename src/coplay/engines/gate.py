@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from coplay.core.errors import CoplayError
-from coplay.core.expected import ANYTHING, Expected, plain_faults
+from coplay.core.expected import ANYTHING, Checked, Expected, plain_faults
 from coplay.core.message import (
     COORDINATOR,
     Message,
@@ -35,15 +35,23 @@ _MOST_FAULTS = 5
 _LONGEST_REASON = 5000
 
 
-def refusal(game: Game, player: Player, message: object) -> PlayerLost | None:
+def refusal(
+    game: Game, player: Player, message: object, checked: Checked | None = None
+) -> PlayerLost | None:
     """Check a request before the player does anything; note it if it is accepted.
+
+    Args:
+        game: The rules.
+        player: The player that is asked.
+        message: What should be a request.
+        checked: What was checked of the requests that are answered together with this one.
 
     Returns:
         The loss that answers a request that is refused, after which the player is as it was before;
         None if the request is accepted.
     """
     try:
-        faults = _request_faults(game, player, message)
+        faults = _request_faults(game, player, message, {} if checked is None else checked)
     except Exception as error:  # whatever a stranger sent, it must not end the player
         faults = [_unreadable(error)]
     if not faults:
@@ -54,7 +62,7 @@ def refusal(game: Game, player: Player, message: object) -> PlayerLost | None:
     return PlayerLost(player.name, _action(message), _round(message), reason)
 
 
-def _request_faults(game: Game, player: Player, message: object) -> list[str]:
+def _request_faults(game: Game, player: Player, message: object, checked: Checked) -> list[str]:
     """List what is wrong with what should be a request to this player."""
     if type(message) is not Message:
         return [f"expected a message, got {type(message).__name__}"]
@@ -79,7 +87,8 @@ def _request_faults(game: Game, player: Player, message: object) -> list[str]:
     if late:
         faults.append(late)
     expected = _expected_request(game, player, message)
-    return faults + expected.faults_in(message.numbers, message.payload, "received from")
+    numbers, payload = message.numbers, message.payload
+    return faults + expected.faults_in(numbers, payload, "received from", checked=checked)
 
 
 def _plays(message: Message) -> bool:
@@ -161,6 +170,9 @@ def _reply_faults(
         is_same = reply.request == ask.request
     if not is_same:
         faults.append(f"expected the answer to '{ask.action}', got that to {_action(reply)}")
+    plain = plain_faults(reply.numbers, reply.payload)
+    if plain:
+        return faults + plain
     expected_reply = _expected_reply(game, player, ask)
     return faults + expected_reply.faults_in(reply.numbers, reply.payload, "for", handles)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,8 @@ from coplay.player import Player
 
 if TYPE_CHECKING:
     from coplay.games.md_gan import MdGan
+
+T = TypeVar("T")
 
 _UPDATED = Numbers({FLOPS: COUNT})
 _JUDGED = Numbers(
@@ -93,18 +96,32 @@ def reply(game: MdGan, player: Player, ask: Message) -> Expected:
         case Update():
             return Expected(numbers=_UPDATED)
         case Feedback():
-            model = gan(player)
-            form = Form(model.shape, _image_type(model.builder))
-            part = Part.of(Tensors({FEEDBACK: form}), model.batch)
-            return Expected({SERVER: part}, needed=(SERVER,), numbers=_JUDGED)
+            return _once(player, "feedback", lambda: _judged(player))
     return Expected()
 
 
 def _generated(player: Player, batches: int) -> Part:
     """Return the part in which X^(g) travels and, if it is another, X^(d)."""
     model = gan(player)
-    content = InSpace(model.wire, list(model.wire))
-    return Part.of(content, model.batch * min(2, batches))
+    count = model.batch * min(2, batches)
+    return _once(
+        player,
+        ("generated", count),
+        lambda: Part.of(InSpace(model.wire, list(model.wire)), count),
+    )
+
+
+def _judged(player: Player) -> Expected:
+    """Return what comes back with feedback."""
+    model = gan(player)
+    form = Form(model.shape, _image_type(model.builder))
+    part = Part.of(Tensors({FEEDBACK: form}), model.batch)
+    return Expected({SERVER: part}, needed=(SERVER,), numbers=_JUDGED)
+
+
+def _once(player: Player, key: Hashable, make: Callable[[], T]) -> T:
+    """Return what is the same for all players of a process, since all have the same settings."""
+    return make() if player.roster is None else player.roster.once(key, make)
 
 
 @lru_cache(maxsize=16)
