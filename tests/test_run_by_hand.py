@@ -27,7 +27,7 @@ from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain
 from coplay.run import measuring as measuring_module
-from coplay.run.config import CheckpointSection, Config, MeasureSection
+from coplay.run.config import Config
 from coplay.run.differences import differences
 from coplay.run.federation import Federation, _holds_something
 from coplay.run.match import Match, RunSettings
@@ -37,6 +37,7 @@ from coplay.run.record import GameRecord
 from coplay.run.result import Result, on_available_device
 from coplay.run.round_record import RoundRecord
 from coplay.run.rows import Chain, Counted, Rows
+from coplay.run.sections import CheckpointSection, MeasureSection
 from coplay.run.sites import (
     Seats,
     check_common_variables,

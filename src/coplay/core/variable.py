@@ -21,6 +21,15 @@ _DTYPES: Mapping[str, tuple[torch.dtype, ...]] = {
     "real": (torch.float32, torch.float64),
 }
 
+# Missing values lie among the values, so that slices, mixtures, checkpoints and messages carry them
+# without a second tensor that one of them could forget.
+_MISSING: Mapping[str, float] = {
+    "binary": 255,
+    "categorical": -1,
+    "count": -1,
+    "real": math.nan,
+}
+
 
 class Variable(BaseModel):
     """One named quantity of a space.
@@ -34,6 +43,9 @@ class Variable(BaseModel):
         high: Largest allowed value of a ``real`` variable.
         names: What the classes are called, in the order of their numbers, for ``categorical`` only;
             None where they are called by their numbers.
+        unit: What one of it is, such as ``mm``; empty where there is none.
+        optional: Whether it may be missing in some rows. A missing value is NaN in a real variable,
+            -1 in a categorical one or a count, and 255 in a binary one.
 
     Example:
         >>> v = Variable(kind="binary", shape=(8, 8))
@@ -42,6 +54,9 @@ class Variable(BaseModel):
         >>> pet = Variable(kind="categorical", classes=2, names=("cat", "dog"))
         >>> pet.class_names, Variable(kind="categorical", classes=2).class_names
         (('cat', 'dog'), ('0', '1'))
+        >>> dose = Variable(kind="real", low=0, optional=True)
+        >>> dose.present(torch.tensor([1.5, float("nan")])).tolist()
+        [True, False]
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +67,8 @@ class Variable(BaseModel):
     low: float = -math.inf
     high: float = math.inf
     names: tuple[str, ...] | None = None
+    unit: str = ""
+    optional: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Variable:
@@ -116,13 +133,32 @@ class Variable(BaseModel):
             return 0, math.inf
         return self.low, self.high
 
+    @property
+    def missing(self) -> float:
+        """The value that stands for a missing one where the variable is optional."""
+        return _MISSING[self.kind]
+
+    def present(self, values: Tensor) -> Tensor:
+        r"""Return in which rows a value is there, shape (n,).
+
+        Args:
+            values: Shape (n, \\*shape).
+        """
+        if not self.optional:
+            return torch.ones(len(values), dtype=torch.bool)
+        rows = values.reshape(len(values), -1)
+        absent = rows.isnan() if self.kind == "real" else rows == self.missing
+        return ~absent.all(1)
+
     def __str__(self) -> str:
         shape = "×".join(map(str, self.shape)) or "scalar"
         kind = f"categorical of {self.classes}" if self.kind == "categorical" else self.kind
         low, high = self.range
         is_limited = self.kind == "real" and (low, high) != (-math.inf, math.inf)
         limits = f" in [{low:g}, {high:g}]" if is_limited else ""
-        return f"{kind} {shape}{limits}"
+        unit = f" {self.unit}" if self.unit else ""
+        optional = ", may be missing" if self.optional else ""
+        return f"{kind} {shape}{limits}{unit}{optional}"
 
     def fault(self, values: Tensor, quote: bool = True) -> str | None:
         r"""Say what is wrong with ``values`` of shape (n, \\*shape), or return None."""
@@ -131,6 +167,8 @@ class Variable(BaseModel):
             return f"type {' or '.join(names)}, got {values.dtype}"
         if tuple(values.shape[1:]) != self.shape:
             return f"shape (n, {', '.join(map(str, self.shape))}), got {tuple(values.shape)}"
+        if self.optional:
+            values = values[self.present(values)]
         if not values.numel():
             return None
         low, high = self.range

@@ -26,51 +26,19 @@ from coplay.core.errors import ConfigError
 from coplay.core.message import COORDINATOR
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
-from coplay.run.fields import (
-    EngineField,
-    GameField,
-    MetricField,
-    ModelField,
-    PartitionField,
-    SourceField,
-)
+from coplay.run.fields import EngineField, GameField, ModelField
 from coplay.run.foreign import unread, unread_class
+from coplay.run.schema import VariableSection
+from coplay.run.sections import (
+    CheckpointSection,
+    DataSection,
+    MeasureSection,
+    PlayerSection,
+    ReferenceSection,
+)
 
 # Player names become file names and parts of links.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-class DataSection(Section):
-    """What there is to learn from.
-
-    Args:
-        source: Where data come from.
-        partition: How they are dealt out to the players.
-        variables: The variables that players learn; by default all of the source but the class.
-    """
-
-    source: SourceField = Field(
-        default_factory=lambda: find("source", "digits")(), validate_default=True
-    )
-    partition: PartitionField = Field(
-        default_factory=lambda: find("partition", "iid")(), validate_default=True
-    )
-    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
-
-
-class PlayerSection(Section):
-    """One player.
-
-    Args:
-        model: The player's model; without one, the config's ``model``.
-        variables: The variables this player learns (A5); without them, those of ``data.variables``.
-        unobserved: Those of its variables that its own data lack: it learns them from what others
-            send, which takes a model that learns from incomplete samples.
-    """
-
-    model: ModelField | None = None
-    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
-    unobserved: tuple[str, ...] = ()
 
 
 def _named(players: Any) -> Any:
@@ -81,43 +49,6 @@ def _named(players: Any) -> Any:
     return {f"player{i:0{width}}": {} for i in range(players)}
 
 
-class MeasureSection(Section):
-    """What is measured, on how many samples, how often.
-
-    Args:
-        metrics: Metrics by name.
-        every_rounds: Measure after so many rounds, and always after the last.
-        samples: Samples per player and measurement.
-        shown: Samples per player that are stored for the report's pictures.
-        nash_gap_steps: After the last round, learning steps by which each player's part of the Nash
-            gap (A3) is estimated, in a game that has one; 0 leaves it out. It costs as many steps
-            as it says.
-        log_prob: Whether players that have log p are asked for that of the real test split, exactly
-            or by importance weighting.
-        log_prob_draws: Encoder's draws per sample where log p takes importance weighting.
-    """
-
-    metrics: tuple[MetricField, ...] = Field(
-        default=("class_shares", "domain_score", "fid"), validate_default=True
-    )
-    every_rounds: int = Field(default=5, ge=1)
-    samples: int = Field(default=2000, ge=100)
-    shown: int = Field(default=40, ge=1)
-    nash_gap_steps: int = Field(default=0, ge=0)
-    log_prob: bool = False
-    log_prob_draws: int = Field(default=32, ge=2)
-
-
-class CheckpointSection(Section):
-    """How often a run is written down.
-
-    Args:
-        every_rounds: Rounds between two checkpoints; the last round always has one.
-    """
-
-    every_rounds: int = Field(default=5, ge=1)
-
-
 class Config(Section):
     r"""Everything that decides a run.
 
@@ -125,7 +56,8 @@ class Config(Section):
         title: One line for the report.
         name: Short name; the run's folder is called after it.
         seed: Decides everything random.
-        data: Source and partition.
+        variables: The agreed variables by name; a simulation may leave them out.
+        data: Source and partition, for players without data of their own.
         model: The model of every player that names none.
         players: Players by name, or just how many.
         game: What is played.
@@ -134,6 +66,7 @@ class Config(Section):
             handling of losses are the main game's unless a section sets its own.
         engine: Where it runs.
         measure: What is measured.
+        reference: Real rows of the coordinator's own, where players have theirs.
         checkpoint: How often it is written down.
 
     Example:
@@ -153,6 +86,7 @@ class Config(Section):
     title: str = "a cooperative game"
     name: str = "run"
     seed: int = Field(default=1, ge=0)
+    variables: dict[str, VariableSection] = Field(default_factory=dict)
     data: DataSection = Field(default_factory=DataSection)
     model: ModelField = Field(
         default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True
@@ -168,6 +102,7 @@ class Config(Section):
         default_factory=lambda: find("engine", "local")(), validate_default=True
     )
     measure: MeasureSection = Field(default_factory=MeasureSection)
+    reference: ReferenceSection | None = None
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
 
     _imports: bool = PrivateAttr(default=True)  # whether classes outside coplay were imported

@@ -31,7 +31,6 @@ from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
 from coplay.run.caution import Caution
 from coplay.run.checkpoint import MODELS, Checkpoint, save_in_flight
-from coplay.run.config import CheckpointSection
 from coplay.run.copy_watch import CopyWatch
 from coplay.run.links_on_disk import (
     save_traffic,
@@ -42,6 +41,7 @@ from coplay.run.result import by_player
 from coplay.run.round_record import RoundRecord
 from coplay.run.rows import Rows
 from coplay.run.seconds import without_seconds
+from coplay.run.sections import CheckpointSection
 from coplay.run.sites import Seats
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory.equilibrium import equilibrium_moments

@@ -24,9 +24,10 @@ from coplay.metrics.base import Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
 from coplay.models.abilities import Classifies
 from coplay.player import CLASSIFIED, SCORED, Player
-from coplay.run.config import Config, MeasureSection
+from coplay.run.config import Config
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
+from coplay.run.sections import MeasureSection
 from coplay.theory.weights import by_edges
 
 

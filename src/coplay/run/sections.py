@@ -1,0 +1,102 @@
+"""The sections of a config: data, players, what is measured, how often it is written down."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from coplay.core.components import Section, find
+from coplay.run.fields import MetricField, ModelField, PartitionField, SourceField
+from coplay.run.site_file import SiteData
+
+
+class DataSection(Section):
+    """What there is to learn from.
+
+    Args:
+        source: Where data come from.
+        partition: How they are dealt out to the players.
+        variables: The variables that players learn; by default all of the source but the class.
+    """
+
+    source: SourceField = Field(
+        default_factory=lambda: find("source", "digits")(), validate_default=True
+    )
+    partition: PartitionField = Field(
+        default_factory=lambda: find("partition", "iid")(), validate_default=True
+    )
+    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+
+class PlayerSection(Section):
+    """One player.
+
+    Args:
+        model: The player's model; without one, the config's ``model``.
+        variables: The variables this player learns (A5); without them, those of ``data.variables``.
+        unobserved: Those of its variables that its own data lack: it learns them from what others
+            send, which takes a model that learns from incomplete samples.
+        data: Data of its own; without them it is dealt some of ``data.source``.
+        site: Path of its site file, which says the same and more, from the config's folder on; for
+            simulations only.
+    """
+
+    data: SiteData | None = None
+    site: str | None = None
+    model: ModelField | None = None
+    variables: tuple[str, ...] | None = Field(default=None, min_length=1)
+    unobserved: tuple[str, ...] = ()
+
+
+class MeasureSection(Section):
+    """What is measured, on how many samples, how often.
+
+    Args:
+        preset: Metrics for images or for tables, or none; without it the variables decide.
+        metrics: Metrics by name, in the place of the preset's.
+        target: The variable that a model trained on samples is to predict; without it the class,
+            if there is one.
+        every_rounds: Measure after so many rounds, and always after the last.
+        samples: Samples per player and measurement.
+        shown: Samples per player that are stored for the report's pictures.
+        nash_gap_steps: After the last round, learning steps by which each player's part of the Nash
+            gap (A3) is estimated, in a game that has one; 0 leaves it out. It costs as many steps
+            as it says.
+        log_prob: Whether players that have log p are asked for that of the real test split, exactly
+            or by importance weighting.
+        log_prob_draws: Encoder's draws per sample where log p takes importance weighting.
+    """
+
+    preset: Literal["images", "table", "none"] | None = None
+    metrics: tuple[MetricField, ...] = Field(
+        default=("class_shares", "domain_score", "fid"), validate_default=True
+    )
+    target: str | None = None
+    every_rounds: int = Field(default=5, ge=1)
+    samples: int = Field(default=2000, ge=100)
+    shown: int = Field(default=40, ge=1)
+    nash_gap_steps: int = Field(default=0, ge=0)
+    log_prob: bool = False
+    log_prob_draws: int = Field(default=32, ge=2)
+
+
+class ReferenceSection(Section):
+    """Real rows that the coordinator may have, to measure samples of all players against.
+
+    Args:
+        source: Where they come from; its test split is measured against, and the domain classifier
+            is trained on the other one.
+    """
+
+    source: SourceField
+
+
+class CheckpointSection(Section):
+    """How often a run is written down.
+
+    Args:
+        every_rounds: Rounds between two checkpoints; the last round always has one.
+    """
+
+    every_rounds: int = Field(default=5, ge=1)

@@ -1,0 +1,38 @@
+"""The rows that a site holds, in the agreed variables: to learn from, to score on, to choose by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from coplay.core.space import Samples, Space
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """The rows of one site, all of which stay there.
+
+    Args:
+        space: The agreed variables that the site's model learns, in the agreed order.
+        train: Rows that its model learns from; they lack the variables that the site does not
+            have.
+        scored: Rows held out, on which samples are scored at the site.
+        chosen_on: Rows held out for one purpose: to choose the best model for this site.
+        units: Number of the unit of each row of ``train``, such as a patient, shape (n,); None
+            where each row is one of its own. All rows of a unit are in the same of the three sets.
+        notes: What was read, left out, converted, clipped or dropped, in sentences.
+    """
+
+    space: Space
+    train: Samples
+    scored: Samples
+    chosen_on: Samples
+    units: Tensor | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def unobserved(self) -> tuple[str, ...]:
+        """The variables that the site lacks."""
+        return tuple(name for name in self.space if name not in self.train.keys())
