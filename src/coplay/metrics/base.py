@@ -32,6 +32,7 @@ class Value:
         n_real: Number of real samples it was compared with; 0 for none.
         low: Lower end of its 95 % interval; None if it has no interval.
         high: Upper end of its 95 % interval; None if it has no interval.
+        of: The variables that it is of, where it is one of many of its kind; tables leave it out.
     """
 
     value: float | list[float]
@@ -41,10 +42,14 @@ class Value:
     n_real: int = 0
     low: float | None = None
     high: float | None = None
+    of: tuple[str, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """Return the value as a run's record stores it."""
-        return asdict(self)
+        values = asdict(self)
+        if not self.of:
+            del values["of"]
+        return values
 
 
 def normal_interval(estimate: float, standard_error: float) -> tuple[float, float]:
@@ -113,14 +118,43 @@ class Reference:
     """Real samples to compare with; they are never used inside a game.
 
     Args:
-        test: Real samples that no player holds, without their classes.
-        classifier: The fixed domain classifier.
+        test: Real samples that no player learns from, without their classes.
+        judge: The fixed domain classifier; None where there is none.
         labels: Classes of the real samples, shape (n,); None where they are unknown.
+        rows: The same samples with all variables, as tables are compared; None without them.
+        variables: What the variables of ``rows`` are.
     """
 
     test: Samples
-    classifier: DomainClassifier
+    judge: DomainClassifier | None
     labels: Tensor | None = None
+    rows: Samples | None = None
+    variables: Space | None = None
+
+    @property
+    def classifier(self) -> DomainClassifier:
+        """The domain classifier, for metrics that need it."""
+        assert self.judge is not None, "a metric that needs no classifier asked for it"
+        return self.judge
+
+    @property
+    def space(self) -> Space:
+        """The variables of ``test``."""
+        if self.judge is not None:
+            return self.judge.space
+        return self.space_of_rows.only([str(name) for name in self.test.keys()])
+
+    @property
+    def whole(self) -> Samples:
+        """The real samples with all variables."""
+        return self.test if self.rows is None else self.rows
+
+    @property
+    def space_of_rows(self) -> Space:
+        """What the variables of :attr:`whole` are."""
+        if self.variables is not None:
+            return self.variables
+        return self.classifier.space
 
     @cached_property
     def test_features(self) -> Tensor:
@@ -130,7 +164,14 @@ class Reference:
     @property
     def scaling(self) -> Scaling | None:
         """The scales in which samples are compared; None for a classifier that has none."""
-        return getattr(self.classifier, "scaling", None)
+        return self._own_scaling if self.judge is None else getattr(self.judge, "scaling", None)
+
+    @cached_property
+    def _own_scaling(self) -> Scaling:
+        """Scales that are fitted on the real samples, where no classifier has any."""
+        scaling = Scaling(self.space)
+        scaling.follow([self.test], [1.0])
+        return scaling
 
 
 @dataclass(frozen=True)
@@ -163,18 +204,27 @@ class Observed:
         return self.reference.classifier.classify(self.features)
 
 
+NO_CLASSIFIER = (
+    "it needs a domain classifier, which is trained where the coordinator has real samples with "
+    "classes"
+)
+"""Why a metric is not measured where there is no domain classifier."""
+
+
 def complete(samples: Samples, space: Space) -> bool:
     """Whether the samples have every variable of the space."""
     return all(name in samples.keys() for name in space)
 
 
 def missing_inputs(observed: Observed) -> str:
-    """Say which inputs of the domain classifier the samples lack; empty if they have all."""
-    space = observed.reference.classifier.space
+    """Say which variables the samples lack by which they are compared; empty if they have all."""
+    space = observed.reference.space
     missing = [name for name in space if name not in observed.samples.keys()]
     if not missing:
         return ""
     names = ", ".join(map(repr, missing))
+    if observed.reference.judge is None:
+        return f"the samples lack {names}, by which they are compared"
     return f"the samples lack {names}, which the domain classifier needs"
 
 
@@ -192,6 +242,9 @@ class Stat(ABC):
 
 class Metric(Component):
     """A quantity, or several, to measure on samples."""
+
+    needs_classifier: ClassVar[bool] = True
+    """Whether it is measured by the domain classifier, which needs real samples with classes."""
 
     wants_classified: ClassVar[bool] = False
     """Whether it needs each player's own classes for the real test samples.
@@ -213,6 +266,8 @@ class Metric(Component):
 
         By default the classifier must have all its inputs, and there must be enough samples.
         """
+        if self.needs_classifier and observed.reference.judge is None:
+            return NO_CLASSIFIER
         return missing_inputs(observed) or self.want_of_samples(
             len(observed.samples), len(observed.reference.test)
         )

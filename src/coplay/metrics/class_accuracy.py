@@ -31,6 +31,7 @@ class ClassAccuracy(Metric):
     """
 
     wants_classified: ClassVar[bool] = True
+    needs_classifier: ClassVar[bool] = False
 
     def obstacle(self, observed: Observed) -> str:
         """Say that the player did not classify, or the real test samples have no classes."""

@@ -99,8 +99,9 @@ class Memorisation(Metric):
 
     They are compared with those of real test samples, from which no player learns.
 
-    Distances are Euclidean, over all variables that the domain classifier sees and in its scales,
-    so that no variable rules by its unit, to the nearest sample that the player held.
+    Distances are Euclidean, over all variables that the domain classifier sees, or all where there
+    is none, and in standard units, so that no variable rules by its unit, to the nearest sample
+    that the player held.
     ``nearest_training_ratio`` is the median of the generated samples over that of the real ones: 1
     where they are as far as unseen samples are, 0 for copies, above 1 for samples unlike the data.
     ``copies_share`` is the share of generated samples that are strictly nearer than the 5 %
@@ -121,6 +122,7 @@ class Memorisation(Metric):
     """
 
     citation: ClassVar[tuple[str, ...]] = ("meehan2020copying",)
+    needs_classifier: ClassVar[bool] = False
 
     most: int = Field(default=2000, ge=1)
 
@@ -129,13 +131,13 @@ class Memorisation(Metric):
         held = observed.held
         if held is None or not len(held):
             return "there are no private samples to compare with"
-        if not complete(held, observed.reference.classifier.space):
-            return "the private samples lack variables that the domain classifier needs"
+        if not complete(held, observed.reference.space):
+            return "the private samples lack variables by which samples are compared"
         return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
         """Measure the distances."""
-        space = observed.reference.classifier.space
+        space = observed.reference.space
         scaling = observed.reference.scaling
         test = observed.reference.test
         held = observed.held

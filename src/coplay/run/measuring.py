@@ -20,7 +20,7 @@ from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
 from coplay.core.surroundings import settings_restored
 from coplay.data.sources.base import Dataset
-from coplay.metrics.base import Metric, Observed, Reference, Value
+from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
 from coplay.models.abilities import Classifies
 from coplay.player import CLASSIFIED, SCORED, Player
@@ -182,6 +182,8 @@ class Measuring:
 
 def _measured(metric: Metric, observed: Observed) -> tuple[dict[str, Value], str]:
     """Return a metric's values, and why some or all are missing; empty if none is."""
+    if metric.needs_classifier and observed.reference.judge is None:
+        return {}, NO_CLASSIFIER
     try:
         if not metric.applies(observed):
             return {}, metric.obstacle(observed) or "it does not apply to these samples"

@@ -1,0 +1,201 @@
+"""Fidelity and utility of tables, against closed forms and known distributions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from coplay import Space, Variable, pick
+from coplay.core.streams import stream
+from coplay.metrics.base import Observed, Reference
+from coplay.metrics.columns import TableColumn
+from coplay.metrics.fidelity import Fidelity, ks_complement, pair_similarity, tv_complement
+from coplay.metrics.memorisation import Memorisation
+from coplay.metrics.utility import Utility
+
+SPACE = Space(
+    {
+        "age": Variable(kind="real"),
+        "visits": Variable(kind="count"),
+        "smokes": Variable(kind="binary"),
+        "town": Variable(kind="categorical", classes=3, names=("Bonn", "Jena", "Ulm")),
+    }
+)
+
+
+def rows(n, key, slope=1.0, flip=0.1):
+    """Rows in which smoking goes with age and town."""
+    generator = stream(7, key)
+    age = 50 + 10 * torch.randn(n, generator=generator)
+    town = torch.randint(3, (n,), generator=generator)
+    odds = torch.sigmoid(slope * (age - 50) / 3 + town - 1)
+    return SPACE.samples(
+        age=age,
+        visits=(age / 10 + 2 * torch.rand(n, generator=generator)).long().clamp_min(0),
+        smokes=(torch.rand(n, generator=generator) < odds).to(torch.uint8),
+        town=town,
+    )
+
+
+def observed(samples, real, held=None):
+    return Observed(samples, Reference(real, None, None, real, SPACE), held=held)
+
+
+def values(metric, *given):
+    seen = observed(*given)
+    assert not metric.obstacle(seen)
+    return metric.observe(seen).result()
+
+
+def test_ks_complement_is_one_less_the_largest_gap_between_distributions():
+    # uniform on [0, 1] against uniform on [0, 2]: the gap is largest at 1, where it is 1/2
+    first, second = np.linspace(0, 1, 10_001), np.linspace(0, 2, 10_001)
+    assert ks_complement(first, second) == pytest.approx(0.5, abs=1e-3)
+    assert ks_complement(second, first) == ks_complement(first, second)
+    assert ks_complement(first, first + 5) == 0
+    # ties: half of the numbers are one
+    assert ks_complement(np.array([1, 1, 2, 3.0]), np.array([1, 2, 3, 3.0])) == 0.75
+
+
+def test_tv_complement_is_what_two_distributions_share():
+    assert tv_complement(np.array([70, 20, 10]), np.array([5, 3, 2])) == pytest.approx(0.8)
+    assert tv_complement(np.array([1, 0]), np.array([0, 9])) == 0
+
+
+def pair(x, y, categories=(0, 0)):
+    columns = (np.asarray(x, float), np.asarray(y, float))
+    return tuple(
+        TableColumn(name, column, c)
+        for name, column, c in zip("xy", columns, categories, strict=True)
+    )
+
+
+def test_pairs_of_numbers_are_compared_by_their_correlations():
+    x = np.arange(100.0)
+    assert pair_similarity(pair(x, x), pair(x, -x)) == pytest.approx(0)
+    assert pair_similarity(pair(x, 3 * x + 1), pair(2 * x, x)) == pytest.approx(1)
+    noise = np.random.default_rng(0).normal(size=100) * 40
+    rho = np.corrcoef(x, x + noise)[0, 1]
+    expected = 1 - (1 - rho) / 2
+    assert pair_similarity(pair(x, x), pair(x, x + noise)) == pytest.approx(expected)
+    assert math.isnan(pair_similarity(pair(x, x), pair(x, 0 * x)))
+
+
+def test_pairs_with_categories_are_compared_by_their_joint_shares():
+    x, y = [0, 0, 1, 1], [0, 0, 1, 1]
+    assert pair_similarity(pair(x, y, (2, 2)), pair(x, [0, 1, 0, 1], (2, 2))) == 0.5
+    # numbers in tenths of the real ones
+    number = np.arange(1000.0)
+    upper = (number >= 500).astype(float)
+    assert pair_similarity(pair(number, upper, (0, 2)), pair(number, upper, (0, 2))) == 1
+    assert pair_similarity(pair(number, upper, (0, 2)), pair(number, 1 - upper, (0, 2))) == 0
+
+
+def test_samples_of_the_same_distribution_come_before_others():
+    real = rows(1500, "real")
+    same = values(Fidelity(), rows(1500, "same"), real)
+    shuffled = rows(1500, "same")
+    shuffled["smokes"] = shuffled["smokes"][torch.randperm(1500, generator=stream(1))]
+    broken = values(Fidelity(), shuffled, real)
+    assert same["column_fidelity"].value > 0.95
+    assert broken["column_fidelity"].value == pytest.approx(same["column_fidelity"].value)
+    assert broken["pair_fidelity"].high < same["pair_fidelity"].low
+    worst = next(name for name in broken if name.startswith(("Correlation", "Contingency")))
+    assert "smokes" in broken[worst].of
+
+
+def test_every_column_has_its_own_value():
+    each = values(Fidelity(), rows(200, "a"), rows(300, "b"))
+    of = {value.of: name.split()[0] for name, value in each.items() if len(value.of) == 1}
+    assert of == {
+        ("age",): "KSComplement",
+        ("visits",): "KSComplement",
+        ("smokes",): "TVComplement",
+        ("town",): "TVComplement",
+    }
+    mean = np.mean([value.value for value in each.values() if len(value.of) == 1])
+    assert each["column_fidelity"].value == pytest.approx(mean)
+    assert (each["column_fidelity"].n, each["column_fidelity"].n_real) == (200, 300)
+
+
+@pytest.mark.parametrize("name", ["column_fidelity", "pair_fidelity"])
+def test_the_interval_covers_what_other_rows_give_on_average(name):
+    each = []
+    for k in range(40):
+        each.append(values(Fidelity(), rows(500, f"g{k}", slope=0.2), rows(500, f"r{k}"))[name])
+    mean = np.mean([value.value for value in each])
+    inside = sum(value.low <= mean <= value.high for value in each)
+    assert 34 <= inside <= 40
+    widths = np.array([value.high - value.low for value in each])
+    spread = np.std([value.value for value in each], ddof=1)
+    assert np.median(widths) == pytest.approx(2 * 1.96 * spread, rel=0.4)
+
+
+def test_merging_and_order():
+    real, samples = rows(300, "r"), rows(400, "s")
+    metric = Fidelity()
+    whole = metric.observe(observed(samples, real)).result()
+    first = metric.observe(observed(pick(samples, slice(150)), real))
+    second = metric.observe(observed(pick(samples, slice(150, 400)), real))
+    assert first.merge(second).result() == whole
+    backwards = metric.observe(observed(pick(samples, torch.arange(399, -1, -1)), real)).result()
+    assert backwards == whole
+
+
+def test_missing_values_are_left_out_by_row():
+    optional = Space({"age": Variable(kind="real", optional=True)})
+    real = optional.samples(age=torch.tensor([1.0, 2.0, float("nan"), 4.0]))
+    samples = optional.samples(age=torch.tensor([1.0, 2.0, 4.0]))
+    seen = Observed(samples, Reference(real, None, None, real, optional))
+    assert Fidelity().observe(seen).result()["column_fidelity"].value == 1
+
+
+class TestUtility:
+    def test_samples_are_as_useful_as_real_rows_of_the_same_distribution(self):
+        metric = Utility(target="smokes")
+        got = values(metric, rows(2000, "s"), rows(1000, "t"), rows(2000, "h"))
+        assert got["utility"].value == pytest.approx(got["utility_of_real"].value, abs=0.02)
+        assert got["utility"].n_real == 1000
+
+    def test_the_accuracy_is_that_of_bayes_where_the_model_is_right(self):
+        real = rows(20_000, "t")
+        odds = torch.sigmoid((real["age"] - 50) / 3 + real["town"] - 1)
+        bayes = torch.maximum(odds, 1 - odds).mean().item()
+        got = values(Utility(target="smokes"), rows(4000, "s"), real)["utility"]
+        assert got.low <= bayes + 0.005
+        assert got.high >= bayes - 0.005
+
+    def test_a_target_that_has_lost_its_meaning_teaches_nothing(self):
+        samples = rows(2000, "s")
+        samples["smokes"] = samples["smokes"][torch.randperm(2000, generator=stream(1))]
+        real = rows(1000, "t")
+        got = values(Utility(target="smokes"), samples, real)["utility"]
+        commonest = max(real["smokes"].float().mean().item(), 1 - real["smokes"].float().mean())
+        assert got.value <= commonest + 0.05
+        assert f"always the commonest category gives {commonest:.2f}" in got.unit
+
+    def test_a_number_is_predicted_with_its_share_of_variance(self):
+        got = values(Utility(target="visits"), rows(2000, "s"), rows(1000, "t"))["utility"]
+        # visits = age/10 + 2 u, rounded down: Var(age/10) = 1, Var(2u) = 1/3, rounding ≈ 1/12
+        assert got.value == pytest.approx(1 / (1 + 1 / 3 + 1 / 12), abs=0.05)
+        assert got.low < got.value < got.high
+
+    def test_without_a_target_it_says_so(self):
+        assert Utility().obstacle(observed(rows(9, "s"), rows(9, "t"))) == (
+            "no target is named; set measure.target to the variable to be predicted"
+        )
+
+    def test_samples_that_lack_the_target_are_named(self):
+        seen = observed(rows(9, "s").exclude("smokes"), rows(9, "t"))
+        assert Utility(target="smokes").obstacle(seen) == "the samples lack the target 'smokes'"
+
+
+def test_memorisation_of_a_table_needs_no_classifier():
+    held, real = rows(500, "held"), rows(500, "real")
+    honest = values(Memorisation(), rows(500, "new"), real, held)
+    copies = values(Memorisation(), pick(held, slice(400)), real, held)
+    assert honest["copies_share"].low <= 0.05 <= honest["copies_share"].high + 0.02
+    assert copies["copies_share"].value == 1
