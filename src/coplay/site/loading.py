@@ -48,8 +48,10 @@ def load_site(
         >>> place = Variable(kind="categorical", classes=3, names=("Bonn", "Kiel", "Ulm"))
         >>> agreed = Space({"dose": Variable(kind="real", low=0), "place": place})
         >>> held = load_site(data, Agreement(agreed), "north")
-        >>> len(held.train), len(held.scored), len(held.chosen_on), sorted(set(held.train["place"]))
-        (18, 3, 3, [tensor(0), tensor(2)])
+        >>> len(held.train), len(held.scored), len(held.chosen_on)
+        (18, 3, 3)
+        >>> held.train["place"].unique().tolist()  # Bonn and Ulm
+        [0, 2]
     """
     site = f"site '{name}'"
     space = agreement.learned
@@ -66,7 +68,9 @@ def load_site(
     tests = read[0].tests
     if len(read) == 2:
         tests = np.concatenate([np.zeros(read[0].n, bool), np.ones(read[1].n, bool)])
-    rows = {name: torch.cat([part.values[name] for part in read]) for name in present}
+    rows = {}
+    for variable in present:
+        rows[variable] = torch.cat([part.values[variable] for part in read])
     samples = Samples(rows, batch_size=[sum(part.n for part in read)])
     units = None
     if data.unit is not None:
