@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from coplay.core import digests, storage
 from coplay.core.errors import FAILURES, ModelError
+from coplay.core.facts import Facts
 from coplay.core.history import History, Roster
 from coplay.core.message import Message, Request
 from coplay.core.player_files import PlayerFile, PlayerState
@@ -22,8 +21,11 @@ from coplay.core.slices import to_check
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.core.surroundings import own_settings, settings_restored
+from coplay.core.telling import EVERYTHING, Telling
+from coplay.core.timed import Timed
 from coplay.models.abilities import Classifies
 from coplay.models.base import OWN, LocalModel, Mixture, Portion, finite_number
+from coplay.models.describing import facts_of
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 
 CLASSIFIED = "classified"
@@ -37,7 +39,7 @@ REQUESTS: tuple[type[Request], ...] = (Evaluate, Gain, Save, Restore)
 """What every player answers, whatever the game."""
 
 
-class Player:
+class Player(Timed):
     """Private data and a model of the player's own choice under one name.
 
     Everything random a player does comes from a stream named by (seed, action, round, player,
@@ -53,6 +55,8 @@ class Player:
         home: The folder of this player's own checkpoints, None for none.
         unobserved: Variables that it does not observe, whatever the data have; those that the data
             lack are added.
+        tell: What it tells others of its real rows.
+        schema: Digest of the variables that it takes as agreed; empty where none were.
 
     Raises:
         SpaceError: The data do not lie in the space.
@@ -79,8 +83,12 @@ class Player:
         seed: int,
         home: Path | None = None,
         unobserved: Collection[str] = (),
+        tell: Telling = EVERYTHING,
+        schema: str = "",
     ) -> None:
         self.name = name
+        self.tell = tell
+        self.schema = schema
         self.model = model
         self.seed = seed
         self.home = home
@@ -102,7 +110,7 @@ class Player:
         """What it was asked before."""
         self.roster: Roster | None = None
         """With whom it plays; None before an engine has it."""
-        self._seconds: dict[str, float] = {}
+        super().__init__()
         try:
             with own_settings():
                 model.setup(space, derive(seed, "setup", name))
@@ -133,6 +141,32 @@ class Player:
     def count(self) -> int:
         """The number of private samples."""
         return len(self._data)
+
+    @property
+    def told_count(self) -> int | None:
+        """The number of private samples, as it tells it; None where it does not."""
+        return self.tell.count_of(self.count)
+
+    @property
+    def title(self) -> str:
+        """What its model is called in texts."""
+        return self.model.title
+
+    @property
+    def learns_incomplete(self) -> bool:
+        """Whether its model learns from samples that lack variables."""
+        return self.model.learns_incomplete
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it can tell classes of its own kind from inputs that it observes."""
+        inputs = [name for name in self._observed if name not in (LABEL, *self.unobserved)]
+        is_able = isinstance(self.model, Classifies)
+        return is_able and LABEL in self._observed and bool(inputs)
+
+    def facts(self) -> Facts:
+        """Return what it says of itself before the first round; no more than ``tell`` allows."""
+        return facts_of(self, self._data, self.tell, self.schema)
 
     def own_batch(self, n: int, purpose: str, index: int) -> Samples:
         """Draw n private samples with replacement, for a game; they never leave the player.
@@ -274,30 +308,6 @@ class Player:
         estimate = log_prob(self.model, known.clone(), draws, generator)
         return {} if estimate is None else estimate.numbers()
 
-    @contextlib.contextmanager
-    def timed(self, kind: str) -> Iterator[None]:
-        """Book the time inside as the player's own, and restore torch's settings afterwards.
-
-        Args:
-            kind: ``"learning"`` or ``"sampling"``.
-        """
-        began = time.perf_counter()
-        try:
-            with settings_restored():
-                yield
-        finally:
-            self.book_seconds(kind, time.perf_counter() - began)
-
-    def book_seconds(self, kind: str, seconds: float) -> None:
-        """Add to the time that the player spent on something."""
-        self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
-
-    def take_seconds(self) -> dict[str, float]:
-        """Return the seconds booked since the last call, by ``seconds_`` and their kind."""
-        booked = self._seconds
-        self._seconds = {}
-        return {f"seconds_{kind}": seconds for kind, seconds in booked.items()}
-
     @settings_restored()
     def serve(self, message: Message) -> Message | None:
         """Answer what every game needs (:data:`REQUESTS`); None for any other request."""
@@ -325,8 +335,7 @@ class Player:
         drawn = self.draw(request.n, message.round, f"evaluation {message.round}")
         payload = {message.sender: drawn}
         given = message.samples()
-        has_inputs = any(name not in (LABEL, *self.unobserved) for name in self._observed)
-        if CLASSIFIED in given and LABEL in self._observed and has_inputs:
+        if CLASSIFIED in given and self.classifies:
             payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
         numbers = {}
         if SCORED in given:

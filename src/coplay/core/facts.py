@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Self
 
+from pydantic import ValidationError
+
+from coplay.core.errors import MessageError, SpaceError
+from coplay.core.plain import Plain, flatten, restored, shortened
 from coplay.core.space import Space
 from coplay.core.variable import Variable
 
 PROTOCOL = 1
 """Number of the form of messages; parties with different ones cannot play together."""
+
+_LONGEST = 100_000  # characters of one text in facts
 
 
 @dataclass(frozen=True)
@@ -22,31 +32,124 @@ class Facts:
         name: The player.
         coplay: The version of its coplay.
         protocol: The form of its messages.
-        schema: Digest of the variables that it takes as agreed.
-        space: The variables that it learns, as it knows them.
-        latents: Variables that travel with its samples.
+        schema: Digest of the variables that it takes as agreed; empty where none were agreed.
+        learned: The variables that it learns, each as JSON.
+        latent: Variables that travel with its samples, each as JSON.
         unobserved: Those of its variables that its own data lack.
         model: What its model is called in texts.
+        model_name: What the model is called in a config.
         learns_incomplete: Whether it learns from samples that lack variables.
-        has_log_prob: Whether it reports log p.
+        has_log_prob: Whether it may report log p.
         classifies: Whether it gives classes to samples.
-        network: What has to be equal where networks travel, by name; empty where none can.
+        network: Name and settings of a model whose networks can travel, as JSON; else empty.
         count: Number of its rows, as it tells it; None where it does not.
         shares: Shares of the categories of its target among its rows; NaN for one that it
             withholds, and empty where it tells none.
+
+    Example:
+        >>> dose = Variable(kind="real", low=0)
+        >>> facts = Facts("north", "0.1.0", PROTOCOL, "", variables_to_text({"dose": dose}))
+        >>> facts.space
+        Space(dose: real scalar in [0, inf])
+        >>> Facts.from_plain(facts.plain(), "north") == facts
+        True
     """
 
     name: str
     coplay: str
     protocol: int
     schema: str
-    space: Space
-    latents: Mapping[str, Variable] = field(default_factory=dict)
+    learned: Mapping[str, str]
+    latent: Mapping[str, str] = field(default_factory=dict)
     unobserved: Sequence[str] = ()
     model: str = ""
+    model_name: str = ""
     learns_incomplete: bool = False
     has_log_prob: bool = False
     classifies: bool = False
-    network: Mapping[str, str] = field(default_factory=dict)
+    network: str = ""
     count: int | None = None
     shares: Sequence[float] = ()
+
+    @cached_property
+    def variables(self) -> Space:
+        """The variables that it learns."""
+        return Space(variables_from_text(self.learned))
+
+    @cached_property
+    def space(self) -> Space:
+        """What its samples consist of: the variables, and latents sent with them."""
+        return self.variables.extended(variables_from_text(self.latent))
+
+    def plain(self) -> dict[str, Plain]:
+        """The facts as plain values, for any carrier."""
+        return flatten(self)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, object], name: str) -> Self:
+        """Read facts that came from a player.
+
+        Args:
+            values: What :meth:`plain` returned, or anything else.
+            name: The player that was asked.
+
+        Raises:
+            MessageError: They are no facts, those of another, or of another protocol.
+        """
+        origin = f"the facts of player '{name}'"
+        facts = restored(cls, values, origin)
+        if facts.name != name:
+            raise MessageError(f"{origin}: they name {shortened(facts.name)}")
+        if facts.protocol != PROTOCOL:
+            raise MessageError(
+                f"{origin}: its coplay {shortened(facts.coplay)} speaks protocol "
+                f"{facts.protocol}, this one {PROTOCOL}; give both the same version of coplay"
+            )
+        texts = [*facts.learned.values(), *facts.latent.values(), facts.network, facts.model]
+        if any(len(text) > _LONGEST for text in texts):
+            raise MessageError(f"{origin}: expected texts of at most {_LONGEST:,} characters")
+        try:
+            facts.space  # noqa: B018
+        except (SpaceError, ValidationError) as error:
+            raise MessageError(f"{origin}: {error}") from None
+        strange = [variable for variable in facts.unobserved if variable not in facts.learned]
+        if strange:
+            raise MessageError(
+                f"{origin}: it lacks {shortened(strange[0])}, which it does not learn"
+            )
+        if facts.count is not None and facts.count < 0:
+            raise MessageError(f"{origin}: expected a number of rows from 0, got {facts.count}")
+        return facts
+
+
+def facts_of_all(names: Iterable[str], replies: Sequence[Mapping[str, object]]) -> dict[str, Facts]:
+    """Read the facts of several players, in the order of their names."""
+    facts = {}
+    for name, values in zip(names, replies, strict=True):
+        facts[name] = Facts.from_plain(values, name)
+    return facts
+
+
+def variables_to_text(variables: Mapping[str, Variable] | Space) -> dict[str, str]:
+    """Write each variable as JSON."""
+    return {
+        name: variables[name].model_dump_json(exclude_defaults=True, by_alias=False)
+        for name in variables
+    }
+
+
+def variables_from_text(texts: Mapping[str, str]) -> dict[str, Variable]:
+    """Undo :func:`variables_to_text`."""
+    return {name: Variable.model_validate_json(text) for name, text in texts.items()}
+
+
+def schema_digest(space: Space) -> str:
+    """Return the digest by which parties notice that they agreed on different variables.
+
+    Example:
+        >>> one = Space({"x": Variable(kind="real", low=0)})
+        >>> schema_digest(one) == schema_digest(Space({"x": Variable(kind="real", low=1)}))
+        False
+    """
+    texts = variables_to_text(space)
+    return hashlib.sha256(json.dumps(list(texts.items())).encode()).hexdigest()

@@ -14,6 +14,7 @@ from pydantic import PrivateAttr
 from coplay.core.components import Component
 from coplay.core.errors import FAILURES, shareable
 from coplay.core.expected import Checked
+from coplay.core.facts import Facts
 from coplay.core.history import Roster
 from coplay.core.message import (
     Ledger,
@@ -27,7 +28,9 @@ from coplay.core.message import (
 )
 from coplay.core.text import visible
 from coplay.engines.gate import checked_reply, refusal, unknown_receivers
+from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
+from coplay.games.party import Party
 from coplay.player import Player
 
 T = TypeVar("T")
@@ -147,7 +150,7 @@ class Engine(Component):
     """The kinds of handle that this engine puts in the place of samples."""
 
     _game: Game | None = PrivateAttr(default=None)
-    _seated: dict[str, Player] = PrivateAttr(default_factory=dict)
+    _seated: dict[str, Party] = PrivateAttr(default_factory=dict)
     _late: list[PlayerLate] = PrivateAttr(default_factory=list)
     _ledger: Ledger = PrivateAttr(default_factory=Ledger)
 
@@ -206,16 +209,33 @@ class Engine(Component):
         self._ledger.add(purpose, sender, receiver, bytes=size, samples=count_of(payload))
 
     @abstractmethod
-    def start(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player | Recipe], game: Game) -> None:
         """Start with these players and the game whose ``serve`` answers for them.
 
-        A subclass calls this first: it notes what replies are checked by.
+        A subclass makes players of recipes where they are to play, and then calls
+        :meth:`seat` with what is known of each.
+        """
+
+    def seat(self, parties: Sequence[Party], game: Game) -> None:
+        """Note what replies are checked by.
+
+        Args:
+            parties: Everybody in the game, as the coordinator knows them.
+            game: The rules.
         """
         self._game = game
-        self._seated = {player.name: player for player in players}
+        self._seated = {party.name: party for party in parties}
         roster = Roster([name for name in self._seated if name not in game.seats])
-        for player in players:
-            player.roster = roster
+        for party in parties:
+            party.roster = roster
+
+    @abstractmethod
+    def describe(self) -> dict[str, Facts]:
+        """Return what each player says of itself, by name.
+
+        Raises:
+            MessageError: What came are no facts, or those of another.
+        """
 
     @abstractmethod
     def deliver(self, messages: Sequence[Message], purpose: str) -> list[Message | PlayerLost]:

@@ -29,6 +29,7 @@ from coplay.core.message import (
 from coplay.core.plain import field_faults, shortened
 from coplay.games import every_game
 from coplay.games.base import Game
+from coplay.games.party import Party
 from coplay.player import REQUESTS, Player
 
 _MOST_FAULTS = 5
@@ -104,7 +105,7 @@ def _expected_request(game: Game, player: Player, message: Message) -> Expected:
 
 def checked_reply(
     game: Game | None,
-    player: Player | None,
+    player: Party | None,
     ask: Message,
     reply: object,
     handles: tuple[type, ...] = (),
@@ -113,8 +114,7 @@ def checked_reply(
 
     Args:
         game: The rules; None where they are not known.
-        player: Settings and variables of the player, as the coordinator has them; None where they
-            are not known.
+        player: What is known of the player; None where nothing is.
         ask: The request.
         reply: What came.
         handles: The kinds of handle that the engine puts in the place of samples.
@@ -149,7 +149,7 @@ def _checked_loss(ask: Message, loss: PlayerLost) -> PlayerLost:
 
 def _reply_faults(
     game: Game | None,
-    player: Player | None,
+    player: Party | None,
     ask: Message,
     reply: object,
     handles: tuple[type, ...],
@@ -177,7 +177,7 @@ def _reply_faults(
     return faults + expected_reply.faults_in(reply.numbers, reply.payload, "for", handles)
 
 
-def _expected_reply(game: Game | None, player: Player | None, ask: Message) -> Expected:
+def _expected_reply(game: Game | None, player: Party | None, ask: Message) -> Expected:
     if player is None or game is None:
         return ANYTHING
     if not _plays(ask):

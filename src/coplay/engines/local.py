@@ -8,9 +8,11 @@ from typing import Self
 import torch
 from pydantic import Field, PrivateAttr
 
+from coplay.core.facts import Facts
 from coplay.core.message import Message, PlayerLost
 from coplay.core.streams import single_pools
 from coplay.engines.base import Engine, answer_all, grouped, spare
+from coplay.engines.recipes import Recipe, made
 from coplay.games.base import Game
 from coplay.player import Player
 
@@ -41,10 +43,10 @@ class Local(Engine):
     _groups: list[set[str]] = PrivateAttr(default_factory=list)
     _threads_before: int | None = PrivateAttr(default=None)
 
-    def start(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player | Recipe], game: Game) -> None:
         """Start with these players; torch uses ``threads`` threads until :meth:`close`."""
-        super().start(players, game)
-        self._players = {player.name: player for player in players}
+        self._players = {player.name: made(player) for player in players}
+        self.seat(list(self._players.values()), game)
         self._groups = [set(names) for names in grouped(list(self._players), self.groups)]
         if self._threads_before is None:
             self._threads_before = torch.get_num_threads()
@@ -65,6 +67,10 @@ class Local(Engine):
                 replies = answer_all(self._game, players, of_group)
                 answers |= dict(zip(places, replies, strict=True))
         return [answers[i] for i in range(len(messages))]
+
+    def describe(self) -> dict[str, Facts]:
+        """Return what each player says of itself."""
+        return {name: player.facts() for name, player in self._players.items()}
 
     def notes(self, players: int) -> Sequence[str]:
         """Say so if there are more groups than players."""

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator
 
 from coplay.core.errors import EngineError
+from coplay.core.facts import Facts, facts_of_all
 from coplay.core.message import Message, PlayerDied, PlayerLate, PlayerLost
 from coplay.core.processor import CHOICE
 from coplay.core.requests import Restore, Save
@@ -42,7 +43,8 @@ from coplay.engines.ray_cluster import (
     reason_of,
 )
 from coplay.engines.ray_parts import Arrays, Stored, packed, unpacked
-from coplay.engines.ray_process import Group, PlayerSpec
+from coplay.engines.ray_process import Group, PlayerSpec, known_of, spec_of
+from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
 from coplay.player import Player
 
@@ -92,7 +94,7 @@ class Ray(Engine):
     start_seconds: float = Field(default=600, gt=0)
 
     _actors: list[Any] = PrivateAttr(default_factory=list)
-    _specs: list[list[PlayerSpec]] = PrivateAttr(default_factory=list)
+    _specs: list[list[PlayerSpec | Recipe]] = PrivateAttr(default_factory=list)
     _group_of: dict[str, int] = PrivateAttr(default_factory=dict)
     _dead: dict[int, str] = PrivateAttr(default_factory=dict)
     _answered: set[int] = PrivateAttr(default_factory=set)
@@ -116,7 +118,7 @@ class Ray(Engine):
 
     # ---------------------------------------------------------------- starting and ending processes
 
-    def start(self, players: Sequence[Player], game: Game) -> None:
+    def start(self, players: Sequence[Player | Recipe], game: Game) -> None:
         """Start the processes and make the players there.
 
         Raises:
@@ -125,7 +127,7 @@ class Ray(Engine):
         """
         ray = import_ray()
         self.close()
-        super().start(players, game)
+        self._game = game
         if connect(ray, self.address):
             _resting.clear()
         groups = grouped(list(players), self.processes)
@@ -133,7 +135,7 @@ class Ray(Engine):
         self._specs = []
         for g, group in enumerate(groups):
             self._group_of |= {player.name: g for player in group}
-            self._specs.append([PlayerSpec.of(player) for player in group])
+            self._specs.append([spec_of(player) for player in group])
         try:
             started = [self._spawn(ray, g) for g in range(len(groups))]
             self._actors = [actor for actor, _ in started]
@@ -149,6 +151,17 @@ class Ray(Engine):
             self._end()
             raise EngineError(f"a player's process did not start: {reason_of(error)}") from error
         self._idle = True
+        elsewhere = [player.name for player in players if not isinstance(player, Player)]
+        self.seat(known_of(players, self._described(ray, elsewhere)), game)
+
+    def describe(self) -> dict[str, Facts]:
+        """Return what each player says of itself, in its process."""
+        return self._described(import_ray(), list(self._group_of))
+
+    def _described(self, ray: Any, names: Sequence[str]) -> dict[str, Facts]:
+        """Ask some players for their facts."""
+        asked = {name: self._actors[self._group_of[name]].describe.remote(name) for name in names}
+        return facts_of_all(asked, ray.get(list(asked.values())))
 
     def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
         """Return a process with the players of group g, and a reference that waits for them."""

@@ -11,16 +11,20 @@ from typing import Any
 
 import torch
 
+from coplay.core.facts import Facts
 from coplay.core.history import Roster
 from coplay.core.memory import keep_freed_memory
 from coplay.core.message import COORDINATOR, Message, PlayerLost
+from coplay.core.plain import Plain
 from coplay.core.requests import Restore
 from coplay.core.space import Space
 from coplay.core.streams import single_pools
 from coplay.engines.base import answer_all, failed
 from coplay.engines.gate import checked_reply
 from coplay.engines.ray_parts import Arrays, Kept, laid_out, received, to_arrays, to_samples
+from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
+from coplay.games.party import Known, Party
 from coplay.player import Player
 
 
@@ -62,12 +66,33 @@ class PlayerSpec:
             player.unobserved,
         )
 
-    def player(self) -> Player:
+    def build(self) -> Player:
         """Make the player."""
         data = to_samples(self.data)
         return Player(
             self.name, self.space, data, self.model, self.seed, self.home, self.unobserved
         )
+
+
+def spec_of(player: Player | Recipe) -> PlayerSpec | Recipe:
+    """Return what it takes to make a player in another process."""
+    return PlayerSpec.of(player) if isinstance(player, Player) else player
+
+
+def known_of(players: Sequence[Player | Recipe], facts: Mapping[str, Facts]) -> list[Party]:
+    """Return players as the coordinator knows them: those made here, and the facts of others.
+
+    Args:
+        players: Everybody in the game.
+        facts: Of those that were not made here, by name.
+    """
+    parties: list[Party] = []
+    for player in players:
+        if isinstance(player, Player):
+            parties.append(player)
+        else:
+            parties.append(Known(facts[player.name], player.seed))
+    return parties
 
 
 def _by_value(answer: Message | PlayerLost) -> Message | PlayerLost:
@@ -96,6 +121,12 @@ class Group:
         """Return the number of the process, as a sign that it is there."""
         return os.getpid()
 
+    def describe(self, name: str) -> dict[str, Plain]:
+        """Return what a player says of itself."""
+        if self.fault is not None:
+            raise self.fault
+        return self.players[name].facts().plain()
+
     def leave(self) -> None:
         """Release the players."""
         self.players: dict[str, Player] = {}
@@ -104,7 +135,7 @@ class Group:
 
     def attach(
         self,
-        specs: Sequence[PlayerSpec],
+        specs: Sequence[PlayerSpec | Recipe],
         saved: Mapping[str, int],
         group_of: Mapping[str, int],
         groups: int,
@@ -125,7 +156,7 @@ class Group:
         roster = Roster([name for name in group_of if name not in game.seats])
         try:
             for spec in specs:
-                player = spec.player()
+                player = spec.build()
                 player.roster = roster
                 self.players[spec.name] = player
                 if spec.name in saved:

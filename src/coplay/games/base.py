@@ -18,6 +18,7 @@ from coplay.core.errors import PlayerError
 from coplay.core.expected import ANYTHING, Expected, Limits, Numbers
 from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Request
 from coplay.core.plain import Plain, flatten, restored
+from coplay.games.party import Party
 from coplay.nets.sizes import NetworkSize
 from coplay.nets.training import FLOPS
 from coplay.player import Player
@@ -200,11 +201,10 @@ class Game(Component, Generic[S]):
         """
         return ANYTHING
 
-    def expected_reply(self, player: Player, ask: Message) -> Expected:
+    def expected_reply(self, player: Party, ask: Message) -> Expected:
         """Say what the reply to one of this game's requests may hold.
 
-        It is called at the coordinator, where of a player only name, settings, variables and the
-        number of its samples are known, not what it has learned.
+        It is called at the coordinator, where of a player only what it said of itself is known.
         """
         return ANYTHING
 
@@ -218,7 +218,7 @@ class Game(Component, Generic[S]):
         """
         return None
 
-    def check(self, players: Sequence[Player]) -> None:
+    def check(self, players: Sequence[Party]) -> None:
         """Refuse players with whom the game cannot be played, before it begins; seats included.
 
         Raises:
@@ -267,7 +267,7 @@ class Game(Component, Generic[S]):
         alpha = self.mixture_weights(state)
         return None if alpha is None else by_edges(alpha)
 
-    def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
+    def network_sizes(self, players: Sequence[Party]) -> Mapping[str, NetworkSize]:
         """Return the sizes of the networks that travel, by name; empty where none do."""
         return {}
 

@@ -41,6 +41,7 @@ from coplay.core.message import COORDINATOR, Message, Request
 from coplay.core.plain import shortened
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.games.base import LEARNED, Asker, Game, Row, State
+from coplay.games.party import Party, has_model
 from coplay.models.base import OWN
 from coplay.models.joint_classifier import JointClassifier
 from coplay.player import Player
@@ -80,15 +81,15 @@ class Distillation(Game[State]):
 
     own_rounds: int = Field(default=1, ge=1)
 
-    def check(self, players: Sequence[Player]) -> None:
+    def check(self, players: Sequence[Party]) -> None:
         """Refuse players without a classifier of the same images in the same classes."""
         faults = []
         first = players[0]
         for player in players:
-            if not isinstance(player.model, JointClassifier) or LABEL not in player.variables:
+            if not has_model(player, JointClassifier) or LABEL not in player.variables:
                 variables = ", ".join(player.variables)
                 faults.append(
-                    f"player '{player.name}' has {player.model.title} on {variables}; distillation "
+                    f"player '{player.name}' has {player.title} on {variables}; distillation "
                     "needs classifiers that can travel: joint_classifier, on an image and its class"
                 )
             elif player.unobserved:
@@ -96,7 +97,7 @@ class Distillation(Game[State]):
                     f"players.{player.name}.unobserved: in distillation everybody labels its own "
                     f"images, which takes both; its data lack {', '.join(player.unobserved)}"
                 )
-            elif player.model.scales_by_data:
+            elif joint_classifier(player).scales_by_data:
                 faults.append(
                     f"player '{player.name}': in distillation classifiers travel, so all players "
                     f"need one scale of the image; its variables are {player.variables}. Give the "
@@ -162,7 +163,7 @@ class Distillation(Game[State]):
             faults.append(f"expected as receivers other players, each once, got {names}")
         return Expected(dict.fromkeys(others, part), faults=faults)
 
-    def expected_reply(self, player: Player, ask: Message) -> Expected:
+    def expected_reply(self, player: Party, ask: Message) -> Expected:
         """A classifier comes back for each of the receivers."""
         request, model = _turn(player, ask)
         part = Part.of(TravellingClassifier(model), 1)
@@ -175,13 +176,18 @@ class Distillation(Game[State]):
         return cls(rounds=2, local_steps=1)
 
 
-def _turn(player: Player, message: Message) -> tuple[Turn, JointClassifier]:
+def _turn(player: Party, message: Message) -> tuple[Turn, JointClassifier]:
     """Return what a player is asked, and its model."""
     request = message.request
-    model = player.model
     assert isinstance(request, Turn)
+    return request, joint_classifier(player)
+
+
+def joint_classifier(player: Party) -> JointClassifier:
+    """Return the player's model."""
+    model = player.model
     assert isinstance(model, JointClassifier)
-    return request, model
+    return model
 
 
 @dataclass(frozen=True)

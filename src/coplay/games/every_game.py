@@ -11,6 +11,7 @@ from coplay.core.plain import shortened
 from coplay.core.requests import Evaluate, Gain
 from coplay.core.space import LABEL
 from coplay.games.base import received_samples
+from coplay.games.party import Party
 from coplay.models.abilities import Classifies
 from coplay.models.base import OWN
 from coplay.player import CLASSIFIED, SCORED, Player
@@ -77,13 +78,13 @@ def _real_faults(player: Player, message: Message) -> list[str]:
     return faults
 
 
-def expected_reply(player: Player, ask: Message) -> Expected:
+def expected_reply(player: Party, ask: Message) -> Expected:
     """Say what a reply may hold to what every player is asked."""
     match ask.request:
         case Evaluate(n):
             needed = [name for name in player.space if name not in player.unobserved]
             parts = {ask.sender: Part.of(InSpace(player.space, needed), n)}
-            if _classifies(player) and CLASSIFIED in ask.payload:
+            if player.classifies and CLASSIFIED in ask.payload:
                 classes = player.variables[LABEL].classes or 0
                 form = Form((), torch.int64, 0, classes - 1 if classes else LARGEST_COUNT)
                 count = count_of(ask.payload[CLASSIFIED])
@@ -93,9 +94,3 @@ def expected_reply(player: Player, ask: Message) -> Expected:
         case Gain():
             return Expected(numbers=Numbers(_GAIN, all_or_none=True))
     return Expected()
-
-
-def _classifies(player: Player) -> bool:
-    """Whether the player can tell classes of its own kind from inputs that it observes."""
-    inputs = [name for name in player.variables if name not in (LABEL, *player.unobserved)]
-    return isinstance(player.model, Classifies) and LABEL in player.variables and bool(inputs)

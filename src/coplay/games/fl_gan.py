@@ -39,6 +39,7 @@ from coplay.games.gan_common import (
     gan_faults,
     sizes_of,
 )
+from coplay.games.party import Party
 from coplay.models.base import OWN
 from coplay.nets.gan_builder import HALVES
 from coplay.nets.sizes import NetworkSize
@@ -72,7 +73,7 @@ class FlGan(Game[GanState]):
     optimiser_on_average: Literal["keep", "reset"] = "keep"
     average_buffers: bool = True
 
-    def check(self, players: Sequence[Player]) -> None:
+    def check(self, players: Sequence[Party]) -> None:
         """Refuse players without the same GAN on the same variables, or without a full batch."""
         faults = gan_faults(players, self.seats)
         if faults:
@@ -86,7 +87,7 @@ class FlGan(Game[GanState]):
         """Return the server: its average is measured."""
         return self.seats
 
-    def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
+    def network_sizes(self, players: Sequence[Party]) -> Mapping[str, NetworkSize]:
         """Return the sizes of both networks."""
         return sizes_of(players[0])
 
@@ -189,7 +190,7 @@ class FlGan(Game[GanState]):
         """Say what a request may hold; see ``games/fl_gan_expected.py``."""
         return fl_gan_expected.request(self, player, message)
 
-    def expected_reply(self, player: Player, ask: Message) -> Expected:
+    def expected_reply(self, player: Party, ask: Message) -> Expected:
         """Say what a reply may hold."""
         return fl_gan_expected.reply(self, player, ask)
 

@@ -18,6 +18,7 @@ from coplay.games.gan_expected import (
     receiver_faults,
     seat_faults,
 )
+from coplay.games.party import Party
 from coplay.nets.gan_builder import HALVES
 from coplay.player import Player
 
@@ -62,7 +63,7 @@ def request(game: FlGan, player: Player, message: Message) -> Expected:
     return Expected(faults=["FL-GAN has no such action"])
 
 
-def reply(game: FlGan, player: Player, ask: Message) -> Expected:
+def reply(game: FlGan, player: Party, ask: Message) -> Expected:
     """Say what the answer to a request of FL-GAN holds."""
     match ask.request:
         case Introduce():

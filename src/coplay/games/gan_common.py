@@ -20,6 +20,7 @@ from coplay.core.space import Space
 from coplay.core.streams import stream
 from coplay.games.base import Asker, Game, S, State
 from coplay.games.md_gan_stack import Stack, stack_key
+from coplay.games.party import Party, has_model
 from coplay.models.acgan import Acgan
 from coplay.nets.gan_builder import HALVES
 from coplay.nets.sizes import NetworkSize
@@ -129,22 +130,23 @@ class RoundTotals:
         return totals
 
 
-def gan(player: Player) -> Acgan:
+def gan(player: Party) -> Acgan:
     """Return the player's model."""
-    assert isinstance(player.model, Acgan)
-    return player.model
+    model = player.model
+    assert isinstance(model, Acgan)
+    return model
 
 
-def gan_faults(players: Sequence[Player], seats: Sequence[str]) -> list[str]:
+def gan_faults(players: Sequence[Party], seats: Sequence[str]) -> list[str]:
     """Return what keeps players from playing with one another's networks."""
     faults = []
     for player in players:
-        if not isinstance(player.model, Acgan):
+        if not has_model(player, Acgan):
             whose = f"player '{player.name}'"
             if player.name in seats:
                 whose = f"the seat '{player.name}', which has the config's model,"
             faults.append(
-                f"{whose} has {player.model.title}; this game needs acgan everywhere: set "
+                f"{whose} has {player.title}; this game needs acgan everywhere: set "
                 'model = { name = "acgan" }'
             )
     if faults:
@@ -162,9 +164,14 @@ def gan_faults(players: Sequence[Player], seats: Sequence[str]) -> list[str]:
                 "networks travel"
             )
         batch = gan(player).batch
-        if player.count < batch:
+        if player.told_count is None:
             faults.append(
-                f"player '{player.name}' holds {player.count} samples, fewer than a batch of "
+                f"player '{player.name}' does not tell how many samples it holds, by which rounds "
+                'are counted in this game; its site file may: [tell] count = "tens"'
+            )
+        elif player.told_count < batch:
+            faults.append(
+                f"player '{player.name}' holds {player.told_count} samples, fewer than a batch of "
                 f"{batch}; give it more, or set model.batch lower"
             )
     return faults
@@ -201,14 +208,15 @@ def introduction(player: Player, way: SideBySide, workers: int) -> Introduction:
     """
     model = gan(player)
     able = stack_key(model) is not None
+    samples = player.told_count or 0
     if way != "measured" or not able:
-        return Introduction(player.count, model.batch, able and way != "loop")
+        return Introduction(samples, model.batch, able and way != "loop")
     twins = _twins(model, player.space, min(workers, 10))
     if len({stack_key(twin) for twin in twins}) > 1:  # another seed may give another network
-        return Introduction(player.count, model.batch)
+        return Introduction(samples, model.batch)
     loop_seconds, stacked_seconds = trial(twins)
     stacked = stacked_seconds < loop_seconds
-    return Introduction(player.count, model.batch, stacked, loop_seconds, stacked_seconds)
+    return Introduction(samples, model.batch, stacked, loop_seconds, stacked_seconds)
 
 
 def _twins(model: Acgan, space: Space, workers: int) -> list[Acgan]:
@@ -259,7 +267,7 @@ def _seconds(step: Callable[[], None]) -> float:
     return (time.perf_counter() - began) / _TRIAL_STEPS
 
 
-def sizes_of(player: Player) -> dict[str, NetworkSize]:
+def sizes_of(player: Party) -> dict[str, NetworkSize]:
     """Return the sizes of both halves of a player's GAN."""
     model = gan(player)
     return {half: model.builder.size(half) for half in HALVES}

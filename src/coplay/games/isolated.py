@@ -13,6 +13,7 @@ from torch import Tensor
 from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Request
 from coplay.games.base import LEARNED, Asker, Game, Row, State
+from coplay.games.party import Party
 from coplay.models.base import OWN
 from coplay.player import Player
 
@@ -69,7 +70,7 @@ class Isolated(Game[State]):
         """Nothing comes along."""
         return Expected()
 
-    def expected_reply(self, player: Player, ask: Message) -> Expected:
+    def expected_reply(self, player: Party, ask: Message) -> Expected:
         """Only numbers come back, of the model's own."""
         return Expected(numbers=LEARNED)
 

@@ -65,6 +65,7 @@ from coplay.games.md_gan_seats import (
     serve_together,
 )
 from coplay.games.md_gan_stack import stack_key
+from coplay.games.party import Party
 from coplay.nets.sizes import NetworkSize
 from coplay.player import Player
 
@@ -133,7 +134,7 @@ class MdGan(Game[MdGanState]):
 
     # ----------------------------------------------------------------------------- before it begins
 
-    def check(self, players: Sequence[Player]) -> None:
+    def check(self, players: Sequence[Party]) -> None:
         """Refuse players without the same GAN on the same variables, or without a full batch."""
         workers = [player for player in players if player.name not in self.seats]
         faults = gan_faults(players, self.seats)
@@ -167,7 +168,7 @@ class MdGan(Game[MdGanState]):
         """Return the server: its generator is measured."""
         return self.seats
 
-    def network_sizes(self, players: Sequence[Player]) -> Mapping[str, NetworkSize]:
+    def network_sizes(self, players: Sequence[Party]) -> Mapping[str, NetworkSize]:
         """Return the sizes of generator and discriminator."""
         return sizes_of(players[0])
 
@@ -360,7 +361,7 @@ class MdGan(Game[MdGanState]):
         """Say what a request may hold; see ``games/md_gan_expected.py``."""
         return md_gan_expected.request(self, player, message)
 
-    def expected_reply(self, player: Player, ask: Message) -> Expected:
+    def expected_reply(self, player: Party, ask: Message) -> Expected:
         """Say what a reply may hold."""
         return md_gan_expected.reply(self, player, ask)
 
@@ -376,7 +377,7 @@ class MdGan(Game[MdGanState]):
         return cls(rounds=2, local_steps=2)
 
 
-def _share_a_stack(workers: Sequence[Player]) -> bool:
+def _share_a_stack(workers: Sequence[Party]) -> bool:
     """Whether the discriminators of all workers can be stacked together."""
     keys = {stack_key(gan(worker)) for worker in workers}
     return len(keys) == 1 and None not in keys

@@ -30,6 +30,7 @@ from coplay.games.md_gan_seats import (
     Send,
     Update,
 )
+from coplay.games.party import Party
 from coplay.nets.gan_builder import PairBuilder
 from coplay.nets.plain_layers import stackable
 from coplay.nets.training import FLOPS
@@ -80,7 +81,7 @@ def request(game: MdGan, player: Player, message: Message) -> Expected:
     return Expected(faults=["MD-GAN has no such action"])
 
 
-def reply(game: MdGan, player: Player, ask: Message) -> Expected:
+def reply(game: MdGan, player: Party, ask: Message) -> Expected:
     """Say what the answer to a request of MD-GAN holds."""
     match ask.request:
         case Introduce():
@@ -100,7 +101,7 @@ def reply(game: MdGan, player: Player, ask: Message) -> Expected:
     return Expected()
 
 
-def _generated(player: Player, batches: int) -> Part:
+def _generated(player: Party, batches: int) -> Part:
     """Return the part in which X^(g) travels and, if it is another, X^(d)."""
     model = gan(player)
     count = model.batch * min(2, batches)
@@ -111,7 +112,7 @@ def _generated(player: Player, batches: int) -> Part:
     )
 
 
-def _judged(player: Player) -> Expected:
+def _judged(player: Party) -> Expected:
     """Return what comes back with feedback."""
     model = gan(player)
     form = Form(model.shape, _image_type(model.builder))
@@ -119,7 +120,7 @@ def _judged(player: Player) -> Expected:
     return Expected({SERVER: part}, needed=(SERVER,), numbers=_JUDGED)
 
 
-def _once(player: Player, key: Hashable, make: Callable[[], T]) -> T:
+def _once(player: Party, key: Hashable, make: Callable[[], T]) -> T:
     """Return what is the same for all players of a process, since all have the same settings."""
     return make() if player.roster is None else player.roster.once(key, make)
 

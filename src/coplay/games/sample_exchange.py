@@ -42,6 +42,7 @@ from coplay.games import sample_exchange_expected
 from coplay.games.base import MOST_IN_M, Asker, Game, Row, State
 from coplay.games.draws import ByLink, draws_for
 from coplay.games.originals import Shares, shares_of, without_copies
+from coplay.games.party import Party
 from coplay.games.sample_exchange_expected import Turn
 from coplay.games.topologies import (
     Topology,
@@ -176,7 +177,7 @@ class SampleExchange(Game[ExchangeState]):
         own = self._edges(players, seed).diagonal().tolist()
         return [name for name, weight in zip(players, own, strict=True) if weight > 0]
 
-    def check(self, players: Sequence[Player]) -> None:
+    def check(self, players: Sequence[Party]) -> None:
         """With originals, refuse players without data, without a weight, or of other variables."""
         if not self.originals:
             return
@@ -265,7 +266,7 @@ class SampleExchange(Game[ExchangeState]):
         """Samples come along of players that this one weighs; it draws for those that weigh it."""
         return sample_exchange_expected.request(self, player, message)
 
-    def expected_reply(self, player: Player, ask: Message) -> Expected:
+    def expected_reply(self, player: Party, ask: Message) -> Expected:
         """All that was to be drawn comes back or, before the player has learned, nothing."""
         return sample_exchange_expected.reply(player, ask)
 

@@ -14,6 +14,7 @@ from coplay.core.message import Message, Request
 from coplay.core.plain import shortened
 from coplay.games.base import LEARNED, received_samples
 from coplay.games.originals import COPIES
+from coplay.games.party import Party
 from coplay.player import Player
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def request(game: SampleExchange, player: Player, message: Message) -> Expected:
     return Expected(dict.fromkeys(senders, part), faults=faults)
 
 
-def reply(player: Player, ask: Message) -> Expected:
+def reply(player: Party, ask: Message) -> Expected:
     """Say what the answer to a turn may hold: all that was to be drawn, or nothing."""
     assert isinstance(ask.request, Turn)
     content = InSpace(player.space, list(player.space))

@@ -81,6 +81,7 @@ class Acgan(LocalModel):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("binary", "real")
+    networks_travel: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ("odena2017acgan", "hardy2019mdgan")
 
     network: Literal["mlp", "cnn"] = "mlp"

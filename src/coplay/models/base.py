@@ -138,6 +138,9 @@ class LocalModel(Component):
     learns_incomplete: ClassVar[bool] = False
     """Whether the model learns from samples in which some of its variables are missing (A5)."""
 
+    networks_travel: ClassVar[bool] = False
+    """Whether there is a game in which its networks travel, so that others need its settings."""
+
     tried: ClassVar[bool] = True
     """Whether an own class is tried on made-up samples before play, see ``models/trial.py``."""
 

@@ -82,6 +82,7 @@ class JointClassifier(ConvHvae):
     """
 
     learns_incomplete: ClassVar[bool] = True
+    networks_travel: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game", "flach2024symmetric")
 
     generated: float = Field(default=0.25, ge=0, lt=1)

@@ -43,7 +43,7 @@ class CopyWatch:
             held = self._held(name)
             if held is None or not len(held):
                 return None
-            space = self._seats.facts[name].space
+            space = self._seats.facts[name].variables
             self._rows[name] = TrainingRows(held, self._real, space)
         return self._rows[name].copies_among(samples)
 

@@ -36,8 +36,8 @@ def data_record(
         notes += data.notes
         variables |= {name: data.space[name] for name in data.space}
     for each in facts.values():
-        for name in each.space:
-            variables.setdefault(name, each.space[name])
+        for name in each.variables:
+            variables.setdefault(name, each.variables[name])
     for name, site in own.items():
         # what a site file is read to hold is told at the site only
         if site.held is not None and not site.has_site_file:
@@ -49,7 +49,7 @@ def data_record(
         train=None if data is None else len(data.train),
         test=None if data is None else len(data.test),
         space=Space(variables),
-        learned={name: tuple(each.space) for name, each in facts.items()},
+        learned={name: tuple(each.variables) for name, each in facts.items()},
         sizes=sizes,
         counts=counts if len(counts) == len(facts) else {},
         notes=tuple(notes),

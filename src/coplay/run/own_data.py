@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError
-from coplay.core.facts import Facts
+from coplay.core.facts import Facts, schema_digest
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.data.sources.base import Dataset
@@ -127,6 +127,8 @@ class SiteRecipe:
             self.seed,
             self.home,
             unobserved=held.unobserved,
+            tell=self.own.tell,
+            schema=schema_digest(self.own.agreement.space),
         )
 
 
@@ -193,7 +195,7 @@ def check_all_have_data(config: Config) -> None:
 
 
 def agreed_for(config: Config, own: Mapping[str, OwnData]) -> Space | None:
-    """Return the agreed variables; None where nobody wrote any down and all data are of one pool."""
+    """Return the agreed variables; None where nobody wrote any and all data are of one pool."""
     if config.variables:
         return agreed_space(config.variables)
     for each in own.values():
@@ -213,7 +215,7 @@ def facts_of_sites(config: Config, own: Mapping[str, OwnData]) -> dict[str, Fact
     recipes = [SiteRecipe(own[name], config.seed, None) for name in own]
     try:
         engine.start(recipes, config.game)
-        return {name: engine.facts[name] for name in own}
+        return engine.describe()
     finally:
         engine.close()
 

@@ -15,8 +15,9 @@ from coplay.core.facts import Facts
 from coplay.core.space import Space
 from coplay.core.surroundings import own_settings
 from coplay.data.sources.base import Dataset
+from coplay.engines.recipes import Recipe
 from coplay.games.base import MOST_IN_M, Game, State
-from coplay.player import Player, Recipe
+from coplay.player import Player
 from coplay.run.config import Config
 from coplay.run.data_record import data_record
 from coplay.run.foreign import refuse_unread
@@ -127,7 +128,7 @@ def prepare(
         home = folder / name if folder else None
         recipes = {each: SiteRecipe(own[each], config.seed, home) for each in own}
         seats = seats_for(config, game, sites, home, recipes, facts)
-        game.check(list(seats.facts.values()))
+        game.check(seats.parties)
         influence = None
         if len(names) <= MOST_IN_M:
             influence = game.predict(names, config.seed)
@@ -159,9 +160,7 @@ def _games(config: Config, own: Mapping[str, OwnData]) -> list[Game[State]]:
     return games
 
 
-def _facts(
-    config: Config, sites: Sites | None, own: Mapping[str, OwnData]
-) -> dict[str, Facts]:
+def _facts(config: Config, sites: Sites | None, own: Mapping[str, OwnData]) -> dict[str, Facts]:
     """Return what all players say of themselves, in the order of the config."""
     known = {} if sites is None else facts_of_pool(config, sites)
     if own:
@@ -198,7 +197,7 @@ def _game_record(config: Config, prepared: PreparedGame) -> GameRecord:
         weights=None if alpha is None else SparseMatrix.by_edges(alpha),
         influence=None if influence is None else SparseMatrix.if_small(influence),
         predicted=prepared.predicted,
-        network_sizes=game.network_sizes(list(prepared.seats.facts.values())),
+        network_sizes=game.network_sizes(prepared.seats.parties),
     )
 
 

@@ -23,7 +23,7 @@ def check_agreed(agreed: Space, facts: Mapping[str, Facts]) -> None:
     observed = set()
     for each in facts.values():
         if each.count != 0:
-            observed |= set(each.space) - set(each.unobserved)
+            observed |= set(each.variables) - set(each.unobserved)
     missing = [name for name in agreed if name not in observed]
     if missing:
         verb = "was" if len(missing) == 1 else "were"
@@ -49,7 +49,7 @@ def check_common_variables(config: Config, facts: Mapping[str, Facts]) -> None:
     kinds: dict[tuple[tuple[str, ...], bool], int] = {}
     kind_of = []
     for name in names:
-        kind = (tuple(facts[name].space), facts[name].learns_incomplete)
+        kind = (tuple(facts[name].variables), facts[name].learns_incomplete)
         kind_of.append(kinds.setdefault(kind, len(kinds)))
     links = alpha.tocoo()
     foreign = (links.row != links.col) & (links.data != 0)
@@ -63,8 +63,8 @@ def check_common_variables(config: Config, facts: Mapping[str, Facts]) -> None:
 
 
 def _check_pair(listener: Facts, speaker: Facts) -> None:
-    own = listener.space
-    missing = [name for name in own if name not in speaker.space]
+    own = listener.variables
+    missing = [name for name in own if name not in speaker.variables]
     if not missing:
         return
     if len(missing) == len(own):
@@ -75,8 +75,8 @@ def _check_pair(listener: Facts, speaker: Facts) -> None:
     if not listener.learns_incomplete:
         raise DataError(
             f"player '{listener.name}': {listener.model} needs every variable, and '{missing[0]}' "
-            f"is missing in the samples of player '{speaker.name}'; choose a model that learns from "
-            f"incomplete samples ({INCOMPLETE}), or give both the same variables"
+            f"is missing in the samples of player '{speaker.name}'; choose a model that learns "
+            f"from incomplete samples ({INCOMPLETE}), or give both the same variables"
         )
 
 
@@ -91,7 +91,7 @@ def check_unobserved(config: Config, facts: Mapping[str, Facts]) -> None:
     reachable = _reachable(config, facts)
     for name in config.player_names:
         unobserved = facts[name].unobserved
-        own = facts[name].space
+        own = facts[name].variables
         lacking = "unobserved"
         if config.players[name].has_own_data:
             lacking = "lacks"
@@ -107,8 +107,8 @@ def check_unobserved(config: Config, facts: Mapping[str, Facts]) -> None:
                 )
         if unobserved and not facts[name].learns_incomplete:
             raise DataError(
-                f"players.{name}.{lacking}: {facts[name].model} needs every variable; choose a model "
-                f"that learns from incomplete samples ({INCOMPLETE})"
+                f"players.{name}.{lacking}: {facts[name].model} needs every variable; choose a "
+                f"model that learns from incomplete samples ({INCOMPLETE})"
             )
         if set(unobserved) == set(own):
             raise DataError(
@@ -124,14 +124,14 @@ def _reachable(config: Config, facts: Mapping[str, Facts]) -> dict[str, set[str]
     for name in names:
         knows[name] = set()
         if facts[name].count != 0:
-            knows[name] = set(facts[name].space) - set(facts[name].unobserved)
+            knows[name] = set(facts[name].variables) - set(facts[name].unobserved)
     alpha = config.game.sparse_weights(config.game.start(names, config.seed))
     if alpha is None:  # no game in which samples travel
         observed = set().union(*knows.values())
-        return {name: observed & set(facts[name].space) for name in names}
+        return {name: observed & set(facts[name].variables) for name in names}
     # variables that the same players learn and the same ones observe go the same ways
     alike: dict[tuple[bytes, bytes], list[str]] = {}
-    own = [set(facts[name].space) for name in names]
+    own = [set(facts[name].variables) for name in names]
     for variable in sorted(set().union(*own)):
         learns = np.array([variable in variables for variables in own])
         observes = np.array([variable in knows[name] for name in names])

@@ -56,6 +56,13 @@ class DataRecord:
     unobserved: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
+    def extent(self) -> str:
+        """How many samples there are, in words; empty where players have data of their own."""
+        if self.train is None or self.test is None:
+            return ""
+        return f"({self.train:,} training samples, {self.test:,} test samples that no player holds)"
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """What the classes are called, in the order of their numbers; empty without classes."""
         if LABEL in self.space:

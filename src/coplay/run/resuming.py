@@ -10,7 +10,8 @@ from pathlib import Path
 
 from coplay.core import checkpoints, remedies, storage
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
-from coplay.player import Player, Recipe
+from coplay.engines.recipes import Recipe
+from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id
 from coplay.run.data_digest import DataDigest
 from coplay.run.record import RunRecord, read_record

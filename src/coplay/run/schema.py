@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from typing import Self
@@ -92,18 +90,6 @@ class VariableSection(Section):
 def agreed_space(variables: Mapping[str, VariableSection]) -> Space:
     """Return the space of agreed variables, in the order of the config."""
     return Space({name: section.variable for name, section in variables.items()})
-
-
-def schema_digest(space: Space) -> str:
-    """Return the digest by which parties notice that they agreed on different variables.
-
-    Example:
-        >>> one = Space({"x": Variable(kind="real", low=0)})
-        >>> schema_digest(one) == schema_digest(Space({"x": Variable(kind="real", low=1)}))
-        False
-    """
-    variables = [[name, space[name].model_dump(mode="json")] for name in space]
-    return hashlib.sha256(json.dumps(variables, sort_keys=True).encode()).hexdigest()
 
 
 def inferred(spaces: Mapping[str, Space]) -> Space:

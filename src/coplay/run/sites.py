@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -11,13 +12,16 @@ from torch import Tensor
 
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
-from coplay.core.facts import PROTOCOL, Facts
+from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
+from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
-from coplay.player import Player, Recipe
+from coplay.games.party import Known, Party
+from coplay.player import Player
 from coplay.run.config import Config
+
 
 @dataclass(frozen=True)
 class Sites:
@@ -79,11 +83,24 @@ class Seats:
     seats: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        facts = dict(self.facts)
+        facts = {}
         for player in self.players:
             if isinstance(player, Player):
                 facts[player.name] = player.facts()
-        object.__setattr__(self, "facts", {p.name: facts[p.name] for p in self.players})
+            else:
+                facts[player.name] = self.facts[player.name]
+        object.__setattr__(self, "facts", facts)
+
+    @property
+    def parties(self) -> list[Party]:
+        """Everybody as a game's rules see it."""
+        parties: list[Party] = []
+        for player in self.players:
+            if isinstance(player, Player):
+                parties.append(player)
+            else:
+                parties.append(Known(self.facts[player.name], player.seed))
+        return parties
 
     @property
     def names(self) -> list[str]:
@@ -194,7 +211,7 @@ def seats_for(
             )
             players.append(player)
     first = config.player_names[0]
-    space = facts[first].space if sites is None or first in facts else sites.spaces[first]
+    space = facts[first].variables if sites is None or first in facts else sites.spaces[first]
     for name in game.seats:
         players.append(Player(name, space, space.empty(), config.model.fresh(), config.seed, home))
     shares = {} if sites is None or recipes else sites.shares_by_player
@@ -224,10 +241,10 @@ def facts_of_pool(config: Config, sites: Sites) -> dict[str, Facts]:
         model = config.player_model(name)
         facts[name] = Facts(
             name,
-            __version__,
+            version("coplay"),
             PROTOCOL,
             "",
-            space,
+            variables_to_text(space),
             unobserved=config.players[name].unobserved,
             model=model.title,
             learns_incomplete=model.learns_incomplete,

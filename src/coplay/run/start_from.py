@@ -11,7 +11,8 @@ from coplay.core import remedies
 from coplay.core.errors import CheckpointError, RunFolderError
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Save
-from coplay.player import Player, Recipe
+from coplay.engines.recipes import Recipe
+from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id, save_in_flight
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest

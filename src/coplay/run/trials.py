@@ -29,14 +29,14 @@ def try_models(config: Config, facts: Mapping[str, Facts]) -> list[str]:
     for name in config.player_names:
         model = config.player_model(name)
         unobserved = tuple(facts[name].unobserved)
-        case = (model, facts[name].space, unobserved)
+        case = (model, facts[name].variables, unobserved)
         if case in tried or not is_tried(model):
             continue
         tried.add(case)
         try:
             note = try_out(
                 model,
-                facts[name].space,
+                facts[name].variables,
                 f"player '{name}'",
                 unobserved,
                 receives=_samples_travel(config),
