@@ -33,19 +33,13 @@ from coplay.run.federation import Federation, _holds_something
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
 from coplay.run.play import Mean, Play, best_of
+from coplay.run.reach import check_common_variables, check_unobserved
 from coplay.run.record import GameRecord
 from coplay.run.result import Result, on_available_device
 from coplay.run.round_record import RoundRecord
 from coplay.run.rows import Chain, Counted, Rows
 from coplay.run.sections import CheckpointSection, MeasureSection
-from coplay.run.sites import (
-    Seats,
-    check_common_variables,
-    check_data,
-    check_unobserved,
-    deal,
-    seats_for,
-)
+from coplay.run.sites import Seats, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
 
 from .by_hand import write_rows, write_run
@@ -152,12 +146,12 @@ def test_a_variable_is_reached_along_the_arrows_of_listening_and_not_against_the
         return config(players=players, game={"name": "sample_exchange", "alpha": alpha})
 
     heard = chain([[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1]])
-    check_unobserved(heard, deal(heard, DATA))
+    check_unobserved(heard, facts_of_pool(heard, deal(heard, DATA)))
     against = chain([[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]])
-    check_unobserved(against, deal(against, DATA))
+    check_unobserved(against, facts_of_pool(against, deal(against, DATA)))
     cut = chain([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0.5, 0.5]])
     with pytest.raises(DataError, match=r"players\.north\.unobserved: 'y' is observed by nobody"):
-        check_unobserved(cut, deal(cut, DATA))
+        check_unobserved(cut, facts_of_pool(cut, deal(cut, DATA)))
 
 
 def test_a_listener_needs_the_variables_of_whom_it_hears_and_not_the_reverse():
@@ -169,7 +163,7 @@ def test_a_listener_needs_the_variables_of_whom_it_hears_and_not_the_reverse():
 
     def hears(alpha):
         given = config(players=players, game={"name": "sample_exchange", "alpha": alpha})
-        check_common_variables(given, deal(given, DATA))
+        check_common_variables(given, facts_of_pool(given, deal(given, DATA)))
 
     hears([[0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
     with pytest.raises(
@@ -297,12 +291,16 @@ def test_players_are_sent_what_only_they_can_say_of(tmp_path):
     me = Player(
         "north", SPACE.only(["x"]), SPACE.only(["x"]).restrict(DATA.train), ExponentialFamily(), 1
     )
-    (ask,) = Measuring(settings(log_prob=True), None, DATA.test).evaluations([me], ["north"], 6)
+    (ask,) = Measuring(settings(log_prob=True), None, DATA.test).evaluations(
+        {"north": me.facts()}, ["north"], 6
+    )
     assert ask.request == Evaluate(100, 5)
     assert ask.round == 6
     assert set(ask.payload) == {SCORED}
     assert ask.payload[SCORED] is DATA.test
-    (bare,) = Measuring(settings(), None, DATA.test).evaluations([me], ["north"], 6)
+    (bare,) = Measuring(settings(), None, DATA.test).evaluations(
+        {"north": me.facts()}, ["north"], 6
+    )
     assert not bare.payload
     assert Measuring(settings(), None, DATA.test).anything
     assert not Measuring(settings(nash_gap_steps=0), None, DATA.test).anything

@@ -14,7 +14,8 @@ from coplay.games.base import MOST_IN_M
 from coplay.games.isolated import Isolated
 from coplay.games.pooled import Pooled
 from coplay.games.sample_exchange import ExchangeState, SampleExchange
-from coplay.run.sites import Sites, _reachable
+from coplay.run.reach import _reachable
+from coplay.run.sites import Sites, facts_of_pool
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.theory import equilibrium, weights
 
@@ -195,4 +196,6 @@ def test_what_reaches_a_player_is_the_fixpoint(seed):
         lacks = players[name]["unobserved"]
         observed.append(set(spaces[name]) - set(lacks) if len(data[name]) else set())
     expected = fixpoint(alpha, list(spaces.values()), observed)
-    assert _reachable(config, sites) == dict(zip(players, expected, strict=True))
+    assert _reachable(config, facts_of_pool(config, sites)) == dict(
+        zip(players, expected, strict=True)
+    )

@@ -216,12 +216,14 @@ def _different_data(comparison: Comparison) -> list[Caveat]:
     return [Caveat(text, list(comparison.quantities))]
 
 
-def _contents(data: DataRecord) -> tuple[str, int, int, str]:
+def _contents(data: DataRecord) -> tuple[str, int | None, int | None, str]:
     """Return what tells data apart."""
     return data.name, data.train, data.test, json.dumps(space_to_json(data.space))
 
 
 def _name_of_data(data: DataRecord) -> str:
+    if not data.extent:
+        return data.name
     return f"{data.name} ({data.train:,} training and {data.test:,} test samples)"
 
 

@@ -203,7 +203,7 @@ class Sweep:
 
 def _classifier_key(config: Config) -> str:
     """Return what decides a run's domain classifier: the seed and the source of the data."""
-    return repr((config.seed, config.to_dict()["data"]["source"]))
+    return repr((config.seed, config.data.source))
 
 
 # -------------------------------------------------------------------------------------- axes

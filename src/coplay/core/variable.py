@@ -133,6 +133,22 @@ class Variable(BaseModel):
             return 0, math.inf
         return self.low, self.high
 
+    def limits(self, dtype: torch.dtype) -> tuple[float, float]:
+        """Return the range as values of a type hold it.
+
+        The end 0.3 is a little more in 32 bits, and a value of 0.3 is inside.
+
+        Example:
+            >>> share = Variable(kind="real", low=0, high=0.3)
+            >>> share.limits(torch.float32)[1] > 0.3, share.limits(torch.float64)[1] > 0.3
+            (True, False)
+        """
+        low, high = self.range
+        if dtype != torch.float32:
+            return low, high
+        ends = torch.tensor([low, high], dtype=dtype).tolist()
+        return min(low, ends[0]), max(high, ends[1])
+
     @property
     def missing(self) -> float:
         """The value that stands for a missing one where the variable is optional."""
@@ -171,7 +187,7 @@ class Variable(BaseModel):
             values = values[self.present(values)]
         if not values.numel():
             return None
-        low, high = self.range
+        low, high = self.limits(values.dtype)
         least, most = (end.item() for end in values.aminmax())
         # values that are right cost one pass; only wrong ones get a closer look
         if low <= least and most <= high and math.isfinite(least) and math.isfinite(most):

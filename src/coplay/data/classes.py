@@ -38,7 +38,11 @@ def natural_key(text: str) -> tuple[object, ...]:
 
 
 def class_column(
-    train: np.ndarray | Tensor, test: np.ndarray | Tensor, origin: str, name: str = "class"
+    train: np.ndarray | Tensor,
+    test: np.ndarray | Tensor,
+    origin: str,
+    name: str = "class",
+    known: Sequence[str] = (),
 ) -> Column:
     """Convert labels to a categorical variable whose classes are the labels that occur.
 
@@ -51,6 +55,7 @@ def class_column(
         test: Labels of the test split, of the same type.
         origin: What errors call the data.
         name: The variable's name, for notes.
+        known: Names of classes that there are, whether they have samples here or not.
 
     Raises:
         DataError: The labels have another type or shape, or all are the same.
@@ -70,11 +75,16 @@ def class_column(
     distinct, codes = np.unique(np.concatenate(labels), return_inverse=True)
     in_train, in_test = np.split(codes, [len(labels[0])])
     texts = [str(label) for label in distinct.tolist()]
-    return coded_column(in_train, in_test, texts, origin, name)
+    return coded_column(in_train, in_test, texts, origin, name, known)
 
 
 def coded_column(
-    train: np.ndarray, test: np.ndarray, texts: Sequence[str], origin: str, name: str = "class"
+    train: np.ndarray,
+    test: np.ndarray,
+    texts: Sequence[str],
+    origin: str,
+    name: str = "class",
+    known: Sequence[str] = (),
 ) -> Column:
     """Convert labels that are places in a list of texts to a categorical variable.
 
@@ -84,6 +94,8 @@ def coded_column(
         texts: The different labels; those without samples are no classes.
         origin: What errors call the data.
         name: The variable's name, for notes.
+        known: Names of classes that there are, whether they have samples here or not; they come
+            first, and nothing is noted of them.
 
     Raises:
         DataError: All labels are the same.
@@ -102,10 +114,23 @@ def coded_column(
         labels = list(map(str, values))
     else:
         names = sorted(labels, key=natural_key)
+    if known:
+        labels = [_as_known(texts[place], known) for place in used]
+        others = sorted(set(labels) - set(known), key=natural_key)
+        names = [*known, *others]
     number_of = {label: number for number, label in enumerate(names)}
     numbers = np.zeros(len(texts), np.int64)
     numbers[used] = [number_of[label] for label in labels]
+    if known:
+        variable = Variable(kind="categorical", classes=len(names), names=tuple(names))
+        return Column(variable, torch.from_numpy(numbers[train]), torch.from_numpy(numbers[test]))
     return _column(numbers[train], numbers[test], names, origin, name)
+
+
+def _as_known(label: str, known: Sequence[str]) -> str:
+    """Return the known class that a label names; 1.0 names the class 1."""
+    number = label.partition(".")[0]
+    return number if _WHOLE.fullmatch(label) and label not in known and number in known else label
 
 
 def named_column(

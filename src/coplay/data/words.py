@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 LONGEST = 60
 """Characters of a value in a message, at most."""
@@ -43,3 +43,19 @@ def counted(count: int, noun: str) -> str:
         ('1 row', '1,200 rows')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def all_of(faults: Sequence[str]) -> str:
+    """Return one message for the faults of all columns.
+
+    Example:
+        >>> print(all_of(["column 'a' is empty", "column 'b' is empty"]))
+        2 columns cannot be read:
+          - column 'a' is empty
+          - column 'b' is empty
+    """
+    if len(faults) == 1:
+        return faults[0]
+    return "\n".join(
+        [f"{len(faults)} columns cannot be read:", *(f"  - {fault}" for fault in faults)]
+    )

@@ -58,9 +58,8 @@ def sentence(result: Result) -> str:
         carried = f"; {listed(words(other) for other in others)} {were} carried along"
     return (
         f"{len(names):,} player{plural(names)} ({listed(kinds)}){seats} played {words(main)} for "
-        f"{len(result.main.rows):,} of {result.planned_rounds(main):,} rounds on {data.name} "
-        f"({data.train:,} training samples, {data.test:,} test samples that no player holds)"
-        f"{carried}."
+        f"{len(result.main.rows):,} of {result.planned_rounds(main):,} rounds on "
+        f"{' '.join(filter(None, [data.name, data.extent]))}{carried}."
     )
 
 
@@ -217,7 +216,7 @@ def _data_cell(result: Result, player: str) -> Cell:
     count = result.sample_count(player)
     classes = result.classes_of(player)
     if count is None:
-        return "not recorded"
+        return "not recorded" if result.record.data.extent else "not told"
     if classes is None:
         return (number(count), "without classes")
     if not classes:

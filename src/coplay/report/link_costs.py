@@ -79,6 +79,8 @@ def missing(result: Result, play: Play) -> str:
         return "no traffic is on record"
     if not result.record.games[play.name].network_sizes:
         return "sizes of networks are not on record"
+    if any(name not in result.record.data.sizes for name in result.players):
+        return "not all players tell how many samples they have"
     try:
         result.game(play.name)
         if _batch(result) is None:

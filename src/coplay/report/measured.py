@@ -35,6 +35,8 @@ def holdings(result: Result) -> PageSection:
     counts = result.record.data.counts
     if not counts:
         text = ["The data have no classes, so there are no counts per class."]
+        if not result.record.data.extent:
+            text = ["Players have data of their own, and do not tell counts per class."]
         return PageSection("holdings", title, text)
     players, notes = first_players(list(counts))
     total = sum(map(sum, counts.values()))
@@ -47,7 +49,9 @@ def holdings(result: Result) -> PageSection:
         write=lambda v: f"{v:,.0f}",
     )
     train = result.record.data.train
-    caption = f"Private training samples per class; {total:,} of {train:,} were dealt out."
+    caption = "Private training samples per class."
+    if train is not None:
+        caption = f"Private training samples per class; {total:,} of {train:,} were dealt out."
     alt = "Heat map of private samples per player and class"
     picture = Picture("holdings", png, alt, caption)
     data = {"counts": dict(counts), "classes": list(result.record.data.class_names)}

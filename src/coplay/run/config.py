@@ -21,12 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from coplay.core.components import READING, Section, find, may_import, name_of
+from coplay.core.components import READING, Section, find, may_import, name_of, nearest
 from coplay.core.errors import ConfigError
 from coplay.core.message import COORDINATOR
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
-from coplay.run.fields import EngineField, GameField, ModelField
+from coplay.run.fields import EngineField, GameField, ModelField, problems_of
 from coplay.run.foreign import unread, unread_class
 from coplay.run.schema import VariableSection
 from coplay.run.sections import (
@@ -36,6 +36,7 @@ from coplay.run.sections import (
     PlayerSection,
     ReferenceSection,
 )
+from coplay.run.site_file import SiteFile, read_sites
 
 # Player names become file names and parts of links.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -106,6 +107,7 @@ class Config(Section):
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
 
     _imports: bool = PrivateAttr(default=True)  # whether classes outside coplay were imported
+    _site_files: dict[str, SiteFile] | None = PrivateAttr(default=None)
     _home: Path | None = PrivateAttr(default=None)  # the folder of the file that it was read from
 
     def __eq__(self, other: object) -> bool:
@@ -155,6 +157,15 @@ class Config(Section):
                 problems.append(
                     f"players.{name}: the game has a seat of this name; call the player otherwise"
                 )
+        for name, player in self.players.items():
+            problems += [f"players.{name}.{fault}" for fault in player.faults()]
+        by_site = [name for name, player in self.players.items() if player.site]
+        if by_site and not self.variables:
+            problems.append(
+                f"variables: expected the agreed variables, since {', '.join(by_site)} is read "
+                "from a site file, and each site must know what its columns are to be; 'coplay "
+                "init --from FILES' writes them"
+            )
         if not _NAME.fullmatch(self.name):
             problems.append(f"name: expected letters, digits, '_', '.' and '-', got {self.name!r}")
         problems += faults
@@ -199,8 +210,66 @@ class Config(Section):
         return list(self.players)
 
     def player_model(self, name: str) -> LocalModel:
-        """A new model for a player, not yet set up."""
-        return (self.players[name].model or self.model).fresh()
+        """A new model for a player, not yet set up.
+
+        Raises:
+            ConfigError: Its site file cannot be read.
+        """
+        own = self.players[name].model
+        if name in self.site_files:
+            own = self.site_files[name].model
+        return (own or self.model).fresh()
+
+    @property
+    def site_files(self) -> dict[str, SiteFile]:
+        """What the site files of players say, by player; each is read once.
+
+        Raises:
+            ConfigError: One cannot be read, or is not that of the player; with all faults.
+        """
+        if self._site_files is None:
+            paths = {name: player.site for name, player in self.players.items() if player.site}
+            self._site_files = read_sites(paths, self.name, self._imports)
+        return self._site_files
+
+    @property
+    def pool_players(self) -> list[str]:
+        """Names of the players without data of their own, which are dealt some of the source."""
+        return [name for name, player in self.players.items() if not player.has_own_data]
+
+    def with_sites(self, paths: Mapping[str, Path]) -> Config:
+        """Return the config with a site file for some players.
+
+        Args:
+            paths: Paths of the files by player.
+
+        Raises:
+            ConfigError: There is no player of a name.
+        """
+        unknown = [name for name in paths if name not in self.players]
+        if unknown and "players" in self.model_fields_set:
+            raise ConfigError(
+                f"--site {name}: no player is called so; known, nearest first: "
+                f"{nearest(name, self.players)}"
+                for name in unknown
+            )
+        players = self.players if "players" in self.model_fields_set else {}
+        sections = dict(players)
+        for name, path in paths.items():
+            sections[name] = PlayerSection(site=str(path.resolve()))
+        # what was not set stays so: nobody asked for the source that a config has by default
+        values = self.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+        values["players"] = {name: section.to_values() for name, section in sections.items()}
+        config = Config.from_dict(values, self._imports)
+        config._home = self._home
+        return config
+
+    def _at(self, home: Path) -> Config:
+        """Return the config with the paths of players' own data taken from a folder."""
+        players = {name: player.at(home) for name, player in self.players.items()}
+        if players == self.players:
+            return self
+        return self.model_copy(update={"players": players})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], trust: bool = True) -> Config:
@@ -217,12 +286,7 @@ class Config(Section):
         try:
             return cls.model_validate(dict(values), context=None if trust else READING)
         except ValidationError as error:
-            problems = []
-            for item in error.errors():
-                place = ".".join(str(part) for part in item["loc"])
-                for line in item["msg"].removeprefix("Value error, ").split("\n"):
-                    problems.append(f"{place}: {line}" if place else line)
-            raise ConfigError(problems) from None
+            raise ConfigError(problems_of(error)) from None
 
     @classmethod
     def from_toml(
@@ -276,15 +340,22 @@ class Config(Section):
             raise ConfigError([f"{path} does not exist (looked for from {Path.cwd()})"]) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError([f"cannot read {path}: {error}"]) from None
-        config = cls.from_toml(text, overrides, str(path), trust)
-        config._home = path.resolve().parent
+        home = path.resolve().parent
+        config = cls.from_toml(text, overrides, str(path), trust)._at(home)
+        config._home = home
         if "name" in config.model_fields_set or not _NAME.fullmatch(path.stem):
             return config
         return config.model_copy(update={"name": path.stem})
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dictionaries of plain values, defaults included."""
-        return self.model_dump(mode="json", exclude_none=True)
+        """Nested dictionaries of plain values, defaults included.
+
+        The source of a pool is left out where nobody is dealt any of it.
+        """
+        values = self.model_dump(mode="json", exclude_none=True)
+        if not self.pool_players and "data" not in self.model_fields_set:
+            del values["data"]
+        return values
 
     def to_toml(self) -> str:
         """The config as TOML, defaults included."""

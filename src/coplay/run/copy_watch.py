@@ -43,7 +43,7 @@ class CopyWatch:
             held = self._held(name)
             if held is None or not len(held):
                 return None
-            space = next(p.variables for p in self._seats.players if p.name == name)
+            space = self._seats.facts[name].variables
             self._rows[name] = TrainingRows(held, self._real, space)
         return self._rows[name].copies_among(samples)
 
@@ -51,6 +51,8 @@ class CopyWatch:
         learned_from = self._seats.learned_from
         if name in learned_from:
             return learned_from[name]
+        if name not in self._seats.seats:
+            return None  # its rows lie with it
         everybody = [samples for samples in learned_from.values() if len(samples)]
         if not everybody:
             return None

@@ -7,14 +7,16 @@ passed on; the record of the run says no more than that the data are the same, o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
 from coplay.core import digests, storage
 from coplay.core.errors import CheckpointError
 from coplay.data.sources.base import Dataset
+from coplay.run.own_data import OwnData
 
 FOLDER = "private"
 """The folder of what is not to be passed on."""
@@ -27,21 +29,39 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class DataDigest:
-    """Digests of a data set as its source read it.
+    """Digests of a data set as its source read it, and of what players have of their own.
 
     Args:
-        train: Of the training split, the variables included.
+        train: Of the training split, the variables included; empty without a pool.
         test: Of the test split.
+        sites: Of the rows of each player with data of its own, as far as they were read in the
+            process of the coordinator.
+        files: Of what each player's site file says.
     """
 
     train: str
     test: str
+    sites: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, data: Dataset) -> Self:
-        """Return the digests of a data set."""
-        train = digests.of_samples(data.space, data.train)
-        return cls(train, digests.of_samples(data.space, data.test))
+    def of(cls, data: Dataset | None, sites: Mapping[str, OwnData]) -> Self:
+        """Return the digests of a pool, and of the data that players have."""
+        train, test = "", ""
+        if data is not None:
+            train = digests.of_samples(data.space, data.train)
+            test = digests.of_samples(data.space, data.test)
+        rows = {}
+        files = {}
+        for name, own in sites.items():
+            held = own.held
+            if held is not None:
+                parts = (held.train, held.scored, held.chosen_on)
+                each = [digests.of_samples(held.space, part) for part in parts]
+                rows[name] = hashlib.sha256("".join(each).encode()).hexdigest()
+            if own.has_site_file:
+                files[name] = own.settings_digest
+        return cls(train, test, rows, files)
 
     def write(self, run: Path) -> None:
         """Write the digests into a run's folder."""
@@ -63,12 +83,18 @@ class DataDigest:
             raise storage.damaged(path, error, _REMEDY) from error
 
     def changed(self, now: DataDigest) -> Sequence[str]:
-        """Return the names of the splits that are not those of ``now``."""
+        """Return the names of what is not that of ``now``."""
         splits = []
         if self.train != now.train:
             splits.append("the training split")
         if self.test != now.test:
             splits.append("the test split")
+        for name, digest in self.sites.items():
+            if now.sites.get(name, digest) != digest:
+                splits.append(f"the data of player '{name}'")
+        for name, digest in self.files.items():
+            if now.files.get(name, digest) != digest:
+                splits.append(f"the site file of '{name}'")
         return splits
 
 

@@ -6,7 +6,7 @@ config → data → players → game on an engine → measurements → result
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from coplay.core import storage
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
 from coplay.core.inside import refuse_links
 from coplay.core.processor import matrix_products
-from coplay.core.space import LABEL, pick, tensors
+from coplay.core.space import LABEL, Samples, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Reference
 from coplay.run import data_digest, resume_settings
@@ -65,6 +65,7 @@ class Federation:
 
     Args:
         config: What to play.
+        given: Data that are in memory, by the player that holds them.
 
     Example:
         >>> import tempfile
@@ -76,8 +77,9 @@ class Federation:
         [2]
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, given: Mapping[str, Dataset] | None = None) -> None:
         self.config = config
+        self.given = given or {}
 
     # -------------------------------------------------------------------------- the data flow
 
@@ -117,7 +119,7 @@ class Federation:
             _check_free(folder)
             prepared = self.prepare(folder)
             record = first_record(self.config, prepared)
-            now = DataDigest.of(prepared.data)
+            now = DataDigest.of(prepared.data, prepared.own)
             if start_from is not None:
                 beginning = Beginning.of(Path(start_from), list(record.games))
                 beginning.check(record.data, prepared.players)
@@ -137,6 +139,7 @@ class Federation:
         overrides: Sequence[str] = (),
         previous: bool = False,
         trust: bool = False,
+        given: Mapping[str, Dataset] | None = None,
     ) -> Result:
         """Go on with a run that was stopped, killed or failed, from its last checkpoints.
 
@@ -150,6 +153,7 @@ class Federation:
             previous: Whether to go on from the checkpoint before the last one.
             trust: Whether classes outside coplay that the run names are imported, and files that
                 it names are read though it did not begin here.
+            given: Data that are in memory, by the player that holds them.
 
         Raises:
             TrustError: It names such classes or files, and ``trust`` is not given.
@@ -173,7 +177,7 @@ class Federation:
             if previous:
                 step_back(record, folder)
             check_begun(record, folder)
-            federation = cls(resume_settings.changed(result.config, overrides))
+            federation = cls(resume_settings.changed(result.config, overrides), given)
             with playing_alone(federation.config.engine, report) as progress:
                 prepared = federation.prepare(folder)
                 record = federation._went_on(folder, prepared, record)
@@ -187,7 +191,7 @@ class Federation:
         Raises:
             RunFolderError: The data changed after it.
         """
-        now = DataDigest.of(prepared.data)
+        now = DataDigest.of(prepared.data, prepared.own)
         changed = changed_data(folder, run_id(record.config), now, prepared.players)
         new_settings = list(differences(record.config, self.config.to_dict()))
         notes = [*record.notes, *(f"resumed with another {line}" for line in new_settings)]
@@ -211,7 +215,7 @@ class Federation:
         Raises:
             CoplayError: The config, the data or a model is at fault.
         """
-        return prepare(self.config, folder)
+        return prepare(self.config, folder, self.given)
 
     def _play_all(
         self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
@@ -223,13 +227,17 @@ class Federation:
         try:
             data = prepared.data
             record = self._begin_with(folder, prepared, record)
-            real = tensors(pick(data.test, slice(_REAL_SHOWN)))
-            digest = storage.save_tensors(folder / REAL, real)
-            record = replace(record, files={**record.files, REAL: digest})
-            storage.write_sealed(folder / RUN, record.json())
-            real_data, record = self._reference(folder, data, record, progress)
-            end = replace(record, status="failed")
-            measuring = Measuring(self.config.measure, real_data, data.test)
+            real_data = None
+            real = Samples({}, batch_size=[0])
+            if data is not None:
+                real = data.test
+                shown = tensors(pick(real, slice(_REAL_SHOWN)))
+                digest = storage.save_tensors(folder / REAL, shown)
+                record = replace(record, files={**record.files, REAL: digest})
+                storage.write_sealed(folder / RUN, record.json())
+                real_data, record = self._reference(folder, data, record, progress)
+                end = replace(record, status="failed")
+            measuring = Measuring(self.config.measure, real_data, real)
             self._play_games(folder, prepared, measuring, progress)
             end = replace(record, status="finished")
         except KeyboardInterrupt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
+from pydantic import BeforeValidator, PlainSerializer, ValidationError, ValidationInfo
 
 from coplay.core.components import BASES, Component, find, may_import, name_of
 from coplay.data.partitions.base import Partition
@@ -56,6 +56,16 @@ def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
         }
 
     return BeforeValidator(build), PlainSerializer(dump)
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Return the faults of a section, each beginning with its place."""
+    problems = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        for line in item["msg"].removeprefix("Value error, ").split("\n"):
+            problems.append(f"{place}: {line}" if place else line)
+    return problems
 
 
 SourceField = Annotated[Source, *_component("source")]

@@ -198,7 +198,7 @@ class Match:
             The state and row after losses, the values, and the digest of the samples' file.
         """
         names = self.game.sampled_from(state)
-        asks = self.measuring.evaluations(self.seats.players, names, round)
+        asks = self.measuring.evaluations(self.seats.facts, names, round)
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
         # a player without data that has received nothing yet sends nothing
         received = {answer.sender: answer.samples() for answer in answers if answer.payload}
@@ -378,8 +378,7 @@ class Match:
 
     def _starting_players(self) -> list[str]:
         """Return the names of the players, without the game's own seats."""
-        names = [player.name for player in self.seats.players]
-        return [name for name in names if name not in self.game.seats]
+        return [name for name in self.seats.names if name not in self.game.seats]
 
     def _export(self) -> None:
         """Move what the players learned to where a reader looks for it."""

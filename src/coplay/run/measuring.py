@@ -14,6 +14,7 @@ from torch import Tensor
 from coplay.core import remedies, storage
 from coplay.core.components import name_of
 from coplay.core.errors import FAILURES
+from coplay.core.facts import Facts
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Evaluate, Gain
 from coplay.core.space import LABEL, Samples
@@ -22,8 +23,7 @@ from coplay.core.surroundings import settings_restored
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
-from coplay.models.abilities import Classifies
-from coplay.player import CLASSIFIED, SCORED, Player
+from coplay.player import CLASSIFIED, SCORED
 from coplay.run.config import Config
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
@@ -52,28 +52,27 @@ class Measuring:
         return bool(self.reference or settings.nash_gap_steps or settings.log_prob)
 
     def evaluations(
-        self, players: Sequence[Player], names: Sequence[str], round: int
+        self, facts: Mapping[str, Facts], names: Sequence[str], round: int
     ) -> list[Message]:
         """Ask for fresh samples, and for what only the player itself can compute of real ones.
 
         Args:
-            players: Everybody in the game, with their models.
+            facts: What everybody in the game says of itself.
             names: Whose samples are measured.
             round: Current round.
         """
         request = Evaluate(self.settings.samples, self.settings.log_prob_draws)
-        models = {player.name: player.model for player in players}
         asks = []
         for name in names:
-            real = self._real_for(models.get(name))
+            real = self._real_for(facts.get(name))
             asks.append(Message(request, COORDINATOR, name, round, payload=real))
         return asks
 
-    def _real_for(self, model: object) -> dict[str, Samples]:
+    def _real_for(self, player: Facts | None) -> dict[str, Samples]:
         """Return real test samples for a player that is to classify them or report their log p."""
         real = {}
         wanted = any(metric.wants_classified for metric in self.settings.metrics)
-        if self.reference and wanted and isinstance(model, Classifies):
+        if self.reference and wanted and player is not None and player.classifies:
             real[CLASSIFIED] = self.reference.test
         if self.settings.log_prob and len(self.real):
             real[SCORED] = self.real
@@ -219,10 +218,12 @@ def wanting(config: Config, data: Dataset) -> list[str]:
     return sentences
 
 
-def unmeasured(config: Config, data: Dataset) -> str:
+def unmeasured(config: Config, data: Dataset | None) -> str:
     """Say why nothing is scored; empty if something is."""
     if not config.measure.metrics:
         return "measure.metrics is empty"
+    if data is None:
+        return "players have data of their own, and there are no others to measure against"
     if not data.classes:
         return f"scores need classes for the domain classifier, and {data.name} has none"
     return "" if len(data.test) else f"{data.name} has no test samples"

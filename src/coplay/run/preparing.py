@@ -6,27 +6,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from coplay.core.components import name_of
+from coplay.core.errors import ConfigError
+from coplay.core.facts import Facts
+from coplay.core.space import Space
 from coplay.core.surroundings import own_settings
 from coplay.data.sources.base import Dataset
+from coplay.engines.recipes import Recipe
 from coplay.games.base import MOST_IN_M, Game, State
 from coplay.player import Player
 from coplay.run.config import Config
+from coplay.run.data_record import data_record
 from coplay.run.foreign import refuse_unread
 from coplay.run.measuring import unmeasured, wanting
-from coplay.run.range_notes import range_notes
-from coplay.run.record import DataRecord, GameRecord, RunRecord
-from coplay.run.sites import (
-    Seats,
-    Sites,
-    check_common_variables,
-    check_data,
-    check_unobserved,
-    deal,
-    seats_for,
+from coplay.run.own_data import (
+    OwnData,
+    SiteRecipe,
+    agreed_for,
+    check_all_have_data,
+    facts_of_sites,
+    own_data,
+    pool_as_agreed,
 )
+from coplay.run.range_notes import range_notes
+from coplay.run.reach import check_agreed, check_common_variables, check_unobserved
+from coplay.run.record import GameRecord, RunRecord
+from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.trials import try_models
 from coplay.run.versions import versions
@@ -56,85 +64,124 @@ class Prepared:
     """A run that is checked and ready to begin.
 
     Args:
-        data: The data set.
-        sites: Who holds what.
+        data: The pool that is dealt out; None where all players have data of their own.
+        sites: Who holds what of the pool; None without a pool.
+        own: What players with data of their own are built from.
+        agreed: The agreed variables; None where nobody agreed on any.
+        facts: What the players say of themselves, in order.
         games: The main game first. Each is taken out when it is played, so that the memory of its
             models is freed.
         notes: Sentences for the reader of the report.
     """
 
-    data: Dataset
-    sites: Sites
+    data: Dataset | None
+    sites: Sites | None
+    own: Mapping[str, OwnData]
+    agreed: Space | None
+    facts: Mapping[str, Facts]
     games: list[PreparedGame]
     notes: Sequence[str] = ()
 
     @property
-    def players(self) -> dict[str, Sequence[Player]]:
+    def players(self) -> dict[str, Sequence[Player | Recipe]]:
         """Everybody who takes part, by game."""
         return {game.name: game.seats.players for game in self.games}
 
 
 @own_settings(threads=1)
-def prepare(config: Config, folder: Path | None = None) -> Prepared:
+def prepare(
+    config: Config, folder: Path | None = None, given: Mapping[str, Dataset] | None = None
+) -> Prepared:
     """Load and deal the data of a run and build the players of all games; nothing is written.
 
     A game that cannot be played says so here, and so does a config that was read without the
-    classes that it names.
+    classes that it names. Players with data of their own are built where they are played, and say
+    there what they are (:class:`coplay.core.facts.Facts`).
 
     Args:
         config: What to play.
         folder: The run's folder; None for a run that is only checked.
+        given: Data that are in memory, by the player that holds them.
 
     Raises:
         CoplayError: The config, the data or a model is at fault.
     """
     refuse_unread(config)
-    data = config.data.source.load()
-    sites = deal(config, data)
+    check_all_have_data(config)
+    pool = config.data.source.load() if config.pool_players else None
+    own = own_data(config, pool, given or {})
+    agreed = agreed_for(config, own)
+    if pool is not None and agreed is not None:
+        pool = pool_as_agreed(agreed, pool)
+    sites = None if pool is None else deal(config, pool, agreed)
     names = config.player_names
     config.game.start(names, config.seed)
-    check_data(config, sites)
-    check_unobserved(config, sites)
-    games = []
-    for game in (config.game, *config.carried):
-        name = name_of("game", game).rpartition(":")[2]
-        seats = seats_for(config, game, sites, folder / name if folder else None)
-        game.check(seats.players)
+    if sites is not None:
+        check_data(config, sites)
+    games = [(name_of("game", game).rpartition(":")[2], game) for game in _games(config, own)]
+    facts = _facts(config, sites, own)
+    if agreed is not None:
+        check_agreed(agreed, facts)
+    check_unobserved(config, facts)
+    prepared = []
+    for name, game in games:
+        home = folder / name if folder else None
+        recipes = {each: SiteRecipe(own[each], config.seed, home) for each in own}
+        seats = seats_for(config, game, sites, home, recipes, facts)
+        game.check(seats.parties)
         influence = None
         if len(names) <= MOST_IN_M:
             influence = game.predict(names, config.seed)
-        predicted = _predicted(config, game, sites)
-        games.append(PreparedGame(name, game, seats, influence, predicted))
-    check_common_variables(config, sites)
-    most = max(len(game.seats.players) for game in games)
-    notes = [*config.engine.notes(most), *try_models(config, sites)]
-    return Prepared(data, sites, games, notes)
+        predicted = _predicted(config, game, seats)
+        prepared.append(PreparedGame(name, game, seats, influence, predicted))
+    check_common_variables(config, facts)
+    most = max(len(game.seats.players) for game in prepared)
+    notes = [*config.engine.notes(most), *try_models(config, facts)]
+    return Prepared(pool, sites, own, agreed, facts, prepared, notes)
+
+
+def _games(config: Config, own: Mapping[str, OwnData]) -> list[Game[State]]:
+    """Return the games of a run.
+
+    Raises:
+        ConfigError: One of them pools data that lie at different places.
+    """
+    games = [config.game, *config.carried]
+    pooling = [name_of("game", game) for game in games if game.pools_data]
+    if pooling and own:
+        listed = ", ".join(map(repr, own))
+        raise ConfigError(
+            [
+                f"{pooling[0]!r} learns from the data of all players in one place, and {listed} "
+                f"{'has' if len(own) == 1 else 'have'} data of their own, which cannot be pooled; "
+                "leave it out, such as with --set 'compare=[\"isolated\"]'"
+            ]
+        )
+    return games
+
+
+def _facts(config: Config, sites: Sites | None, own: Mapping[str, OwnData]) -> dict[str, Facts]:
+    """Return what all players say of themselves, in the order of the config."""
+    known = {} if sites is None else facts_of_pool(config, sites)
+    if own:
+        known |= facts_of_sites(config, own)
+    return {name: known[name] for name in config.player_names}
 
 
 def first_record(config: Config, prepared: Prepared) -> RunRecord:
     """Return the contents of ``run.json`` at the beginning."""
     data = prepared.data
-    sites = prepared.sites
+    notes = [*prepared.notes]
+    if data is not None:
+        notes += [*wanting(config, data), *range_notes(config, data.space, data.train)]
+    if prepared.sites is not None:
+        notes = [*prepared.sites.notes, *notes]
     return RunRecord(
         status="running",
         config=config.to_dict(),
         versions=versions(),
-        data=DataRecord(
-            name=data.name,
-            train=len(data.train),
-            test=len(data.test),
-            space=data.space,
-            learned={name: tuple(space) for name, space in sites.spaces.items()},
-            sizes={name: len(samples) for name, samples in sites.data.items()},
-            counts=sites.counts,
-            notes=data.notes,
-        ),
-        notes=[
-            *sites.notes,
-            *prepared.notes,
-            *wanting(config, data),
-            *range_notes(config, data.space, data.train),
-        ],
+        data=data_record(prepared.data, prepared.sites, prepared.own, prepared.facts),
+        notes=notes,
         unmeasured=unmeasured(config, data),
         games={game.name: _game_record(config, game) for game in prepared.games},
     )
@@ -150,14 +197,15 @@ def _game_record(config: Config, prepared: PreparedGame) -> GameRecord:
         weights=None if alpha is None else SparseMatrix.by_edges(alpha),
         influence=None if influence is None else SparseMatrix.if_small(influence),
         predicted=prepared.predicted,
-        network_sizes=game.network_sizes(prepared.seats.players),
+        network_sizes=game.network_sizes(prepared.seats.parties),
     )
 
 
-def _predicted(config: Config, game: Game[State], sites: Sites) -> dict[str, list[float]]:
+def _predicted(config: Config, game: Game[State], seats: Seats) -> dict[str, list[float]]:
     """Return the class shares by player that theory predicts; empty without theory or classes."""
-    if sites.shares is None:
-        return {}
     names = config.player_names
-    shares = game.predicted_shares(names, config.seed, sites.shares)
+    if not all(name in seats.shares for name in names):
+        return {}
+    of_players = torch.stack([seats.shares[name] for name in names])
+    shares = game.predicted_shares(names, config.seed, of_players)
     return {} if shares is None else dict(zip(names, shares.tolist(), strict=True))

@@ -33,23 +33,34 @@ class DataRecord:
 
     Args:
         name: What the source calls them.
-        train: Number of training samples that can be dealt out.
-        test: Number of test samples, which no player holds.
+        train: Number of training samples that can be dealt out; None where players have data of
+            their own.
+        test: Number of test samples, which no player holds; None likewise.
         space: All variables.
         learned: Names of the variables that each player learns.
-        sizes: Number of private samples by player.
-        counts: Number of private samples per class, by player; empty without classes.
+        sizes: Number of private samples by player, of those that tell it.
+        counts: Number of private samples per class, by player; empty without classes, or where a
+            player does not tell them.
         notes: What was read, left out, converted or counted, in sentences.
+        unobserved: Variables that the data of each player lack, where players have their own.
     """
 
     name: str
-    train: int
-    test: int
+    train: int | None
+    test: int | None
     space: Space
     learned: Mapping[str, Sequence[str]]
     sizes: Mapping[str, int]
     counts: Mapping[str, list[int]]
     notes: Sequence[str] = ()
+    unobserved: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def extent(self) -> str:
+        """How many samples there are, in words; empty where players have data of their own."""
+        if self.train is None or self.test is None:
+            return ""
+        return f"({self.train:,} training samples, {self.test:,} test samples that no player holds)"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -71,6 +82,8 @@ class DataRecord:
         }
         if self.notes:
             values["notes"] = list(self.notes)
+        if self.unobserved:
+            values["unobserved"] = {name: list(v) for name, v in self.unobserved.items()}
         return values
 
     @classmethod
@@ -85,6 +98,7 @@ class DataRecord:
             values.get("sizes", {}),
             values["counts"],
             tuple(values.get("notes", ())),
+            values.get("unobserved", {}),
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coplay.core import checkpoints, remedies, storage
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
+from coplay.engines.recipes import Recipe
 from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id
 from coplay.run.data_digest import DataDigest
@@ -86,7 +87,7 @@ def step_back(record: RunRecord, folder: Path) -> None:
 
 
 def changed_data(
-    folder: Path, run: str, now: DataDigest, players: Mapping[str, Sequence[Player]]
+    folder: Path, run: str, now: DataDigest, players: Mapping[str, Sequence[Player | Recipe]]
 ) -> Sequence[str]:
     """Return whose data are no longer those that a run began with.
 
@@ -94,7 +95,8 @@ def changed_data(
         folder: The run's folder.
         run: What tells the run from others.
         now: Digests of the data now.
-        players: The players by game, with their data of now.
+        players: The players by game. Those with data of their own look at them themselves, when
+            they go on from a checkpoint.
 
     Raises:
         CheckpointError: Digests are missing or damaged, or a file is another run's or player's.
@@ -108,9 +110,12 @@ def changed_data(
         last.check_run(folder / game, run)
         last.check_notes(folder / game, [player.name for player in living])
         for player in living:
+            if not isinstance(player, Player):
+                continue
             if player.checkpoint(last.round).note()["data"] != player.data_digest:
                 changed[f"the data of player '{player.name}'"] = None
     splits = DataDigest.read(folder).changed(now)
+    splits = [split for split in splits if split not in changed]
     if changed:  # which says more than the training split
         splits = [split for split in splits if split != "the training split"]
     return [*changed, *splits]

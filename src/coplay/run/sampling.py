@@ -50,7 +50,9 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
     else:
         model = result.model(player)
         learned = record.data.learned[player]
-        unobserved = result.config.players[player].unobserved
+        unobserved = tuple(
+            record.data.unobserved.get(player, result.config.players[player].unobserved)
+        )
     space = record.data.space.only(learned)
     loaded = Player(
         player,

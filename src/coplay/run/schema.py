@@ -9,8 +9,10 @@ from typing import Self
 from pydantic import Field, ValidationError, model_validator
 
 from coplay.core.components import Section
+from coplay.core.errors import DataError
 from coplay.core.space import Space
 from coplay.core.variable import Kind, Variable
+from coplay.data.classes import natural_key
 
 
 class VariableSection(Section):
@@ -88,3 +90,83 @@ class VariableSection(Section):
 def agreed_space(variables: Mapping[str, VariableSection]) -> Space:
     """Return the space of agreed variables, in the order of the config."""
     return Space({name: section.variable for name, section in variables.items()})
+
+
+def inferred(spaces: Mapping[str, Space]) -> Space:
+    """Return the variables of all sites, for a simulation in which nobody wrote them down.
+
+    Categories are those of all sites, ranges cover those of all, and whole numbers and reals are
+    reals.
+
+    Args:
+        spaces: What each site has, by the names of variables.
+
+    Raises:
+        DataError: Sites have something else under one name; the message names both.
+
+    Example:
+        >>> one = Variable(kind="categorical", classes=2, names=("a", "b"))
+        >>> two = Variable(kind="categorical", classes=2, names=("b", "c"))
+        >>> inferred({"north": Space({"x": one}), "south": Space({"x": two})})["x"].class_names
+        ('a', 'b', 'c')
+    """
+    variables: dict[str, Variable] = {}
+    first: dict[str, str] = {}
+    faults = []
+    for site, space in spaces.items():
+        for name in space:
+            if name not in variables:
+                variables[name] = space[name]
+                first[name] = site
+                continue
+            both = _of_both(variables[name], space[name])
+            if both is None:
+                faults.append(
+                    f"'{name}' is {space[name]} at '{site}' and {variables[name]} at "
+                    f"'{first[name]}'"
+                )
+            else:
+                variables[name] = both
+    if faults:
+        raise DataError(
+            f"sites have different variables of one name: {'; '.join(faults)}. Rename one with "
+            "columns, or say in [variables] what it is"
+        )
+    return Space(variables)
+
+
+def _of_both(one: Variable, other: Variable) -> Variable | None:
+    """Return the variable whose values are those of either; None if there is no such."""
+    if one.shape != other.shape or one.unit != other.unit:
+        return None
+    numbers = {"real", "count"}
+    kinds = {one.kind, other.kind}
+    optional = one.optional or other.optional
+    if one.kind == "categorical" and other.kind == "categorical":
+        return _of_all_classes(one, other, optional)
+    if len(kinds) == 1 or kinds == numbers:
+        kind: Kind = "real" if "real" in kinds else one.kind
+        low, high = -math.inf, math.inf
+        if kind == "real":
+            low, high = min(one.range[0], other.range[0]), max(one.range[1], other.range[1])
+        return Variable(
+            kind=kind, shape=one.shape, low=low, high=high, unit=one.unit, optional=optional
+        )
+    return None
+
+
+def _of_all_classes(one: Variable, other: Variable, optional: bool) -> Variable:
+    """Return the categorical variable with the classes of both."""
+    names = [*one.class_names]
+    more = [name for name in other.class_names if name not in names]
+    if more:
+        names = sorted([*names, *more], key=natural_key)
+    numbered = names == [str(number) for number in range(len(names))]
+    return Variable(
+        kind="categorical",
+        shape=one.shape,
+        classes=len(names),
+        names=None if numbered else tuple(names),
+        unit=one.unit,
+        optional=optional,
+    )

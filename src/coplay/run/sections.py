@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field
 
 from coplay.core.components import Section, find
+from coplay.data.sources.base import path_from
 from coplay.run.fields import MetricField, ModelField, PartitionField, SourceField
 from coplay.run.site_file import SiteData
 
@@ -47,6 +49,40 @@ class PlayerSection(Section):
     model: ModelField | None = None
     variables: tuple[str, ...] | None = Field(default=None, min_length=1)
     unobserved: tuple[str, ...] = ()
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether it is dealt nothing of the pool."""
+        return self.data is not None or self.site is not None
+
+    def faults(self) -> list[str]:
+        """Say which settings contradict each other, each beginning with its name."""
+        if self.site is None:
+            return []
+        mine = {
+            "data": self.data,
+            "model": self.model,
+            "variables": self.variables,
+            "unobserved": self.unobserved,
+        }
+        return [
+            f"{setting}: the site file {self.site} says that; leave it out here, or leave out site"
+            for setting, value in mine.items()
+            if value
+        ]
+
+    def at(self, home: Path) -> PlayerSection:
+        """Return the player with its relative paths taken from a folder."""
+        changed: dict[str, object] = {}
+        if self.data is not None:
+            changed["data"] = self.data.at(home)
+        if self.site is not None:
+            changed["site"] = path_from(home, self.site)
+        return self.model_copy(update=changed) if changed else self
+
+    def to_values(self) -> dict[str, Any]:
+        """The section as plain values."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 class MeasureSection(Section):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, ValidationError
 
-from coplay.core.components import Section
+from coplay.core.components import READING, Section
+from coplay.core.errors import ConfigError
 from coplay.core.telling import Telling
-from coplay.run.fields import ModelField, SourceField
+from coplay.run.fields import ModelField, SourceField, problems_of
 
 
 class SiteData(Section):
@@ -35,6 +39,11 @@ class SiteData(Section):
     columns: dict[str, str] = Field(default_factory=dict)
     lacks: tuple[str, ...] = ()
     outside: Literal["refuse", "clip", "drop"] = "refuse"
+
+    def at(self, home: Path) -> SiteData:
+        """Return the section with relative paths taken from a folder."""
+        test = None if self.test is None else self.test.at(home)
+        return self.model_copy(update={"source": self.source.at(home), "test": test})
 
 
 class Accepting(Section):
@@ -73,3 +82,75 @@ class SiteFile(Section):
     tell: Telling = Field(default_factory=Telling)
     accepts: Accepting = Field(default_factory=Accepting)
     hold: bool = False
+
+    @classmethod
+    def from_file(cls, path: Path, trust: bool = True) -> SiteFile:
+        """Read a site file; relative paths in it are taken from its own folder.
+
+        Args:
+            path: The file.
+            trust: Whether classes outside coplay that it names are imported.
+
+        Raises:
+            ConfigError: With all faults, each with the file.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            context = None if trust else READING
+            file = cls.model_validate(values, context=context)
+        except FileNotFoundError:
+            raise ConfigError(
+                [f"the site file {path} does not exist (looked for from {Path.cwd()})"]
+            ) from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([f"{path} is no valid TOML: {error}"]) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"cannot read the site file {path}: {error}"]) from None
+        except ValidationError as error:
+            raise ConfigError([f"{path}: {fault}" for fault in problems_of(error)]) from None
+        return file.model_copy(update={"data": file.data.at(path.resolve().parent)})
+
+
+def read_sites(
+    paths: Mapping[str, str], federation: str, trust: bool = True
+) -> dict[str, SiteFile]:
+    """Read the site files of players.
+
+    Args:
+        paths: Path by player.
+        federation: The federation's name.
+        trust: Whether classes outside coplay that they name are imported.
+
+    Raises:
+        ConfigError: A file cannot be read, is that of another site or federation, or two are of
+            one site; with all faults.
+    """
+    files: dict[str, SiteFile] = {}
+    faults = []
+    for name, path in paths.items():
+        try:
+            files[name] = SiteFile.from_file(Path(path).expanduser(), trust)
+        except ConfigError as error:
+            faults += [f"players.{name}.site: {fault}" for fault in error.problems]
+            continue
+        file = files[name]
+        if file.federation != federation:
+            faults.append(
+                f"players.{name}.site: {path} belongs to the federation {file.federation!r}, and "
+                f"this one is called {federation!r}"
+            )
+        if file.name == name:
+            continue
+        if file.name in paths:
+            faults.append(
+                f"players.{name}.site: {path} and {paths[file.name]} are both of the site "
+                f"{file.name!r}; every site has a name of its own"
+            )
+        else:
+            faults.append(
+                f"players.{name}.site: {path} is the file of the site {file.name!r}, not of "
+                f"{name!r}"
+            )
+    if faults:
+        raise ConfigError(faults)
+    return files

@@ -11,6 +11,7 @@ from coplay.core import remedies
 from coplay.core.errors import CheckpointError, RunFolderError
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Save
+from coplay.engines.recipes import Recipe
 from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id, save_in_flight
 from coplay.run.config import Config
@@ -65,7 +66,7 @@ class Beginning:
             last[name] = checkpoint
         return cls(folder, record, last)
 
-    def check(self, data: DataRecord, players: Mapping[str, Sequence[Player]]) -> None:
+    def check(self, data: DataRecord, players: Mapping[str, Sequence[Player | Recipe]]) -> None:
         """Refuse players that have no model in the other run, or learn other variables.
 
         Args:
@@ -118,7 +119,7 @@ class Beginning:
             )
 
     def put_into(
-        self, folder: Path, config: Config, players: Mapping[str, Sequence[Player]]
+        self, folder: Path, config: Config, players: Mapping[str, Sequence[Player | Recipe]]
     ) -> None:
         """Write the models as the checkpoint of round 0 of each game that has none.
 
@@ -136,7 +137,8 @@ class Beginning:
             if Checkpoint.last(folder / name) is not None:
                 continue
             models = {}
-            for player in seats:
+            for seat in seats:
+                player = seat if isinstance(seat, Player) else seat.build()
                 self._give(name, player)
                 models[player.name] = str(player.checkpoint(0).note()["model"])
             names = [player.name for player in seats if player.name not in game.seats]
@@ -161,7 +163,7 @@ class Beginning:
 
 def _dealt(config: Mapping[str, object]) -> object:
     """Return what decides who holds which of the data."""
-    data = config["data"]
+    data = config.get("data", {"partition": None})
     assert isinstance(data, Mapping)
     players = config["players"]
     assert isinstance(players, Mapping)

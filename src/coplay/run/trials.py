@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from coplay.core.errors import ModelError
+from coplay.core.facts import Facts
 from coplay.models.trial import is_tried, try_out
 from coplay.run.config import Config
-from coplay.run.sites import Sites
 
 
-def try_models(config: Config, sites: Sites) -> list[str]:
+def try_models(config: Config, facts: Mapping[str, Facts]) -> list[str]:
     """Try every own model once for each space that it is to learn.
+
+    Args:
+        config: What is played.
+        facts: What the players say of themselves.
 
     Returns:
         Sentences for the reader of the report, of models that took long.
@@ -22,15 +28,15 @@ def try_models(config: Config, sites: Sites) -> list[str]:
     tried = set()
     for name in config.player_names:
         model = config.player_model(name)
-        unobserved = tuple(config.players[name].unobserved)
-        case = (model, sites.spaces[name], unobserved)
+        unobserved = tuple(facts[name].unobserved)
+        case = (model, facts[name].variables, unobserved)
         if case in tried or not is_tried(model):
             continue
         tried.add(case)
         try:
             note = try_out(
                 model,
-                sites.spaces[name],
+                facts[name].variables,
                 f"player '{name}'",
                 unobserved,
                 receives=_samples_travel(config),

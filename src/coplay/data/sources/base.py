@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,9 +17,24 @@ from coplay.core.errors import DataError
 from coplay.core.space import LABEL as LABEL  # the name that callers of this contract use
 from coplay.core.space import Samples, Space
 from coplay.core.streams import stream
+from coplay.core.variable import Variable
 from coplay.data.classes import class_column
 from coplay.data.column import Column
 from coplay.data.pictures import image_column
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """What a source knows of the rows of one split, beside their values.
+
+    Args:
+        place: Writes where a row stands, such as ``a.csv, line 7``, by its position in the split.
+        units: What each row belongs to, such as a patient, shape (n,), texts; None where no unit
+            was asked for. It is no variable, and stays where the data are.
+    """
+
+    place: Callable[[int], str]
+    units: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,10 @@ class Dataset:
         train: Samples that players may hold; batch size [n].
         test: Samples that no player holds; measured against, never learned from.
         notes: What was read, left out, converted or counted, in sentences.
+        rows: What is known of the rows of both splits, the training split first; None where they
+            are only numbered.
+        shares_rows: Whether the test split is a share of rows that the source held out itself, and
+            not one that the data came with.
     """
 
     name: str
@@ -38,6 +58,9 @@ class Dataset:
     train: Samples
     test: Samples
     notes: Sequence[str] = ()
+    rows: tuple[SplitRows, SplitRows] | None = None
+    shares_rows: bool = False
+    unread: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.space.check(self.train, f"data set {self.name}, train split", complete=True)
@@ -65,6 +88,44 @@ class Dataset:
 
 class Source(Component):
     """A place where data come from."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    """The settings that are paths of files and folders."""
+
+    def at(self, home: Path) -> Self:
+        """Return the source with its relative paths taken from a folder.
+
+        Args:
+            home: The folder, such as that of the file in which the source is named.
+        """
+        moved: dict[str, str | tuple[str, ...]] = {}
+        for setting in self.paths:
+            value = getattr(self, setting)
+            if isinstance(value, str):
+                moved[setting] = path_from(home, value)
+            elif value is not None:
+                moved[setting] = tuple(path_from(home, each) for each in value)
+        return self.model_copy(update=moved)
+
+    def loaded_as(self, agreed: Mapping[str, Variable], unit: str | None = None) -> Dataset:
+        """Read the data for somebody who knows what they are to be.
+
+        A source that decides by the values what they are, as a table does, reads them as what was
+        agreed; the others read them as ever. The values are not checked against what was agreed.
+
+        Args:
+            agreed: Variables by their names in this source; others need not be read.
+            unit: The name of what the rows belong to, such as a column of patients.
+
+        Raises:
+            DataError: As :meth:`load`, or the source cannot read a unit.
+        """
+        if unit is not None:
+            raise DataError(
+                f"unit = {unit!r}: this source has nothing that names units; tables and .npz files "
+                "do"
+            )
+        return self.load()
 
     @abstractmethod
     def load(self) -> Dataset:
@@ -102,6 +163,7 @@ def labelled_images(
     white: float | None = None,
     largest: float | None = None,
     notes: Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> Dataset:
     """Make a data set of images, with classes if both splits have them.
 
@@ -114,13 +176,14 @@ def labelled_images(
         white: See :func:`~coplay.data.pictures.image_column`.
         largest: The same.
         notes: What was read and left out.
+        classes: Names of classes that there are, whether they have samples here or not.
     """
     train_images, train_labels = train
     test_images, test_labels = test
     images = image_column(train_images, test_images, threshold, name, white, largest)
     columns = {"image": images}
     if train_labels is not None and test_labels is not None:
-        columns[LABEL] = class_column(train_labels, test_labels, name)
+        columns[LABEL] = class_column(train_labels, test_labels, name, known=classes)
     return assemble(name, columns, notes)
 
 
@@ -152,6 +215,16 @@ def held_out(n: int, share: float, origin: str) -> tuple[Tensor, Tensor]:
     order = torch.randperm(n, generator=stream(0, "held out"))
     test_count = min(n - 1, max(1, round(n * share)))
     return order[test_count:].sort().values, order[:test_count].sort().values
+
+
+def path_from(home: Path, path: str) -> str:
+    """Return a path that means the same from everywhere; a relative one is taken from a folder.
+
+    Example:
+        >>> path_from(Path("/data"), "a.csv"), path_from(Path("/data"), "/b.csv")
+        ('/data/a.csv', '/b.csv')
+    """
+    return str(home / Path(path).expanduser())
 
 
 def missing(kind: str, path: Path) -> DataError:

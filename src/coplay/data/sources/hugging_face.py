@@ -88,6 +88,12 @@ class HuggingFace(Source):
     limit: PositiveInt | None = None
     cache: str | None = None
 
+    def at(self, home: Path) -> Self:
+        """Return the source with a local data set taken from a folder; others have a name."""
+        place = home / Path(self.dataset).expanduser()
+        is_path = place.exists() or self.dataset.startswith((".", "/", "~"))
+        return self.model_copy(update={"dataset": str(place)}) if is_path else self
+
     def load(self) -> Dataset:
         """Load what is local by coplay's own readers, the rest through ``datasets``."""
         path = Path(self.dataset).expanduser()

@@ -6,7 +6,7 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -45,6 +45,8 @@ class Idx(Source):
     grey: bool = False
     white: float | None = Field(default=None, gt=0, le=255)
     halved: bool = False
+
+    paths: ClassVar[tuple[str, ...]] = ("folder",)
 
     def load(self) -> Dataset:
         """Read and check the four files."""

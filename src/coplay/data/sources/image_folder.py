@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from coplay.core.errors import DataError
+from coplay.core.variable import Variable
 from coplay.data.pictures import read_pictures
 from coplay.data.sources.base import (
+    LABEL,
     Dataset,
     Source,
+    SplitRows,
     held_out,
     labelled_images,
     missing,
@@ -67,8 +71,19 @@ class ImageFolder(Source):
     grey: bool = False
     white: float | None = Field(default=None, gt=0)
 
+    paths: ClassVar[tuple[str, ...]] = ("folder",)
+
     def load(self) -> Dataset:
         """Read every picture."""
+        return self._load(())
+
+    def loaded_as(self, agreed: Mapping[str, Variable], unit: str | None = None) -> Dataset:
+        """Read every picture; folders are allowed that have pictures of one class only."""
+        if unit is not None:
+            return super().loaded_as(agreed, unit)  # which says that there is none
+        return self._load(agreed[LABEL].class_names if LABEL in agreed else ())
+
+    def _load(self, known: Sequence[str]) -> Dataset:
         folder = Path(self.folder).expanduser()
         if not folder.is_dir():
             raise missing("folder", folder)
@@ -91,7 +106,8 @@ class ImageFolder(Source):
         if classes[0]:
             labels = [classes[train], classes[test]]
         images = pictures.values
-        return labelled_images(
+        names = [str(file) for file, _ in listed]
+        data = labelled_images(
             folder.resolve().name,
             (images[train], labels[0]),
             (images[test], labels[1]),
@@ -99,7 +115,10 @@ class ImageFolder(Source):
             white=self.white,
             largest=pictures.largest,
             notes=[*_left_alone(folder, roots), *pictures.notes],
+            classes=known,
         )
+        rows = tuple(SplitRows(partial(_place, names, places)) for places in (train, test))
+        return replace(data, rows=(rows[0], rows[1]), shares_rows=len(splits) == 1)
 
     @classmethod
     def tiny(cls) -> Self:
@@ -124,6 +143,11 @@ def write_noise(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for i in range(10):
             Image.fromarray(rng.integers(0, 256, (6, 5), np.uint8)).save(folder / name / f"{i}.png")
+
+
+def _place(names: Sequence[str], places: np.ndarray, row: int) -> str:
+    """Return the file of a picture of a split."""
+    return names[int(places[row])]
 
 
 def _opener(file: Path) -> Callable[[], Image]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -14,9 +16,19 @@ from coplay.core.variable import Variable
 from coplay.data.classes import class_column
 from coplay.data.column import Column, array_column, real_column
 from coplay.data.pictures import image_column
-from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
+from coplay.data.sources.base import (
+    LABEL,
+    Dataset,
+    Source,
+    SplitRows,
+    assemble,
+    held_out,
+    missing,
+)
 from coplay.data.tables.formats import ENDINGS
 from coplay.data.words import some
+
+_UNIT = "\0unit"  # no array is called so
 
 _SETTINGS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -64,23 +76,46 @@ class Npz(Source):
     grey: bool = False
     white: float | None = Field(default=None, gt=0)
 
+    paths: ClassVar[tuple[str, ...]] = ("file",)
+
     def load(self) -> Dataset:
         """Read and check the arrays; pickles are never opened."""
+        return self._load({}, None)
+
+    def loaded_as(self, agreed: Mapping[str, Variable], unit: str | None = None) -> Dataset:
+        """Read the arrays; texts may be of one category only.
+
+        The units are the array ``unit``, or ``train/unit`` and ``test/unit``, for training and test
+        samples; it is no variable.
+        """
+        return self._load(agreed, unit)
+
+    def _load(self, agreed: Mapping[str, Variable], unit: str | None) -> Dataset:
         path = Path(self.file).expanduser()
-        names, arrays, notes = self._arrays(path)
-        pairs = self._splits(path, names, arrays)
+        names, arrays, notes = self._arrays(path, unit)
+        shares_rows = len(next(iter(arrays.values()))) == 1
+        pairs, places = self._splits(path, names, arrays)
+        units = pairs.pop(_UNIT, None)
         columns = {}
         for name, (train, test) in pairs.items():
-            columns[name] = self._column(name, train, test, f"{path}, variable '{name}'")
-        return assemble(path.stem, columns, notes)
+            known = agreed[name].class_names if name in agreed else ()
+            origin = f"{path}, variable '{name}'"
+            columns[name] = self._column(name, train, test, origin, known)
+        data = assemble(path.stem, columns, notes)
+        splits = []
+        for i, split in enumerate(("training", "test")):
+            words = "" if shares_rows else f"{split} "
+            place = partial(_place, f"{path}, {words}sample", places[i])
+            splits.append(SplitRows(place, None if units is None else units[i].astype(str)))
+        return replace(data, rows=(splits[0], splits[1]), shares_rows=shares_rows)
 
     def _splits(
         self,
         path: Path,
         names: Mapping[str, tuple[str, ...]],
         arrays: dict[str, list[np.ndarray]],
-    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return the training and the test values by variable."""
+    ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[np.ndarray]]:
+        """Return the training and the test values by variable, and their places in the file."""
         if "x" in names and names["x"][0] == self.x_train and arrays["x"][0].ndim > 2:
             # the image comes first, as x did: the order of variables is part of the space
             image = arrays.pop("x")
@@ -94,13 +129,15 @@ class Npz(Source):
                     f"{path}: expected as many {split} samples everywhere, got {listed}"
                 )
         if splits == 2:
-            return {name: (pair[0], pair[1]) for name, pair in arrays.items()}
+            both = {name: (pair[0], pair[1]) for name, pair in arrays.items()}
+            return both, [np.arange(len(pair)) for pair in next(iter(both.values()))]
         n = len(next(iter(arrays.values()))[0])
         train, test = (indices.numpy() for indices in held_out(n, self.test_share, str(path)))
-        return {name: (pair[0][train], pair[0][test]) for name, pair in arrays.items()}
+        parts = {name: (pair[0][train], pair[0][test]) for name, pair in arrays.items()}
+        return parts, [train, test]
 
     def _arrays(
-        self, path: Path
+        self, path: Path, unit: str | None
     ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[np.ndarray]], list[str]]:
         """Return names and values of each variable's training and, if there are any, test array.
 
@@ -126,7 +163,11 @@ class Npz(Source):
             )
         arrays = {}
         with content:
-            names = self._names(content.files, path)
+            present = list(content.files)
+            of_units = _names_of_units(unit, present, path)
+            names = self._names([name for name in present if name not in of_units], path)
+            if of_units:
+                names = {**names, _UNIT: of_units[: len(next(iter(names.values())))]}
             unread = set(content.files)
             for name, keys in names.items():
                 arrays[name] = [_array(content, key, path) for key in keys]
@@ -173,10 +214,17 @@ class Npz(Source):
             names[LABEL] = (self.y_train, self.y_test)
         return names
 
-    def _column(self, name: str, train: np.ndarray, test: np.ndarray, origin: str) -> Column:
+    def _column(
+        self,
+        name: str,
+        train: np.ndarray,
+        test: np.ndarray,
+        origin: str,
+        known: Sequence[str],
+    ) -> Column:
         """Convert a variable's arrays by their type."""
         if name == LABEL:
-            return class_column(train, test, origin)
+            return class_column(train, test, origin, known=known)
         if train.ndim > 2:
             train = _channels_first(train, origin)
             test = _channels_first(test, origin)
@@ -190,7 +238,7 @@ class Npz(Source):
         if train.ndim > 2 and kind in "bif":
             threshold = None if self.grey else self.threshold
             return image_column(train, test, threshold, origin, self.white, name=name)
-        return _plain_column(name, kind, train, test, origin)
+        return _plain_column(name, kind, train, test, origin, known)
 
     @classmethod
     def tiny(cls) -> Self:
@@ -205,6 +253,28 @@ class Npz(Source):
             path, x_train=train, y_train=np.arange(20) % 4, x_test=test, y_test=np.arange(12) % 4
         )
         return cls(file=str(path))
+
+
+def _names_of_units(unit: str | None, present: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Return the names of the array of the units and, if there is one, of that of the test split.
+
+    Raises:
+        DataError: There is none.
+    """
+    if unit is None:
+        return ()
+    pairs = [(f"train/{unit}", f"test/{unit}"), (unit, unit.replace("train", "test"))]
+    for train, test in pairs:
+        if train in present and test in present and test != train:
+            return train, test
+        if train in present:
+            return (train,)
+    raise DataError(f"{path}: unit = {unit!r} is no array; {_listed(present)}")
+
+
+def _place(sample: str, places: np.ndarray, row: int) -> str:
+    """Write where a sample of a split stands."""
+    return f"{sample} {int(places[row])} (from 0)"
 
 
 def _names_in_folders(present: Sequence[str], path: Path) -> dict[str, tuple[str, ...]]:
@@ -258,11 +328,18 @@ def _array(content: Mapping[str, Any], key: str, path: Path) -> np.ndarray:
     return array
 
 
-def _plain_column(name: str, kind: str, train: np.ndarray, test: np.ndarray, origin: str) -> Column:
+def _plain_column(
+    name: str,
+    kind: str,
+    train: np.ndarray,
+    test: np.ndarray,
+    origin: str,
+    known: Sequence[str],
+) -> Column:
     """Convert arrays of one or two axes."""
     shape = train.shape[1:]
     if kind == "U" and not shape:
-        return class_column(train, test, origin, name)
+        return class_column(train, test, origin, name, known)
     if kind == "b":
         return array_column(Variable(kind="binary", shape=shape), train, test)
     if kind == "i":

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -82,6 +82,8 @@ class PolyMnist(Source):
     backgrounds: tuple[str, ...] | None = Field(default=None, min_length=2)
     limit: PositiveInt | None = None
     halved: bool = False
+
+    paths: ClassVar[tuple[str, ...]] = ("folder", "backgrounds")
 
     def load(self) -> Dataset:
         """Read the published pictures, or make them."""

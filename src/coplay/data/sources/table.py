@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -14,12 +15,20 @@ from coplay.core.errors import DataError
 from coplay.core.variable import Variable
 from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
-from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
+from coplay.data.sources.base import (
+    LABEL,
+    Dataset,
+    Source,
+    assemble,
+    held_out,
+    missing,
+)
+from coplay.data.tables.agreed import column_as, none_of, split_rows, typed_as, wanted_of
 from coplay.data.tables.formats import ENDINGS, TextFormat, stem
 from coplay.data.tables.numbers import Marks, has_leading_zeros
 from coplay.data.tables.reading import Rows, read_tables
 from coplay.data.tables.types import USUAL_MARKS, Fault, Settings, Typed, typed
-from coplay.data.words import counted, quoted, some
+from coplay.data.words import all_of, counted, quoted, some
 
 
 class Table(Source):
@@ -75,6 +84,8 @@ class Table(Source):
     test_share: float = Field(default=0.2, gt=0, lt=1)
     limit: PositiveInt | None = None
 
+    paths: ClassVar[tuple[str, ...]] = ("file", "test_file")
+
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, name: str) -> str:
@@ -94,6 +105,13 @@ class Table(Source):
 
     def load(self) -> Dataset:
         """Read the files, decide the types of all columns and convert them."""
+        return self._load({}, None)
+
+    def loaded_as(self, agreed: Mapping[str, Variable], unit: str | None = None) -> Dataset:
+        """Read the columns that were agreed, as what they were agreed to be, and no others."""
+        return self._load(agreed, unit)
+
+    def _load(self, agreed: Mapping[str, Variable], unit: str | None) -> Dataset:
         form = TextFormat(self.separator, self.encoding, self.quote, self.names)
         paths = _paths(self.file)
         test_paths = _paths(self.test_file or ())
@@ -101,7 +119,9 @@ class Table(Source):
             if not path.is_file():
                 raise _no_file(path)
         rows = read_tables(paths, test_paths, form, self.limit)
-        chosen = self._chosen(rows)
+        chosen = self._chosen(rows, unit, bool(agreed))
+        if agreed:
+            return self._loaded_as(rows, chosen, agreed, unit)
         columns, notes = self._typed(rows, chosen)
         kept, dropped = self._kept(rows, columns)
         train, test = self._split(rows, kept)
@@ -109,13 +129,40 @@ class Table(Source):
         if not set(made) - {LABEL}:
             reasons = "; ".join([*notes, *left_out]) or "there is no other column than the classes"
             raise DataError(f"{rows.title}: no column can be read as a variable: {reasons}")
-        summary = _summary(rows, made)
-        return assemble(
-            stem(paths[0]), made, [summary, *rows.notes(chosen), *notes, *left_out, *dropped]
-        )
+        notes = [_summary(rows, made), *rows.notes(chosen), *notes, *left_out, *dropped]
+        return self._noted(assemble(stem(paths[0]), made, notes), rows, train, test, unit)
 
-    def _chosen(self, rows: Rows) -> list[str]:
-        """Return the columns to read, the classes included.
+    def _loaded_as(
+        self, rows: Rows, chosen: Sequence[str], agreed: Mapping[str, Variable], unit: str | None
+    ) -> Dataset:
+        """Convert the columns that were agreed, as what they were agreed to be."""
+        wanted = wanted_of(chosen, agreed, self.label_column)
+        if not wanted:
+            raise DataError(f"{rows.title}: {none_of(agreed, rows.names)}")
+        columns = typed_as(wanted, rows, self._reading, agreed)
+        kept, dropped = self._kept(rows, columns)
+        train, test = self._split(rows, kept)
+        made = {}
+        for name, key in wanted.items():
+            made[key] = column_as(name, columns[name], agreed[key], train, test, rows.title)
+        notes = [_summary(rows, made), *rows.notes(list(wanted)), *dropped]
+        data = assemble(stem(_paths(self.file)[0]), made, notes)
+        unread = [name for name in rows.names if name not in wanted]
+        return self._noted(replace(data, unread=unread), rows, train, test, unit)
+
+    def _noted(
+        self, data: Dataset, rows: Rows, train: np.ndarray, test: np.ndarray, unit: str | None
+    ) -> Dataset:
+        """Return the data with the lines and the units of their rows."""
+        splits = split_rows(rows, train, test, unit)
+        return replace(data, rows=splits, shares_rows=self.test_file is None)
+
+    @property
+    def _reading(self) -> Settings:
+        return Settings(Marks(self.decimal, self.thousands), self.missing_marks, self.categories)
+
+    def _chosen(self, rows: Rows, unit: str | None, has_agreed: bool) -> list[str]:
+        """Return the columns to read, the classes included and the units left out.
 
         Raises:
             DataError: A setting names a column that there is not.
@@ -125,14 +172,17 @@ class Table(Source):
             "without": self.without,
             "categories": self.categories,
             "label_column": (self.label_column,) if self.label_column is not None else (),
+            "unit": (unit,) if unit is not None else (),
         }
         rows.check_names(settings)
         chosen = []
         for name in rows.names:
             is_chosen = self.columns is None or name in self.columns
+            if name == unit:
+                continue
             if name == self.label_column or (is_chosen and name not in self.without):
                 chosen.append(name)
-        if LABEL in chosen and self.label_column != LABEL:
+        if LABEL in chosen and self.label_column != LABEL and not has_agreed:
             raise DataError(
                 f"{rows.title}: a column called {LABEL!r} must be the classes; set label_column = "
                 f"{LABEL!r}, rename it, or leave it out with without = [{LABEL!r}]"
@@ -145,8 +195,7 @@ class Table(Source):
         Raises:
             DataError: Cells are not what their column is; the message has a line for each column.
         """
-        marks = Marks(self.decimal, self.thousands)
-        settings = Settings(marks, self.missing_marks, self.categories)
+        settings = self._reading
         columns: dict[str, Typed] = {}
         notes: list[str] = []
         faults: list[str] = []
@@ -167,16 +216,16 @@ class Table(Source):
             else:
                 columns[name] = column
         if self.label_column is not None:
-            faults += self._label_faults(rows, columns.get(self.label_column), marks)
+            faults += self._label_faults(rows, columns.get(self.label_column))
         if faults:
-            raise DataError(_all_of(faults))
+            raise DataError(all_of(faults))
         return columns, notes
 
-    def _label_faults(self, rows: Rows, column: Typed | None, marks: Marks) -> list[str]:
+    def _label_faults(self, rows: Rows, column: Typed | None) -> list[str]:
         """Refuse a column that holds no classes."""
         if column is None or column.kind == "unread":
             return [f"{rows.title}: label_column {quoted(self.label_column)} holds nothing"]
-        numbers = [marks.number(text) for text in column.texts]
+        numbers = [self._reading.marks.number(text) for text in column.texts]
         fractions = [text for text, n in zip(column.texts, numbers, strict=True) if n and n % 1]
         if fractions and None not in numbers:
             return [
@@ -213,7 +262,7 @@ class Table(Source):
                 f'set missing = "drop rows" to leave out {gone} of {len(rows):,}, or leave columns '
                 "out with without"
             )
-            raise DataError(f"{_all_of(faults)}\n{advice}")
+            raise DataError(f"{all_of(faults)}\n{advice}")
         if incomplete.all():
             raise DataError(
                 f"{rows.title}: every row has a missing cell ({', '.join(counts)}); leave columns "
@@ -332,12 +381,3 @@ def _summary(rows: Rows, columns: Mapping[str, Column]) -> str:
         kinds.setdefault(column.variable.kind, []).append(quoted(name))
     listed = "; ".join(f"{kind} {some(names)}" for kind, names in kinds.items())
     return f"{counted(len(rows), 'row')} read from {rows.title}: {listed}"
-
-
-def _all_of(faults: Sequence[str]) -> str:
-    """Return one message for all faults."""
-    if len(faults) == 1:
-        return faults[0]
-    return "\n".join(
-        [f"{len(faults)} columns cannot be read:", *(f"  - {fault}" for fault in faults)]
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
 from coplay.data.tables.delimited import read_delimited
@@ -47,6 +49,21 @@ class Rows:
                 return grid.place(row)
             row -= len(grid)
         raise IndexError(row)
+
+    def units(self, name: str) -> np.ndarray:
+        """Return the texts of a column that names what rows belong to, shape (n,).
+
+        Raises:
+            DataError: A cell is empty.
+        """
+        cells = list(self.cells[name])
+        if "" in cells:
+            empty = self.place(cells.index(""))
+            raise DataError(
+                f"{empty}, column {quoted(name)}: the cell is empty, and unit "
+                "says that the column names what each row belongs to; give every row its unit"
+            )
+        return np.array(cells)
 
     def notes(self, chosen: Sequence[str]) -> list[str]:
         """Say what was left out or mended in the files, of columns that are read."""

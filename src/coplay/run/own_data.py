@@ -1,0 +1,320 @@
+"""Players with data of their own: what each is built from, in the process that plays it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from coplay.core.components import name_of
+from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError
+from coplay.core.facts import Facts, schema_digest
+from coplay.core.space import Space
+from coplay.core.telling import EVERYTHING, Telling
+from coplay.data.sources.base import Dataset
+from coplay.engines.base import Engine
+from coplay.engines.local import Local
+from coplay.models.base import LocalModel
+from coplay.player import Player
+from coplay.run.config import Config
+from coplay.run.foreign import code_of
+from coplay.run.schema import agreed_space, inferred
+from coplay.run.site_file import SiteData
+from coplay.site.agreement import Agreement
+from coplay.site.conforming import conformed
+from coplay.site.holdings import Holdings
+from coplay.site.loading import load_site
+
+INCOMPLETE = "exponential_family, joint_classifier, conditionals"
+"""For errors: the models that learn from incomplete samples."""
+
+
+@dataclass
+class OwnData:
+    """What a player with data of its own learns from and with, on its own machine.
+
+    Args:
+        name: The player.
+        data: Where its data are, with paths that mean the same from everywhere.
+        agreement: The agreed variables.
+        model: Its model, not set up.
+        tell: What it tells of its rows.
+        given: The rows themselves, for data that are in memory; None for those of a source.
+        has_site_file: Whether a site file says all this.
+    """
+
+    name: str
+    data: SiteData
+    agreement: Agreement
+    model: LocalModel
+    tell: Telling = EVERYTHING
+    given: Dataset | None = None
+    has_site_file: bool = False
+    _held: Holdings | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the rows where they were read; data in memory have no other place."""
+        return {**self.__dict__, "_held": None}
+
+    @property
+    def settings_digest(self) -> str:
+        """Digest of what decides the rows and the model, as far as settings do."""
+        parts = {
+            "data": self.data.model_dump(mode="json"),
+            "model": [name_of("model", self.model), self.model.model_dump(mode="json")],
+            "learns": list(self.agreement.learned),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def held(self) -> Holdings | None:
+        """The rows if they were read in this process, else None."""
+        return self._held
+
+    def load(self) -> Holdings:
+        """Read the rows, once in every process.
+
+        Raises:
+            DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
+        """
+        if self._held is None:
+            self._held = load_site(self.data, self.agreement, self.name, given=self.given)
+        return self._held
+
+
+@dataclass(frozen=True)
+class SiteRecipe:
+    """How a player with data of its own is built, wherever it is played.
+
+    Args:
+        own: What it is built from.
+        seed: The run's seed.
+        home: The game's folder; None where nothing is to be written.
+    """
+
+    own: OwnData
+    seed: int
+    home: Path | None
+
+    @property
+    def name(self) -> str:
+        """The player's name."""
+        return self.own.name
+
+    def build(self) -> Player:
+        """Read the player's data and build it.
+
+        Raises:
+            DataError: The data are not what was agreed.
+            ModelError: The model needs variables that the player lacks.
+        """
+        held = self.own.load()
+        model = self.own.model.fresh()
+        if held.unobserved and not model.learns_incomplete:
+            lacking = ", ".join(map(repr, held.unobserved))
+            raise ModelError(
+                f"site '{self.name}' lacks {lacking}, and {model.title} needs every variable; "
+                f"choose a model that learns from incomplete samples ({INCOMPLETE}), or let it "
+                "learn only what it has"
+            )
+        return Player(
+            self.name,
+            held.space,
+            held.train,
+            model,
+            self.seed,
+            self.home,
+            unobserved=held.unobserved,
+            tell=self.own.tell,
+            schema=schema_digest(self.own.agreement.space),
+        )
+
+
+def own_data(
+    config: Config, pool: Dataset | None, given: Mapping[str, Dataset]
+) -> dict[str, OwnData]:
+    """Return what the players with data of their own are built from, by player.
+
+    Args:
+        config: The run's config.
+        pool: The data that are dealt out to the others; None where there are none.
+        given: Data that are in memory, by player.
+
+    Raises:
+        ConfigError: A site file cannot be read, or the federation names code for a site.
+        DataError: Nobody wrote the variables down, and those of the data contradict each other.
+    """
+    owners = [name for name in config.player_names if config.players[name].has_own_data]
+    if not owners:
+        return {}
+    _refuse_code(config)
+    parts: dict[str, SiteData] = {}
+    for name in owners:
+        parts[name] = _data_of(config, name)
+    space = agreed_space(config.variables) if config.variables else None
+    if space is None:
+        space = inferred(_spaces(parts, pool, given))
+    sites = {}
+    for name, data in parts.items():
+        file = config.site_files.get(name)
+        learns = config.players[name].variables if file is None else file.learns
+        if learns is None and "data" in config.model_fields_set:
+            learns = config.data.variables
+        sites[name] = OwnData(
+            name,
+            data,
+            Agreement(space, learns, is_given=bool(config.variables)),
+            config.player_model(name),
+            EVERYTHING if file is None else file.tell,
+            given.get(name),
+            file is not None,
+        )
+    return sites
+
+
+def check_all_have_data(config: Config) -> None:
+    """Refuse players without data, where the config names none for them.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    if "data" in config.model_fields_set or not config.pool_players:
+        return
+    if not config.variables and len(config.pool_players) == len(config.players):
+        return  # a config that says nothing of data plays with the source that it has by default
+    listed = ", ".join(map(repr, config.pool_players))
+    raise ConfigError(
+        [
+            f"players: no data for {listed}; give each a [players.NAME.data] or a site file (site "
+            "= PATH, or --site NAME=PATH), or give [data] a source, some of which is dealt to "
+            "players without data of their own"
+        ]
+    )
+
+
+def agreed_for(config: Config, own: Mapping[str, OwnData]) -> Space | None:
+    """Return the agreed variables; None where nobody wrote any and all data are of one pool."""
+    if config.variables:
+        return agreed_space(config.variables)
+    for each in own.values():
+        return each.agreement.space
+    return None
+
+
+def facts_of_sites(config: Config, own: Mapping[str, OwnData]) -> dict[str, Facts]:
+    """Let the players with data of their own say what they are, where they are played.
+
+    Raises:
+        CoplayError: A site's data or its model is at fault.
+    """
+    if isinstance(config.engine, Local):  # the faults of all sites at once
+        load_here(own)
+    engine: Engine = config.engine.fresh()
+    recipes = [SiteRecipe(own[name], config.seed, None) for name in own]
+    try:
+        engine.start(recipes, config.game)
+        return engine.describe()
+    finally:
+        engine.close()
+
+
+def load_here(sites: Mapping[str, OwnData]) -> None:
+    """Read the rows of all sites in this process.
+
+    Raises:
+        DataError: With the faults of all sites.
+    """
+    faults = []
+    for own in sites.values():
+        try:
+            own.load()
+        except CoplayError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def _data_of(config: Config, name: str) -> SiteData:
+    """Return where a player's data are; what it does not observe is lacking."""
+    if name in config.site_files:
+        return config.site_files[name].data
+    player = config.players[name]
+    assert player.data is not None, "a player with data of its own has one of both"
+    lacks = dict.fromkeys([*player.data.lacks, *player.unobserved])
+    return player.data.model_copy(update={"lacks": tuple(lacks)})
+
+
+def _refuse_code(config: Config) -> None:
+    """Refuse a federation that names code which a site with a file of its own would run.
+
+    Raises:
+        ConfigError: There is such code.
+    """
+    without_model = [name for name, file in config.site_files.items() if file.model is None]
+    code = code_of(config.model)
+    if without_model and code:
+        listed = ", ".join(map(repr, without_model))
+        raise ConfigError(
+            [
+                f"model: {', '.join(code)} is code from outside coplay, and {listed} would run it; "
+                "a federation may name none for its sites: name it in the site's own file"
+            ]
+        )
+
+
+def _spaces(
+    parts: Mapping[str, SiteData], pool: Dataset | None, given: Mapping[str, Dataset]
+) -> dict[str, Space]:
+    """Return the variables of each site, as its data have them, by the names of the agreement."""
+    spaces = {}
+    faults = []
+    for name, data in parts.items():
+        try:
+            read = given[name] if name in given else data.source.load()
+        except CoplayError as error:
+            faults.append(f"site '{name}': {error}")
+            continue
+        variable_of = {column: variable for variable, column in data.columns.items()}
+        variables = {}
+        for column in read.space:
+            variable = variable_of.get(column, column)
+            taken = variable != column or column not in data.columns
+            if column != data.unit and variable not in data.lacks and taken:
+                variables[variable] = read.space[column]
+        spaces[name] = Space(variables)
+    if faults:
+        raise DataError("\n".join(faults))
+    if pool is not None:
+        spaces["data.source"] = pool.space
+    return spaces
+
+
+def pool_as_agreed(agreed: Space, pool: Dataset) -> Dataset:
+    """Return a pool with the agreed variables among its own, for players of one federation.
+
+    Raises:
+        DataError: Its values are not what was agreed.
+    """
+    splits = {"training": pool.train.clone(), "test": pool.test.clone()}
+    variables = {}
+    faults = []
+    for name in pool.space:
+        if name not in agreed:
+            variables[name] = pool.space[name]
+            continue
+        variables[name] = agreed[name]
+        for split, samples in splits.items():
+            try:
+                result = conformed(agreed[name], pool.space[name], samples[name])
+            except DataError as error:
+                faults.append(f"variable {name!r}: {error}")
+                break
+            if result.wrong.any():
+                row = int(result.wrong.nonzero()[0])
+                faults.append(f"{split} row {row} (from 0), '{name}': {result.fault(row)}")
+            samples[name] = result.values
+    if faults:
+        raise DataError(f"data.source: {pool.name}: {'; '.join(faults)}")
+    return replace(pool, space=Space(variables), train=splits["training"], test=splits["test"])
