@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 SHARED = ("mean radius", "mean texture", "mean smoothness")
 OWN = {
     "north": ("mean concavity", "mean symmetry"),
-    "south": ("worst radius", "mean concavity"),
-    "east": ("worst radius", "mean symmetry"),
+    "south": ("mean fractal dimension", "mean concavity"),
+    "east": ("mean fractal dimension", "mean symmetry"),
 }
 """What each hospital measures beside what all do: any two columns are seen together somewhere."""
 

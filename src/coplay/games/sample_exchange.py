@@ -37,6 +37,7 @@ from coplay.core.errors import ConfigError
 from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
 from coplay.core.same import Same
+from coplay.core.space import Samples
 from coplay.core.streams import stream, unbiased_counts
 from coplay.games import sample_exchange_expected
 from coplay.games.base import MOST_IN_M, Asker, Game, Row, State
@@ -248,7 +249,7 @@ class SampleExchange(Game[ExchangeState]):
         """Learn from own and received samples, then draw what the others will use."""
         request = message.request
         assert isinstance(request, Turn)
-        received = message.samples()
+        received = _of_use(player, message.samples())
         weights = {sender: float(len(samples)) for sender, samples in received.items()}
         weights[OWN] = request.own
         copies: dict[str, float] = {}
@@ -257,8 +258,8 @@ class SampleExchange(Game[ExchangeState]):
             received, weights, copies = without_copies(player, shares, received, message.round)
         numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn: dict[str, Payload] = {}
-        # a player that has not learned yet draws nothing
-        if player.learned and not player.unlearned:
+        # a player that has not learned yet draws nothing; what nobody has taught it is left out
+        if player.learned and len(player.unlearned) < len(player.variables):
             drawn = draws_for(player, request.draw, message.round)
         return message.reply({**numbers, **copies}, drawn)
 
@@ -347,6 +348,17 @@ class SampleExchange(Game[ExchangeState]):
     def tiny(cls) -> Self:
         """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1, samples_per_round=20)
+
+
+def _of_use(player: Player, received: dict[str, Samples]) -> dict[str, Samples]:
+    """Return the samples from which a player can learn: with all variables, if it needs them."""
+    if player.learns_incomplete:
+        return received
+    useful = {}
+    for sender, samples in received.items():
+        if all(name in samples.keys() for name in player.variables):
+            useful[sender] = samples
+    return useful
 
 
 def _by_sender(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
