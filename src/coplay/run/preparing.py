@@ -120,7 +120,7 @@ def prepare(
         check_data(config, sites)
     games = [(name_of("game", game).rpartition(":")[2], game) for game in _games(config, own)]
     facts = _facts(config, sites, own)
-    if agreed is not None:
+    if agreed is not None and config.variables:
         check_agreed(agreed, facts)
     check_unobserved(config, facts)
     prepared = []
