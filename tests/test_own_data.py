@@ -267,6 +267,37 @@ def test_variables_that_each_site_lacks_come_to_all(tmp_path):
         assert load_player(tmp_path / "run", name).unlearned == []
 
 
+def test_with_ray_data_are_read_by_the_process_that_plays_them(hospitals, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    inline = hospitals(variables=VARIABLES).model_dump(exclude_unset=True, mode="json")
+    for name, lacking in (("north", "grade"), ("south", "dose")):
+        inline["players"][name]["data"]["lacks"] = [lacking]
+    Federation(Config.from_dict(inline)).run(tmp_path / "local")
+    read = []
+    monkeypatch.setattr(
+        "coplay.run.own_data.load_site", lambda *args, **kwargs: read.append(args) or 1 / 0
+    )
+    ray = Config.from_dict({**inline, "engine": {"name": "ray", "processes": 2}})
+    result = Federation(ray).run(tmp_path / "ray")
+    assert not read, "the coordinator's process read a site's data"
+    assert files_of(tmp_path / "ray") == files_of(tmp_path / "local")
+    assert not result.record.data.notes and not result.record.data.counts
+    assert result.record.data.sizes == {"north": 48, "south": 40}
+
+
+def test_with_ray_a_fault_of_a_site_is_named(hospitals, tmp_path):
+    pytest.importorskip("ray")
+    config = hospitals(
+        variables=VARIABLES,
+        engine={"name": "ray", "processes": 2},
+        players={
+            "north": {"data": data_of(tmp_path, "north", lacks=["grade"])},
+            "south": {"data": data_of(tmp_path, "souht", lacks=["dose"])},
+        },
+    )
+    assert f"site 'south': the file {tmp_path / 'souht.csv'} does not exist" in checked(config)
+
+
 # --------------------------------------------------------------------------------- other sources
 
 
