@@ -281,6 +281,48 @@ def opened_files(terms, folder, *more):
     return done.stdout.strip(), trace.read_text()
 
 
+@pytest.fixture
+def hospitals(tmp_path):
+    """The shipped hospitals, in a folder of their own and with few steps."""
+    folder = tmp_path / "hospitals"
+    shutil.copytree(wall.ROOT / "configs" / "hospitals", folder)
+    federation = folder / "federation.toml"
+    federation.write_text(
+        federation.read_text().replace("rounds = 5", "rounds = 2\nlocal_steps = 2")
+    )
+    return wall.federated(tmp_path / "homes", federation)
+
+
+def test_hospitals_play_by_messages_alone_and_say_no_more_than_their_site_files(hospitals):
+    with wall.opened(hospitals):
+        digest, engine = played(hospitals)
+    assert digest == played_here(hospitals)
+    agreed = set(hospitals[0].terms.variables)
+    for ask, reply in engine._log:
+        assert ask.receiver == reply.sender
+        for samples in reply.samples().values():
+            assert set(samples.keys()) <= agreed
+    facts = engine._bytes[: len(hospitals)]
+    for data in facts:
+        assert b"count" not in data
+        assert b'"shares": []' in data
+    # the unit's column, and the names that a site has for its own columns
+    for secret in (b"patient", b"befund", b".csv"):
+        assert not [data for data in engine._bytes if secret in data]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_the_coordinator_of_hospitals_opens_no_file_of_theirs(hospitals, tmp_path):
+    with wall.opened(hospitals):
+        digest, trace = opened_files(wall.terms_file(hospitals[0]), tmp_path)
+    assert digest == played_here(hospitals)
+    assert str(wall.terms_file(hospitals[0])) in trace
+    for site in hospitals:
+        for file in (f"{site.name}.csv", f"{site.name}.toml", Path(site.folder).name):
+            assert file not in trace
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 @pytest.mark.parametrize("name", ["sample_exchange", "md_gan"])

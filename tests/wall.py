@@ -34,6 +34,7 @@ from coplay.core.codec import (
     request_from_bytes,
     request_to_bytes,
 )
+from coplay.core.components import name_of
 from coplay.core.errors import MessageError
 from coplay.core.facts import variables_from_text, variables_to_text
 from coplay.core.history import Roster
@@ -45,6 +46,9 @@ from coplay.engines.gate import checked_reply
 from coplay.games.party import Known
 from coplay.models.estimator import Estimator
 from coplay.player import REQUESTS
+from coplay.run.config import Config
+from coplay.run.own_data import SiteRecipe, own_data
+from coplay.run.schema import agreed_space
 
 ROOT = Path(__file__).parents[1]
 LENGTH = struct.Struct("<Q")
@@ -87,12 +91,16 @@ class Terms:
 
 @dataclass(frozen=True)
 class Site:
-    """What one site has: the terms, its name, and a folder with its rows."""
+    """What one site has: the terms, its name, and a folder with its rows.
+
+    With ``federation``, the path of a federation's file, its site file says what it has.
+    """
 
     terms: Terms
     name: str
     folder: str
     tell: dict
+    federation: str = ""
 
     @property
     def socket(self):
@@ -100,6 +108,12 @@ class Site:
 
     def build(self):
         """Read the rows and make the player."""
+        if self.federation:
+            config = Config.from_file(Path(self.federation))
+            own = own_data(config, None, {})[self.name]
+            player = SiteRecipe(own, config.seed, Path(self.folder)).build()
+            player.roster = Roster(self.terms.players)
+            return player
         rows = load_file(Path(self.folder) / "rows.safetensors")
         count = len(next(iter(rows.values())))
         space = self.terms.space
@@ -326,6 +340,36 @@ def coordinate(path, peek=None):
 # ------------------------------------------------------------------------ for tests of both sides
 
 
+def federated(folder, federation):
+    """Return the sites of a federation's file; only sockets and terms lie elsewhere."""
+    config = Config.from_file(federation)
+    terms = terms_of(
+        {"name": name_of("game", config.game), **plain(config.game)},
+        {"name": name_of("model", config.model), **plain(config.model)},
+        agreed_space(config.variables),
+        config.player_names,
+    )
+    sites = []
+    terms = replace(terms, sockets=_sockets(len(terms.players)), seed=config.seed)
+    for name in terms.players:
+        home = Path(folder) / f"private-{name}"
+        home.mkdir(parents=True)
+        site = Site(terms, name, str(home), {}, str(federation))
+        (home / "site.json").write_text(json.dumps(asdict(site)))
+        sites.append(site)
+    terms_file(sites[0]).write_text(json.dumps(asdict(terms)))
+    return sites
+
+
+def plain(component):
+    return component.model_dump(mode="json", exclude_none=True)
+
+
+def _sockets(count):
+    meeting = tempfile.mkdtemp(prefix="wall-", dir="/tmp")  # a socket's path must be short
+    return [f"{meeting}/{place}" for place in range(count)]
+
+
 def founded(folder, terms, rows, tell):
     """Write the folder of each site and return the sites; sockets lie elsewhere.
 
@@ -335,9 +379,7 @@ def founded(folder, terms, rows, tell):
         rows: Rows of each player, in order.
         tell: What each tells of them.
     """
-    meeting = tempfile.mkdtemp(prefix="wall-", dir="/tmp")  # a socket's path must be short
-    sockets = [f"{meeting}/{place}" for place in range(len(rows))]
-    terms = replace(terms, sockets=sockets)
+    terms = replace(terms, sockets=_sockets(len(rows)))
     sites = []
     for name, held in zip(terms.players, rows, strict=True):
         home = Path(folder) / f"private-{name}"
@@ -348,7 +390,7 @@ def founded(folder, terms, rows, tell):
         site = Site(terms, name, str(home), tell)
         (home / "site.json").write_text(json.dumps(asdict(site)))
         sites.append(site)
-    (Path(meeting) / "terms.json").write_text(json.dumps(asdict(terms)))
+    terms_file(sites[0]).write_text(json.dumps(asdict(terms)))
     return sites
 
 
