@@ -43,6 +43,8 @@ class Facts:
         learns_incomplete: Whether it learns from samples that lack variables.
         has_log_prob: Whether it may report log p.
         classifies: Whether it gives classes to samples.
+        measures: Whether it has rows that it holds out, to measure samples on.
+        tells: Names of the numbers that leave it, of those computed from its rows.
         network: Name and settings of a model whose networks can travel, as JSON; else empty.
         count: Number of its rows, as it tells it; None where it does not.
         shares: Shares of the categories of its target among its rows; NaN for one that it
@@ -69,6 +71,8 @@ class Facts:
     learns_incomplete: bool = False
     has_log_prob: bool = False
     classifies: bool = False
+    measures: bool = False
+    tells: Sequence[str] = ()
     network: str = ""
     count: int | None = None
     shares: Sequence[float] = ()

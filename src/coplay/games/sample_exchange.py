@@ -258,9 +258,25 @@ class SampleExchange(Game[ExchangeState]):
         numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn: dict[str, Payload] = {}
         # a player that has not learned yet draws nothing
-        if player.learned and not player.unlearned:
-            drawn = draws_for(player, request.draw, message.round)
+        if player.learned:
+            receivers = self._receivers(player, request, bool(received), message.round)
+            drawn = draws_for(player, receivers, message.round)
         return message.reply({**numbers, **copies}, drawn)
+
+    def _receivers(
+        self, player: Player, request: Turn, has_received: bool, round: int
+    ) -> Mapping[str, int]:
+        """Return for whom a player draws how much.
+
+        One whose data lack variables waits until they have come. If nothing at all has come when it
+        could have, others may wait as well, and it sends what it has to those that learn from it.
+        """
+        if not player.unlearned:
+            return request.draw
+        if has_received or round <= self.own_rounds or player.roster is None:
+            return {}
+        takers = player.roster.take_incomplete
+        return {to: n for to, n in request.draw.items() if to in takers}
 
     def expected_request(self, player: Player, message: Message) -> Expected:
         """Samples come along of players that this one weighs; it draws for those that weigh it."""
