@@ -408,6 +408,59 @@ def test_the_files_of_the_hospitals_are_those_that_their_script_writes(tmp_path)
         assert (tmp_path / f"{name}.csv").read_bytes() == (folder / f"{name}.csv").read_bytes()
 
 
+@pytest.mark.parametrize("game", ["md_gan", "fl_gan", "distillation", "isolated"])
+def test_every_game_but_pooled_plays_with_data_of_their_own(tmp_path, game):
+    style(tmp_path, "light", 20)
+    style(tmp_path, "dark", 230)
+    players = {name: images(tmp_path, name) for name in ("light", "dark")}
+    model = {"name": "acgan", "network": "mlp", "latent": 2, "batch": 4}
+    if game == "distillation":
+        model = joint(batch=8)
+    section = {"name": game, "rounds": 2, "local_steps": 2}
+    result = played(
+        tmp_path, players, model, game=section, compare=["isolated"][game == "isolated" :]
+    )
+    names = result.sampled_from[game]
+    assert load_player(tmp_path / "run", names[0]).draw(3, 0, "test")["image"].shape == (3, 8, 8)
+
+
+def test_players_of_a_pool_and_others_are_scored_where_a_pool_has_classes(tmp_path, monkeypatch):
+    monkeypatch.setattr("coplay.metrics.features._STEPS", (20, 20))  # it need not judge well here
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (30, 8, 8), np.uint8)
+    np.savez(tmp_path / "south.npz", x_train=pictures, y_train=np.arange(30) % 10)
+    source = {"name": "npz", "file": str(tmp_path / "south.npz")}
+    players = {"north": {}, "south": {"data": {"source": source}}}
+    measure = {**MEASURE, "metrics": ["class_shares", "domain_score"]}
+    model = {"name": "exponential_family"}
+    data = {"source": "digits", "variables": ["image"]}
+    result = played(tmp_path, players, model, data=data, measure=measure)
+    assert result.record.classifier is not None
+    for name in players:
+        assert "domain_score" in result.main.last[name]
+    assert result.predicted("sample_exchange") == {}, "south does not tell of classes"
+
+
+def test_class_shares_are_predicted_where_all_players_tell_theirs(hospitals, tmp_path):
+    """South has 30 of a and 10 of b, north 10 and 30; each learns half from the other."""
+    for name, cells in (("north", "abbb"), ("south", "aaab")):
+        rows = [f"{cell},{i}" for i, cell in enumerate(cells * 10)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["class,x", *rows]) + "\n")
+    sources = {}
+    for name in ("north", "south"):
+        data = data_of(tmp_path, name)
+        data["source"]["label_column"] = "class"
+        sources[name] = {"data": data}
+    prepared = Federation(hospitals(players=sources)).prepare()
+    held = {name: own.load().train["class"] for name, own in prepared.own.items()}
+    share = {name: (labels == 0).double().mean().item() for name, labels in held.items()}
+    predicted = prepared.games[0].predicted
+    ours, theirs = share["north"], share["south"]
+    # of (A2) with two players and own weight w = 1/2: M = 2/3 of one's own, 1/3 of the other's
+    assert predicted["north"][0] == pytest.approx(2 / 3 * ours + 1 / 3 * theirs)
+    assert predicted["south"][0] == pytest.approx(2 / 3 * theirs + 1 / 3 * ours)
+
+
 # ------------------------------------------------------------------------------------- a resume
 
 
