@@ -54,7 +54,9 @@ class TestLabels:
         assert column.train.tolist() == numbers
 
     def test_what_was_made_of_labels_is_said(self):
-        assert class_column(np.array([0, 1]), np.array([1]), "x").notes == ()
+        assert class_column(np.array([0, 1]), np.array([1, 0]), "x").notes == ()
+        notes = class_column(np.array([0, 1]), np.array([1]), "x").notes
+        assert notes == ("'class': there are only training samples of '0'",)
         notes = class_column(np.array([0, 1]), np.array([3]), "x").notes
         assert (
             "3 classes, numbered in the order of their names: 0 is '0', 1 is '1', 2 is '3'"

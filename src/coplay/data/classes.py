@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from coplay.core.errors import DataError
+from coplay.core.space import LABEL
 from coplay.core.variable import Variable
 from coplay.data.column import Column
 from coplay.data.words import quoted, some
@@ -107,13 +108,23 @@ def coded_column(
     """
     used = np.unique(np.concatenate([train, test])).tolist()
     labels = [texts[place] for place in used]
+    notes: list[str] = []
+    if len(set(map(_without_zeros, labels))) < len(labels):
+        # 1 and 1.0 are one number; zeros before it may mean something, as those of 01067 do
+        labels = [_whole(label) for label in labels]
+        twins = _twins(labels)
+        if twins:
+            notes.append(
+                f"{quoted(name)}: {some(map(quoted, twins), 6)} are classes of their own, with and "
+                "without zeros; write them in one way if they are one"
+            )
     if all(_WHOLE.fullmatch(label) for label in labels):
         # 1 and 1.0 are one number
         values = [int(label.partition(".")[0]) for label in labels]
         names = [str(value) for value in sorted(set(values))]
         labels = list(map(str, values))
     else:
-        names = sorted(labels, key=natural_key)
+        names = sorted(set(labels), key=natural_key)
     if known:
         labels = [_as_known(texts[place], known) for place in used]
         others = sorted(set(labels) - set(known), key=natural_key)
@@ -124,7 +135,33 @@ def coded_column(
     if known:
         variable = Variable(kind="categorical", classes=len(names), names=tuple(names))
         return Column(variable, torch.from_numpy(numbers[train]), torch.from_numpy(numbers[test]))
-    return _column(numbers[train], numbers[test], names, origin, name)
+    return _column(numbers[train], numbers[test], names, origin, name).noted(*notes)
+
+
+def _whole(label: str) -> str:
+    """Return a whole number without the zeros of its fraction, and any other label as it is."""
+    return label.partition(".")[0] if _WHOLE.fullmatch(label) else label
+
+
+def _without_zeros(label: str) -> str:
+    """Return a whole number without the zeros before and behind it.
+
+    Example:
+        >>> _without_zeros("-01.0"), _without_zeros("0"), _without_zeros("a01")
+        ('-1', '0', 'a01')
+    """
+    return _whole(re.sub("^(-?)0+(?=[0-9])", r"\1", label))
+
+
+def _twins(labels: Sequence[str]) -> list[str]:
+    """Return labels that differ in nothing but zeros before them."""
+    alike: dict[str, set[str]] = {}
+    for label in labels:
+        alike.setdefault(_without_zeros(label), set()).add(label)
+    twins: list[str] = []
+    for group in alike.values():
+        twins += sorted(group) if len(group) > 1 else []
+    return twins
 
 
 def _as_known(label: str, known: Sequence[str]) -> str:
@@ -203,10 +240,12 @@ def _column(
 
 
 def _unlearned(train: np.ndarray, test: np.ndarray, names: list[str], name: str) -> list[str]:
-    """Say which classes have no training samples."""
+    """Say which classes have no samples to train on, or none to test on."""
     in_train = np.bincount(train, minlength=len(names)) > 0
     in_test = np.bincount(test, minlength=len(names)) > 0
     sides = {"only test samples": in_test & ~in_train, "no samples": ~in_test & ~in_train}
+    if name == LABEL:  # scores are given class by class
+        sides["only training samples"] = in_train & ~in_test
     notes = []
     for side, chosen in sides.items():
         classes = [quoted(names[place]) for place in np.flatnonzero(chosen)]

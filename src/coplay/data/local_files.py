@@ -50,6 +50,7 @@ def local_data(source: HuggingFace, path: Path) -> Dataset | None:
                 f"{path}: image_column is {source.image_column!r}, but these are tables without "
                 "pictures"
             )
+        _check_settings(source, path)
         train, test = _by_split(source, files, path)
         table = Table(
             file=tuple(map(str, train)),
@@ -60,6 +61,8 @@ def local_data(source: HuggingFace, path: Path) -> Dataset | None:
         )
         note = "read by the source 'table', which has more settings for local tables"
         unread = [str(file) for file in files if file not in (*train, *test)]
+        if source.cache is not None:
+            note += "; cache is not used, since nothing of local files is copied"
         if unread:
             note += f"; nothing is read of {', '.join(unread)}"
         try:
@@ -76,6 +79,20 @@ def local_data(source: HuggingFace, path: Path) -> Dataset | None:
         "that save_to_disk wrote, a folder of tables or pictures, or a file that ends in "
         f"{', '.join(ENDINGS)}"
     )
+
+
+def _check_settings(source: HuggingFace, path: Path) -> None:
+    """Refuse settings of pictures for tables."""
+    of_pictures = ("size", "colour", "grey", "threshold", "white")
+    given = []
+    for name in of_pictures:
+        if getattr(source, name) != type(source).model_fields[name].default:
+            given.append(name)
+    if given:
+        raise DataError(
+            f"{path}: {', '.join(given)} are settings of pictures, but these are tables without "
+            "pictures; leave them out"
+        )
 
 
 def parquet_splits(source: HuggingFace, path: Path) -> dict[str, Any]:

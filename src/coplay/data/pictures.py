@@ -18,6 +18,7 @@ from torch import Tensor
 from coplay.core.errors import DataError
 from coplay.core.variable import Variable
 from coplay.data.column import Column
+from coplay.data.picture_notes import FEW, black_masks, described
 from coplay.data.words import some
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
 _DEPTHS = (1, 8, 10, 12, 14, 16)
 """Bits of whole numbers whose type does not say how many are used."""
-
-_DARK = 1 / 8
-"""Share of white below which a pixel is dark to the eye."""
-
-_FEW = 0.001
-"""Share of pixels; what fewer pixels show is as good as nothing."""
 
 _COLOURED = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 """Pillow's modes in which pictures may have colours."""
@@ -92,16 +87,16 @@ def image_column(
     shape = shapes[0]
     if all(images.dtype == np.bool_ for images in splits):
         bits = [torch.from_numpy(images.astype(np.uint8)) for images in splits]
-        notes = _described(splits, [1, 1], name)
+        notes = described(splits, [1, 1], name)
         return Column(Variable(kind="binary", shape=shape), bits[0], bits[1], notes)
     whites, notes = _whites(splits, origin, white, largest, name)
-    notes += _described(splits, whites, name)
+    notes += described(splits, whites, name)
     if threshold is not None and len(shape) == 2:
         pairs = zip(splits, whites, strict=True)
         bits = [_thresholded(images, end, threshold) for images, end in pairs]
         ones = sum(int(each.sum()) for each in bits) / sum(each.numel() for each in bits)
-        if not _FEW <= ones <= 1 - _FEW:
-            colour = "0" if ones < _FEW else "1"
+        if not FEW <= ones <= 1 - FEW:
+            colour = "0" if ones < FEW else "1"
             notes += (
                 f"{name}: nearly every pixel is {colour} at threshold {threshold:g}; change it, or "
                 "keep grey values with grey = true",
@@ -169,7 +164,7 @@ def white_value(
         return 1.0, ()
     if arrays[0].dtype == np.uint8:
         if most != 1:
-            return 255, ()
+            return 255, black_masks(arrays, name)
         return 1, (f"{name}: bytes of 0 and 1 only, so 1 is white; white = 255 changes that",)
     bits = next(depth for depth in _DEPTHS if most < 2**depth)
     chosen = 2**bits - 1
@@ -179,34 +174,6 @@ def white_value(
         f"{name}: whole numbers up to {most:g} are taken as {bits}-bit values, so {chosen} is "
         "white; the setting white changes that",
     )
-
-
-def _described(splits: list[np.ndarray], whites: list[float], name: str) -> tuple[str, ...]:
-    """Say if pictures are constant, nearly black or nearly white."""
-    least, most = np.inf, -np.inf
-    count = bright = dark = 0
-    for values, white in zip(splits, whites, strict=True):
-        least = min(least, float(values.min()))
-        most = max(most, float(values.max()))
-        count += values.size
-        bright += int(np.count_nonzero(values >= white * _DARK))
-        dark += int(np.count_nonzero(values <= white * (1 - _DARK)))
-    if least == most:
-        return (f"{name}: every pixel of every picture is {most:g}; there is nothing to learn",)
-    if bright < _FEW * count:
-        return (
-            f"{name}: nearly black, since {whites[0]:g} is white and the largest value is {most:g} "
-            f"({bright:,} of {count:,} pixels reach an eighth of white); set white to the value of "
-            "a white pixel",
-        )
-    if dark < _FEW * count:
-        return (f"{name}: nearly white; the smallest value is {least:g}, {whites[0]:g} is white",)
-    if most < whites[0] / 2:
-        return (
-            f"{name}: dark, since {whites[0]:g} is white and the largest value is {most:g}; set "
-            "white if it is another value",
-        )
-    return ()
 
 
 def scaled_to_unit(images: np.ndarray, white: float) -> Tensor:

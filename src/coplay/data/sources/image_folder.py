@@ -24,7 +24,7 @@ from coplay.data.sources.base import (
     labelled_images,
     missing,
 )
-from coplay.data.words import some
+from coplay.data.words import counted, some
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -168,6 +168,13 @@ def _folders(folder: Path) -> list[Path]:
 
 def _pictures(folder: Path) -> list[Path]:
     files = [path for path in _visible(folder) if path.suffix.lower() in ENDINGS]
+    broken = [path for path in files if path.is_symlink() and not path.exists()]
+    if broken:
+        listed = some([path.name for path in broken], 3)
+        raise DataError(
+            f"{folder}: {counted(len(broken), 'picture')} cannot be read, since the link leads "
+            f"nowhere: {listed}; mend or remove it"
+        )
     return [path for path in files if path.is_file()]
 
 

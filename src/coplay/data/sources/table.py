@@ -25,9 +25,9 @@ from coplay.data.sources.base import (
 )
 from coplay.data.tables.agreed import column_as, none_of, split_rows, typed_as, wanted_of
 from coplay.data.tables.formats import ENDINGS, TextFormat, stem
-from coplay.data.tables.numbers import Marks, has_leading_zeros
+from coplay.data.tables.numbers import Marks, has_leading_zeros, may_be_thousands
 from coplay.data.tables.reading import Rows, read_tables
-from coplay.data.tables.types import USUAL_MARKS, Fault, Settings, Typed, typed
+from coplay.data.tables.types import USUAL_MARKS, Fault, Settings, Typed, typed, unmet_marks
 from coplay.data.words import all_of, counted, quoted, some
 
 
@@ -205,7 +205,10 @@ class Table(Source):
             notes.append(f"left out by the settings columns and without: {listed}")
         for name in chosen:
             refused = rows.refused.get(name)
-            if refused is not None and name != self.label_column:
+            if refused is not None and name == self.label_column:
+                faults.append(f"{rows.title}: label_column cannot be read: {refused}")
+                continue
+            if refused is not None:
                 notes.append(f"not read: {refused}")
                 continue
             column = typed(name, rows.cells[name], settings, name == self.label_column)
@@ -215,10 +218,13 @@ class Table(Source):
                 notes.append(f"not read: {column.reason}")
             else:
                 columns[name] = column
-        if self.label_column is not None:
+        if self.label_column is not None and self.label_column not in rows.refused:
             faults += self._label_faults(rows, columns.get(self.label_column))
         if faults:
             raise DataError(all_of(faults))
+        unmet = unmet_marks((rows.cells[name] for name in chosen), settings)
+        if unmet:
+            notes.append(f"missing_marks: {', '.join(map(quoted, unmet))} stands in no cell")
         return columns, notes
 
     def _label_faults(self, rows: Rows, column: Typed | None) -> list[str]:
@@ -303,6 +309,8 @@ class Table(Source):
                 made[name] = _column(name, column, train, test, rows.title)
             if column.kind == "real" and has_leading_zeros(rows.cells[name]):
                 made[name] = made[name].noted(_zeros_note(name))
+            if column.kind == "real" and self.decimal == "." and may_be_thousands(rows.cells[name]):
+                made[name] = made[name].noted(_points_note(name))
         if label is not None:
             values = columns[label]
             origin = f"{rows.title}, label_column {quoted(label)}"
@@ -360,6 +368,14 @@ def _zeros_note(name: str) -> str:
     return (
         f"{quoted(name)}: zeros before its numbers are left out; categories = [{quoted(name)}] "
         "reads them as texts"
+    )
+
+
+def _points_note(name: str) -> str:
+    """Say that points may stand between thousands."""
+    return (
+        f"{quoted(name)}: every point stands before exactly three digits, and 1.000 is read as 1; "
+        'set thousands = "." and decimal = "," if it is a thousand'
     )
 
 

@@ -17,7 +17,7 @@ from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
 from coplay.data.sources.base import LABEL, SplitRows
 from coplay.data.tables.reading import Rows
-from coplay.data.tables.types import Fault, Settings, Typed, typed
+from coplay.data.tables.types import Fault, Settings, Typed, missing_among, typed
 from coplay.data.words import all_of, quoted, some
 
 
@@ -101,7 +101,7 @@ def _typed(name: str, rows: Rows, settings: Settings, agreed: Variable) -> Typed
 
 def _no_numbers(name: str, rows: Rows, settings: Settings, column: Typed, agreed: Variable) -> str:
     """Say which cell of a column of numbers is none."""
-    left_out = {"", *settings.missing}
+    left_out = missing_among(set(rows.cells[name]), settings)
     words = "yes or no" if agreed.kind == "binary" else "a number"
     counts = Counter(cell for cell in rows.cells[name] if cell not in left_out)
     if not counts:

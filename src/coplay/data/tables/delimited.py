@@ -7,26 +7,22 @@ tells an unclosed quote from a long cell.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from coplay.core.errors import DataError
+from coplay.data.tables.encodings import encoding_of, read_bytes
 from coplay.data.tables.formats import TextFormat, ending
 from coplay.data.tables.grid import ROWS_AT_ONCE, Grid
 from coplay.data.words import counted, quoted, some
 
 _SEPARATORS = (";", "\t", "|", ",")
 _NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
-_TRIED = "', '".join(("latin-1", "cp1252"))
 
 _HEAD = 100_000  # bytes in which another separator is looked for
-
-_UTF_8 = ("utf-8", "utf8", "utf_8")
 
 
 def read_delimited(path: Path, form: TextFormat) -> Grid:
@@ -40,7 +36,7 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
         DataError: It cannot be decoded, or its lines are no table; the message names the lines.
     """
     content = read_bytes(path)
-    encoding, notes = _encoding(content, path, form.encoding)
+    encoding, notes = encoding_of(content, path, form.encoding)
     separator = form.separator or ("\t" if ending(path) == ".tsv" else ",")
     head = content[:_HEAD].decode(encoding, "ignore")
     if re.match("sep=.?[\r\n]", head, re.IGNORECASE):
@@ -55,7 +51,7 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
     header = list(form.names or rows.first())
     if form.names is None:
         header = [name.strip() for name in header]
-        _check_header(path, header)
+        notes += _check_header(path, header)
     is_padded = form.names is None and len(header) > 1 and not header[-1]
     header = header[:-1] if is_padded else header
     numbers_rows = form.names is None and len(header) > 1 and not header[0]
@@ -76,61 +72,6 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
 
 _ROW_NUMBERS = "(row numbers)"
 """What a first column without a name is called, which may be the rows' own numbers only."""
-
-
-def read_bytes(path: Path) -> bytes:
-    """Read a file, gzipped if its name ends in ``.gz``.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.name.lower().endswith(".gz") else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-
-
-def _encoding(content: bytes, path: Path, encoding: str) -> tuple[str, list[str]]:
-    """Check that a text can be decoded; return the codec and what the reader should know."""
-    is_utf_8 = encoding.lower() in _UTF_8
-    if is_utf_8 and content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{path} is written in UTF-16; set encoding = 'utf-16'")
-    codec = "utf-8-sig" if is_utf_8 else encoding
-    try:
-        text = content.decode(codec)
-    except UnicodeError as error:
-        start = getattr(error, "start", 0)
-        line = _line_of(content, start)
-        byte = content[start : start + 1].hex()
-        advice = f"set encoding to the file's own, such as '{_TRIED}'"
-        raise DataError(
-            f"{path}, line {line}: byte 0x{byte} is no {encoding} character; {advice}"
-        ) from error
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataError(
-            f"{path}, line {line}: a NUL character, which no table of text has; the file is "
-            "damaged, or written in UTF-16 (set encoding = 'utf-16')"
-        )
-    if is_utf_8 or text.isascii() or not _is_utf_8(content):
-        return codec, []
-    note = f"read as {encoding}, and valid UTF-8 too; leave encoding out if letters look wrong"
-    return codec, [note]
-
-
-def _line_of(content: bytes, place: int) -> int:
-    """Return the line of a byte, whatever ends the lines."""
-    before = content[:place]
-    return 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
-
-
-def _is_utf_8(content: bytes) -> bool:
-    try:
-        content.decode("utf-8")
-    except UnicodeError:
-        return False
-    return True
 
 
 def _only(header: Sequence[str], form: TextFormat) -> str:
@@ -300,19 +241,44 @@ def _check_separator(path: Path, text: str, separator: str) -> None:
             f"{separator!r} the first into {own + 1}; set separator = {other!r}{decimal}, or "
             f"separator = {separator!r} if that is right"
         )
+    if separator not in lines[0]:
+        _check_unusual(path, lines)
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    """Refuse a first line that looks like data."""
+def _check_unusual(path: Path, lines: Sequence[str]) -> None:
+    """Refuse lines of one cell that spaces or colons divide into numbers."""
+    for other in (" ", ":"):
+        rows = [line.split() if other == " " else line.split(other) for line in lines]
+        width = len(rows[0])
+        cells = [cell.strip() for row in rows[1:] for cell in row]
+        numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
+        is_divided = width > 1 and all(len(row) == width for row in rows)
+        if not is_divided or 2 * len(numbers) < len(cells) or not numbers:
+            continue
+        what = "spaces divide" if other == " " else "':' divides"
+        advice = f"set separator = {other!r}"
+        if other == " " and any(len(line.split(" ")) != width for line in lines):
+            advice = "they are of several lengths, so write the file with commas"
+        raise DataError(
+            f"{path}: {what} every line into {width} cells, and no other separator stands in the "
+            f"first; {advice}"
+        )
+
+
+def _check_header(path: Path, header: Sequence[str]) -> list[str]:
+    """Refuse a first line that looks like data, or say that one of numbers is taken for names."""
     numbers = [name for name in header if _NUMBER.fullmatch(name)]
     if 2 * len(numbers) <= len(header) or not numbers:
-        return
+        return []
+    listed = some([quoted(name) for name in header])
     if all(name.isdecimal() for name in numbers):
         # pandas numbers columns from 0, and a column a year is called by it
         values = [int(name) for name in numbers]
         if len(values) > 1 and values == sorted(set(values)):
-            return
-    listed = some([quoted(name) for name in header])
+            return [
+                f"line 1 ({listed}) is taken for the names of the columns, though it holds "
+                'numbers; set names = ["…", …] if it is a row'
+            ]
     raise DataError(
         f"{path}, line 1: expected the names of the columns, got what looks like a row ({listed}); "
         'set names = ["…", …] to name the columns of a file without such a line'

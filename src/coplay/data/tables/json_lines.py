@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coplay.core.errors import DataError
-from coplay.data.tables.delimited import read_bytes
+from coplay.data.tables.encodings import read_bytes
 from coplay.data.tables.grid import ROWS_AT_ONCE, Grid
 from coplay.data.words import counted, quoted
 

@@ -20,6 +20,8 @@ _MARKED = re.compile(
 
 _ZEROS = re.compile(r"(^|\0)[+-]?0[0-9]")
 
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
+
 _DATE = re.compile(
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}([T ][0-9:.]+(Z| ?[+-][0-9:]+| ?[AaPp][Mm])?)?"
     r"|[0-9]{1,2}:[0-9]{2}(:[0-9.]+)?( ?[AaPp][Mm])?"
@@ -52,11 +54,21 @@ class Marks:
             >>> Marks(thousands=",").number("1,00"), Marks().number("1_0"), Marks().number("nan")
             (None, None, None)
         """
-        plain = self._plain(text)
-        if plain is None or not _PLAIN.fullmatch(plain):
+        plain = self.plain(text)
+        if plain is None:
             return None
         value = float(plain)
         return value if np.isfinite(value) else None
+
+    def plain(self, text: str) -> str | None:
+        """Return the text of a number with Python's marks; None if it is no number.
+
+        Example:
+            >>> Marks(thousands=",").plain("1,000"), Marks(",").plain("1,5"), Marks().plain("a")
+            ('1000', '1.5', None)
+        """
+        plain = self._plain(text)
+        return plain if plain is not None and _PLAIN.fullmatch(plain) else None
 
     def is_inexact(self, text: str, value: float) -> bool:
         """Whether a cell is a whole number that 64-bit floats cannot hold."""
@@ -99,6 +111,22 @@ def has_leading_zeros(cells: Cells) -> bool:
         cells: A column of numbers.
     """
     return any(_ZEROS.search(packed) for packed in cells.packed())
+
+
+def may_be_thousands(cells: Cells) -> bool:
+    """Whether every point in a column stands before exactly three digits, as one in 1.000 does.
+
+    Args:
+        cells: A column of numbers.
+    """
+    is_met = False
+    for packed in cells.packed():
+        if "." not in packed:
+            continue
+        is_met = True
+        if any("." in cell and not _THOUSANDS.fullmatch(cell) for cell in packed.split("\0")):
+            return False
+    return is_met
 
 
 def is_date(text: str) -> bool:

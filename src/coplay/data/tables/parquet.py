@@ -10,6 +10,8 @@ from coplay.core.errors import DataError
 from coplay.data.tables.grid import ROWS_AT_ONCE, Grid
 from coplay.data.words import quoted
 
+_UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
 
 def read_parquet(path: Path) -> Grid:
     """Read a local Parquet file.
@@ -56,8 +58,12 @@ def _read(path: Path, file: Any) -> Grid:
         reason = _unreadable(name, kind)
         if reason:
             grid.refused[name.strip()] = reason
-        else:
-            readable.append(name)
+            continue
+        readable.append(name)
+        if _package("pyarrow").types.is_duration(kind):
+            grid.notes.append(
+                f"column {quoted(name)} holds durations, read as numbers of {_UNITS[kind.unit]}"
+            )
     first = 1
     for batch in file.iter_batches(ROWS_AT_ONCE):
         if not batch.num_rows:

@@ -105,12 +105,13 @@ def read_tables(
     Raises:
         DataError: A file cannot be read, or the columns differ.
     """
-    train = _limited([read_table(path, form) for path in files], limit)
-    test = _limited([read_table(path, form) for path in test_files], limit)
-    grids = [*train, *test]
-    for grid in grids[1:]:
-        _check_columns(grids[0], grid)
-    return Rows(grids, sum(map(len, train)))
+    train = [read_table(path, form) for path in files]
+    test = [read_table(path, form) for path in test_files]
+    # also of files beyond the limit: they are part of the data once the limit goes
+    for grid in [*train, *test][1:]:
+        _check_columns(train[0], grid)
+    train = _limited(train, limit)
+    return Rows([*train, *_limited(test, limit)], sum(map(len, train)))
 
 
 def read_table(path: Path, form: TextFormat) -> Grid:

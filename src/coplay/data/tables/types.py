@@ -7,8 +7,8 @@ numbers with a cell that is none is an error that names line, column and cell.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -94,15 +94,57 @@ def typed(name: str, cells: Cells, settings: Settings, is_label: bool = False) -
         if numbers is not None:
             return Typed("real", numbers, np.zeros(len(numbers), np.bool_))
     counts = Counter(cells)
-    missing = {"", *settings.missing}
+    missing = missing_among(counts, settings)
     counts = Counter({text: count for text, count in counts.items() if text not in missing})
     places = {text: place for place, text in enumerate(counts)}
     codes = np.fromiter((places.get(cell, -1) for cell in cells), np.int64, len(cells))
     if not counts:
         return _unread(codes, f"column {quoted(name)} is empty")
     if are_categories:
-        return Typed("texts", codes.clip(0), codes < 0, tuple(counts))
+        texts = [_class_text(text, marks) for text in counts]
+        return Typed("texts", codes.clip(0), codes < 0, tuple(texts))
     return _numbers_or_texts(name, counts, codes, marks)
+
+
+def missing_among(texts: Iterable[str], settings: Settings) -> set[str]:
+    """Return the texts that stand for a missing value; -9999 and -9999.0 are one mark.
+
+    Example:
+        >>> sorted(missing_among(["1", "-9999.0", ""], Settings(missing=("-9999",))))
+        ['', '-9999.0']
+    """
+    number = settings.marks.number
+    values = {number(mark) for mark in settings.missing} - {None}
+    chosen = {"", *settings.missing}
+    missing = set()
+    for text in texts:
+        if text in chosen or (values and number(text) in values):
+            missing.add(text)
+    return missing
+
+
+def unmet_marks(columns: Iterable[Cells], settings: Settings) -> list[str]:
+    """Return the marks for missing values that stand in no cell.
+
+    Args:
+        columns: The columns that are read.
+        settings: See there.
+    """
+    if not settings.missing:
+        return []
+    texts: set[str] = set()
+    for cells in columns:
+        texts.update(cells)
+    unmet = []
+    for mark in settings.missing:
+        if not missing_among(texts, replace(settings, missing=(mark,))) - {""}:
+            unmet.append(mark)
+    return unmet
+
+
+def _class_text(text: str, marks: Marks) -> str:
+    """Return a label as it is, or with Python's marks where it is a number with others."""
+    return text if marks.are_plain else marks.plain(text) or text
 
 
 def _unread(codes: np.ndarray, reason: str) -> Typed:
