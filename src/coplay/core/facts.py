@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version
 from typing import Self
 
 from pydantic import ValidationError
@@ -120,6 +121,12 @@ class Facts:
         if facts.count is not None and facts.count < 0:
             raise MessageError(f"{origin}: expected a number of rows from 0, got {facts.count}")
         return facts
+
+
+@cache
+def coplay_version() -> str:
+    """Return the version of this coplay; looking it up reads a file."""
+    return version("coplay")
 
 
 def facts_of_all(names: Iterable[str], replies: Sequence[Mapping[str, object]]) -> dict[str, Facts]:

@@ -32,7 +32,12 @@ from coplay.run.own_data import (
     pool_as_agreed,
 )
 from coplay.run.range_notes import range_notes
-from coplay.run.reach import check_agreed, check_common_variables, check_unobserved
+from coplay.run.reach import (
+    check_agreed,
+    check_common_variables,
+    check_same_variables,
+    check_unobserved,
+)
 from coplay.run.record import GameRecord, RunRecord
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
@@ -122,6 +127,7 @@ def prepare(
     facts = _facts(config, sites, own)
     if agreed is not None and config.variables:
         check_agreed(agreed, facts)
+    check_same_variables(facts)
     check_unobserved(config, facts)
     prepared = []
     for name, game in games:

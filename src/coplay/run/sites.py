@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
-from coplay.core.facts import PROTOCOL, Facts, variables_to_text
+from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
@@ -254,7 +253,7 @@ def facts_of_pool(config: Config, sites: Sites) -> dict[str, Facts]:
         model = config.player_model(name)
         facts[name] = Facts(
             name,
-            version("coplay"),
+            coplay_version(),
             PROTOCOL,
             "",
             variables_to_text(space),
