@@ -258,10 +258,30 @@ class SampleExchange(Game[ExchangeState]):
             received, weights, copies = without_copies(player, shares, received, message.round)
         numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn: dict[str, Payload] = {}
-        # a player that has not learned yet draws nothing; what nobody has taught it is left out
-        if player.learned and len(player.unlearned) < len(player.variables):
-            drawn = draws_for(player, request.draw, message.round)
+        # a player that has not learned yet draws nothing
+        if player.learned:
+            receivers = self._receivers(player, request, bool(received), message.round)
+            drawn = draws_for(player, receivers, message.round)
         return message.reply({**numbers, **copies}, drawn)
+
+    def _receivers(
+        self, player: Player, request: Turn, has_received: bool, round: int
+    ) -> Mapping[str, int]:
+        """Return for whom a player draws how much.
+
+        One whose data lack variables sends what it has to those that learn from it, for others may
+        lack variables as well. In a simulation from one pool it waits until they have come, unless
+        nothing at all has come when it could have.
+        """
+        if not player.unlearned:
+            return request.draw
+        waits = not player.schema and (has_received or round <= self.own_rounds)
+        if waits or player.roster is None:
+            return {}
+        if len(player.unlearned) == len(player.variables):
+            return {}  # it knows nothing at all
+        takers = player.roster.take_incomplete
+        return {to: n for to, n in request.draw.items() if to in takers}
 
     def expected_request(self, player: Player, message: Message) -> Expected:
         """Samples come along of players that this one weighs; it draws for those that weigh it."""

@@ -68,12 +68,18 @@ def reply(player: Party, ask: Message) -> Expected:
     Variables that the player's data lack may be missing, as long as nobody has taught it.
     """
     assert isinstance(ask.request, Turn)
-    needed = [name for name in player.space if name not in player.unobserved]
-    content = InSpace(player.space, needed)
-    parts = {to: Part.of(content, count) for to, count in ask.request.draw.items()}
+    content = InSpace(player.space, list(player.space))
+    # a player whose data lack variables may send what it has, to those that learn from it
+    known = [name for name in player.space if name not in player.unobserved]
+    partly = InSpace(player.space, known)
+    takers = () if player.roster is None else player.roster.take_incomplete
+    parts = {}
+    for to, count in ask.request.draw.items():
+        parts[to] = Part.of(partly if to in takers else content, count)
     shares = {COPIES + name: Limits(0, 1) for name in ask.payload}
     numbers = Numbers({**LEARNED.limits, **shares}, others=True)
-    return Expected(parts, all_or_none=True, numbers=numbers)
+    to_some = bool(player.unobserved) and not set(parts) <= set(takers)
+    return Expected(parts, all_or_none=not to_some, numbers=numbers)
 
 
 def _partners(

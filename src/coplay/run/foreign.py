@@ -115,7 +115,7 @@ def _components(config: Config) -> Iterator[tuple[str, Component]]:
     yield "game", config.game
     for game in config.carried:
         yield "compare", game
-    for metric in config.measure.metrics:
+    for metric in config.measure.metrics or ():
         yield "measure.metrics", metric
     yield "engine", config.engine
 

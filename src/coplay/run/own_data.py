@@ -26,6 +26,7 @@ from coplay.site.agreement import Agreement
 from coplay.site.conforming import conformed
 from coplay.site.holdings import Holdings
 from coplay.site.loading import load_site
+from coplay.site.measuring import SiteMeasurer
 
 INCOMPLETE = "exponential_family, joint_classifier, conditionals"
 """For errors: the models that learn from incomplete samples."""
@@ -129,6 +130,7 @@ class SiteRecipe:
             unobserved=held.unobserved,
             tell=self.own.tell,
             schema=schema_digest(self.own.agreement.space),
+            measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
         )
 
 
