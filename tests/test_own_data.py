@@ -177,6 +177,20 @@ def test_what_a_site_does_not_tell_is_not_on_record(hospitals, tmp_path):
     assert "48" not in json.dumps(record.json())
     page = (out / "report.html").read_text()
     assert "not told" in page
+    file = out / "sample_exchange" / "site" / "north.txt"
+    assert "48 rows to learn from, 12 held out: 6 to score on" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_paths_of_data_in_a_config_are_taken_from_its_folder(hospitals, tmp_path, monkeypatch):
+    values = hospitals().model_dump(exclude_unset=True, mode="json")
+    for name in ("north", "south"):
+        values["players"][name]["data"]["source"]["file"] = f"{name}.csv"
+    (tmp_path / "here.toml").write_text(tomli_w.dumps(values))
+    monkeypatch.chdir("/")
+    config = Config.from_file(tmp_path / "here.toml")
+    assert config.players["north"].data.source.file == str(tmp_path / "north.csv")
+    assert Federation(config).prepare().facts["north"].count == 48
 
 
 def test_a_player_with_data_of_its_own_plays_with_players_of_a_pool(hospitals, tmp_path):

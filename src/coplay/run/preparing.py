@@ -29,6 +29,7 @@ from coplay.run.own_data import (
     agreed_for,
     check_all_have_data,
     facts_of_sites,
+    notes_of_sites,
     own_data,
     pool_as_agreed,
 )
@@ -154,7 +155,7 @@ def prepare(
         prepared.append(PreparedGame(name, game, seats, influence, predicted))
     check_common_variables(config, facts)
     most = max(len(game.seats.players) for game in prepared)
-    notes = [*config.engine.notes(most), *try_models(config, facts)]
+    notes = [*config.engine.notes(most), *notes_of_sites(own), *try_models(config, facts)]
     judged_by = pool
     if config.reference is not None:
         judged_by = config.reference.source.load()
