@@ -388,7 +388,7 @@ def test_unobserved_variables_that_nobody_can_learn_are_refused(small_config, tm
 def test_a_player_does_not_send_what_it_has_not_learned(small_config, tmp_path):
     """North has classes alone and receives images in round 3.
 
-    Until then it sends classes alone, and is measured by what it knows.
+    Until then it sends nothing, and is measured by what it knows.
     """
     players = {
         "north": {"variables": ["image", "class"], "unobserved": ["image"]},
@@ -422,7 +422,7 @@ def test_a_player_does_not_send_what_it_has_not_learned(small_config, tmp_path):
         ["north/class", "north/image"],
     ]
     sent = [row.bytes for row in result.main.rows]
-    assert sent[2] == 20 * (64 + 8) + 20 * 8, "north drew no images in round 2"
+    assert sent[2] == 20 * (64 + 8), "what only south drew in round 2 arrives in round 3"
     assert sent[3] == 2 * 20 * (64 + 8)
     for row in result.main.rows:
         assert "class_accuracy" not in row.measured["north"], "it never sees an image to classify"

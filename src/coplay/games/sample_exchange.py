@@ -1,7 +1,6 @@
 """The cooperative game: each player learns from its own data and from samples of others' models.
 
-To read the algorithm first: ``examples/cooperative_game.py`` has it on one page, as plain loops
-over torch.
+``examples/cooperative_game.py`` has the algorithm on one page, as plain loops over torch.
 
 Utility of player i, with weights α_ij ≥ 0, Σ_j α_ij = 1:
 
@@ -276,10 +275,9 @@ class SampleExchange(Game[ExchangeState]):
         if not player.unlearned:
             return request.draw
         waits = not player.schema and (has_received or round <= self.own_rounds)
-        if waits or player.roster is None:
+        knows_nothing = len(player.unlearned) == len(player.variables)
+        if waits or knows_nothing or player.roster is None:
             return {}
-        if len(player.unlearned) == len(player.variables):
-            return {}  # it knows nothing at all
         takers = player.roster.take_incomplete
         return {to: n for to, n in request.draw.items() if to in takers}
 
