@@ -53,6 +53,7 @@ from coplay.run.schema import agreed_space
 ROOT = Path(__file__).parents[1]
 LENGTH = struct.Struct("<Q")
 DESCRIBE = b"D"
+ACQUAINT = b"a"
 ASK = b"M"
 SECONDS = 120
 
@@ -196,6 +197,9 @@ def answered(site, player, data):
     """Answer the bytes of one frame."""
     if data[:1] == DESCRIBE:
         return facts_to_bytes(player.facts())
+    if data[:1] == ACQUAINT:
+        player.roster.take_incomplete = frozenset(json.loads(data[1:]))
+        return b""
     game = site.terms.rules
     try:
         ask = request_from_bytes(data[1:], (*REQUESTS, *game.requests), "a request")
@@ -247,6 +251,9 @@ class Wall(Engine):
         facts = self.describe()
         known = {each.name: Known(facts[each.name], each.seed) for each in away}
         self.seat([known.get(each.name, each) for each in players], game)
+        takers = [party.name for party in self._seated.values() if party.learns_incomplete]
+        for name in self._connections:
+            self._exchange(name, ACQUAINT + json.dumps(takers).encode())
 
     def describe(self):
         facts = {name: player.facts() for name, player in self._here.items()}

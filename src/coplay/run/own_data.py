@@ -154,7 +154,8 @@ def own_data(
     _refuse_code(config)
     parts: dict[str, SiteData] = {}
     for name in owners:
-        parts[name] = _data_of(config, name)
+        # a process that plays it elsewhere has another folder to take paths from
+        parts[name] = _data_of(config, name).at(Path.cwd())
     space = agreed_space(config.variables) if config.variables else None
     if space is None:
         space = inferred(_spaces(parts, pool, given))

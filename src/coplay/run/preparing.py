@@ -132,7 +132,7 @@ def prepare(
         check_data(config, sites)
     games = [(name_of("game", game).rpartition(":")[2], game) for game in _games(config, own)]
     facts = _facts(config, sites, own)
-    if agreed is not None:
+    if agreed is not None and config.variables:
         check_agreed(agreed, facts)
     check_unobserved(config, facts)
     prepared = []
@@ -218,8 +218,20 @@ def first_record(config: Config, prepared: Prepared) -> RunRecord:
         data=data_record(prepared.data, prepared.sites, prepared.own, prepared.facts),
         notes=notes,
         unmeasured=unmeasured(prepared.metrics, judged_by, at_players=prepared.at_players),
+        models=_models_of_sites(prepared),
         games={game.name: _game_record(config, game) for game in prepared.games},
     )
+
+
+def _models_of_sites(prepared: Prepared) -> dict[str, str]:
+    """Return what the models are called that site files name."""
+    models = {}
+    for name, own in prepared.own.items():
+        facts = prepared.facts[name]
+        if own.has_site_file:
+            is_foreign = facts.model_name == "estimator"
+            models[name] = facts.model if is_foreign else facts.model_name.rpartition(":")[2]
+    return models
 
 
 def _game_record(config: Config, prepared: PreparedGame) -> GameRecord:
