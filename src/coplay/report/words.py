@@ -20,7 +20,15 @@ _NAMES = {
     "fl_gan": "FL-GAN",
 }
 
-_FIRST = ("fid", "domain_score", "distance_to_prediction")
+_FIRST = (
+    "fid",
+    "domain_score",
+    "distance_to_prediction",
+    "column_fidelity",
+    "utility",
+    "utility_of_real",
+    "pair_fidelity",
+)
 
 _MOST_LISTED = 12  # names of classes in a cell
 
