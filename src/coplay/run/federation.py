@@ -69,11 +69,11 @@ class Federation:
         given: Data that are in memory, by the player that holds them.
 
     Example:
-        >>> import tempfile
+        >>> from coplay.core.temporary import temporary_folder
         >>> config = Config.from_dict({
         ...     "players": 2, "model": "exponential_family",
         ...     "game": {"name": "sample_exchange", "rounds": 2}, "measure": {"metrics": []}})
-        >>> result = Federation(config).run(Path(tempfile.mkdtemp()) / "run")
+        >>> result = Federation(config).run(temporary_folder("example") / "run")
         >>> [len(play.rows) for play in result.plays.values()]
         [2]
     """
