@@ -37,6 +37,14 @@ def test_facts_survive_any_carrier_of_plain_values():
     assert facts.shares == (2 / 6, 3 / 6, 1 / 6)
 
 
+def test_shares_that_a_site_withholds_travel_as_withheld():
+    tell = Telling(count="exact", shares=True, small_cell=10)
+    facts = player(tell, labels=[0] * 40 + [1] * 3 + [2] * 20).facts()
+    carried = Facts.from_plain(json.loads(json.dumps(facts.plain(), allow_nan=False)), "north")
+    assert carried.shares[0] == 40 / 63
+    assert [math.isnan(share) for share in carried.shares] == [False, True, True]
+
+
 def test_a_site_that_tells_nothing_has_facts_of_its_model_only():
     few = player(Telling(), labels=[0, 1, 2]).facts()
     many = player(Telling(), labels=[0, 0, 0, 0, 1, 2]).facts()
@@ -51,6 +59,8 @@ def test_a_site_that_tells_nothing_has_facts_of_its_model_only():
         ({"name": "south"}, "they name 'south'"),
         ({"protocol": PROTOCOL + 1}, f"speaks protocol {PROTOCOL + 1}, this one {PROTOCOL}"),
         ({"count": -3}, "expected a number of rows from 0, got -3"),
+        ({"shares": [0.5, 1.5]}, "expected shares from 0 to 1, got 1.5"),
+        ({"shares": [-0.5]}, "expected shares from 0 to 1, got -0.5"),
         ({"unobserved": ["weight"]}, "it lacks 'weight', which it does not learn"),
         ({"count": "many"}, "count"),
         ({"learned.keys": [], "learned.values": []}, "a space needs at least one variable"),

@@ -136,7 +136,9 @@ def test_a_bad_request_is_refused_with_its_reason_and_the_honest_one_is_answered
     game, engine, players = exchange()
     before = bits_of(players["a"])
     if isinstance(ask, Message) and type(ask.request) is Alone:
-        reason = "expected one of the requests evaluate, gain, restore, save, turn, got turn"
+        reason = (
+            "expected one of the requests evaluate, gain, measure, restore, save, turn, got turn"
+        )
     lost = answer(game, players["a"], ask)
     assert lost.reason == REFUSED + reason
     assert lost.player == "a"

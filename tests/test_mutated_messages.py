@@ -12,6 +12,7 @@ import torch
 
 from coplay import Message, Player, PlayerLost, Space, Variable
 from coplay.core.message import COORDINATOR
+from coplay.core.requests import CLASSIFIED, SCORED
 from coplay.engines.base import answer_all
 from coplay.engines.local import Local
 from coplay.games import originals
@@ -23,7 +24,7 @@ from coplay.models.abilities import Classifies
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.models.joint_classifier import JointClassifier
-from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Save
+from coplay.player import Evaluate, Gain, Save
 
 from .mutations import bad_reply, bad_request, one_of
 

@@ -25,6 +25,7 @@ from coplay.core.message import (
     bytes_of,
 )
 from coplay.core.plain import flatten, restored
+from coplay.core.requests import CLASSIFIED, SCORED
 from coplay.core.space import pick
 from coplay.core.streams import derive, stream
 from coplay.engines.base import answer, answer_all, grouped
@@ -34,7 +35,7 @@ from coplay.games.isolated import Isolated, Turn
 from coplay.models import likelihood
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.models.exponential_family import ExponentialFamily
-from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain, Restore, Save
+from coplay.player import Evaluate, Gain, Restore, Save
 
 BITS = Space({"x": Variable(kind="binary", shape=(2,))})
 PAIR = Space({"a": Variable(kind="binary"), "b": Variable(kind="binary")})
@@ -316,7 +317,7 @@ def test_seconds_add_up_until_they_are_taken():
 
 
 def test_an_answer_carries_the_seconds_of_the_game_and_not_those_of_measuring(monkeypatch):
-    monkeypatch.setattr("coplay.player.time", Clock())
+    monkeypatch.setattr("coplay.core.timed.time", Clock())
     me = player(rows([0, 1]), model=Recorder())
     game = Isolated()
     turn = Message(Turn(), COORDINATOR, "north", 1)

@@ -12,6 +12,7 @@ import torch
 from coplay import Player, Space, Variable
 from coplay.core.errors import ConfigError, DataError, PlayerError
 from coplay.core.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost
+from coplay.core.requests import CLASSIFIED, SCORED
 from coplay.core.space import LABEL, pick
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
@@ -23,9 +24,10 @@ from coplay.games.pooled import Pooled
 from coplay.games.sample_exchange import SampleExchange
 from coplay.metrics.base import Metric, Stat, Value
 from coplay.metrics.features import DomainClassifier
+from coplay.metrics.fidelity import Fidelity
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
-from coplay.player import CLASSIFIED, SCORED, Evaluate, Gain
+from coplay.player import Evaluate, Gain
 from coplay.run import measuring as measuring_module
 from coplay.run.config import Config
 from coplay.run.differences import differences
@@ -33,6 +35,7 @@ from coplay.run.federation import Federation, _holds_something
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
 from coplay.run.play import Mean, Play, best_of
+from coplay.run.presets import chosen_metrics
 from coplay.run.reach import check_common_variables, check_unobserved
 from coplay.run.record import GameRecord
 from coplay.run.result import Result, on_available_device
@@ -221,7 +224,9 @@ def test_the_classifier_learns_from_the_training_split_and_is_measured_on_the_ot
 
     monkeypatch.setattr(DomainClassifier, "fit", fit)
     progress = []
-    known, digest = reference(config(), tmp_path, DATA, lambda *what: progress.append(what))
+    known, digest = reference(
+        metrics_of(config()), 1, tmp_path, DATA, lambda *what: progress.append(what)
+    )
     assert torch.equal(given["train"]["x"], DATA.train["x"])
     assert torch.equal(given["train_labels"], DATA.train[LABEL])
     assert torch.equal(given["test"]["x"], DATA.test["x"])
@@ -230,20 +235,28 @@ def test_the_classifier_learns_from_the_training_split_and_is_measured_on_the_ot
     assert torch.equal(known.test["x"], DATA.test["x"])
     assert torch.equal(known.labels, DATA.test[LABEL])
     given.clear()
-    again, _ = reference(config(), tmp_path, DATA, lambda *what: None, digest)
+    again, _ = reference(metrics_of(config()), 1, tmp_path, DATA, lambda *what: None, digest)
     assert not given, "it is trained once a run"
     assert again.classifier.accuracy == 0.75
 
 
+def metrics_of(config):
+    return chosen_metrics(config.measure, DATA.space, has_classes=True)
+
+
 def test_why_nothing_is_scored():
-    assert unmeasured(config(), DATA) == ""
-    assert unmeasured(config(measure={"metrics": []}), DATA) == "measure.metrics is empty"
-    assert "has no test samples" in unmeasured(
-        config(), replace(DATA, test=pick(DATA.test, slice(0)))
-    )
+    assert unmeasured(metrics_of(config()), DATA, at_players=False) == ""
+    assert unmeasured((), DATA, at_players=False) == "measure.metrics is empty"
+    empty = replace(DATA, test=pick(DATA.test, slice(0)))
+    metrics = metrics_of(config())
+    assert "has no test samples" in unmeasured(metrics, empty, at_players=False)
     plain = SPACE.only(["x"])
     bare = Dataset("bare", plain, plain.restrict(DATA.train), plain.restrict(DATA.test))
-    assert "bare has none" in unmeasured(config(), bare)
+    assert "bare has none" in unmeasured(metrics, bare, at_players=False)
+    assert unmeasured([*metrics, Fidelity()], bare, at_players=False) == ""
+    assert "no others to measure against" in unmeasured(metrics, None, at_players=False)
+    assert "[reference] gives it some" in unmeasured(metrics, None, at_players=True)
+    assert unmeasured([Fidelity()], None, at_players=True) == ""
 
 
 class Seen(Metric):
@@ -267,7 +280,7 @@ def test_a_metric_sees_the_players_samples_its_own_prediction_and_what_it_held(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(DomainClassifier, "fit", lambda self, *_: None)
-    known, _ = reference(config(), tmp_path, DATA, lambda *_: None)
+    known, _ = reference(metrics_of(config()), 1, tmp_path, DATA, lambda *_: None)
     metric = Seen()
     measuring = Measuring(settings().model_copy(update={"metrics": (metric,)}), known, DATA.test)
     drawn = SPACE.only(["x", "y"]).restrict(DATA.train)

@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 SHARED = ("mean radius", "mean texture", "mean smoothness")
 OWN = {
     "north": ("mean concavity", "mean symmetry"),
-    "south": ("worst radius", "mean concavity"),
-    "east": ("worst radius", "mean symmetry"),
+    "south": ("mean fractal dimension", "mean concavity"),
+    "east": ("mean fractal dimension", "mean symmetry"),
 }
 """What each hospital measures beside what all do: any two columns are seen together somewhere."""
 
@@ -31,8 +31,8 @@ NAME_IN_EAST = {"mean radius": "radius", "mean texture": "texture", "diagnosis":
 """East calls some columns otherwise; its site file says which is which."""
 
 
-def main() -> None:
-    """Write north.csv, south.csv and east.csv beside this file."""
+def main(folder: Path = HERE) -> None:
+    """Write north.csv, south.csv and east.csv."""
     table = load_breast_cancer()
     names = [str(name) for name in table.feature_names]
     words = [str(word) for word in table.target_names]  # malignant, benign
@@ -42,7 +42,7 @@ def main() -> None:
         header = ["patient", *columns, "diagnosis"]
         if hospital == "east":
             header = [NAME_IN_EAST.get(name, name) for name in header]
-        with (HERE / f"{hospital}.csv").open("w", newline="", encoding="utf-8") as file:
+        with (folder / f"{hospital}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             for place, row in enumerate(part):

@@ -14,9 +14,10 @@ from coplay.core import digests, storage
 from coplay.core.errors import FAILURES, ModelError
 from coplay.core.facts import Facts
 from coplay.core.history import History, Roster
+from coplay.core.measures import Measurer
 from coplay.core.message import Message, Request
 from coplay.core.player_files import PlayerFile, PlayerState
-from coplay.core.requests import Evaluate, Gain, Restore, Save
+from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure, Restore, Save
 from coplay.core.slices import to_check
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
@@ -28,14 +29,7 @@ from coplay.models.base import OWN, LocalModel, Mixture, Portion, finite_number
 from coplay.models.describing import facts_of
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 
-CLASSIFIED = "classified"
-"""Name of the payload of an evaluation that a player classifies."""
-
-SCORED = "scored"
-"""Name of the payload of an evaluation whose log p is asked for."""
-
-
-REQUESTS: tuple[type[Request], ...] = (Evaluate, Gain, Save, Restore)
+REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Gain, Save, Restore)
 """What every player answers, whatever the game."""
 
 
@@ -57,6 +51,7 @@ class Player(Timed):
             lack are added.
         tell: What it tells others of its real rows.
         schema: Digest of the variables that it takes as agreed; empty where none were.
+        measurer: What measures samples on rows that the player holds out; None without such rows.
 
     Raises:
         SpaceError: The data do not lie in the space.
@@ -85,7 +80,9 @@ class Player(Timed):
         unobserved: Collection[str] = (),
         tell: Telling = EVERYTHING,
         schema: str = "",
+        measurer: Measurer | None = None,
     ) -> None:
+        self.measurer = measurer
         self.name = name
         self.tell = tell
         self.schema = schema
@@ -156,6 +153,11 @@ class Player(Timed):
     def learns_incomplete(self) -> bool:
         """Whether its model learns from samples that lack variables."""
         return self.model.learns_incomplete
+
+    @property
+    def measures(self) -> bool:
+        """Whether it has rows that it holds out."""
+        return self.measurer is not None
 
     @property
     def classifies(self) -> bool:
@@ -314,6 +316,8 @@ class Player(Timed):
         match message.request:
             case Evaluate() as request:
                 return self._evaluate(request, message)
+            case Measure() as request:
+                return message.reply(self._measure(request, message.round))
             case Gain() as request:
                 weights = {OWN: request.own, **request.weights}
                 received = message.samples()
@@ -341,6 +345,17 @@ class Player(Timed):
         if SCORED in given:
             numbers = self.log_prob(given[SCORED], request.draws, message.round)
         return message.reply(numbers, payload)
+
+    def _measure(self, request: Measure, round: int) -> dict[str, float]:
+        """Measure own samples on the rows that are held out; empty where there are none."""
+        if self.measurer is None or not self.learned:
+            return {}
+        rows = self.measurer.holdings.scored
+        log_p = {}
+        if request.draws and has_log_prob(self.model) and not self.unobserved and len(rows):
+            log_p = self.log_prob(rows, request.draws, round)
+        samples = self.draw(request.n, round, f"measuring {round}")
+        return self.measurer.measure(samples, request.metrics, request.target, log_p, round)
 
     @cached_property
     def data_digest(self) -> str:

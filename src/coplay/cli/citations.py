@@ -123,6 +123,6 @@ def cite(config: Config) -> str:
         @inproceedings{schlesinger2025game
     """
     models = [config.player_model(name) for name in config.player_names]
-    used = [config.game, *config.carried, *config.measure.metrics, *models]
+    used = [config.game, *config.carried, *(config.measure.metrics or ()), *models]
     keys = dict.fromkeys(key for component in used for key in component.citation)
     return "\n\n".join(ENTRIES[key] for key in keys)

@@ -44,8 +44,8 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 def trusted_folders(given: argparse.Namespace) -> list[Path]:
     """Return the folders that a run's classes may come from; none without ``--trust``.
 
-    They are the ones that are named, the run's own, and that of the config's file if the run began
-    on this machine.
+    They are the ones that are named, the run's own, that of the config's file if the run began on
+    this machine, and those of site files.
 
     Raises:
         ConfigError: A folder is given without trust.
@@ -54,8 +54,9 @@ def trusted_folders(given: argparse.Namespace) -> list[Path]:
     from coplay.run.result import Result
 
     if given.trust:
-        home = home_of(given.run, Result.load(given.run).config)
-        return [*given.code, given.run, *([home] if home else [])]
+        config = Result.load(given.run).config
+        home = home_of(given.run, config)
+        return [*given.code, given.run, *([home] if home else []), *config.site_folders]
     if given.code:
         raise ConfigError(["--code: goes with --trust, which allows to import from there"])
     return []

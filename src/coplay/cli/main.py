@@ -7,6 +7,7 @@ is lost.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,13 @@ def _add_playing(commands: Any) -> None:
         type=path_given,
         metavar="RUN",
         help="begin with the models of another run, such as after its data changed",
+    )
+    run.add_argument(
+        "--site",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="the site file of a player, for a simulation: --site north=a/site.toml",
     )
     run.set_defaults(command=_run)
 
@@ -208,12 +216,15 @@ def _add_reading(commands: Any) -> None:
 def _run(given: argparse.Namespace) -> None:
     from coplay.cli.folders import free_folder
     from coplay.cli.progress import ProgressReport
+    from coplay.cli.site_option import config_with_sites
     from coplay.core.inside import file_name
-    from coplay.run.config import Config
     from coplay.run.federation import Federation
 
-    with code_from(given.config.parent):  # a model may lie beside the config
-        config = Config.from_file(given.config, given.set)
+    # a model may lie beside the config, or beside the site file that names it
+    with contextlib.ExitStack() as code:
+        code.enter_context(code_from(given.config.parent))
+        config = config_with_sites(given.config, given.set, given.site)
+        code.enter_context(code_from(*config.site_folders))
         keep_memory(config)
         folder = given.out or free_folder(Path("runs") / file_name(config.name))
         try:

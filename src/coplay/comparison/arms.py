@@ -52,7 +52,7 @@ class Arm:
         for play in self.plays.values():
             for values in play.last.values():
                 for quantity, value in values.items():
-                    if not isinstance(value.value, list):
+                    if value.is_scalar:
                         examples.setdefault(quantity, value)
         return examples
 

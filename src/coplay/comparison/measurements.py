@@ -58,7 +58,7 @@ def _measurements_of(arm: Arm, seed: int, run: Result) -> list[Measurement]:
         return collected
     for player, values in play.last.items():
         for quantity, value in values.items():
-            if not isinstance(value.value, list):
+            if value.is_scalar:
                 place = (arm.label, seed, run, arm.game, play.last_round, player)
                 collected.append(Measurement(*place, quantity, value))
     return collected

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -20,6 +21,7 @@ PROTOCOL = 1
 """Number of the form of messages; parties with different ones cannot play together."""
 
 _LONGEST = 100_000  # characters of one text in facts
+_WITHHELD = -1.0  # a share that is not told, as it travels: no carrier has to know NaN
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Facts:
         learns_incomplete: Whether it learns from samples that lack variables.
         has_log_prob: Whether it may report log p.
         classifies: Whether it gives classes to samples.
+        measures: Whether it has rows that it holds out, to measure samples on.
+        tells: Names of the numbers that leave it, of those computed from its rows.
         network: Name and settings of a model whose networks can travel, as JSON; else empty.
         count: Number of its rows, as it tells it; None where it does not.
         shares: Shares of the categories of its target among its rows; NaN for one that it
@@ -67,6 +71,8 @@ class Facts:
     learns_incomplete: bool = False
     has_log_prob: bool = False
     classifies: bool = False
+    measures: bool = False
+    tells: Sequence[str] = ()
     network: str = ""
     count: int | None = None
     shares: Sequence[float] = ()
@@ -83,7 +89,8 @@ class Facts:
 
     def plain(self) -> dict[str, Plain]:
         """The facts as plain values, for any carrier."""
-        return flatten(self)
+        shares = [_WITHHELD if math.isnan(share) else share for share in self.shares]
+        return flatten(replace(self, shares=shares))
 
     @classmethod
     def from_plain(cls, values: Mapping[str, object], name: str) -> Self:
@@ -119,7 +126,21 @@ class Facts:
             )
         if facts.count is not None and facts.count < 0:
             raise MessageError(f"{origin}: expected a number of rows from 0, got {facts.count}")
-        return facts
+        return replace(facts, shares=_shares(facts.shares, origin))
+
+
+def _shares(values: Sequence[float], origin: str) -> tuple[float, ...]:
+    """Return shares as they were told, from what travelled.
+
+    Raises:
+        MessageError: One of them is no share.
+    """
+    shares = []
+    for value in values:
+        if value != _WITHHELD and not 0 <= value <= 1:
+            raise MessageError(f"{origin}: expected shares from 0 to 1, got {shortened(value)}")
+        shares.append(math.nan if value == _WITHHELD else value)
+    return tuple(shares)
 
 
 def facts_of_all(names: Iterable[str], replies: Sequence[Mapping[str, object]]) -> dict[str, Facts]:

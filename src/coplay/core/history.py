@@ -5,7 +5,7 @@ By it a request is recognised that comes twice, or out of its turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from coplay.core.message import Request
@@ -19,6 +19,7 @@ class Roster:
 
     Args:
         names: Of all players in order, without the game's seats.
+        take_incomplete: Those of them whose models learn from samples that lack variables.
 
     Example:
         >>> roster = Roster(["north", "south"])
@@ -26,8 +27,9 @@ class Roster:
         (['north', 'south'], 1)
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], take_incomplete: Collection[str] = ()) -> None:
         self.names = tuple(names)
+        self.take_incomplete = frozenset(take_incomplete)
         self.places = {name: place for place, name in enumerate(self.names)}
         self._derived: dict[Any, Any] = {}
 

@@ -65,6 +65,12 @@ class Request:
         'take turn'
     """
 
+    tells_of_rows: ClassVar[bool] = True
+    """Whether numbers of the reply may be computed from the player's real rows.
+
+    Of these a player tells those that its site file names, and no others.
+    """
+
     repeats: ClassVar[bool] = False
     """Whether requests of this kind that differ may have the same place in a round."""
 

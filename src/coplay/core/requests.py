@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from coplay.core.message import Request
+
+CLASSIFIED = "classified"
+"""Name of the payload of an evaluation that a player classifies."""
+
+SCORED = "scored"
+"""Name of the payload of an evaluation whose log p is asked for."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +24,31 @@ class Evaluate(Request):
         draws: Encoder's draws per real sample, for log p by importance weighting.
     """
 
+    # log p is that of the rows that came along
+    tells_of_rows: ClassVar[bool] = False
+
     n: int
     draws: int
+
+
+@dataclass(frozen=True)
+class Measure(Request):
+    """Draw samples, and measure them on the own held-out rows.
+
+    Args:
+        n: Number of samples to draw.
+        metrics: Names of coplay's own metrics.
+        target: The variable to be predicted; empty for the class.
+        draws: Encoder's draws per row, for log p by importance weighting; 0 for no log p.
+    """
+
+    # the player itself picks what it tells, by the names of the quantities
+    tells_of_rows: ClassVar[bool] = False
+
+    n: int
+    metrics: Sequence[str]
+    target: str = ""
+    draws: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from coplay.core.errors import FAILURES, shareable
 from coplay.core.expected import Checked
 from coplay.core.facts import Facts
 from coplay.core.history import Roster
+from coplay.core.measures import FLOPS
 from coplay.core.message import (
     Ledger,
     LinkTraffic,
@@ -26,6 +27,7 @@ from coplay.core.message import (
     bytes_of,
     count_of,
 )
+from coplay.core.telling import EVERYTHING
 from coplay.core.text import visible
 from coplay.engines.gate import checked_reply, refusal, unknown_receivers
 from coplay.engines.recipes import Recipe
@@ -51,16 +53,28 @@ def _answer_accepted(game: Game, player: Player, message: Message) -> Message | 
         reply = player.serve(message)
         if reply is not None:
             player.take_seconds()  # measuring and saving are booked by the run, not by the player
-            return reply
+            return _told(player, reply)
         return _with_seconds(player, game.serve(player, message))
     except FAILURES as error:
         return failed(player, message, error)
+
+
+def _told(player: Player, reply: Message) -> Message:
+    """Take out the numbers that the player does not tell; costs are no secret."""
+    if player.tell is EVERYTHING or not reply.request.tells_of_rows:
+        return reply
+    kept = {}
+    for name, number in reply.numbers.items():
+        if name == FLOPS or player.tell.tells(name):
+            kept[name] = number
+    return replace(reply, numbers=kept)
 
 
 def _with_seconds(player: Player, reply: Message) -> Message:
     """Add the time that the player booked since its last answer."""
     if not isinstance(reply, Message) or not isinstance(reply.numbers, dict):
         return reply  # a game of the user's own may return anything; the coordinator's gate says so
+    reply = _told(player, reply)
     return replace(reply, numbers={**reply.numbers, **player.take_seconds()})
 
 
@@ -225,7 +239,8 @@ class Engine(Component):
         """
         self._game = game
         self._seated = {party.name: party for party in parties}
-        roster = Roster([name for name in self._seated if name not in game.seats])
+        names = [name for name in self._seated if name not in game.seats]
+        roster = Roster(names, [party.name for party in parties if party.learns_incomplete])
         for party in parties:
             party.roster = roster
 

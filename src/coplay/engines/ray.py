@@ -21,10 +21,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr
 
 from coplay.core.errors import EngineError
 from coplay.core.facts import Facts, facts_of_all
@@ -36,10 +36,10 @@ from coplay.engines.base import Engine, grouped, spare
 from coplay.engines.ray_cluster import (
     KNOCK_SECONDS,
     NAMESPACE,
+    Address,
     connect,
     import_ray,
     not_started,
-    parse_address,
     reason_of,
 )
 from coplay.engines.ray_parts import Arrays, Stored, packed, unpacked
@@ -86,7 +86,7 @@ class Ray(Engine):
     processes: int = Field(default=2, ge=1)
     threads: int = Field(default=1, ge=1)
     gpus: float = Field(default=0, ge=0)
-    address: str | None = None
+    address: Address = None
     deadline: float | None = Field(default=None, gt=0)
     on_late: Literal["drop", "fail"] = "drop"
     restart: bool = False
@@ -102,15 +102,6 @@ class Ray(Engine):
     _overdue: dict[int, tuple[Any, str]] = PrivateAttr(default_factory=dict)
     _saved: dict[str, int] = PrivateAttr(default_factory=dict)
     _idle: bool = PrivateAttr(default=False)
-
-    @field_validator("address")
-    @classmethod
-    def _check_address(cls, address: str | None) -> str | None:
-        if address is not None and parse_address(address) is None:
-            raise ValueError(
-                f"expected 'host:port' of a cluster to which this machine belongs, got {address!r}"
-            )
-        return address
 
     def notes(self, players: int) -> Sequence[str]:
         """Say so if there are more processes than players."""
@@ -153,6 +144,7 @@ class Ray(Engine):
         self._idle = True
         elsewhere = [player.name for player in players if not isinstance(player, Player)]
         self.seat(known_of(players, self._described(ray, elsewhere)), game)
+        self._acquaint(ray, range(len(self._actors)))
 
     def describe(self) -> dict[str, Facts]:
         """Return what each player says of itself, in its process."""
@@ -162,6 +154,12 @@ class Ray(Engine):
         """Ask some players for their facts."""
         asked = {name: self._actors[self._group_of[name]].describe.remote(name) for name in names}
         return facts_of_all(asked, ray.get(list(asked.values())))
+
+    def _acquaint(self, ray: Any, groups: Iterable[int]) -> None:
+        """Tell processes which players take incomplete samples."""
+        takers = [party.name for party in self._seated.values() if party.learns_incomplete]
+        for g in groups:
+            self._actors[g].acquaint.remote(takers)
 
     def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
         """Return a process with the players of group g, and a reference that waits for them."""
@@ -231,6 +229,7 @@ class Ray(Engine):
             return [_died(message, reason) for message in messages]
         self._restarted.add(g)
         self._actors[g], _ = self._spawn(ray, g)
+        self._acquaint(ray, [g])
         late: list[PlayerLost] = []
         for m in messages:
             since = "its start"

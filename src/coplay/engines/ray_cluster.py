@@ -12,7 +12,9 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from coplay.core.errors import EngineError
 
@@ -157,6 +159,18 @@ def parse_address(address: str) -> tuple[str, int] | None:
     if not host or not port.isdecimal() or "/" in host:
         return None
     return host.strip("[]"), int(port)
+
+
+def _check_address(address: str | None) -> str | None:
+    if address is not None and parse_address(address) is None:
+        raise ValueError(
+            f"expected 'host:port' of a cluster to which this machine belongs, got {address!r}"
+        )
+    return address
+
+
+Address = Annotated[str | None, AfterValidator(_check_address)]
+"""Where a cluster is; None for one on this machine."""
 
 
 def listens_only_here(ray: Any, address: str) -> bool:

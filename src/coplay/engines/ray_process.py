@@ -121,6 +121,12 @@ class Group:
         """Return the number of the process, as a sign that it is there."""
         return os.getpid()
 
+    def acquaint(self, take_incomplete: Sequence[str]) -> None:
+        """Note which players, here and elsewhere, learn from incomplete samples."""
+        for player in self.players.values():
+            assert player.roster is not None
+            player.roster.take_incomplete = frozenset(take_incomplete)
+
     def describe(self, name: str) -> dict[str, Plain]:
         """Return what a player says of itself."""
         if self.fault is not None:

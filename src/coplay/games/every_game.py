@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import torch
 
+from coplay.core.components import names
 from coplay.core.contents import LARGEST_COUNT, Form, InSpace, Tensors
 from coplay.core.expected import ANY_PART, Expected, Limits, Numbers, Part
+from coplay.core.measures import MEASURES, PARTS, part_name
 from coplay.core.message import Message, count_of
 from coplay.core.plain import shortened
-from coplay.core.requests import Evaluate, Gain
+from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure
 from coplay.core.space import LABEL
 from coplay.games.base import received_samples
 from coplay.games.party import Party
 from coplay.models.abilities import Classifies
 from coplay.models.base import OWN
-from coplay.player import CLASSIFIED, SCORED, Player
+from coplay.player import Player
 
 MOST_SAMPLES = 1_000_000
 """Largest number of samples that a player draws to be measured, or takes to be classified."""
@@ -28,6 +30,9 @@ MOST_DRAWS = 100_000
 _ROUNDING = 1e-6  # of weights that were re-normalised
 # infinities and NaN are values of log p
 _LOG_P = dict.fromkeys(("log_p", "low", "high"), Limits(special=True))
+_MEASURED = {name: Limits() for name in MEASURES} | {
+    part_name(name, part): Limits() for name in MEASURES for part in PARTS
+}
 _GAIN = {"value": Limits(special=True), "error": Limits(special=True), "n": Limits(low=0)}
 
 
@@ -41,6 +46,14 @@ def expected_request(player: Player, message: Message) -> Expected:
                 parts[CLASSIFIED] = ANY_PART
             faults = _count_faults(limits) + _real_faults(player, message)
             return Expected(parts, faults=faults)
+        case Measure(n, metrics, target, draws):
+            faults = _count_faults([("n", n, MOST_SAMPLES), ("draws", draws + 1, MOST_DRAWS)])
+            strange = [name for name in metrics if name not in names("metric")]
+            if strange:
+                faults.append(f"metrics: expected coplay's own, got {shortened(strange[0])}")
+            if target and target not in player.variables:
+                faults.append(f"target: expected a variable, got {shortened(target)}")
+            return Expected(faults=faults)
         case Gain(steps, draws, own, weights):
             faults = _count_faults([("steps", steps, MOST_STEPS), ("draws", draws, MOST_DRAWS)])
             for name, weight in ({OWN: own} | dict(weights)).items():
@@ -91,6 +104,8 @@ def expected_reply(player: Party, ask: Message) -> Expected:
                 parts[CLASSIFIED] = Part.of(Tensors({LABEL: form}), count)
             numbers = Numbers(_LOG_P, all_or_none=True) if SCORED in ask.payload else Numbers()
             return Expected(parts, all_or_none=True, numbers=numbers, numbers_alone=False)
+        case Measure():
+            return Expected(numbers=Numbers(_MEASURED))
         case Gain():
             return Expected(numbers=Numbers(_GAIN, all_or_none=True))
     return Expected()

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -39,6 +39,9 @@ SideBySide = Literal["by_network", "loop", "stacked", "measured"]
 @dataclass(frozen=True)
 class Introduce(Request):
     """Describe yourself before the first round."""
+
+    # the number of samples is told as the site file says
+    tells_of_rows: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The cooperative game: each player learns from its own data and from samples of others' models.
 
-To read the algorithm first: ``examples/cooperative_game.py`` has it on one page, as plain loops
-over torch.
+``examples/cooperative_game.py`` has the algorithm on one page, as plain loops over torch.
 
 Utility of player i, with weights α_ij ≥ 0, Σ_j α_ij = 1:
 
@@ -37,6 +36,7 @@ from coplay.core.errors import ConfigError
 from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
 from coplay.core.same import Same
+from coplay.core.space import Samples
 from coplay.core.streams import stream, unbiased_counts
 from coplay.games import sample_exchange_expected
 from coplay.games.base import MOST_IN_M, Asker, Game, Row, State
@@ -248,7 +248,7 @@ class SampleExchange(Game[ExchangeState]):
         """Learn from own and received samples, then draw what the others will use."""
         request = message.request
         assert isinstance(request, Turn)
-        received = message.samples()
+        received = _of_use(player, message.samples())
         weights = {sender: float(len(samples)) for sender, samples in received.items()}
         weights[OWN] = request.own
         copies: dict[str, float] = {}
@@ -258,9 +258,28 @@ class SampleExchange(Game[ExchangeState]):
         numbers = player.learn(received, weights, self.local_steps, message.round)
         drawn: dict[str, Payload] = {}
         # a player that has not learned yet draws nothing
-        if player.learned and not player.unlearned:
-            drawn = draws_for(player, request.draw, message.round)
+        if player.learned:
+            receivers = self._receivers(player, request, bool(received), message.round)
+            drawn = draws_for(player, receivers, message.round)
         return message.reply({**numbers, **copies}, drawn)
+
+    def _receivers(
+        self, player: Player, request: Turn, has_received: bool, round: int
+    ) -> Mapping[str, int]:
+        """Return for whom a player draws how much.
+
+        One whose data lack variables sends what it has to those that learn from it, for others may
+        lack variables as well. In a simulation from one pool it waits until they have come, unless
+        nothing at all has come when it could have.
+        """
+        if not player.unlearned:
+            return request.draw
+        waits = not player.schema and (has_received or round <= self.own_rounds)
+        knows_nothing = len(player.unlearned) == len(player.variables)
+        if waits or knows_nothing or player.roster is None:
+            return {}
+        takers = player.roster.take_incomplete
+        return {to: n for to, n in request.draw.items() if to in takers}
 
     def expected_request(self, player: Player, message: Message) -> Expected:
         """Samples come along of players that this one weighs; it draws for those that weigh it."""
@@ -347,6 +366,17 @@ class SampleExchange(Game[ExchangeState]):
     def tiny(cls) -> Self:
         """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1, samples_per_round=20)
+
+
+def _of_use(player: Player, received: dict[str, Samples]) -> dict[str, Samples]:
+    """Return the samples from which a player can learn: with all variables, if it needs them."""
+    if player.learns_incomplete:
+        return received
+    useful = {}
+    for sender, samples in received.items():
+        if all(name in samples.keys() for name in player.variables):
+            useful[sender] = samples
+    return useful
 
 
 def _by_sender(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

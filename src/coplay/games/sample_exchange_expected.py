@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import scipy.sparse as sp
@@ -57,18 +57,29 @@ def request(game: SampleExchange, player: Player, message: Message) -> Expected:
         elif not 1 <= count <= n:
             faults.append(f"draw: expected 1 to {n} samples for {to!r}, got {count}")
     faults += _names_faults(game, player, turn, message)
-    part = Part(received_samples(player), 1, n)
+    # a player that needs every variable leaves out what lacks one, until it lacks none any more
+    part = Part(replace(received_samples(player), needed=[]), 1, n)
     return Expected(dict.fromkeys(senders, part), faults=faults)
 
 
 def reply(player: Party, ask: Message) -> Expected:
-    """Say what the answer to a turn may hold: all that was to be drawn, or nothing."""
+    """Say what the answer to a turn may hold: all that was to be drawn, or nothing.
+
+    Variables that the player's data lack may be missing, as long as nobody has taught it.
+    """
     assert isinstance(ask.request, Turn)
     content = InSpace(player.space, list(player.space))
-    parts = {to: Part.of(content, count) for to, count in ask.request.draw.items()}
+    # a player whose data lack variables may send what it has, to those that learn from it
+    known = [name for name in player.space if name not in player.unobserved]
+    partly = InSpace(player.space, known)
+    takers = () if player.roster is None else player.roster.take_incomplete
+    parts = {}
+    for to, count in ask.request.draw.items():
+        parts[to] = Part.of(partly if to in takers else content, count)
     shares = {COPIES + name: Limits(0, 1) for name in ask.payload}
     numbers = Numbers({**LEARNED.limits, **shares}, others=True)
-    return Expected(parts, all_or_none=True, numbers=numbers)
+    to_some = bool(player.unobserved) and not set(parts) <= set(takers)
+    return Expected(parts, all_or_none=not to_some, numbers=numbers)
 
 
 def _partners(

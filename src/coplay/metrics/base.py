@@ -44,6 +44,11 @@ class Value:
     high: float | None = None
     of: tuple[str, ...] = ()
 
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is one number of its own, and not one of many of its kind."""
+        return not isinstance(self.value, list) and not self.of
+
     def json(self) -> dict[str, Any]:
         """Return the value as a run's record stores it."""
         values = asdict(self)

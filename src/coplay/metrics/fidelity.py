@@ -90,7 +90,7 @@ def pair_similarity(
         return 1 - abs(correlations[0] - correlations[1]) / 2
     joint = []
     codes = [_coded(real[k], pairs[0][k], pairs[1][k]) for k in (0, 1)]
-    sizes = [int(max(code.max() for code in codes[k])) + 1 for k in (0, 1)]
+    sizes = [int(np.concatenate(code).max()) + 1 for code in codes]
     for side in (0, 1):
         cells = codes[0][side] * sizes[1] + codes[1][side]
         joint.append(np.bincount(cells, minlength=sizes[0] * sizes[1]))

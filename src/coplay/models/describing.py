@@ -29,6 +29,11 @@ class Describable(Protocol):
         ...
 
     @property
+    def measures(self) -> bool:
+        """Whether it has rows that it holds out."""
+        ...
+
+    @property
     def classifies(self) -> bool:
         """Whether it gives classes to samples."""
         ...
@@ -63,6 +68,8 @@ def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> 
         learns_incomplete=model.learns_incomplete,
         has_log_prob=has_log_prob(model),
         classifies=player.classifies,
+        measures=player.measures,
+        tells=tell.numbers,
         network=network,
         count=tell.count_of(len(rows)),
         shares=tell.shares_of(_counts(rows, variables, player.unobserved)),

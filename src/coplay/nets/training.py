@@ -9,11 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-FLOPS = "flops"
-"""Name of the number that a turn reports for its floating-point operations.
-
-It counts matrix products and convolutions, forward and backward, as torch's counter does.
-"""
+from coplay.core.measures import FLOPS as FLOPS
 
 
 def follow_mean(mean: list[Tensor], net: nn.Module, decay: float, step: int) -> None:

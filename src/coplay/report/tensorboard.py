@@ -136,7 +136,8 @@ def _scalars(row: RoundRecord) -> Iterator[tuple[str, float]]:
     """Tags and values of a round; NaN and infinities stay, since TensorBoard marks them."""
     for player, measured in (row.measured or {}).items():
         for quantity, value in measured.items():
-            if not isinstance(value.value, list):
+            if value.is_scalar:
+                assert not isinstance(value.value, list)
                 yield f"score/{quantity}/{player}", float(value.value)
     for player, numbers in row.players.items():
         for name, number in numbers.items():

@@ -233,6 +233,12 @@ class Config(Section):
         return self._site_files
 
     @property
+    def site_folders(self) -> list[Path]:
+        """The folders of the site files, where classes of the user's may lie."""
+        folders = [Path(player.site).parent for player in self.players.values() if player.site]
+        return list(dict.fromkeys(folders))
+
+    @property
     def pool_players(self) -> list[str]:
         """Names of the players without data of their own, which are dealt some of the source."""
         return [name for name, player in self.players.items() if not player.has_own_data]

@@ -230,15 +230,19 @@ class Federation:
             record = self._begin_with(folder, prepared, record)
             real_data = None
             real = Samples({}, batch_size=[0])
+            judged_by = prepared.judged_by
             if data is not None:
-                real = data.test
-                shown = tensors(pick(real, slice(_REAL_SHOWN)))
+                shown = tensors(pick(data.test, slice(_REAL_SHOWN)))
                 digest = storage.save_tensors(folder / REAL, shown)
                 record = replace(record, files={**record.files, REAL: digest})
                 storage.write_sealed(folder / RUN, record.json())
-                real_data, record = self._reference(folder, data, record, progress)
+            if judged_by is not None:
+                real = judged_by.test
+                real_data, record = self._reference(folder, prepared, record, progress)
                 end = replace(record, status="failed")
-            measuring = Measuring(self.config.measure, real_data, real)
+            measuring = Measuring(
+                self.config.measure, real_data, real, prepared.metrics, prepared.at_players
+            )
             self._play_games(folder, prepared, measuring, progress)
             end = replace(record, status="finished")
         except KeyboardInterrupt:
@@ -267,14 +271,19 @@ class Federation:
         return record
 
     def _reference(
-        self, folder: Path, data: Dataset, record: RunRecord, progress: Progress
+        self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
     ) -> tuple[Reference | None, RunRecord]:
         """Return what samples are measured against, and the record with its classifier."""
-        trained = reference(self.config, folder, data, progress, record.files.get(CLASSIFIER))
+        data = prepared.judged_by
+        assert data is not None
+        before = record.files.get(CLASSIFIER)
+        trained = reference(prepared.metrics, self.config.seed, folder, data, progress, before)
         if trained is None:
             return None, record
         real_data, digest = trained
-        judge = real_data.classifier
+        judge = real_data.judge
+        if judge is None:
+            return real_data, record
         shares = torch.bincount(data.test[LABEL]).double() / len(data.test)
         warning = classifier_warning(judge.accuracy, judge.n_test, shares.max().item())
         classifier = ClassifierRecord(judge.accuracy, judge.n_test, warning)

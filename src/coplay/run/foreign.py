@@ -6,17 +6,19 @@ what the config says of it, a name with settings, and whatever would need the cl
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, get_origin
 
 from coplay.core.components import BASES, FOLDERS, READING, Component, texts_in
-from coplay.core.errors import TrustError
+from coplay.core.errors import ConfigError, TrustError
 from coplay.models.estimator import KNOWN_ESTIMATORS, Estimator
 
 if TYPE_CHECKING:
     from coplay.run.config import Config
+    from coplay.run.site_file import SiteData
 
 
 class Unread(Component):
@@ -107,12 +109,30 @@ def _components(config: Config) -> Iterator[tuple[str, Component]]:
     for name, player in config.players.items():
         if player.model is not None:
             yield f"players.{name}.model", player.model
+        if player.data is not None:
+            yield from _sources(f"players.{name}.data", player.data)
+    yield from _models_of_sites(config)
     yield "game", config.game
     for game in config.carried:
         yield "compare", game
-    for metric in config.measure.metrics:
+    for metric in config.measure.metrics or ():
         yield "measure.metrics", metric
     yield "engine", config.engine
+
+
+def _models_of_sites(config: Config) -> Iterator[tuple[str, Component]]:
+    """Yield the models that site files name; a file that cannot be read names none."""
+    with contextlib.suppress(ConfigError):
+        for name, file in config.site_files.items():
+            if file.model is not None:
+                yield f"players.{name}.site: model", file.model
+
+
+def _sources(place: str, data: SiteData) -> Iterator[tuple[str, Component]]:
+    """Yield the sources of a player's own data with their places."""
+    yield f"{place}.source", data.source
+    if data.test is not None:
+        yield f"{place}.test", data.test
 
 
 def code_of(component: Component) -> list[str]:
@@ -144,11 +164,17 @@ def code_in(config: Config) -> list[str]:
 def places_in(config: Config) -> list[str]:
     """Return the files, folders, data sets and clusters that playing a config would use.
 
-    These are all texts among the settings of the source and of the engine, but the defaults.
+    These are all texts among the settings of sources and of the engine, but the defaults, and site
+    files.
     """
     lines = []
     components: dict[str, Component] = {"data.source": config.data.source}
     components["engine"] = config.engine
+    for name, player in config.players.items():
+        if player.data is not None:
+            components |= dict(_sources(f"players.{name}.data", player.data))
+        if player.site is not None:
+            lines.append(f"players.{name}.site: {player.site}")
     for place, component in components.items():
         for key, value in _chosen(component).items():
             lines += [f"{place}.{key}: {text}" for text in texts_in(value)]

@@ -29,9 +29,7 @@ from coplay.core.space import Samples, pick
 from coplay.engines.base import Engine
 from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
-from coplay.run.caution import Caution
 from coplay.run.checkpoint import MODELS, Checkpoint, save_in_flight
-from coplay.run.copy_watch import CopyWatch
 from coplay.run.links_on_disk import (
     save_traffic,
 )
@@ -40,6 +38,7 @@ from coplay.run.progress import Progress
 from coplay.run.result import by_player
 from coplay.run.round_record import RoundRecord
 from coplay.run.rows import Rows
+from coplay.run.scoring import Scoring
 from coplay.run.seconds import without_seconds
 from coplay.run.sections import CheckpointSection
 from coplay.run.sites import Seats
@@ -98,8 +97,7 @@ class Match:
         self.engine: Engine = settings.engine.fresh()
         self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
         self.rows = Rows(home)
-        self._watch = CopyWatch(seats, measuring.real)
-        self._cautions: dict[str, Caution] = {}  # of the last measurement
+        self.scoring = Scoring(game, seats, measuring, self.engine)
 
     def run(self, progress: Progress) -> None:
         """Play, measure and write down, round after round; a finished game is left alone."""
@@ -136,7 +134,7 @@ class Match:
         exchanged = self.engine.ledger.total("exchange") - sent
         self._predict_again(state, row)
         measured = None
-        self._cautions = {}
+        self.scoring.cautions = {}
         shown = None
         if self._due(round, self.measuring.settings.every_rounds):
             state, more, measured, shown = self._measure(state, round)
@@ -170,7 +168,7 @@ class Match:
                 joined=row.joined,
                 left=row.left,
                 influence=None if row.influence is None else SparseMatrix.if_small(row.influence),
-                cautions=self._cautions,
+                cautions=self.scoring.cautions,
             )
         )
         if saving:
@@ -206,49 +204,28 @@ class Match:
         shown = self._show(drawn, round)
         state, row = self.game.lose(state, lost)
         self._predict_again(state, row)
-        scores = self._scores(received)
+        scores = self.scoring.scores(received, self.predicted)
         if not self.measuring.anything:
             return state, row, None, shown
         measured = dict(scores)
+        state, more = self._lose(state, self.scoring.ask_players(names, measured, round))
+        row = row.merged(more)
         for answer in answers:
             if answer.numbers:  # a player with log p reports that of the real test samples
                 measured[answer.sender]["log_p"] = self.measuring.log_prob(answer.numbers)
-        if self.measuring.settings.nash_gap_steps and round == self.game.rounds:
-            state, more = self._measure_gains(state, drawn, measured, round)
+        alpha = self.game.sparse_weights(state)
+        if (
+            self.measuring.settings.nash_gap_steps
+            and round == self.game.rounds
+            and alpha is not None
+        ):
+            lost = list(self.scoring.gains(alpha, state.players, drawn, measured, round))
+            state, more = self._lose(state, lost)
             row = row.merged(more)
         return state, row, measured, shown
 
-    def _scores(self, received: Mapping[str, Mapping[str, Samples]]) -> dict[str, dict[str, Value]]:
-        """Return everybody's scores, and note what their reader must know."""
-        scores = {}
-        for name, parts in received.items():
-            private = self.seats.learned_from.get(name)
-            predicted = self.predicted.get(name)
-            scores[name], unmeasured = self.measuring.scores(parts, predicted, private)
-            caution = Caution(unmeasured)
-            if self.measuring.settings.metrics:
-                caution = self._watch.noted(caution, parts[COORDINATOR], name)
-            if caution:
-                self._cautions[name] = caution
-        return scores
-
-    def _measure_gains(
-        self,
-        state: State,
-        drawn: Mapping[str, Samples],
-        measured: dict[str, dict[str, Value]],
-        round: int,
-    ) -> tuple[State, Row]:
-        """Add each player's part of the Nash gap to what was measured (A3)."""
-        alpha = self.game.sparse_weights(state)
-        if alpha is None:
-            return state, Row()
-        asks = self.measuring.gains(alpha, state.players, drawn, round)
-        answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
-        for answer in answers:
-            if answer.numbers:  # a player without log p has none
-                gain = self.measuring.gain(answer.numbers)
-                measured.setdefault(answer.sender, {})["nash_gap"] = gain
+    def _lose(self, state: State, lost: Sequence[PlayerLost]) -> tuple[State, Row]:
+        """Go on without some players, and predict anew."""
         state, row = self.game.lose(state, lost)
         self._predict_again(state, row)
         return state, row

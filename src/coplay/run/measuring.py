@@ -16,15 +16,13 @@ from coplay.core.components import name_of
 from coplay.core.errors import FAILURES
 from coplay.core.facts import Facts
 from coplay.core.message import COORDINATOR, Message
-from coplay.core.requests import Evaluate, Gain
+from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
 from coplay.core.surroundings import settings_restored
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value
 from coplay.metrics.features import DomainClassifier
-from coplay.player import CLASSIFIED, SCORED
-from coplay.run.config import Config
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
 from coplay.run.sections import MeasureSection
@@ -39,17 +37,27 @@ class Measuring:
         settings: What to measure, on how many samples.
         reference: What samples are measured against; None where nothing is scored.
         real: Real test samples with all variables, for log p.
+        metrics: The metrics; None for those that the settings name.
+        at_players: Whether some players have rows of their own to measure on.
     """
 
     settings: MeasureSection
     reference: Reference | None
     real: Samples
+    metrics: Sequence[Metric] | None = None
+    at_players: bool = False
+
+    @property
+    def chosen(self) -> Sequence[Metric]:
+        """The metrics."""
+        return self.settings.metrics or () if self.metrics is None else self.metrics
 
     @property
     def anything(self) -> bool:
         """Whether any quantity is measured at all."""
         settings = self.settings
-        return bool(self.reference or settings.nash_gap_steps or settings.log_prob)
+        somewhere = self.reference is not None or (self.at_players and bool(self.chosen))
+        return bool(somewhere or settings.nash_gap_steps or settings.log_prob)
 
     def evaluations(
         self, facts: Mapping[str, Facts], names: Sequence[str], round: int
@@ -71,7 +79,7 @@ class Measuring:
     def _real_for(self, player: Facts | None) -> dict[str, Samples]:
         """Return real test samples for a player that is to classify them or report their log p."""
         real = {}
-        wanted = any(metric.wants_classified for metric in self.settings.metrics)
+        wanted = any(metric.wants_classified for metric in self.chosen)
         if self.reference and wanted and player is not None and player.classifies:
             real[CLASSIFIED] = self.reference.test
         if self.settings.log_prob and len(self.real):
@@ -114,7 +122,7 @@ class Measuring:
         )
         values: dict[str, Value] = {}
         unmeasured: dict[str, str] = {}
-        for metric in self.settings.metrics:
+        for metric in self.chosen:
             name = name_of("metric", metric).rpartition(":")[2]
             with settings_restored():  # a metric may be foreign code
                 measured, reason = _measured(metric, observed)
@@ -205,53 +213,85 @@ def _is_finite(value: Value) -> bool:
     return all(math.isfinite(number) for number in [*numbers, *ends])
 
 
-def wanting(config: Config, data: Dataset) -> list[str]:
-    """Name the metrics that cannot be measured for want of samples, before anything is played."""
-    if unmeasured(config, data):
+def wanting(metrics: Sequence[Metric], samples: int, data: Dataset) -> list[str]:
+    """Name the metrics that cannot be measured for want of samples, before anything is played.
+
+    Args:
+        metrics: The metrics.
+        samples: Number of generated samples.
+        data: What is measured against.
+    """
+    if unmeasured(metrics, data, at_players=False):
         return []
     sentences = []
-    for metric in config.measure.metrics:
-        want = metric.want_of_samples(config.measure.samples, len(data.test))
+    for metric in metrics:
+        want = metric.want_of_samples(samples, len(data.test))
+        if metric.needs_classifier and not data.classes:
+            want = NO_CLASSIFIER
         if want:
             name = name_of("metric", metric).rpartition(":")[2]
             sentences.append(f"{name} is not measured: {want}")
     return sentences
 
 
-def unmeasured(config: Config, data: Dataset | None) -> str:
-    """Say why nothing is scored; empty if something is."""
-    if not config.measure.metrics:
+def unmeasured(metrics: Sequence[Metric], data: Dataset | None, *, at_players: bool) -> str:
+    """Say why nothing is scored; empty if something is.
+
+    Args:
+        metrics: The metrics.
+        data: What the coordinator measures against; None where it has nothing.
+        at_players: Whether some players have rows of their own to measure on.
+    """
+    if not metrics:
         return "measure.metrics is empty"
+    needs_classes = all(metric.needs_classifier for metric in metrics)
     if data is None:
+        if at_players and not needs_classes:
+            return ""
+        if at_players:
+            return (
+                "scores of images need a domain classifier, and the coordinator has no real "
+                "samples to train one on; [reference] gives it some"
+            )
         return "players have data of their own, and there are no others to measure against"
-    if not data.classes:
+    if not data.classes and needs_classes:
         return f"scores need classes for the domain classifier, and {data.name} has none"
     return "" if len(data.test) else f"{data.name} has no test samples"
 
 
 def reference(
-    config: Config, folder: Path, data: Dataset, progress: Progress, digest: str | None = None
+    metrics: Sequence[Metric],
+    seed: int,
+    folder: Path,
+    data: Dataset,
+    progress: Progress,
+    digest: str | None = None,
 ) -> tuple[Reference, str] | None:
     """Return what samples are measured against, with the domain classifier, trained once per run.
 
     Args:
-        config: The run's config.
+        metrics: The metrics; there is a domain classifier if one of them needs it.
+        seed: The run's seed.
         folder: The run's folder.
         data: The data set.
         progress: Called with the progress of training.
         digest: Digest of the classifier's file on record; None where it has to be trained.
 
     Returns:
-        The reference, and the digest of the classifier's file; None where there is nothing to
-        train the classifier on, or nothing to measure.
+        The reference, and the digest of the classifier's file, empty without one; None where there
+        is nothing to measure.
 
     Raises:
         CheckpointError: The classifier's file is damaged.
     """
-    if unmeasured(config, data):
+    if unmeasured(metrics, data, at_players=False):
         return None
     space = data.space.only(data.inputs)
-    classifier = DomainClassifier(space, data.classes, derive(config.seed, "classifier"))
+    test = space.restrict(data.test)
+    if not data.classes or not any(metric.needs_classifier for metric in metrics):
+        labels = data.test[LABEL] if data.classes else None
+        return Reference(test, None, labels, data.test, data.space), ""
+    classifier = DomainClassifier(space, data.classes, derive(seed, "classifier"))
     path = folder / CLASSIFIER
     if digest is not None and path.exists():
         classifier.load_state_dict(storage.load_tensors(path, digest, remedies.classifier(folder)))
@@ -259,9 +299,9 @@ def reference(
         classifier.fit(
             space.restrict(data.train),
             data.train[LABEL],
-            space.restrict(data.test),
+            test,
             data.test[LABEL],
             lambda done, of: progress("domain classifier", done, of),
         )
         digest = storage.save_tensors(path, classifier.state_dict())
-    return Reference(space.restrict(data.test), classifier, data.test[LABEL]), digest
+    return Reference(test, classifier, data.test[LABEL], data.test, data.space), digest

@@ -26,6 +26,7 @@ from coplay.site.agreement import Agreement
 from coplay.site.conforming import conformed
 from coplay.site.holdings import Holdings
 from coplay.site.loading import load_site
+from coplay.site.measuring import SiteMeasurer
 
 INCOMPLETE = "exponential_family, joint_classifier, conditionals"
 """For errors: the models that learn from incomplete samples."""
@@ -129,6 +130,7 @@ class SiteRecipe:
             unobserved=held.unobserved,
             tell=self.own.tell,
             schema=schema_digest(self.own.agreement.space),
+            measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
         )
 
 
@@ -152,7 +154,8 @@ def own_data(
     _refuse_code(config)
     parts: dict[str, SiteData] = {}
     for name in owners:
-        parts[name] = _data_of(config, name)
+        # a process that plays it elsewhere has another folder to take paths from
+        parts[name] = _data_of(config, name).at(Path.cwd())
     space = agreed_space(config.variables) if config.variables else None
     if space is None:
         space = inferred(_spaces(parts, pool, given))

@@ -87,7 +87,7 @@ class Play:
         """Names of the quantities of the last measurement that are one number, sorted."""
         names = set()
         for values in self.last.values():
-            names |= {name for name, value in values.items() if not isinstance(value.value, list)}
+            names |= {name for name, value in values.items() if value.is_scalar}
         return sorted(names)
 
     def example(self, quantity: str) -> Value | None:

@@ -12,11 +12,12 @@ from torch import Tensor
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError
 from coplay.core.facts import Facts
-from coplay.core.space import Space
+from coplay.core.space import Space, Variable
 from coplay.core.surroundings import own_settings
 from coplay.data.sources.base import Dataset
 from coplay.engines.recipes import Recipe
 from coplay.games.base import MOST_IN_M, Game, State
+from coplay.metrics.base import Metric
 from coplay.player import Player
 from coplay.run.config import Config
 from coplay.run.data_record import data_record
@@ -31,6 +32,7 @@ from coplay.run.own_data import (
     own_data,
     pool_as_agreed,
 )
+from coplay.run.presets import chosen_metrics
 from coplay.run.range_notes import range_notes
 from coplay.run.reach import check_agreed, check_common_variables, check_unobserved
 from coplay.run.record import GameRecord, RunRecord
@@ -72,6 +74,9 @@ class Prepared:
         games: The main game first. Each is taken out when it is played, so that the memory of its
             models is freed.
         notes: Sentences for the reader of the report.
+        judged_by: Real samples of the coordinator's own that all are measured against: those of
+            ``[reference]``, or the pool's; None where it has none.
+        metrics: What is measured.
     """
 
     data: Dataset | None
@@ -81,6 +86,13 @@ class Prepared:
     facts: Mapping[str, Facts]
     games: list[PreparedGame]
     notes: Sequence[str] = ()
+    judged_by: Dataset | None = None
+    metrics: Sequence[Metric] = ()
+
+    @property
+    def at_players(self) -> bool:
+        """Whether some players have rows of their own to measure on."""
+        return any(facts.measures for facts in self.facts.values())
 
     @property
     def players(self) -> dict[str, Sequence[Player | Recipe]]:
@@ -120,7 +132,7 @@ def prepare(
         check_data(config, sites)
     games = [(name_of("game", game).rpartition(":")[2], game) for game in _games(config, own)]
     facts = _facts(config, sites, own)
-    if agreed is not None:
+    if agreed is not None and config.variables:
         check_agreed(agreed, facts)
     check_unobserved(config, facts)
     prepared = []
@@ -137,7 +149,27 @@ def prepare(
     check_common_variables(config, facts)
     most = max(len(game.seats.players) for game in prepared)
     notes = [*config.engine.notes(most), *try_models(config, facts)]
-    return Prepared(pool, sites, own, agreed, facts, prepared, notes)
+    judged_by = pool
+    if config.reference is not None:
+        judged_by = config.reference.source.load()
+        if agreed is not None:
+            judged_by = pool_as_agreed(agreed, judged_by)
+    has_classes = judged_by is not None and judged_by.classes > 0
+    space = _all_variables(judged_by, agreed, facts)
+    metrics = chosen_metrics(config.measure, space, has_classes)
+    return Prepared(pool, sites, own, agreed, facts, prepared, notes, judged_by, metrics)
+
+
+def _all_variables(data: Dataset | None, agreed: Space | None, facts: Mapping[str, Facts]) -> Space:
+    """Return the variables by which it is decided what is measured."""
+    if agreed is not None:
+        return agreed
+    if data is not None:
+        return data.space
+    variables: dict[str, Variable] = {}
+    for each in facts.values():
+        variables |= {name: each.variables[name] for name in each.variables}
+    return Space(variables)
 
 
 def _games(config: Config, own: Mapping[str, OwnData]) -> list[Game[State]]:
@@ -172,8 +204,11 @@ def first_record(config: Config, prepared: Prepared) -> RunRecord:
     """Return the contents of ``run.json`` at the beginning."""
     data = prepared.data
     notes = [*prepared.notes]
+    judged_by = prepared.judged_by
+    if judged_by is not None:
+        notes += wanting(prepared.metrics, config.measure.samples, judged_by)
     if data is not None:
-        notes += [*wanting(config, data), *range_notes(config, data.space, data.train)]
+        notes += [*range_notes(config, data.space, data.train)]
     if prepared.sites is not None:
         notes = [*prepared.sites.notes, *notes]
     return RunRecord(
@@ -182,9 +217,21 @@ def first_record(config: Config, prepared: Prepared) -> RunRecord:
         versions=versions(),
         data=data_record(prepared.data, prepared.sites, prepared.own, prepared.facts),
         notes=notes,
-        unmeasured=unmeasured(config, data),
+        unmeasured=unmeasured(prepared.metrics, judged_by, at_players=prepared.at_players),
+        models=_models_of_sites(prepared),
         games={game.name: _game_record(config, game) for game in prepared.games},
     )
+
+
+def _models_of_sites(prepared: Prepared) -> dict[str, str]:
+    """Return what the models are called that site files name."""
+    models = {}
+    for name, own in prepared.own.items():
+        facts = prepared.facts[name]
+        if own.has_site_file:
+            is_foreign = facts.model_name == "estimator"
+            models[name] = facts.model if is_foreign else facts.model_name.rpartition(":")[2]
+    return models
 
 
 def _game_record(config: Config, prepared: PreparedGame) -> GameRecord:

@@ -209,6 +209,7 @@ class RunRecord:
             its start, or had ``"changed"``, so that it began anew. The digests themselves are no
             part of the record.
         started_from: The run whose models this one began with; None for a start from nothing.
+        models: What the models of players with site files are called, by player.
     """
 
     status: str
@@ -223,6 +224,7 @@ class RunRecord:
     files: Mapping[str, str] = field(default_factory=dict)
     data_digest: Literal["same", "changed"] = "same"
     started_from: Origin | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -259,6 +261,8 @@ class RunRecord:
         values["data_digest"] = self.data_digest
         if self.started_from is not None:
             values["started_from"] = asdict(self.started_from)
+        if self.models:
+            values["models"] = dict(self.models)
         return values
 
     @classmethod
@@ -279,6 +283,7 @@ class RunRecord:
             files=values.get("files", {}),
             data_digest=values.get("data_digest", "same"),
             started_from=Origin(**origin) if origin else None,
+            models=values.get("models", {}),
         )
 
 

@@ -267,7 +267,9 @@ class Result:
         return on_available_device(model)
 
     def model_name(self, player: str) -> str:
-        """The name of a player's model, or of a seat's, as the config gives it."""
+        """The name of a player's model, or of a seat's, as the config or the site file gives it."""
+        if player in self.record.models:
+            return self.record.models[player]
         config = self.record.config
         players = config.get("players")
         own = players.get(player, {}).get("model") if isinstance(players, Mapping) else None

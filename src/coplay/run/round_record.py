@@ -140,5 +140,8 @@ def measured_from_json(
     """The inverse of :func:`measured_to_json`."""
     measured = {}
     for player, quantities in values.items():
-        measured[player] = {quantity: Value(**value) for quantity, value in quantities.items()}
+        each = {}
+        for quantity, value in quantities.items():
+            each[quantity] = Value(**{**value, "of": tuple(value.get("of", ()))})
+        measured[player] = each
     return measured

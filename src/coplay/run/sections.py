@@ -90,7 +90,8 @@ class MeasureSection(Section):
 
     Args:
         preset: Metrics for images or for tables, or none; without it the variables decide.
-        metrics: Metrics by name, in the place of the preset's.
+        metrics: Metrics by name, in the place of the preset's; without them, those for images where
+            a variable is an image or the coordinator has classes, else those for tables.
         target: The variable that a model trained on samples is to predict; without it the class,
             if there is one.
         every_rounds: Measure after so many rounds, and always after the last.
@@ -105,9 +106,7 @@ class MeasureSection(Section):
     """
 
     preset: Literal["images", "table", "none"] | None = None
-    metrics: tuple[MetricField, ...] = Field(
-        default=("class_shares", "domain_score", "fid"), validate_default=True
-    )
+    metrics: tuple[MetricField, ...] | None = None
     target: str | None = None
     every_rounds: int = Field(default=5, ge=1)
     samples: int = Field(default=2000, ge=100)

@@ -214,8 +214,21 @@ def seats_for(
     space = facts[first].variables if sites is None or first in facts else sites.spaces[first]
     for name in game.seats:
         players.append(Player(name, space, space.empty(), config.model.fresh(), config.seed, home))
-    shares = {} if sites is None or recipes else sites.shares_by_player
+    shares = _shares(config, sites, facts)
     return Seats(players, learned_from, shares, facts, game.seats)
+
+
+def _shares(config: Config, sites: Sites | None, facts: Mapping[str, Facts]) -> dict[str, Tensor]:
+    """Return the class shares of all players; none unless all of them tell all of theirs."""
+    shares = {} if sites is None else sites.shares_by_player
+    for name, each in facts.items():
+        if each.shares:
+            shares[name] = torch.tensor(each.shares, dtype=torch.float64)
+    each_has = all(name in shares for name in config.player_names)
+    sizes = {len(share) for share in shares.values()}
+    if not each_has or len(sizes) > 1 or any(share.isnan().any() for share in shares.values()):
+        return {}
+    return shares
 
 
 def check_data(config: Config, sites: Sites) -> None:

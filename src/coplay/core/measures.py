@@ -1,0 +1,108 @@
+"""Values that players measure on their own rows, and how they travel as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from coplay.core.space import Samples
+
+FLOPS = "flops"
+"""Name of the number that a turn reports for its floating-point operations.
+
+It counts matrix products and convolutions, forward and backward, as torch's counter does, and says
+nothing of rows.
+"""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A quantity that a player measures on its own held-out rows.
+
+    Args:
+        unit: Its unit, in words that say where it was measured.
+        better: The direction that is better; None where neither is.
+    """
+
+    unit: str
+    better: Literal["higher", "lower"] | None
+
+
+HELD_OUT = "on the player's own held-out rows"
+
+MEASURES: Mapping[str, Measure] = {
+    "column_fidelity": Measure(
+        f"mean of KSComplement and TVComplement over columns {HELD_OUT}, 1 is best", "higher"
+    ),
+    "pair_fidelity": Measure(
+        "mean of CorrelationSimilarity and ContingencySimilarity over pairs of columns "
+        f"{HELD_OUT}, 1 is best",
+        "higher",
+    ),
+    "utility": Measure(
+        f"accuracy (R² for a number) of the target {HELD_OUT}, learned from samples", "higher"
+    ),
+    "utility_of_real": Measure(
+        f"accuracy (R² for a number) of the target {HELD_OUT}, learned from its own real rows",
+        "higher",
+    ),
+    "copies_share": Measure(
+        "share of samples nearer to the player's training rows than 95 % of its held-out rows",
+        "lower",
+    ),
+    "nearest_training_ratio": Measure(
+        "median distance to the player's training rows over that of its held-out rows", None
+    ),
+    "log_p": Measure(f"nats per row {HELD_OUT}", "higher"),
+}
+"""What may travel, by its name."""
+
+OF_METRIC: Mapping[str, Sequence[str]] = {
+    "fidelity": ("column_fidelity", "pair_fidelity"),
+    "utility": ("utility", "utility_of_real"),
+    "memorisation": ("copies_share", "nearest_training_ratio"),
+}
+"""The quantities of each metric that a player measures itself."""
+
+PARTS = ("low", "high", "n", "n_real")
+"""What may come along with a value, beside its name and a space."""
+
+
+def part_name(name: str, part: str) -> str:
+    """Return under which name a part of a value travels.
+
+    Example:
+        >>> part_name("utility", "low")
+        'utility low'
+    """
+    return f"{name} {part}"
+
+
+class Held(Protocol):
+    """The rows of a player that it does not learn from."""
+
+    @property
+    def scored(self) -> Samples:
+        """Those that samples are scored on."""
+        ...
+
+
+class Measurer(Protocol):
+    """What a player measures with, on rows of its own that it does not learn from."""
+
+    @property
+    def holdings(self) -> Held:
+        """The rows."""
+        ...
+
+    def measure(
+        self,
+        samples: Samples,
+        metrics: Sequence[str],
+        target: str,
+        log_p: Mapping[str, float],
+        round: int,
+    ) -> dict[str, float]:
+        """Measure samples, and return the numbers that may leave the player."""
+        ...

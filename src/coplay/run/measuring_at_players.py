@@ -1,0 +1,93 @@
+"""What players measure on their own held-out rows: how they are asked, and what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from coplay.core.components import name_of
+from coplay.core.facts import Facts
+from coplay.core.measures import MEASURES, OF_METRIC, part_name
+from coplay.core.message import COORDINATOR, Message
+from coplay.core.requests import Measure
+from coplay.metrics.base import Metric, Value
+from coplay.run.sections import MeasureSection
+
+
+def of_players(metrics: Sequence[Metric]) -> list[str]:
+    """Return the names of the metrics that players can measure themselves."""
+    names = [name_of("metric", metric) for metric in metrics]
+    return [name for name in names if name in OF_METRIC]
+
+
+def asks(
+    settings: MeasureSection,
+    metrics: Sequence[str],
+    facts: Mapping[str, Facts],
+    names: Sequence[str],
+    round: int,
+) -> list[Message]:
+    """Ask those that hold rows out to measure their samples on them.
+
+    Args:
+        settings: What the run measures.
+        metrics: The metrics that they are asked for.
+        facts: What everybody in the game says of itself.
+        names: Whose samples are measured.
+        round: Current round.
+    """
+    draws = settings.log_prob_draws if settings.log_prob else 0
+    if not metrics and not draws:
+        return []
+    messages = []
+    for name in names:
+        player = facts.get(name)
+        if player is None or not player.measures:
+            continue
+        target = settings.target or ""
+        if target not in player.learned:
+            target = ""
+        request = Measure(settings.samples, tuple(metrics), target, draws)
+        messages.append(Message(request, COORDINATOR, name, round))
+    return messages
+
+
+def told(numbers: Mapping[str, float]) -> dict[str, Value]:
+    """Return the values that a player told.
+
+    Example:
+        >>> told({"utility": 0.9, "utility low": 0.8, "utility high": 0.95})["utility"].low
+        0.8
+        >>> told({"utility low": 0.8})
+        {}
+    """
+    values = {}
+    for name, meaning in MEASURES.items():
+        if name not in numbers:
+            continue
+        values[name] = Value(
+            numbers[name],
+            meaning.unit,
+            meaning.better,
+            int(numbers.get(part_name(name, "n"), 0)),
+            int(numbers.get(part_name(name, "n_real"), 0)),
+            numbers.get(part_name(name, "low")),
+            numbers.get(part_name(name, "high")),
+        )
+    return values
+
+
+def not_told(metrics: Sequence[str], values: Mapping[str, Value], player: Facts) -> dict[str, str]:
+    """Say why nothing is known of a metric that a player was asked for, by its name."""
+    reasons = {}
+    for metric in metrics:
+        quantities = OF_METRIC[metric]
+        if any(name in values for name in quantities):
+            continue
+        if "all" in player.tells or set(quantities) & set(player.tells):
+            reasons[metric] = "it could not be measured at the player, whose own file says why"
+        else:
+            reasons[metric] = (
+                "it is measured at the player and stays there: its site file names what it tells "
+                "([tell] numbers)"
+            )
+    return reasons

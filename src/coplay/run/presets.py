@@ -1,0 +1,58 @@
+"""Which metrics a run has where its config names none: those for images, or those for tables."""
+
+from __future__ import annotations
+
+from coplay.core.components import find
+from coplay.core.space import Space
+from coplay.metrics.base import Metric
+from coplay.run.sections import MeasureSection
+
+PRESETS = {
+    "images": ("class_shares", "domain_score", "fid"),
+    "table": ("fidelity", "utility", "memorisation"),
+    "none": (),
+}
+"""Names of the metrics of each preset."""
+
+
+def preset_of(space: Space, has_classes: bool) -> str:
+    """Return the preset for variables.
+
+    Args:
+        space: All variables.
+        has_classes: Whether the coordinator has real samples with classes, so that there is a
+            domain classifier.
+
+    Example:
+        >>> from coplay.core.variable import Variable
+        >>> preset_of(Space({"age": Variable(kind="real")}), has_classes=False)
+        'table'
+    """
+    is_image = any(space[name].is_image for name in space)
+    return "images" if is_image or has_classes else "table"
+
+
+def chosen_metrics(measure: MeasureSection, space: Space, has_classes: bool) -> tuple[Metric, ...]:
+    """Return the metrics of a run: those it names, or those of its preset.
+
+    Args:
+        measure: What the config says of measuring.
+        space: All variables.
+        has_classes: As in :func:`preset_of`.
+    """
+    if measure.metrics is not None:
+        return tuple(_aimed(metric, measure.target) for metric in measure.metrics)
+    preset = measure.preset or preset_of(space, has_classes)
+    metrics = []
+    for name in PRESETS[preset]:
+        kind = find("metric", name)
+        assert issubclass(kind, Metric)
+        metrics.append(_aimed(kind(), measure.target))
+    return tuple(metrics)
+
+
+def _aimed(metric: Metric, target: str | None) -> Metric:
+    """Return a metric with the run's target, where it has one and names none itself."""
+    if target is None or getattr(metric, "target", "") is not None:
+        return metric
+    return metric.model_copy(update={"target": target})

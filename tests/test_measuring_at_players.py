@@ -1,0 +1,156 @@
+"""Players measure on rows of their own; what leaves them is what their site files name."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coplay import Config, Federation
+from coplay.core.measures import MEASURES
+from coplay.core.telling import Telling
+
+VARIABLES = {
+    "age": {"kind": "real", "low": 0, "high": 120},
+    "weight": {"kind": "real", "low": 0, "high": 300},
+    "smokes": {"kind": "categorical", "categories": ["no", "yes"]},
+}
+
+
+def write_sites(folder, tells, lacks=()):
+    """Write a CSV file and a site file for each site."""
+    rng = np.random.default_rng(5)
+    for i, (name, tell) in enumerate(tells.items()):
+        age = rng.normal(50 + 5 * i, 9, 120).clip(1, 110)
+        smokes = rng.random(120) < 1 / (1 + np.exp((50 - age) / 5))
+        weight = 60 + age / 4 + rng.normal(0, 6, 120)
+        lines = ["age,weight,smokes"]
+        for row in zip(age, weight, smokes, strict=True):
+            lines.append(f"{row[0]:.2f},{row[1]:.2f},{('no', 'yes')[int(row[2])]}")
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+        (folder / f"{name}.toml").write_text(
+            f'federation = "wards"\nname = "{name}"\n'
+            f"[data]\nlacks = {json.dumps(list(lacks))}\n"
+            f'[data.source]\nname = "table"\nfile = "{name}.csv"\n' + tell
+        )
+
+
+def federation(folder, names, **more):
+    return Config.from_dict(
+        {
+            "name": "wards",
+            "variables": VARIABLES,
+            "players": {name: {"site": str(folder / f"{name}.toml")} for name in names},
+            "model": {"name": "conditionals", "hidden": 8, "batch": 50},
+            "game": {"name": "sample_exchange", "rounds": 4, "local_steps": 5, **more},
+            "measure": {"every_rounds": 2, "samples": 200, "target": "smokes"},
+        }
+    )
+
+
+TELL_ALL = '[tell]\ncount = "tens"\nnumbers = ["all"]\n'
+TELL_UTILITY = '[tell]\nnumbers = ["utility"]\n'
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wards")
+    write_sites(folder, {"open": TELL_ALL, "shy": TELL_UTILITY, "silent": ""})
+    config = federation(folder, ["open", "shy", "silent"])
+    return Federation(config).run(folder / "run")
+
+
+def site_lines(run, name):
+    path = run.folder / "sample_exchange" / "site" / f"{name}.jsonl"
+    return path, [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_everybody_measures_the_same_but_tells_what_it_names(run):
+    for name in ("open", "shy", "silent"):
+        path, lines = site_lines(run, name)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [line["round"] for line in lines] == [2, 4]
+        own = lines[-1]["values"]
+        assert {"column_fidelity", "pair_fidelity", "utility", "copies_share"} <= set(own)
+        assert {"KSComplement age", "TVComplement smokes"} <= set(own)
+    last = run.main.last
+    assert set(last["silent"]) == set()
+    assert set(last["shy"]) == {"utility"}
+    assert {"column_fidelity", "utility", "utility_of_real"} <= set(last["open"])
+
+
+def test_what_is_told_is_what_was_measured(run):
+    _, lines = site_lines(run, "open")
+    own = lines[-1]["values"]
+    for name, value in run.main.last["open"].items():
+        assert value.value == own[name]["value"]
+        assert (value.low, value.high) == (own[name]["low"], own[name]["high"])
+        assert value.n == own[name]["n"]
+        assert value.n_real % 10 == 0, "the number of held-out rows is told as rows are"
+        assert value.unit == MEASURES[name].unit
+
+
+def test_the_reader_is_given_the_reason_for_each_gap(run):
+    cautions = run.main.last_cautions
+    assert set(cautions["silent"].unmeasured) == {"fidelity", "utility", "memorisation"}
+    assert set(cautions["shy"].unmeasured) == {"fidelity", "memorisation"}
+    assert "[tell] numbers" in cautions["silent"].unmeasured["utility"]
+    assert "open" not in cautions
+
+
+def test_no_number_of_a_silent_site_is_anywhere_but_in_its_own_files(run):
+    _, lines = site_lines(run, "silent")
+    secrets = set()
+    for line in lines:
+        for name, value in line["values"].items():
+            if not name.startswith(("utility", "copies", "KS", "TV")):  # those may be like others
+                secrets.add(repr(value["value"]))
+    secrets -= {"0.0", "1.0"}
+    assert len(secrets) >= 8
+    for path in run.folder.rglob("*.json*"):
+        if path.parent.name != "site":
+            text = path.read_text()
+            assert not [secret for secret in secrets if secret in text], path
+    record = run.record
+    assert "silent" not in record.data.sizes
+    assert record.data.sizes["open"] % 10 == 0
+    for row in run.main.rows:
+        assert set(row.players["silent"]) <= {"flops"}
+        assert len(row.players["open"]) > 1 or set(row.players["open"]) <= {"flops"}
+
+
+def test_measuring_changes_nothing_that_is_learned(tmp_path):
+    write_sites(tmp_path, {"a": TELL_ALL, "b": ""})
+    config = federation(tmp_path, ["a", "b"])
+    silent = Config.from_dict({**config.to_dict(), "measure": {"metrics": [], "samples": 200}})
+    for name, each in (("measured", config), ("bare", silent)):
+        Federation(each).run(tmp_path / name)
+    for player in ("a", "b"):
+        model = Path("sample_exchange") / "models" / f"{player}.safetensors"
+        measured, bare = ((tmp_path / name / model).read_bytes() for name in ("measured", "bare"))
+        assert measured == bare
+
+
+def test_players_that_all_lack_something_still_begin(tmp_path):
+    names = {"a": TELL_ALL, "b": TELL_ALL}
+    write_sites(tmp_path, names)
+    for name, lacks in (("a", "age"), ("b", "weight")):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(path.read_text().replace("lacks = []", f'lacks = ["{lacks}"]'))
+    result = Federation(federation(tmp_path, ["a", "b"])).run(tmp_path / "run")
+    sent = [row.bytes for row in result.main.rows]
+    assert sent[0] == 0
+    assert any(sent[1:]), "each waits for the other"
+    samples = result.main.rows[-1]
+    assert samples.measured is not None
+    from coplay import load_player
+
+    drawn = load_player(tmp_path / "run", "a").draw(10, 1, "test")
+    assert set(drawn.keys()) == {"age", "weight", "smokes"}
+
+
+def test_nothing_is_told_by_default():
+    assert not any(Telling().tells(name) for name in MEASURES)

@@ -1,0 +1,342 @@
+"""The wall: players answer messages from a process of their own, and nothing else passes."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from coplay import Message, Space, Variable, find, names
+from coplay.core.codec import reply_from_bytes
+from coplay.core.message import COORDINATOR, PlayerDied, PlayerLost
+from coplay.core.requests import Evaluate, Save
+from coplay.core.telling import EVERYTHING
+from coplay.engines.local import Local
+
+from . import wall
+
+GAMES = [name for name in names("game") if not find("game", name).pools_data]
+IMAGES = Space(
+    {
+        "image": Variable(kind="real", shape=(4, 4), low=0, high=1),
+        "class": Variable(kind="categorical", classes=3),
+    }
+)
+PLAYERS = ["p0", "p1", "p2"]
+GAN = {"name": "acgan", "latent": 4, "batch": 4}
+CLASSIFIER = {
+    "name": "joint_classifier",
+    "latents": [3, 4],
+    "channels": 2,
+    "hidden": 8,
+    "batch": 4,
+    "classifier_channels": 2,
+}
+COPYING = {"name": "tests.wall:Copies"}
+"""A model that stores rows and sends them."""
+
+LEARNING_MORE = {
+    "mixture": {"name": "sklearn.mixture:GaussianMixture", "n_components": 3},
+    "gan": GAN,
+    "vae": CLASSIFIER,
+    "conditionals": {"name": "conditionals", "hidden": 8, "batch": 32},
+}
+"""Models for exchanging samples that store no rows, with what they learn in 30 steps a round."""
+
+MODELS = {"md_gan": GAN, "fl_gan": GAN, "distillation": CLASSIFIER}
+
+
+def rows_of(space, n, seed):
+    """Random rows of a space; numbers are continuous, so that no two rows agree by chance."""
+    generator = torch.Generator().manual_seed(seed)
+    values = {}
+    for name in space:
+        variable = space[name]
+        if variable.classes:
+            values[name] = torch.randint(variable.classes, (n,), generator=generator)
+        else:
+            values[name] = torch.rand((n, *variable.shape), generator=generator)
+    return space.samples(**values)
+
+
+def settings_of(name, samples):
+    game = find("game", name).tiny()
+    settings = {"name": name, **game.model_dump(mode="json", exclude_none=True)}
+    if "samples_per_round" in settings:
+        settings |= {"samples_per_round": samples, "local_steps": samples // 30 or 1}
+    return settings
+
+
+def founded(folder, game, model=None, n=6, seed=0):
+    """Write three sites for a game, with rows of the seeds from ``seed`` on."""
+    chosen = model or MODELS.get(game, {"name": "exponential_family"})
+    terms = wall.terms_of(settings_of(game, max(20, n)), chosen, IMAGES, PLAYERS)
+    rows = [rows_of(IMAGES, n, seed + place) for place in range(len(PLAYERS))]
+    return wall.founded(folder, terms, rows, EVERYTHING.model_dump(mode="json"))
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory):
+    """Three sites for every game, all behind one wall."""
+    of_game = {name: founded(tmp_path_factory.mktemp(name), name) for name in GAMES}
+    with wall.opened([site for three in of_game.values() for site in three]):
+        yield of_game
+
+
+def played(sites, rounds=2):
+    """Play behind the wall; return the digest of what was left, and the engine, closed."""
+    terms = sites[0].terms
+    engine = wall.Wall()
+    rows, state = wall.play(terms, engine, [*terms.elsewhere(), *terms.seats()], rounds)
+    engine.close()
+    return wall.digest_of(rows, state), engine
+
+
+def played_here(sites, data=None):
+    """Play the same in this process, one player after the other; return the digest.
+
+    Args:
+        sites: The sites.
+        data: Other sites whose rows are used.
+    """
+    terms = sites[0].terms
+    players = [site.build() for site in data or sites] + terms.seats()
+    engine = Local(groups=len(players))
+    rows, state = wall.play(terms, engine, players)
+    engine.close()
+    return wall.digest_of(rows, state)
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_every_game_plays_by_messages_alone_and_leaves_the_same_bits(name, sites):
+    digest, _ = played(sites[name])
+    assert digest == played_here(sites[name])
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_the_bits_depend_on_the_rows_behind_the_wall(name, sites, tmp_path):
+    """Else the test above would notice nothing."""
+    others = founded(tmp_path, name, seed=50)
+    assert played_here(sites[name], others) != played_here(sites[name])
+    shutil.rmtree(wall.terms_file(others[0]).parent)
+
+
+def test_a_player_saves_in_its_own_folder(sites):
+    three = sites["isolated"]
+    terms = three[0].terms
+    engine = wall.Wall()
+    wall.play(terms, engine, terms.elsewhere())
+    replies = engine.ask([Message(Save(), COORDINATOR, name, 2) for name in PLAYERS])
+    engine.close()
+    assert all(type(reply) is Message and not reply.payload for reply in replies)
+    for site in three:
+        assert list(Path(site.folder).rglob("*p?.safetensors")), site.name
+
+
+def test_what_a_site_cannot_read_is_answered_by_a_refusal_and_play_goes_on(sites):
+    terms = sites["isolated"][0].terms
+    engine = wall.Wall()
+    wall.play(terms, engine, terms.elsewhere())
+    answer = engine._exchange("p0", wall.ASK + b"CPLY and so on")
+    ask = Message(Evaluate(4, 1), COORDINATOR, "p0", 2)
+    refused = reply_from_bytes(answer, ask)
+    assert type(refused) is PlayerLost
+    assert "refused: a request" in refused.reason
+    (reply,) = engine.ask([ask], "evaluation")
+    assert len(reply.payload[COORDINATOR]) == 4
+    engine.close()
+
+
+def test_a_site_whose_process_dies_is_lost_by_name(tmp_path):
+    sites = founded(tmp_path, "isolated")
+    terms = sites[0].terms
+    engine = wall.Wall()
+    with wall.opened(sites) as process:
+        wall.play(terms, engine, terms.elsewhere())
+        process.kill()
+        process.wait()
+        (lost,) = engine.ask([Message(Evaluate(4, 1), COORDINATOR, "p1", 2)], "evaluation")
+    engine.close()
+    assert type(lost) is PlayerDied
+    assert (lost.player, lost.action, lost.round) == ("p1", "evaluate", 2)
+
+
+def test_the_coordinator_has_no_way_to_make_a_player():
+    with pytest.raises(AssertionError, match="tried to make player 'p0'"):
+        Local().start([wall.Elsewhere("p0", 1, "nowhere")], find("game", "isolated").tiny())
+
+
+# ------------------------------------------------------------------------------ planted rows
+
+ROWS = 1000
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """Three sites for each game, with one planted row among a thousand each; and some that copy.
+
+    The planted row is unlike any other: all others are uniform, and its pixels step up evenly.
+    """
+    of_game = {name: founded(tmp_path_factory.mktemp(name), name, n=ROWS) for name in GAMES}
+    for name, model in (LEARNING_MORE | {"copies": COPYING}).items():
+        of_game[name] = founded(tmp_path_factory.mktemp(name), "sample_exchange", model, ROWS)
+    for sites in of_game.values():
+        for place, site in enumerate(sites):
+            path = Path(site.folder) / "rows.safetensors"
+            rows = load_file(path)
+            rows["image"][ROWS // 2] = planted_row(place)
+            save_file(rows, path)
+    with wall.opened([site for three in of_game.values() for site in three]):
+        yield of_game
+
+
+def planted_row(place):
+    return torch.linspace(0.011, 0.987, 16).view(4, 4) - 0.001 * place
+
+
+def images_sent(engine):
+    """Everything of an image's shape that left a site, as float32 (n, 16)."""
+    rows = [torch.zeros(0, 16)]
+    for ask, reply in engine._log:
+        if ask.receiver not in PLAYERS:
+            continue
+        for samples in reply.samples().values():
+            for values in samples.values():
+                if values.is_floating_point() and values[0].numel() == 16:
+                    rows.append(values.reshape(-1, 16).float())
+    return torch.cat(rows)
+
+
+def met(real, sent):
+    """Distance of each real row to the nearest that was sent."""
+    return torch.cdist(real.flatten(1), sent, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+
+
+def shares_of_nearest(sent):
+    """Of the tenth of all real rows that were met most closely, how many were trained on.
+
+    As many rows of the same law were held out, at every site.
+    """
+    trained = torch.cat([rows_of(IMAGES, ROWS, seed)["image"] for seed in range(3)])
+    held_out = torch.cat([rows_of(IMAGES, ROWS, seed)["image"] for seed in range(100, 103)])
+    distances = torch.cat([met(trained, sent), met(held_out, sent)])
+    nearest = distances.argsort()[: len(distances) // 10]
+    return int((nearest < len(trained)).sum()), len(nearest)
+
+
+def bits_sent(engine):
+    """Number of rows that left a site with every bit, planted or not, as it is or as a network's.
+
+    Searched for in the bytes themselves, whatever the tensors that hold them are.
+    """
+    everything = b"".join(engine._bytes)
+    count = 0
+    for place in range(len(PLAYERS)):
+        rows = rows_of(IMAGES, ROWS, place)["image"][:20]
+        rows = torch.cat([rows, planted_row(place)[None]])
+        for row in torch.cat([rows, rows * 2 - 1, rows.flip(0)]):
+            count += row.numpy().tobytes() in everything
+            count += row.double().numpy().tobytes() in everything
+    return count
+
+
+@pytest.mark.parametrize("name", [*GAMES, *LEARNING_MORE])
+def test_planted_rows_never_leave_and_trained_rows_are_met_no_more_than_others(name, planted):
+    _, engine = played(planted[name])
+    assert bits_sent(engine) == 0
+    sent = images_sent(engine)
+    if name == "isolated":
+        assert not len(sent)
+        return
+    if len(sent):
+        closest = met(torch.stack([planted_row(place) for place in range(3)]), sent)
+        assert closest.min() > 0.1
+        trained, of = shares_of_nearest(sent)
+        assert trained / of < 0.5 + 3 * math.sqrt(0.25 / of)
+
+
+def test_a_model_that_copies_rows_is_noticed_by_both(planted):
+    _, engine = played(planted["copies"])
+    assert bits_sent(engine) > 0
+    trained, of = shares_of_nearest(images_sent(engine))
+    assert trained / of > 0.9
+
+
+# ------------------------------------------------------------------ files that a coordinator opens
+
+
+def opened_files(terms, folder, *more):
+    """Play as a coordinator under strace; return its output, and the files that it named."""
+    trace = folder / "trace.txt"
+    command = ["strace", "-f", "-q", "-s", "4096", "-e", "trace=file", "-o", str(trace)]
+    play = [sys.executable, "-m", "tests.wall", "play", str(terms), *map(str, more)]
+    done = subprocess.run([*command, *play], cwd=wall.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), trace.read_text()
+
+
+@pytest.fixture
+def hospitals(tmp_path):
+    """The shipped hospitals, in a folder of their own and with few steps."""
+    folder = tmp_path / "hospitals"
+    shutil.copytree(wall.ROOT / "configs" / "hospitals", folder)
+    federation = folder / "federation.toml"
+    federation.write_text(
+        federation.read_text().replace("rounds = 5", "rounds = 2\nlocal_steps = 2")
+    )
+    return wall.federated(tmp_path / "homes", federation)
+
+
+def test_hospitals_play_by_messages_alone_and_say_no_more_than_their_site_files(hospitals):
+    with wall.opened(hospitals):
+        digest, engine = played(hospitals)
+    assert digest == played_here(hospitals)
+    agreed = set(hospitals[0].terms.variables)
+    for ask, reply in engine._log:
+        assert ask.receiver == reply.sender
+        for samples in reply.samples().values():
+            assert set(samples.keys()) <= agreed
+    facts = engine._bytes[: len(hospitals)]
+    for data in facts:
+        assert b"count" not in data
+        assert b'"shares": []' in data
+    # the unit's column, and the names that a site has for its own columns
+    for secret in (b"patient", b"befund", b".csv"):
+        assert not [data for data in engine._bytes if secret in data]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_the_coordinator_of_hospitals_opens_no_file_of_theirs(hospitals, tmp_path):
+    with wall.opened(hospitals):
+        digest, trace = opened_files(wall.terms_file(hospitals[0]), tmp_path)
+    assert digest == played_here(hospitals)
+    assert str(wall.terms_file(hospitals[0])) in trace
+    for site in hospitals:
+        for file in (f"{site.name}.csv", f"{site.name}.toml", Path(site.folder).name):
+            assert file not in trace
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.parametrize("name", ["sample_exchange", "md_gan"])
+def test_the_coordinators_process_never_opens_a_file_of_a_site(name, tmp_path):
+    sites = founded(tmp_path / "sites", name)
+    expected = played_here(sites)
+    with wall.opened(sites):
+        terms = wall.terms_file(sites[0])
+        digest, trace = opened_files(terms, tmp_path)
+        assert digest == expected
+        assert str(terms) in trace, "nothing was traced"
+        for site in sites:
+            assert Path(site.folder).name not in trace
+        # and a coordinator that does is noticed
+        rows = Path(sites[1].folder) / "rows.safetensors"
+        _, trace = opened_files(terms, tmp_path, rows)
+        assert str(rows) in trace
