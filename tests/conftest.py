@@ -11,7 +11,7 @@ from coplay import Config, Space, Variable
 from .slow_share import share_of
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
-os.environ.setdefault("COPLAY_SIDE_BY_SIDE", "1")  # tests have workers side by side as it is
+os.environ.setdefault("COPLAY_GAMES_AT_ONCE", "1")  # tests have workers side by side as it is
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="coplay-state-")  # for the key of seals
 
 

@@ -59,7 +59,7 @@ def still_there(processes, seconds=10):
 
 
 def config(at_once):
-    engine = f'engine={{name = "local", side_by_side = {at_once}}}'
+    engine = f'engine={{name = "local", games_at_once = {at_once}}}'
     return Config.from_toml(CONFIG, [*QUICK, engine])
 
 
@@ -117,7 +117,7 @@ def test_killing_a_games_process_ends_the_others_and_leaves_a_run_that_goes_on(
 
     message = (
         r"the process that played '\w+' was killed by SIGKILL; 'coplay resume' goes on from its "
-        "last checkpoint. If memory was short, --set engine.side_by_side=1 plays one game after "
+        "last checkpoint. If memory was short, --set engine.games_at_once=1 plays one game after "
         "the other"
     )
     with pytest.raises(EngineError, match=message):
@@ -141,7 +141,7 @@ def test_a_run_goes_on_one_by_one_and_the_other_way_round(one_by_one, tmp_path):
     with pytest.raises(Stopped):
         Federation(config(2)).run(tmp_path / "run", report)
     assert not children_of(os.getpid())
-    Federation.resume(tmp_path / "run", overrides=["engine.side_by_side=1"])
+    Federation.resume(tmp_path / "run", overrides=["engine.games_at_once=1"])
     assert same(tmp_path / "run", one_by_one)
 
 
@@ -162,7 +162,7 @@ def test_an_error_has_the_type_and_text_that_it_had_in_the_games_process(tmp_pat
         "game": {"name": "sample_exchange", "rounds": 2},
         "compare": ["isolated"],
         "measure": {"metrics": []},
-        "engine": {"name": "local", "side_by_side": at_once},
+        "engine": {"name": "local", "games_at_once": at_once},
     }
     with pytest.raises(PlayerError) as caught:
         Federation(Config.from_dict(values)).run(tmp_path / "run")
@@ -205,24 +205,26 @@ def test_how_many_games_play_at_once(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     assert games_at_once(Local(), 3) == 3
     assert games_at_once(Local(), 5) == 4
-    assert games_at_once(Local(side_by_side=2), 3) == 2
-    assert games_at_once(Local(side_by_side=5), 3) == 3
+    assert games_at_once(Local(games_at_once=2), 3) == 2
+    assert games_at_once(Local(games_at_once=5), 3) == 3
     assert games_at_once(Local(), 1) == 1
-    assert games_at_once(Local(side_by_side=3, threads=2), 3) == 1
+    assert games_at_once(Local(games_at_once=3, threads=2), 3) == 1
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1})
     assert games_at_once(Local(), 3) == 1
     monkeypatch.setenv(MOST, "1")
     assert games_at_once(Local(), 3) == 1
     monkeypatch.setenv(MOST, "two")
-    with pytest.raises(ConfigError, match="COPLAY_SIDE_BY_SIDE=two: expected a whole number, 1 or"):
+    with pytest.raises(
+        ConfigError, match="COPLAY_GAMES_AT_ONCE=two: expected a whole number"
+    ):
         games_at_once(Local(), 3)
 
 
 def test_a_setting_that_does_nothing_is_noted():
-    assert Local(side_by_side=2, threads=2).notes(4) == (
-        "engine.side_by_side = 2, but with engine.threads = 2 games play one after the other",
+    assert Local(games_at_once=2, threads=2).notes(4) == (
+        "engine.games_at_once = 2, but with engine.threads = 2 games play one after the other",
     )
-    assert Local(side_by_side=2).notes(4) == ()
+    assert Local(games_at_once=2).notes(4) == ()
 
 
 @dataclass

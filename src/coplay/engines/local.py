@@ -29,19 +29,19 @@ class Local(Engine):
         groups: Number of groups of players; those of one group may be served together, and sums of
             floats depend on it. As many groups as another engine's processes give that engine's
             bits.
-        side_by_side: Most games of a run that play at the same time, each in a process of its own;
+        games_at_once: Most games of a run that play at the same time, each in a process of its own;
             0 for as many as are soonest done. No bit depends on it. On Linux, with one thread and
             without a GPU; otherwise games play one after the other.
 
     Example:
         >>> Local(threads=2)
-        Local(threads=2, keep_memory=True, groups=1, side_by_side=0)
+        Local(threads=2, keep_memory=True, groups=1, games_at_once=0)
     """
 
     threads: int = Field(default=1, ge=1)
     keep_memory: bool = True
     groups: int = Field(default=1, ge=1)
-    side_by_side: int = Field(default=0, ge=0)
+    games_at_once: int = Field(default=0, ge=0)
 
     _players: dict[str, Player] = PrivateAttr(default_factory=dict)
     _groups: list[set[str]] = PrivateAttr(default_factory=list)
@@ -79,8 +79,8 @@ class Local(Engine):
     def notes(self, players: int) -> Sequence[str]:
         """Say so if there are more groups than players, or games cannot play at the same time."""
         notes = spare("groups", self.groups, players)
-        if self.side_by_side > 1 and self.threads > 1:
-            setting = f"engine.side_by_side = {self.side_by_side}"
+        if self.games_at_once > 1 and self.threads > 1:
+            setting = f"engine.games_at_once = {self.games_at_once}"
             reason = f"with engine.threads = {self.threads} games play one after the other"
             notes += (f"{setting}, but {reason}",)
         return notes

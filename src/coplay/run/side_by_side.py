@@ -33,8 +33,8 @@ from coplay.engines.base import Engine
 from coplay.games.base import Game
 from coplay.run.progress import Progress
 
-MOST = "COPLAY_SIDE_BY_SIDE"
-"""Environment variable: most games at the same time where ``engine.side_by_side`` is 0."""
+MOST = "COPLAY_GAMES_AT_ONCE"
+"""Environment variable: most games at the same time where ``engine.games_at_once`` is 0."""
 
 _SET_SIGNAL_OF_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl(2)
 
@@ -104,10 +104,10 @@ def games_at_once(engine: Engine, games: int) -> int:
 
     Example:
         >>> from coplay.engines.local import Local
-        >>> games_at_once(Local(side_by_side=2), 3), games_at_once(Local(threads=2), 3)
+        >>> games_at_once(Local(games_at_once=2), 3), games_at_once(Local(threads=2), 3)
         (2, 1)
     """
-    asked = int(getattr(engine, "side_by_side", 1))
+    asked = int(getattr(engine, "games_at_once", 1))
     if games < 2 or asked == 1 or not _can_fork(int(getattr(engine, "threads", 1))):
         return 1
     return min(asked or _most_here(), games)
@@ -231,7 +231,7 @@ class _Playing:
                 end = f"was killed by {signal.Signals(-code).name}"
             raise EngineError(
                 f"the process that played '{self.name}' {end}; 'coplay resume' goes on from its "
-                "last checkpoint. If memory was short, --set engine.side_by_side=1 plays one game "
+                "last checkpoint. If memory was short, --set engine.games_at_once=1 plays one game "
                 "after the other"
             ) from error
 
