@@ -12,6 +12,7 @@ from .slow_share import share_of
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
 os.environ["XDG_STATE_HOME"] = str(temporary_folder("state"))  # for the key of seals
+os.environ.setdefault("COPLAY_GAMES_AT_ONCE", "1")  # tests have workers side by side as it is
 
 
 def pytest_addoption(parser):
