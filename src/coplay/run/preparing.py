@@ -165,7 +165,7 @@ def prepare(
         judged_by = config.reference.source.load()
         if agreed is not None:
             judged_by = pool_as_agreed(agreed, judged_by)
-    has_classes = judged_by is not None and judged_by.classes > 0
+    has_classes = judged_by is not None and judged_by.can_be_judged
     space = _all_variables(judged_by, agreed, facts)
     metrics = chosen_metrics(config.measure, space, has_classes)
     return Prepared(pool, sites, own, agreed, facts, prepared, notes, judged_by, metrics)
