@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +27,8 @@ from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
 from coplay.run.differences import differences
+from coplay.run.given_rows import reread
+from coplay.run.judging import judge
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference
 from coplay.run.origin import SEAL, refuse_untrusted, seal
@@ -142,7 +145,7 @@ class Federation:
         overrides: Sequence[str] = (),
         previous: bool = False,
         trust: bool = False,
-        given: Mapping[str, Dataset] | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> Result:
         """Go on with a run that was stopped, killed or failed, from its last checkpoints.
 
@@ -156,7 +159,8 @@ class Federation:
             previous: Whether to go on from the checkpoint before the last one.
             trust: Whether classes outside coplay that the run names are imported, and files that
                 it names are read though it did not begin here.
-            given: Data that are in memory, by the player that holds them.
+            given: Data that are in memory, by the player that holds them: what
+                :func:`coplay.play` takes.
 
         Raises:
             TrustError: It names such classes or files, and ``trust`` is not given.
@@ -180,7 +184,8 @@ class Federation:
             if previous:
                 step_back(record, folder)
             check_begun(record, folder)
-            federation = cls(resume_settings.changed(result.config, overrides), given)
+            federation = cls(resume_settings.changed(result.config, overrides))
+            federation.given = reread(federation.config, given)
             with playing_alone(federation.config.engine, report) as progress:
                 prepared = federation.prepare(folder)
                 record = federation._went_on(folder, prepared, record)
@@ -246,6 +251,7 @@ class Federation:
                 self.config.measure, real_data, real, prepared.metrics, prepared.at_players
             )
             self._play_games(folder, prepared, measuring, progress)
+            judge(Result.load(folder, self.config.imported), prepared.own)
             end = replace(record, status="finished")
         except KeyboardInterrupt:
             end = replace(record, status="stopped", reason="interrupted")

@@ -130,9 +130,15 @@ class Table(Source):
             if not path.is_file():
                 raise _no_file(path)
         rows = read_tables(paths, test_paths, form, self.limit)
+        return self.of_rows(rows, stem(paths[0]), agreed, unit)
+
+    def of_rows(
+        self, rows: Rows, name: str, agreed: Mapping[str, Variable], unit: str | None
+    ) -> Dataset:
+        """Make a data set, called ``name``, of rows; they are as agreed, or else as cells say."""
         chosen = self._chosen(rows, unit, bool(agreed))
         if agreed:
-            return self._loaded_as(rows, chosen, agreed, unit)
+            return self._loaded_as(rows, name, chosen, agreed, unit)
         columns, notes = self._typed(rows, chosen)
         kept, dropped = self._kept(rows, columns, self._keeping(columns, {}))
         train, test = self._split(rows, kept)
@@ -142,10 +148,15 @@ class Table(Source):
             reasons = "; ".join([*notes, *left_out]) or "there is no other column than the classes"
             raise DataError(f"{rows.title}: no column can be read as a variable: {reasons}")
         notes = [_summary(rows, made), *rows.notes(chosen), *notes, *left_out, *dropped]
-        return self._noted(assemble(stem(paths[0]), made, notes), rows, train, test, unit)
+        return self._noted(assemble(name, made, notes), rows, train, test, unit)
 
     def _loaded_as(
-        self, rows: Rows, chosen: Sequence[str], agreed: Mapping[str, Variable], unit: str | None
+        self,
+        rows: Rows,
+        title: str,
+        chosen: Sequence[str],
+        agreed: Mapping[str, Variable],
+        unit: str | None,
     ) -> Dataset:
         """Convert the columns that were agreed, as what they were agreed to be."""
         wanted = wanted_of(chosen, agreed, self.label_column)
@@ -161,7 +172,7 @@ class Table(Source):
             made, columns, {key: name for name, key in wanted.items()}, train, test
         )
         notes = [_summary(rows, made), *rows.notes(list(wanted)), *dropped]
-        data = assemble(stem(_paths(self.file)[0]), made, notes)
+        data = assemble(title, made, notes)
         unread = [name for name in rows.names if name not in wanted]
         return self._noted(replace(data, unread=unread), rows, train, test, unit)
 
