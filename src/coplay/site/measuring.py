@@ -177,6 +177,8 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
         >>> numbers_told({"utility": value}, Telling(count="tens", numbers=("utility",)))
         {'utility': 0.9, 'utility low': 0.8, 'utility high': 0.95, 'utility n': 100.0,
          'utility n_real': 60.0}
+        >>> numbers_told({"utility_of_real": value}, Telling(numbers=("all",)))
+        {'utility_of_real': 0.9, 'utility_of_real low': 0.8, 'utility_of_real high': 0.95}
     """
     numbers = {}
     for name, value in values.items():
@@ -186,7 +188,8 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
             continue
         numbers[name] = float(value.value)
         n_real = tell.count_of(value.n_real)
-        for part, number in zip(PARTS, (value.low, value.high, value.n, n_real), strict=True):
+        n = tell.count_of(value.n) if MEASURES[name].counts_rows else value.n
+        for part, number in zip(PARTS, (value.low, value.high, n, n_real), strict=True):
             if number is not None:
                 numbers[part_name(name, part)] = float(number)
     return numbers
