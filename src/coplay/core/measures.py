@@ -26,14 +26,12 @@ class Measure:
         better: The direction that is better; None where neither is.
         low: Smallest value that it can have.
         high: Largest value that it can have.
-        counts_rows: Whether the n of its values is a number of real rows, and not of samples.
     """
 
     unit: str
     better: Literal["higher", "lower"] | None
     low: float = -math.inf
     high: float = math.inf
-    counts_rows: bool = False
 
 
 HELD_OUT = "on the player's own held-out rows"
@@ -61,7 +59,6 @@ MEASURES: Mapping[str, Measure] = {
         f"accuracy (R² for a number) of the target {HELD_OUT}, learned from its own real rows",
         "higher",
         high=1,
-        counts_rows=True,
     ),
     "copies_share": Measure(
         "share of samples nearer to the player's training rows than 95 % of its held-out rows",
@@ -84,6 +81,9 @@ OF_METRIC: Mapping[str, Sequence[str]] = {
     "memorisation": ("copies_share", "nearest_training_ratio"),
 }
 """The quantities of each metric that a player measures itself."""
+
+OF_REAL_ROWS = ("utility_of_real",)
+"""Quantities of real rows and not of samples, whose n is a number of rows too."""
 
 PARTS = ("low", "high", "n", "n_real")
 """What may come along with a value, beside its name and a space."""

@@ -12,7 +12,7 @@ from coplay.core import storage
 from coplay.core.components import find, name_of
 from coplay.core.errors import FAILURES
 from coplay.core.inside import file_name
-from coplay.core.measures import MEASURES, PARTS, part_name
+from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, part_name
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
@@ -177,8 +177,6 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
         >>> numbers_told({"utility": value}, Telling(count="tens", numbers=("utility",)))
         {'utility': 0.9, 'utility low': 0.8, 'utility high': 0.95, 'utility n': 100.0,
          'utility n_real': 60.0}
-        >>> numbers_told({"utility_of_real": value}, Telling(numbers=("all",)))
-        {'utility_of_real': 0.9, 'utility_of_real low': 0.8, 'utility_of_real high': 0.95}
     """
     numbers = {}
     for name, value in values.items():
@@ -187,8 +185,8 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
         if not math.isfinite(value.value):
             continue
         numbers[name] = float(value.value)
+        n = tell.count_of(value.n) if name in OF_REAL_ROWS else value.n
         n_real = tell.count_of(value.n_real)
-        n = tell.count_of(value.n) if MEASURES[name].counts_rows else value.n
         for part, number in zip(PARTS, (value.low, value.high, n, n_real), strict=True):
             if number is not None:
                 numbers[part_name(name, part)] = float(number)
