@@ -20,6 +20,7 @@ from coplay.core.space import LABEL, Samples, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Reference
 from coplay.run import data_digest, resume_settings
+from coplay.run.approval import check_held
 from coplay.run.caution import classifier_warning
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
@@ -68,11 +69,11 @@ class Federation:
         given: Data that are in memory, by the player that holds them.
 
     Example:
-        >>> import tempfile
+        >>> from coplay.core.temporary import temporary_folder
         >>> config = Config.from_dict({
         ...     "players": 2, "model": "exponential_family",
         ...     "game": {"name": "sample_exchange", "rounds": 2}, "measure": {"metrics": []}})
-        >>> result = Federation(config).run(Path(tempfile.mkdtemp()) / "run")
+        >>> result = Federation(config).run(temporary_folder("example") / "run")
         >>> [len(play.rows) for play in result.plays.values()]
         [2]
     """
@@ -117,6 +118,7 @@ class Federation:
         refuse_links(folder)
         with storage.locked(folder), playing_alone(self.config.engine, report) as progress:
             _check_free(folder)
+            check_held(self.config)
             prepared = self.prepare(folder)
             record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data, prepared.own)

@@ -21,6 +21,7 @@ from coplay.core.message import (
     PlayerDied,
     PlayerLate,
     PlayerLost,
+    PlayerUnsaved,
     Request,
 )
 from coplay.core.player_files import PlayerFile
@@ -253,7 +254,8 @@ class Match:
     def _save(self, state: State, round: int) -> tuple[State, Row]:
         """Ask all players to save.
 
-        A player whose process died is handled by ``on_lost``; any other failure stops the run.
+        A player whose process died, or whose model has no state that can be saved, is handled by
+        ``on_lost``; any other failure, such as a full disk, stops the run.
         """
         replies = self._ask(Save(), self._everybody(state), round)
         # a late player's process died and came back with its last checkpoint, which it has to save
@@ -265,7 +267,8 @@ class Match:
             if isinstance(reply, PlayerLost) and not isinstance(reply, PlayerLate):
                 lost.append(reply)
         for loss in lost:
-            if not isinstance(loss, PlayerDied) or loss.player in self.game.seats:
+            is_its_own = isinstance(loss, PlayerDied | PlayerUnsaved)
+            if not is_its_own or loss.player in self.game.seats:
                 raise PlayerError(loss.player, loss.action, round, loss.reason)
         self.game.alive(replies)
         state, row = self.game.lose(state, lost)

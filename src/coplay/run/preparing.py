@@ -19,6 +19,7 @@ from coplay.engines.recipes import Recipe
 from coplay.games.base import MOST_IN_M, Game, State
 from coplay.metrics.base import Metric
 from coplay.player import Player
+from coplay.run.approval import check_accepted
 from coplay.run.config import Config
 from coplay.run.data_record import data_record
 from coplay.run.foreign import refuse_unread
@@ -125,6 +126,7 @@ def prepare(
         CoplayError: The config, the data or a model is at fault.
     """
     refuse_unread(config)
+    check_accepted(config)
     check_all_have_data(config)
     pool = config.data.source.load() if config.pool_players else None
     own = own_data(config, pool, given or {})
