@@ -338,8 +338,10 @@ def _unit(games: Mapping[str, Play], quantity: str) -> str:
     real = ""
     if any(value.n_real for value in values):
         real = f" against n_real = {span(value.n_real for value in values)}"
-    generated = span(value.n for value in values)
-    return f"{words(quantity)}: {first.unit}{better}, n = {generated} generated samples{real}"
+    generated = ""
+    if any(value.n for value in values):
+        generated = f", n = {span(value.n for value in values)} generated samples"
+    return f"{words(quantity)}: {first.unit}{better}{generated}{real}"
 
 
 def _classifier(result: Result) -> list[str]:
