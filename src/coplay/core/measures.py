@@ -82,6 +82,9 @@ OF_METRIC: Mapping[str, Sequence[str]] = {
 }
 """The quantities of each metric that a player measures itself."""
 
+OF_REAL_ROWS = ("utility_of_real",)
+"""Quantities of real rows and not of samples, whose n is a number of rows too."""
+
 PARTS = ("low", "high", "n", "n_real")
 """What may come along with a value, beside its name and a space."""
 

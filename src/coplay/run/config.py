@@ -36,7 +36,7 @@ from coplay.run.sections import (
     PlayerSection,
     ReferenceSection,
 )
-from coplay.run.site_file import SiteFile, read_sites
+from coplay.run.site_file import SiteFile, read_sites, refuse_site_file
 
 # Player names become file names and parts of links.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -317,6 +317,7 @@ class Config(Section):
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([f"{origin} is no valid TOML: {error}"]) from None
+        refuse_site_file(values, origin)
         return cls.from_values(values, overrides, trust)
 
     @classmethod

@@ -20,6 +20,7 @@ from coplay.core.space import LABEL, Samples, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Reference
 from coplay.run import data_digest, resume_settings
+from coplay.run.approval import check_held
 from coplay.run.caution import classifier_warning
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
@@ -117,6 +118,7 @@ class Federation:
         refuse_links(folder)
         with storage.locked(folder), playing_alone(self.config.engine, report) as progress:
             _check_free(folder)
+            check_held(self.config)
             prepared = self.prepare(folder)
             record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data, prepared.own)

@@ -12,7 +12,7 @@ from coplay.core import storage
 from coplay.core.components import find, name_of
 from coplay.core.errors import FAILURES
 from coplay.core.inside import file_name
-from coplay.core.measures import MEASURES, PARTS, part_name
+from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, part_name
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
@@ -185,8 +185,9 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
         if not math.isfinite(value.value):
             continue
         numbers[name] = float(value.value)
+        n = tell.count_of(value.n) if name in OF_REAL_ROWS else value.n
         n_real = tell.count_of(value.n_real)
-        for part, number in zip(PARTS, (value.low, value.high, value.n, n_real), strict=True):
+        for part, number in zip(PARTS, (value.low, value.high, n, n_real), strict=True):
             if number is not None:
                 numbers[part_name(name, part)] = float(number)
     return numbers
