@@ -165,8 +165,10 @@ def test_nothing_is_told_by_default():
     assert not any(Telling().tells(name) for name in MEASURES)
 
 
-@pytest.mark.parametrize(("count", "rows"), [("no", None), ("tens", 20), ("exact", 17)])
-def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, rows):
+@pytest.mark.parametrize(
+    ("count", "rows", "trained"), [("no", None, None), ("tens", 20, 80), ("exact", 17, 83)]
+)
+def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, rows, trained):
     rng = np.random.default_rng(2)
     space = Space({"x": Variable(kind="real"), "y": Variable(kind="binary")})
     sets = []
@@ -179,10 +181,11 @@ def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, r
     log_p = {"log_p": -1.0, "low": -2.0, "high": 0.0}
     numbers = measurer.measure(drawn, ("fidelity", "utility", "memorisation"), "y", log_p, 1)
     assert set(MEASURES) <= set(numbers)
-    assert not {83.0} & set(numbers.values())
+    assert numbers.get("utility_of_real n") == trained
     told = {number for name, number in numbers.items() if name.endswith(" n_real")}
     assert told == ({rows} if rows else set())
-    assert {number for name, number in numbers.items() if name.endswith(" n")} == {200.0, 0.0}
+    others = {name for name in numbers if name.endswith(" n")} - {"utility_of_real n"}
+    assert {numbers[name] for name in others} == {200.0, 0.0}
 
 
 def measure_reply(**numbers):

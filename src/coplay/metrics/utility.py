@@ -29,13 +29,12 @@ class _Trial(Stat):
         return _Trial(self.space, self.target, self.real, both, self.held)
 
     def result(self) -> dict[str, Value]:
-        values = {"utility": self._value(self.generated, "samples", len(self.generated))}
+        values = {"utility": self._value(self.generated, "samples")}
         if self.held is not None and len(self.held) > 1:
-            # of no generated sample; the number of rows learned from is the player's own affair
-            values["utility_of_real"] = self._value(self.held, "the player's own real rows", 0)
+            values["utility_of_real"] = self._value(self.held, "the player's own real rows")
         return values
 
-    def _value(self, rows: Samples, learned_from: str, n: int) -> Value:
+    def _value(self, rows: Samples, learned_from: str) -> Value:
         inputs = self.space.only([name for name in self.space if name != self.target])
         scaling = Scaling(inputs)
         scaling.follow([inputs.restrict(rows)], [1.0])
@@ -46,7 +45,7 @@ class _Trial(Stat):
         x = (x - middle) / spread
         x_real = (x_real - middle) / spread
         y, y_real = (side[self.target].numpy() for side in (rows, self.real))
-        n_real = len(y_real)
+        n, n_real = len(rows), len(y_real)
         if self.space[self.target].kind in ("real", "count"):
             low, value, high = _explained(x, y, x_real, y_real)
             unit = f"R² of {self.target} on real rows, learned from {learned_from}"

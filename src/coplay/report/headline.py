@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from coplay.core.measures import OF_REAL_ROWS
 from coplay.metrics.base import Value
 from coplay.report.parts import Cell, PageSection, Table, first_players
 from coplay.report.words import (
@@ -340,7 +341,8 @@ def _unit(games: Mapping[str, Play], quantity: str) -> str:
         real = f" against n_real = {span(value.n_real for value in values)}"
     generated = ""
     if any(value.n for value in values):
-        generated = f", n = {span(value.n for value in values)} generated samples"
+        kind = "real rows to learn from" if quantity in OF_REAL_ROWS else "generated samples"
+        generated = f", n = {span(value.n for value in values)} {kind}"
     return f"{words(quantity)}: {first.unit}{better}{generated}{real}"
 
 
