@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.core import digests, storage
-from coplay.core.errors import FAILURES, ModelError
+from coplay.core.errors import FAILURES, ModelError, StateError
 from coplay.core.facts import Facts
 from coplay.core.history import History, Roster
 from coplay.core.measures import Measurer
@@ -25,9 +25,10 @@ from coplay.core.surroundings import own_settings, settings_restored
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.core.timed import Timed
 from coplay.models.abilities import Classifies
-from coplay.models.base import OWN, LocalModel, Mixture, Portion, finite_number
+from coplay.models.base import OWN, LocalModel, Mixture, Portion, reported
 from coplay.models.describing import facts_of
 from coplay.models.likelihood import gain, has_log_prob, log_prob
+from coplay.models.trial_checks import checked_state
 
 REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Gain, Save, Restore)
 """What every player answers, whatever the game."""
@@ -103,6 +104,7 @@ class Player(Timed):
         """What the player's side of a game needs later in the round; not in a checkpoint."""
         self.kept: dict[str, Tensor] = {}
         """What the player's side of a game needs from round to round; part of a checkpoint."""
+        self._had_state = False
         self.history = History()
         """What it was asked before."""
         self.roster: Roster | None = None
@@ -209,7 +211,7 @@ class Player(Timed):
         self.learned = True
         for part in parts if self.unobserved else ():
             self._learned_variables.update(str(name) for name in part.samples.keys())
-        return {str(name): finite_number(name, value) for name, value in numbers.items()}
+        return reported(numbers)
 
     def gain(
         self,
@@ -370,8 +372,16 @@ class Player(Timed):
 
     def _save(self, round: int) -> None:
         learned = self._learned_variables.intersection(self.unobserved)
-        state = PlayerState(self.model.state_dict(), self.learned, learned, self.kept)
+        state = PlayerState(self._model_state(), self.learned, learned, self.kept)
         self.checkpoint(round).write(state, self.data_digest)
+
+    def _model_state(self) -> Mapping[str, Tensor]:
+        try:
+            state = checked_state(self.model.state_dict(), had_some=self._had_state)
+        except FAILURES as error:  # a model is foreign code
+            raise StateError(f"the model of player '{self.name}' has no state to save") from error
+        self._had_state = bool(state)
+        return state
 
     def _restore(self, round: int) -> None:
         file = self.checkpoint(round)
@@ -388,6 +398,7 @@ class Player(Timed):
         except (KeyError, ValueError, RuntimeError) as error:
             whose = f"the model of player '{self.name}'"
             raise ModelError(f"{path} does not fit {whose}: {error}") from error
+        self._had_state = bool(state.model)
         self.learned = state.learned
         self.kept = state.kept
         self._learned_variables = set(state.variables)

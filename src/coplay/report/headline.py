@@ -75,12 +75,20 @@ def status(result: Result) -> Status:
     word = result.record.status
     reason = result.record.reason
     sentences = {
-        "finished": "All rounds of all games were played.",
+        "finished": _finished(result),
         "stopped": "The run was stopped by hand; 'coplay resume' goes on from its last checkpoint.",
         "running": "The run has not ended, or was killed; this page shows what was on disk.",
         "failed": reason or "No reason was recorded.",
     }
     return Status(word, sentences.get(word, reason))
+
+
+def _finished(result: Result) -> str:
+    """Say that games ended, and which of them before their last round."""
+    ends = [play.early_end for play in result.plays.values() if play.early_end]
+    if not ends:
+        return "All rounds of all games were played."
+    return f"All games ended; {'; '.join(ends)}."
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ class Result:
         if play == self.main.name:
             return main
         section: dict[str, Any] = {}
-        for key in ("rounds", "local_steps", "on_lost"):
+        for key in ("rounds", "minutes", "until_steady", "local_steps", "on_lost"):
             if key in main:
                 section[key] = main[key]
         for entry in self.record.config.get("compare", ()):

@@ -110,11 +110,11 @@ def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Propo
         if name == guessed:
             notes.append(f"{quoted(name)} seems to name what a row belongs to: unit, no variable")
             continue
-        found = _proposed(name, rows, small_cell)
-        if isinstance(found, str):
-            notes.append(f"left out: {found}")
+        column = _proposed(name, rows, small_cell)
+        if isinstance(column, str):
+            notes.append(f"left out: {column}")
             continue
-        variables[name], counts[name], absent = found
+        variables[name], counts[name], absent = column
         missing |= absent
     if not variables:
         raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")

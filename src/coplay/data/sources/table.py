@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from coplay.core.errors import DataError
+from coplay.core.temporary import temporary_folder
 from coplay.core.variable import Variable
 from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
@@ -313,9 +314,7 @@ class Table(Source):
     @classmethod
     def tiny(cls) -> Self:
         """Write a few rows into a temporary file."""
-        import tempfile
-
-        path = Path(tempfile.mkdtemp(prefix="coplay-table-")) / "wards.csv"
+        path = temporary_folder("table") / "wards.csv"
         lines = ["dose,ok,town,ward"]
         for i in range(24):
             lines.append(
