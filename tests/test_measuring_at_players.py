@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from coplay import Config, Federation, Message, Variable
+from coplay import Config, Federation, Message, Space, Variable
 from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.measures import MEASURES
 from coplay.core.message import COORDINATOR, PlayerLost
@@ -18,6 +19,8 @@ from coplay.core.telling import Telling
 from coplay.engines.gate import checked_reply
 from coplay.games.party import Known
 from coplay.games.sample_exchange import SampleExchange
+from coplay.site.holdings import Holdings
+from coplay.site.measuring import SiteMeasurer
 
 VARIABLES = {
     "age": {"kind": "real", "low": 0, "high": 120},
@@ -162,6 +165,29 @@ def test_players_that_all_lack_something_still_begin(tmp_path):
 
 def test_nothing_is_told_by_default():
     assert not any(Telling().tells(name) for name in MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "trained"), [("no", None, None), ("tens", 20, 80), ("exact", 17, 83)]
+)
+def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, rows, trained):
+    rng = np.random.default_rng(2)
+    space = Space({"x": Variable(kind="real"), "y": Variable(kind="binary")})
+    sets = []
+    for n in (83, 17, 200):
+        x = torch.as_tensor(rng.normal(size=n), dtype=torch.float32)
+        sets.append(space.samples(x=x, y=(x > 0).to(torch.uint8)))
+    train, scored, drawn = sets
+    tell = Telling(count=count, numbers=("all",))
+    measurer = SiteMeasurer("north", Holdings(space, train, scored, scored), tell)
+    log_p = {"log_p": -1.0, "low": -2.0, "high": 0.0}
+    numbers = measurer.measure(drawn, ("fidelity", "utility", "memorisation"), "y", log_p, 1)
+    assert set(MEASURES) <= set(numbers)
+    assert numbers.get("utility_of_real n") == trained
+    told = {number for name, number in numbers.items() if name.endswith(" n_real")}
+    assert told == ({rows} if rows else set())
+    others = {name for name in numbers if name.endswith(" n")} - {"utility_of_real n"}
+    assert {numbers[name] for name in others} == {200.0, 0.0}
 
 
 def measure_reply(**numbers):

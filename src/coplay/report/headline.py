@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from coplay.core.measures import OF_REAL_ROWS
 from coplay.metrics.base import Value
 from coplay.report.parts import Cell, PageSection, Table, first_players
 from coplay.report.words import (
@@ -346,8 +347,11 @@ def _unit(games: Mapping[str, Play], quantity: str) -> str:
     real = ""
     if any(value.n_real for value in values):
         real = f" against n_real = {span(value.n_real for value in values)}"
-    generated = span(value.n for value in values)
-    return f"{words(quantity)}: {first.unit}{better}, n = {generated} generated samples{real}"
+    generated = ""
+    if any(value.n for value in values):
+        kind = "real rows to learn from" if quantity in OF_REAL_ROWS else "generated samples"
+        generated = f", n = {span(value.n for value in values)} {kind}"
+    return f"{words(quantity)}: {first.unit}{better}{generated}{real}"
 
 
 def _classifier(result: Result) -> list[str]:

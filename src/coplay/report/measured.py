@@ -292,7 +292,8 @@ def _scores(result: Result, lines: dict[str, list[Line]], players: list[str]) ->
         better = f" ({direction(value.better)})" if value.better else ""
         titles[quantity] = words(quantity) + better
         real = f", n_real = {value.n_real:,}" if value.n_real else ""
-        counts.append(f"{words(quantity)}: {value.unit}, n = {value.n:,}{real}")
+        generated = f", n = {value.n:,}" if value.n else ""
+        counts.append(f"{words(quantity)}: {value.unit}{generated}{real}")
     counted = "; ".join(counts)
     if result.seats:
         png = _bands(result, lines, titles)
