@@ -5,6 +5,7 @@ import pytest
 from coplay import Config
 from coplay.core.errors import ConfigError
 from coplay.run.differences import differences
+from coplay.run.site_file import SiteFile
 
 FULL = """
 seed = 7
@@ -142,4 +143,19 @@ def test_every_shipped_config_is_valid():
     files = [*root.glob("configs/**/*.toml"), *root.glob("reproductions/*/*.toml")]
     assert files
     for path in files:
+        if "\nfederation = " in path.read_text():
+            SiteFile.from_file(path)
+        else:
+            Config.from_file(path)
+
+
+def test_the_file_of_a_site_is_no_config():
+    from pathlib import Path
+
+    path = Path(__file__).parents[1] / "configs" / "hospitals" / "north.toml"
+    with pytest.raises(ConfigError) as error:
         Config.from_file(path)
+    assert error.value.problems == [
+        f"{path} is the file of one site; a simulation plays the file of its federation: "
+        f"coplay run FEDERATION --site north={path}"
+    ]

@@ -14,8 +14,10 @@ from PIL import Image
 from coplay import Config, Federation, Result, Space, Variable, load_player
 from coplay.cli import main as cli
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
+from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
+from coplay.run.reach import check_same_variables
 
 GAME = {
     "name": "sample_exchange",
@@ -175,6 +177,20 @@ def test_what_a_site_does_not_tell_is_not_on_record(hospitals, tmp_path):
     assert "48" not in json.dumps(record.json())
     page = (out / "report.html").read_text()
     assert "not told" in page
+    file = out / "sample_exchange" / "site" / "north.txt"
+    assert "48 rows to learn from, 12 held out: 6 to score on" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_paths_of_data_in_a_config_are_taken_from_its_folder(hospitals, tmp_path, monkeypatch):
+    values = hospitals().model_dump(exclude_unset=True, mode="json")
+    for name in ("north", "south"):
+        values["players"][name]["data"]["source"]["file"] = f"{name}.csv"
+    (tmp_path / "here.toml").write_text(tomli_w.dumps(values))
+    monkeypatch.chdir("/")
+    config = Config.from_file(tmp_path / "here.toml")
+    assert config.players["north"].data.source.file == str(tmp_path / "north.csv")
+    assert Federation(config).prepare().facts["north"].count == 48
 
 
 def test_a_player_with_data_of_its_own_plays_with_players_of_a_pool(hospitals, tmp_path):
@@ -662,6 +678,38 @@ def test_shapes_and_units_that_differ_are_refused_with_both_sites(hospitals):
     }
     words = "'x' is real scalar cm at 'south' and real scalar mm at 'north'"
     assert words in given_of(hospitals, spaces)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (
+            Variable(kind="categorical", classes=2, names=("benign", "malignant")),
+            Variable(kind="categorical", classes=2, names=("benign", "malignent")),
+            "'x' is categorical of 2 scalar ('benign', 'malignent') at 'south' and categorical of "
+            "2 scalar ('benign', 'malignant') at 'north'",
+        ),
+        (
+            Variable(kind="real", low=0, high=1),
+            Variable(kind="real", low=0, high=100),
+            "'x' is real scalar in [0, 100] at 'south' and real scalar in [0, 1] at 'north'",
+        ),
+        (
+            Variable(kind="count"),
+            Variable(kind="count", shape=(2,)),
+            "'x' is count 2 at 'south' and count scalar at 'north'",
+        ),
+    ],
+)
+def test_players_that_agreed_on_other_variables_are_named(one, other, words):
+    facts = {}
+    for name, variable in (("north", one), ("south", other)):
+        facts[name] = Facts(name, "0.1.0", PROTOCOL, "", variables_to_text({"x": variable}))
+    assert fault(check_same_variables, facts) == (
+        f"players agreed on different variables: {words}. Give all the same [variables]"
+    )
+    facts["south"] = Facts("south", "0.1.0", PROTOCOL, "", facts["north"].learned)
+    check_same_variables(facts)
 
 
 def given_of(hospitals, spaces):

@@ -263,6 +263,12 @@ def test_a_variable_without_a_column_must_be_said_to_lack(tmp_path):
     )
     held = loaded(source, {"age": AGE, "tumour": TUMOUR}, is_given=False)
     assert held.unobserved == ("age",)
+    text = message(
+        loaded, table(tmp_path, text_of(ages(6))), {"age": AGE, "tumour": TUMOUR, "x": AGE}
+    )
+    assert text == (
+        "site 'north': no column for 'x'; if the site does not have it, set lacks = ['x']"
+    )
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path):

@@ -134,6 +134,12 @@ class TestClasses:
         data = load(tmp_path / "t.csv", lines, label_column="c", thousands=",", separator=";")
         assert data.space["class"].class_names == ("1000", "2000")
 
+    def test_fractions_are_no_classes_whatever_their_marks(self, tmp_path):
+        lines = ["age;c", *(f"{20 + i};{i % 2},5" for i in range(12))]
+        path = write(tmp_path / "t.csv", lines)
+        words = fault(Table(file=path, label_column="c", decimal=",", separator=";"))
+        assert "expected whole numbers or texts in label_column 'c'" in words
+
     def test_classes_without_test_samples_are_noted(self, tmp_path):
         train = write(tmp_path / "train.csv", ["age,c", *(f"{i},{'ab'[i % 2]}" for i in range(8))])
         test = write(tmp_path / "test.csv", ["age,c", "3,a", "4,a"])

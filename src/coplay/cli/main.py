@@ -1,4 +1,4 @@
-"""The command line: run, resume, compare, list, show, report, sample, cite.
+"""The command line: one parser for all commands; those with a file of their own come from there.
 
 Whatever the user can be at fault for ends in one message and exit code 2; nothing that was learned
 is lost.
@@ -14,9 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from coplay.cli.check import add_check
+from coplay.cli.cite import add_cite
 from coplay.cli.code import add_trust, code_from, trusted_folders
+from coplay.cli.demo import add_demo
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.folders import path_given
+from coplay.cli.init import add_init
+from coplay.cli.listing import add_list
+from coplay.cli.site import add_site
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
@@ -74,9 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         help="print the version, and which library multiplies matrices on this machine",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    add_demo(commands)
+    add_init(commands)
+    add_check(commands)
     _add_playing(commands)
+    add_site(commands)
     _add_compare(commands)
     _add_reading(commands)
+    add_list(commands)
+    add_cite(commands)
     return parser
 
 
@@ -170,15 +182,7 @@ def _add_compare(commands: Any) -> None:
 
 
 def _add_reading(commands: Any) -> None:
-    """Add the commands that read what there is: list, show, report, sample and cite."""
-    listing = commands.add_parser("list", help="components and their settings")
-    listing.add_argument(
-        "kind",
-        nargs="?",
-        help="source, partition, game, engine, model or metric",
-    )
-    listing.set_defaults(command=_list)
-
+    """Add the commands that read a run: show, report and sample."""
     show = commands.add_parser("show", help="print a run's table")
     show.add_argument("run", type=Path)
     show.set_defaults(command=_show)
@@ -207,10 +211,6 @@ def _add_reading(commands: Any) -> None:
     )
     add_trust(sample)
     sample.set_defaults(command=_sample)
-
-    cite = commands.add_parser("cite", help="BibTeX of the methods a config or run uses")
-    cite.add_argument("what", type=Path, help="a TOML file or a run")
-    cite.set_defaults(command=_cite)
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -252,21 +252,6 @@ def _resume(given: argparse.Namespace) -> None:
             say_what_is_kept(given.run, error)
             raise
     finish(result)
-
-
-def _list(given: argparse.Namespace) -> None:
-    from coplay.cli.tables import print_components
-    from coplay.core.components import FOLDERS, nearest
-
-    if given.kind is None:
-        for kind in FOLDERS:
-            print_components(kind)
-        return
-    kind = given.kind.removesuffix("s")
-    if kind not in FOLDERS:
-        known = nearest(given.kind, FOLDERS)
-        raise ConfigError([f"unknown kind {given.kind!r}; known, nearest first: {known}"])
-    print_components(kind)
 
 
 def _show(given: argparse.Namespace) -> None:
@@ -363,21 +348,6 @@ def _sample(given: argparse.Namespace) -> None:
             trust=given.trust,
         )
     say(given.out)
-
-
-def _cite(given: argparse.Namespace) -> None:
-    from coplay.cli.citations import cite
-    from coplay.run.config import Config
-    from coplay.run.foreign import code_in
-    from coplay.run.result import Result
-
-    if given.what.is_dir():
-        config = Result.load(given.what).config
-    else:
-        config = Config.from_file(given.what, trust=False)
-    say(cite(config))
-    for code in code_in(config):
-        remark(f"not cited, since it is code from outside coplay: {code}")
 
 
 class _Terminated(KeyboardInterrupt):

@@ -21,6 +21,7 @@ from coplay.report.words import (
 )
 from coplay.run.play import Mean
 from coplay.run.result import Result
+from coplay.run.together import ALL_ROWS, Together, together
 from coplay.run.warnings import warnings_of
 
 LABELS = ("player", "model", "own samples", "game")
@@ -33,12 +34,13 @@ class _Line:
 
     Args:
         labels: Its texts in the columns ``LABELS``.
-        scores: By quantity, the value of one model or the mean over several.
+        scores: By quantity, the value of one model, the mean over several, or the figure for the
+            rows of several sites.
         members: How many models a mean is meant to be over.
     """
 
     labels: Sequence[str]
-    scores: Mapping[str, Value] | Mapping[str, Mean]
+    scores: Mapping[str, Value] | Mapping[str, Mean] | Mapping[str, Together]
     members: int = 1
 
     def numbers(self, quantity: str) -> list[float]:
@@ -46,16 +48,21 @@ class _Line:
         score = self.scores.get(quantity)
         if isinstance(score, Mean):
             return [score.value] if score.best is None else [score.value, score.best]
+        if isinstance(score, Together):
+            return [scalar(score.value)]
         return [] if score is None else [scalar(score)]
 
     def cell(self, quantity: str, write: Writer) -> str:
         """A value with its interval, or a mean with the best; the count where not all have one."""
         score = self.scores.get(quantity)
-        if not isinstance(score, Mean):
+        if score is None or isinstance(score, Value):
             return write_value(score, write)
-        text = write(score.value)
-        if score.best is not None:
-            text += f" ({write(score.best)})"
+        if isinstance(score, Together):
+            text = write_value(score.value, write)
+        else:
+            text = write(score.value)
+            if score.best is not None:
+                text += f" ({write(score.best)})"
         if len(score.players) < self.members:
             text += f" of {len(score.players)}"
         return text
@@ -66,9 +73,10 @@ def table(result: Result) -> Table:
 
     A player that no game measures has no line. A game that measures several models has a last line
     with their means, and the best values in round brackets. ``of 2`` follows a mean where only two
-    of them have the quantity, and a dash stands for it once one of them was lost.
+    of them have the quantity, and a dash stands for it once one of them was lost. Where sites told
+    what they measured on rows of their own, a line gives it for all these rows together.
     """
-    lines = [*_model_lines(result), *_mean_lines(result)]
+    lines = [*_model_lines(result), *_mean_lines(result), *_together_lines(result)]
     quantities = _quantities(result)
     writers = {quantity: _writer(lines, quantity) for quantity in quantities}
     header = [*LABELS]
@@ -115,6 +123,21 @@ def _mean_lines(result: Result) -> list[_Line]:
                 means[quantity] = mean
         labels = [f"mean of {len(members)} (best)", "", "", game]
         lines.append(_Line(labels, means, len(members)))
+    return lines
+
+
+def _together_lines(result: Result) -> list[_Line]:
+    """A line per game of which sites told values that are of all their rows together."""
+    lines = []
+    for game, play in result.plays.items():
+        figures = {}
+        for quantity in play.quantities:
+            figure = together(result, game, quantity)
+            if figure is not None:
+                figures[quantity] = figure
+        if figures:
+            labels = ["all rows together", "", "", game]
+            lines.append(_Line(labels, figures, len(result.sampled_from[game])))
     return lines
 
 
@@ -203,7 +226,7 @@ def _notes_on_scores(result: Result) -> list[str]:
     record = result.record
     classifier = record.classifier
     if classifier is None:
-        return [f"nothing was scored: {record.unmeasured}"] if record.unmeasured else []
+        return _notes_without_classifier(result)
     samples = record.config["measure"]["samples"]
     right = f"right on {classifier.accuracy:.1%} of {classifier.n_test} real test samples"
     sentences = [f"{samples:,} samples of each model; domain classifier {right}"]
@@ -216,9 +239,23 @@ def _notes_on_scores(result: Result) -> list[str]:
     return sentences
 
 
+def _notes_without_classifier(result: Result) -> list[str]:
+    """Say that nothing was scored, or how to read what was scored without a classifier."""
+    lines = _model_lines(result)
+    if not any(line.scores for line in lines):
+        unmeasured = result.record.unmeasured
+        return [f"nothing was scored: {unmeasured}"] if unmeasured else []
+    sentences = []
+    if any(_has_interval(line) for line in lines):
+        sentences.append("in square brackets: 95 % intervals")
+    if _together_lines(result):
+        sentences.append(ALL_ROWS)
+    return sentences
+
+
 def _has_interval(line: _Line) -> bool:
     for score in line.scores.values():
-        if isinstance(score, Mean) or isinstance(score.value, list):
+        if not isinstance(score, Value) or isinstance(score.value, list):
             continue  # neither has an interval in the table
         if score.low is not None or score.high is not None:
             return True
@@ -227,10 +264,11 @@ def _has_interval(line: _Line) -> bool:
 
 def _notes_on_end(result: Result) -> list[str]:
     record = result.record
+    ends = [play.early_end for play in result.plays.values() if play.early_end]
     if record.status == "finished":
-        return []
+        return ends
     reason = f": {record.reason}" if record.reason else ""
-    return [f"the run is {record.status}{reason}"]
+    return [*ends, f"the run is {record.status}{reason}"]
 
 
 def _better(result: Result, quantity: str) -> Literal["higher", "lower"] | None:

@@ -9,13 +9,16 @@ from coplay.core.errors import ConfigError
 from coplay.run.config import Config
 
 
-def config_with_sites(path: Path, overrides: Sequence[str], sites: Sequence[str]) -> Config:
+def config_with_sites(
+    path: Path, overrides: Sequence[str], sites: Sequence[str], *, trust: bool = True
+) -> Config:
     """Read a config, and give players the site files that are named.
 
     Args:
         path: The config.
         overrides: ``key.path=value`` each.
         sites: ``NAME=PATH`` each; a path is taken from the folder of the process.
+        trust: Whether classes outside coplay that it names are imported.
 
     Raises:
         ConfigError: The config is at fault, an entry has no name and path, or two are of one site.
@@ -31,5 +34,5 @@ def config_with_sites(path: Path, overrides: Sequence[str], sites: Sequence[str]
         files[name] = Path(file).expanduser()
     if faults:
         raise ConfigError(faults)
-    config = Config.from_file(path, overrides)
+    config = Config.from_file(path, overrides, trust)
     return config.with_sites(files) if files else config

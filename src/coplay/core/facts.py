@@ -7,7 +7,8 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version
 from typing import Self
 
 from pydantic import ValidationError
@@ -141,6 +142,12 @@ def _shares(values: Sequence[float], origin: str) -> tuple[float, ...]:
             raise MessageError(f"{origin}: expected shares from 0 to 1, got {shortened(value)}")
         shares.append(math.nan if value == _WITHHELD else value)
     return tuple(shares)
+
+
+@cache
+def coplay_version() -> str:
+    """Return the version of this coplay; looking it up reads a file."""
+    return version("coplay")
 
 
 def facts_of_all(names: Iterable[str], replies: Sequence[Mapping[str, object]]) -> dict[str, Facts]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Protocol
 
 from coplay.core.components import name_of
-from coplay.core.facts import PROTOCOL, Facts, variables_to_text
+from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
 from coplay.core.space import LABEL, Samples, Space
 from coplay.core.telling import Telling
 from coplay.models.base import LocalModel
@@ -57,7 +56,7 @@ def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> 
         network = json.dumps({"name": name_of("model", model), **settings})
     return Facts(
         name=player.name,
-        coplay=version("coplay"),
+        coplay=coplay_version(),
         protocol=PROTOCOL,
         schema=schema,
         learned=variables_to_text(variables),

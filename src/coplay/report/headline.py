@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from coplay.core.measures import OF_REAL_ROWS
 from coplay.metrics.base import Value
 from coplay.report.parts import Cell, PageSection, Table, first_players
 from coplay.report.words import (
@@ -25,6 +26,7 @@ from coplay.report.words import (
 from coplay.run.play import Play
 from coplay.run.result import Result
 from coplay.run.round_record import measured_to_json
+from coplay.run.together import ALL_ROWS, together
 from coplay.run.warnings import warnings_of
 
 
@@ -73,12 +75,20 @@ def status(result: Result) -> Status:
     word = result.record.status
     reason = result.record.reason
     sentences = {
-        "finished": "All rounds of all games were played.",
+        "finished": _finished(result),
         "stopped": "The run was stopped by hand; 'coplay resume' goes on from its last checkpoint.",
         "running": "The run has not ended, or was killed; this page shows what was on disk.",
         "failed": reason or "No reason was recorded.",
     }
     return Status(word, sentences.get(word, reason))
+
+
+def _finished(result: Result) -> str:
+    """Say that games ended, and which of them before their last round."""
+    ends = [play.early_end for play in result.plays.values() if play.early_end]
+    if not ends:
+        return "All rounds of all games were played."
+    return f"All games ended; {'; '.join(ends)}."
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,10 @@ def headline(result: Result) -> PageSection:
     has_means = len(result.players) > 1 and several
     if has_means:
         rows.append(_means(result, columns))
+    all_rows = _all_rows(result, columns)
+    if all_rows:
+        rows.append(all_rows)
+        notes = [*notes, f"{sentence_case(ALL_ROWS)}."]
     header = ["player and model", "private samples", *(words(c.play.name) for c in columns)]
     table = Table(header, rows, _caption(result, games), _groups(columns), total=has_means)
     return PageSection(
@@ -185,6 +199,7 @@ def _data(result: Result, games: Mapping[str, Play]) -> dict[str, Any]:
         "classifier": asdict(classifier) if classifier else None,
         "measured": {game: measured_to_json(play.last) for game, play in games.items()},
         "measured_after_round": {game: play.last_round for game, play in games.items()},
+        "all_rows": _all_rows_data(result, games),
         "notes": list(result.record.notes),
         "warnings": warnings_of(result),
         "data_notes": list(result.record.data.notes),
@@ -247,6 +262,33 @@ def _mean_cell(result: Result, column: Column, best: bool) -> Cell:
     return (text, ", ".join(beneath)) if beneath else text
 
 
+def _all_rows(result: Result, columns: Sequence[Column]) -> list[Cell]:
+    """The line of figures for the rows of all sites that told them; empty without any."""
+    cells: list[Cell] = []
+    for column in columns:
+        figure = together(result, column.play.name, column.quantity)
+        if figure is None:
+            cells.append("–")
+            continue
+        text = write_value(figure.value, column.write)
+        count = len(figure.players)
+        is_of_all = count == len(result.sampled_from[column.play.name])
+        cells.append(text if is_of_all else (text, f"of {count:,}"))
+    return ["all rows together", "", *cells] if set(cells) - {"–"} else []
+
+
+def _all_rows_data(result: Result, games: Mapping[str, Play]) -> dict[str, Any]:
+    """Return the same figures as they lie beneath the page, by game and quantity."""
+    data: dict[str, Any] = {}
+    for game, play in games.items():
+        for quantity in play.quantities:
+            figure = together(result, game, quantity)
+            if figure is not None:
+                entry = {**figure.value.json(), "players": list(figure.players)}
+                data.setdefault(game, {}).setdefault(quantity, entry)
+    return data
+
+
 def _missing_means(result: Result, games: Mapping[str, Play]) -> list[str]:
     """A sentence per game that has no means, since a player that it measures was lost."""
     sentences = []
@@ -305,13 +347,18 @@ def _unit(games: Mapping[str, Play], quantity: str) -> str:
     real = ""
     if any(value.n_real for value in values):
         real = f" against n_real = {span(value.n_real for value in values)}"
-    generated = span(value.n for value in values)
-    return f"{words(quantity)}: {first.unit}{better}, n = {generated} generated samples{real}"
+    generated = ""
+    if any(value.n for value in values):
+        kind = "real rows to learn from" if quantity in OF_REAL_ROWS else "generated samples"
+        generated = f", n = {span(value.n for value in values)} {kind}"
+    return f"{words(quantity)}: {first.unit}{better}{generated}{real}"
 
 
 def _classifier(result: Result) -> list[str]:
     classifier = result.record.classifier
     if classifier is None:
+        if any(result.main.last.values()):
+            return []  # each score says itself what it was measured on
         why = result.record.unmeasured or "the run has not come that far"
         return [f"No domain classifier was trained, so nothing was scored: {why}."]
     return [

@@ -18,9 +18,18 @@ _NAMES = {
     "nash_gap": "Nash gap",
     "md_gan": "MD-GAN",
     "fl_gan": "FL-GAN",
+    "utility_of_real": "utility of real rows",
 }
 
-_FIRST = ("fid", "domain_score", "distance_to_prediction")
+_FIRST = (
+    "fid",
+    "domain_score",
+    "distance_to_prediction",
+    "column_fidelity",
+    "utility",
+    "utility_of_real",
+    "pair_fidelity",
+)
 
 _MOST_LISTED = 12  # names of classes in a cell
 

@@ -36,7 +36,7 @@ from coplay.run.sections import (
     PlayerSection,
     ReferenceSection,
 )
-from coplay.run.site_file import SiteFile, read_sites
+from coplay.run.site_file import SiteFile, read_sites, refuse_site_file
 
 # Player names become file names and parts of links.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -179,7 +179,8 @@ class Config(Section):
         if not isinstance(name, str):
             raise ValueError(f"expected a game's name, or a section with one, got {entry!r}")
         main = self.game
-        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
+        common = ("rounds", "minutes", "until_steady", "local_steps", "on_lost")
+        amount = {setting: getattr(main, setting) for setting in common}
         if ":" in name and not self._imports:
             game = unread("game", name, amount | section)
             assert isinstance(game, Game)
@@ -317,6 +318,7 @@ class Config(Section):
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([f"{origin} is no valid TOML: {error}"]) from None
+        refuse_site_file(values, origin)
         return cls.from_values(values, overrides, trust)
 
     @classmethod

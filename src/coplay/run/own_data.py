@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError
 from coplay.core.facts import Facts, schema_digest
+from coplay.core.inside import file_name
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.data.sources.base import Dataset
@@ -26,7 +28,7 @@ from coplay.site.agreement import Agreement
 from coplay.site.conforming import conformed
 from coplay.site.holdings import Holdings
 from coplay.site.loading import load_site
-from coplay.site.measuring import SiteMeasurer
+from coplay.site.measuring import FOLDER, SiteMeasurer
 
 INCOMPLETE = "exponential_family, joint_classifier, conditionals"
 """For errors: the models that learn from incomplete samples."""
@@ -112,6 +114,7 @@ class SiteRecipe:
             ModelError: The model needs variables that the player lacks.
         """
         held = self.own.load()
+        self._note(held)
         model = self.own.model.fresh()
         if held.unobserved and not model.learns_incomplete:
             lacking = ", ".join(map(repr, held.unobserved))
@@ -132,6 +135,25 @@ class SiteRecipe:
             schema=schema_digest(self.own.agreement.space),
             measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
         )
+
+    def _note(self, held: Holdings) -> None:
+        """Write down at the site what was read, left out, converted or dropped."""
+        if self.home is None or not self.own.has_site_file:
+            return  # of data that a config names, the record of the run says it
+        path = self.home / FOLDER / f"{file_name(self.name)}.txt"
+        text = "\n".join(held.notes) + "\n"
+        storage.write_atomically(path, text.encode(), private=True)
+
+
+def notes_of_sites(own: Mapping[str, OwnData]) -> list[str]:
+    """Say where it stands what was read at sites with files of their own."""
+    names = [name for name, site in own.items() if site.has_site_file]
+    if not names:
+        return []
+    return [
+        f"what was read, left out or converted at {', '.join(names)} stands in each site's own "
+        f"file, {FOLDER}/NAME.txt in the folder of a game"
+    ]
 
 
 def own_data(

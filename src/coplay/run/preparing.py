@@ -19,6 +19,7 @@ from coplay.engines.recipes import Recipe
 from coplay.games.base import MOST_IN_M, Game, State
 from coplay.metrics.base import Metric
 from coplay.player import Player
+from coplay.run.approval import check_accepted
 from coplay.run.config import Config
 from coplay.run.data_record import data_record
 from coplay.run.foreign import refuse_unread
@@ -29,15 +30,22 @@ from coplay.run.own_data import (
     agreed_for,
     check_all_have_data,
     facts_of_sites,
+    notes_of_sites,
     own_data,
     pool_as_agreed,
 )
 from coplay.run.presets import chosen_metrics
 from coplay.run.range_notes import range_notes
-from coplay.run.reach import check_agreed, check_common_variables, check_unobserved
+from coplay.run.reach import (
+    check_agreed,
+    check_common_variables,
+    check_same_variables,
+    check_unobserved,
+)
 from coplay.run.record import GameRecord, RunRecord
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
+from coplay.run.stopping import check_stopping
 from coplay.run.trials import try_models
 from coplay.run.versions import versions
 
@@ -119,6 +127,7 @@ def prepare(
         CoplayError: The config, the data or a model is at fault.
     """
     refuse_unread(config)
+    check_accepted(config)
     check_all_have_data(config)
     pool = config.data.source.load() if config.pool_players else None
     own = own_data(config, pool, given or {})
@@ -134,12 +143,14 @@ def prepare(
     facts = _facts(config, sites, own)
     if agreed is not None and config.variables:
         check_agreed(agreed, facts)
+    check_same_variables(facts)
     check_unobserved(config, facts)
     prepared = []
     for name, game in games:
         home = folder / name if folder else None
         recipes = {each: SiteRecipe(own[each], config.seed, home) for each in own}
         seats = seats_for(config, game, sites, home, recipes, facts)
+        check_stopping(game)
         game.check(seats.parties)
         influence = None
         if len(names) <= MOST_IN_M:
@@ -148,13 +159,13 @@ def prepare(
         prepared.append(PreparedGame(name, game, seats, influence, predicted))
     check_common_variables(config, facts)
     most = max(len(game.seats.players) for game in prepared)
-    notes = [*config.engine.notes(most), *try_models(config, facts)]
+    notes = [*config.engine.notes(most), *notes_of_sites(own), *try_models(config, facts)]
     judged_by = pool
     if config.reference is not None:
         judged_by = config.reference.source.load()
         if agreed is not None:
             judged_by = pool_as_agreed(agreed, judged_by)
-    has_classes = judged_by is not None and judged_by.classes > 0
+    has_classes = judged_by is not None and judged_by.can_be_judged
     space = _all_variables(judged_by, agreed, facts)
     metrics = chosen_metrics(config.measure, space, has_classes)
     return Prepared(pool, sites, own, agreed, facts, prepared, notes, judged_by, metrics)

@@ -10,8 +10,40 @@ import scipy.sparse as sp
 from coplay.core.errors import DataError
 from coplay.core.facts import Facts
 from coplay.core.space import Space
+from coplay.core.variable import Variable
+from coplay.data.words import quoted, some
 from coplay.run.config import Config
 from coplay.run.own_data import INCOMPLETE
+
+
+def check_same_variables(facts: Mapping[str, Facts]) -> None:
+    """Refuse players that take one name for different variables.
+
+    Raises:
+        DataError: There are some; the message names both players of each.
+    """
+    first: dict[str, str] = {}
+    faults = []
+    for player, each in facts.items():
+        for name, text in each.learned.items():
+            other = first.setdefault(name, player)
+            if facts[other].learned[name] != text:
+                faults.append(
+                    f"'{name}' is {_described(each.variables[name])} at '{player}' and "
+                    f"{_described(facts[other].variables[name])} at '{other}'"
+                )
+    if faults:
+        raise DataError(
+            f"players agreed on different variables: {'; '.join(faults)}. Give all the same "
+            "[variables]"
+        )
+
+
+def _described(variable: Variable) -> str:
+    """Write a variable with its range and the names of its categories."""
+    if variable.kind == "categorical":
+        return f"{variable} ({some(map(quoted, variable.class_names), 12)})"
+    return str(variable)
 
 
 def check_agreed(agreed: Space, facts: Mapping[str, Facts]) -> None:

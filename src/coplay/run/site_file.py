@@ -111,6 +111,25 @@ class SiteFile(Section):
         return file.model_copy(update={"data": file.data.at(path.resolve().parent)})
 
 
+def refuse_site_file(values: Mapping[str, object], origin: str) -> None:
+    """Refuse the file of a site where that of a federation belongs.
+
+    Args:
+        values: What the file says.
+        origin: The file, for the error.
+
+    Raises:
+        ConfigError: It is the file of a site.
+    """
+    if "federation" in values:
+        raise ConfigError(
+            [
+                f"{origin} is the file of one site; a simulation plays the file of its federation: "
+                f"coplay run FEDERATION --site {values.get('name')}={origin}"
+            ]
+        )
+
+
 def read_sites(
     paths: Mapping[str, str], federation: str, trust: bool = True
 ) -> dict[str, SiteFile]:

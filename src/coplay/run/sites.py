@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
-from coplay.core.facts import PROTOCOL, Facts, variables_to_text
+from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
@@ -52,9 +51,16 @@ class Sites:
             return {}
         return dict(zip(self.data, self.shares, strict=True))
 
-    def data_in(self, game: Game) -> dict[str, Samples]:
-        """Return what each player of a game learns from: its own data, or everybody's."""
-        names = game.players_of(list(self.spaces))
+    def data_in(self, game: Game, names: Sequence[str] | None = None) -> dict[str, Samples]:
+        """Return what each player of a game learns from: its own data, or everybody's.
+
+        Args:
+            game: The rules.
+            names: The players of the game that are dealt some of the pool; None where all players
+                are.
+        """
+        if names is None:
+            names = game.players_of(list(self.spaces))
         if not game.pools_data:
             return {name: self.data[name] for name in names}
         union = pick(self.train, self.dealt)
@@ -193,8 +199,9 @@ def seats_for(
     """
     recipes = recipes or {}
     facts = facts or {}
-    learned_from = {} if sites is None else sites.data_in(game)
     names = game.players_of(config.player_names)
+    dealt = [name for name in names if name not in recipes]
+    learned_from = {} if sites is None else sites.data_in(game, dealt)
     must_have_data = game.needs_data(list(names), config.seed)
     players: list[Player | Recipe] = []
     for name in names:
@@ -254,7 +261,7 @@ def facts_of_pool(config: Config, sites: Sites) -> dict[str, Facts]:
         model = config.player_model(name)
         facts[name] = Facts(
             name,
-            version("coplay"),
+            coplay_version(),
             PROTOCOL,
             "",
             variables_to_text(space),

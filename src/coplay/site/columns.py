@@ -86,7 +86,9 @@ def present_in(
         else:
             missing.append(name)
     if missing and agreement.is_given:
-        faults.append(_without_column(missing, columns_in(parts[0])))
+        taken = {columns[name] for name in present}
+        free = [name for name in columns_in(parts[0]) if name not in taken and name != data.unit]
+        faults.append(_without_column(missing, free))
     if not present and not faults:
         faults.append(
             f"it has none of the variables that it learns: {some(map(quoted, agreement.learned))}"
@@ -120,17 +122,24 @@ def columns_in(part: Dataset) -> list[str]:
     return [*part.space, *part.unread]
 
 
-def _without_column(missing: Sequence[str], known: Sequence[str]) -> str:
-    """Say what to do about variables for which there is no column."""
+def _without_column(missing: Sequence[str], free: Sequence[str]) -> str:
+    """Say what to do about variables for which there is no column.
+
+    Args:
+        missing: The variables.
+        free: Columns that are no variable's.
+    """
     listed = ", ".join(map(quoted, missing))
-    first = missing[0]
-    close = _nearest(first, known, 1)
     them = "it" if len(missing) == 1 else "them"
-    return (
-        f"no column for {some(map(quoted, missing))}; if the site does not have {them}, set "
-        f"lacks = [{listed}]; if a column is called otherwise, such as {close}, name it: columns = "
-        f"{{{quoted(first)} = {close}}}"
-    )
+    advice = f"if the site does not have {them}, set lacks = [{listed}]"
+    if free:
+        first = missing[0]
+        close = _nearest(first, free, 1)
+        advice += (
+            f"; if a column is called otherwise, such as {close}, name it: columns = "
+            f"{{{quoted(first)} = {close}}}"
+        )
+    return f"no column for {some(map(quoted, missing))}; {advice}"
 
 
 def _nearest(name: str, known: Iterable[str], most: int = 6) -> str:

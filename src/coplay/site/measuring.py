@@ -11,7 +11,8 @@ from pathlib import Path
 from coplay.core import storage
 from coplay.core.components import find, name_of
 from coplay.core.errors import FAILURES
-from coplay.core.measures import MEASURES, PARTS, part_name
+from coplay.core.inside import file_name
+from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, part_name
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
@@ -54,7 +55,9 @@ class SiteMeasurer:
     @property
     def path(self) -> Path | None:
         """The site's own file, one line a measured round."""
-        return None if self.home is None else self.home / FOLDER / f"{self.name}.jsonl"
+        if self.home is None:
+            return None
+        return self.home / FOLDER / f"{file_name(self.name)}.jsonl"
 
     def measure(
         self,
@@ -95,7 +98,28 @@ class SiteMeasurer:
             "told": sorted(name for name in measurement.values if self.tell.tells(name)),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._drop_from(round)
         storage.append_privately(self.path, json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _drop_from(self, round: int) -> None:
+        """Drop what was measured in this round or later, before a run was resumed from earlier."""
+        if self.path is None or not self.path.exists():
+            return
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines(keepends=True)
+        kept = [line for line in lines if _round_of(line) < round]
+        if len(kept) < len(lines):
+            self.path.unlink()
+            for line in kept:
+                storage.append_privately(self.path, line)
+
+
+def _round_of(line: str) -> float:
+    """Return the round of a line; one that was cut off while it was written counts as the last."""
+    try:
+        return int(json.loads(line)["round"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 @own_settings(threads=1)
@@ -161,8 +185,9 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
         if not math.isfinite(value.value):
             continue
         numbers[name] = float(value.value)
+        n = tell.count_of(value.n) if name in OF_REAL_ROWS else value.n
         n_real = tell.count_of(value.n_real)
-        for part, number in zip(PARTS, (value.low, value.high, value.n, n_real), strict=True):
+        for part, number in zip(PARTS, (value.low, value.high, n, n_real), strict=True):
             if number is not None:
                 numbers[part_name(name, part)] = float(number)
     return numbers

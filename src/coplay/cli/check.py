@@ -1,0 +1,37 @@
+"""``coplay check``: all that can be said of a federation before anything trains."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from coplay.cli.terminal import say
+
+
+def add_check(commands: Any) -> None:
+    """Add the command."""
+    check = commands.add_parser(
+        "check", help="say what a federation or config is, and all its faults; nothing is trained"
+    )
+    check.add_argument("config", type=Path, help="a TOML file")
+    check.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    check.add_argument(
+        "--site",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="the site file of a player",
+    )
+    check.set_defaults(command=_check)
+
+
+def _check(given: argparse.Namespace) -> None:
+    from coplay.cli.site_option import config_with_sites
+    from coplay.run.checking import lines_of
+    from coplay.run.preparing import prepare
+
+    config = config_with_sites(given.config, given.set, given.site, trust=False)
+    for line in lines_of(config, prepare(config)):
+        say(line)
+    say("no fault was met")

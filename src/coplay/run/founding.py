@@ -1,0 +1,346 @@
+"""A new federation: one schema of what several sites hold, and the files that play it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from coplay.core import storage
+from coplay.core.components import nearest
+from coplay.core.errors import ConfigError
+from coplay.data.tables.formats import stem
+from coplay.data.words import counted, quoted, some
+from coplay.run.founding_texts import (
+    FORBIDDEN,
+    SMALL_CELL,
+    federation_text,
+    section_of,
+    site_text,
+)
+from coplay.run.schema import VariableSection
+from coplay.site.conforming import OTHER
+from coplay.site.proposing import Proposal, Proposed, common_levels, proposal, summary
+
+_TARGETS = ("target", "label", "class", "outcome", "diagnosis", "y", "num", "income")
+
+
+@dataclass
+class Founding:
+    """Files of a new federation.
+
+    Args:
+        texts: Contents by path.
+        lines: What was decided, a sentence a line.
+    """
+
+    texts: Mapping[Path, str]
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, the federation's first."""
+        return list(self.texts)
+
+    def write(self) -> None:
+        """Write the files.
+
+        Raises:
+            ConfigError: One of them exists; nothing is written then.
+        """
+        there = [str(path) for path in self.texts if path.exists()]
+        if there:
+            raise ConfigError(
+                [f"{', '.join(there)}: exists already; name another folder with --out"]
+            )
+        for path, text in self.texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            storage.write_atomically(path, text.encode())
+
+
+def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str | None) -> Founding:
+    """Found a federation on tables that lie here, one a site.
+
+    Args:
+        files: The tables.
+        out: The folder to write to.
+        target: The variable to be predicted; None to guess it.
+        unit: The column that names what a row belongs to; None to guess it.
+
+    Raises:
+        ConfigError: The tables do not fit each other, or two are called alike.
+        DataError: One of them cannot be read.
+    """
+    names = site_names(files)
+    proposals = {}
+    for name, path in zip(names, files, strict=True):
+        proposals[name] = proposal(path, SMALL_CELL, unit)
+    variables, notes = one_schema({name: each.variables for name, each in proposals.items()})
+    _agree_on_levels(variables, proposals)
+    chosen, why = _target(variables, target)
+    lines = [*summary(list(proposals.values()))]
+    for name, each in proposals.items():
+        lines += [f"{name}: {note}" for note in each.notes]
+    lines += [*notes, *_perhaps_one(proposals), why, *_said_of_variables(variables, names)]
+    texts = {out / "federation.toml": federation_text(out.name, variables, names, chosen)}
+    for name, each in proposals.items():
+        path = out / name / "site.toml"
+        texts[path] = site_text(out.name, name, path, each, variables)
+        if each.incomplete:
+            lines.append(
+                f"{name}: {counted(each.incomplete, 'row')} of {each.rows:,} with missing cells "
+                "are dropped (missing in its site file)"
+            )
+    return Founding(texts, lines)
+
+
+def from_proposals(files: Sequence[Path], out: Path, target: str | None) -> Founding:
+    """Found a federation on what its sites propose.
+
+    Args:
+        files: What ``coplay site propose`` wrote.
+        out: The folder to write to.
+        target: The variable to be predicted; None to guess it.
+
+    Raises:
+        ConfigError: The proposals cannot be read, or do not fit each other.
+    """
+    names = []
+    proposed = {}
+    units: dict[tuple[str, str], str] = {}
+    for path in files:
+        name, variables = read_proposal(path)
+        if name in proposed:
+            raise ConfigError([f"{path}: there is another proposal of a site {name!r}"])
+        names.append(name)
+        proposed[name] = {key: _as_proposed(section) for key, section in variables.items()}
+        units |= {(name, key): section.unit for key, section in variables.items()}
+    variables, notes = one_schema(proposed)
+    notes += _unit_faults(units)
+    chosen, why = _target(variables, target)
+    text = federation_text(out.name, variables, names, chosen)
+    lines = [*notes, why, *_said_of_variables(variables, names)]
+    return Founding({out / "federation.toml": text}, lines)
+
+
+def read_proposal(path: Path) -> tuple[str, dict[str, VariableSection]]:
+    """Read what a site proposes.
+
+    Raises:
+        ConfigError: It cannot be read, or is no proposal.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{path} is no proposal that can be read: {error}"]) from None
+    name, variables = values.get("name"), values.get("variables")
+    if not isinstance(name, str) or not isinstance(variables, dict) or not variables:
+        raise ConfigError(
+            [
+                f"{path}: expected a proposal with a name and [variables]; 'coplay site propose' "
+                "writes one"
+            ]
+        )
+    sections = {}
+    faults = []
+    for key, section in variables.items():
+        try:
+            sections[key] = VariableSection.model_validate(section)
+        except ValidationError as error:
+            text = error.errors()[0]["msg"].removeprefix("Value error, ")
+            faults.append(f"{path}: variables.{key}: {text}")
+    if faults:
+        raise ConfigError(faults)
+    return name, sections
+
+
+def site_names(files: Sequence[Path]) -> list[str]:
+    """Return a name for each site, after its file.
+
+    Raises:
+        ConfigError: Two would have one name.
+
+    Example:
+        >>> site_names([Path("a/north east.csv"), Path("b/south.csv")])
+        ['north_east', 'south']
+    """
+    names = []
+    for path in files:
+        names.append(FORBIDDEN.sub("_", stem(path)).strip("_.-") or "site")
+    if len(set(names)) < len(names):  # files of one name in several folders
+        names = [
+            FORBIDDEN.sub("_", f"{path.resolve().parent.name}_{stem(path)}").strip("_.-")
+            for path in files
+        ]
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise ConfigError([f"two tables would be the site {doubled[0]!r}; rename one of them"])
+    return names
+
+
+def one_schema(
+    proposed: Mapping[str, Mapping[str, Proposed]],
+) -> tuple[dict[str, VariableSection], list[str]]:
+    """Make one schema of what several sites propose.
+
+    Args:
+        proposed: Variables by site.
+
+    Returns:
+        The variables in the order in which they are met first, and what was decided.
+
+    Raises:
+        ConfigError: What does not fit, all at once, each with both sites.
+    """
+    merged: dict[str, Proposed] = {}
+    first: dict[str, str] = {}
+    faults = []
+    notes = []
+    for site, variables in proposed.items():
+        for name, variable in variables.items():
+            if name not in merged:
+                merged[name] = variable
+                first[name] = site
+                continue
+            both = _merged(merged[name], variable)
+            if both is None:
+                faults.append(
+                    f"{quoted(name)} is {merged[name].kind} at {first[name]!r} and {variable.kind} "
+                    f"at {site!r}; rename it at one of them ([data.columns]), or mend its cells"
+                )
+                continue
+            notes += _spelled_alike(name, merged[name], variable, first[name], site)
+            merged[name] = both
+    if faults:
+        raise ConfigError(faults)
+    return {name: section_of(variable) for name, variable in merged.items()}, notes
+
+
+def _merged(one: Proposed, other: Proposed) -> Proposed | None:
+    """Return what holds both; None for kinds that are not one."""
+    if one.kind != other.kind:
+        return None
+    lows = [low for low in (one.low, other.low) if low is not None]
+    highs = [high for high in (one.high, other.high) if high is not None]
+    levels = [level for level in dict.fromkeys([*one.levels, *other.levels]) if level != OTHER]
+    if OTHER in (*one.levels, *other.levels):
+        levels.append(OTHER)
+    low, high = (min(lows, default=None), max(highs, default=None))
+    return Proposed(one.kind, low, high, tuple(levels))
+
+
+def _spelled_alike(name: str, one: Proposed, other: Proposed, first: str, site: str) -> list[str]:
+    """Say which categories of two sites seem to be one that is spelled two ways."""
+    notes = []
+    for level in other.levels:
+        if level in one.levels or level == OTHER:
+            continue
+        alike = [each for each in one.levels if each.casefold() == level.casefold()]
+        alike = alike or [each for each in one.levels if _distance_is_one(each, level)]
+        if alike:
+            notes.append(
+                f"{quoted(name)}: {quoted(level)} of {site} may be {quoted(alike[0])} of {first} "
+                "spelled another way; both are categories now: mend one of the tables if so"
+            )
+    return notes
+
+
+def _distance_is_one(one: str, other: str) -> bool:
+    """Whether two words of five letters or more differ by a letter."""
+    if min(len(one), len(other)) < 5 or abs(len(one) - len(other)) > 1:
+        return False
+    return nearest(one, [other]) == other and sum((Counter(one) - Counter(other)).values()) <= 1
+
+
+def _as_proposed(section: VariableSection) -> Proposed:
+    return Proposed(section.kind, section.low, section.high, section.categories or ())
+
+
+def _perhaps_one(proposals: Mapping[str, Proposal]) -> list[str]:
+    """Say which columns of one site may be a variable that it seems to lack."""
+    notes: dict[tuple[str, str], str] = {}
+    for site, each in proposals.items():
+        for other, theirs in proposals.items():
+            lacking = [name for name in theirs.variables if name not in each.variables]
+            own = [name for name in each.variables if name not in theirs.variables]
+            for name in lacking:
+                words = set(re.split(r"[\W_]+", name.lower()))
+                alike = [c for c in own if set(re.split(r"[\W_]+", c.lower())) <= words]
+                if alike and site != other:
+                    note = (
+                        f"{site} has {quoted(alike[0])} and lacks {quoted(name)} of {other}: if "
+                        f"they are one, write {quoted(name)} = {quoted(alike[0])} under "
+                        f"[data.columns] of {site}, and take {quoted(alike[0])} out"
+                    )
+                    notes.setdefault((site, alike[0]), note)
+    return list(notes.values())
+
+
+def _unit_faults(units: Mapping[tuple[str, str], str]) -> list[str]:
+    """Refuse variables that sites measure in unlike units.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    by_variable: dict[str, dict[str, str]] = {}
+    for (site, name), unit in units.items():
+        by_variable.setdefault(name, {})[site] = unit
+    faults = []
+    for name, by_site in by_variable.items():
+        if len(set(by_site.values())) > 1:
+            listed = ", ".join(f"{unit or 'none'} at {site}" for site, unit in by_site.items())
+            faults.append(f"{quoted(name)} has unlike units: {listed}")
+    if faults:
+        raise ConfigError(faults)
+    return []
+
+
+def _agree_on_levels(
+    variables: dict[str, VariableSection], proposals: Mapping[str, Proposal]
+) -> None:
+    """Name the levels that have enough rows over all tables, which one person has in hand."""
+    for name, section in variables.items():
+        if section.kind != "categorical":
+            continue
+        counts: Counter[str] = Counter()
+        for each in proposals.values():
+            counts += each.level_counts.get(name, Counter())
+        levels = common_levels(counts, SMALL_CELL)
+        variables[name] = section.model_copy(update={"categories": levels})
+
+
+def _target(variables: Mapping[str, VariableSection], target: str | None) -> tuple[str | None, str]:
+    """Return the variable to be predicted, and how it came to be.
+
+    Raises:
+        ConfigError: There is no such variable.
+    """
+    if target is not None:
+        if target not in variables:
+            known = some(nearest(target, variables).split(", "), 12)
+            raise ConfigError(
+                [f"--target {target}: no such variable; known, nearest first: {known}"]
+            )
+        return target, f"target: {target}"
+    for name, section in variables.items():
+        words = FORBIDDEN.sub("_", name.lower()).split("_")
+        if set(words) & set(_TARGETS) and section.kind in ("categorical", "binary"):
+            return name, f"target: {name}, by its name; --target names another"
+    return None, "target: none was named, so it is not measured of what use samples are (--target)"
+
+
+def _said_of_variables(variables: Mapping[str, VariableSection], names: Sequence[str]) -> list[str]:
+    """Say what was read off the data, and what that means."""
+    read_off = [name for name, section in variables.items() if section.from_data]
+    lines = [f"{len(variables)} variables for {counted(len(names), 'site')}: {some(variables, 8)}"]
+    if read_off:
+        lines.append(
+            f"ranges and categories of {counted(len(read_off), 'variable')} were read off the data "
+            "(from_data = true); write in what is known without them where privacy counts"
+        )
+    return lines

@@ -1,0 +1,255 @@
+"""The commands for sites, as a newcomer types them: init, check, site, list, demo."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coplay import Config
+from coplay.cli.main import main
+from coplay.run.founding import one_schema, site_names
+from coplay.run.site_file import SiteFile
+from coplay.site.proposing import Proposed, rounded_outwards
+
+ROOT = Path(__file__).parents[1]
+
+
+def wards(folder, name, columns=("age", "dose", "town", "outcome"), seed=0, n=60):
+    """Write a table with a few columns, an identifier and a remark."""
+    rng = np.random.default_rng(seed)
+    values = {
+        "record": [f"{name}-{i}" for i in range(n)],
+        "patient_id": [f"p{i // 2}" for i in range(n)],
+        "age": [f"{x:.1f}" for x in rng.normal(50, 10, n).clip(1, 99)],
+        "dose": [f"{x:.3f}" for x in rng.random(n)],
+        "town": rng.choice(["Ulm", "Bonn"], n).tolist(),
+        "outcome": rng.choice(["ill", "well"], n).tolist(),
+        "weight": [f"{x:.1f}" for x in rng.normal(70, 9, n)],
+    }
+    names = ["record", "patient_id", *columns]
+    lines = [",".join(names)]
+    lines += [",".join(row) for row in zip(*(values[key] for key in names), strict=True)]
+    path = folder / f"{name}.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wards(tmp_path, "north")
+    wards(tmp_path, "south", ("age", "weight", "town", "outcome"), seed=1)
+    return tmp_path
+
+
+def output(capsys, *arguments, code=0):
+    assert main([str(argument) for argument in arguments]) == code
+    captured = capsys.readouterr()
+    return captured.err if code else captured.out
+
+
+def test_from_tables_to_samples_without_editing_a_file(tables, capsys):
+    said = output(capsys, "init", "--from", "north.csv", "south.csv", "--out", "wards")
+    assert "target: outcome, by its name" in said
+    assert "next: coplay check wards/federation.toml, then coplay run" in said
+    assert "'patient_id' seems to name what a row belongs to" in said
+    assert "column 'record'" in said, "an identifier is left out with a word"
+    said = output(capsys, "check", "wards/federation.toml")
+    assert "north: Conditionals, 50 rows; lacks 'weight'" in said
+    assert "nobody sees together: 'dose' with 'weight'" in said
+    assert "from_data: the range or the categories of" in said
+    assert "north learns from its own rows 50%, south 50% (1,000 samples)" in said
+    assert "no fault was met" in said
+    fast = ["game.rounds=3", "game.own_rounds=1", "game.local_steps=5", "measure.samples=100"]
+    options = [part for setting in fast for part in ("--set", setting)]
+    said = output(capsys, "run", "wards/federation.toml", "--out", "run", *options)
+    assert "column fidelity" in said
+    assert output(capsys, "report", "run").strip() == "run/report.html"
+    output(capsys, "sample", "run", "--player", "north", "-n", "4", "--out", "drawn.csv")
+    lines = Path("drawn.csv").read_text().splitlines()
+    assert lines[0].split(",") == ["age", "dose", "town", "outcome", "weight"]
+    assert {line.split(",")[3] for line in lines[1:]} <= {"ill", "well"}
+
+
+def test_init_marks_what_it_read_off_the_data_and_names_no_rare_level(tables, capsys):
+    text = Path("north.csv").read_text().splitlines()
+    cells = text[1].split(",")
+    cells[4] = "Atlantis"
+    Path("north.csv").write_text("\n".join([text[0], ",".join(cells), *text[2:]]) + "\n")
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    config = Config.from_file(Path("federation/federation.toml"))
+    assert all(section.from_data for section in config.variables.values())
+    town = config.variables["town"].categories
+    assert set(town) == {"Ulm", "Bonn", "other"}
+    assert "Atlantis" not in Path("federation/federation.toml").read_text()
+    age = config.variables["age"]
+    assert (age.low, age.high) == rounded_outwards(age.low, age.high)
+    file = SiteFile.from_file(Path("federation/north/site.toml"))
+    assert file.data.unit == "patient_id"
+    assert file.data.lacks == ("weight",)
+    said = output(capsys, "check", "federation/federation.toml")
+    assert "no fault was met" in said
+
+
+def test_init_overwrites_nothing(tables, capsys):
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    before = Path("federation/north/site.toml").read_text()
+    said = output(capsys, "init", "--from", "north.csv", "south.csv", code=2)
+    assert "exists already; name another folder with --out" in said
+    assert Path("federation/north/site.toml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ([], "init: expected --from with one table per site"),
+        (["--from", "nowhere.csv"], "the file nowhere.csv does not exist"),
+        (
+            ["--from", "north.csv", "--target", "outcom"],
+            "no such variable; known, nearest",
+        ),
+        (["--from", "north.csv", "--unit", "patient"], "unit: no column 'patient'"),
+        (["--proposals", "north.csv"], "north.csv is no proposal that can be read"),
+        (["--from", "north.csv", "--proposals", "x"], "not both"),
+    ],
+)
+def test_init_says_what_it_needs(tables, capsys, arguments, fault):
+    assert fault in output(capsys, "init", *arguments, code=2)
+    assert not Path("federation").exists()
+
+
+def test_columns_of_unlike_kinds_are_named_with_both_sites(tables, capsys):
+    text = Path("south.csv").read_text().replace("age", "town2").replace("town,", "age,")
+    Path("south.csv").write_text(text)
+    said = output(capsys, "init", "--from", "north.csv", "south.csv", code=2)
+    assert "'age' is real at 'north' and categorical at 'south'" in said
+
+
+def test_a_schema_holds_what_all_sites_hold():
+    one = {"age": Proposed("real", 0, 90), "town": Proposed("categorical", levels=("Ulm", "other"))}
+    two = {"age": Proposed("real", 10, 120), "town": Proposed("categorical", levels=("Bonn",))}
+    variables, notes = one_schema({"a": one, "b": two})
+    assert (variables["age"].low, variables["age"].high) == (0, 120)
+    assert variables["town"].categories == ("Ulm", "Bonn", "other")
+    assert not notes
+    spelled = {"sex": Proposed("categorical", levels=("Female", "male"))}
+    other = {"sex": Proposed("categorical", levels=("female", "male"))}
+    _, notes = one_schema({"a": spelled, "b": other})
+    assert "'female' of b may be 'Female' of a spelled another way" in notes[0]
+
+
+def test_two_tables_of_one_name_are_told_apart_by_their_folders():
+    assert site_names([Path("x/a.csv"), Path("y/a.csv")]) == ["x_a", "y_a"]
+
+
+def test_a_proposal_holds_no_row_and_no_count(tables, capsys):
+    output(capsys, "site", "propose", "north.csv")
+    text = Path("north.proposal.toml").read_text()
+    values = tomllib.loads(text)
+    assert set(values) == {"name", "variables"}
+    assert values["variables"]["town"]["categories"] == sorted(
+        values["variables"]["town"]["categories"], key=lambda level: text.index(level)
+    )
+    assert "north-1" not in text
+    assert "p7" not in text
+    assert "60" not in text.replace("0.60", "")
+    output(capsys, "site", "propose", "south.csv")
+    out = output(capsys, "init", "--proposals", "north.proposal.toml", "south.proposal.toml")
+    assert "6 variables for 2 sites" not in out
+    config = Config.from_file(Path("federation/federation.toml"))
+    assert set(config.variables) == {"age", "dose", "town", "outcome", "weight"}
+    assert config.player_names == ["north", "south"]
+
+
+def test_a_site_checks_its_own_file_without_those_of_others(tables, capsys):
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    Path("federation/south/site.toml").unlink()
+    given = ["federation/north/site.toml", "--federation", "federation/federation.toml"]
+    said = output(capsys, "site", "check", *given)
+    assert "no fault was met" in said
+    assert "rows to learn from" in said
+    Path("north.csv").unlink()
+    said = output(capsys, "site", "check", *given, code=2)
+    assert "north.csv does not exist" in said
+
+
+def test_what_would_leave_is_shown_and_nothing_is_written(tables, capsys):
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    path = Path("federation/north/site.toml")
+    path.write_text(path.read_text().split("# What leaves")[0])
+    before = sorted(Path().rglob("*"))
+    given = [path, "--federation", "federation/federation.toml"]
+    said = output(capsys, "site", "preview", *given)
+    assert "no number leaves; all stay on the site's own page" in said
+    assert "unobserved: weight" in said
+    assert "count" not in said
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    path = Path("federation/north/site.toml")
+    path.write_text("hold = true\n" + path.read_text())
+    fast = ["game.rounds=2", "game.local_steps=2", "compare=[]", "measure.preset=none"]
+    options = [part for setting in fast for part in ("--set", setting)]
+    run = ["run", "federation/federation.toml", *options, "--out"]
+    said = output(capsys, *run, "first", code=2)
+    assert "site 'north' holds its messages back until they are approved" in said
+    assert not (Path("first") / "run.json").exists()
+    edited = Path("federation/federation.toml").read_text()
+    edited = edited.replace("rounds = 8", "rounds = 2").replace(
+        "local_steps = 60", "local_steps = 2"
+    )
+    edited = edited.replace('compare = [\n    "isolated",\n]', "compare = []")
+    edited = edited.replace("[measure]\n", '[measure]\npreset = "none"\n')
+    Path("federation/federation.toml").write_text(
+        edited.replace("own_rounds = 2", "own_rounds = 1")
+    )
+    output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
+    assert json.loads(Path("federation/north/approved.json").read_text())["site"] == "north"
+    output(capsys, "run", "federation/federation.toml", "--out", "second")
+    path.write_text(path.read_text().replace('count = "tens"', 'count = "exact"'))
+    said = output(capsys, "run", "federation/federation.toml", "--out", "third", code=2)
+    assert "until they are approved" in said, "another file needs another approval"
+
+
+def test_a_site_refuses_what_it_does_not_accept(tables, capsys):
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    path = Path("federation/north/site.toml")
+    path.write_text(
+        path.read_text() + '[accepts]\ngames = ["isolated"]\nrounds = 4\nsamples = 100\n'
+    )
+    said = output(capsys, "check", "federation/federation.toml", code=2)
+    assert "site 'north' accepts the games isolated, and not sample_exchange" in said
+    assert "site 'north' accepts 4 rounds, and sample_exchange has 8" in said
+    assert (
+        "draws at most 100 samples for one receiver, and sample_exchange may ask for 2000" in said
+    )
+
+
+def test_list_describes_one_component(capsys):
+    said = output(capsys, "list", "fidelity")
+    assert said.startswith("metric fidelity\nWhether the samples of a table are distributed like")
+    assert "replicates: int (Ge(ge=2)), default 20" in said
+    said = output(capsys, "list", "fidelty", code=2)
+    assert "unknown kind or component 'fidelty'; known, nearest first: fidelity" in said
+
+
+def test_the_demo_is_that_of_the_repository():
+    packaged = (ROOT / "src" / "coplay" / "cli" / "demo.toml").read_text()
+    assert packaged == (ROOT / "configs" / "digits.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(6.981, 28.11), (-3.0, 5.5), (0.0, 0.4268), (1e-5, 2e5), (-1, -0.5)]
+)
+def test_ranges_are_rounded_outwards(low, high):
+    first, last = rounded_outwards(low, high)
+    assert first <= low
+    assert high <= last
+    assert first >= 0 or low < 0
+    assert len(f"{abs(last):g}".replace(".", "").strip("0").split("e")[0]) <= 2
