@@ -62,9 +62,9 @@ def unseen_pairs(players: Iterable[Facts]) -> list[tuple[str, str]]:
     together: set[tuple[str, str]] = set()
     everything: dict[str, None] = {}
     for each in players:
-        seen = [name for name in each.variables if name not in each.unobserved]
+        observed = [name for name in each.variables if name not in each.unobserved]
         everything |= dict.fromkeys(each.variables)
-        together |= set(combinations(sorted(seen), 2))
+        together |= set(combinations(sorted(observed), 2))
     pairs = combinations(sorted(everything), 2)
     order = {name: place for place, name in enumerate(everything)}
     unseen = [pair for pair in pairs if pair not in together]
