@@ -1,17 +1,18 @@
 """All tests share small real data and one thread, and none uses the network."""
 
 import os
-import tempfile
 
 import pytest
 import torch
 
 from coplay import Config, Space, Variable
+from coplay.core.temporary import temporary_folder
 
 from .slow_share import share_of
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="coplay-state-")  # for the key of seals
+os.environ["XDG_STATE_HOME"] = str(temporary_folder("state"))  # for the key of seals
+os.environ.setdefault("COPLAY_GAMES_AT_ONCE", "1")  # tests have workers side by side as it is
 
 
 def pytest_addoption(parser):

@@ -5,10 +5,12 @@ that once did harm, with what is said of them.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from coplay import Message, Player, PlayerLost, Space, Variable, find, names
 from coplay.core.contents import InSpace
@@ -18,11 +20,13 @@ from coplay.core.message import COORDINATOR, PlayerLate, Request
 from coplay.core.slices import MANY, Slice, slices_of
 from coplay.engines.base import answer, answer_all
 from coplay.engines.local import Local
+from coplay.games import fl_gan
 from coplay.games.base import Game, State
 from coplay.games.fl_gan import FlGan
 from coplay.games.isolated import Isolated
 from coplay.games.isolated import Turn as Alone
 from coplay.games.md_gan import MdGan
+from coplay.games.md_gan_seats import Load, Send
 from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
@@ -64,7 +68,7 @@ def exchange(home=None, space=BITS, **settings):
     return game, engine, players
 
 
-def turn(receiver, round=1, own=0.3, draw=None, payload=None, **words):
+def turn(receiver, round=2, own=0.3, draw=None, payload=None, **words):
     words = {"sender": COORDINATOR, "receiver": receiver} | words
     return Message(Turn(own, draw or {}), round=round, payload=payload or {}, **words)
 
@@ -102,9 +106,18 @@ def bits_of(player):
         (turn("a", own=-1.0), "own: expected a weight from 0 to 20, got -1"),
         (
             turn("a", draw={"b": 10**12}),
-            "draw: expected 1 to 20 samples for 'b', got 1000000000000",
+            "draw: expected 1 to 11 samples for 'b', got 1000000000000",
         ),
-        (turn("a", draw={"b": -3}), "draw: expected 1 to 20 samples for 'b', got -3"),
+        (turn("a", draw={"b": -3}), "draw: expected 1 to 11 samples for 'b', got -3"),
+        (turn("a", draw={"b": 12}), "draw: expected 1 to 11 samples for 'b', got 12"),
+        (
+            turn("a", 1, payload={"b": bits(3), "d": bits(3)}),
+            "expected no samples in rounds of own learning, 1 to 1, got 2 parts",
+        ),
+        (
+            turn("a", 5, draw={"b": 3}),
+            "draw: expected none in round 5, nobody learns from them",
+        ),
         (turn("a", draw={"c": 3}), "draw: expected players that give it weight, got 'c'"),
         (turn("a", draw={"a": 3}), "draw: expected players that give it weight, got 'a'"),
         (
@@ -113,7 +126,7 @@ def bits_of(player):
         ),
         (
             turn("a", payload={"b": bits(50)}),
-            "samples received from player 'b': expected 1 to 20 samples, got 50",
+            "samples received from player 'b': expected 1 to 11 samples, got 50",
         ),
         (
             turn("a", payload={"b": bits(2, 9)}),
@@ -122,7 +135,7 @@ def bits_of(player):
         ),
         (turn("a", payload=[1]), "expected parts by name, got list"),
         (
-            Message(Alone(), COORDINATOR, "a", 1),
+            Message(Alone(), COORDINATOR, "a", 2),
             "",
         ),
         (
@@ -143,8 +156,74 @@ def test_a_bad_request_is_refused_with_its_reason_and_the_honest_one_is_answered
     assert lost.reason == REFUSED + reason
     assert lost.player == "a"
     assert bits_of(players["a"]) == before
-    (honest,) = engine.ask([turn("a", draw={"b": 20, "d": 20}, payload={"b": bits(20)})])
+    (honest,) = engine.ask([turn("a", draw={"b": 11, "d": 11}, payload={"b": bits(11)})])
     assert isinstance(honest, Message)
+
+
+@pytest.mark.parametrize(("on_lost", "most"), [("stop", 7), ("continue", 11)])
+def test_counts_are_held_to_the_weight_rounded_up(on_lost, most):
+    """0.35 of 20 is 7; where others may be lost, up to 0.35 / (0.35 + 0.3) of 20, 10.8."""
+    game, _, players = exchange(on_lost=on_lost)
+    for asked in ({"draw": {"b": most + 1}}, {"payload": {"b": bits(most + 1)}}):
+        lost = answer(game, players["a"], turn("a", **asked))
+        assert f"expected 1 to {most} samples" in lost.reason
+    right = turn("a", draw={"b": most, "d": most}, payload={"b": bits(most)})
+    assert isinstance(answer(game, players["a"], right), Message)
+
+
+def test_only_who_joins_is_loaded_as_one_that_joins():
+    game = MdGan(rounds=3, local_steps=2, joins={"w2": 3}, on_lost="continue")
+    _, _, players = gans(game)
+
+    def reason(request, name, round):
+        reply = answer(game, players[name], Message(request, COORDINATOR, name, round))
+        return "" if isinstance(reply, Message) else reply.reason
+
+    never = "joining: expected false at iteration 3, 'w0' does not join"
+    assert reason(Load(3, True), "w0", 2) == REFUSED + never
+    early = "joining: expected false at iteration 2, 'w2' joins at 3"
+    assert reason(Load(2, True), "w2", 1) == REFUSED + early
+    assert reason(Load(3, True), "w2", 2) == ""
+    assert reason(Send("w1", 3, True), "w0", 2) == REFUSED + never.replace("w0", "w1")
+    assert reason(Send("w2", 3, True), "w0", 2) == ""
+
+
+def test_workers_of_fl_gan_load_nothing_but_a_pair():
+    game = FlGan(rounds=2, local_steps=2)
+    _, _, players = gans(game)
+    empty = Message(fl_gan.Load(0), COORDINATOR, "w0", 1)
+    lost = answer(game, players["w0"], empty)
+    assert lost.reason == REFUSED + "expected samples received from 'server', got none"
+
+
+class Passes(TorchDispatchMode):
+    """Counts how often the ends of floating-point tensors are looked for, by their shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.aminmax.default and args[0].is_floating_point():
+            self.shapes[tuple(args[0].shape)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_values_of_an_iteration_are_looked_at_where_they_come_in_and_no_more():
+    """Feedback by its worker, the coordinator and the server; batches at both ends."""
+    game = MdGan(rounds=3, local_steps=1, side_by_side="loop")
+    engine, state, _ = gans(game)
+    with Passes() as passes:
+        game.play(engine, state, 1)
+    assert passes.shapes == {(4, 4, 4): 3 * 3, (8, 4, 4): 2 * 2}
+
+
+def test_a_missing_number_passes_the_gate_where_it_may_be_missing():
+    lengths = Space({"x": Variable(kind="real", optional=True)})
+    samples = lengths.samples(x=torch.tensor([1.0, math.nan]))
+    assert InSpace(lengths).faults(samples) == []
+    (fault,) = InSpace(lengths).faults(lengths.samples(x=torch.tensor([math.nan, 1e30])))
+    assert fault.endswith("expected values from -1e+18 to 1e+18, got others")
 
 
 def test_all_faults_of_a_request_are_named_at_once():
@@ -407,7 +486,7 @@ def test_every_game_declares_what_its_messages_may_hold(name):
 
 def test_a_late_player_stays_late_whatever_the_gate_knows():
     _, engine, _ = exchange()
-    late = PlayerLate("a", "turn", 1, "slow")
+    late = PlayerLate("a", "turn", 2, "slow")
     engine._change = lambda reply: late
     assert engine.ask([turn("a")]) == [late]
     assert engine.take_late() == [late]

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from coplay import Config, Federation
+from coplay import Config, Federation, Message, Space, Variable
+from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.measures import MEASURES
+from coplay.core.message import COORDINATOR, PlayerLost
+from coplay.core.requests import Measure
 from coplay.core.telling import Telling
+from coplay.engines.gate import checked_reply
+from coplay.games.party import Known
+from coplay.games.sample_exchange import SampleExchange
+from coplay.site.holdings import Holdings
+from coplay.site.measuring import SiteMeasurer
 
 VARIABLES = {
     "age": {"kind": "real", "low": 0, "high": 120},
@@ -88,7 +97,9 @@ def test_what_is_told_is_what_was_measured(run):
     for name, value in run.main.last["open"].items():
         assert value.value == own[name]["value"]
         assert (value.low, value.high) == (own[name]["low"], own[name]["high"])
-        assert value.n == own[name]["n"]
+        # that of real rows is told as rows are
+        rounded = round(own[name]["n"], -1) if name == "utility_of_real" else own[name]["n"]
+        assert value.n == rounded
         assert value.n_real % 10 == 0, "the number of held-out rows is told as rows are"
         assert value.unit == MEASURES[name].unit
 
@@ -154,3 +165,67 @@ def test_players_that_all_lack_something_still_begin(tmp_path):
 
 def test_nothing_is_told_by_default():
     assert not any(Telling().tells(name) for name in MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "trained"), [("no", None, None), ("tens", 20, 80), ("exact", 17, 83)]
+)
+def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, rows, trained):
+    rng = np.random.default_rng(2)
+    space = Space({"x": Variable(kind="real"), "y": Variable(kind="binary")})
+    sets = []
+    for n in (83, 17, 200):
+        x = torch.as_tensor(rng.normal(size=n), dtype=torch.float32)
+        sets.append(space.samples(x=x, y=(x > 0).to(torch.uint8)))
+    train, scored, drawn = sets
+    tell = Telling(count=count, numbers=("all",))
+    measurer = SiteMeasurer("north", Holdings(space, train, scored, scored), tell)
+    log_p = {"log_p": -1.0, "low": -2.0, "high": 0.0}
+    numbers = measurer.measure(drawn, ("fidelity", "utility", "memorisation"), "y", log_p, 1)
+    assert set(MEASURES) <= set(numbers)
+    assert numbers.get("utility_of_real n") == trained
+    told = {number for name, number in numbers.items() if name.endswith(" n_real")}
+    assert told == ({rows} if rows else set())
+    others = {name for name in numbers if name.endswith(" n")} - {"utility_of_real n"}
+    assert {numbers[name] for name in others} == {200.0, 0.0}
+
+
+def measure_reply(**numbers):
+    """What comes of a reply to the request to measure, with these numbers."""
+    ask = Message(Measure(100, ("utility",)), COORDINATOR, "north", 3)
+    facts = Facts("north", "0", PROTOCOL, "", variables_to_text({"x": Variable(kind="real")}))
+    named = {name.replace("__", " "): number for name, number in numbers.items()}
+    return checked_reply(SampleExchange.tiny(), Known(facts, 1), ask, ask.reply(named))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"utility": 0.8},
+        {"utility": -3.5, "utility__low": -9.0, "utility__high": 0.5, "utility__n": 100.0},
+        {"column_fidelity": 1.0 + 1e-12, "log_p": -4321.5, "log_p__low": -5000.0},
+        {"copies_share": 0.0, "nearest_training_ratio": 7.0, "seconds_sampling": 3},
+    ],
+)
+def test_a_site_may_tell_any_part_of_what_it_measured(numbers):
+    assert type(measure_reply(**numbers)) is Message
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fault"),
+    [
+        ({"age": 51.0}, "got 'age'"),
+        ({"utility": 1.5}, "expected for 'utility' a number from"),
+        ({"utility": float("nan")}, "expected for 'utility' a number from"),
+        ({"column_fidelity": -0.5}, "expected for 'column_fidelity' a number from"),
+        ({"pair_fidelity__high": 1.5}, "expected for 'pair_fidelity high' a number from"),
+        ({"utility__n": -1.0}, "expected for 'utility n' a number from 0"),
+        ({"utility__n_real": 1e30}, "expected for 'utility n_real' a number from 0"),
+        ({"copies_share": "few"}, "expected for 'copies_share' a number from"),
+    ],
+)
+def test_strange_measurements_are_the_loss_of_the_site_that_sent_them(numbers, fault):
+    reply = measure_reply(**numbers)
+    assert type(reply) is PlayerLost
+    assert fault in reply.reason

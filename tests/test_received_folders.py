@@ -29,6 +29,7 @@ from coplay.run.checkpoint import Checkpoint
 from coplay.run.foreign import code_in
 
 from .by_hand import two_sites
+from .forked import command_line
 
 EVIL = "\x1b]8;;http://evil\x07click\x1b]8;;\x07\x1b]52;c;aGk=\x07\x9b31m\u202e\u200b"
 TITLE = "MNIST [/data/mnist] [site a vs b] :smile: [/x] $\\frac{1$ <script>alert(1)</script>"
@@ -90,7 +91,7 @@ def change(run, edit):
     (run / "config.toml").write_text(config.to_toml())
 
 
-def command_line(*arguments, cwd, script=False):
+def in_new_process(*arguments, cwd, script=False):
     """Run the command line in a process of its own: as ``python -m coplay``, or as its script."""
     command = [Path(sys.executable).with_name("coplay")]
     return subprocess.run(
@@ -155,22 +156,67 @@ COMMANDS = {
 }
 
 
+ALL_IN_ONE = """
+import contextlib, io, json, os, runpy, sys
+sys.path[0] = os.getcwd()  # as -m has it, for the first command and so for all
+ends = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    sys.argv = ["coplay", *arguments]
+    error = io.StringIO()
+    with contextlib.redirect_stderr(error):
+        try:
+            runpy.run_module("coplay", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            ends[name] = [end.code, error.getvalue()]
+sys.__stdout__.write(chr(10) + json.dumps(ends))
+"""
+"""A program that runs many commands, since each process would load torch anew."""
+
+
+def check_refused(code, error):
+    assert "Traceback" not in error
+    if code:
+        assert "payload:M" in error
+        assert "--trust" in error
+
+
+def test_no_command_runs_code_of_a_received_run(received, tmp_path_factory):
+    mark = plant(received)
+    before = listing(received.parents[1], without="home/received")
+    program = tmp_path_factory.mktemp("elsewhere") / "program.py"
+    program.write_text(ALL_IN_ONE)
+    asked = json.dumps({name: arguments for name, (arguments, _) in COMMANDS.items()})
+    done = subprocess.run(
+        [sys.executable, program, asked],
+        cwd=received.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout.splitlines()[-1])
+    assert {name: code for name, (code, _) in ends.items()} == {
+        name: code for name, (_, code) in COMMANDS.items()
+    }
+    assert not mark.exists()
+    assert listing(received.parents[1], without="home/received") == before
+    for code, error in ends.values():
+        check_refused(code, error)
+
+
 @pytest.mark.parametrize(
-    ("name", "script"),
-    [*((name, False) for name in COMMANDS), ("list", True), ("show", True), ("resume", True)],
+    ("name", "script"), [("show", False), ("list", True), ("show", True), ("resume", True)]
 )
-def test_no_command_runs_code_of_a_received_run(received, name, script):
+def test_a_command_by_itself_runs_no_code_of_a_received_run(received, name, script):
     mark = plant(received)
     before = listing(received.parents[1], without="home/received")
     arguments, code = COMMANDS[name]
-    done = command_line(*arguments, cwd=received.parent, script=script)
+    done = in_new_process(*arguments, cwd=received.parent, script=script)
     assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+    check_refused(code, done.stderr)
     assert not mark.exists()
     assert listing(received.parents[1], without="home/received") == before
-    if code:
-        assert "payload:M" in done.stderr
-        assert "--trust" in done.stderr
 
 
 def test_a_config_that_was_only_read_is_not_played(tmp_path):
@@ -187,7 +233,7 @@ def test_processes_of_ray_import_nothing_from_the_current_folder(tmp_path):
     for name in ("torch", "pydantic", "tensordict"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
     (tmp_path / "ray.toml").write_text(f'engine = "ray"\n{CONFIG}')
-    done = command_line("run", "ray.toml", "--out", "run", cwd=tmp_path)
+    done = in_new_process("run", "ray.toml", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "mark").exists()
 

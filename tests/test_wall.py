@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from coplay import Message, Space, Variable, find, names
 from coplay.core.codec import reply_from_bytes
 from coplay.core.message import COORDINATOR, PlayerDied, PlayerLost
-from coplay.core.requests import Evaluate, Save
+from coplay.core.requests import Evaluate, Measure, Save
 from coplay.core.telling import EVERYTHING
 from coplay.engines.local import Local
 
@@ -286,10 +289,15 @@ def hospitals(tmp_path):
     """The shipped hospitals, in a folder of their own and with few steps."""
     folder = tmp_path / "hospitals"
     shutil.copytree(wall.ROOT / "configs" / "hospitals", folder)
+    for path in folder.glob("*.toml"):  # sites that tell nothing at all
+        if path.name != "federation.toml":
+            path.write_text(path.read_text().split("# Of what is computed")[0])
     federation = folder / "federation.toml"
-    federation.write_text(
-        federation.read_text().replace("rounds = 5", "rounds = 2\nlocal_steps = 2")
-    )
+    text = re.sub(r"(?m)^(rounds|local_steps) = .*$", r"\1 = 2", federation.read_text())
+    federation.write_text(text.replace("own_rounds = 2", "own_rounds = 1"))
+    for name in ("north", "south", "east"):  # sites that tell nothing at all
+        file = folder / f"{name}.toml"
+        file.write_text(file.read_text().partition("\n[tell]")[0])
     return wall.federated(tmp_path / "homes", federation)
 
 
@@ -298,6 +306,7 @@ def test_hospitals_play_by_messages_alone_and_say_no_more_than_their_site_files(
         digest, engine = played(hospitals)
     assert digest == played_here(hospitals)
     agreed = set(hospitals[0].terms.variables)
+    assert any(reply.payload for _, reply in engine._log), "nothing was exchanged"
     for ask, reply in engine._log:
         assert ask.receiver == reply.sender
         for samples in reply.samples().values():
@@ -309,6 +318,33 @@ def test_hospitals_play_by_messages_alone_and_say_no_more_than_their_site_files(
     # the unit's column, and the names that a site has for its own columns
     for secret in (b"patient", b"befund", b".csv"):
         assert not [data for data in engine._bytes if secret in data]
+
+
+def test_what_hospitals_measure_of_themselves_stays_behind_the_wall(hospitals):
+    """Their site files name no number: neither losses nor scores are in any byte that left."""
+    terms = hospitals[0].terms
+    engine = wall.Wall()
+    with wall.opened(hospitals):
+        rows, _ = wall.play(terms, engine, terms.elsewhere())
+        request = Measure(200, ("fidelity", "utility", "memorisation"), "diagnosis")
+        replies = engine.ask(
+            [Message(request, COORDINATOR, n, 2) for n in terms.players], "evaluation"
+        )
+    engine.close()
+    for row in rows:
+        for numbers in row.players.values():
+            assert {name for name in numbers if not name.startswith("seconds_")} <= {"flops"}
+    assert all(reply.numbers == {} and not reply.payload for reply in replies)
+    everything = b"".join(engine._bytes)
+    assert b"loss" not in everything
+    for site in hospitals:
+        (line,) = (Path(site.folder) / "site" / f"{site.name}.jsonl").read_text().splitlines()
+        values = json.loads(line)["values"]
+        assert {"column_fidelity", "utility", "utility_of_real", "copies_share"} <= set(values)
+        for value in values.values():
+            digits = repr(value["value"])
+            assert len(digits) < 8 or digits.encode() not in everything
+            assert struct.pack("<d", value["value"]) not in everything or len(digits) < 8
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from coplay.player import Player
     from coplay.run.config import Config
     from coplay.run.federation import Federation
+    from coplay.run.playing import play
     from coplay.run.result import Result
     from coplay.run.sampling import load_player
     from coplay.theory.equilibrium import (
@@ -84,6 +85,7 @@ _HOME = {
     "names": "core.components",
     "nash_gap": "theory.equilibrium",
     "pick": "core.space",
+    "play": "run.playing",
     "rounds_needed": "theory.equilibrium",
     "solve_sparse": "theory.equilibrium",
     "spectral_radius": "theory.equilibrium",
@@ -125,6 +127,7 @@ __all__ = [
     "names",
     "nash_gap",
     "pick",
+    "play",
     "rounds_needed",
     "solve_sparse",
     "spectral_radius",

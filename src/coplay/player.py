@@ -11,23 +11,24 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.core import digests, storage
-from coplay.core.errors import FAILURES, ModelError
+from coplay.core.errors import FAILURES, ModelError, StateError
 from coplay.core.facts import Facts
 from coplay.core.history import History, Roster
 from coplay.core.measures import Measurer
 from coplay.core.message import Message, Request
 from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure, Restore, Save
-from coplay.core.slices import to_check
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.core.surroundings import own_settings, settings_restored
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.core.timed import Timed
 from coplay.models.abilities import Classifies
-from coplay.models.base import OWN, LocalModel, Mixture, Portion, finite_number
+from coplay.models.base import OWN, LocalModel, Mixture, Portion, reported
 from coplay.models.describing import facts_of
 from coplay.models.likelihood import gain, has_log_prob, log_prob
+from coplay.models.mixing import by_pattern, check_missing, known_of, portions, required
+from coplay.models.trial_checks import checked_state
 
 REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Gain, Save, Restore)
 """What every player answers, whatever the game."""
@@ -89,11 +90,15 @@ class Player(Timed):
         self.model = model
         self.seed = seed
         self.home = home
-        self._observed = space
-        self.space = space.extended(model.latent_variables())
+        self.own_space = space
+        """The variables as its own rows have them: of some, values may be missing."""
+        self._observed = required(space)
+        self.space = self._observed.extended(model.latent_variables())
         """What this player's samples consist of: its variables, and latents sent with them."""
         origin = f"data of player '{name}'"
         self._data = space.check(data, origin, complete=not model.learns_incomplete)
+        check_missing(model, space, data, name)
+        self._parts = by_pattern(space, data)
         self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
         """Variables that others' samples have to supply; they are hidden when it classifies."""
         self._learned_variables: set[str] = set()
@@ -103,6 +108,7 @@ class Player(Timed):
         """What the player's side of a game needs later in the round; not in a checkpoint."""
         self.kept: dict[str, Tensor] = {}
         """What the player's side of a game needs from round to round; part of a checkpoint."""
+        self._had_state = False
         self.history = History()
         """What it was asked before."""
         self.roster: Roster | None = None
@@ -110,7 +116,7 @@ class Player(Timed):
         super().__init__()
         try:
             with own_settings():
-                model.setup(space, derive(seed, "setup", name))
+                model.setup(self._observed, derive(seed, "setup", name))
         except FAILURES as error:  # a model is foreign code
             kind = "" if isinstance(error, ModelError) else f"{type(error).__name__}: "
             raise ModelError(f"player '{name}': {kind}{error}") from error
@@ -209,7 +215,7 @@ class Player(Timed):
         self.learned = True
         for part in parts if self.unobserved else ():
             self._learned_variables.update(str(name) for name in part.samples.keys())
-        return {str(name): finite_number(name, value) for name, value in numbers.items()}
+        return reported(numbers)
 
     def gain(
         self,
@@ -242,34 +248,14 @@ class Player(Timed):
         estimate = gain(self.model, twin, Mixture(parts), steps, draws, generator)
         return {} if estimate is None else estimate.numbers()
 
-    def _known(self, samples: Samples) -> Samples:
-        """Return the variables that this player knows; latents only if they are like its own."""
-        if list(samples.keys()) == list(self._observed):
-            return samples
-        present = set(samples.keys())
-        latents = [v for v in self.space if v not in self._observed and v in present]
-        foreign = [v for v in latents if samples[v].shape[1:] != self.space[v].shape]
-        return self.space.restrict(samples.exclude(*foreign))
-
     def _mixture(
         self, received: Mapping[str, Samples], weights: Mapping[str, float]
     ) -> tuple[Portion, ...]:
         """Return the sources that have samples and mass."""
-        known = {sender: self._known(samples) for sender, samples in received.items()}
-        sources = {OWN: self._data, **known}
-        for sender, samples in to_check(self.space, known).items():
-            origin = f"samples received from player '{sender}'"
-            self.space.check(samples, origin)
-            missing = [name for name in self._observed if name not in samples.keys()]
-            if missing and not self.model.learns_incomplete:
-                raise ModelError(
-                    f"{self.model.title} needs every variable, and '{missing[0]}' is missing in "
-                    f"{origin}; choose a model that learns from incomplete samples, or other "
-                    "variables"
-                )
-        mass = {name: weights.get(name, 0.0) for name, samples in sources.items() if len(samples)}
-        total = sum(mass.values())
-        return tuple(Portion(name, sources[name], w / total) for name, w in mass.items() if w > 0)
+        known = {}
+        for sender, samples in received.items():
+            known[sender] = known_of(samples, self.space, self._observed)
+        return portions(self.model, self.space, self._parts, known, weights, self._observed)
 
     def draw(self, n: int, round: int, receiver: str) -> Samples:
         """Draw n samples for a receiver.
@@ -360,7 +346,7 @@ class Player(Timed):
     @cached_property
     def data_digest(self) -> str:
         """Digest of the private data, for this player's own folder only."""
-        return digests.of_samples(self._observed, self._data)
+        return digests.of_samples(self.own_space, self._data)
 
     def checkpoint(self, round: int) -> PlayerFile:
         """Return this player's file at a checkpoint, without looking whether it is there."""
@@ -370,8 +356,16 @@ class Player(Timed):
 
     def _save(self, round: int) -> None:
         learned = self._learned_variables.intersection(self.unobserved)
-        state = PlayerState(self.model.state_dict(), self.learned, learned, self.kept)
+        state = PlayerState(self._model_state(), self.learned, learned, self.kept)
         self.checkpoint(round).write(state, self.data_digest)
+
+    def _model_state(self) -> Mapping[str, Tensor]:
+        try:
+            state = checked_state(self.model.state_dict(), had_some=self._had_state)
+        except FAILURES as error:  # a model is foreign code
+            raise StateError(f"the model of player '{self.name}' has no state to save") from error
+        self._had_state = bool(state)
+        return state
 
     def _restore(self, round: int) -> None:
         file = self.checkpoint(round)
@@ -388,6 +382,7 @@ class Player(Timed):
         except (KeyError, ValueError, RuntimeError) as error:
             whose = f"the model of player '{self.name}'"
             raise ModelError(f"{path} does not fit {whose}: {error}") from error
+        self._had_state = bool(state.model)
         self.learned = state.learned
         self.kept = state.kept
         self._learned_variables = set(state.variables)

@@ -1,5 +1,7 @@
 """The theory against closed forms, against itself, and against play."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -10,7 +12,9 @@ from coplay.core.errors import EquilibriumError
 from coplay.core.streams import stream
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.models.families import ProductFamily
-from coplay.theory import equilibrium
+from coplay.theory import equilibrium, sparse
+from coplay.theory.sparse import influence_by_edges
+from coplay.theory.weights import by_edges, dense, even, with_diagonal
 
 SPACES = {
     "bernoulli": Space({"x": Variable(kind="binary", shape=(3,))}),
@@ -290,3 +294,60 @@ class TestSparse:
     def test_without_data_in_reach_it_refuses(self):
         with pytest.raises(EquilibriumError, match="2 players reach nobody"):
             equilibrium.solve_sparse(sp.csr_matrix([[0.0, 1.0], [1.0, 0.0]]), np.ones(2))
+
+
+# --------------------------------------------------------------------------- very small own weights
+
+
+def exact_influence(alpha):
+    """M in rational numbers, by Gauss and Jordan; a diagonal of I − W is what its row sums to."""
+    n = len(alpha)
+    own = [Fraction(alpha[i, i].item()) for i in range(n)]
+    rows = []
+    for i in range(n):
+        row = [-Fraction(alpha[i, j].item()) for j in range(n)]
+        row[i] = own[i] - sum(row[:i] + row[i + 1 :])
+        unit = [own[i] if j == i else Fraction(0) for j in range(n)]
+        rows.append(row + unit)
+    for k in range(n):
+        pivot = rows[k][k]
+        rows[k] = [value / pivot for value in rows[k]]
+        for i in range(n):
+            if i != k:
+                factor = rows[i][k]
+                pairs = zip(rows[i], rows[k], strict=True)
+                rows[i] = [value - factor * other for value, other in pairs]
+    return torch.tensor([[float(value) for value in row[n:]] for row in rows], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("smallest", [1e-3, 1e-6, 1e-12, 1e-18, 1e-30])
+def test_small_own_weights_give_every_digit_dense_and_by_edges(smallest):
+    """Also where one player of a group has all the data, and where some have none."""
+    generator = torch.Generator().manual_seed(1)
+    w = torch.rand(6, 6, generator=generator, dtype=torch.float64) + 0.1
+    w.fill_diagonal_(0)
+    own = smallest * torch.tensor([1.0, 2.5, 0.0, 3.0, 0.7, 0.0], dtype=torch.float64)
+    alpha = (1 - own)[:, None] * w / w.sum(1, keepdim=True) + torch.diag(own)
+    expected = exact_influence(alpha)
+    assert torch.allclose(equilibrium.influence_matrix(alpha), expected, rtol=1e-11, atol=0)
+    shares = torch.rand(6, 3, generator=generator, dtype=torch.float64)
+    for form in (alpha, by_edges(alpha)):
+        moments = equilibrium.equilibrium_moments(form, shares)
+        assert torch.allclose(moments, expected @ shares, rtol=1e-11, atol=0)
+    rows = torch.from_numpy(influence_by_edges(by_edges(alpha), [1, 4]))
+    assert torch.allclose(rows, expected[[1, 4]], rtol=1e-11, atol=0)
+
+
+def test_a_small_own_weight_of_all_is_that_number():
+    """1 minus seven parts of the rest is another one in the fourth digit."""
+    neighbours = with_diagonal(*np.nonzero(1 - np.eye(8)), 8)
+    assert set(even(neighbours, 1e-12).diagonal().tolist()) == {1e-12}
+    m = equilibrium.influence_matrix(dense(even(neighbours, 1e-12)))
+    assert torch.allclose(m, torch.full_like(m, 1 / 8), rtol=1e-10, atol=0)
+
+
+def test_many_players_far_from_data_are_warned_of(monkeypatch):
+    monkeypatch.setattr(sparse, "MOST_ELIMINATED", 3)
+    alpha = even(with_diagonal(*np.nonzero(1 - np.eye(4)), 4), 1e-9)
+    with pytest.warns(UserWarning, match=r"more than 10000 steps from data .* 1e-09"):
+        equilibrium.equilibrium_moments(alpha, torch.eye(4, dtype=torch.float64))

@@ -153,7 +153,42 @@ def test_missing_values_are_left_out_by_row():
     assert Fidelity().observe(seen).result()["column_fidelity"].value == 1
 
 
+def test_what_is_left_out_is_named_with_its_reason():
+    space = Space(
+        {
+            "age": Variable(kind="real", optional=True),
+            "visits": Variable(kind="count"),
+            "dose": Variable(kind="real", shape=(2,)),
+            "photo": Variable(kind="real", shape=(4, 4), low=0, high=1),
+            "town": Variable(kind="categorical", classes=2),
+            "weight": Variable(kind="real"),
+        }
+    )
+    real = space.samples(
+        age=torch.full((3,), math.nan),
+        visits=torch.arange(3),
+        dose=torch.rand(3, 2, generator=stream(1)),
+        photo=torch.zeros(3, 4, 4),
+        weight=torch.ones(3),
+    )
+    seen = Observed(real.exclude("visits"), Reference(real, None, None, real, space))
+    assert Fidelity().observe(seen).result()["column_fidelity"].unit == (
+        "mean of KSComplement and TVComplement over 3 columns, 1 is best; every value of 'age' is "
+        "missing; the samples lack 'visits'; 'photo' is an image; the real rows lack 'town'"
+    )
+
+
 class TestUtility:
+    def test_samples_without_one_complete_row_teach_nothing(self):
+        space = Space({"age": Variable(kind="real", optional=True), "old": Variable(kind="binary")})
+        old = torch.tensor([0, 1, 1], dtype=torch.uint8)
+        real = space.samples(age=torch.arange(3.0), old=old)
+        empty = space.samples(age=torch.full((3,), math.nan), old=old)
+        seen = Observed(empty, Reference(real, None, None, real, space))
+        assert Utility(target="old").obstacle(seen) == (
+            "it needs 2 generated samples or more, and there are 0"
+        )
+
     def test_samples_are_as_useful_as_real_rows_of_the_same_distribution(self):
         metric = Utility(target="smokes")
         got = values(metric, rows(2000, "s"), rows(1000, "t"), rows(2000, "h"))

@@ -27,7 +27,7 @@ _QUIET_SECONDS = 5.0
 class ProgressReport:
     """What a federation calls as ``report(what, done, of)``.
 
-    On a terminal every game has a bar; elsewhere a line is printed at most every five seconds.
+    On a terminal every game has a bar; elsewhere each has a line at most every five seconds.
 
     Example:
         ``with ProgressReport() as report: Federation(config).run(folder, report)``
@@ -48,7 +48,7 @@ class ProgressReport:
             )
         self._tasks: dict[str, TaskID] = {}
         self._began: dict[str, tuple[float, int]] = {}
-        self._spoke = 0.0
+        self._spoke: dict[str, float] = {}  # when, by what
 
     def __enter__(self) -> Self:
         if self._bars:
@@ -74,8 +74,8 @@ class ProgressReport:
             return
         now = time.monotonic()
         begin, first = self._began.setdefault(what, (now, done))
-        if done == of or now - self._spoke > _QUIET_SECONDS:
-            self._spoke = now
+        if done == of or now - self._spoke.get(what, 0.0) > _QUIET_SECONDS:
+            self._spoke[what] = now
             left = ""
             if first < done < of:
                 seconds = (now - begin) / (done - first) * (of - done)

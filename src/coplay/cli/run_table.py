@@ -264,10 +264,11 @@ def _has_interval(line: _Line) -> bool:
 
 def _notes_on_end(result: Result) -> list[str]:
     record = result.record
+    ends = [play.early_end for play in result.plays.values() if play.early_end]
     if record.status == "finished":
-        return []
+        return ends
     reason = f": {record.reason}" if record.reason else ""
-    return [f"the run is {record.status}{reason}"]
+    return [*ends, f"the run is {record.status}{reason}"]
 
 
 def _better(result: Result, quantity: str) -> Literal["higher", "lower"] | None:

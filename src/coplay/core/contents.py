@@ -79,7 +79,8 @@ class InSpace:
                 continue
             fault = variable.fault(values)
             if not fault and math.inf in (-variable.range[0], variable.range[1]):
-                fault = _range_fault(values, -_largest(values), _largest(values))
+                present = values[variable.present(values)] if variable.optional else values
+                fault = _range_fault(present, -_largest(values), _largest(values))
             if fault:
                 faults.append(f"variable '{name}' ({variable}): expected {fault}")
         missing = [name for name in self.needed if name not in samples.keys()]

@@ -97,6 +97,10 @@ class ModelError(CoplayError):
     """A model that cannot be built, restored, or learn from what it was given."""
 
 
+class StateError(ModelError):
+    """A model whose state cannot be saved."""
+
+
 class PlayerError(CoplayError):
     """A player failed during a game.
 

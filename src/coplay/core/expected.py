@@ -203,7 +203,7 @@ class Expected:
         faults = [*self.faults, *self.numbers.faults(numbers)]
         known = {} if checked is None else checked
         faults += self._payload_faults(payload, preposition, handles, known)
-        needed = list(self.needed)
+        needed: Collection[str] = self.needed
         if numbers and not payload and not self.numbers_alone:
             needed = list(self.parts or {})
         if self.all_or_none and payload:
@@ -222,6 +222,9 @@ class Expected:
         checked: Checked,
     ) -> list[str]:
         """List what is wrong with the parts of a payload."""
+        if len(payload) < MANY and self.parts is not None and payload.keys() <= self.parts.keys():
+            parts = {name: self.parts[name] for name in payload}
+            return _faults_one_by_one(parts, payload, preposition, handles, checked)
         faults = []
         alike: dict[int, dict[str, Part]] = {}  # by what they hold
         for name in payload:
@@ -299,7 +302,7 @@ def _mapping_fault(values: object, what: str) -> str:
     """
     if type(values) not in (dict, MappingProxyType):
         return f"expected {what} by name, got {type(values).__name__}"
-    assert isinstance(values, Mapping)
+    assert isinstance(values, dict | MappingProxyType)
     if len(values) > MOST_NAMES:
         return f"expected at most {MOST_NAMES} {what}, got {len(values)}"
     for name in values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -23,36 +24,52 @@ class Measure:
     Args:
         unit: Its unit, in words that say where it was measured.
         better: The direction that is better; None where neither is.
+        low: Smallest value that it can have.
+        high: Largest value that it can have.
     """
 
     unit: str
     better: Literal["higher", "lower"] | None
+    low: float = -math.inf
+    high: float = math.inf
 
 
 HELD_OUT = "on the player's own held-out rows"
 
 MEASURES: Mapping[str, Measure] = {
     "column_fidelity": Measure(
-        f"mean of KSComplement and TVComplement over columns {HELD_OUT}, 1 is best", "higher"
+        f"mean of KSComplement and TVComplement over columns {HELD_OUT}, 1 is best",
+        "higher",
+        0,
+        1,
     ),
     "pair_fidelity": Measure(
         "mean of CorrelationSimilarity and ContingencySimilarity over pairs of columns "
         f"{HELD_OUT}, 1 is best",
         "higher",
+        0,
+        1,
     ),
     "utility": Measure(
-        f"accuracy (R² for a number) of the target {HELD_OUT}, learned from samples", "higher"
+        f"accuracy (R² for a number) of the target {HELD_OUT}, learned from samples",
+        "higher",
+        high=1,
     ),
     "utility_of_real": Measure(
         f"accuracy (R² for a number) of the target {HELD_OUT}, learned from its own real rows",
         "higher",
+        high=1,
     ),
     "copies_share": Measure(
         "share of samples nearer to the player's training rows than 95 % of its held-out rows",
         "lower",
+        0,
+        1,
     ),
     "nearest_training_ratio": Measure(
-        "median distance to the player's training rows over that of its held-out rows", None
+        "median distance to the player's training rows over that of its held-out rows",
+        None,
+        0,
     ),
     "log_p": Measure(f"nats per row {HELD_OUT}", "higher"),
 }

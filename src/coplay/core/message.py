@@ -221,6 +221,11 @@ class PlayerDied(PlayerLost):
     """The player's process is gone, so it cannot be asked anything any more."""
 
 
+@dataclass(frozen=True)
+class PlayerUnsaved(PlayerLost):
+    """The player's model has no state that can be saved, so a run cannot go on with it."""
+
+
 def bytes_of(payload: Payload) -> int:
     """Return the number of bytes of the tensors in a payload, without any framing."""
     if isinstance(payload, Samples):

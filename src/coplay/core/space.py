@@ -59,6 +59,10 @@ def pick(samples: Samples, index: Tensor | slice) -> Samples:
         >>> pick(samples, slice(2))["age"].tolist()
         [31.0, 52.0]
     """
+    if isinstance(index, Tensor) and index.dtype == torch.int64 and index.dim() == 1:
+        # several times faster than indexing, and the same
+        values = {name: tensor.index_select(0, index) for name, tensor in tensors(samples).items()}
+        return TensorDict(values, batch_size=[len(index)])
     picked: Samples = samples[index]
     return picked
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import PrivateAttr
 
 from coplay.core.components import Component
-from coplay.core.errors import FAILURES, shareable
+from coplay.core.errors import FAILURES, StateError, shareable
 from coplay.core.expected import Checked
 from coplay.core.facts import Facts
 from coplay.core.history import Roster
@@ -24,6 +24,7 @@ from coplay.core.message import (
     Payload,
     PlayerLate,
     PlayerLost,
+    PlayerUnsaved,
     bytes_of,
     count_of,
 )
@@ -144,13 +145,17 @@ def failed(player: Player, message: Message, error: BaseException) -> PlayerLost
     """Make the loss that replaces a failed answer; the traceback stays in the player's folder."""
     where = f"{message.action}, round {message.round}"
     player.note_error(where, visible("".join(traceback.format_exception(error))))
+    kind = PlayerLost
+    if isinstance(error, StateError):
+        kind = PlayerUnsaved
+        error = error.__cause__ or error
     reason = shareable(error)
     if not reason:
         # a model is foreign code: its words may quote private data, and stay with the player
         reason = f"{type(error).__name__}, whose text stays with the player"
         if player.home is not None:
             reason += f" (traceback in {player.home / 'errors.txt'})"
-    return PlayerLost(player.name, message.action, message.round, reason)
+    return kind(player.name, message.action, message.round, reason)
 
 
 class Engine(Component):

@@ -23,6 +23,7 @@ from coplay.core.message import (
     PlayerDied,
     PlayerLate,
     PlayerLost,
+    PlayerUnsaved,
     Request,
     action_of,
 )
@@ -34,6 +35,7 @@ from coplay.player import REQUESTS, Player
 
 _MOST_FAULTS = 5
 _LONGEST_REASON = 5000
+_LOSSES = (PlayerLost, PlayerLate, PlayerDied, PlayerUnsaved)
 
 
 def refusal(
@@ -135,7 +137,7 @@ def checked_reply(
 def _checked_loss(ask: Message, loss: PlayerLost) -> PlayerLost:
     """Return a loss as it is if it is that of the player asked."""
     words = (loss.player, loss.action, loss.reason)
-    is_plain = type(loss) in (PlayerLost, PlayerLate, PlayerDied) and type(loss.round) is int
+    is_plain = type(loss) in _LOSSES and type(loss.round) is int
     is_plain = is_plain and all(type(word) is str for word in words)
     asked = (ask.receiver, ask.action, ask.round)
     if is_plain and (loss.player, loss.action, loss.round) == asked:

@@ -29,15 +29,19 @@ class Local(Engine):
         groups: Number of groups of players; those of one group may be served together, and sums of
             floats depend on it. As many groups as another engine's processes give that engine's
             bits.
+        games_at_once: Most games of a run that play at the same time, each in a process of its own;
+            0 for as many as are soonest done. No bit depends on it. On Linux, with one thread and
+            without a GPU; otherwise games play one after the other.
 
     Example:
         >>> Local(threads=2)
-        Local(threads=2, keep_memory=True, groups=1)
+        Local(threads=2, keep_memory=True, groups=1, games_at_once=0)
     """
 
     threads: int = Field(default=1, ge=1)
     keep_memory: bool = True
     groups: int = Field(default=1, ge=1)
+    games_at_once: int = Field(default=0, ge=0)
 
     _players: dict[str, Player] = PrivateAttr(default_factory=dict)
     _groups: list[set[str]] = PrivateAttr(default_factory=list)
@@ -73,8 +77,13 @@ class Local(Engine):
         return {name: player.facts() for name, player in self._players.items()}
 
     def notes(self, players: int) -> Sequence[str]:
-        """Say so if there are more groups than players."""
-        return spare("groups", self.groups, players)
+        """Say so if there are more groups than players, or games cannot play at the same time."""
+        notes = spare("groups", self.groups, players)
+        if self.games_at_once > 1 and self.threads > 1:
+            setting = f"engine.games_at_once = {self.games_at_once}"
+            reason = f"with engine.threads = {self.threads} games play one after the other"
+            notes += (f"{setting}, but {reason}",)
+        return notes
 
     def close(self) -> None:
         """Release the players and give torch its threads back."""

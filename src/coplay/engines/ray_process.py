@@ -58,7 +58,7 @@ class PlayerSpec:
             home = player.home.absolute()  # the process may work in another folder
         return cls(
             player.name,
-            player.variables,
+            player.own_space,
             to_arrays(player.private_data),
             player.model.fresh(),
             player.seed,

@@ -147,7 +147,10 @@ class Game(Component, Generic[S]):
     are never sent.
 
     Args:
-        rounds: Number of rounds.
+        rounds: Number of rounds, at most.
+        minutes: Minutes of play after which the game ends, to about a round.
+        until_steady: Whether it ends when samples differ no more from round to round than their
+            draw does (:mod:`coplay.run.stopping`).
         local_steps: Learning steps per player and round, for models that learn in steps.
         on_lost: What to do when a player fails: ``"stop"`` the run with its last checkpoint intact,
             or ``"continue"`` without that player.
@@ -169,6 +172,8 @@ class Game(Component, Generic[S]):
     """
 
     rounds: int = Field(default=40, ge=1)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    until_steady: bool = False
     local_steps: int = Field(default=100, ge=1)
     on_lost: Literal["stop", "continue"] = "stop"
 

@@ -27,12 +27,26 @@ MOST_STEPS = 1_000_000
 MOST_DRAWS = 100_000
 """Largest number of encoder's draws per sample."""
 
-_ROUNDING = 1e-6  # of weights that were re-normalised
+_ROUNDING = 1e-6  # of weights that were re-normalised, and of means
 # infinities and NaN are values of log p
 _LOG_P = dict.fromkeys(("log_p", "low", "high"), Limits(special=True))
-_MEASURED = {name: Limits() for name in MEASURES} | {
-    part_name(name, part): Limits() for name in MEASURES for part in PARTS
-}
+
+
+def _limits_of_measures() -> dict[str, Limits]:
+    """Return what each number may be that a player tells of its own measurements."""
+    most = Limits()
+    limits = {}
+    for name, meaning in MEASURES.items():
+        low = max(most.low, meaning.low - _ROUNDING)
+        value = Limits(low, min(most.high, meaning.high + _ROUNDING))
+        limits[name] = value
+        for part in PARTS:
+            is_count = part in ("n", "n_real")
+            limits[part_name(name, part)] = Limits(0, LARGEST_COUNT) if is_count else value
+    return limits
+
+
+_MEASURED = _limits_of_measures()
 _GAIN = {"value": Limits(special=True), "error": Limits(special=True), "n": Limits(low=0)}
 
 

@@ -43,9 +43,8 @@ def request(game: FlGan, player: Player, message: Message) -> Expected:
             return Expected(faults=faults + _step_faults(game, message.round, after))
         case Load(after):
             faults = seat_faults(player, is_server=False)
-            return Expected(
-                {SERVER: pair}, faults=faults + _step_faults(game, message.round, after)
-            )
+            faults += _step_faults(game, message.round, after)
+            return Expected({SERVER: pair}, needed=(SERVER,), faults=faults)
         case Learn(steps, first):
             faults = seat_faults(player, is_server=False)
             faults += _step_faults(game, message.round, first - 1)

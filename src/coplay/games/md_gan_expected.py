@@ -12,6 +12,7 @@ from torch import Tensor
 from coplay.core.contents import Form, InSpace, Tensors
 from coplay.core.expected import Expected, Limits, Numbers, Part
 from coplay.core.message import Message
+from coplay.core.plain import shortened
 from coplay.games.gan_common import SERVER, Introduce, gan
 from coplay.games.gan_expected import (
     COUNT,
@@ -53,14 +54,16 @@ def request(game: MdGan, player: Player, message: Message) -> Expected:
     match message.request:
         case Introduce():
             return Expected(faults=seat_faults(player, is_server=False))
-        case Send(receiver, iteration):
+        case Send(receiver, iteration, joining):
             faults = receiver_faults(player, [receiver], ())
+            faults += _joining_faults(game, receiver, iteration, joining)
             faults += _iteration_faults(game, message.round, iteration)
             return Expected(faults=faults + seat_faults(player, is_server=False))
-        case Load(iteration):
+        case Load(iteration, joining):
             moments = game.optimiser_on_swap == "travel"
             part = networks(player, ["discriminator"], buffers=True, moments=moments)
             faults = _iteration_faults(game, message.round, iteration)
+            faults += _joining_faults(game, player.name, iteration, joining)
             if len(message.payload) > 1:
                 faults.append(f"expected one discriminator, got {len(message.payload)}")
             others = partners(player, message.payload, ())
@@ -144,6 +147,14 @@ def _iteration_faults(game: MdGan, round: int, iteration: int) -> list[str]:
     return [f"iteration: expected {first} to {last} in round {round}, got {iteration}"]
 
 
+def _joining_faults(game: MdGan, name: str, iteration: int, joining: bool) -> list[str]:
+    """Say whether a player that is said to join does so before this iteration."""
+    if not joining or game.joins.get(name) == iteration:
+        return []
+    when = "does not join" if name not in game.joins else f"joins at {game.joins[name]}"
+    return [f"joining: expected false at iteration {iteration}, {shortened(name)} {when}"]
+
+
 def _feedback_faults(game: MdGan, player: Player, request: Feedback) -> list[str]:
     """List what is wrong with what a worker is asked for."""
     faults = []
@@ -188,9 +199,8 @@ def _feedback_parts(player: Player, message: Message) -> tuple[dict[str, Part], 
         if message.payload:
             faults.append("expected no feedback before batches were generated")
         return {}, faults
-    parts = {}
-    for name, j in pending.feedback_batch.items():
-        parts[name] = _feedback_on(pending.images[j])
+    of_batch = [_feedback_on(images) for images in pending.images]
+    parts = {name: of_batch[j] for name, j in pending.feedback_batch.items()}
     return parts, faults
 
 

@@ -215,10 +215,10 @@ def _feedback_together(
     began = time.perf_counter()
     answers: dict[int, Message | BaseException] = {}
     lessons: dict[int, Lesson] = {}
-    checked: dict[int, Batch] = {}
+    converted: dict[int, Batch] = {}
     for i, (player, request, message) in enumerate(zip(players, requests, messages, strict=True)):
         try:
-            lessons[i] = _training_batches(player, request, message, checked)
+            lessons[i] = _training_batches(player, request, message, converted)
         except FAILURES as error:
             answers[i] = error
     results: dict[int, tuple[Tensor, dict[str, float]]] = {}
@@ -247,7 +247,7 @@ def _feedback_together(
 
 
 def _training_batches(
-    player: Player, request: Feedback, message: Message, checked: dict[int, Batch]
+    player: Player, request: Feedback, message: Message, converted: dict[int, Batch]
 ) -> Lesson:
     """Collect what one worker learns from in one iteration: a real batch, and the server's.
 
@@ -255,21 +255,21 @@ def _training_batches(
         player: The worker.
         request: What it is asked.
         message: With what the server sent.
-        checked: Batches that workers of one process share, by identity, so that each is checked
+        converted: Batches that workers of one process share, by identity, so that each is converted
             once.
     """
     model = gan(player)
     payload = message.payload[SERVER]
     b = model.batch
-    if id(payload) not in checked:
-        sent = model.wire.check(message.samples()[SERVER], "batches of the server", complete=True)
+    if id(payload) not in converted:
+        sent = message.samples()[SERVER]  # its values were checked at the gate
         if len(sent) != b * min(2, request.batches):
             raise ModelError(
                 f"the server sent {len(sent)} samples, expected {b} for feedback and as many to "
                 "learn from"
             )
-        checked[id(payload)] = model.pixels(sent), model.labels(sent)
-    images, classes = checked[id(payload)]
+        converted[id(payload)] = model.pixels(sent), model.labels(sent)
+    images, classes = converted[id(payload)]
     own = player.own_batch(b, "real", request.iteration)
     for_learning = (images[-b:], None if classes is None else classes[-b:])
     for_feedback = (images[:b], None if classes is None else classes[:b])
@@ -352,21 +352,11 @@ def gradients_by_batch(
 
     Returns:
         One gradient per batch, of its shape; None for a batch without feedback.
-
-    Raises:
-        ModelError: A feedback has another shape than its batch, or is not finite; the error names
-            the worker.
     """
     total: list[Tensor | None] = [None] * len(images)
     for name, payload in feedback.items():
-        gradient = payload[FEEDBACK]
+        gradient = payload[FEEDBACK]  # its shape and values were checked at the gate
         j = feedback_batch[name]
-        alike = gradient.shape == images[j].shape and gradient.dtype == images[j].dtype
-        if not alike or not finite(gradient):
-            raise ModelError(
-                f"feedback of player '{name}' is {tuple(gradient.shape)} of {gradient.dtype}, "
-                f"expected finite {tuple(images[j].shape)}"
-            )
         before = total[j]
         total[j] = gradient if before is None else before + gradient
     means: list[Tensor | None] = []

@@ -218,7 +218,7 @@ class SampleExchange(Game[ExchangeState]):
         """Play one round: every player learns, then draws for those that weigh its samples."""
         alpha = self.sparse_weights(state)
         own_weights = alpha.diagonal().tolist()
-        drawing = self._draws_in(round)
+        drawing = self.draws_in(round)
         counts = self._counts(alpha, state, round) if drawing else {}
         draws = _by_sender(counts)
         inboxes: dict[str, dict[str, Payload]] = {}
@@ -336,7 +336,7 @@ class SampleExchange(Game[ExchangeState]):
         alpha = self._admitted(self._living_weights(request.living, request.started, seed), round)
         return shares_of(tuple(request.living), tuple(request.started), Same(alpha))
 
-    def _draws_in(self, round: int) -> bool:
+    def draws_in(self, round: int) -> bool:
         """Whether fresh samples are drawn at the end of a round."""
         since = round - self.own_rounds  # 0 in the round that draws the first samples to be sent
         return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,21 +46,35 @@ def request(game: SampleExchange, player: Player, message: Message) -> Expected:
     assert isinstance(turn, Turn)
     senders, receivers = _partners(game, player, message)
     if turn.living:
-        senders = [name for name in turn.living if name in senders]
-        receivers = {name: None for name in turn.living if name in receivers}
+        senders = {name: senders[name] for name in turn.living if name in senders}
+        receivers = {name: receivers[name] for name in turn.living if name in receivers}
     n = game.samples_per_round
-    faults = []
+    faults = _time_faults(game, turn, message)
     if not 0 <= turn.own <= n:
         faults.append(f"own: expected a weight from 0 to {n}, got {turn.own:g}")
     for to, count in turn.draw.items():
         if to not in receivers:
             faults.append(f"draw: expected players that give it weight, got {shortened(to)}")
-        elif not 1 <= count <= n:
-            faults.append(f"draw: expected 1 to {n} samples for {to!r}, got {count}")
+        elif not 1 <= count <= receivers[to]:
+            faults.append(f"draw: expected 1 to {receivers[to]} samples for {to!r}, got {count}")
     faults += _names_faults(game, player, turn, message)
     # a player that needs every variable leaves out what lacks one, until it lacks none any more
-    part = Part(replace(received_samples(player), needed=[]), 1, n)
-    return Expected(dict.fromkeys(senders, part), faults=faults)
+    content = replace(received_samples(player), needed=[])
+    parts = {name: Part(content, 1, most) for name, most in senders.items()}
+    return Expected(parts, faults=faults)
+
+
+def _time_faults(game: SampleExchange, turn: Turn, message: Message) -> list[str]:
+    """List what does not belong into this round."""
+    faults = []
+    if message.payload and message.round <= game.own_rounds:
+        faults.append(
+            f"expected no samples in rounds of own learning, 1 to {game.own_rounds}, "
+            f"got {len(message.payload)} parts"
+        )
+    if turn.draw and not game.draws_in(message.round):
+        faults.append(f"draw: expected none in round {message.round}, nobody learns from them")
+    return faults
 
 
 def reply(player: Party, ask: Message) -> Expected:
@@ -84,34 +99,56 @@ def reply(player: Party, ask: Message) -> Expected:
 
 def _partners(
     game: SampleExchange, player: Player, message: Message
-) -> tuple[Collection[str], Collection[str]]:
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Return the players to which a player gives weight, and those that give weight to it.
 
     Where it does not know the others, all that the message names may be partners.
+
+    Returns:
+        Both with the largest number of samples that goes from the one to the other.
     """
     roster = player.roster
+    n = game.samples_per_round
     if roster is None or player.name not in roster.places:
         assert isinstance(message.request, Turn)
-        own = {player.name}
-        return set(message.payload) - own, set(message.request.draw) - own
+        senders = {name: n for name in message.payload if name != player.name}
+        return senders, {name: n for name in message.request.draw if name != player.name}
     names = roster.names
     alpha = roster.once("alpha", lambda: game.sparse_weights(game.start(names, player.seed)))
     by_receiver = roster.once("alpha by receiver", lambda: sp.csc_matrix(alpha))
+    own = roster.once("own weights", lambda: alpha.diagonal().tolist())
     me = roster.places[player.name]
 
-    def partners() -> tuple[Collection[str], Collection[str]]:
-        senders = [names[j] for j in _others(alpha, me)]
-        receivers = [names[i] for i in _others(by_receiver, me)]
-        return dict.fromkeys(senders), dict.fromkeys(receivers)
+    def partners() -> tuple[Mapping[str, int], Mapping[str, int]]:
+        senders = {}
+        for j, weight in _others(alpha, me):
+            senders[names[j]] = _most(game, weight, own[me])
+        receivers = {}
+        for i, weight in _others(by_receiver, me):
+            receivers[names[i]] = _most(game, weight, own[i])
+        return senders, receivers
 
     return roster.once(("partners", player.name), partners)
 
 
-def _others(alpha: sp.csr_matrix | sp.csc_matrix, me: int) -> list[int]:
-    """Return the places of positive entries in a player's row or column, without its own."""
+def _most(game: SampleExchange, weight: float, own: float) -> int:
+    """Return the largest number of samples for a weight α_ij of a player with α_ii.
+
+    It is n·α_ij, rounded up. Where a game goes on without those it loses, weights grow, at most
+    until i has nobody but j.
+    """
+    if game.on_lost == "continue":
+        weight /= weight + own
+    # a share that is whole but for rounding errors is that number
+    share = game.samples_per_round * weight
+    return min(game.samples_per_round, math.ceil(share * (1 - 1e-12)))
+
+
+def _others(alpha: sp.csr_matrix | sp.csc_matrix, me: int) -> list[tuple[int, float]]:
+    """Return places and values of the positive entries in a player's row or column but its own."""
     entries = slice(alpha.indptr[me], alpha.indptr[me + 1])
-    places = alpha.indices[entries][alpha.data[entries] > 0]
-    return [place for place in places.tolist() if place != me]
+    pairs = zip(alpha.indices[entries].tolist(), alpha.data[entries].tolist(), strict=True)
+    return [(place, weight) for place, weight in pairs if weight > 0 and place != me]
 
 
 def _names_faults(game: SampleExchange, player: Player, turn: Turn, message: Message) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar
@@ -147,10 +147,30 @@ class _Rows(Stat):
                 values[name] = self._value(similarity, statistic, of=(real.name,))
         if not values:
             return {}
-        unit = f"mean of KSComplement and TVComplement over {len(values)} columns, 1 is best"
+        unit = (
+            f"mean of KSComplement and TVComplement over {len(values)} columns, 1 is best"
+            f"{self._left_out(values)}"
+        )
         spread = self._spread(lambda rows: _mean(similarities(rows)))
         mean = self._value(_mean(each), unit, spread)
         return {"column_fidelity": mean} | values
+
+    def _left_out(self, values: Mapping[str, Value]) -> str:
+        """Say which variables are in no value, and why; empty if all are."""
+        columns = [value.of[0] for value in values.values()]
+        reasons = []
+        for name in self.space:
+            if any(column == name or column.startswith(f"{name}[") for column in columns):
+                continue
+            if name not in self.real.keys():
+                reasons.append(f"the real rows lack {name!r}")
+            elif name not in self.generated.keys():
+                reasons.append(f"the samples lack {name!r}")
+            elif self.space[name].is_image:
+                reasons.append(f"{name!r} is an image")
+            else:
+                reasons.append(f"every value of {name!r} is missing")
+        return "".join(f"; {reason}" for reason in reasons)
 
     def _of_pairs(self, columns: Sequence[tuple[TableColumn, TableColumn]]) -> dict[str, Value]:
         pairs = list(combinations(range(len(columns)), 2))

@@ -133,6 +133,10 @@ class Memorisation(Metric):
             return "there are no private samples to compare with"
         if not complete(held, observed.reference.space):
             return "the private samples lack variables by which samples are compared"
+        space = observed.reference.space
+        incomplete = [name for name in space if space[name].optional]
+        if incomplete:
+            return f"distances cannot be taken to rows with missing values of {incomplete[0]!r}"
         return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:

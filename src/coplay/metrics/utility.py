@@ -138,8 +138,10 @@ class Utility(Metric):
             return f"the target {target!r} is no single number"
         if not self._inputs(observed):
             return "samples and real rows have no other variable in common"
-        kept = self._complete(reference.space_of_rows, target, observed, rows)
-        return self.want_of_samples(len(observed.samples), len(kept))
+        space = reference.space_of_rows
+        kept = self._complete(space, target, observed, rows)
+        generated = self._complete(space, target, observed, observed.samples)
+        return self.want_of_samples(len(generated), len(kept))
 
     def _inputs(self, observed: Observed) -> list[str]:
         """Return the variables by which the target is predicted: those that all sides have."""

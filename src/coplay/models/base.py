@@ -227,6 +227,20 @@ def finite_number(name: str, value: object) -> float:
     return number
 
 
+def reported(numbers: object) -> dict[str, float]:
+    """Return the numbers that ``learn`` of a model returned.
+
+    Raises:
+        ModelError: It returned no mapping, or a value that is no finite number.
+    """
+    if not isinstance(numbers, Mapping):
+        raise ModelError(
+            f"learn returned {type(numbers).__name__}, expected a mapping of named numbers such as "
+            '{"loss": 0.5}, or {} for none'
+        )
+    return {str(name): finite_number(str(name), value) for name, value in numbers.items()}
+
+
 def image_and_class(space: Space, model: str, *, any_shape: bool = False) -> tuple[str, str | None]:
     """Return what :meth:`Space.image_and_class` returns; its error then names the model.
 

@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from coplay.core.errors import SpaceError
+from coplay.core.errors import ModelError, SpaceError
 from coplay.core.space import Samples, Space, tensors
 
 FLAT = "coplay.flat_state(module, optimizer) returns such a mapping"
@@ -84,6 +84,33 @@ def faults_of_memory(state: Mapping[str, Tensor]) -> list[str]:
             )
         furthest = max(furthest, (end, name))
     return faults
+
+
+def checked_state(state: object, *, had_some: bool) -> Mapping[str, Tensor]:
+    """Return a model's state if it can be stored and tells what was learned.
+
+    Args:
+        state: What ``state_dict`` returned.
+        had_some: Whether it returned tensors before.
+
+    Raises:
+        ModelError: It is no flat mapping of tensors, two of them share memory, one has NaN, or
+            there are none any more.
+    """
+    if not isinstance(state, Mapping):
+        raise ModelError(f"state_dict returned {kind_of(state)}, expected tensors by name; {FLAT}")
+    faults = [fault for fault in map(fault_of_entry, state.items()) if fault]
+    faults = faults or faults_of_memory(state)
+    if had_some and not state:
+        faults.append("state_dict returned no tensors, and some before; all it learned would go")
+    for name, tensor in state.items():
+        if not faults and tensor.is_floating_point() and tensor.isnan().any():
+            faults.append(
+                f"state_dict: '{name}' has NaN: the model has diverged; try smaller steps"
+            )
+    if faults:
+        raise ModelError("; ".join(faults))
+    return state
 
 
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

@@ -102,6 +102,8 @@ class PairBuilder:
                 f"the discriminator gives {tuple(logits.shape[1:])} logits; expected 1 for real or "
                 f"generated and {self.classes} for the classes"
             )
+        if self.generator or self.discriminator:
+            _try_own(self)
         return images.dtype
 
     def forms(self, halves: Sequence[Half], *, buffers: bool, moments: bool) -> Tensors:
@@ -127,6 +129,50 @@ class PairBuilder:
         counts = [p.numel() for p in net.parameters()]
         buffers = sum(buffer.numel() * buffer.element_size() for buffer in net.buffers())
         return NetworkSize(sum(counts), len(counts), buffers)
+
+
+@lru_cache(maxsize=64)
+def _try_own(builder: PairBuilder) -> None:
+    """Build networks of the user's own as play does, twice, and let them compute.
+
+    What has shapes and no values does not tell types apart.
+
+    Raises:
+        ModelError: Two networks share parameters, or they do not compute.
+    """
+    pairs: list[dict[Half, nn.Module]] = []
+    try:
+        with isolated_seed(0), torch.device("cpu"):
+            for _ in range(2):
+                pairs.append({half: builder.build(half) for half in HALVES})
+            for half in HALVES:
+                _refuse_same(pairs[0][half], pairs[1][half], half)
+            noise = torch.randn(2, builder.latent)
+            with torch.no_grad():
+                images: Tensor = pairs[0]["generator"](noise, builder._some_classes())
+                pairs[0]["discriminator"](images)
+    except ModelError:
+        raise
+    except FAILURES as error:  # networks may be foreign code
+        raise ModelError(f"the networks do not compute two images: {error}") from error
+    if images.dtype not in (torch.float32, torch.float64):
+        raise ModelError(
+            f"the generator gives images of {images.dtype}, expected torch.float32 or "
+            "torch.float64; let it end in float()"
+        )
+
+
+def _refuse_same(one: nn.Module, other: nn.Module, half: Half) -> None:
+    """Refuse a factory that gives what it gave before: players would share one network."""
+    parts = {id(part) for part in (one, *one.parameters(), *one.buffers())}
+    again = [("", other), *other.named_parameters(), *other.named_buffers()]
+    for name, part in again:
+        if id(part) in parts:
+            what = f"{name!r}" if name else "the network"
+            raise ModelError(
+                f"the {half} is not new each time it is made: {what} is the same as before, so "
+                "players would train one another's; build all of it inside the function"
+            )
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from coplay.core.measures import OF_REAL_ROWS
 from coplay.metrics.base import Value
 from coplay.report.parts import Cell, PageSection, Table, first_players
 from coplay.report.words import (
@@ -74,12 +75,20 @@ def status(result: Result) -> Status:
     word = result.record.status
     reason = result.record.reason
     sentences = {
-        "finished": "All rounds of all games were played.",
+        "finished": _finished(result),
         "stopped": "The run was stopped by hand; 'coplay resume' goes on from its last checkpoint.",
         "running": "The run has not ended, or was killed; this page shows what was on disk.",
         "failed": reason or "No reason was recorded.",
     }
     return Status(word, sentences.get(word, reason))
+
+
+def _finished(result: Result) -> str:
+    """Say that games ended, and which of them before their last round."""
+    ends = [play.early_end for play in result.plays.values() if play.early_end]
+    if not ends:
+        return "All rounds of all games were played."
+    return f"All games ended; {'; '.join(ends)}."
 
 
 @dataclass(frozen=True)
@@ -338,8 +347,11 @@ def _unit(games: Mapping[str, Play], quantity: str) -> str:
     real = ""
     if any(value.n_real for value in values):
         real = f" against n_real = {span(value.n_real for value in values)}"
-    generated = span(value.n for value in values)
-    return f"{words(quantity)}: {first.unit}{better}, n = {generated} generated samples{real}"
+    generated = ""
+    if any(value.n for value in values):
+        kind = "real rows to learn from" if quantity in OF_REAL_ROWS else "generated samples"
+        generated = f", n = {span(value.n for value in values)} {kind}"
+    return f"{words(quantity)}: {first.unit}{better}{generated}{real}"
 
 
 def _classifier(result: Result) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import stdev
 from typing import Any
 
+from coplay.core.space import LABEL
 from coplay.metrics.base import Value
 from coplay.report import charts, figures
 from coplay.report.charts import Band, Line
@@ -116,7 +117,8 @@ def shares(result: Result) -> PageSection:
         if measured is not None:
             by_player[name] = measured
     if not by_player:
-        return PageSection("shares", title, ["Class shares were not measured."])
+        why = "" if LABEL in result.record.data.space else f": no variable is called '{LABEL}'"
+        return PageSection("shares", title, [f"Class shares were not measured{why}."])
     counts = dict(result.record.data.counts)
     seats = [name for name in result.seats if name in by_player]
     if seats and counts:  # what is shared learns from everybody
@@ -214,7 +216,11 @@ def curves(result: Result) -> PageSection:
     if learning:
         pictures.append(_learning(result, learning, players))
     else:
-        text.append("The models reported no numbers.")
+        text.append(
+            "The models reported no numbers."
+            if result.record.data.extent
+            else "Players tell no numbers that their models reported."
+        )
     data = {"measured": _json(measured), "learning": _json(learning)}
     return PageSection("curves", "Over the rounds", text, pictures=pictures, data=data)
 
@@ -286,7 +292,8 @@ def _scores(result: Result, lines: dict[str, list[Line]], players: list[str]) ->
         better = f" ({direction(value.better)})" if value.better else ""
         titles[quantity] = words(quantity) + better
         real = f", n_real = {value.n_real:,}" if value.n_real else ""
-        counts.append(f"{words(quantity)}: {value.unit}, n = {value.n:,}{real}")
+        generated = f", n = {value.n:,}" if value.n else ""
+        counts.append(f"{words(quantity)}: {value.unit}{generated}{real}")
     counted = "; ".join(counts)
     if result.seats:
         png = _bands(result, lines, titles)

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from coplay.core.inside import file_names, refuse_links, write_output
 from coplay.core.text import json_text, visible
-from coplay.report import costs, formulas, measured, samples
+from coplay.report import columns, costs, formulas, measured, samples
 from coplay.report import headline as head
 from coplay.report.parts import PageSection, Picture, plain
 from coplay.run.result import Result
@@ -27,6 +27,7 @@ SECTIONS = (
     measured.shares,
     measured.influence,
     measured.curves,
+    columns.section,
     costs.traffic,
     formulas.section,
     costs.time,
@@ -36,7 +37,7 @@ SECTIONS = (
 """What a report consists of, top to bottom.
 
 Each takes the result and says in a sentence what it has no data for. Costs by formulas are None for
-a run of games that have none.
+a run of games that have none, and columns where none were compared.
 """
 
 

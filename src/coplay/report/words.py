@@ -18,6 +18,7 @@ _NAMES = {
     "nash_gap": "Nash gap",
     "md_gan": "MD-GAN",
     "fl_gan": "FL-GAN",
+    "utility_of_real": "utility of real rows",
 }
 
 _FIRST = (

@@ -179,7 +179,8 @@ class Config(Section):
         if not isinstance(name, str):
             raise ValueError(f"expected a game's name, or a section with one, got {entry!r}")
         main = self.game
-        amount = {"rounds": main.rounds, "local_steps": main.local_steps, "on_lost": main.on_lost}
+        common = ("rounds", "minutes", "until_steady", "local_steps", "on_lost")
+        amount = {setting: getattr(main, setting) for setting in common}
         if ":" in name and not self._imports:
             game = unread("game", name, amount | section)
             assert isinstance(game, Game)

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,10 +27,12 @@ from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
 from coplay.run.differences import differences
+from coplay.run.given_rows import reread
+from coplay.run.judging import judge
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference
 from coplay.run.origin import SEAL, refuse_untrusted, seal
-from coplay.run.preparing import Prepared, first_record, prepare
+from coplay.run.preparing import Prepared, PreparedGame, first_record, prepare
 from coplay.run.progress import Progress
 from coplay.run.record import RUN, ClassifierRecord, RunRecord
 from coplay.run.result import CLASSIFIER, REAL, Result
@@ -45,6 +48,7 @@ from coplay.run.resuming import (
     step_back,
     with_classifier,
 )
+from coplay.run.side_by_side import games_at_once, play_side_by_side
 from coplay.run.start_from import Beginning
 from coplay.run.turns import playing_alone
 from coplay.run.versions import MATRIX_PRODUCTS
@@ -69,11 +73,11 @@ class Federation:
         given: Data that are in memory, by the player that holds them.
 
     Example:
-        >>> import tempfile
+        >>> from coplay.core.temporary import temporary_folder
         >>> config = Config.from_dict({
         ...     "players": 2, "model": "exponential_family",
         ...     "game": {"name": "sample_exchange", "rounds": 2}, "measure": {"metrics": []}})
-        >>> result = Federation(config).run(Path(tempfile.mkdtemp()) / "run")
+        >>> result = Federation(config).run(temporary_folder("example") / "run")
         >>> [len(play.rows) for play in result.plays.values()]
         [2]
     """
@@ -141,7 +145,7 @@ class Federation:
         overrides: Sequence[str] = (),
         previous: bool = False,
         trust: bool = False,
-        given: Mapping[str, Dataset] | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> Result:
         """Go on with a run that was stopped, killed or failed, from its last checkpoints.
 
@@ -155,7 +159,8 @@ class Federation:
             previous: Whether to go on from the checkpoint before the last one.
             trust: Whether classes outside coplay that the run names are imported, and files that
                 it names are read though it did not begin here.
-            given: Data that are in memory, by the player that holds them.
+            given: Data that are in memory, by the player that holds them: what
+                :func:`coplay.play` takes.
 
         Raises:
             TrustError: It names such classes or files, and ``trust`` is not given.
@@ -179,7 +184,8 @@ class Federation:
             if previous:
                 step_back(record, folder)
             check_begun(record, folder)
-            federation = cls(resume_settings.changed(result.config, overrides), given)
+            federation = cls(resume_settings.changed(result.config, overrides))
+            federation.given = reread(federation.config, given)
             with playing_alone(federation.config.engine, report) as progress:
                 prepared = federation.prepare(folder)
                 record = federation._went_on(folder, prepared, record)
@@ -245,6 +251,7 @@ class Federation:
                 self.config.measure, real_data, real, prepared.metrics, prepared.at_players
             )
             self._play_games(folder, prepared, measuring, progress)
+            judge(Result.load(folder, self.config.imported), prepared.own)
             end = replace(record, status="finished")
         except KeyboardInterrupt:
             end = replace(record, status="stopped", reason="interrupted")
@@ -296,7 +303,7 @@ class Federation:
     def _play_games(
         self, folder: Path, prepared: Prepared, measuring: Measuring, progress: Progress
     ) -> None:
-        """Play one game after the other.
+        """Play one game after the other, or some at the same time, which changes no bit.
 
         Every game is measured against the main game's prediction, which is the purpose of carrying
         other games along.
@@ -305,10 +312,16 @@ class Federation:
         config = self.config
         run = run_id(config.to_dict())
         settings = RunSettings(config.seed, config.engine, config.checkpoint, predicted, run)
-        while prepared.games:
-            game = prepared.games.pop(0)
+
+        def play(game: PreparedGame, report: Progress) -> None:
             home = folder / game.name
-            Match(game.name, game.game, home, settings, game.seats, measuring).run(progress)
+            Match(game.name, game.game, home, settings, game.seats, measuring).run(report)
+
+        at_once = games_at_once(config.engine, len(prepared.games))
+        if at_once > 1:
+            play_side_by_side(prepared.games, play, at_once, progress)
+        while prepared.games:
+            play(prepared.games.pop(0), progress)
 
 
 def _check_free(folder: Path) -> None:

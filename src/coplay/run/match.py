@@ -21,6 +21,7 @@ from coplay.core.message import (
     PlayerDied,
     PlayerLate,
     PlayerLost,
+    PlayerUnsaved,
     Request,
 )
 from coplay.core.player_files import PlayerFile
@@ -43,6 +44,7 @@ from coplay.run.seconds import without_seconds
 from coplay.run.sections import CheckpointSection
 from coplay.run.sites import Seats
 from coplay.run.sparse_matrix import SparseMatrix
+from coplay.run.stopping import Stopping
 from coplay.theory.equilibrium import equilibrium_moments
 
 
@@ -97,6 +99,8 @@ class Match:
         self.engine: Engine = settings.engine.fresh()
         self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
         self.rows = Rows(home)
+        self.stopping = Stopping(game)
+        self._drawn: Mapping[str, Samples] = {}  # in the last measurement
         self.scoring = Scoring(game, seats, measuring, self.engine)
 
     def run(self, progress: Progress) -> None:
@@ -106,15 +110,17 @@ class Match:
             last.check_models(self.home)
             Rows.read(self.home, last.counted).check_shown()
             last.clear(self.home)
-            progress(self.name, self.game.rounds, self.game.rounds)
+            progress(self.name, last.round, last.round)
             return
         try:
             self.engine.start(self.seats.players, self.game)
             state, done = self._restore()
             written = 0.0
-            for round in range(done + 1, self.game.rounds + 1):
-                progress(self.name, round - 1, self.game.rounds)
-                state, written = self._round(state, round, written)
+            while done < self.game.rounds:
+                progress(self.name, done, self.stopping.expected_rounds)
+                done += 1
+                self.game = self.stopping.begin(done)
+                state, written = self._round(state, done, written)
             progress(self.name, self.game.rounds, self.game.rounds)
             self._export()
         finally:
@@ -134,6 +140,7 @@ class Match:
         exchanged = self.engine.ledger.total("exchange") - sent
         self._predict_again(state, row)
         measured = None
+        self._drawn = {}
         self.scoring.cautions = {}
         shown = None
         if self._due(round, self.measuring.settings.every_rounds):
@@ -152,25 +159,24 @@ class Match:
             "evaluation": end - played,
             "bookkeeping": written,
         }
-        self.rows.append(
-            RoundRecord(
-                round=round,
-                players=players,
-                own=row.own,
-                measured=measured,
-                shown=shown,
-                predicted=self.predicted if record_prediction else None,
-                bytes=exchanged,
-                seconds=seconds,
-                lost=row.lost,
-                late=self._late(),
-                frozen=row.frozen,
-                joined=row.joined,
-                left=row.left,
-                influence=None if row.influence is None else SparseMatrix.if_small(row.influence),
-                cautions=self.scoring.cautions,
-            )
+        record = RoundRecord(
+            round=round,
+            players=players,
+            own=row.own,
+            measured=measured,
+            shown=shown,
+            predicted=self.predicted if record_prediction else None,
+            bytes=exchanged,
+            seconds=seconds,
+            lost=row.lost,
+            late=self._late(),
+            frozen=row.frozen,
+            joined=row.joined,
+            left=row.left,
+            influence=None if row.influence is None else SparseMatrix.if_small(row.influence),
+            cautions=self.scoring.cautions,
         )
+        self.rows.append(self.stopping.noted(record, self._drawn, self.seats.facts))
         if saving:
             self._checkpoint(state, round)
         written = time.perf_counter() - end  # booked in the next round's row, and in the total
@@ -201,6 +207,7 @@ class Match:
         # a player without data that has received nothing yet sends nothing
         received = {answer.sender: answer.samples() for answer in answers if answer.payload}
         drawn = {name: parts[COORDINATOR] for name, parts in received.items()}
+        self._drawn = drawn
         shown = self._show(drawn, round)
         state, row = self.game.lose(state, lost)
         self._predict_again(state, row)
@@ -253,7 +260,8 @@ class Match:
     def _save(self, state: State, round: int) -> tuple[State, Row]:
         """Ask all players to save.
 
-        A player whose process died is handled by ``on_lost``; any other failure stops the run.
+        A player whose process died, or whose model has no state that can be saved, is handled by
+        ``on_lost``; any other failure, such as a full disk, stops the run.
         """
         replies = self._ask(Save(), self._everybody(state), round)
         # a late player's process died and came back with its last checkpoint, which it has to save
@@ -265,7 +273,8 @@ class Match:
             if isinstance(reply, PlayerLost) and not isinstance(reply, PlayerLate):
                 lost.append(reply)
         for loss in lost:
-            if not isinstance(loss, PlayerDied) or loss.player in self.game.seats:
+            is_its_own = isinstance(loss, PlayerDied | PlayerUnsaved)
+            if not is_its_own or loss.player in self.game.seats:
                 raise PlayerError(loss.player, loss.action, round, loss.reason)
         self.game.alive(replies)
         state, row = self.game.lose(state, lost)
@@ -349,6 +358,7 @@ class Match:
         if rows.path.exists():
             rows.rewrite()
         checkpoints.drop_others(self.home, rounds)
+        self.game = self.stopping.go_on_after(rows.records)
         for record in rows.records:  # a prediction that a loss changed still holds
             if record.predicted is not None:
                 self.predicted = record.predicted

@@ -226,7 +226,7 @@ def wanting(metrics: Sequence[Metric], samples: int, data: Dataset) -> list[str]
     sentences = []
     for metric in metrics:
         want = metric.want_of_samples(samples, len(data.test))
-        if metric.needs_classifier and not data.classes:
+        if metric.needs_classifier and not data.can_be_judged:
             want = NO_CLASSIFIER
         if want:
             name = name_of("metric", metric).rpartition(":")[2]
@@ -256,6 +256,8 @@ def unmeasured(metrics: Sequence[Metric], data: Dataset | None, *, at_players: b
         return "players have data of their own, and there are no others to measure against"
     if not data.classes and needs_classes:
         return f"scores need classes for the domain classifier, and {data.name} has none"
+    if not data.can_be_judged and needs_classes:
+        return f"the domain classifier takes no missing values, and {data.name} has some"
     return "" if len(data.test) else f"{data.name} has no test samples"
 
 
@@ -288,7 +290,7 @@ def reference(
         return None
     space = data.space.only(data.inputs)
     test = space.restrict(data.test)
-    if not data.classes or not any(metric.needs_classifier for metric in metrics):
+    if not data.can_be_judged or not any(metric.needs_classifier for metric in metrics):
         labels = data.test[LABEL] if data.classes else None
         return Reference(test, None, labels, data.test, data.space), ""
     classifier = DomainClassifier(space, data.classes, derive(seed, "classifier"))

@@ -64,6 +64,14 @@ class Play:
         return {row.round: row.measured for row in self.rows if row.measured is not None}
 
     @property
+    def early_end(self) -> str:
+        """A sentence that says when and why it ended early; empty if it did not."""
+        if not self.rows or not self.rows[-1].stopped:
+            return ""
+        last = self.rows[-1]
+        return f"{self.name} stopped after round {last.round}: {last.stopped}"
+
+    @property
     def last_round(self) -> int | None:
         """The last measured round; None if nothing was measured."""
         return max(self.measurements, default=None)

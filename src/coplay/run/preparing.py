@@ -45,6 +45,7 @@ from coplay.run.reach import (
 from coplay.run.record import GameRecord, RunRecord
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
+from coplay.run.stopping import check_stopping
 from coplay.run.trials import try_models
 from coplay.run.versions import versions
 
@@ -149,6 +150,7 @@ def prepare(
         home = folder / name if folder else None
         recipes = {each: SiteRecipe(own[each], config.seed, home) for each in own}
         seats = seats_for(config, game, sites, home, recipes, facts)
+        check_stopping(game)
         game.check(seats.parties)
         influence = None
         if len(names) <= MOST_IN_M:
@@ -163,7 +165,7 @@ def prepare(
         judged_by = config.reference.source.load()
         if agreed is not None:
             judged_by = pool_as_agreed(agreed, judged_by)
-    has_classes = judged_by is not None and judged_by.classes > 0
+    has_classes = judged_by is not None and judged_by.can_be_judged
     space = _all_variables(judged_by, agreed, facts)
     metrics = chosen_metrics(config.measure, space, has_classes)
     return Prepared(pool, sites, own, agreed, facts, prepared, notes, judged_by, metrics)

@@ -26,20 +26,19 @@ from typing import Any
 from torch import Tensor
 
 from coplay.core import remedies, storage
-from coplay.core.components import name_of, nearest
-from coplay.core.errors import ConfigError, ModelError, RunFolderError
+from coplay.core.components import name_of
+from coplay.core.errors import ConfigError, RunFolderError
 from coplay.core.inside import refuse_pipes, stays_inside
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.core.surroundings import own_settings
 from coplay.games.base import Game
 from coplay.metrics.features import DomainClassifier
-from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
-from coplay.nets import devices
 from coplay.run.config import Config
 from coplay.run.differences import differences
-from coplay.run.foreign import code_of, refuse, unread_class
+from coplay.run.foreign import unread_class
+from coplay.run.in_session import InSession
 from coplay.run.play import Mean, Play
 from coplay.run.record import RUN, RunRecord, read_record
 from coplay.run.round_record import measured_to_json
@@ -52,7 +51,7 @@ REAL = "real.safetensors"
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(InSession):
     """A run on disk, finished or not.
 
     Args:
@@ -155,7 +154,7 @@ class Result:
         if play == self.main.name:
             return main
         section: dict[str, Any] = {}
-        for key in ("rounds", "local_steps", "on_lost"):
+        for key in ("rounds", "minutes", "until_steady", "local_steps", "on_lost"):
             if key in main:
                 section[key] = main[key]
         for entry in self.record.config.get("compare", ()):
@@ -238,33 +237,6 @@ class Result:
             return list(measured) if only_seats else self.players
         state = game.state_class(tuple(game.players_of(self.players)))
         return list(game.sampled_from(state))
-
-    def model(self, player: str | None = None, trust: bool = False) -> LocalModel:
-        """Return a new model of the kind that a player has.
-
-        It is on the CPU if its device is not available on this machine.
-
-        Args:
-            player: The player's name; None for the model of the games' own seats.
-            trust: Whether a class outside coplay may be imported for it.
-
-        Raises:
-            TrustError: The model takes code from outside coplay, and ``trust`` is not given.
-            RunFolderError: There is no such player.
-        """
-        if trust and not self.trust:
-            return Result(self.folder, trust=True).model(player)
-        if player in self.seats:
-            player = None
-        if player is not None and player not in self.config.players:
-            known = nearest(player, self.parties)
-            fault = f"{self.folder} has no player {player!r}"
-            raise RunFolderError(f"{fault}; known, nearest first: {known}")
-        model = self.config.player_model(player) if player else self.config.model.fresh()
-        code = code_of(model)
-        if code and not self.trust:
-            refuse(f"has a model of {player or 'a seat'} that runs code", code, str(self.folder))
-        return on_available_device(model)
 
     def model_name(self, player: str) -> str:
         """The name of a player's model, or of a seat's, as the config or the site file gives it."""
@@ -374,19 +346,3 @@ class Result:
 def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:
     """Flatten sample sets by player to named tensors, for a file."""
     return storage.nest({player: tensors(s) for player, s in samples.items()})
-
-
-def on_available_device(model: LocalModel) -> LocalModel:
-    """Return the model, moved to the CPU if its device is not available on this machine.
-
-    Example:
-        >>> from coplay.models.acgan import Acgan
-        >>> on_available_device(Acgan(device="elsewhere")).device
-        'cpu'
-    """
-    if "device" in type(model).model_fields:
-        try:
-            devices.resolve(model.device)  # type: ignore[attr-defined]
-        except ModelError:
-            return model.model_copy(update={"device": "cpu"}).fresh()
-    return model

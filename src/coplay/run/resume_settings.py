@@ -21,6 +21,7 @@ _FREE = (
     "engine.keep_memory",
     "engine.address",
     "engine.gpus",
+    "engine.games_at_once",
 )
 """Settings that change no sum of floats and no random number, in words of the config."""
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from coplay.core.message import PlayerLost
 from coplay.metrics.base import Value
 from coplay.run.caution import Caution, cautions_from_json, cautions_to_json
+from coplay.run.moments import ByPlayer, moments_from_json, moments_to_json
 from coplay.run.sparse_matrix import SparseMatrix, matrix_of
 
 Measured = Mapping[str, Mapping[str, Value]]
@@ -37,6 +38,9 @@ class RoundRecord:
         influence: M among the living after a loss; None where nobody was lost, or where it takes
             too much space: it then follows from the weights.
         cautions: What a reader of the measurement must know, by player; those without are left out.
+        moments: Moments of the samples that were drawn, where a game ends when they are steady.
+        elapsed: Seconds of play since the first round, where a game ends after some minutes.
+        stopped: Why it was the last round though more were planned; empty if it was not.
     """
 
     round: int
@@ -54,6 +58,9 @@ class RoundRecord:
     left: Mapping[str, int] = field(default_factory=dict)
     influence: SparseMatrix | None = None
     cautions: Mapping[str, Caution] = field(default_factory=dict)
+    moments: ByPlayer = field(default_factory=dict)
+    elapsed: float | None = None
+    stopped: str = ""
 
     def json(self) -> dict[str, Any]:
         """The record as plain values, without what is empty.
@@ -82,6 +89,12 @@ class RoundRecord:
             values["influence"] = self.influence.json()
         if self.cautions:
             values["cautions"] = cautions_to_json(self.cautions)
+        if self.moments:
+            values["moments"] = moments_to_json(self.moments)
+        if self.elapsed is not None:
+            values["elapsed"] = self.elapsed
+        if self.stopped:
+            values["stopped"] = self.stopped
         values["seconds"] = dict(self.seconds)
         return values
 
@@ -109,6 +122,9 @@ class RoundRecord:
             left=values.get("left", {}),
             influence=matrix_of(values, "influence"),
             cautions=cautions_from_json(values.get("cautions", {})),
+            moments=moments_from_json(values.get("moments", {})),
+            elapsed=values.get("elapsed"),
+            stopped=values.get("stopped", ""),
         )
 
 

@@ -11,6 +11,7 @@ from coplay.core.inside import file_name
 from coplay.core.surroundings import own_settings
 from coplay.player import Player
 from coplay.run.checkpoint import MODELS, Checkpoint
+from coplay.run.new_model import new_model
 from coplay.run.result import Result
 
 
@@ -44,11 +45,11 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
     record = result.record
     names = result.config.player_names
     if player in result.game(game).seats:
-        model = result.model()
+        model = new_model(result, None)
         learned = record.data.learned[names[0]]
         unobserved: tuple[str, ...] = ()
     else:
-        model = result.model(player)
+        model = new_model(result, player)
         learned = record.data.learned[player]
         unobserved = tuple(
             record.data.unobserved.get(player, result.config.players[player].unobserved)

@@ -23,6 +23,7 @@ class Holdings:
         units: Number of the unit of each row of ``train``, such as a patient, shape (n,); None
             where each row is one of its own. All rows of a unit are in the same of the three sets.
         notes: What was read, left out, converted, clipped or dropped, in sentences.
+        chosen_units: The same as ``units``, of each row of ``chosen_on``.
     """
 
     space: Space
@@ -31,6 +32,7 @@ class Holdings:
     chosen_on: Samples
     units: Tensor | None = None
     notes: Sequence[str] = ()
+    chosen_units: Tensor | None = None
 
     @property
     def unobserved(self) -> tuple[str, ...]:

@@ -83,10 +83,10 @@ def _holdings(
     space: Space, samples: Samples, split: Split, units: np.ndarray | None, notes: list[str]
 ) -> Holdings:
     """Put the rows where they belong; what units are called is left behind."""
-    numbers = None
+    numbers, chosen = None, None
     if units is not None:
-        _, codes = np.unique(units[split.train.numpy()], return_inverse=True)
-        numbers = torch.from_numpy(codes.reshape(-1))
+        numbers = _numbered(units[split.train.numpy()])
+        chosen = _numbered(units[split.chosen_on.numpy()])
     return Holdings(
         space,
         pick(samples, split.train),
@@ -94,7 +94,14 @@ def _holdings(
         pick(samples, split.chosen_on),
         numbers,
         tuple(notes),
+        chosen,
     )
+
+
+def _numbered(units: np.ndarray) -> torch.Tensor:
+    """Return a number by unit for each row; what the units are called is left behind."""
+    _, codes = np.unique(units, return_inverse=True)
+    return torch.from_numpy(codes.reshape(-1))
 
 
 def _loaded(

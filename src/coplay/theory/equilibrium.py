@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from coplay.core.errors import EquilibriumError
+from coplay.theory.elimination import eliminated, is_ill
 from coplay.theory.sparse import ROW_SUM_TOLERANCE, moments_by_edges
 
 # The functions for many players; callers take all of the theory from this module.
@@ -137,15 +138,16 @@ def influence_matrix(alpha: Tensor) -> Tensor:
     faults = weight_faults(alpha)
     if faults:
         raise EquilibriumError("; ".join(faults))
-    identity = torch.eye(len(alpha), dtype=torch.float64)
-    own = torch.diag(alpha.double().diag())
-    try:
-        return torch.linalg.solve(identity - _others(alpha), own)
-    except RuntimeError:  # torch calls the matrix singular
-        raise EquilibriumError(
-            "own weights vanish beside 1 in float64, so no equilibrium can be computed; expected "
-            f"own weights of 1e-12 and more in every group, the smallest is {own.diag().min():g}"
-        ) from None
+    own = alpha.double().diag()
+    w = _others(alpha)
+    system = torch.eye(len(alpha), dtype=torch.float64) - w
+
+    def solve(right: np.ndarray) -> np.ndarray:
+        return torch.linalg.solve(system, torch.from_numpy(right)).numpy()
+
+    if is_ill(own.numpy(), solve):
+        return torch.from_numpy(eliminated(w.numpy(), own.numpy(), torch.diag(own).numpy()))
+    return torch.linalg.solve(system, torch.diag(own))
 
 
 def equilibrium_moments(alpha: Tensor | sp.csr_matrix, own: Tensor) -> Tensor:

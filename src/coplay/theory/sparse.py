@@ -5,6 +5,7 @@ Letters and equation numbers are those of :mod:`coplay.theory.equilibrium`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +17,7 @@ from scipy.sparse import csgraph, linalg
 from torch import Tensor
 
 from coplay.core.errors import EquilibriumError
+from coplay.theory.elimination import MOST_ELIMINATED, MOST_STEPS, SMALL, eliminated, is_ill
 from coplay.theory.weights import by_edges
 
 ROW_SUM_TOLERANCE = 1e-6
@@ -86,6 +88,8 @@ def moments_by_edges(alpha: sp.csr_matrix, own: Tensor) -> Tensor:
     w, own_weight = _split(matrix)
     system = (sp.identity(len(own_weight), format="csr") - w).tocsc()
     right = own_weight[:, None] * own.double().numpy()
+    if _is_eliminated(system, own_weight):
+        return torch.from_numpy(eliminated(w.toarray(), own_weight, right))
     return torch.from_numpy(_solved(system, right))
 
 
@@ -99,10 +103,28 @@ def influence_by_edges(alpha: sp.csr_matrix, rows: list[int]) -> np.ndarray:
     """
     matrix = _checked(alpha)
     w, own_weight = _split(matrix)
-    system = (sp.identity(len(own_weight), format="csr") - w).T.tocsc()
+    plain = (sp.identity(len(own_weight), format="csr") - w).tocsc()
+    if _is_eliminated(plain, own_weight):
+        return eliminated(w.toarray(), own_weight, np.diag(own_weight))[rows]
+    system = plain.T.tocsc()
     right = np.zeros((len(own_weight), len(rows)))
     right[rows, np.arange(len(rows))] = 1
     return (own_weight[:, None] * _solved(system, right)).T
+
+
+def _is_eliminated(system: sp.csc_matrix, own_weight: np.ndarray) -> bool:
+    """Whether own weights are so small that the system is solved by elimination."""
+    if not is_ill(own_weight, lambda right: _solved(system, right)):
+        return False
+    if len(own_weight) > MOST_ELIMINATED:
+        warnings.warn(
+            f"some of {len(own_weight)} players are more than {MOST_STEPS:g} steps from data (the "
+            f"smallest own weight is {own_weight.min():g}): the prediction has few digits; give "
+            f"own weights of {SMALL:g} and more",
+            stacklevel=3,
+        )
+        return False
+    return True
 
 
 def _solved(system: sp.csc_matrix, right: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from coplay.theory.elimination import SMALL
+
 Places = np.ndarray
 """Positions of players, from 0, int64."""
 
@@ -89,8 +91,9 @@ def even(neighbours: sp.csr_matrix, own_weight: float) -> sp.csr_matrix:
     rows = row_of_each(neighbours)
     degree = np.bincount(rows, weights=neighbours.data, minlength=neighbours.shape[0])
     values = (1 - own_weight) * neighbours.data / np.maximum(degree, 1)[rows]
-    if own_weight == 0:  # sevenths do not sum to 1, and a weight of 1e-16 is data of one's own
-        return _with_own(neighbours, values, lambda _: np.where(degree > 0, 0.0, 1.0))
+    # sevenths do not sum to 1, and an error of 1e-16 is much beside a small weight, or beside 0
+    if own_weight < SMALL:
+        return _with_own(neighbours, values, lambda _: np.where(degree > 0, own_weight, 1.0))
     return _with_own(neighbours, values, lambda foreign: 1 - foreign)
 
 

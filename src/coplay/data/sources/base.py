@@ -76,6 +76,14 @@ class Dataset:
         return self.space[LABEL].classes or 0
 
     @property
+    def can_be_judged(self) -> bool:
+        """Whether a domain classifier can be trained on it: there are classes, and no value lacks.
+
+        Values of an optional variable may be missing.
+        """
+        return self.classes > 0 and not any(self.space[name].optional for name in self.space)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """What the classes are called, in the order of their numbers; empty without classes."""
         return self.space[LABEL].class_names if self.classes else ()

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from coplay.core.errors import DataError
+from coplay.core.temporary import temporary_folder
 from coplay.core.variable import Variable
 from coplay.data.classes import class_column, named_column
 from coplay.data.column import Column, array_column, real_column
@@ -366,11 +367,9 @@ class HuggingFace(Source):
 
         Loading them needs ``datasets``, but no network.
         """
-        import tempfile
-
         from coplay.data.sources.image_folder import write_noise
 
-        folder = Path(tempfile.mkdtemp(prefix="coplay-hugging-face-"))
+        folder = temporary_folder("hugging-face")
         write_noise(folder / "noise" / "train")
         return cls(dataset=str(folder / "noise"), cache=str(folder / "cache"))
 

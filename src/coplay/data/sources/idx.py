@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coplay.core.errors import DataError
+from coplay.core.temporary import temporary_folder
 from coplay.data.pictures import scaled_to_unit, white_value
 from coplay.data.sources.base import Dataset, Source, labelled_images, missing
 
@@ -128,9 +129,7 @@ class Idx(Source):
     @classmethod
     def tiny(cls) -> Self:
         """Write a few noise images in MNIST's format into a temporary folder."""
-        import tempfile
-
-        folder = Path(tempfile.mkdtemp(prefix="coplay-idx-"))
+        folder = temporary_folder("idx")
         rng = np.random.default_rng(0)
         for prefix in _FILES.values():
             images = rng.integers(0, 256, (20, 6, 6), dtype=np.uint8)

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from coplay.core.errors import DataError
+from coplay.core.temporary import temporary_folder
 from coplay.core.variable import Variable
 from coplay.data.pictures import read_pictures
 from coplay.data.sources.base import (
@@ -123,9 +124,7 @@ class ImageFolder(Source):
     @classmethod
     def tiny(cls) -> Self:
         """Write a few noise pictures of two classes into a temporary folder."""
-        import tempfile
-
-        folder = Path(tempfile.mkdtemp(prefix="coplay-images-"))
+        folder = temporary_folder("images")
         write_noise(folder)
         return cls(folder=str(folder))
 

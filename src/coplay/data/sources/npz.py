@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from coplay.core.errors import DataError
+from coplay.core.temporary import temporary_folder
 from coplay.core.variable import Variable
 from coplay.data.classes import class_column
 from coplay.data.column import Column, array_column, real_column
@@ -243,9 +244,7 @@ class Npz(Source):
     @classmethod
     def tiny(cls) -> Self:
         """Write a few noise images into a temporary file, in the format of Keras's MNIST."""
-        import tempfile
-
-        path = Path(tempfile.mkdtemp(prefix="coplay-npz-")) / "noise.npz"
+        path = temporary_folder("npz") / "noise.npz"
         rng = np.random.default_rng(0)
         train = rng.integers(0, 256, (20, 6, 6), np.uint8)
         test = rng.integers(0, 256, (12, 6, 6), np.uint8)

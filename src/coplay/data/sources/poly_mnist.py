@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from coplay.core.errors import DataError
 from coplay.core.space import Samples, Variable, pick
 from coplay.core.streams import stream
+from coplay.core.temporary import temporary_folder
 from coplay.data.classes import named_column
 from coplay.data.column import Column
 from coplay.data.pictures import as_bytes, image_column, read_pictures
@@ -195,11 +196,9 @@ class PolyMnist(Source):
     @classmethod
     def tiny(cls) -> Self:
         """Write a few noise digits and five noise photographs into a temporary folder."""
-        import tempfile
-
         from PIL import Image
 
-        folder = Path(tempfile.mkdtemp(prefix="coplay-poly-mnist-"))
+        folder = temporary_folder("poly-mnist")
         rng = np.random.default_rng(0)
         for prefix, n in (("train", 24), ("t10k", 12)):
             images = rng.integers(0, 256, (n, 8, 8), np.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from coplay.core.errors import DataError
+from coplay.core.temporary import temporary_folder
 from coplay.core.variable import Variable
 from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
@@ -23,11 +24,19 @@ from coplay.data.sources.base import (
     held_out,
     missing,
 )
-from coplay.data.tables.agreed import column_as, none_of, split_rows, typed_as, wanted_of
+from coplay.data.tables.agreed import (
+    column_as,
+    none_of,
+    split_rows,
+    typed_as,
+    wanted_of,
+    with_missing,
+)
 from coplay.data.tables.formats import ENDINGS, TextFormat, stem
+from coplay.data.tables.notes import marks_as_categories, zeros_note
 from coplay.data.tables.numbers import Marks, has_leading_zeros
 from coplay.data.tables.reading import Rows, read_tables
-from coplay.data.tables.types import USUAL_MARKS, Fault, Settings, Typed, typed
+from coplay.data.tables.types import Fault, Settings, Typed, typed
 from coplay.data.words import all_of, counted, quoted, some
 
 
@@ -57,7 +66,9 @@ class Table(Source):
         thousands: Between thousands, such as ``,`` in 1,000; empty for none.
         quote: Around cells that hold separators; empty where quotes are ordinary characters.
         missing_marks: Cells that stand for a missing value, beside empty ones, such as ``NA``.
-        missing: What becomes of rows with a missing cell: they are refused, or dropped and counted.
+        missing: What becomes of rows with a missing cell: they are refused, or dropped and counted,
+            or kept, where the variable may then be missing; classes may not. A variable that was
+            agreed to be ``optional`` is kept in any case.
         test_share: Share of the rows that is held out for testing where there is no ``test_file``.
         limit: Read only the first so many rows of ``file`` and of ``test_file``.
 
@@ -80,7 +91,7 @@ class Table(Source):
     thousands: str = Field(default="", max_length=1)
     quote: str = Field(default='"', max_length=1)
     missing_marks: tuple[str, ...] = ()
-    missing: Literal["refuse", "drop rows"] = "refuse"
+    missing: Literal["refuse", "drop rows", "keep"] = "refuse"
     test_share: float = Field(default=0.2, gt=0, lt=1)
     limit: PositiveInt | None = None
 
@@ -119,34 +130,49 @@ class Table(Source):
             if not path.is_file():
                 raise _no_file(path)
         rows = read_tables(paths, test_paths, form, self.limit)
+        return self.of_rows(rows, stem(paths[0]), agreed, unit)
+
+    def of_rows(
+        self, rows: Rows, name: str, agreed: Mapping[str, Variable], unit: str | None
+    ) -> Dataset:
+        """Make a data set, called ``name``, of rows; they are as agreed, or else as cells say."""
         chosen = self._chosen(rows, unit, bool(agreed))
         if agreed:
-            return self._loaded_as(rows, chosen, agreed, unit)
+            return self._loaded_as(rows, name, chosen, agreed, unit)
         columns, notes = self._typed(rows, chosen)
-        kept, dropped = self._kept(rows, columns)
+        kept, dropped = self._kept(rows, columns, self._keeping(columns, {}))
         train, test = self._split(rows, kept)
         made, left_out = self._columns(rows, columns, train, test)
+        made |= with_missing(made, columns, {name: name for name in made}, train, test)
         if not set(made) - {LABEL}:
             reasons = "; ".join([*notes, *left_out]) or "there is no other column than the classes"
             raise DataError(f"{rows.title}: no column can be read as a variable: {reasons}")
         notes = [_summary(rows, made), *rows.notes(chosen), *notes, *left_out, *dropped]
-        return self._noted(assemble(stem(paths[0]), made, notes), rows, train, test, unit)
+        return self._noted(assemble(name, made, notes), rows, train, test, unit)
 
     def _loaded_as(
-        self, rows: Rows, chosen: Sequence[str], agreed: Mapping[str, Variable], unit: str | None
+        self,
+        rows: Rows,
+        title: str,
+        chosen: Sequence[str],
+        agreed: Mapping[str, Variable],
+        unit: str | None,
     ) -> Dataset:
         """Convert the columns that were agreed, as what they were agreed to be."""
         wanted = wanted_of(chosen, agreed, self.label_column)
         if not wanted:
             raise DataError(f"{rows.title}: {none_of(agreed, rows.names)}")
         columns = typed_as(wanted, rows, self._reading, agreed)
-        kept, dropped = self._kept(rows, columns)
+        kept, dropped = self._kept(rows, columns, self._keeping(columns, agreed))
         train, test = self._split(rows, kept)
         made = {}
         for name, key in wanted.items():
             made[key] = column_as(name, columns[name], agreed[key], train, test, rows.title)
+        made |= with_missing(
+            made, columns, {key: name for name, key in wanted.items()}, train, test
+        )
         notes = [_summary(rows, made), *rows.notes(list(wanted)), *dropped]
-        data = assemble(stem(_paths(self.file)[0]), made, notes)
+        data = assemble(title, made, notes)
         unread = [name for name in rows.names if name not in wanted]
         return self._noted(replace(data, unread=unread), rows, train, test, unit)
 
@@ -234,7 +260,18 @@ class Table(Source):
             ]
         return []
 
-    def _kept(self, rows: Rows, columns: Mapping[str, Typed]) -> tuple[np.ndarray, list[str]]:
+    def _keeping(
+        self, columns: Mapping[str, Typed], agreed: Mapping[str, Variable]
+    ) -> Collection[str]:
+        """Return the columns whose missing cells are kept; never that of the classes."""
+        kept = {name for name in columns if name in agreed and agreed[name].optional}
+        if self.missing == "keep":
+            kept |= {name for name in columns if name not in agreed or agreed[name].optional}
+        return kept - {self.label_column, LABEL}
+
+    def _kept(
+        self, rows: Rows, columns: Mapping[str, Typed], keeping: Collection[str]
+    ) -> tuple[np.ndarray, list[str]]:
         """Return which rows are kept, shape (n,), and a sentence on the others.
 
         Raises:
@@ -245,7 +282,7 @@ class Table(Source):
         counts = []
         for name, column in columns.items():
             count = int(column.missing.sum())
-            if not count:
+            if not count or name in keeping:
                 continue
             incomplete |= column.missing
             first = rows.place(int(np.flatnonzero(column.missing)[0]))
@@ -256,7 +293,7 @@ class Table(Source):
             )
         if not faults:
             return ~incomplete, []
-        if self.missing == "refuse":
+        if self.missing != "drop rows":
             gone = counted(int(incomplete.sum()), "row")
             advice = (
                 f'set missing = "drop rows" to leave out {gone} of {len(rows):,}, or leave columns '
@@ -302,20 +339,18 @@ class Table(Source):
             else:
                 made[name] = _column(name, column, train, test, rows.title)
             if column.kind == "real" and has_leading_zeros(rows.cells[name]):
-                made[name] = made[name].noted(_zeros_note(name))
+                made[name] = made[name].noted(zeros_note(name))
         if label is not None:
             values = columns[label]
             origin = f"{rows.title}, label_column {quoted(label)}"
             classes = coded_column(values.values[train], values.values[test], values.texts, origin)
-            made[LABEL] = classes.noted(*_marks_as_categories(label, values))
+            made[LABEL] = classes.noted(*marks_as_categories(label, values))
         return made, notes
 
     @classmethod
     def tiny(cls) -> Self:
         """Write a few rows into a temporary file."""
-        import tempfile
-
-        path = Path(tempfile.mkdtemp(prefix="coplay-table-")) / "wards.csv"
+        path = temporary_folder("table") / "wards.csv"
         lines = ["dose,ok,town,ward"]
         for i in range(24):
             lines.append(
@@ -344,7 +379,7 @@ def _column(name: str, column: Typed, train: np.ndarray, test: np.ndarray, title
     values = column.values
     if column.kind == "texts":
         return coded_column(values[train], values[test], column.texts, origin, name).noted(
-            *_marks_as_categories(name, column)
+            *marks_as_categories(name, column)
         )
     if column.kind == "binary":
         bits = array_column(Variable(kind="binary"), values[train], values[test])
@@ -353,25 +388,6 @@ def _column(name: str, column: Typed, train: np.ndarray, test: np.ndarray, title
     if len(np.unique(values[np.concatenate([train, test])])) == 1:
         return numbers.noted(f"{quoted(name)} is {values[train[0]]:g} in every row")
     return numbers
-
-
-def _zeros_note(name: str) -> str:
-    """Say that zeros before numbers are lost."""
-    return (
-        f"{quoted(name)}: zeros before its numbers are left out; categories = [{quoted(name)}] "
-        "reads them as texts"
-    )
-
-
-def _marks_as_categories(name: str, column: Typed) -> list[str]:
-    """Say if a category looks like a mark for a missing value."""
-    marks = [text for text in column.texts if text.lower() in USUAL_MARKS]
-    if not marks:
-        return []
-    listed = ", ".join(map(quoted, marks))
-    return [
-        f"{quoted(name)}: {listed} counts as a category; missing_marks = [{listed}] changes that"
-    ]
 
 
 def _summary(rows: Rows, columns: Mapping[str, Column]) -> str:

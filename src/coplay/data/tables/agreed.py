@@ -155,3 +155,36 @@ def none_of(agreed: Mapping[str, Variable], names: Sequence[str]) -> str:
     wanted = some(map(quoted, agreed), 6)
     known: Iterable[str] = nearest(next(iter(agreed)), names).split(", ")
     return f"expected at least one of the columns {wanted}; the table has {some(known, 12)}"
+
+
+def with_missing(
+    made: Mapping[str, Column],
+    columns: Mapping[str, Typed],
+    column_of: Mapping[str, str],
+    train: np.ndarray,
+    test: np.ndarray,
+) -> dict[str, Column]:
+    """Return the variables of which cells are missing, with the mark for it in their place.
+
+    Args:
+        made: Variables by name, converted as if nothing were missing.
+        columns: The cells by column.
+        column_of: The column of each variable.
+        train: Places of the rows to train on.
+        test: Places of the others.
+    """
+    changed = {}
+    for name, column in made.items():
+        missing = columns[column_of[name]].missing
+        if not missing[train].any() and not missing[test].any():
+            continue
+        variable = column.variable.model_copy(update={"optional": True})
+        sides = []
+        for values, places in ((column.train, train), (column.test, test)):
+            marked = values.clone()
+            marked[torch.from_numpy(missing[places])] = variable.missing
+            sides.append(marked)
+        count = int(missing[train].sum() + missing[test].sum())
+        note = f"{quoted(name)}: {count:,} of {len(train) + len(test):,} values are missing"
+        changed[name] = Column(variable, sides[0], sides[1], (*column.notes, note))
+    return changed

@@ -1,0 +1,142 @@
+"""The mixture that a player learns from: its own rows and what others sent (A1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from coplay.core.errors import ModelError
+from coplay.core.slices import to_check
+from coplay.core.space import Samples, Space, pick
+from coplay.models.base import OWN, LocalModel, Portion
+
+
+def required(space: Space) -> Space:
+    """Return a space in which no value may be missing: what models live on, and what they draw."""
+    if not any(space[name].optional for name in space):
+        return space
+    return Space({name: space[name].model_copy(update={"optional": False}) for name in space})
+
+
+def by_pattern(space: Space, samples: Samples) -> dict[str, Samples]:
+    """Split samples by which of their optional variables are there.
+
+    A model that learns from incomplete samples knows variables that are absent from a whole set.
+    So rows with missing values become sets of one pattern each, and such a model learns from them
+    without knowing of masks.
+
+    Args:
+        space: What the variables are; optional ones may be missing in some rows.
+        samples: Own rows.
+
+    Returns:
+        The sets by a name of their own: complete rows under :data:`OWN`, and first; rows in which
+        nothing is there are in none of them.
+
+    Example:
+        >>> from coplay.core.variable import Variable
+        >>> space = Space({"a": Variable(kind="count", optional=True), "b": Variable(kind="count")})
+        >>> rows = space.samples(a=torch.tensor([3, -1, 5]), b=torch.tensor([1, 2, 3]))
+        >>> {name: len(part) for name, part in by_pattern(space, rows).items()}
+        {'own data': 2, 'own data without a': 1}
+    """
+    names = [str(name) for name in samples.keys()]
+    optional = [name for name in names if name in space and space[name].optional]
+    if not optional or not len(samples):
+        return {OWN: samples}
+    present = torch.stack([space[name].present(samples[name]) for name in optional], 1)
+    patterns, which = present.unique(dim=0, return_inverse=True)
+    parts: dict[str, Samples] = {}
+    # complete rows first, then the rest in an order that depends on the patterns alone
+    for place in reversed(range(len(patterns))):
+        lacking = [name for name, there in zip(optional, patterns[place], strict=True) if not there]
+        if len(lacking) == len(names):
+            continue
+        title = f"{OWN} without {', '.join(lacking)}" if lacking else OWN
+        parts[title] = pick(samples, which == place).exclude(*lacking)
+    return parts
+
+
+def known_of(samples: Samples, space: Space, learned: Space) -> Samples:
+    """Return the variables of samples that a player knows; latents only if they are like its own.
+
+    Args:
+        samples: What came.
+        space: The player's variables and latents.
+        learned: Its variables alone.
+    """
+    if list(samples.keys()) == list(learned):
+        return samples
+    present = set(samples.keys())
+    latents = [name for name in space if name not in learned and name in present]
+    foreign = [name for name in latents if samples[name].shape[1:] != space[name].shape]
+    return space.restrict(samples.exclude(*foreign))
+
+
+def portions(
+    model: LocalModel,
+    space: Space,
+    own: Mapping[str, Samples],
+    received: Mapping[str, Samples],
+    weights: Mapping[str, float],
+    learned: Space,
+) -> tuple[Portion, ...]:
+    """Return the sources of a mixture that have samples and mass; the masses sum to 1.
+
+    Args:
+        model: Who learns.
+        space: What samples consist of.
+        own: Own rows, by pattern (:func:`by_pattern`).
+        received: Samples by sender, of variables that the player knows.
+        weights: Mass by sender, and of all own rows together as :data:`OWN`.
+        learned: The variables that the model learns.
+
+    Raises:
+        SpaceError: A received sample does not lie in the space.
+        ModelError: One lacks a variable that the model needs.
+    """
+    for sender, samples in to_check(space, received).items():
+        origin = f"samples received from player '{sender}'"
+        space.check(samples, origin)
+        missing = [name for name in learned if name not in samples.keys()]
+        if missing and not model.learns_incomplete:
+            raise ModelError(
+                f"{model.title} needs every variable, and '{missing[0]}' is missing in {origin}; "
+                "choose a model that learns from incomplete samples, or other variables"
+            )
+    count = sum(map(len, own.values()))
+    mass = {}
+    for name, samples in own.items():
+        if len(samples):  # own mass is shared by rows
+            share = 1.0 if len(samples) == count else len(samples) / count
+            mass[name] = weights.get(OWN, 0.0) * share
+    for sender, samples in received.items():
+        if len(samples):
+            mass[sender] = weights.get(sender, 0.0)
+    total = sum(mass.values())
+    sources = {**own, **received}
+    return tuple(Portion(name, sources[name], w / total) for name, w in mass.items() if w > 0)
+
+
+def check_missing(model: LocalModel, space: Space, samples: Samples, player: str) -> None:
+    """Refuse rows with missing values for a model that cannot learn from them.
+
+    Raises:
+        ModelError: It names the variables and how many rows lack them.
+    """
+    if model.learns_incomplete:
+        return
+    counts = []
+    for name in space:
+        if space[name].optional and name in samples.keys():
+            absent = int((~space[name].present(samples[name])).sum())
+            if absent:
+                counts.append(f"'{name}' in {absent:,}")
+    if counts:
+        raise ModelError(
+            f"player '{player}': {model.title} needs every value, and of {len(samples):,} rows "
+            f"some lack {', '.join(counts)}; choose a model that learns from incomplete samples "
+            "(exponential_family, joint_classifier, conditionals), or drop these rows (missing = "
+            '"drop rows")'
+        )

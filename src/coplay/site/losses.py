@@ -1,0 +1,159 @@
+"""What models lose on the rows that a site kept to choose by, by a measure that suits them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coplay.core.scaling import Scaling
+from coplay.core.space import Samples, Space, pick
+from coplay.metrics.columns import TableColumn, table_columns
+from coplay.metrics.fidelity import column_similarity
+from coplay.site.verdict import Losses
+
+_REPLICATES_OF_FIDELITY = 100  # each compares all columns anew
+
+
+def losses_on(
+    rows: Samples,
+    space: Space,
+    samples: Mapping[str, Samples],
+    target: str | None,
+    log_p: Mapping[str, Tensor],
+) -> Losses | str:
+    """Return what the models lose on rows, or why that cannot be said.
+
+    With a target it is how well that is predicted on the rows by what the samples teach: log loss
+    of a category, squared error of a number. Else it is −log p if every model has log p, and else
+    how far the columns of the samples are from those of the rows.
+
+    Args:
+        rows: Rows that the site kept.
+        space: The variables.
+        samples: Samples of the models, by game.
+        target: The variable to be predicted; None for none.
+        log_p: Log p of each row, shape (n,), by game, of the models that have it.
+    """
+    names = [name for name in space if name in rows.keys()]
+    for drawn in samples.values():
+        names = [name for name in names if name in drawn.keys()]
+    shared = space.only(names)
+    if len(rows) < 2:
+        return f"only {len(rows)} rows were kept to choose by"
+    if not names:
+        return "samples and rows have no variable in common"
+    inputs = [name for name in names if name != target]
+    if target in names and inputs and not space[target].shape:
+        return _of_target(rows, shared, samples, target)
+    if samples and all(name in log_p for name in samples):
+        by_game = {name: -log_p[name] for name in samples}
+        return Losses.means(by_game, "log p in nats per row", "higher")
+    return _of_fidelity(rows, shared, samples)
+
+
+def _of_target(
+    rows: Samples, space: Space, samples: Mapping[str, Samples], target: str
+) -> Losses | str:
+    """Return the losses of a prediction that is learned from samples."""
+    real = _complete(rows, space)
+    if len(real) < 2:
+        return f"only {len(real)} of the rows kept to choose by have no missing value"
+    losses = {}
+    for game, drawn in samples.items():
+        complete = _complete(drawn, space)
+        if not len(complete):
+            return f"no sample of '{game}' is without a missing value"
+        losses[game] = loss_of_prediction(complete, real, space, target)
+    is_number = space[target].kind in ("real", "count")
+    what = "squared error" if is_number else "log loss"
+    return Losses.means(losses, f"{what} of {target}, predicted by what the samples teach,")
+
+
+def loss_of_prediction(learned_from: Samples, rows: Samples, space: Space, target: str) -> Tensor:
+    """Return the loss of each row when a target is predicted by what samples teach.
+
+    It is the log loss in nats of logistic regression for a category, and the squared error of ridge
+    regression for a number, on all other variables in standard units.
+
+    Args:
+        learned_from: Samples without missing values.
+        rows: Real rows without missing values.
+        space: The variables that both have.
+        target: One of them.
+
+    Returns:
+        Shape (n,).
+    """
+    inputs = space.only([name for name in space if name != target])
+    scaling = Scaling(inputs)
+    scaling.follow([inputs.restrict(learned_from)], [1.0])
+    x = scaling.vectors(inputs.restrict(learned_from), torch.float64).numpy()
+    x_real = scaling.vectors(inputs.restrict(rows), torch.float64).numpy()
+    middle = x.mean(0)
+    spread = np.where(x.std(0) > 0, x.std(0), 1.0)
+    x, x_real = (x - middle) / spread, (x_real - middle) / spread
+    y, y_real = learned_from[target].numpy(), rows[target].numpy()
+    if space[target].kind in ("real", "count"):
+        return torch.from_numpy(_squared_error(x, y, x_real, y_real))
+    classes = space[target].classes or 2
+    return torch.from_numpy(_log_loss(x, y, x_real, y_real, classes))
+
+
+def _log_loss(
+    x: np.ndarray, y: np.ndarray, x_real: np.ndarray, y_real: np.ndarray, classes: int
+) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
+    shares = np.zeros((len(x_real), classes))
+    kinds = np.unique(y)
+    if len(kinds) == 1:
+        shares[:, kinds] = 1.0
+    else:
+        shares[:, kinds] = LogisticRegression(max_iter=1000).fit(x, y).predict_proba(x_real)
+    # Laplace's rule: a category that samples lack is rare, and not impossible
+    smoothed = (len(x) * shares + 1) / (len(x) + classes)
+    losses: np.ndarray = -np.log(smoothed[np.arange(len(y_real)), y_real.astype(np.int64)])
+    return losses
+
+
+def _squared_error(
+    x: np.ndarray, y: np.ndarray, x_real: np.ndarray, y_real: np.ndarray
+) -> np.ndarray:
+    from sklearn.linear_model import Ridge
+
+    y, y_real = y.astype(np.float64), y_real.astype(np.float64)
+    scale = y.std() or 1.0
+    predicted = Ridge(alpha=1.0).fit(x, (y - y.mean()) / scale).predict(x_real) * scale + y.mean()
+    errors: np.ndarray = (predicted - y_real) ** 2
+    return errors
+
+
+def _of_fidelity(rows: Samples, space: Space, samples: Mapping[str, Samples]) -> Losses | str:
+    """Return how far the columns of samples are from those of the rows."""
+    real = table_columns(space, rows)
+    if not real:
+        return "only images were learned, and no target is named by which models could be compared"
+    drawn = [table_columns(space, each) for each in samples.values()]
+
+    def losses(places: Tensor) -> Tensor:
+        again = [TableColumn(c.name, c.values[places.numpy()], c.categories) for c in real]
+        each = []
+        for columns in drawn:
+            similarities = [column_similarity(*pair) for pair in zip(again, columns, strict=True)]
+            each.append(1 - float(np.nanmean(similarities)))
+        return torch.tensor(each, dtype=torch.float64)
+
+    words = "mean similarity of columns (1 is best)"
+    replicates = _REPLICATES_OF_FIDELITY
+    return Losses(losses, tuple(samples), len(rows), words, "higher", 1.0, replicates)
+
+
+def _complete(samples: Samples, space: Space) -> Samples:
+    """Return the rows without missing values, of the variables of a space."""
+    present = torch.ones(len(samples), dtype=torch.bool)
+    for name in space:
+        present &= space[name].present(samples[name])
+    return pick(space.restrict(samples), present)
