@@ -11,6 +11,7 @@ import pytest
 
 from coplay import Config
 from coplay.cli.main import main
+from coplay.core import storage
 from coplay.run.founding import one_schema, site_names
 from coplay.run.site_file import SiteFile
 from coplay.site.proposing import Proposed, rounded_outwards
@@ -107,12 +108,13 @@ def test_init_overwrites_nothing(tables, capsys):
     ("arguments", "fault"),
     [
         ([], "init: expected --from with one table per site"),
-        (["--from", "nowhere.csv"], "the file nowhere.csv does not exist"),
+        (["--from", "nowhere.csv", "north.csv"], "the file nowhere.csv does not exist"),
         (
-            ["--from", "north.csv", "--target", "outcom"],
+            ["--from", "north.csv", "south.csv", "--target", "outcom"],
             "no such variable; known, nearest",
         ),
-        (["--from", "north.csv", "--unit", "patient"], "unit: no column 'patient'"),
+        (["--from", "north.csv", "south.csv", "--unit", "who"], "unit: no column 'who'"),
+        (["--from", "north.csv"], "init --from north.csv: expected two tables or more, one a site"),
         (["--proposals", "north.csv"], "north.csv is no proposal that can be read"),
         (["--from", "north.csv", "--proposals", "x"], "not both"),
     ],
@@ -151,9 +153,7 @@ def test_a_proposal_holds_no_row_and_no_count(tables, capsys):
     text = Path("north.proposal.toml").read_text()
     values = tomllib.loads(text)
     assert set(values) == {"name", "variables"}
-    assert values["variables"]["town"]["categories"] == sorted(
-        values["variables"]["town"]["categories"], key=lambda level: text.index(level)
-    )
+    assert values["variables"]["town"]["categories"] == ["Bonn", "Ulm"]
     assert "north-1" not in text
     assert "p7" not in text
     assert "60" not in text.replace("0.60", "")
@@ -229,6 +229,91 @@ def test_a_site_refuses_what_it_does_not_accept(tables, capsys):
     assert (
         "draws at most 100 samples for one receiver, and sample_exchange may ask for 2000" in said
     )
+
+
+def column(path, name, cells):
+    """Write a table of a number and one more column."""
+    lines = [f"{i % 7}.{i % 10},{cell}" for i, cell in enumerate(cells)]
+    Path(path).write_text("\n".join([f"size,{name}", *lines]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        # few whole numbers at one site and many at the other
+        ([0, 1, 2], range(15), {"kind": "real", "low": 0, "high": 14}),
+        (["no", "yes"], ["no", "yes", "unasked"], {"categories": ["no", "unasked", "yes"]}),
+        ([0, 1], [0, 1, 2], {"categories": ["0", "1", "2"]}),
+        (["1.0", "2.0", "3.0"], ["1.0", "2.0", "4.0"], {"kind": "real", "low": 1, "high": 4}),
+        (["No", "Yes"], ["No", "Yes"], {"kind": "binary"}),
+        # the commonest is not first, which would tell which it is
+        (["b", "b", "a"], ["a", "c"], {"categories": ["a", "b", "c"]}),
+    ],
+)
+def test_columns_of_two_tables_become_one_variable(
+    tmp_path, monkeypatch, capsys, one, other, expected
+):
+    monkeypatch.chdir(tmp_path)
+    column("a.csv", "x", [*one] * 40)
+    column("b.csv", "x", [*other] * 40)
+    output(capsys, "init", "--from", "a.csv", "b.csv", "--out", ".")
+    values = tomllib.loads(Path("federation.toml").read_text())["variables"]["x"]
+    assert {key: values[key] for key in expected} == expected
+    assert "no fault was met" in output(capsys, "check", "federation.toml")
+
+
+@pytest.mark.parametrize("visits", [2, 5, 15])
+def test_names_of_patients_leave_in_no_file_however_often_they_came(
+    tmp_path, monkeypatch, capsys, visits
+):
+    monkeypatch.chdir(tmp_path)
+    column("a.csv", "patient_id", [f"anna{i // visits}" for i in range(15 * visits)])
+    column("b.csv", "patient_id", [f"anna{i // visits}" for i in range(15 * visits)])
+    output(capsys, "site", "propose", "a.csv")
+    assert "anna" not in Path("a.proposal.toml").read_text()
+    output(capsys, "init", "--from", "a.csv", "b.csv")
+    assert "anna" not in Path("federation/federation.toml").read_text()
+    assert SiteFile.from_file(Path("federation/a/site.toml")).data.unit == "patient_id"
+
+
+def test_amounts_that_differ_in_every_row_are_no_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    column("a.csv", "income", [9000 + 37 * i * i for i in range(40)])
+    column("b.csv", "record", [100 + i for i in range(40)])
+    said = output(capsys, "init", "--from", "a.csv", "b.csv")
+    assert "column 'record' holds another whole number in every row" in said
+    config = Config.from_file(Path("federation/federation.toml"))
+    assert set(config.variables) == {"size", "income"}
+
+
+def test_a_federation_of_proposals_names_no_path_and_no_range_that_was_taken_out(tables, capsys):
+    output(capsys, "site", "propose", "north.csv")
+    output(capsys, "site", "propose", "south.csv")
+    path = Path("north.proposal.toml")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith(("low", "high"))))
+    said = output(capsys, "init", "--proposals", path, "south.proposal.toml")
+    assert "types coplay site check site.toml --federation federation/federation.toml" in said
+    values = tomllib.loads(Path("federation/federation.toml").read_text())
+    assert values["players"] == {"north": {}, "south": {}}
+    assert "low" not in values["variables"]["age"]
+    assert values["variables"]["weight"]["low"] > 0
+
+
+def test_an_interrupted_init_leaves_no_file(tables, monkeypatch, capsys):
+    written = storage.write_atomically
+
+    def interrupted(path, content):
+        written(path, content)
+        if path.name == "site.toml":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(storage, "write_atomically", interrupted)
+    output(capsys, "init", "--from", "north.csv", "south.csv", code=130)
+    assert not list(Path("federation").rglob("*.toml"))
+    monkeypatch.undo()
+    monkeypatch.chdir(tables)
+    output(capsys, "init", "--from", "north.csv", "south.csv")
 
 
 def test_list_describes_one_component(capsys):

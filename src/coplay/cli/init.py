@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,14 @@ def _init(given: argparse.Namespace) -> None:
     for line in founding.lines:
         say(line)
     say(f"written: {', '.join(str(path) for path in founding.files)}")
-    federation = out / "federation.toml"
+    federation = shlex.quote(str(out / "federation.toml"))
     if given.files:
         say(f"next: coplay check {federation}, then coplay run {federation}")
     else:
-        say(f"next: look it over, give {federation} to all sites, and let each check its own file")
+        say(
+            f"next: look it over and give {federation} to all sites; each writes its site.toml and "
+            f"types coplay site check site.toml --federation {federation}"
+        )
 
 
 def _ask(given: argparse.Namespace) -> None:
@@ -78,7 +82,18 @@ def _ask(given: argparse.Namespace) -> None:
                 "--proposals with what 'coplay site propose' wrote at each site"
             ]
         )
-    answer = input("One table per site (paths, with spaces between them): ").split()
+    try:
+        _ask_on_terminal(given)
+    except EOFError:  # Ctrl-D
+        raise ConfigError(["init: no answer; nothing was written"]) from None
+
+
+def _ask_on_terminal(given: argparse.Namespace) -> None:
+    text = input("One table per site (paths, with spaces between them): ")
+    try:
+        answer = shlex.split(text)
+    except ValueError as error:
+        raise ConfigError([f"init: {text!r} are no paths: {error}"]) from None
     if not answer:
         raise ConfigError(["init: no table was named"])
     given.files = [Path(text).expanduser() for text in answer]

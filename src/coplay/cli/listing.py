@@ -39,7 +39,7 @@ def _list(given: argparse.Namespace) -> None:
     kinds = [kind for kind in FOLDERS if given.kind in names(kind)]
     if not kinds:
         everything = [*FOLDERS, *(name for kind in FOLDERS for name in names(kind))]
-        known = nearest(given.kind, everything)
+        known = ", ".join(nearest(given.kind, everything).split(", ")[:6])
         raise ConfigError(
             [f"unknown kind or component {given.kind!r}; known, nearest first: {known}"]
         )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from coplay.core import storage
 from coplay.core.components import nearest
 from coplay.core.errors import ConfigError
+from coplay.core.variable import Kind
 from coplay.data.tables.formats import stem
 from coplay.data.words import counted, quoted, some
 from coplay.run.founding_texts import (
@@ -58,9 +59,16 @@ class Founding:
             raise ConfigError(
                 [f"{', '.join(there)}: exists already; name another folder with --out"]
             )
-        for path, text in self.texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            storage.write_atomically(path, text.encode())
+        written = []
+        try:
+            for path, text in self.texts.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                written.append(path)
+                storage.write_atomically(path, text.encode())
+        except BaseException:  # half a federation would be in the way of the next attempt
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
 
 
 def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str | None) -> Founding:
@@ -76,6 +84,10 @@ def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str 
         ConfigError: The tables do not fit each other, or two are called alike.
         DataError: One of them cannot be read.
     """
+    if len(files) < 2:
+        raise ConfigError(
+            [f"init --from {files[0]}: expected two tables or more, one a site; got one"]
+        )
     names = site_names(files)
     proposals = {}
     for name, path in zip(names, files, strict=True):
@@ -87,10 +99,11 @@ def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str 
     for name, each in proposals.items():
         lines += [f"{name}: {note}" for note in each.notes]
     lines += [*notes, *_perhaps_one(proposals), why, *_said_of_variables(variables, names)]
-    texts = {out / "federation.toml": federation_text(out.name, variables, names, chosen)}
+    called = _name_of(out)
+    texts = {out / "federation.toml": federation_text(called, variables, names, chosen)}
     for name, each in proposals.items():
         path = out / name / "site.toml"
-        texts[path] = site_text(out.name, name, path, each, variables)
+        texts[path] = site_text(called, name, path, each, variables)
         if each.incomplete:
             lines.append(
                 f"{name}: {counted(each.incomplete, 'row')} of {each.rows:,} with missing cells "
@@ -123,9 +136,14 @@ def from_proposals(files: Sequence[Path], out: Path, target: str | None) -> Foun
     variables, notes = one_schema(proposed)
     notes += _unit_faults(units)
     chosen, why = _target(variables, target)
-    text = federation_text(out.name, variables, names, chosen)
+    text = federation_text(_name_of(out), variables, names, chosen, has_site_files=False)
     lines = [*notes, why, *_said_of_variables(variables, names)]
     return Founding({out / "federation.toml": text}, lines)
+
+
+def _name_of(out: Path) -> str:
+    """Return a federation's name, after its folder."""
+    return FORBIDDEN.sub("_", out.resolve().name).strip("_.-") or "federation"
 
 
 def read_proposal(path: Path) -> tuple[str, dict[str, VariableSection]]:
@@ -223,15 +241,47 @@ def one_schema(
 
 def _merged(one: Proposed, other: Proposed) -> Proposed | None:
     """Return what holds both; None for kinds that are not one."""
-    if one.kind != other.kind:
+    kinds = {one.kind, other.kind}
+    if kinds == {"binary"}:
+        kind: Kind = "binary"
+    elif "real" in kinds:
+        return _both_as_numbers(one, other)
+    elif all(each.levels for each in (one, other)):
+        kind = "categorical"
+    else:  # a proposal does not say which words a binary variable has
         return None
-    lows = [low for low in (one.low, other.low) if low is not None]
-    highs = [high for high in (one.high, other.high) if high is not None]
     levels = [level for level in dict.fromkeys([*one.levels, *other.levels]) if level != OTHER]
     if OTHER in (*one.levels, *other.levels):
         levels.append(OTHER)
-    low, high = (min(lows, default=None), max(highs, default=None))
-    return Proposed(one.kind, low, high, tuple(levels))
+    ends = _both_as_numbers(one, other) or Proposed("real")
+    return Proposed(kind, ends.low, ends.high, tuple(levels))
+
+
+def _both_as_numbers(one: Proposed, other: Proposed) -> Proposed | None:
+    """Return a range for both; open where one does not say its end, and None without numbers."""
+    both = [_as_numbers(each) for each in (one, other)]
+    lows = [each.low for each in both if each is not None and each.low is not None]
+    highs = [each.high for each in both if each is not None and each.high is not None]
+    if None in both:
+        return None
+    low = min(lows) if len(lows) == 2 else None
+    high = max(highs) if len(highs) == 2 else None
+    return Proposed("real", low, high)
+
+
+def _as_numbers(variable: Proposed) -> Proposed | None:
+    """Return a variable as numbers: categories that are whole numbers have too few for a range."""
+    levels = [level for level in variable.levels if level != OTHER]
+    if variable.kind == "real":
+        return variable
+    if not all(level.removeprefix("-").isdecimal() for level in levels):
+        return None
+    if variable.kind == "binary":
+        return Proposed("real", 0, 1) if levels else None
+    if variable.low is None and OTHER not in variable.levels:
+        numbers = [float(level) for level in levels]
+        return Proposed("real", min(numbers), max(numbers))
+    return Proposed("real", variable.low, variable.high)
 
 
 def _spelled_alike(name: str, one: Proposed, other: Proposed, first: str, site: str) -> list[str]:

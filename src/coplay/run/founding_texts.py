@@ -25,12 +25,15 @@ FORBIDDEN = re.compile(r"[^A-Za-z0-9_.-]+")
 
 def section_of(variable: Proposed) -> VariableSection:
     """Return what was proposed as a section of a config; ranges and levels are from data."""
+    if variable.kind == "categorical":
+        return VariableSection(kind="categorical", categories=variable.levels, from_data=True)
+    if variable.kind == "binary":
+        return VariableSection(kind="binary")
     return VariableSection(
         kind=variable.kind,
         low=variable.low,
         high=variable.high,
-        categories=variable.levels or None,
-        from_data=variable.low is not None or bool(variable.levels),
+        from_data=variable.low is not None or variable.high is not None,
     )
 
 
@@ -54,18 +57,28 @@ def federation_text(
     variables: Mapping[str, VariableSection],
     sites: Sequence[str],
     target: str | None,
+    has_site_files: bool = True,
 ) -> str:
-    """Return a federation's file."""
+    """Return a federation's file; with the paths of site files where they lie here."""
     sections = {
         key: section.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         for key, section in variables.items()
     }
+    players: dict[str, dict[str, str]] = {site: {} for site in sites}
+    head = "# A federation: what its sites agreed on. "
+    if has_site_files:
+        players = {site: {"site": f"{site}/site.toml"} for site in sites}
+        head += "The paths of site files stand here for\n# simulations only. "
+    head += (
+        "Variables with from_data = true have\n# ranges or categories that were read off "
+        "somebody's data.\n"
+    )
     measure: dict[str, Any] = {"samples": 1000, "every_rounds": 4}
     if target is not None:
         measure["target"] = target
     values = {
         "title": f"{name}: {', '.join(sites)}" if len(sites) <= 5 else name,
-        "name": FORBIDDEN.sub("_", name) or "federation",
+        "name": name,
         "seed": 1,
         "compare": ["isolated"],
         "model": {"name": "conditionals", "hidden": 32},
@@ -77,14 +90,9 @@ def federation_text(
             "own_weight": 0.5,
         },
         "measure": measure,
-        "players": {site: {"site": f"{site}/site.toml"} for site in sites},
+        "players": players,
         "variables": sections,
     }
-    head = (
-        "# A federation: what its sites agreed on. The paths of site files stand here for\n"
-        "# simulations only. Variables with from_data = true have ranges or categories that were\n"
-        "# read off somebody's data.\n"
-    )
     return head + tomli_w.dumps(values)
 
 
@@ -107,7 +115,7 @@ def site_text(
     data: dict[str, Any] = {"lacks": lacks, "source": source}
     if each.unit is not None:
         data = {"unit": each.unit, **data}
-    head = tomli_w.dumps({"federation": FORBIDDEN.sub("_", federation), "name": name, "data": data})
+    head = tomli_w.dumps({"federation": federation, "name": name, "data": data})
     tell = tomli_w.dumps({"tell": {"count": "tens", "numbers": list(MEASURES)}})
     return (
         f"# What the site {quoted(name)} decides for itself; paths are taken from this folder.\n"

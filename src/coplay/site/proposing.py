@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from coplay.core.errors import DataError
 from coplay.core.variable import Kind
+from coplay.data.classes import natural_key
 from coplay.data.tables.formats import TextFormat
+from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows, read_tables
 from coplay.data.tables.types import Fault, Settings, Typed, typed
@@ -22,7 +24,11 @@ from coplay.site.conforming import OTHER
 _FEW_NUMBERS = 10
 """So many different whole numbers, or fewer, are categories."""
 
-_UNIT_WORDS = ("id", "patient", "person", "subject", "customer", "case", "unit")
+_NAMING_WORDS = {"id", "patient", "person", "subject", "customer", "mrn"}
+_UNIT_WORDS = _NAMING_WORDS | {"case", "unit"}
+
+_MANY_DIGITS = 100_000
+"""Whole numbers from here on, another in every row, are names rather than amounts."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,11 @@ class Proposed:
 
     Args:
         kind: What it is.
-        low: Smallest value, rounded outwards; None where it has no range.
+        low: Smallest value, rounded outwards; None where it has no range. Categories that are
+            numbers have one too, for another site may have too many of them for categories.
         high: Largest value, rounded outwards.
-        levels: Categories, the commonest first; rare ones are in ``other``.
+        levels: Categories in the order of their names, which does not say which is commonest; rare
+            ones are in ``other``. What is binary has the words that stand in the table.
     """
 
     kind: Kind
@@ -108,7 +116,8 @@ def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Propo
     missing = np.zeros(len(rows), dtype=np.bool_)
     for name in rows.names:
         if name == guessed:
-            notes.append(f"{quoted(name)} seems to name what a row belongs to: unit, no variable")
+            how = "was said" if unit else "seems"
+            notes.append(f"{quoted(name)} {how} to name what a row belongs to: unit, no variable")
             continue
         column = _proposed(name, rows, small_cell)
         if isinstance(column, str):
@@ -132,24 +141,57 @@ def _proposed(
     if isinstance(column, Fault):
         return f"{rows.place(column.row)}, {column.text}"
     if column.kind == "unread":
-        return column.reason
+        return column.reason.split("; ")[0]  # the rest is advice for those who write the file
+    if _words(name) & _NAMING_WORDS and len(set(rows.cells[name])) > _FEW_NUMBERS:
+        return f"column {quoted(name)} seems to name somebody"
     present = column.values[~column.missing]
     if column.kind == "binary":
-        return Proposed("binary"), Counter(), column.missing
+        return _bits(_present_cells(rows.cells[name], column), column, small_cell)
     if column.kind == "texts":
         return _levels(name, [column.texts[i] for i in present], column, small_cell)
+    texts = _present_cells(rows.cells[name], column)
     whole = bool((present == np.trunc(present)).all())
     distinct = np.unique(present)
+    # a cell of 1.0 is the number 1, and no category of that name
+    whole = whole and all(text == f"{float(text):.0f}" for text in set(texts))
     if set(distinct.tolist()) == {0.0, 1.0}:
-        return Proposed("binary"), Counter(), column.missing
-    if whole and len(distinct) == len(present) and len(present) > _FEW_NUMBERS:
+        return _bits(texts, column, small_cell)
+    if whole and len(distinct) == len(present) and _are_names(distinct):
         return f"column {quoted(name)} holds another whole number in every row, as names of rows do"
-    if whole and len(distinct) <= _FEW_NUMBERS and len(distinct) > 1:
-        return _levels(name, [str(int(number)) for number in present], column, small_cell)
     if len(distinct) < 2:
         return f"column {quoted(name)} is the same number in every row"
     low, high = rounded_outwards(float(distinct[0]), float(distinct[-1]))
+    if whole and len(distinct) <= _FEW_NUMBERS:
+        levels = _levels(name, texts, column, small_cell)
+        if isinstance(levels, str):
+            return levels
+        return replace(levels[0], low=low, high=high), levels[1], column.missing
     return Proposed("real", low, high), Counter(), column.missing
+
+
+def _present_cells(cells: Cells, column: Typed) -> list[str]:
+    """Return the texts that are not missing, as they stand in the table."""
+    return [cell for cell, absent in zip(cells, column.missing, strict=True) if not absent]
+
+
+def _bits(
+    texts: Sequence[str], column: Typed, small_cell: int
+) -> tuple[Proposed, Counter[str], np.ndarray]:
+    """Return a binary column, with its words for sites that know a third."""
+    counts = Counter(texts)
+    levels = common_levels(counts, small_cell)
+    return Proposed("binary", levels=levels), counts, column.missing
+
+
+def _are_names(numbers: np.ndarray) -> bool:
+    """Whether numbers, another in every row, number the rows or are long as those of files are."""
+    if len(numbers) <= _FEW_NUMBERS:
+        return False
+    return bool(numbers[-1] - numbers[0] < 2 * len(numbers) or numbers[0] >= _MANY_DIGITS)
+
+
+def _words(name: str) -> set[str]:
+    return set(name.lower().replace("-", "_").replace(" ", "_").split("_"))
 
 
 def _levels(
@@ -166,14 +208,15 @@ def _levels(
 
 
 def common_levels(counts: Counter[str], small_cell: int) -> tuple[str, ...]:
-    """Return the levels with enough rows, the commonest first, and ``other`` if there are more.
+    """Return the levels with enough rows in the order of their names, and ``other`` for more.
 
     Example:
         >>> common_levels(Counter({"Ulm": 40, "Bonn": 12, "Jena": 3}), 10)
-        ('Ulm', 'Bonn', 'other')
+        ('Bonn', 'Ulm', 'other')
     """
-    common = [level for level, count in counts.most_common() if count >= small_cell]
-    if len(common) < len(counts) and OTHER not in common:
+    common = [level for level, count in counts.items() if count >= small_cell and level != OTHER]
+    common.sort(key=natural_key)
+    if len(common) < len(counts):
         common.append(OTHER)
     return tuple(common)
 
@@ -181,13 +224,16 @@ def common_levels(counts: Counter[str], small_cell: int) -> tuple[str, ...]:
 def _unit(rows: Rows) -> str | None:
     """Return the first column that is called like a unit and whose texts repeat."""
     for name in rows.names:
-        words = name.lower().replace("-", "_").replace(" ", "_").split("_")
-        if not set(words) & set(_UNIT_WORDS):
+        words = _words(name)
+        if not words & _UNIT_WORDS:
             continue
         texts = list(rows.cells[name])
         distinct = len(set(texts))
         # names of units repeat, and are many: a column of few texts is a category
-        if "" not in texts and distinct < len(texts) and 3 * distinct > len(texts):
+        are_many = 3 * distinct > len(texts)
+        if words & _NAMING_WORDS:
+            are_many = are_many or distinct > _FEW_NUMBERS
+        if "" not in texts and distinct < len(texts) and are_many:
             return name
     return None
 
