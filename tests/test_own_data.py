@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
+from coplay.run.own_data import facts_of_sites, own_data
 from coplay.run.reach import check_same_variables
 
 GAME = {
@@ -812,3 +814,17 @@ def test_a_federation_may_name_no_code_for_its_sites_but_their_own_files_may(
     result = Federation(config).run(tmp_path / "run")
     assert result.model_name("north") == "Ours"
     assert result.model_name("south") == "exponential_family"
+
+
+def test_a_site_that_agreed_on_other_variables_is_named_before_play(hospitals):
+    config = hospitals()
+    sites = own_data(config, None, {})
+    assert list(facts_of_sites(config, sites)) == ["north", "south"]
+    space = sites["south"].agreement.space
+    wider = Space({**{name: space[name] for name in space}, "weight": Variable(kind="real")})
+    agreement = replace(sites["south"].agreement, space=wider, learns=["age", "tumour"])
+    sites["south"] = replace(sites["south"], agreement=agreement, _held=None)
+    text = fault(facts_of_sites, config, sites)
+    assert re.search(
+        r"the coordinator has schema '[0-9a-f]{8}', and 'south' has '[0-9a-f]{8}'; give all", text
+    )

@@ -13,15 +13,16 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from coplay.core.errors import MessageError, SpaceError
+from coplay.core.errors import ConfigError, MessageError, SpaceError
 from coplay.core.plain import Plain, flatten, restored, shortened
-from coplay.core.space import Space
+from coplay.core.space import LABEL, Space
 from coplay.core.variable import Variable
 
 PROTOCOL = 1
 """Number of the form of messages; parties with different ones cannot play together."""
 
 _LONGEST = 100_000  # characters of one text in facts
+_MOST_ROWS = 2**53  # more would not be exact in numbers of messages
 _WITHHELD = -1.0  # a share that is not told, as it travels: no carrier has to know NaN
 
 
@@ -105,14 +106,16 @@ class Facts:
             MessageError: They are no facts, those of another, or of another protocol.
         """
         origin = f"the facts of player '{name}'"
+        protocol = values.get("protocol")  # first, since another protocol may have other fields
+        if type(protocol) is int and protocol != PROTOCOL:
+            raise MessageError(
+                f"{origin}: its coplay {shortened(values.get('coplay'))} speaks protocol "
+                f"{shortened(protocol)}, this one ({version('coplay')}) {PROTOCOL}; "
+                "give both the same version of coplay"
+            )
         facts = restored(cls, values, origin)
         if facts.name != name:
             raise MessageError(f"{origin}: they name {shortened(facts.name)}")
-        if facts.protocol != PROTOCOL:
-            raise MessageError(
-                f"{origin}: its coplay {shortened(facts.coplay)} speaks protocol "
-                f"{facts.protocol}, this one {PROTOCOL}; give both the same version of coplay"
-            )
         texts = [*facts.learned.values(), *facts.latent.values(), facts.network, facts.model]
         if any(len(text) > _LONGEST for text in texts):
             raise MessageError(f"{origin}: expected texts of at most {_LONGEST:,} characters")
@@ -125,9 +128,12 @@ class Facts:
             raise MessageError(
                 f"{origin}: it lacks {shortened(strange[0])}, which it does not learn"
             )
-        if facts.count is not None and facts.count < 0:
-            raise MessageError(f"{origin}: expected a number of rows from 0, got {facts.count}")
-        return replace(facts, shares=_shares(facts.shares, origin))
+        if facts.count is not None and not 0 <= facts.count <= _MOST_ROWS:
+            got = shortened(facts.count)
+            raise MessageError(f"{origin}: expected a number of rows from 0 to 2**53, got {got}")
+        shares = _shares(facts.shares, origin)
+        _check_places(facts, origin)
+        return replace(facts, shares=shares)
 
 
 def _shares(values: Sequence[float], origin: str) -> tuple[float, ...]:
@@ -148,6 +154,42 @@ def _shares(values: Sequence[float], origin: str) -> tuple[float, ...]:
 def coplay_version() -> str:
     """Return the version of this coplay; looking it up reads a file."""
     return version("coplay")
+
+
+def _check_places(facts: Facts, origin: str) -> None:
+    """Refuse shares that are not one for each class.
+
+    Raises:
+        MessageError: They are not.
+    """
+    classes = 0
+    if LABEL in facts.learned and LABEL not in facts.unobserved:
+        classes = facts.variables[LABEL].classes or 0
+    if facts.shares and len(facts.shares) != classes:
+        raise MessageError(f"{origin}: expected {classes} shares, got {len(facts.shares)}")
+
+
+def check_same_schema(facts: Iterable[Facts], agreed: Space) -> None:
+    """Refuse players that take other variables as agreed than the coordinator does.
+
+    Args:
+        facts: What the players say of themselves; one that says nothing of a schema is let be.
+        agreed: The variables that the coordinator has.
+
+    Raises:
+        ConfigError: Some do; the message says which party has which.
+    """
+    digest = schema_digest(agreed)
+    others = [each for each in facts if each.schema not in ("", digest)]
+    if others:
+        listed = ", ".join(f"'{each.name}' has {shortened(each.schema[:8])}" for each in others)
+        raise ConfigError(
+            [
+                f"other variables were agreed elsewhere: the coordinator has schema "
+                f"'{digest[:8]}', and {listed}; give all the same [variables] "
+                "(names, order, kinds, ranges, categories and units)"
+            ]
+        )
 
 
 def facts_of_all(names: Iterable[str], replies: Sequence[Mapping[str, object]]) -> dict[str, Facts]:

@@ -20,8 +20,8 @@ class Telling(Section):
         count: Whether it tells how many rows it has: as they are, rounded to tens, or not at all.
         shares: Whether it tells which share of its rows each category of the target has; it takes
             that ``count`` is told.
-        small_cell: A category with fewer rows than this is not told, and another one is withheld
-            with it where it would follow by subtraction.
+        small_cell: A category with fewer rows than this is not told, and others are withheld with
+            it, so that it does not follow by subtraction.
         numbers: Names of the numbers that leave: scores by the name of their metric, and what
             learning reports, such as ``loss``; ``("all",)`` for all of them.
 
@@ -51,17 +51,17 @@ class Telling(Section):
         return rows if self.count == "exact" else round(rows / 10) * 10
 
     def shares_of(self, counts: Sequence[int]) -> tuple[float, ...]:
-        """Return the shares of categories as they are told; NaN for those that are withheld.
+        """Return the shares of categories as they are told.
 
-        A category with fewer than ``small_cell`` rows is withheld. Others are withheld with it, the
-        smallest first, until at least two are and they hold ``small_cell`` rows together: what is
-        left of one then says little of any of them.
+        Where the count is rounded to tens, so is each category's before shares are formed: with
+        more digits, they would give away what the count leaves open.
 
         Args:
             counts: Number of rows of each category.
 
         Returns:
-            One share a category; empty where nothing is told.
+            One share a category; NaN for those of :func:`withheld_cells`, and empty where nothing
+            is told or nothing would be left.
 
         Example:
             >>> Telling(count="tens", shares=True).shares_of([50, 3, 30, 17])
@@ -69,25 +69,60 @@ class Telling(Section):
             >>> Telling(count="tens", shares=True).shares_of([50, 3])
             ()
         """
-        total = sum(counts)
-        if not self.shares or self.count == "no" or not total:
+        if not self.shares or self.count == "no":
             return ()
-        withheld = {place for place, count in enumerate(counts) if count < self.small_cell}
-        if self.small_cell <= 1:
-            withheld = set()
-        by_size = sorted(range(len(counts)), key=lambda place: (counts[place], place))
-        for place in by_size:
-            hidden = sum(counts[i] for i in withheld)
-            if withheld and (len(withheld) < 2 or hidden < self.small_cell):
-                withheld.add(place)
-        if len(withheld) >= len(counts):
+        withheld = withheld_cells(counts, self.small_cell)
+        rounded: dict[int, int] = {}
+        for place, count in enumerate(counts):
+            if place not in withheld:
+                rounded[place] = self.count_of(count) or 0
+        hidden = sum(counts[place] for place in withheld)
+        # of the rounded numbers, not of the rounded total: so shares add up to 1
+        total = sum(rounded.values()) + (self.count_of(hidden) or 0)
+        if not rounded or not total:
             return ()
-        shares = [count / total for count in counts]
-        if self.count == "tens":  # more digits would give the number of rows away
-            shares = [round(share, 2) for share in shares]
-        for place in withheld:
-            shares[place] = math.nan
+        shares = []
+        for place in range(len(counts)):
+            shares.append(rounded[place] / total if place in rounded else math.nan)
         return tuple(shares)
+
+
+def withheld_cells(counts: Sequence[int], small_cell: int) -> frozenset[int]:
+    """Return the places of the cells of a table that are not told.
+
+    These are the k cells with fewer than ``small_cell`` rows and, so that none of them follows by
+    subtraction from the total, m larger ones: from the last place on, until all that are withheld
+    hold more than k (small_cell - 1) + m small_cell rows. Whoever knows the total, every cell that
+    is told, this rule, and even which cells are small, then has to reckon with every number from 0
+    to ``small_cell`` - 1 in each small one, whatever the others hold. Taking the smallest of the
+    larger ones instead would not do: that it is no larger than those that are told is a clue.
+
+    Args:
+        counts: Number of rows of each cell, which add up to a total that may be told.
+        small_cell: The fewest rows that a cell that is told may have; 1 withholds nothing.
+
+    Returns:
+        Places in ``counts``; all of them where the larger ones do not suffice.
+
+    Example:
+        >>> sorted(withheld_cells([50, 3, 30, 17], 10)), sorted(withheld_cells([50, 30, 17], 10))
+        ([1, 3], [])
+    """
+    small = [place for place, count in enumerate(counts) if count < small_cell]
+    if not small or small_cell == 1:
+        return frozenset()
+    withheld = set(small)
+    rows = sum(counts[place] for place in small)
+    needed = len(small) * (small_cell - 1)
+    for place in reversed(range(len(counts))):
+        if place in withheld:
+            continue
+        withheld.add(place)
+        rows += counts[place]
+        needed += small_cell
+        if rows > needed:
+            return frozenset(withheld)
+    return frozenset(range(len(counts)))
 
 
 EVERYTHING = Telling(count="exact", shares=True, small_cell=1, numbers=("all",))

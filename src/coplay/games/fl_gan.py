@@ -166,7 +166,7 @@ class FlGan(Game[GanState]):
         model = gan(player)
         match message.request:
             case Introduce():
-                return message.reply(Introduction(player.count, model.batch).numbers())
+                return message.reply(Introduction(player.told_count or 0, model.batch).numbers())
             case Send(receivers):
                 pair = model.export(HALVES, buffers=self.average_buffers)
                 return message.reply(payload=dict.fromkeys(receivers, pair))

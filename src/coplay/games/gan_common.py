@@ -49,7 +49,7 @@ class Introduction:
     """How a player describes itself before the first round.
 
     Args:
-        samples: Number of its private samples.
+        samples: Number of its private samples, as it tells it.
         batch: b, the size of its batches.
         stacked: Whether workers of one process take their steps together, as one product.
         loop_seconds: Seconds of a step one after the other, where both ways were tried.

@@ -204,7 +204,8 @@ def _introduced(
     answers: list[Message | BaseException] = []
     for i, (player, message) in enumerate(zip(players, messages, strict=True)):
         stacked = decided.stacked and able[i]
-        each = replace(decided, samples=player.count, batch=models[i].batch, stacked=stacked)
+        samples = player.told_count or 0
+        each = replace(decided, samples=samples, batch=models[i].batch, stacked=stacked)
         answers.append(message.reply(each.numbers()))
     return answers
 

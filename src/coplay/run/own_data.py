@@ -11,7 +11,7 @@ from pathlib import Path
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError
-from coplay.core.facts import Facts, schema_digest
+from coplay.core.facts import Facts, check_same_schema, schema_digest
 from coplay.core.inside import file_name
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
@@ -240,9 +240,13 @@ def facts_of_sites(config: Config, own: Mapping[str, OwnData]) -> dict[str, Fact
     recipes = [SiteRecipe(own[name], config.seed, None) for name in own]
     try:
         engine.start(recipes, config.game)
-        return engine.describe()
+        facts = engine.describe()
     finally:
         engine.close()
+    agreed = agreed_for(config, own)
+    if agreed is not None:
+        check_same_schema(facts.values(), agreed)
+    return facts
 
 
 def load_here(sites: Mapping[str, OwnData]) -> None:
