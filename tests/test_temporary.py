@@ -17,7 +17,6 @@ print(len(os.listdir(os.environ["TMPDIR"])))
 
 
 def test_tiny_sources_leave_nothing_behind(tmp_path):
-    from os import environ
 
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", TINY], env=env, capture_output=True, text=True)
