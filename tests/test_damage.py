@@ -3,12 +3,14 @@
 import random
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coplay import Config, Federation, Result
 from coplay.cli import main as cli
+from coplay.report.page import write
 from coplay.run.checkpoint import Checkpoint
 
 from .by_hand import cut
@@ -162,3 +164,26 @@ def test_no_damage_is_used_without_a_word(runs, tmp_path, capsys, piece):
         noticed += told
         shutil.rmtree(run.parent)
     assert noticed > DAMAGES // 3
+
+
+# ------------------------------------------------------------------------- what a report says of it
+
+
+@pytest.mark.parametrize("file", ["seconds.json", "summary.json", "model", "deleted model"])
+def test_a_report_names_a_damaged_file_and_shows_the_rest(file, runs, tmp_path):
+    run = Path(shutil.copytree(runs["finished"], tmp_path / "run"))
+    assert "Damaged files" not in write(Result.load(run)).read_text(encoding="utf-8")
+    path = run / "summary.json"
+    if file == "seconds.json":
+        path = run / "isolated" / file
+    elif "model" in file:
+        path = next((run / "isolated" / "models").iterdir())
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    if file == "deleted model":
+        path.unlink()
+    page = write(Result.load(run)).read_text(encoding="utf-8")
+    assert "Damaged files" in page
+    assert path.name in page[page.index("Damaged files") :]
+    assert "Seed, versions, config" in page

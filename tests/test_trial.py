@@ -393,6 +393,22 @@ def test_a_run_says_so_before_anything_is_written(tmp_path):
         Federation(config(TiedWeights)).prepare()
 
 
+class OwnGenerator(Net):
+    """It draws from a generator that is in no state."""
+
+    def setup(self, space, seed):
+        super().setup(space, seed)
+        self._own = torch.Generator().manual_seed(seed)
+
+    def sample(self, n, generator):
+        return super().sample(n, self._own)
+
+
+def test_a_generator_outside_the_state_is_told():
+    with pytest.raises(ModelError, match="sample gives something else when it is called again"):
+        Federation(config(OwnGenerator)).prepare()
+
+
 class Alone(Net):
     """It learns from nobody else."""
 

@@ -131,7 +131,8 @@ def _add_playing(commands: Any) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change what cannot change results: --set engine.start_seconds=600",
+        help="change what cannot change results: --set checkpoint.every_rounds=5, or of the engine "
+        "ray --set engine.start_seconds=600",
     )
     resume.add_argument(
         "--previous",
@@ -296,8 +297,6 @@ def _compare(given: argparse.Namespace) -> None:
     name = names.pop() if len(names) == 1 else "runs"
     title = titles.pop() if len(titles) == 1 else "Runs side by side"
     out = given.out or comparison_folder(name, comparison)
-    if (out / "run.json").exists():
-        raise RunFolderError(f"{out} is a run; name another folder for the comparison with --out")
     page = write(comparison, out, title, by_player=given.by_player)
     print_comparison(comparison, given.by_player)
     say(f"comparison: {page}")

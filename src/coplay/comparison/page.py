@@ -11,13 +11,13 @@ from coplay.comparison import curves, samples
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import Caveat, caveats
 from coplay.comparison.export import plain_values, table_of_values
+from coplay.comparison.place import FILES, refuse_other_contents
 from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.inside import refuse_links, write_output
 from coplay.report.page import json_bytes, template, write_pictures
 from coplay.report.parts import Cell, PageSection, Table
 from coplay.report.words import listed, words
 
-_FILES = ("comparison.html", "comparison.json", "comparison.csv", "figures")
 _NAMED_KEYS = 3  # keys that the first sentence names
 _LONGEST_SETTING = 60  # characters of a setting in a table
 
@@ -50,7 +50,8 @@ def write(
     Example:
         ``write(Comparison.load(["runs/a", "runs/b"]), Path("comparisons/ab"), "a and b")``
     """
-    refuse_links(folder, _FILES)
+    refuse_other_contents(folder)
+    refuse_links(folder, FILES)
     notes = caveats(comparison)
     sections = [
         _arms(comparison, notes),

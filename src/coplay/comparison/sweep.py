@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from coplay.comparison.labels import short_keys, value_text
+from coplay.comparison.place import refuse_other_contents
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.core.inside import make_folder
 from coplay.run.config import Config
@@ -40,8 +41,8 @@ class Sweep:
         configs: The config of each run.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "two.toml"
+        >>> from coplay.core.temporary import temporary_folder
+        >>> path = temporary_folder("example") / "two.toml"
         >>> _ = path.write_text('game = "sample_exchange"')
         >>> for name in Sweep.of(path, ["game.own_weight=0.1,0.3"], "1,2").configs:
         ...     print(name)
@@ -118,8 +119,10 @@ class Sweep:
         Raises:
             ConfigError: A combination that has not been played cannot be played: with all faults
                 of all such combinations.
-            RunFolderError: A folder holds a run of another config.
+            RunFolderError: A folder holds a run of another config, or the folder of all runs holds
+                other things.
         """
+        refuse_other_contents(folder)
         places = {name: folder / name for name in self.configs}
         left = [name for name, place in places.items() if not self._is_finished(name, place)]
         self._check(left)

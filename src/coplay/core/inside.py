@@ -191,9 +191,11 @@ def write_output(path: Path, content: bytes, remedy: str) -> None:
             raise OutputError(f"cannot write {path}: {partial} is a link; remove it")
         storage.write_atomically(path, content)
     except OSError as error:  # such as a name that is too long
-        raise OutputError(f"cannot write {path}: {reason_of(error)}; {remedy}") from error
+        reason = reason_of(error, path.parent)
+        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
     except CheckpointError as error:
-        raise OutputError(f"cannot write {path}: {reason_of(error.__cause__)}; {remedy}") from error
+        reason = reason_of(error.__cause__, path.parent)
+        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
 
 
 def make_folder(folder: Path, remedy: str) -> None:
@@ -205,10 +207,11 @@ def make_folder(folder: Path, remedy: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {reason_of(error)}; {remedy}") from error
+        reason = reason_of(error, folder)
+        raise OutputError(f"cannot write into {folder}: {reason}; {remedy}") from error
 
 
-def reason_of(error: BaseException | None) -> str:
-    """Say in the system's words why it refused to write."""
-    strerror = error.strerror if isinstance(error, OSError) else None
-    return strerror or str(error)
+def reason_of(error: BaseException | None, folder: Path | None = None) -> str:
+    """Say why the system refused to write, in its words or, of a folder, what is in its way."""
+    obstacle = "" if folder is None else storage.in_the_way(folder)
+    return obstacle or storage.reason_of(error)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+_CLASS = re.compile(r"""["'](?!coplay\b)[A-Za-z_][\w.]*:[A-Za-z_]\w*["']""")
 
 
 def use_previous(run: Path) -> str:
@@ -12,10 +15,23 @@ def use_previous(run: Path) -> str:
 
 def play_again(run: Path) -> str:
     """Advise to play a run again: the same config and seed give the same bits."""
+    config = run / "config.toml"
+    code = ""
+    if _names_code(config):
+        code = " and runs the code that its config names, so look at it first if you received it"
     return (
-        "restore it from a copy, or play the run again, which gives the same: "
-        f"'coplay run {run / 'config.toml'} --out NEW'"
+        f"restore it from a copy, or play the run again, which gives the same{code}: "
+        f"'coplay run {config} --out NEW'"
     )
+
+
+def _names_code(config: Path) -> bool:
+    """Whether a config names a class, function or estimator outside coplay."""
+    try:
+        text = config.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return bool(_CLASS.search(text))
 
 
 def rows(run: Path) -> str:

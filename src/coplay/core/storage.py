@@ -83,8 +83,28 @@ def append_privately(path: Path, text: str) -> None:
             file.write(text)
 
 
+def in_the_way(folder: Path) -> str:
+    """Say what lies where a folder is to be, or one above it; empty if nothing does."""
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            return ""
+        if place.is_symlink() and not place.exists():
+            return f"{place} is a link to nothing, expected a folder"
+        if place.exists():
+            return f"{place} is a file, expected a folder"
+    return ""
+
+
 def cannot_write(path: Path, error: OSError) -> WriteError:
     """Return the error for a file that the system refuses to write."""
+    obstacle = in_the_way(path.parent)
+    if path.is_dir():
+        obstacle = "there is a folder of this name, expected a file"
+    if obstacle:
+        return WriteError(
+            f"cannot write {path}: {obstacle}; what was written before is intact: move it away, "
+            "then try again"
+        )
     return WriteError(
         f"cannot write {path}: {error.strerror or error}; what was written before is intact: "
         "make room or give permission, then try again"
@@ -161,10 +181,11 @@ def _locked_file(folder: Path) -> Any:
             error = reason
             break
     assert error is not None
-    raise WriteError(
-        f"cannot write into {folder}: {error.strerror or error}; give permission, or name another "
-        "folder"
-    ) from error
+    obstacle = in_the_way(folder)
+    if (folder / "lock").is_dir():
+        obstacle = f"{folder / 'lock'} is a folder, expected a file"
+    words = f"{obstacle}; move it away" if obstacle else f"{reason_of(error)}; give permission"
+    raise WriteError(f"cannot write into {folder}: {words}, or name another folder") from error
 
 
 # ---------------------------------------------------------------------------------------- JSON
@@ -210,7 +231,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
         what_to_do = remedy or "restore it from a copy"
         raise CheckpointError(f"{path} was deleted; {what_to_do}") from None
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+        raise _cannot_read(path, error, remedy) from error
     except (ValueError, RecursionError) as error:
         raise damaged(path, error, remedy) from error
 
@@ -242,6 +263,21 @@ def check_seal(path: Path, values: Any, remedy: str = "") -> dict[str, Any]:
     return content
 
 
+def _cannot_read(path: Path, error: OSError, remedy: str) -> CheckpointError:
+    """Return the error for a file that the system refuses to read."""
+    if path.is_dir():
+        remove = "remove it, then "
+        what_to_do = remedy or "restore the file from a copy"
+        return CheckpointError(f"{path} is a folder, expected a file; {remove}{what_to_do}")
+    return CheckpointError(f"cannot read {path}: {reason_of(error)}; give permission to read it")
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Say in the system's words why it refused to read or write."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or str(error)
+
+
 def damaged(path: Path, fault: object, remedy: str = "") -> CheckpointError:
     """Return the error for a file that is not what was written."""
     what_to_do = remedy or "restore it from a copy"
@@ -268,7 +304,7 @@ def read_bytes(path: Path, digest: str, remedy: str = "") -> bytes:
         what_to_do = remedy or "restore it from a copy"
         raise CheckpointError(f"{path} was deleted; {what_to_do}") from None
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+        raise _cannot_read(path, error, remedy) from error
     if of_bytes(content) != digest:
         raise damaged(path, "its digest is not the one on record", remedy)
     return content

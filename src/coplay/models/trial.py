@@ -267,10 +267,20 @@ class _Trial:
         if _on_accelerator(self.model):
             return []
         with isolated_seed(_SEED):
-            if not same_samples(first.drawn, self._draw(self._restored(first))):
+            restored = self._restored(first)
+            drawn = self._draw(restored)
+            if not same_samples(first.drawn, drawn):
                 return [
                     "load_state_dict does not bring back what state_dict returned: the model draws "
                     "other samples than before; put all that sample needs into the state"
+                ]
+            # what changes with a draw belongs into the state, so an equal state draws the same
+            as_before = same(first.state, self._state(restored))
+            if as_before and not same_samples(drawn, self._draw(restored)):
+                return [
+                    "sample gives something else when it is called again with the same state and "
+                    "generator, so a resumed run would draw other samples; draw from the generator "
+                    "that it is given, or put a generator or counter of its own into the state"
                 ]
             original = self.model.fresh()
             self._call("setup", lambda: original.setup(self.space, _SEED))

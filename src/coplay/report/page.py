@@ -15,13 +15,14 @@ from markupsafe import Markup
 
 from coplay.core.inside import file_names, refuse_links, write_output
 from coplay.core.text import json_text, visible
-from coplay.report import columns, costs, formulas, measured, samples
+from coplay.report import columns, costs, damage, formulas, measured, samples
 from coplay.report import headline as head
 from coplay.report.parts import PageSection, Picture, plain
 from coplay.run.result import Result
 
 SECTIONS = (
     head.headline,
+    damage.section,
     measured.holdings,
     samples.section,
     measured.shares,

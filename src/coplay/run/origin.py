@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coplay.core import storage
+from coplay.core.errors import CheckpointError
 from coplay.run.config import Config
 from coplay.run.foreign import code_in, places_in, refuse
 from coplay.run.result import Result
@@ -39,7 +40,7 @@ def seal(folder: Path, config: Config) -> None:
         mark = _mark(config, home, _key(create=True))
     except (OSError, RuntimeError, ValueError):  # such as a user without a home
         return
-    storage.write_json(folder / SEAL, {"home": home, "mark": mark})
+    storage.write_sealed(folder / SEAL, {"home": home, "mark": mark})
 
 
 def is_sealed(folder: Path, config: Config) -> bool:
@@ -56,11 +57,11 @@ def home_of(folder: Path, config: Config) -> Path | None:
 def _sealed_home(folder: Path, config: Config) -> str | None:
     """Return what an intact seal says of the config's folder, perhaps nothing; None without one."""
     try:
-        written = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        written = storage.read_sealed(folder / SEAL)
         home = str(written.get("home"))
         mark = str(written.get("mark"))
         intact = hmac.compare_digest(mark, _mark(config, home, _key(create=False)))
-    except (OSError, ValueError, TypeError, AttributeError, RuntimeError):  # anybody wrote it
+    except (CheckpointError, OSError, ValueError, TypeError, RuntimeError):  # anybody wrote it
         return None
     return home if intact else None
 
@@ -80,7 +81,23 @@ def refuse_untrusted(result: Result) -> None:
     places = places_in(result.config)
     if places and not is_sealed(result.folder, result.config):
         fault = "did not begin here, or what it used has moved, and would use"
+        if _is_damaged(result.folder / SEAL):
+            fault = (
+                f"has a damaged seal ({result.folder / SEAL}), so that nothing shows whether it "
+                "began here, and would use"
+            )
         refuse(fault, places, str(result.folder))
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a seal is there and is not what was written."""
+    if not path.exists():
+        return False
+    try:
+        storage.read_sealed(path)
+    except CheckpointError:
+        return True
+    return False
 
 
 def _mark(config: Config, home: str, key: bytes) -> str:
