@@ -331,10 +331,8 @@ class Config(Section):
 
         Args:
             values: Sections by name.
-            overrides: One each; ``trust`` is as in :meth:`from_dict`.
-
-        Raises:
-            ConfigError: With all faults.
+            overrides: One ``key.path=value`` each.
+            trust: As in :meth:`from_dict`, which says what is raised.
         """
         for override in overrides:
             _override(values, override)
