@@ -24,6 +24,7 @@ from coplay.core.message import (
     Request,
     bytes_of,
 )
+from coplay.core.nesting import nest, unnest
 from coplay.core.plain import flatten, restored
 from coplay.core.requests import CLASSIFIED, SCORED
 from coplay.core.space import pick
@@ -494,9 +495,9 @@ def test_whole_numbers_in_lists_become_floats_too_and_long_values_are_cut():
 
 def test_names_of_tensors_may_have_slashes():
     nested = {"model": {"net/0.weight": torch.ones(1)}, "player": {"heard/b": torch.zeros(1)}}
-    flat = storage.nest(nested)
+    flat = nest(nested)
     assert set(flat) == {"model/net/0.weight", "player/heard/b"}
-    assert storage.unnest(flat) == nested
+    assert unnest(flat) == nested
 
 
 def test_tensors_come_back_as_they_were_in_the_order_of_their_names(tmp_path):

@@ -34,11 +34,12 @@ from coplay.run.differences import differences
 from coplay.run.federation import Federation, _holds_something
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference, unmeasured
+from coplay.run.new_model import on_available_device
 from coplay.run.play import Mean, Play, best_of
 from coplay.run.presets import chosen_metrics
 from coplay.run.reach import check_common_variables, check_unobserved
 from coplay.run.record import GameRecord
-from coplay.run.result import Result, on_available_device
+from coplay.run.result import Result
 from coplay.run.round_record import RoundRecord
 from coplay.run.rows import Chain, Counted, Rows
 from coplay.run.sections import CheckpointSection, MeasureSection

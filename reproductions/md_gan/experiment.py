@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from coplay.core import storage
+from coplay.core.nesting import unnest
 from coplay.core.space import Space
 from coplay.core.streams import stream
 from coplay.metrics.base import LABEL, Observed, Reference
@@ -204,7 +205,7 @@ def generator(result: Result, space: Space, of_last: bool) -> Acgan:
     if not path.exists():
         # Without a server the first player's is measured.
         path = min(models.glob("*"))
-    state = storage.unnest(storage.load_tensors(path))["model"]
+    state = unnest(storage.load_tensors(path))["model"]
     model = result.config.model.fresh()
     assert isinstance(model, Acgan)
     if of_last:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from coplay.core import checkpoints, remedies, storage
 from coplay.core.errors import CheckpointError
+from coplay.core.nesting import nest, unnest
 
 _LEARNED_VARIABLE = "heard/"
 """Prefix of variables that the model learned from others' samples."""
@@ -47,7 +48,7 @@ class PlayerState:
         state: dict[str, Mapping[str, Tensor]] = {"model": self.model, "player": player}
         if self.kept:
             state["game"] = self.kept
-        return storage.nest(state)
+        return nest(state)
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> PlayerState:
@@ -56,7 +57,7 @@ class PlayerState:
         Raises:
             KeyError: The tensors are not those of a player.
         """
-        state = storage.unnest(tensors)
+        state = unnest(tensors)
         player = state["player"]
         keys = [key for key in player if key.startswith(_LEARNED_VARIABLE)]
         variables = {key.removeprefix(_LEARNED_VARIABLE) for key in keys}

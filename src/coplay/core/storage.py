@@ -396,21 +396,3 @@ def about(path: Path) -> dict[str, Any]:
 def shown_file(home: Path, round: int) -> Path:
     """Return the file of the samples that a game shows of a round."""
     return home / "samples" / f"round-{round:06d}.safetensors"
-
-
-def nest(tensors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Flatten one level: ``{"a": {"x": t}}`` to ``{"a/x": t}``."""
-    flat: dict[str, Tensor] = {}
-    for outer, group in tensors.items():
-        for inner, tensor in group.items():
-            flat[f"{outer}/{inner}"] = tensor
-    return flat
-
-
-def unnest(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Undo :func:`nest`."""
-    nested: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        outer, _, inner = name.partition("/")
-        nested.setdefault(outer, {})[inner] = tensor
-    return nested

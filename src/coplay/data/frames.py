@@ -138,7 +138,9 @@ def _of_arrays(
         raise DataError(f"{title}: expected as many rows in every array, got {listed}")
     dtypes = {name: str(values.dtype) for name, values in arrays.items()}
     flat = {name: values for name, values in arrays.items() if values.ndim == 1}
-    deep = {name: values for name, values in arrays.items() if values.ndim > 1}
+    if list(flat) == [LABEL]:  # classes beside images are no table
+        flat = {}
+    deep = {name: values for name, values in arrays.items() if name not in flat}
     n = next(iter(lengths.values()))
     made: dict[str, Column] = {}
     for name, values in deep.items():

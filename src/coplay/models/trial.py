@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from coplay.core import storage
 from coplay.core.components import find
 from coplay.core.errors import FAILURES, CoplayError, ModelError
+from coplay.core.nesting import nest, unnest
 from coplay.core.space import Samples, Space, Variable
 from coplay.core.streams import isolated_seed, stream
 from coplay.core.surroundings import own_settings, settings_restored
@@ -227,9 +227,9 @@ class _Trial:
         if faults:
             raise Faults(*faults)
         try:
-            stored = storage.nest({"model": state})  # as a player's checkpoint has it
+            stored = nest({"model": state})  # as a player's checkpoint has it
             loaded = load(save({name: t.detach().contiguous() for name, t in stored.items()}))
-            return storage.unnest(loaded).get("model", {})
+            return unnest(loaded).get("model", {})
         except Exception as error:
             raise Faults(f"state_dict cannot be stored: {error}") from error
 

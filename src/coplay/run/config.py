@@ -314,6 +314,8 @@ class Config(Section):
         Raises:
             ConfigError: With all faults.
         """
+        if str(text).strip().endswith(".toml"):
+            raise ConfigError([f"expected TOML, got a path: Config.from_file({str(text)!r})"])
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -330,20 +332,19 @@ class Config(Section):
         Args:
             values: Sections by name.
             overrides: One ``key.path=value`` each.
-            trust: As in :meth:`from_dict`.
-
-        Raises:
-            ConfigError: With all faults.
+            trust: As in :meth:`from_dict`, which says what is raised.
         """
         for override in overrides:
             _override(values, override)
         return cls.from_dict(values, trust)
 
     @classmethod
-    def from_file(cls, path: Path, overrides: Sequence[str] = (), trust: bool = True) -> Config:
+    def from_file(
+        cls, path: str | Path, overrides: Sequence[str] = (), trust: bool = True
+    ) -> Config:
         """Read a TOML file; the run is named after it unless it says otherwise."""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = (path := Path(path)).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ConfigError([f"{path} does not exist (looked for from {Path.cwd()})"]) from None
         except (OSError, UnicodeDecodeError) as error:

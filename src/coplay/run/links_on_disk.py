@@ -17,6 +17,7 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.errors import PartLostError
 from coplay.core.message import Ledger, LinkTraffic, Payload
+from coplay.core.nesting import nest, unnest
 from coplay.core.slices import MANY, Slice, slices_of
 from coplay.core.space import Samples, tensors
 from coplay.games.base import Link
@@ -66,14 +67,14 @@ def payload_to_tensors(payload: Mapping[Link, Payload]) -> dict[str, Tensor]:
         columns = joined.setdefault(f"{_GROUP}{group}", {})
         for name in _whole(sets[0]):
             columns[name] = torch.cat([_values(samples, name) for samples in sets])
-    return stored | storage.nest(joined)
+    return stored | nest(joined)
 
 
 def payload_from_tensors(stored: Mapping[str, Tensor]) -> dict[Link, Payload]:
     """Return the samples by link from :func:`payload_to_tensors`, in the same order."""
     names = _from_bytes(stored[_NAMES])
     links = stored[_LINKS]
-    grouped = storage.unnest(stored)
+    grouped = unnest(stored)
     rows = links.tolist()
     counts: dict[int, list[int]] = {}
     for _, _, count, group in rows:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from coplay.core import remedies, storage
 from coplay.core.message import LinkTraffic, PlayerLost
+from coplay.core.nesting import unnest
 from coplay.metrics.base import Value
 from coplay.run.caution import Caution
 from coplay.run.checkpoint import Checkpoint
@@ -208,7 +209,7 @@ class Play:
         path = storage.shown_file(self.folder, round)
         remedy = remedies.play_again(self.folder.parent)
         tensors = storage.load_tensors(path, digests[0], remedy)
-        return dict(sorted(storage.unnest(tensors).items()))
+        return dict(sorted(unnest(tensors).items()))
 
 
 def best_of(values: Sequence[float], better: Literal["higher", "lower"] | None) -> float | None:

@@ -22,8 +22,11 @@ from coplay.run.schema import VariableSection, agreed_space
 FOR_IMAGES = "symmetric_hvae"
 """The model where sites have images and none is named."""
 
-FOR_TABLES = "exponential_family"
+FOR_TABLES = "conditionals"
 """The model where sites have none; it learns from rows that lack variables."""
+
+FOR_ONE_COLUMN = "exponential_family"
+"""The model where there is a single variable."""
 
 
 def play(
@@ -51,7 +54,7 @@ def play(
             or tensors, a pair (X, y) of arrays, or a :class:`~coplay.Dataset`.
         game: A game, its name, or a section with its name and settings.
         model: A model, its name, or a section with its name and settings; without one,
-            ``symmetric_hvae`` where there are images, else ``exponential_family``.
+            ``symmetric_hvae`` where there are images, else ``conditionals``.
         variables: The agreed variables by name, or just the names of those that are learned;
             without them, all that sites have.
         target: The variable that a model trained on samples is to predict; numbers in its column
@@ -161,13 +164,17 @@ def _check_target(target: str | None, given: Mapping[str, Given]) -> None:
     raise ConfigError([f"target: no site has a variable {target!r}; there are {listed}"])
 
 
-def _usual_model(given: Mapping[str, Given]) -> str:
-    """Return the name of the model that plays where none is named."""
+def _usual_model(given: Mapping[str, Given]) -> dict[str, Any]:
+    """Return the section of the model that plays where none is named."""
+    names: set[str] = set()
     for each in given.values():
         space = each.data.space
         if any(space[name].is_image for name in space):
-            return FOR_IMAGES
-    return FOR_TABLES
+            return {"name": FOR_IMAGES}
+        names |= set(space)
+    if len(names) == 1:  # conditionals predict each variable from others
+        return {"name": FOR_ONE_COLUMN}
+    return {"name": FOR_TABLES, "hidden": 32}
 
 
 def _section(kind: str, component: str | Component | Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from coplay.core import remedies, storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, RunFolderError
 from coplay.core.inside import refuse_pipes, stays_inside
+from coplay.core.nesting import nest
 from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.core.surroundings import own_settings
@@ -345,4 +346,4 @@ class Result(InSession):
 
 def by_player(samples: Mapping[str, Samples]) -> dict[str, Tensor]:
     """Flatten sample sets by player to named tensors, for a file."""
-    return storage.nest({player: tensors(s) for player, s in samples.items()})
+    return nest({player: tensors(s) for player, s in samples.items()})

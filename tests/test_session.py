@@ -1,0 +1,288 @@
+"""A session of Python: data in memory in, scores, samples, models and a verdict out."""
+
+import stat
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer
+from torch import nn
+
+import coplay
+from coplay import Config, Federation, Result
+from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError, RunFolderError
+from coplay.data.frames import given_by
+from coplay.data.given_form import as_given
+
+FAST = {"name": "exponential_family"}
+
+
+def three_frames():
+    data = load_breast_cancer(as_frame=True).frame
+    data["diagnosis"] = data.pop("target").map({0: "malignant", 1: "benign"})
+    data = data[["mean radius", "mean texture", "mean smoothness", "diagnosis"]]
+    return {
+        "north": data[:190].drop(columns="mean smoothness"),
+        "south": data[190:380],
+        "east": data[380:].drop(columns="mean texture"),
+    }
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("session") / "run"
+    return coplay.play(
+        three_frames(), target="diagnosis", rounds=2, model="exponential_family", folder=folder
+    )
+
+
+def test_ten_lines_play_three_frames_with_different_columns(played):
+    assert played.record.status == "finished"
+    scores = played.scores()
+    assert list(scores.columns) == [
+        *("arm", "seed", "game", "player", "round", "metric", "value", "low", "high", "n"),
+        "reason",
+    ]
+    assert set(scores["game"]) == {"sample_exchange", "isolated"}
+    assert set(scores["player"]) == {"north", "south", "east"}
+    missing = scores[scores["value"].isna()]
+    assert (missing["reason"] != "").all()
+    kept = scores.query("game == 'sample_exchange' and player == 'north' and metric == 'utility'")
+    last = played.plays["sample_exchange"].last["north"]["utility"]
+    assert kept["value"].tolist() == [last.value]
+    assert kept["low"].tolist() == [last.low]
+    assert len(played.curves()) >= len(scores.dropna(subset="value"))
+    sample = played.sample("north", 50)
+    assert list(sample.columns) == ["mean radius", "mean texture", "diagnosis", "mean smoothness"]
+    assert set(sample["diagnosis"]) <= {"benign", "malignant"}
+    assert played.best("north").best in ("isolated", "sample_exchange")
+
+
+def test_the_same_seed_draws_the_same_samples_and_another_one_others(played):
+    one, again, other = (played.sample("east", 20, seed=seed) for seed in (1, 1, 2))
+    assert one.equals(again)
+    assert not one.equals(other)
+
+
+def test_a_verdict_stays_in_the_folder_of_its_site_where_only_its_owner_reads_it(played):
+    file = played.folder / "sites" / "south" / "verdict.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    verdict = played.best("south")
+    assert set(verdict.values) == {"sample_exchange", "isolated"}
+    assert verdict.n == 19
+    with pytest.raises(RunFolderError, match="has no player 'sout'; known, nearest first: south"):
+        played.best("sout")
+
+
+def test_players_of_one_pool_kept_no_rows_for_a_verdict(tmp_path):
+    values = {
+        "players": 2,
+        "model": FAST,
+        "game": {"name": "sample_exchange", "rounds": 1},
+        "measure": {"metrics": []},
+    }
+    result = Federation(Config.from_dict(values)).run(tmp_path / "run")
+    with pytest.raises(RunFolderError) as error:
+        result.best("player0")
+    assert str(error.value) == (
+        "player 'player0' was dealt its rows from one pool and kept none of its own to choose a "
+        "model by, so nothing says which is best for it; give it data of its own"
+    )
+    reasons = {row for row in result.scores()["reason"]}
+    assert "" not in reasons
+
+
+def test_a_model_comes_with_what_it_learned(played):
+    model = played.model("north")
+    drawn = model.sample(2000, torch.Generator().manual_seed(0))["mean radius"].mean()
+    frame = three_frames()["north"]
+    assert abs(drawn - frame["mean radius"].mean()) < 1
+    with pytest.raises(ModelError, match=r"player 'north': .* has no network of torch"):
+        played.network("north")
+
+
+def test_a_run_goes_on_only_with_its_data_given_again(tmp_path):
+    frames = {"a": three_frames()["south"], "b": three_frames()["south"][:100]}
+    settings = {"model": FAST, "rounds": 2, "compare": [], "measure": {"metrics": []}}
+
+    class Stopped(Exception):
+        pass
+
+    def stop(what, done, of):
+        raise Stopped
+
+    folder = tmp_path / "run"
+    whole = coplay.play(frames, folder=tmp_path / "whole", **settings)
+    with pytest.raises(Stopped):
+        coplay.play(frames, folder=folder, report=stop, **settings)
+    with pytest.raises(DataError, match=r"these data \(pandas\) were in memory"):
+        Federation.resume(folder)
+    result = Federation.resume(folder, given=frames)
+    assert result.sample("a", 30).equals(whole.sample("a", 30))
+
+
+FRAMES = {
+    "pandas": lambda columns: pd.DataFrame(columns),
+    "polars": lambda columns: pl.DataFrame(columns),
+    "pyarrow": lambda columns: pa.table(columns),
+}
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_frames_come_back_with_their_columns_types_and_texts(library):
+    n = 40
+    columns = {
+        "town": ["Ulm", "Bonn"] * (n // 2),
+        "dose": [i / 8 for i in range(n)],
+        "visits": list(range(n)),
+        "ok": [i % 3 == 0 for i in range(n)],
+        "smokes": ["yes" if i % 4 else "no" for i in range(n)],
+    }
+    frame = FRAMES[library](columns)
+    given = given_by("north", frame)
+    kinds = {name: given.data.space[name].kind for name in given.data.space}
+    assert kinds == {
+        "town": "categorical",
+        "dose": "real",
+        "visits": "real",
+        "ok": "binary",
+        "smokes": "binary",
+    }
+    back = as_given(given.data.test, given.data.space, given.source)
+    assert type(back) is type(frame)
+    if library == "pandas":
+        assert back.dtypes.equals(frame.dtypes)
+        rows, all_rows = back.values.tolist(), frame.values.tolist()
+    else:
+        assert back.schema == frame.schema
+        table = back if library == "polars" else pl.from_arrow(back)
+        rows, all_rows = table.rows(), pl.DataFrame(columns).rows()
+    known = {tuple(row) for row in all_rows}
+    assert len(rows) == 8
+    assert all(tuple(row) in known for row in rows)
+
+
+def test_categories_of_pandas_stay_categories_with_their_names():
+    town = pd.Series(["Ulm", "Bonn"] * 10, dtype="category")
+    given = given_by("north", pd.DataFrame({"town": town, "dose": np.arange(20.0)}))
+    back = as_given(given.data.test, given.data.space, given.source)
+    assert list(back["town"].cat.categories) == ["Bonn", "Ulm"]
+
+
+def test_dates_identifiers_and_free_text_are_left_out_with_a_note():
+    n = 30
+    frame = pd.DataFrame(
+        {
+            "seen": pd.date_range("2024-01-01", periods=n),
+            "name": [f"person {i}" for i in range(n)],
+            "dose": np.arange(n) / 4,
+        }
+    )
+    data = given_by("north", frame).data
+    assert list(data.space) == ["dose"]
+    assert "not read: column 'seen' holds dates or times" in data.notes
+    assert any("column 'name' holds 30 different texts in 30 rows" in note for note in data.notes)
+
+
+def test_a_pair_of_arrays_comes_back_as_one():
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    y = np.arange(50) % 3
+    given = given_by("north", (x, y))
+    assert list(given.data.space) == ["x0", "x1", "x2", "class"]
+    back_x, back_y = as_given(given.data.train, given.data.space, given.source)
+    assert back_x.dtype == np.float32
+    assert back_y.dtype == y.dtype
+    assert {tuple(row) for row in back_x.tolist()} <= {tuple(row) for row in x.tolist()}
+
+
+def test_images_in_arrays_and_tensors_are_read():
+    pictures = torch.arange(30 * 36).reshape(30, 6, 6) / (30 * 36)
+    given = given_by("north", {"image": pictures, "class": np.arange(30) % 2})
+    assert given.data.space["image"].shape == (6, 6)
+    assert given.data.space["class"].classes == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (
+            "north.csv",
+            "data of 'north': expected a frame of pandas, polars or pyarrow, a dictionary of "
+            "arrays, a pair (X, y) of arrays, or a coplay Dataset; got str",
+        ),
+        (
+            {"a": [1.0, 2.0], "b": [1.0]},
+            "data of 'north': expected as many rows in every array, got 2 of 'a', 1 of 'b'",
+        ),
+        (
+            {},
+            "data of 'north': expected a frame of pandas, polars or pyarrow, a dictionary of "
+            "arrays, a pair (X, y) of arrays, or a coplay Dataset; got no array",
+        ),
+        (pd.DataFrame({"dose": []}), "data of 'north': expected rows, got none"),
+        (
+            pd.DataFrame({0: [1.0, 2.0]}),
+            "data of 'north': expected names of columns that are texts, got 0",
+        ),
+    ],
+)
+def test_data_that_cannot_be_read_are_refused_with_what_was_expected(data, text):
+    with pytest.raises(DataError) as error:
+        given_by("north", data)
+    assert str(error.value) == text
+
+
+def test_a_slip_in_a_name_is_refused_before_anything_is_played(tmp_path):
+    sites = {"a": {"dose": [0.5, 1.0] * 20}}
+    with pytest.raises(ConfigError, match="target: no site has a variable 'dos'; there are 'dose'"):
+        coplay.play(sites, target="dos", folder=tmp_path / "run")
+    with pytest.raises(ConfigError, match="unknown game 'sample_exchang'"):
+        coplay.play(sites, game="sample_exchang", folder=tmp_path / "run")
+    with pytest.raises(ConfigError, match="sites: expected data by the name of each site"):
+        coplay.play({}, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_sample_is_refused(played):
+    with pytest.raises(CoplayError, match="n: expected at least 1 sample, got 0"):
+        played.sample("north", 0)
+
+
+def test_runs_without_a_folder_are_called_after_their_game(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sites = {"a": {"dose": [0.5, 1.0] * 20}, "b": {"dose": [0.25, 1.0] * 20}}
+    settings = {"model": FAST, "rounds": 1, "compare": [], "measure": {"metrics": []}}
+    folders = [str(coplay.play(sites, **settings).folder) for _ in range(2)]
+    assert folders == ["runs/sample_exchange", "runs/sample_exchange-2"]
+
+
+def test_a_notebook_shows_scores_with_texts_escaped(tmp_path):
+    sites = {"a": {"dose": [0.5, 1.0] * 20}}
+    settings = {"model": FAST, "rounds": 1, "game": "isolated"}
+    result = coplay.play(sites, title="<script>", folder=tmp_path / "run", **settings)
+    page = Result.load(result.folder)._repr_html_()
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "<th>column_fidelity</th>" in page
+
+
+def test_a_model_of_torch_gives_its_network(tmp_path):
+    sites = {"a": {"dose": np.linspace(0, 1, 40), "ok": np.arange(40) % 2 == 0}}
+    settings = {"game": {"name": "isolated", "local_steps": 2}, "rounds": 1}
+    result = coplay.play(sites, folder=tmp_path / "run", measure={"metrics": []}, **settings)
+    assert isinstance(result.network("a"), nn.Module)
+
+
+@pytest.mark.parametrize("path", ["missing/run.toml", "there.toml"])
+def test_a_path_given_as_toml_is_answered_with_the_right_call(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.toml").write_text("seed = 3")
+    with pytest.raises(
+        ConfigError, match=rf"expected TOML, got a path: Config.from_file\('{path}'"
+    ):
+        Config.from_toml(path)
+    assert Config.from_file("there.toml").seed == 3
