@@ -101,19 +101,27 @@ def play(
         values["measure"] = {**values.get("measure", {}), "target": target}
     values["players"] = {}
     for name, each in given.items():
-        data: dict[str, Any] = {"source": _section("source", each.source)}
-        if unit is not None:
-            data["unit"] = unit
-        if agreed:
-            data["lacks"] = [v for v in agreed if v not in each.data.space]
-        values["players"][name] = {"data": data}
-        if learned:
-            values["players"][name]["variables"] = learned
+        values["players"][name] = _player(each, agreed, learned, unit)
     config = Config.from_dict(values)
     _check_target(target, given)
     home = Path(folder) if folder is not None else _free(config)
     rows = {name: each.data for name, each in given.items()}
     return Federation(config, rows).run(home, report)
+
+
+def _player(
+    given: Given,
+    agreed: Mapping[str, VariableSection],
+    learned: Sequence[str],
+    unit: str | None,
+) -> dict[str, Any]:
+    """Return the section of one player."""
+    data: dict[str, Any] = {"source": _section("source", given.source)}
+    if unit is not None:
+        data["unit"] = unit
+    if agreed:
+        data["lacks"] = [v for v in agreed if v not in given.data.space]
+    return {"data": data, "variables": list(learned)} if learned else {"data": data}
 
 
 def _variables(

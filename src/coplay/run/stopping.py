@@ -242,7 +242,10 @@ def steady(moments: Sequence[ByPlayer]) -> bool:
     if not pairs[0] or any(set(each) != set(pairs[0]) for each in pairs):
         return False  # somebody was lost, or has not sent yet
     limit = float(chdtri(WINDOW - 1, LEVEL / len(pairs[0])))
-    return all(change([each[pair] for each in pairs]) <= limit for pair in pairs[0])
+    changes = []
+    for pair in pairs[0]:
+        changes.append(change([each[pair] for each in pairs]))
+    return max(changes) <= limit
 
 
 def _pairs(moments: ByPlayer) -> dict[tuple[str, str], Moments]:

@@ -90,7 +90,9 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
     """Return rows as a frame of pandas, else of polars, else of pyarrow, else as they are."""
     import narwhals as nw
 
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {}
+    for name in COLUMNS:
+        columns[name] = [row[name] for row in rows]
     for library in ("pandas", "polars", "pyarrow"):
         try:
             return nw.from_dict(columns, _schema(nw), backend=library).to_native()
