@@ -128,9 +128,8 @@ def same_settings(before: Any, now: Any) -> bool:
         return bool(before == now)
     if any(key not in now for key in before):
         return False
-    return all(
-        same_settings(before[key], now[key]) if key in before else not now[key] for key in now
-    )
+    later = [value for key, value in now.items() if key not in before]
+    return not any(later) and all(same_settings(before[key], now[key]) for key in before)
 
 
 def collect(experiment: Experiment) -> None:
