@@ -212,6 +212,12 @@ def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
     output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
     assert json.loads(Path("federation/north/approved.json").read_text())["site"] == "north"
     output(capsys, "run", "federation/federation.toml", "--out", "second")
+    federation = Path("federation/federation.toml")
+    before = federation.read_text()
+    federation.write_text(before.replace("hidden = 32", "hidden = 16"))
+    said = output(capsys, "run", federation, "--out", "other model", code=2)
+    assert "until they are approved" in said, "what another model gives away was not looked at"
+    federation.write_text(before)
     path.write_text(path.read_text().replace('count = "tens"', 'count = "exact"'))
     said = output(capsys, "run", "federation/federation.toml", "--out", "third", code=2)
     assert "until they are approved" in said, "another file needs another approval"
@@ -241,10 +247,10 @@ def column(path, name, cells):
     ("one", "other", "expected"),
     [
         # few whole numbers at one site and many at the other
-        ([0, 1, 2], range(15), {"kind": "real", "low": 0, "high": 14}),
+        ([0, 1, 2], range(15), {"kind": "real", "low": 0, "high": 20}),
         (["no", "yes"], ["no", "yes", "unasked"], {"categories": ["no", "unasked", "yes"]}),
         ([0, 1], [0, 1, 2], {"categories": ["0", "1", "2"]}),
-        (["1.0", "2.0", "3.0"], ["1.0", "2.0", "4.0"], {"kind": "real", "low": 1, "high": 4}),
+        (["1.0", "2.0", "3.0"], ["1.0", "2.0", "4.0"], {"kind": "real", "low": 0, "high": 10}),
         (["No", "Yes"], ["No", "Yes"], {"kind": "binary"}),
         # the commonest is not first, which would tell which it is
         (["b", "b", "a"], ["a", "c"], {"categories": ["a", "b", "c"]}),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from coplay.core.errors import ConfigError, CoplayError, RunFolderError
 from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
-from coplay.run.own_data import facts_of_sites, own_data
+from coplay.run.own_data import SiteRecipe, facts_of_sites, own_data
 from coplay.run.reach import check_same_variables
 
 GAME = {
@@ -317,6 +318,26 @@ def test_with_ray_a_fault_of_a_site_is_named(hospitals, tmp_path):
         },
     )
     assert f"site 'south': the file {tmp_path / 'souht.csv'} does not exist" in checked(config)
+
+
+def test_what_is_wrong_with_rows_of_a_site_file_is_said_at_the_site_only(hospitals, tmp_path):
+    hospitals()
+    table = tmp_path / "north.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0], "177.75,3.1,benign", *lines[1:]]) + "\n")
+    files = {name: tmp_path / name / "site.toml" for name in ("north", "south")}
+    config = Config.from_file(with_files(tmp_path)).with_sites(files)
+    recipe = SiteRecipe(own_data(config, None, {})["north"], 3, tmp_path / "game")
+    there = fault(pickle.loads(pickle.dumps(recipe)).build)
+    assert there == (
+        "site 'north': its rows cannot be read as agreed; what is wrong may quote them and stays "
+        "at the site, where 'coplay site check' says it"
+    )
+    note = tmp_path / "game" / "errors.txt"
+    assert "north.csv, line 2, column 'age': expected a value in [0, 120], got 177.75" in (
+        note.read_text()
+    )
+    assert note.stat().st_mode & 0o777 == 0o600
 
 
 # --------------------------------------------------------------------------------- other sources

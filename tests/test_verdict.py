@@ -108,3 +108,20 @@ def test_the_measure_suits_the_variables():
 def test_fidelity_of_equal_rows_is_1():
     result = verdict("north", losses_on(rows(20), TABLE, {"a": rows(20)}, None, {}))
     assert result.values == {"a": 1.0}
+
+
+def test_units_stay_together_where_a_kept_row_lacks_a_value():
+    space = Space({"x": Variable(kind="real", optional=True), "y": Variable(kind="real")})
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, generator=generator)
+    units = torch.arange(40) // 10
+    rows = space.samples(x=x, y=x + units)
+    incomplete = space.samples(
+        x=torch.cat([torch.tensor([torch.nan]), x]), y=rows["y"][[0, *range(40)]]
+    )
+    samples = {"isolated": space.samples(x=x, y=-x), "game": space.samples(x=x, y=x)}
+    expected = verdict("north", losses_on(rows, space, samples, "y", {}), units)
+    with_first = torch.cat([units[:1], units])
+    assert verdict("north", losses_on(incomplete, space, samples, "y", {}), with_first) == expected
+    apart = verdict("north", losses_on(rows, space, samples, "y", {}))
+    assert expected.high - expected.low != apart.high - apart.low

@@ -113,7 +113,7 @@ class SiteRecipe:
             DataError: The data are not what was agreed.
             ModelError: The model needs variables that the player lacks.
         """
-        held = self.own.load()
+        held = self._rows()
         self._note(held)
         model = self.own.model.fresh()
         if held.unobserved and not model.learns_incomplete:
@@ -135,6 +135,21 @@ class SiteRecipe:
             schema=schema_digest(self.own.agreement.space),
             measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
         )
+
+    def _rows(self) -> Holdings:
+        """Read the rows; what is wrong with those of a site file is said in this process only."""
+        try:
+            return self.own.load()
+        except CoplayError as error:
+            if not self.own.has_site_file:
+                raise
+            # whoever waits for this process elsewhere is no reader of paths and cells
+            if self.home is not None:
+                storage.append_privately(self.home / "errors.txt", f"{error}\n")
+            raise DataError(
+                f"site '{self.name}': its rows cannot be read as agreed; what is wrong may quote "
+                "them and stays at the site, where 'coplay site check' says it"
+            ) from None
 
     def _note(self, held: Holdings) -> None:
         """Write down at the site what was read, left out, converted or dropped."""

@@ -26,6 +26,7 @@ def preview(config: Config, name: str) -> list[str]:
         name: The site.
     """
     own = own_data(config, None, {})[name]
+    own.load()
     player = SiteRecipe(own, config.seed, None).build()
     lines = ["before the first round, its facts:", *_of_facts(player.facts())]
     player.learn({}, {OWN: 1.0}, config.game.local_steps, 1)
