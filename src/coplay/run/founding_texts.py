@@ -107,6 +107,7 @@ def site_text(
     source: dict[str, Any] = {
         "name": "table",
         "file": os.path.relpath(each.path.resolve(), path.resolve().parent),
+        **each.reading,
     }
     if each.incomplete:
         source["missing"] = "drop rows"
