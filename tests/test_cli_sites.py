@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -424,3 +426,37 @@ def test_why_the_use_of_samples_is_not_measured_is_said_where_it_is_known():
     assert not_told(["utility"], {}, north, "outcome") == {
         "utility": "it could not be measured at the player, whose own file says why"
     }
+
+
+def test_a_federation_of_one_variable_plays(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("north", "south"):
+        numbers = [f"{x:.3f}" for x in rng.normal(size=60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["dose", *numbers]))
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    assert "no fault was met" in output(capsys, "check", "federation/federation.toml")
+
+
+def test_a_site_learns_from_its_check_what_it_does_not_accept(tables, capsys):
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    site = Path("federation/north/site.toml")
+    site.write_text(site.read_text() + "\n[accepts]\nrounds = 2\n")
+    said = output(
+        capsys, "site", "check", site, "--federation", "federation/federation.toml", code=2
+    )
+    assert "site 'north' accepts 2 rounds, and sample_exchange has 8" in said
+
+
+def test_a_warning_shows_no_line_of_python(tables):
+    """In a process of its own: pytest writes warnings itself."""
+    code = (
+        "import warnings\n"
+        "import coplay.cli.main as cli\n"
+        "cli.say = lambda text: warnings.warn('does not mix', stacklevel=2)\n"
+        "import coplay.cli.init\n"
+        "coplay.cli.init.say = cli.say\n"
+        "cli.main(['init', '--from', 'north.csv', 'south.csv'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ended.stderr.splitlines()) == {"warning: does not mix"}
