@@ -15,7 +15,9 @@ import pytest
 from coplay import Config
 from coplay.cli.main import main
 from coplay.core import storage
+from coplay.core.errors import ConfigError
 from coplay.core.facts import PROTOCOL, Facts
+from coplay.run.approval import check_held
 from coplay.run.founding import one_schema, site_names
 from coplay.run.measuring_at_players import not_told
 from coplay.run.site_file import SiteFile
@@ -460,3 +462,27 @@ def test_a_warning_shows_no_line_of_python(tables):
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(ended.stderr.splitlines()) == {"warning: does not mix"}
+
+
+def test_another_model_needs_another_approval(tables, capsys):
+    """The approved model may store no rows, and the next one nothing else."""
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    federation, site = Path("federation/federation.toml"), Path("federation/north/site.toml")
+    site.write_text("hold = true\n" + site.read_text())
+    output(capsys, "site", "approve", site, "--federation", federation)
+    check_held(Config.from_file(federation))
+    federation.write_text(federation.read_text().replace("hidden = 32", "hidden = 33"))
+    with pytest.raises(ConfigError, match="holds its messages back until they are approved"):
+        check_held(Config.from_file(federation))
+
+
+def test_init_says_what_it_reads_of_folders_and_arrays(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    np.savez("scans.npz", x_train=np.zeros((4, 8, 8)))
+    said = output(capsys, "init", "--from", "images", "scans.npz", code=2)
+    assert said.startswith("coplay: images is a folder: expected one that ends in .csv, .tsv,")
+    assert "'coplay list source' shows which there are" in said
+    said = output(capsys, "site", "propose", "scans.npz", code=2)
+    assert said.startswith("coplay: scans.npz is no table by its name: expected one that ends in")
+    assert "image_folder" in output(capsys, "list", "source")

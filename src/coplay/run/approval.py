@@ -16,6 +16,10 @@ APPROVED = "approved.json"
 """File beside a site file that says what was approved there."""
 
 
+_ASKED = ("name", "variables", "model", "game", "compare", "measure")
+"""What of a federation decides what leaves a site; a model may store rows and draw them."""
+
+
 def digest_of(file: SiteFile, config: Config) -> str:
     """Return the digest of what a person approves: the site file and what the federation asks.
 
@@ -26,7 +30,7 @@ def digest_of(file: SiteFile, config: Config) -> str:
     asked = config.to_dict()
     parts = [
         file.model_dump(mode="json", exclude={"hold"}),
-        {key: asked.get(key) for key in ("name", "variables", "game", "compare", "measure")},
+        {key: asked.get(key) for key in _ASKED},
         sorted(config.player_names),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -15,7 +15,7 @@ from coplay.core.errors import DataError
 from coplay.core.variable import Kind
 from coplay.data.classes import natural_key
 from coplay.data.tables.delimited import form_of
-from coplay.data.tables.formats import TextFormat
+from coplay.data.tables.formats import ENDINGS, TextFormat, ending
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows, read_tables
@@ -112,8 +112,15 @@ def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Propo
     Raises:
         DataError: It cannot be read, has no such column, or holds nothing to learn from.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"the file {path} does not exist (looked for from {Path.cwd()})")
+    if path.is_dir() or ending(path) not in ENDINGS:
+        what = "a folder" if path.is_dir() else "no table by its name"
+        raise DataError(
+            f"{path} is {what}: expected one that ends in {', '.join(ENDINGS)}. Other data, such "
+            "as images and arrays, are named in a site file that you write: 'coplay list source' "
+            "shows which there are"
+        )
     form, decimal = form_of(path)
     reading = _reading(form, decimal)
     rows = read_tables([path], [], form, None)
