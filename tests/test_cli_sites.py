@@ -21,7 +21,7 @@ from coplay.run.approval import check_held
 from coplay.run.founding import one_schema, site_names
 from coplay.run.measuring_at_players import not_told
 from coplay.run.site_file import SiteFile
-from coplay.site.proposing import Proposed, rounded_outwards
+from coplay.site.proposing import Proposed, proposal, rounded_outwards
 
 ROOT = Path(__file__).parents[1]
 
@@ -248,10 +248,10 @@ def column(path, name, cells):
     ("one", "other", "expected"),
     [
         # few whole numbers at one site and many at the other
-        ([0, 1, 2], range(15), {"kind": "real", "low": 0, "high": 14}),
+        ([0, 1, 2], range(15), {"kind": "real", "low": 0, "high": 20}),
         (["no", "yes"], ["no", "yes", "unasked"], {"categories": ["no", "unasked", "yes"]}),
         ([0, 1], [0, 1, 2], {"categories": ["0", "1", "2"]}),
-        (["1.0", "2.0", "3.0"], ["1.0", "2.0", "4.0"], {"kind": "real", "low": 1, "high": 4}),
+        (["1.0", "2.0", "3.0"], ["1.0", "2.0", "4.0"], {"kind": "real", "low": 0, "high": 10}),
         (["No", "Yes"], ["No", "Yes"], {"kind": "binary"}),
         # the commonest is not first, which would tell which it is
         (["b", "b", "a"], ["a", "c"], {"categories": ["a", "b", "c"]}),
@@ -486,3 +486,19 @@ def test_init_says_what_it_reads_of_folders_and_arrays(tmp_path, monkeypatch, ca
     said = output(capsys, "site", "propose", "scans.npz", code=2)
     assert said.startswith("coplay: scans.npz is no table by its name: expected one that ends in")
     assert "image_folder" in output(capsys, "list", "source")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (range(18, 98), (10, 100)),
+        ([n / 10 for n in range(23, 98)], (2, 10)),
+        (range(21_000, 98_000, 1000), (20_000, 100_000)),
+        (range(230, 978), (230, 980)),
+    ],
+)
+def test_no_end_of_a_range_is_the_extreme_row_itself(tmp_path, numbers, expected):
+    path = tmp_path / "north.csv"
+    path.write_text("\n".join(["dose", *map(str, [*numbers, max(numbers)])]) + "\n")
+    dose = proposal(path).variables["dose"]
+    assert (dose.low, dose.high) == expected
