@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,11 @@ import pytest
 from coplay import Config
 from coplay.cli.main import main
 from coplay.core import storage
+from coplay.core.errors import ConfigError
+from coplay.core.facts import PROTOCOL, Facts
+from coplay.run.approval import check_held
 from coplay.run.founding import one_schema, site_names
+from coplay.run.measuring_at_players import not_told
 from coplay.run.site_file import SiteFile
 from coplay.site.proposing import Proposed, proposal, rounded_outwards
 
@@ -344,6 +351,147 @@ def test_ranges_are_rounded_outwards(low, high):
     assert high <= last
     assert first >= 0 or low < 0
     assert len(f"{abs(last):g}".replace(".", "").strip("0").split("e")[0]) <= 2
+
+
+def european(folder, name, seed):
+    """Write a table as spreadsheets of much of Europe do: semicolons, decimal commas, cp1252."""
+    rng = np.random.default_rng(seed)
+    lines = ["größe;wert;stufe;klasse"]
+    for x, y in rng.normal(0, 20, (60, 2)):
+        row = [f"{x:.3f}".replace(".", ","), f"{y:.1f}".replace(".", ",")]
+        lines.append(";".join([*row, str(rng.integers(3)), str(rng.choice(["Süd", "Ost"]))]))
+    (folder / f"{name}.csv").write_bytes("\r\n".join(lines).encode("cp1252"))
+
+
+def test_init_writes_down_how_a_table_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    european(tmp_path, "sud", 0)
+    european(tmp_path, "ost", 1)
+    said = output(capsys, "init", "--from", "sud.csv", "ost.csv")
+    how = "separator = ';' and encoding = 'cp1252' and decimal = ','"
+    assert f"sud: read with {how}, as it seems to be written" in said
+    source = SiteFile.from_file(tmp_path / "federation/sud/site.toml").data.source
+    assert (source.separator, source.decimal, source.encoding) == (";", ",", "cp1252")
+    variables = Config.from_file(tmp_path / "federation/federation.toml").variables
+    kinds = {name: variable.kind for name, variable in variables.items()}
+    assert kinds == {
+        "größe": "real",
+        "wert": "real",
+        "stufe": "categorical",
+        "klasse": "categorical",
+    }
+    assert variables["größe"].low > -200, "12,345 is no number of thousands here"
+    assert variables["klasse"].categories == ("Ost", "Süd")
+    assert "no fault was met" in output(capsys, "check", "federation/federation.toml")
+    assert how in output(capsys, "site", "propose", "sud.csv")
+
+
+def test_sites_without_a_common_category_are_named():
+    words = Proposed("categorical", levels=("f", "m"))
+    numbers = Proposed("binary", levels=("0", "1"))
+    _, notes = one_schema({"a": {"sex": words}, "b": {"sex": numbers}})
+    assert notes == [
+        "'sex': a and b have no category in common ('f', 'm' and '0', '1'); all are categories "
+        "now: if they mean the same, write them alike in one of the tables"
+    ]
+
+
+def test_other_for_rare_categories_is_no_word_spelled_another_way():
+    rare = Proposed("categorical", levels=("Ulm", "Bonn", "other"))
+    named = Proposed("categorical", levels=("Ulm", "Bonn", "Other"))
+    _, notes = one_schema({"a": {"town": rare}, "b": {"town": named}})
+    assert notes == []
+
+
+def test_sites_of_a_few_rows_are_no_sites_without_a_column(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("north", "south"):
+        (tmp_path / f"{name}.csv").write_text("x,y\n1.5,2\n2.5,1\n3.1,4\n4.7,3\n5.2,5.5\n")
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    said = output(capsys, "check", "federation/federation.toml", code=2)
+    assert said == (
+        "coplay: 'x', 'y' were agreed, and 'north', 'south' said that they have 0 rows to learn "
+        "from, which is what fewer than 6 are where counts are rounded to tens: give them more "
+        'rows, or write count = "exact" under [tell] of the site files\n'
+    )
+    for name in ("north", "south"):
+        path = tmp_path / f"federation/{name}/site.toml"
+        path.write_text(path.read_text().replace('"tens"', '"exact"'))
+    assert "no fault was met" in output(capsys, "check", "federation/federation.toml")
+
+
+def test_why_the_use_of_samples_is_not_measured_is_said_where_it_is_known():
+    north = Facts(
+        "north", "0.1.0", PROTOCOL, "", {"x": "", "outcome": ""}, tells=("utility",), measures=True
+    )
+    assert not_told(["utility"], {}, north) == {
+        "utility": "no target is named; set measure.target to the variable to be predicted"
+    }
+    lacking = replace(north, unobserved=("outcome",))
+    assert not_told(["utility"], {}, lacking, "outcome") == {
+        "utility": "it has no column of the target 'outcome'"
+    }
+    assert not_told(["utility"], {}, north, "outcome") == {
+        "utility": "it could not be measured at the player, whose own file says why"
+    }
+
+
+def test_a_federation_of_one_variable_plays(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("north", "south"):
+        numbers = [f"{x:.3f}" for x in rng.normal(size=60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["dose", *numbers]))
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    assert "no fault was met" in output(capsys, "check", "federation/federation.toml")
+
+
+def test_a_site_learns_from_its_check_what_it_does_not_accept(tables, capsys):
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    site = Path("federation/north/site.toml")
+    site.write_text(site.read_text() + "\n[accepts]\nrounds = 2\n")
+    said = output(
+        capsys, "site", "check", site, "--federation", "federation/federation.toml", code=2
+    )
+    assert "site 'north' accepts 2 rounds, and sample_exchange has 8" in said
+
+
+def test_a_warning_shows_no_line_of_python(tables):
+    """In a process of its own: pytest writes warnings itself."""
+    code = (
+        "import warnings\n"
+        "import coplay.cli.main as cli\n"
+        "cli.say = lambda text: warnings.warn('does not mix', stacklevel=2)\n"
+        "import coplay.cli.init\n"
+        "coplay.cli.init.say = cli.say\n"
+        "cli.main(['init', '--from', 'north.csv', 'south.csv'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ended.stderr.splitlines()) == {"warning: does not mix"}
+
+
+def test_another_model_needs_another_approval(tables, capsys):
+    """The approved model may store no rows, and the next one nothing else."""
+    output(capsys, "init", "--from", "north.csv", "south.csv")
+    federation, site = Path("federation/federation.toml"), Path("federation/north/site.toml")
+    site.write_text("hold = true\n" + site.read_text())
+    output(capsys, "site", "approve", site, "--federation", federation)
+    check_held(Config.from_file(federation))
+    federation.write_text(federation.read_text().replace("hidden = 32", "hidden = 33"))
+    with pytest.raises(ConfigError, match="holds its messages back until they are approved"):
+        check_held(Config.from_file(federation))
+
+
+def test_init_says_what_it_reads_of_folders_and_arrays(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    np.savez("scans.npz", x_train=np.zeros((4, 8, 8)))
+    said = output(capsys, "init", "--from", "images", "scans.npz", code=2)
+    assert said.startswith("coplay: images is a folder: expected one that ends in .csv, .tsv,")
+    assert "'coplay list source' shows which there are" in said
+    said = output(capsys, "site", "propose", "scans.npz", code=2)
+    assert said.startswith("coplay: scans.npz is no table by its name: expected one that ends in")
+    assert "image_folder" in output(capsys, "list", "source")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     before = signal.signal(signal.SIGTERM, _terminated)
+    formatted = warnings.formatwarning
+    warnings.formatwarning = _one_line
     try:
         given.command(given)
     except CoplayError as error:
@@ -59,7 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     finally:
         signal.signal(signal.SIGTERM, before)
+        warnings.formatwarning = formatted
     return 0
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    """Write a warning for those who did not write the line of Python that it is about."""
+    return visible(f"warning: {message}") + "\n"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -66,6 +66,7 @@ def _propose(given: argparse.Namespace) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
+    from coplay.run.approval import check_accepted
     from coplay.run.own_data import own_data
     from coplay.run.site_file import SiteFile
 
@@ -80,6 +81,7 @@ def _check(given: argparse.Namespace) -> None:
             say("with --federation it is checked against what was agreed")
         else:
             config = _config(given.federation, file, given.site)
+            check_accepted(config)
             held = own_data(config, None, {})[file.name].load()
             for note in held.notes:
                 say(f"note: {note}")

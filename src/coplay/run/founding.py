@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from coplay.core.errors import ConfigError
 from coplay.core.variable import Kind
 from coplay.data.tables.formats import stem
 from coplay.data.words import counted, quoted, some
+from coplay.run.founding_notes import perhaps_one, spelled_alike
 from coplay.run.founding_texts import (
     FORBIDDEN,
     SMALL_CELL,
@@ -98,7 +98,7 @@ def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str 
     lines = [*summary(list(proposals.values()))]
     for name, each in proposals.items():
         lines += [f"{name}: {note}" for note in each.notes]
-    lines += [*notes, *_perhaps_one(proposals), why, *_said_of_variables(variables, names)]
+    lines += [*notes, *perhaps_one(proposals), why, *_said_of_variables(variables, names)]
     called = _name_of(out)
     texts = {out / "federation.toml": federation_text(called, variables, names, chosen)}
     for name, each in proposals.items():
@@ -232,7 +232,8 @@ def one_schema(
                     f"at {site!r}; rename it at one of them ([data.columns]), or mend its cells"
                 )
                 continue
-            notes += _spelled_alike(name, merged[name], variable, first[name], site)
+            if both.kind != "real":
+                notes += spelled_alike(name, merged[name], variable, first[name], site)
             merged[name] = both
     if faults:
         raise ConfigError(faults)
@@ -284,51 +285,8 @@ def _as_numbers(variable: Proposed) -> Proposed | None:
     return Proposed("real", variable.low, variable.high)
 
 
-def _spelled_alike(name: str, one: Proposed, other: Proposed, first: str, site: str) -> list[str]:
-    """Say which categories of two sites seem to be one that is spelled two ways."""
-    notes = []
-    for level in other.levels:
-        if level in one.levels or level == OTHER:
-            continue
-        alike = [each for each in one.levels if each.casefold() == level.casefold()]
-        alike = alike or [each for each in one.levels if _distance_is_one(each, level)]
-        if alike:
-            notes.append(
-                f"{quoted(name)}: {quoted(level)} of {site} may be {quoted(alike[0])} of {first} "
-                "spelled another way; both are categories now: mend one of the tables if so"
-            )
-    return notes
-
-
-def _distance_is_one(one: str, other: str) -> bool:
-    """Whether two words of five letters or more differ by a letter."""
-    if min(len(one), len(other)) < 5 or abs(len(one) - len(other)) > 1:
-        return False
-    return nearest(one, [other]) == other and sum((Counter(one) - Counter(other)).values()) <= 1
-
-
 def _as_proposed(section: VariableSection) -> Proposed:
     return Proposed(section.kind, section.low, section.high, section.categories or ())
-
-
-def _perhaps_one(proposals: Mapping[str, Proposal]) -> list[str]:
-    """Say which columns of one site may be a variable that it seems to lack."""
-    notes: dict[tuple[str, str], str] = {}
-    for site, each in proposals.items():
-        for other, theirs in proposals.items():
-            lacking = [name for name in theirs.variables if name not in each.variables]
-            own = [name for name in each.variables if name not in theirs.variables]
-            for name in lacking:
-                words = set(re.split(r"[\W_]+", name.lower()))
-                alike = [c for c in own if set(re.split(r"[\W_]+", c.lower())) <= words]
-                if alike and site != other:
-                    note = (
-                        f"{site} has {quoted(alike[0])} and lacks {quoted(name)} of {other}: if "
-                        f"they are one, write {quoted(name)} = {quoted(alike[0])} under "
-                        f"[data.columns] of {site}, and take {quoted(alike[0])} out"
-                    )
-                    notes.setdefault((site, alike[0]), note)
-    return list(notes.values())
 
 
 def _unit_faults(units: Mapping[tuple[str, str], str]) -> list[str]:
@@ -387,7 +345,8 @@ def _target(variables: Mapping[str, VariableSection], target: str | None) -> tup
 def _said_of_variables(variables: Mapping[str, VariableSection], names: Sequence[str]) -> list[str]:
     """Say what was read off the data, and what that means."""
     read_off = [name for name, section in variables.items() if section.from_data]
-    lines = [f"{len(variables)} variables for {counted(len(names), 'site')}: {some(variables, 8)}"]
+    count = counted(len(variables), "variable")
+    lines = [f"{count} for {counted(len(names), 'site')}: {some(variables, 8)}"]
     if read_off:
         lines.append(
             f"ranges and categories of {counted(len(read_off), 'variable')} were read off the data "

@@ -9,6 +9,7 @@ from coplay.core.facts import Facts
 from coplay.core.measures import MEASURES, OF_METRIC, part_name
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Measure
+from coplay.core.space import LABEL
 from coplay.metrics.base import Metric, Value
 from coplay.run.sections import MeasureSection
 
@@ -76,18 +77,36 @@ def told(numbers: Mapping[str, float]) -> dict[str, Value]:
     return values
 
 
-def not_told(metrics: Sequence[str], values: Mapping[str, Value], player: Facts) -> dict[str, str]:
-    """Say why nothing is known of a metric that a player was asked for, by its name."""
+def not_told(
+    metrics: Sequence[str], values: Mapping[str, Value], player: Facts, target: str | None = None
+) -> dict[str, str]:
+    """Say why nothing is known of a metric that a player was asked for, by its name.
+
+    Args:
+        metrics: What it was asked for.
+        values: What it told.
+        player: What it says of itself.
+        target: The variable to be predicted in this run; None for none.
+    """
     reasons = {}
     for metric in metrics:
         quantities = OF_METRIC[metric]
         if any(name in values for name in quantities):
             continue
         if "all" in player.tells or set(quantities) & set(player.tells):
-            reasons[metric] = "it could not be measured at the player, whose own file says why"
+            reasons[metric] = _why_not(metric, player, target)
         else:
             reasons[metric] = (
                 "it is measured at the player and stays there: its site file names what it tells "
                 "([tell] numbers)"
             )
     return reasons
+
+
+def _why_not(metric: str, player: Facts, target: str | None) -> str:
+    """Say why a metric was not measured, as far as one knows without the player's rows."""
+    if metric == "utility" and target is None and LABEL not in player.learned:
+        return "no target is named; set measure.target to the variable to be predicted"
+    if metric == "utility" and (target or LABEL) in player.unobserved:
+        return f"it has no column of the target {target or LABEL!r}"
+    return "it could not be measured at the player, whose own file says why"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import scipy.sparse as sp
@@ -59,11 +59,29 @@ def check_agreed(agreed: Space, facts: Mapping[str, Facts]) -> None:
     missing = [name for name in agreed if name not in observed]
     if missing:
         verb = "was" if len(missing) == 1 else "were"
+        few = _with_few_rows(missing, facts)
+        if few:
+            raise DataError(
+                f"{', '.join(map(repr, missing))} {verb} agreed, and {', '.join(map(repr, few))} "
+                "said that they have 0 rows to learn from, which is what fewer than 6 are where "
+                'counts are rounded to tens: give them more rows, or write count = "exact" under '
+                "[tell] of the site files"
+            )
         raise DataError(
             f"{', '.join(map(repr, missing))} {verb} agreed, and nobody has data of it: expected "
             f"some of {', '.join(facts)} to have it. Leave it out of [variables], or name its "
             "column in the data of a site"
         )
+
+
+def _with_few_rows(variables: Sequence[str], facts: Mapping[str, Facts]) -> list[str]:
+    """Return those who have one of the variables and seem to have no rows."""
+    few = []
+    for name, each in facts.items():
+        observed = set(each.variables) - set(each.unobserved)
+        if each.count == 0 and each.measures and observed & set(variables):
+            few.append(name)
+    return few
 
 
 def check_common_variables(config: Config, facts: Mapping[str, Facts]) -> None:

@@ -89,7 +89,8 @@ class Scoring:
         for answer in answers:
             values = measuring_at_players.told(answer.numbers)
             measured.setdefault(answer.sender, {}).update(values)
-            kept = measuring_at_players.not_told(metrics, values, facts[answer.sender])
+            player = facts[answer.sender]
+            kept = measuring_at_players.not_told(metrics, values, player, settings.target)
             caution = self.cautions.get(answer.sender, Caution())
             caution = replace(caution, unmeasured={**caution.unmeasured, **kept})
             if caution:

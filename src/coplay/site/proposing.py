@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 from coplay.core.errors import DataError
 from coplay.core.variable import Kind
 from coplay.data.classes import natural_key
-from coplay.data.tables.formats import TextFormat
+from coplay.data.tables.delimited import form_of
+from coplay.data.tables.formats import ENDINGS, TextFormat, ending
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows, read_tables
@@ -23,6 +25,9 @@ from coplay.site.conforming import OTHER
 
 _FEW_NUMBERS = 10
 """So many different whole numbers, or fewer, are categories."""
+
+_WHOLE = re.compile("0|-?[1-9][0-9]*")
+"""A whole number as it is written where it is a name."""
 
 _NAMING_WORDS = {"id", "patient", "person", "subject", "customer", "mrn"}
 _UNIT_WORDS = _NAMING_WORDS | {"case", "unit"}
@@ -61,6 +66,8 @@ class Proposal:
         rows: Number of rows.
         incomplete: Number of rows in which a proposed variable is missing.
         notes: What was left out and decided, in sentences; they stay at the site.
+        level_counts: Rows of each level, by column.
+        reading: Settings of a table's source that say how this one is written, such as separator.
     """
 
     path: Path
@@ -70,6 +77,7 @@ class Proposal:
     incomplete: int
     notes: Sequence[str] = ()
     level_counts: dict[str, Counter[str]] = field(default_factory=dict)
+    reading: Mapping[str, str] = field(default_factory=dict)
 
 
 def rounded_outwards(low: float, high: float, grid: float = 0.0) -> tuple[float, float]:
@@ -113,13 +121,22 @@ def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Propo
     Raises:
         DataError: It cannot be read, has no such column, or holds nothing to learn from.
     """
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"the file {path} does not exist (looked for from {Path.cwd()})")
-    rows = read_tables([path], [], TextFormat(), None)
+    if path.is_dir() or ending(path) not in ENDINGS:
+        what = "a folder" if path.is_dir() else "no table by its name"
+        raise DataError(
+            f"{path} is {what}: expected one that ends in {', '.join(ENDINGS)}. Other data, such "
+            "as images and arrays, are named in a site file that you write: 'coplay list source' "
+            "shows which there are"
+        )
+    form, decimal = form_of(path)
+    reading = _reading(form, decimal)
+    rows = read_tables([path], [], form, None)
     if unit is not None:
         rows.check_names({"unit": [unit]})
     guessed = unit or _unit(rows)
-    notes = list(rows.notes(rows.names))
+    notes = [*_said_of_reading(reading), *rows.notes(rows.names)]
     variables: dict[str, Proposed] = {}
     counts: dict[str, Counter[str]] = {}
     missing = np.zeros(len(rows), dtype=np.bool_)
@@ -128,7 +145,7 @@ def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Propo
             how = "was said" if unit else "seems"
             notes.append(f"{quoted(name)} {how} to name what a row belongs to: unit, no variable")
             continue
-        column = _proposed(name, rows, small_cell)
+        column = _proposed(name, rows, small_cell, decimal)
         if isinstance(column, str):
             notes.append(f"left out: {column}")
             continue
@@ -136,16 +153,33 @@ def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Propo
         missing |= absent
     if not variables:
         raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")
-    return Proposal(path, variables, guessed, len(rows), int(missing.sum()), notes, counts)
+    incomplete = int(missing.sum())
+    return Proposal(path, variables, guessed, len(rows), incomplete, notes, counts, reading)
+
+
+def _reading(form: TextFormat, decimal: str) -> dict[str, str]:
+    """Return the settings of a table's source that are not its defaults."""
+    reading = {"encoding": form.encoding, "decimal": decimal}
+    usual = {"encoding": TextFormat().encoding, "decimal": "."}
+    unusual = {key: value for key, value in reading.items() if value != usual[key]}
+    return unusual if form.separator is None else {"separator": form.separator, **unusual}
+
+
+def _said_of_reading(reading: Mapping[str, str]) -> list[str]:
+    """Say how a table was read, if not as most are."""
+    if not reading:
+        return []
+    settings = " and ".join(f"{key} = {value!r}" for key, value in reading.items())
+    return [f"read with {settings}, as it seems to be written"]
 
 
 def _proposed(
-    name: str, rows: Rows, small_cell: int
+    name: str, rows: Rows, small_cell: int, decimal: str
 ) -> tuple[Proposed, Counter[str], np.ndarray] | str:
     """Return a column as it is proposed, with its levels and missing cells, or why it is not."""
     if name in rows.refused:
         return rows.refused[name]
-    settings = Settings(Marks(), ("NA", "?", "N/A", "null", "NaN"))
+    settings = Settings(Marks(decimal), ("NA", "?", "N/A", "null", "NaN"))
     column = typed(name, rows.cells[name], settings)
     if isinstance(column, Fault):
         return f"{rows.place(column.row)}, {column.text}"
@@ -162,7 +196,7 @@ def _proposed(
     whole = bool((present == np.trunc(present)).all())
     distinct = np.unique(present)
     # a cell of 1.0 is the number 1, and no category of that name
-    whole = whole and all(text == f"{float(text):.0f}" for text in set(texts))
+    whole = whole and all(map(_WHOLE.fullmatch, set(texts)))
     if set(distinct.tolist()) == {0.0, 1.0}:
         return _bits(texts, column, small_cell)
     if whole and len(distinct) == len(present) and _are_names(distinct):

@@ -216,30 +216,95 @@ class _Rows:
         return notes
 
 
-def _check_separator(path: Path, text: str, separator: str) -> None:
-    """Refuse a text whose lines another separator divides better."""
-    plain = re.sub(r'"[^"]*"', "", text)  # separators inside quotes are text
+@dataclass(frozen=True)
+class _Division:
+    """A separator that divides every line into as many cells.
+
+    Args:
+        separator: It.
+        count: How many cells it divides the first line into.
+        has_commas: Whether numbers such as 1,5 are among them.
+    """
+
+    separator: str
+    count: int
+    has_commas: bool
+
+
+def _lines_of(head: str) -> list[str]:
+    """Return the first lines without what stands in quotes, whose separators are text."""
+    plain = re.sub(r'"[^"]*"', "", head)
     lines = [line for line in plain.splitlines() if line.strip()][:20]
-    if len(text) > _HEAD - 10:
-        lines = lines[:-1]  # it may be cut off
+    return lines[:-1] if len(head) > _HEAD - 10 else lines  # the last may be cut off
+
+
+def _better_division(lines: Sequence[str], separator: str) -> _Division | None:
+    """Return what divides lines better than a separator; None where nothing does."""
     if not lines:
-        return
+        return None
+    own = lines[0].count(separator)
     for other in _SEPARATORS:
         count = lines[0].count(other)
         is_everywhere = all(line.count(other) == count for line in lines)
         if other == separator or not count or not is_everywhere:
             continue
-        own = lines[0].count(separator)
         if own and count < own:
             continue
-        decimal = ""
         cells = [cell.strip() for line in lines[1:] for cell in line.split(other)]
-        if any(re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell) for cell in cells):
-            decimal = ", and decimal = ',' for numbers like 1,5"
+        has_commas = any(re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell) for cell in cells)
+        return _Division(other, count + 1, has_commas)
+    return None
+
+
+def form_of(path: Path) -> tuple[TextFormat, str]:
+    """Return how a table of lines seems to be written, and the mark before its numbers' fraction.
+
+    It is for those who write down what they saw; who reads a table says how it is written.
+
+    Args:
+        path: The file. For one that is no table of lines, and where nothing else can be seen, the
+            usual form is returned, and reading says what is wrong.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    if ending(path) not in (".csv", ".tsv"):
+        return TextFormat(), "."
+    content = read_bytes(path)
+    encoding = "utf-8"
+    if not _decodes(content, encoding) and _decodes(content, "cp1252"):
+        encoding = "cp1252"
+    head = content[:_HEAD].decode(encoding, "ignore").removeprefix("\ufeff")
+    usual = "\t" if ending(path) == ".tsv" else ","
+    division = _better_division(_lines_of(head), usual)
+    if division is None:
+        return TextFormat(encoding=encoding), "."
+    decimal = "," if division.has_commas else "."
+    return TextFormat(separator=division.separator, encoding=encoding), decimal
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    is_utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        content.decode(encoding)
+    except UnicodeError:
+        return False
+    return not is_utf_16  # single bytes would read it, as nonsense
+
+
+def _check_separator(path: Path, text: str, separator: str) -> None:
+    """Refuse a text whose lines another separator divides better."""
+    lines = _lines_of(text)
+    if not lines:
+        return
+    other = _better_division(lines, separator)
+    if other is not None:
+        decimal = ", and decimal = ',' for numbers like 1,5" if other.has_commas else ""
+        own = lines[0].count(separator) + 1
         raise DataError(
-            f"{path}: {other!r} divides every line into {count + 1} cells, the separator "
-            f"{separator!r} the first into {own + 1}; set separator = {other!r}{decimal}, or "
-            f"separator = {separator!r} if that is right"
+            f"{path}: {other.separator!r} divides every line into {other.count} cells, the "
+            f"separator {separator!r} the first into {own}; set separator = {other.separator!r}"
+            f"{decimal}, or separator = {separator!r} if that is right"
         )
     if separator not in lines[0]:
         _check_unusual(path, lines)

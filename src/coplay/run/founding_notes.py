@@ -1,0 +1,64 @@
+"""What a founder should look at: categories and columns of two sites that may be one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from coplay.core.components import nearest
+from coplay.data.words import quoted, some
+from coplay.site.conforming import OTHER
+from coplay.site.proposing import Proposal, Proposed
+
+
+def spelled_alike(name: str, one: Proposed, other: Proposed, first: str, site: str) -> list[str]:
+    """Say which categories of two sites seem to be one that is spelled two ways."""
+    known = [level for level in one.levels if level != OTHER]
+    theirs = [level for level in other.levels if level != OTHER]
+    notes = []
+    for level in theirs:
+        if level in known:
+            continue
+        alike = [each for each in known if each.casefold() == level.casefold()]
+        alike = alike or [each for each in known if _distance_is_one(each, level)]
+        if alike:
+            notes.append(
+                f"{quoted(name)}: {quoted(level)} of {site} may be {quoted(alike[0])} of {first} "
+                "spelled another way; both are categories now: mend one of the tables if so"
+            )
+    are_all = OTHER not in (*one.levels, *other.levels)
+    if are_all and known and theirs and not notes and not set(known) & set(theirs):
+        notes.append(
+            f"{quoted(name)}: {first} and {site} have no category in common "
+            f"({some(map(quoted, known))} and {some(map(quoted, theirs))}); all are categories "
+            "now: if they mean the same, write them alike in one of the tables"
+        )
+    return notes
+
+
+def _distance_is_one(one: str, other: str) -> bool:
+    """Whether two words of five letters or more differ by a letter."""
+    if min(len(one), len(other)) < 5 or abs(len(one) - len(other)) > 1:
+        return False
+    return nearest(one, [other]) == other and sum((Counter(one) - Counter(other)).values()) <= 1
+
+
+def perhaps_one(proposals: Mapping[str, Proposal]) -> list[str]:
+    """Say which columns of one site may be a variable that it seems to lack."""
+    notes: dict[tuple[str, str], str] = {}
+    for site, each in proposals.items():
+        for other, theirs in proposals.items():
+            lacking = [name for name in theirs.variables if name not in each.variables]
+            own = [name for name in each.variables if name not in theirs.variables]
+            for name in lacking:
+                words = set(re.split(r"[\W_]+", name.lower()))
+                alike = [c for c in own if set(re.split(r"[\W_]+", c.lower())) <= words]
+                if alike and site != other:
+                    note = (
+                        f"{site} has {quoted(alike[0])} and lacks {quoted(name)} of {other}: if "
+                        f"they are one, write {quoted(name)} = {quoted(alike[0])} under "
+                        f"[data.columns] of {site}, and take {quoted(alike[0])} out"
+                    )
+                    notes.setdefault((site, alike[0]), note)
+    return list(notes.values())
