@@ -7,6 +7,16 @@ from coplay import Space, Variable
 from coplay.site.losses import loss_of_prediction, losses_on
 from coplay.site.verdict import Losses, verdict
 
+TABLE = Space(
+    {"x": Variable(kind="real"), "y": Variable(kind="categorical", classes=2, names=("a", "b"))}
+)
+
+
+def rows(n, flipped=False):
+    x = torch.linspace(-2, 2, n)
+    y = (x > 0).long()
+    return TABLE.samples(x=x, y=1 - y if flipped else y)
+
 
 def of(better, worse):
     return Losses.means({"isolated": worse, "sample_exchange": better}, "log loss")
@@ -55,6 +65,18 @@ def test_rows_of_one_unit_are_drawn_together():
     assert 3.5 < ratio < 5.5
 
 
+def test_rows_of_one_unit_stay_together_where_incomplete_rows_are_left_out():
+    space = Space({"x": Variable(kind="real", optional=True), "y": TABLE["y"]})
+    held = space.samples(x=torch.linspace(-2, 2, 80), y=torch.arange(80) // 20 % 2)
+    whole = losses_on(held, space, {"isolated": rows(200), "game": rows(200, True)}, "y", {})
+    held["x"][::4] = torch.nan
+    losses = losses_on(held, space, {"isolated": rows(200), "game": rows(200, True)}, "y", {})
+    units = torch.arange(80) // 20
+    assert (whole.n, losses.n) == (80, 60)
+    by_unit, by_row = verdict("north", losses, units), verdict("north", losses)
+    assert by_unit.high - by_unit.low > 2 * (by_row.high - by_row.low)
+
+
 def test_a_single_model_is_compared_with_nothing():
     result = verdict("north", Losses.means({"isolated": torch.tensor([1.0, 3.0])}, "log loss"))
     assert str(result) == (
@@ -67,17 +89,6 @@ def test_log_p_is_better_when_it_is_higher():
     result = verdict("north", Losses.means(losses, "log p", "higher"))
     assert result.values == {"isolated": -3.0, "a": -1.0}
     assert (result.best, result.gain) == ("a", 2.0)
-
-
-TABLE = Space(
-    {"x": Variable(kind="real"), "y": Variable(kind="categorical", classes=2, names=("a", "b"))}
-)
-
-
-def rows(n, flipped=False):
-    x = torch.linspace(-2, 2, n)
-    y = (x > 0).long()
-    return TABLE.samples(x=x, y=1 - y if flipped else y)
 
 
 def test_samples_with_the_wrong_relation_lose_more():

@@ -129,8 +129,7 @@ def _judged(result: Result, name: str, held: Holdings) -> Verdict:
     losses = losses_on(rows, held.space, samples, target or None, log_p)
     if isinstance(losses, str):
         return Verdict(name, n=len(rows), reason=losses)
-    units = held.chosen_units if losses.n == len(rows) else None
-    return verdict(name, losses, units)
+    return verdict(name, losses, held.chosen_units)
 
 
 def _log_p(player: Player, rows: Samples) -> Tensor | None:

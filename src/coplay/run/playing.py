@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from coplay.core.components import Component, name_of
 from coplay.core.errors import ConfigError
-from coplay.data.frames import Given, given_by
+from coplay.data.frames import Given, given_by, with_common_words
+from coplay.data.sources.memory import Missing
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
 from coplay.run.config import Config
@@ -40,6 +41,7 @@ def play(
     folder: str | Path | None = None,
     seed: int = 1,
     unit: str | None = None,
+    missing: Missing = "refuse",
     report: Progress | None = None,
     **settings: Any,
 ) -> Result:
@@ -64,6 +66,8 @@ def play(
             ``runs/GAME-2``, … that does not exist, below the current folder.
         seed: Decides everything random.
         unit: Column that names what a row belongs to, such as a patient; it is no variable.
+        missing: What becomes of rows with a missing value: ``refuse`` the data, ``drop rows``, or
+            ``keep`` them, for models that learn from incomplete samples.
         report: A function that is called with the progress.
         **settings: Further sections of a config, such as ``compare``, ``measure`` and ``engine``.
 
@@ -86,7 +90,7 @@ def play(
     if not isinstance(sites, Mapping) or not sites:
         raise ConfigError(["sites: expected data by the name of each site, such as {'north': df}"])
     agreed, learned = _variables(variables)
-    given = _given(sites, agreed, unit, target)
+    given = _given(sites, agreed, unit, target, missing)
     game_section = _section("game", game)
     if rounds is not None:
         game_section["rounds"] = rounds
@@ -146,15 +150,20 @@ def _given(
     agreed: Mapping[str, VariableSection],
     unit: str | None,
     target: str | None,
+    missing: Missing,
 ) -> dict[str, Given]:
     """Read the data of all sites."""
+    if missing not in get_args(Missing):
+        listed = ", ".join(map(repr, get_args(Missing)))
+        raise ConfigError([f"missing: expected one of {listed}, got {missing!r}"])
     space = agreed_space(agreed) if agreed else None
     known = None if space is None else {name: space[name] for name in space}
     categories = categories_of(sites, target)
-    return {
-        str(name): given_by(str(name), data, known, unit, categories)
+    given = {
+        str(name): given_by(str(name), data, known, unit, categories, missing)
         for name, data in sites.items()
     }
+    return with_common_words(given)
 
 
 def _check_target(target: str | None, given: Mapping[str, Given]) -> None:

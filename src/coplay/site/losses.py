@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -69,7 +70,8 @@ def _of_target(
         losses[game] = loss_of_prediction(complete, real, space, target)
     is_number = space[target].kind in ("real", "count")
     what = "squared error" if is_number else "log loss"
-    return Losses.means(losses, f"{what} of {target}, predicted by what the samples teach,")
+    means = Losses.means(losses, f"{what} of {target}, predicted by what the samples teach,")
+    return replace(means, kept=_are_complete(rows, space))
 
 
 def loss_of_prediction(learned_from: Samples, rows: Samples, space: Space, target: str) -> Tensor:
@@ -153,7 +155,12 @@ def _of_fidelity(rows: Samples, space: Space, samples: Mapping[str, Samples]) ->
 
 def _complete(samples: Samples, space: Space) -> Samples:
     """Return the rows without missing values, of the variables of a space."""
+    return pick(space.restrict(samples), _are_complete(samples, space))
+
+
+def _are_complete(samples: Samples, space: Space) -> Tensor:
+    """Return which rows have no missing value, shape (n,)."""
     present = torch.ones(len(samples), dtype=torch.bool)
     for name in space:
         present &= space[name].present(samples[name])
-    return pick(space.restrict(samples), present)
+    return present

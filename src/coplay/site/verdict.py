@@ -34,6 +34,7 @@ class Losses:
         better: Which direction of the measure is better.
         offset: The measure is ``offset`` plus the loss, or minus it where higher is better.
         replicates: How often rows are drawn again.
+        kept: Which of the site's rows these are, shape (all rows,); None if none is left out.
     """
 
     of_rows: Callable[[Tensor], Tensor]
@@ -43,6 +44,7 @@ class Losses:
     better: str = "lower"
     offset: float = 0.0
     replicates: int = REPLICATES
+    kept: Tensor | None = None
 
     @classmethod
     def means(cls, by_name: Mapping[str, Tensor], measure: str, better: str = "lower") -> Self:
@@ -131,7 +133,8 @@ def verdict(player: str, losses: Losses, units: Tensor | None = None) -> Verdict
     Args:
         player: The site.
         losses: What the models lose.
-        units: Number of the unit of each row, shape (n,); None where each row is one of its own.
+        units: Number of the unit of each of the site's rows, also of those that the losses leave
+            out, shape (all rows,); None where each row is one of its own.
 
     Example:
         >>> by_game = {"isolated": torch.tensor([1.0, 2.0, 3.0]),
@@ -140,6 +143,8 @@ def verdict(player: str, losses: Losses, units: Tensor | None = None) -> Verdict
         The best for north is the model of 'sample_exchange': log loss is 1.5 on 3 rows kept for
         this, 0.5 better than that of the model learned alone (95 % interval 0.5 to 0.5).
     """
+    if units is not None and losses.kept is not None:
+        units = units[losses.kept]
     names = losses.names
     whole = losses.of_rows(torch.arange(losses.n))
     known = [place for place, loss in enumerate(whole.tolist()) if np.isfinite(loss)]
