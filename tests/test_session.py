@@ -12,11 +12,12 @@ from sklearn.datasets import load_breast_cancer
 from torch import nn
 
 import coplay
-from coplay import Config, Federation, Result
+from coplay import Config, Federation, Result, Space
 from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError, RunFolderError
 from coplay.data.frames import given_by
 from coplay.data.given_form import as_given
 from coplay.run.given_rows import categories_of, reread
+from coplay.run.playing import _usual_model
 
 FAST = {"name": "exponential_family"}
 
@@ -377,3 +378,34 @@ def test_rows_of_a_table_are_not_dropped_beside_images_that_would_keep_theirs():
         "data of 'north': 10 of 40 rows have missing values and are left out, but 'image' would "
         "keep them; leave them out of every array"
     )
+
+
+GREY = np.random.default_rng(0).random((N, 4, 4)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("sites", "model"),
+    [
+        ([{"image": GREY > 0.5}] * 2, "symmetric_hvae"),
+        ([{"image": GREY}] * 2, "conv_hvae"),
+        ([{"image": GREY, "class": np.arange(N) % 2}] * 2, "conv_hvae"),
+        ([{"image": GREY > 0.5, "class": np.arange(N) % 2}] * 2, "conv_hvae"),
+        ([{"image": GREY, "class": np.arange(N) % 2}, {"image": GREY}], "conditionals"),
+        ([{"image": GREY, "dose": numbers()}] * 2, "conditionals"),
+        ([{"dose": numbers(), "ok": np.arange(N) % 2 == 0}] * 2, "conditionals"),
+        ([{"dose": numbers()}] * 2, "exponential_family"),
+    ],
+)
+def test_the_usual_model_can_learn_what_the_sites_have(sites, model):
+    given = {str(place): given_by(str(place), data) for place, data in enumerate(sites)}
+    section = _usual_model(given)
+    assert section["name"] == model
+    variables = {name: each.data.space[name] for each in given.values() for name in each.data.space}
+    Config.from_dict({"model": section}).model.fresh().setup(Space(variables), 0)
+
+
+def test_names_that_are_no_texts_are_refused():
+    with pytest.raises(DataError, match="data of 'north': expected names of columns that are te"):
+        given_by("north", {1: [0.1, 0.2], "1": [0.3, 0.4]})
+    with pytest.raises(ConfigError, match="sites: expected names that are texts, got 1"):
+        coplay.play({1: {"dose": [0.1, 0.2]}, "1": {"dose": [0.3, 0.4]}})

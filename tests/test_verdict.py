@@ -53,6 +53,27 @@ def test_the_interval_covers_the_true_difference_in_95_of_100_trials():
     assert 0.90 <= hits / trials <= 0.99
 
 
+@pytest.mark.parametrize("n", [3, 10])
+def test_equal_models_are_seldom_certain_on_few_rows(n):
+    generator = torch.Generator().manual_seed(0)
+    certain = 0
+    trials = 200
+    for _ in range(trials):
+        noise = torch.randn(2, n, generator=generator).double()
+        certain += verdict("north", of(noise[0], noise[0] + noise[1])).is_certain
+    # 0.05 is expected, and its standard error in 200 trials is 0.015
+    assert certain / trials < 0.11
+
+
+def test_one_unit_says_nothing_of_others():
+    loss = torch.arange(4).double()
+    result = verdict("north", of(loss, loss + 1), torch.zeros(4, dtype=torch.int64))
+    assert str(result) == (
+        "No model can be called the best for north: the 4 rows kept to choose by are all of one "
+        "unit."
+    )
+
+
 def test_rows_of_one_unit_are_drawn_together():
     generator = torch.Generator().manual_seed(0)
     effect = torch.randn(10, generator=generator).double().repeat_interleave(20)
@@ -60,9 +81,10 @@ def test_rows_of_one_unit_are_drawn_together():
     base = torch.zeros(200).double()
     by_row = verdict("north", of(base, base + 0.4 + effect))
     by_unit = verdict("north", of(base, base + 0.4 + effect), units)
-    # 20 equal rows a unit: the standard error is √20 times that of rows
+    # 20 equal rows a unit: the standard error is √20 times that of rows, and Student's interval of
+    # 10 units is 1.2 times as wide as that of 200 rows
     ratio = (by_unit.high - by_unit.low) / (by_row.high - by_row.low)
-    assert 3.5 < ratio < 5.5
+    assert 4.2 < ratio < 6.6
 
 
 def test_rows_of_one_unit_stay_together_where_incomplete_rows_are_left_out():

@@ -90,7 +90,8 @@ def given_by(
         return Given(data, Memory(form="dataset").holding(data))
     reading = _Reading(agreed or {}, unit, tuple(categories), missing)
     if isinstance(data, Mapping):
-        columns = {str(name): _array(values) for name, values in data.items()}
+        _check_names(title, list(data))
+        columns = {name: _array(values) for name, values in data.items()}
         return _of_arrays(title, "arrays", columns, reading)
     if isinstance(data, tuple) and len(data) == 2:
         return _of_arrays(title, "pair", _of_pair(title, *data), reading)
@@ -113,9 +114,7 @@ def _of_frame(title: str, data: Any, reading: _Reading) -> Given:
     if form not in ("pandas", "polars", "pyarrow"):
         raise DataError(f"{title}: {_EXPECTED}; got a frame of {form}")
     names = list(frame.columns)
-    odd = [name for name in names if not isinstance(name, str)]
-    if odd:
-        raise DataError(f"{title}: expected names of columns that are texts, got {odd[0]!r}")
+    _check_names(title, names)
     grid = Grid(Path(title), [name.strip() for name in names], "row")
     dtypes = {}
     cells = {}
@@ -130,6 +129,13 @@ def _of_frame(title: str, data: Any, reading: _Reading) -> Given:
         cells[name.strip()] = [""] * len(values) if reason else _texts(values)
     rows = _rows(title, grid, cells)
     return _of_rows(title, form, rows, cells, dtypes, {}, reading)
+
+
+def _check_names(title: str, names: Sequence[Any]) -> None:
+    """Refuse names such as 1, which could be meant as another one than the text."""
+    odd = [name for name in names if not isinstance(name, str)]
+    if odd:
+        raise DataError(f"{title}: expected names of columns that are texts, got {odd[0]!r}")
 
 
 def _dtype_of(column: Any) -> str:

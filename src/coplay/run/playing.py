@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from coplay.core.components import Component, name_of
 from coplay.core.errors import ConfigError
+from coplay.core.space import LABEL
 from coplay.data.frames import Given, given_by, with_common_words
 from coplay.data.sources.memory import Missing
 from coplay.games.base import Game
@@ -20,11 +21,14 @@ from coplay.run.progress import Progress
 from coplay.run.result import Result
 from coplay.run.schema import VariableSection, agreed_space
 
-FOR_IMAGES = "symmetric_hvae"
-"""The model where sites have images and none is named."""
+FOR_BITS = "symmetric_hvae"
+"""The model where all sites have images of black and white, and none is named."""
+
+FOR_IMAGES = "conv_hvae"
+"""The model where all have other images, with or without classes."""
 
 FOR_TABLES = "conditionals"
-"""The model where sites have none; it learns from rows that lack variables."""
+"""The model for everything else; it learns from rows that lack variables."""
 
 FOR_ONE_COLUMN = "exponential_family"
 """The model where there is a single variable."""
@@ -56,7 +60,7 @@ def play(
             or tensors, a pair (X, y) of arrays, or a :class:`~coplay.Dataset`.
         game: A game, its name, or a section with its name and settings.
         model: A model, its name, or a section with its name and settings; without one,
-            ``symmetric_hvae`` where there are images, else ``conditionals``.
+            ``symmetric_hvae`` or ``conv_hvae`` where all have images, else ``conditionals``.
         variables: The agreed variables by name, or just the names of those that are learned;
             without them, all that sites have.
         target: The variable that a model trained on samples is to predict; numbers in its column
@@ -87,8 +91,7 @@ def play(
         >>> result.sample("south", 3)["ok"].dtype
         dtype('bool')
     """
-    if not isinstance(sites, Mapping) or not sites:
-        raise ConfigError(["sites: expected data by the name of each site, such as {'north': df}"])
+    _check_sites(sites)
     agreed, learned = _variables(variables)
     given = _given(sites, agreed, unit, target, missing)
     game_section = _section("game", game)
@@ -111,6 +114,15 @@ def play(
     home = Path(folder) if folder is not None else _free(config)
     rows = {name: each.data for name, each in given.items()}
     return Federation(config, rows).run(home, report)
+
+
+def _check_sites(sites: Any) -> None:
+    """Refuse what is no mapping from names to data."""
+    if not isinstance(sites, Mapping) or not sites:
+        raise ConfigError(["sites: expected data by the name of each site, such as {'north': df}"])
+    odd = [name for name in sites if not isinstance(name, str)]
+    if odd:
+        raise ConfigError([f"sites: expected names that are texts, got {odd[0]!r}"])
 
 
 def _player(
@@ -160,8 +172,7 @@ def _given(
     known = None if space is None else {name: space[name] for name in space}
     categories = categories_of(sites, target)
     given = {
-        str(name): given_by(str(name), data, known, unit, categories, missing)
-        for name, data in sites.items()
+        name: given_by(name, data, known, unit, categories, missing) for name, data in sites.items()
     }
     return with_common_words(given)
 
@@ -183,13 +194,15 @@ def _check_target(target: str | None, given: Mapping[str, Given]) -> None:
 
 def _usual_model(given: Mapping[str, Given]) -> dict[str, Any]:
     """Return the section of the model that plays where none is named."""
-    names: set[str] = set()
-    for each in given.values():
-        space = each.data.space
-        if any(space[name].is_image for name in space):
+    spaces = [each.data.space for each in given.values()]
+    variables = {name: space[name] for space in spaces for name in space}
+    images = [name for name in variables if variables[name].is_image]
+    if images and all(set(space) == set(variables) for space in spaces):
+        if all(variable.kind == "binary" for variable in variables.values()):
+            return {"name": FOR_BITS}
+        if set(variables) <= {images[0], LABEL}:
             return {"name": FOR_IMAGES}
-        names |= set(space)
-    if len(names) == 1:  # conditionals predict each variable from others
+    if len(variables) == 1:  # conditionals predict each variable from others
         return {"name": FOR_ONE_COLUMN}
     return {"name": FOR_TABLES, "hidden": 32}
 
