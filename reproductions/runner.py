@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from coplay.core.memory import keep_freed_memory
 
@@ -106,10 +107,29 @@ def check(experiment: Experiment, cell: Cell, figures: Figures) -> None:
     """
     settings = experiment.settings(cell)
     # The first runs were kept without their configs.
-    if settings is not None and figures.get("config", settings) != settings:
+    if settings is not None and not same_settings(figures.get("config", settings), settings):
         which = f"{cell.arm}, seed {cell.seed}"
         remedy = f"remove it from {experiment.results}, or play that config again"
         raise SystemExit(f"the kept run {which} is of another config; {remedy}")
+
+
+def same_settings(before: Any, now: Any) -> bool:
+    """Whether two configs say the same, apart from settings that came later and change nothing.
+
+    A setting that a kept run did not have yet must be off now: nothing, false, zero or empty.
+
+    Example:
+        >>> same_settings({"seed": 1}, {"seed": 1, "variables": {}})
+        True
+        >>> same_settings({"seed": 1}, {"seed": 1, "limit": 9})
+        False
+    """
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
+        return bool(before == now)
+    if any(key not in now for key in before):
+        return False
+    later = [value for key, value in now.items() if key not in before]
+    return not any(later) and all(same_settings(before[key], now[key]) for key in before)
 
 
 def collect(experiment: Experiment) -> None:

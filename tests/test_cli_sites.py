@@ -14,7 +14,7 @@ from coplay.cli.main import main
 from coplay.core import storage
 from coplay.run.founding import one_schema, site_names
 from coplay.run.site_file import SiteFile
-from coplay.site.proposing import Proposed, rounded_outwards
+from coplay.site.proposing import Proposed, proposal, rounded_outwards
 
 ROOT = Path(__file__).parents[1]
 
@@ -338,3 +338,19 @@ def test_ranges_are_rounded_outwards(low, high):
     assert high <= last
     assert first >= 0 or low < 0
     assert len(f"{abs(last):g}".replace(".", "").strip("0").split("e")[0]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (range(18, 98), (10, 100)),
+        ([n / 10 for n in range(23, 98)], (2, 10)),
+        (range(21_000, 98_000, 1000), (20_000, 100_000)),
+        (range(230, 978), (230, 980)),
+    ],
+)
+def test_no_end_of_a_range_is_the_extreme_row_itself(tmp_path, numbers, expected):
+    path = tmp_path / "north.csv"
+    path.write_text("\n".join(["dose", *map(str, [*numbers, max(numbers)])]) + "\n")
+    dose = proposal(path).variables["dose"]
+    assert (dose.low, dose.high) == expected

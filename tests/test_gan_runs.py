@@ -96,6 +96,7 @@ def test_a_result_names_the_players_that_each_game_measures(run):
         "rounds": 4,
         "local_steps": 3,
         "on_lost": "stop",
+        "until_steady": False,
         "once": True,
     }
 

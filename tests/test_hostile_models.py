@@ -160,9 +160,8 @@ def test_a_player_that_a_run_does_not_have_is_named(tmp_path):
         "measure": {"metrics": []},
     }
     result = Federation(Config.from_dict(config)).run(tmp_path / "run")
-    with pytest.raises(
-        RunFolderError, match="has no player 'plyaer0'; known, nearest first: player0"
-    ):
+    fault = "has no player 'plyaer0' in 'sample_exchange'; known, nearest first: player0"
+    with pytest.raises(RunFolderError, match=fault):
         result.model("plyaer0")
 
 

@@ -19,6 +19,7 @@ from coplay.core.telling import Telling
 from coplay.engines.gate import checked_reply
 from coplay.games.party import Known
 from coplay.games.sample_exchange import SampleExchange
+from coplay.report.site_page import write_pages
 from coplay.site.holdings import Holdings
 from coplay.site.measuring import SiteMeasurer
 
@@ -161,6 +162,24 @@ def test_players_that_all_lack_something_still_begin(tmp_path):
 
     drawn = load_player(tmp_path / "run", "a").draw(10, 1, "test")
     assert set(drawn.keys()) == {"age", "weight", "smokes"}
+
+
+def test_each_site_has_a_page_of_its_own(run):
+    pages = {page.parent.name: page for page in write_pages(run)}
+    assert set(pages) == {"open", "shy", "silent"}
+    for name, page in pages.items():
+        assert stat.S_IMODE(page.stat().st_mode) == 0o600
+        assert stat.S_IMODE(page.parent.stat().st_mode) == 0o700
+        text = page.read_text()
+        assert f"This page is for {name} alone" in text
+        assert "KSComplement age" in text
+    silent = pages["silent"].read_text()
+    assert "these numbers left: none." in silent
+    assert "The number of your rows was not told." in silent
+    shy = pages["shy"].read_text()
+    assert "these numbers left: utility." in shy
+    assert "read from" in shy
+    assert "rows kept for this" in shy, "the verdict, which here has one model to choose from"
 
 
 def test_nothing_is_told_by_default():

@@ -182,6 +182,8 @@ def test_what_a_site_does_not_tell_is_not_on_record(hospitals, tmp_path):
     file = out / "sample_exchange" / "site" / "north.txt"
     assert "48 rows to learn from, 12 held out: 6 to score on" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
+    model = out / "sample_exchange" / "models" / "north.safetensors"
+    assert model.stat().st_mode & 0o777 == 0o600
 
 
 def test_paths_of_data_in_a_config_are_taken_from_its_folder(hospitals, tmp_path, monkeypatch):

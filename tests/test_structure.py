@@ -41,7 +41,7 @@ ALLOWED = {
         "games",
         "engines",
     },
-    "report": {"core", "theory", "metrics", "run"},
+    "report": {"core", "theory", "metrics", "site", "run"},
     "comparison": {"core", "metrics", "run", "report"},
     "cli": {"core", "metrics", "site", "run", "report", "comparison"},
     "__init__": {

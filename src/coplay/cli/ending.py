@@ -61,9 +61,14 @@ def finish(result: Result) -> None:
     """Write the page of a run that ended, and print its table."""
     from coplay.cli.tables import print_run
     from coplay.report.page import write
+    from coplay.report.site_page import write_pages
 
     try:
         page = write(result)
+        of_sites = write_pages(result)
     finally:
         print_run(result)
     say(f"report: {page}")
+    if of_sites:
+        more = f" and {len(of_sites) - 1} more" if len(of_sites) > 1 else ""
+        say(f"pages of sites, for their owners only: {of_sites[0]}{more}")

@@ -272,8 +272,10 @@ def _report(given: argparse.Namespace) -> None:
         say(write_events(result, given.tensorboard))
     else:
         from coplay.report.page import write
+        from coplay.report.site_page import write_pages
 
         say(write(result))
+        write_pages(result)
 
 
 def _compare(given: argparse.Namespace) -> None:

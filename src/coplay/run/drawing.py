@@ -47,7 +47,7 @@ def network(model: LocalModel, player: str) -> nn.Module:
         >>> from coplay.models.exponential_family import ExponentialFamily
         >>> network(ExponentialFamily(), "north")
         Traceback (most recent call last):
-        coplay.core.errors.ModelError: player 'north': exponential family has no network of torch
+        coplay.core.errors.ModelError: player 'north': ExponentialFamily has no network of torch
     """
     values = getattr(model, "__pydantic_private__", None) or {}
     modules = [value for value in values.values() if isinstance(value, nn.Module)]

@@ -374,7 +374,8 @@ class Match:
         for name, digest in last.models.items():
             content = storage.read_bytes(last.player_file(self.home, name), digest)
             path = self.home / MODELS / f"{file_name(name)}.safetensors"
-            storage.write_atomically(path, content, sync_name=False)
+            # a model learned from private rows, wherever it lies
+            storage.write_atomically(path, content, private=True, sync_name=False)
         storage.sync_folder(self.home / MODELS)
         if self.bookkeeping:  # a run that was only resumed at its end keeps its earlier figure
             storage.write_sealed(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})

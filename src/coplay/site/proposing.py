@@ -72,19 +72,28 @@ class Proposal:
     level_counts: dict[str, Counter[str]] = field(default_factory=dict)
 
 
-def rounded_outwards(low: float, high: float) -> tuple[float, float]:
+def rounded_outwards(low: float, high: float, grid: float = 0.0) -> tuple[float, float]:
     """Return a range whose ends have two digits, around one that would show the extreme rows.
 
     A range of numbers from 0 on stays there.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        grid: What all values are multiples of, such as 1 for whole numbers; 0 for nothing. The
+            ends are multiples of ten times as much, for with as many digits as the values have
+            they would be the extreme rows themselves.
 
     Example:
         >>> rounded_outwards(6.981, 28.11), rounded_outwards(0.0, 103.0)
         ((6.0, 29.0), (0.0, 110.0))
         >>> rounded_outwards(-3.27, 4.0), rounded_outwards(5.0, 5.0)
         ((-3.3, 4.0), (4.0, 6.0))
+        >>> rounded_outwards(18.0, 97.0, grid=1.0)
+        (10.0, 100.0)
     """
     largest = max(abs(low), abs(high)) or 1.0
-    step = 10.0 ** (math.floor(math.log10(largest)) - 1)
+    step = max(10.0 ** (math.floor(math.log10(largest)) - 1), 10 * grid)
     # whole multiples, written with as many digits as they have
     digits = max(0, -math.floor(math.log10(step)))
     first, last = math.floor(low / step), math.ceil(high / step)
@@ -160,13 +169,21 @@ def _proposed(
         return f"column {quoted(name)} holds another whole number in every row, as names of rows do"
     if len(distinct) < 2:
         return f"column {quoted(name)} is the same number in every row"
-    low, high = rounded_outwards(float(distinct[0]), float(distinct[-1]))
+    low, high = rounded_outwards(float(distinct[0]), float(distinct[-1]), _grid(distinct))
     if whole and len(distinct) <= _FEW_NUMBERS:
         levels = _levels(name, texts, column, small_cell)
         if isinstance(levels, str):
             return levels
         return replace(levels[0], low=low, high=high), levels[1], column.missing
     return Proposed("real", low, high), Counter(), column.missing
+
+
+def _grid(numbers: np.ndarray) -> float:
+    """Return the largest power of ten that all are multiples of; 0 beyond six decimals."""
+    for decimals in range(-12, 7):
+        if np.array_equal(numbers.round(decimals), numbers):
+            return float(10.0**-decimals)
+    return 0.0
 
 
 def _present_cells(cells: Cells, column: Typed) -> list[str]:

@@ -1,0 +1,160 @@
+"""A site's own page: its verdict, its scores by round, what it told, and what was read.
+
+It is written into the site's own folder, for its owner alone (mode 600), where the site's own
+files of the run are. The coordinator has none of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coplay.core.errors import CheckpointError, RunFolderError
+from coplay.core.inside import file_name
+from coplay.metrics.base import Value
+from coplay.report.headline import Status
+from coplay.report.page import template
+from coplay.report.parts import PageSection, Table
+from coplay.report.words import aligned, heading, in_order, interval, scalar, words
+from coplay.run.judging import best, site_folder, write_privately
+from coplay.run.result import Result
+from coplay.site.measuring import FOLDER
+from coplay.site.rounds import SiteRound, read_rounds
+
+
+def write_pages(result: Result) -> list[Path]:
+    """Write the page of each site whose own files are here, and return their paths.
+
+    Args:
+        result: The run.
+    """
+    pages = []
+    for name in result.players:
+        rounds = rounds_of(result, name)
+        if rounds:
+            page = site_folder(result.folder, name) / "page.html"
+            write_privately(page, _html(result, name, rounds))
+            pages.append(page)
+    return pages
+
+
+def rounds_of(result: Result, name: str) -> list[SiteRound]:
+    """Return what a site measured itself, game after game; empty where its files are not here.
+
+    Raises:
+        CheckpointError: A file of the site is damaged.
+    """
+    rounds = []
+    for game, play in result.plays.items():
+        path = play.folder / FOLDER / f"{file_name(name)}.jsonl"
+        if path.exists():
+            rounds += read_rounds(game, path)
+    return rounds
+
+
+def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
+    sections = [
+        _scores(rounds),
+        _columns(rounds),
+        _leaving(result, name, rounds),
+        _reading(result, name),
+    ]
+    return template().render(
+        title=f"{name} in {result.record.title}",
+        sentence=f"This page is for {name} alone; nobody else has it.",
+        status=_verdict(result, name),
+        sections=sections,
+        config="",
+        version=result.record.versions.get("coplay", ""),
+        data_file=f"GAME/{FOLDER}/{file_name(name)}.jsonl of the run, and in verdict.json",
+    )
+
+
+def _verdict(result: Result, name: str) -> Status:
+    """Return which model is best for the site, in a sentence."""
+    try:
+        return Status("verdict", str(best(result, name)))
+    except (RunFolderError, CheckpointError) as error:
+        return Status("no verdict yet", str(error))
+
+
+def _scores(rounds: list[SiteRound]) -> PageSection:
+    """Return every score by game and round."""
+    quantities: dict[str, Value] = {}
+    for each in rounds:
+        for quantity, value in each.values.items():
+            if value.is_scalar:
+                quantities.setdefault(quantity, value)
+    names = in_order(quantities)
+    writers = {}
+    for quantity in names:
+        present = [each.values[quantity] for each in rounds if quantity in each.values]
+        writers[quantity] = aligned([scalar(value) for value in present])
+    rows = []
+    for each in rounds:
+        cells = [words(each.game), str(each.round)]
+        for quantity in names:
+            cell = "–"
+            if quantity in each.values:
+                value = each.values[quantity]
+                cell = writers[quantity](scalar(value)) + interval(value, writers[quantity])
+            cells.append(cell)
+        rows.append(cells)
+    header = ["game", "round", *(heading(q, quantities[q].better) for q in names)]
+    meanings = [f"{words(quantity)}: {quantities[quantity].unit}" for quantity in names]
+    table = Table(header, rows, caption="In brackets: 95 % intervals.")
+    reasons = dict.fromkeys(
+        f"{words(metric)} is not measured: {reason}"
+        for each in rounds
+        for metric, reason in each.unmeasured.items()
+    )
+    text = ["Samples of your model, compared with rows of yours that it never learned from."]
+    return PageSection("scores", "Scores by round", text, [table], points=[*meanings, *reasons])
+
+
+def _columns(rounds: list[SiteRound]) -> PageSection:
+    """Return the last value of each column and of the pairs that were met worst, by game."""
+    last = {each.game: each for each in rounds}
+    keys: dict[str, None] = {}
+    for each in last.values():
+        keys |= dict.fromkeys(key for key, value in each.values.items() if value.of)
+    rows = []
+    for key in keys:
+        cells = [key]
+        for each in last.values():
+            value = each.values.get(key)
+            cells.append("–" if value is None else f"{scalar(value):.3f}")
+        rows.append(cells)
+    header = ["statistic", *(words(game) for game in last)]
+    text = ["Each column, and the pairs of columns that are met worst; 1 is best."]
+    if not rows:
+        return PageSection("columns", "Columns", ["No columns were compared."])
+    return PageSection("columns", "Columns", text, [Table(header, rows)])
+
+
+def _leaving(result: Result, name: str, rounds: list[SiteRound]) -> PageSection:
+    """Say which numbers left the site and which stayed."""
+    left = sorted({quantity for each in rounds for quantity in each.left})
+    every = {key for each in rounds for key, value in each.values.items() if value.is_scalar}
+    kept = sorted(every - set(left))
+    text = [
+        f"Of what was computed from your rows these numbers left: "
+        f"{', '.join(map(words, left)) or 'none'}.",
+        f"These stayed here: {', '.join(map(words, kept)) or 'none'}.",
+        "Samples of your model left as well: they are what is played with.",
+    ]
+    sizes = result.record.data.sizes.get(name)
+    count = "was not told" if sizes is None else f"was told as {sizes:,}"
+    text.append(f"The number of your rows {count}.")
+    return PageSection("leaving", "What left this site", text)
+
+
+def _reading(result: Result, name: str) -> PageSection:
+    """Say what was read, left out and held out."""
+    lines: list[str] = []
+    for play in result.plays.values():
+        path = play.folder / FOLDER / f"{file_name(name)}.txt"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            break
+    text = lines or ["Nothing was written down of the reading."]
+    return PageSection("reading", "What was read", text)

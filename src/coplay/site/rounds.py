@@ -1,0 +1,54 @@
+"""What a site measured round after round, read back from its own file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coplay.core import storage
+from coplay.metrics.base import Value
+
+
+@dataclass(frozen=True)
+class SiteRound:
+    """What a site measured after one round of one game.
+
+    Args:
+        game: The game.
+        round: The round.
+        values: Every value by its name.
+        unmeasured: Why a metric was not measured, by its name.
+        left: Names of the values that left the site.
+    """
+
+    game: str
+    round: int
+    values: dict[str, Value]
+    unmeasured: dict[str, str]
+    left: tuple[str, ...]
+
+
+def read_rounds(game: str, path: Path) -> list[SiteRound]:
+    """Read a site's own file of a game, one line a measured round.
+
+    Args:
+        game: The game's name.
+        path: The file.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [_round(game, json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise storage.damaged(path, error, "play again to have it anew") from error
+
+
+def _round(game: str, line: dict[str, Any]) -> SiteRound:
+    values = {}
+    for name, value in line["values"].items():
+        values[name] = Value(**{**value, "of": tuple(value.get("of", ()))})
+    return SiteRound(game, line["round"], values, line["unmeasured"], tuple(line["told"]))
