@@ -12,10 +12,12 @@ from sklearn.datasets import load_breast_cancer
 from torch import nn
 
 import coplay
-from coplay import Config, Federation, Result
+from coplay import Config, Federation, Result, Space
 from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError, RunFolderError
 from coplay.data.frames import given_by
 from coplay.data.given_form import as_given
+from coplay.run.given_rows import categories_of, reread
+from coplay.run.playing import _usual_model
 
 FAST = {"name": "exponential_family"}
 
@@ -286,3 +288,124 @@ def test_a_path_given_as_toml_is_answered_with_the_right_call(path, tmp_path, mo
     ):
         Config.from_toml(path)
     assert Config.from_file("there.toml").seed == 3
+
+
+N = 40
+
+
+def numbers():
+    return np.random.default_rng(0).normal(size=N)
+
+
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_columns_of_pandas_with_nullable_types_come_back_as_they_were(backend):
+    frame = pd.DataFrame({"dose": numbers(), "n": range(N), "ok": [True, False] * (N // 2)})
+    frame = frame.convert_dtypes(dtype_backend=backend)
+    given = given_by("north", frame)
+    drawn = as_given(given.data.train, given.data.space, given.source)
+    assert drawn.dtypes.tolist() == frame.dtypes.tolist()
+
+
+def test_missing_values_of_any_library_are_refused_with_their_place():
+    cells = [True, None] * (N // 2)
+    for column in (pd.array(cells, dtype="boolean"), pd.Series(cells, dtype=object)):
+        with pytest.raises(DataError, match=r"data of 'north', row 1, column 'ok': the cell is mi"):
+            given_by("north", pd.DataFrame({"dose": numbers(), "ok": column}))
+
+
+def test_columns_of_one_name_are_refused():
+    with pytest.raises(DataError, match=r"data of 'north': give every column a name of its own"):
+        given_by("north", pd.DataFrame(np.zeros((4, 2)), columns=["a", "a"]))
+
+
+def test_categories_that_are_numbers_are_categories_and_come_back_as_numbers(tmp_path):
+    stage = pd.Categorical([1, 2, 4, 2] * (N // 4))
+    frames = {
+        "north": pd.DataFrame({"dose": numbers(), "stage": stage}),
+        "south": pd.DataFrame({"dose": numbers(), "stage": [1, 4] * (N // 2)}),
+    }
+    settings = {"model": FAST, "rounds": 1, "compare": [], "measure": {"metrics": []}}
+    result = coplay.play(frames, folder=tmp_path / "run", **settings)
+    assert result.sample("north", 5)["stage"].dtype == stage.dtype
+    assert set(result.sample("south", 50)["stage"]) <= {1, 2, 4}
+
+
+def test_a_target_of_whole_numbers_is_a_category_though_values_are_missing():
+    for missing in (None, float("nan"), pd.NA):
+        sites = {"north": pd.DataFrame({"y": pd.Series([0, 1, 2, missing], dtype=object)})}
+        assert categories_of(sites, "y") == ["y"]
+    assert categories_of({"north": pa.table({"y": [0, 1, 2, None]})}, "y") == ["y"]
+
+
+def test_what_is_a_category_is_decided_on_all_sites_when_a_run_goes_on():
+    few = {"dose": numbers(), "y": np.arange(N) % 15}
+    many = {"dose": numbers(), "y": np.arange(N)}
+    config = Config.from_dict({"model": FAST, "measure": {"target": "y"}})
+    read = reread(config, {"north": few, "south": many})
+    assert [read[name].space["y"].kind for name in read] == ["real", "real"]
+
+
+def test_a_site_of_which_every_row_says_yes_draws_yes(tmp_path):
+    frames = {
+        "north": pd.DataFrame({"dose": numbers(), "ok": ["yes", "no"] * (N // 2)}),
+        "south": pd.DataFrame({"dose": numbers(), "ok": ["yes"] * N}),
+    }
+    settings = {"model": FAST, "rounds": 1, "compare": [], "measure": {"metrics": []}}
+    result = coplay.play(frames, folder=tmp_path / "run", **settings)
+    assert set(result.sample("south", 50)["ok"]) <= {"yes", "no"}
+
+
+def test_rows_with_missing_values_are_dropped_or_kept_as_one_asks(tmp_path):
+    dose = np.where(np.arange(N) % 4 == 0, np.nan, numbers())
+    frames = {"north": pd.DataFrame({"dose": dose, "n": range(N)})}
+    assert len(given_by("north", frames["north"], missing="drop rows").data.train) == 24
+    kept = given_by("north", frames["north"], missing="keep").data
+    assert kept.space["dose"].optional
+    assert int(kept.train["dose"].isnan().sum() + kept.test["dose"].isnan().sum()) == 10
+    settings = {"model": FAST, "rounds": 1, "game": "isolated", "measure": {"metrics": []}}
+    result = coplay.play(frames, missing="keep", folder=tmp_path / "run", **settings)
+    assert reread(result.config, frames)["north"].space["dose"].optional
+    with pytest.raises(ConfigError, match="missing: expected one of 'refuse', 'drop rows', 'keep'"):
+        coplay.play(frames, missing="drop")
+
+
+def test_rows_of_a_table_are_not_dropped_beside_images_that_would_keep_theirs():
+    dose = np.where(np.arange(N) % 4 == 0, np.nan, numbers())
+    arrays = {"image": np.random.default_rng(0).random((N, 4, 4)), "dose": dose}
+    with pytest.raises(DataError) as error:
+        given_by("north", arrays, missing="drop rows")
+    assert str(error.value) == (
+        "data of 'north': 10 of 40 rows have missing values and are left out, but 'image' would "
+        "keep them; leave them out of every array"
+    )
+
+
+GREY = np.random.default_rng(0).random((N, 4, 4)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("sites", "model"),
+    [
+        ([{"image": GREY > 0.5}] * 2, "symmetric_hvae"),
+        ([{"image": GREY}] * 2, "conv_hvae"),
+        ([{"image": GREY, "class": np.arange(N) % 2}] * 2, "conv_hvae"),
+        ([{"image": GREY > 0.5, "class": np.arange(N) % 2}] * 2, "conv_hvae"),
+        ([{"image": GREY, "class": np.arange(N) % 2}, {"image": GREY}], "conditionals"),
+        ([{"image": GREY, "dose": numbers()}] * 2, "conditionals"),
+        ([{"dose": numbers(), "ok": np.arange(N) % 2 == 0}] * 2, "conditionals"),
+        ([{"dose": numbers()}] * 2, "exponential_family"),
+    ],
+)
+def test_the_usual_model_can_learn_what_the_sites_have(sites, model):
+    given = {str(place): given_by(str(place), data) for place, data in enumerate(sites)}
+    section = _usual_model(given)
+    assert section["name"] == model
+    variables = {name: each.data.space[name] for each in given.values() for name in each.data.space}
+    Config.from_dict({"model": section}).model.fresh().setup(Space(variables), 0)
+
+
+def test_names_that_are_no_texts_are_refused():
+    with pytest.raises(DataError, match="data of 'north': expected names of columns that are te"):
+        given_by("north", {1: [0.1, 0.2], "1": [0.3, 0.4]})
+    with pytest.raises(ConfigError, match="sites: expected names that are texts, got 1"):
+        coplay.play({1: {"dose": [0.1, 0.2]}, "1": {"dose": [0.3, 0.4]}})

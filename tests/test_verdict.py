@@ -7,6 +7,16 @@ from coplay import Space, Variable
 from coplay.site.losses import loss_of_prediction, losses_on
 from coplay.site.verdict import Losses, verdict
 
+TABLE = Space(
+    {"x": Variable(kind="real"), "y": Variable(kind="categorical", classes=2, names=("a", "b"))}
+)
+
+
+def rows(n, flipped=False):
+    x = torch.linspace(-2, 2, n)
+    y = (x > 0).long()
+    return TABLE.samples(x=x, y=1 - y if flipped else y)
+
 
 def of(better, worse):
     return Losses.means({"isolated": worse, "sample_exchange": better}, "log loss")
@@ -43,6 +53,27 @@ def test_the_interval_covers_the_true_difference_in_95_of_100_trials():
     assert 0.90 <= hits / trials <= 0.99
 
 
+@pytest.mark.parametrize("n", [3, 10])
+def test_equal_models_are_seldom_certain_on_few_rows(n):
+    generator = torch.Generator().manual_seed(0)
+    certain = 0
+    trials = 200
+    for _ in range(trials):
+        noise = torch.randn(2, n, generator=generator).double()
+        certain += verdict("north", of(noise[0], noise[0] + noise[1])).is_certain
+    # 0.05 is expected, and its standard error in 200 trials is 0.015
+    assert certain / trials < 0.11
+
+
+def test_one_unit_says_nothing_of_others():
+    loss = torch.arange(4).double()
+    result = verdict("north", of(loss, loss + 1), torch.zeros(4, dtype=torch.int64))
+    assert str(result) == (
+        "No model can be called the best for north: the 4 rows kept to choose by are all of one "
+        "unit."
+    )
+
+
 def test_rows_of_one_unit_are_drawn_together():
     generator = torch.Generator().manual_seed(0)
     effect = torch.randn(10, generator=generator).double().repeat_interleave(20)
@@ -50,9 +81,22 @@ def test_rows_of_one_unit_are_drawn_together():
     base = torch.zeros(200).double()
     by_row = verdict("north", of(base, base + 0.4 + effect))
     by_unit = verdict("north", of(base, base + 0.4 + effect), units)
-    # 20 equal rows a unit: the standard error is √20 times that of rows
+    # 20 equal rows a unit: the standard error is √20 times that of rows, and Student's interval of
+    # 10 units is 1.2 times as wide as that of 200 rows
     ratio = (by_unit.high - by_unit.low) / (by_row.high - by_row.low)
-    assert 3.5 < ratio < 5.5
+    assert 4.2 < ratio < 6.6
+
+
+def test_rows_of_one_unit_stay_together_where_incomplete_rows_are_left_out():
+    space = Space({"x": Variable(kind="real", optional=True), "y": TABLE["y"]})
+    held = space.samples(x=torch.linspace(-2, 2, 80), y=torch.arange(80) // 20 % 2)
+    whole = losses_on(held, space, {"isolated": rows(200), "game": rows(200, True)}, "y", {})
+    held["x"][::4] = torch.nan
+    losses = losses_on(held, space, {"isolated": rows(200), "game": rows(200, True)}, "y", {})
+    units = torch.arange(80) // 20
+    assert (whole.n, losses.n) == (80, 60)
+    by_unit, by_row = verdict("north", losses, units), verdict("north", losses)
+    assert by_unit.high - by_unit.low > 2 * (by_row.high - by_row.low)
 
 
 def test_a_single_model_is_compared_with_nothing():
@@ -67,17 +111,6 @@ def test_log_p_is_better_when_it_is_higher():
     result = verdict("north", Losses.means(losses, "log p", "higher"))
     assert result.values == {"isolated": -3.0, "a": -1.0}
     assert (result.best, result.gain) == ("a", 2.0)
-
-
-TABLE = Space(
-    {"x": Variable(kind="real"), "y": Variable(kind="categorical", classes=2, names=("a", "b"))}
-)
-
-
-def rows(n, flipped=False):
-    x = torch.linspace(-2, 2, n)
-    y = (x > 0).long()
-    return TABLE.samples(x=x, y=1 - y if flipped else y)
 
 
 def test_samples_with_the_wrong_relation_lose_more():

@@ -19,7 +19,7 @@ from coplay.core.space import LABEL
 from coplay.core.variable import Variable
 from coplay.data.column import Column
 from coplay.data.sources.base import Dataset, assemble, held_out
-from coplay.data.sources.memory import Memory
+from coplay.data.sources.memory import Memory, Missing
 from coplay.data.sources.npz import Npz
 from coplay.data.sources.table import Table
 from coplay.data.tables.grid import Grid
@@ -48,12 +48,23 @@ class Given:
     source: Memory
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """How columns are read; the words are those of :func:`given_by`."""
+
+    agreed: Mapping[str, Variable]
+    unit: str | None
+    categories: tuple[str, ...]
+    missing: Missing
+
+
 def given_by(
     site: str,
     data: Any,
     agreed: Mapping[str, Variable] | None = None,
     unit: str | None = None,
     categories: Sequence[str] = (),
+    missing: Missing = "refuse",
 ) -> Given:
     """Read the data of a site that are in memory.
 
@@ -63,6 +74,7 @@ def given_by(
         agreed: What columns were agreed to be; None where their cells decide.
         unit: Column that names what a row belongs to; it is no variable.
         categories: Columns that are categories even where they hold numbers.
+        missing: What becomes of rows with a missing value, as of those of a table file.
 
     Raises:
         DataError: They are something else, or cannot be read; the message names site, column and
@@ -76,59 +88,65 @@ def given_by(
     title = f"data of '{site}'"
     if isinstance(data, Dataset):
         return Given(data, Memory(form="dataset").holding(data))
+    reading = _Reading(agreed or {}, unit, tuple(categories), missing)
     if isinstance(data, Mapping):
-        columns = {str(name): _array(values) for name, values in data.items()}
-        return _of_arrays(title, "arrays", columns, agreed, unit, categories)
+        _check_names(title, list(data))
+        columns = {name: _array(values) for name, values in data.items()}
+        return _of_arrays(title, "arrays", columns, reading)
     if isinstance(data, tuple) and len(data) == 2:
-        return _of_arrays(title, "pair", _of_pair(title, *data), agreed, unit, categories)
-    return _of_frame(title, data, agreed, unit, categories)
+        return _of_arrays(title, "pair", _of_pair(title, *data), reading)
+    return _of_frame(title, data, reading)
 
 
-def _of_frame(
-    title: str,
-    data: Any,
-    agreed: Mapping[str, Variable] | None,
-    unit: str | None,
-    categories: Sequence[str],
-) -> Given:
+def _of_frame(title: str, data: Any, reading: _Reading) -> Given:
     """Read a frame."""
     import narwhals as nw
+    from narwhals.exceptions import DuplicateError
 
     try:
         frame = nw.from_native(data, eager_only=True)
+    except DuplicateError as error:
+        listed = " ".join(str(error).split())
+        raise DataError(f"{title}: give every column a name of its own: {listed}") from error
     except TypeError as error:
         raise DataError(f"{title}: {_EXPECTED}; got {type(data).__name__}") from error
     form = str(frame.implementation)
     if form not in ("pandas", "polars", "pyarrow"):
         raise DataError(f"{title}: {_EXPECTED}; got a frame of {form}")
     names = list(frame.columns)
-    odd = [name for name in names if not isinstance(name, str)]
-    if odd:
-        raise DataError(f"{title}: expected names of columns that are texts, got {odd[0]!r}")
+    _check_names(title, names)
     grid = Grid(Path(title), [name.strip() for name in names], "row")
     dtypes = {}
     cells = {}
     for name in names:
         column = frame[name]
         native = column.to_native()
-        dtypes[name.strip()] = str(native.dtype if form == "pandas" else column.dtype)
+        dtypes[name.strip()] = _dtype_of(native) if form == "pandas" else str(column.dtype)
         values = column.to_list()
         reason = _unreadable(name, column.dtype, values)
         if reason:
             grid.refused[name.strip()] = reason
         cells[name.strip()] = [""] * len(values) if reason else _texts(values)
     rows = _rows(title, grid, cells)
-    return _of_rows(title, form, rows, cells, dtypes, {}, agreed, unit, categories)
+    return _of_rows(title, form, rows, cells, dtypes, {}, reading)
 
 
-def _of_arrays(
-    title: str,
-    form: str,
-    arrays: Mapping[str, np.ndarray],
-    agreed: Mapping[str, Variable] | None,
-    unit: str | None,
-    categories: Sequence[str],
-) -> Given:
+def _check_names(title: str, names: Sequence[Any]) -> None:
+    """Refuse names such as 1, which could be meant as another one than the text."""
+    odd = [name for name in names if not isinstance(name, str)]
+    if odd:
+        raise DataError(f"{title}: expected names of columns that are texts, got {odd[0]!r}")
+
+
+def _dtype_of(column: Any) -> str:
+    """Write the type of a column of pandas, and of its categories where these are numbers."""
+    categories = getattr(column.dtype, "categories", None)
+    if categories is None or categories.dtype.kind not in "iuf":
+        return str(column.dtype)
+    return f"category of {categories.dtype}"
+
+
+def _of_arrays(title: str, form: str, arrays: Mapping[str, np.ndarray], reading: _Reading) -> Given:
     """Read arrays: those of one axis as the columns of a table, others as an ``.npz`` file's."""
     if not arrays:
         raise DataError(f"{title}: {_EXPECTED}; got no array")
@@ -154,7 +172,7 @@ def _of_arrays(
     grid = Grid(Path(title), list(flat), "row")
     cells = {name: _texts(values.tolist()) for name, values in flat.items()}
     rows = _rows(title, grid, cells)
-    return _of_rows(title, form, rows, cells, dtypes, made, agreed, unit, categories)
+    return _of_rows(title, form, rows, cells, dtypes, made, reading)
 
 
 def _of_pair(title: str, x: Any, y: Any) -> dict[str, np.ndarray]:
@@ -192,17 +210,16 @@ def _of_rows(
     cells: Mapping[str, Sequence[str]],
     dtypes: Mapping[str, str],
     others: Mapping[str, Column],
-    agreed: Mapping[str, Variable] | None,
-    unit: str | None,
-    categories: Sequence[str],
+    reading: _Reading,
 ) -> Given:
     """Make a data set of the rows of a table, and of arrays with more axes beside it."""
-    chosen = tuple(name for name in categories if name in rows.names)
+    chosen = tuple(name for name in reading.categories if name in rows.names)
     label = LABEL if LABEL in rows.names else None
-    reader = Table(file=title, label_column=label, categories=chosen)
-    wanted = {name: variable for name, variable in (agreed or {}).items() if name in rows.names}
-    data = reader.of_rows(rows, title, wanted, unit)
+    reader = Table(file=title, label_column=label, categories=chosen, missing=reading.missing)
+    wanted = {name: each for name, each in reading.agreed.items() if name in rows.names}
+    data = reader.of_rows(rows, title, wanted, reading.unit)
     if others:
+        _check_whole(data, len(rows), others, title)
         data = _with_others(data, others)
     words = {}
     for name in data.space:
@@ -210,8 +227,20 @@ def _of_rows(
         if data.space[name].kind == "binary" and len(texts) == 2:
             first, second = texts
             words[name] = (second, first) if first.lower() in _ONE else (first, second)
-    source = Memory.model_validate({"form": form, "dtypes": dict(dtypes), "words": words})
+    source = Memory.model_validate(
+        {"form": form, "dtypes": dict(dtypes), "words": words, "missing": reading.missing}
+    )
     return Given(data, source.holding(data))
+
+
+def _check_whole(data: Dataset, n: int, others: Mapping[str, Column], title: str) -> None:
+    """Refuse rows that were left out beside arrays that still have them."""
+    left_out = n - len(data.train) - len(data.test)
+    if left_out:
+        raise DataError(
+            f"{title}: {left_out:,} of {n:,} rows have missing values and are left out, but "
+            f"{', '.join(map(quoted, others))} would keep them; leave them out of every array"
+        )
 
 
 def _with_others(data: Dataset, others: Mapping[str, Column]) -> Dataset:
@@ -221,6 +250,31 @@ def _with_others(data: Dataset, others: Mapping[str, Column]) -> Dataset:
         columns[name] = Column(data.space[name], data.train[name], data.test[name])
     whole = assemble(data.name, columns, data.notes)
     return replace(whole, rows=data.rows, shares_rows=True, unread=data.unread)
+
+
+def with_common_words(sites: Mapping[str, Given]) -> dict[str, Given]:
+    """Let sites whose rows hold one of two texts, such as yes, take both from another site."""
+    words: dict[str, tuple[str, str]] = {}
+    for given in sites.values():
+        words = given.source.words | words
+    result = {}
+    for site, given in sites.items():
+        known = dict(given.source.words)
+        for name, pair in words.items():
+            if _holds_words(given, name):
+                known.setdefault(name, pair)
+        source = given.source.model_copy(update={"words": known})
+        result[site] = Given(given.data, source.holding(given.data))
+    return result
+
+
+def _holds_words(given: Given, name: str) -> bool:
+    """Whether a column of no and yes holds them as texts."""
+    space = given.data.space
+    if name not in space or space[name].kind != "binary":
+        return False
+    dtype = given.source.dtypes.get(name, "bool").lower()
+    return not dtype.startswith(("bool", "int", "uint", "float"))
 
 
 def _array(values: Any) -> np.ndarray:
@@ -245,7 +299,8 @@ def _texts(values: Sequence[Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+    # pandas' NA is neither equal to itself nor unequal
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
         return ""
     if isinstance(value, np.generic):
         value = value.item()

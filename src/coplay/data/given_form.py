@@ -64,7 +64,9 @@ def _values(
 
 def _of_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
     """Return values in the type that they had, where numpy has it."""
-    kind = dtype.lower()
+    kind = dtype.lower().partition("[")[0].removeprefix("category of ")  # int64[pyarrow]
+    if kind == "float":  # so pyarrow calls its 32 bits
+        kind = "float32"
     if kind.startswith("bool") and values.dtype.kind in "iuf":
         return values.astype(np.bool_)
     if kind.startswith(("int", "uint")):
@@ -105,12 +107,13 @@ def _frame(columns: Mapping[str, np.ndarray], space: Space, source: Memory) -> A
 
 def _as_pandas(column: Any, dtype: str, variable: Variable) -> Any:
     """Return a column of pandas in the type that it had."""
-    if dtype != "category":
+    if not dtype.startswith("category"):
         return column.astype(dtype)
     pandas = importlib.import_module("pandas")  # it has no types of its own
     if variable.kind != "categorical":
         return column.astype("category")
-    return column.astype(pandas.CategoricalDtype(list(variable.class_names)))
+    names = _of_dtype(np.array(variable.class_names), dtype)
+    return column.astype(pandas.CategoricalDtype(list(names)))
 
 
 def _pair(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,10 +19,6 @@ _ASKED = ("name", "variables", "model", "game", "compare", "measure", "reference
 """What a federation asks of a site: of its model too, for some models give rows away."""
 
 
-_ASKED = ("name", "variables", "model", "game", "compare", "measure")
-"""What of a federation decides what leaves a site; a model may store rows and draw them."""
-
-
 def digest_of(file: SiteFile, config: Config) -> str:
     """Return the digest of what a person approves: the site file and what the federation asks.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from coplay.data.frames import given_by
 from coplay.data.sources.base import Dataset
+from coplay.data.sources.memory import Memory
 from coplay.run.config import Config
 from coplay.run.schema import agreed_space
 from coplay.run.sections import PlayerSection
@@ -20,20 +21,47 @@ def reread(config: Config, given: Mapping[str, Any] | None) -> dict[str, Dataset
         given: By player, what :func:`play` takes, or a data set.
     """
     agreed = agreed_space(config.variables) if config.variables else None
+    known = None if agreed is None else {v: agreed[v] for v in agreed}
+    categories = categories_of(given or {}, config.measure.target)
     read = {}
     for name, data in (given or {}).items():
         section = config.players.get(name, PlayerSection())
         unit = None if section.data is None else section.data.unit
-        known = None if agreed is None else {v: agreed[v] for v in agreed}
-        categories = categories_of({name: data}, config.measure.target)
-        read[name] = given_by(name, data, known, unit, categories).data
+        source = None if section.data is None else section.data.source
+        missing = source.missing if isinstance(source, Memory) else "refuse"
+        read[name] = given_by(name, data, known, unit, categories, missing).data
     return read
 
 
 def categories_of(sites: Mapping[str, Any], target: str | None) -> list[str]:
-    """Return the target if its numbers are categories: whole ones, and few of them."""
-    if target is None:
+    """Return the columns that are categories even where they hold numbers.
+
+    They are those that a frame of any site calls so, and the target if its numbers are whole and
+    few.
+    """
+    names: dict[str, None] = {}
+    for data in sites.values():
+        names |= dict.fromkeys(_called_categories(data))
+    if target is not None and _has_few_whole_numbers(sites, target):
+        names[target] = None
+    return list(names)
+
+
+def _called_categories(data: Any) -> list[str]:
+    """Return the columns that a frame calls categories; none if it is no frame."""
+    import narwhals as nw
+
+    try:
+        schema = nw.from_native(data, eager_only=True).schema
+    except (
+        Exception
+    ):  # each library has errors of its own; whoever reads the data says what is wrong
         return []
+    kinds = (nw.Categorical, nw.Enum)
+    return [str(name).strip() for name, kind in schema.items() if kind in kinds]
+
+
+def _has_few_whole_numbers(sites: Mapping[str, Any], target: str) -> bool:
     numbers: set[Any] = set()
     for data in sites.values():
         try:
@@ -42,11 +70,23 @@ def categories_of(sites: Mapping[str, Any], target: str | None) -> list[str]:
             continue
         except Exception:  # each library of frames has an error of its own for a missing column
             continue
-        numbers |= {each.item() if hasattr(each, "item") else each for each in column}
+        plain = [_plain(each) for each in column]
+        numbers |= {each for each in plain if not _is_missing(each)}
     is_bool = any(isinstance(each, bool) for each in numbers)
     are_whole = all(isinstance(each, int) or _is_whole(each) for each in numbers)
     few = 20
-    return [target] if numbers and are_whole and not is_bool and len(numbers) <= few else []
+    return bool(numbers) and are_whole and not is_bool and len(numbers) <= few
+
+
+def _plain(value: Any) -> Any:
+    for name in ("item", "as_py"):  # of numpy and torch, and of pyarrow
+        if hasattr(value, name):
+            return getattr(value, name)()
+    return value
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def _is_whole(value: Any) -> bool:

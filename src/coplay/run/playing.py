@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from coplay.core.components import Component, name_of
 from coplay.core.errors import ConfigError
-from coplay.data.frames import Given, given_by
+from coplay.core.space import LABEL
+from coplay.data.frames import Given, given_by, with_common_words
+from coplay.data.sources.memory import Missing
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
 from coplay.run.config import Config
@@ -19,11 +21,14 @@ from coplay.run.progress import Progress
 from coplay.run.result import Result
 from coplay.run.schema import VariableSection, agreed_space
 
-FOR_IMAGES = "symmetric_hvae"
-"""The model where sites have images and none is named."""
+FOR_BITS = "symmetric_hvae"
+"""The model where all sites have images of black and white, and none is named."""
+
+FOR_IMAGES = "conv_hvae"
+"""The model where all have other images, with or without classes."""
 
 FOR_TABLES = "conditionals"
-"""The model where sites have none; it learns from rows that lack variables."""
+"""The model for everything else; it learns from rows that lack variables."""
 
 FOR_ONE_COLUMN = "exponential_family"
 """The model where there is a single variable."""
@@ -40,6 +45,7 @@ def play(
     folder: str | Path | None = None,
     seed: int = 1,
     unit: str | None = None,
+    missing: Missing = "refuse",
     report: Progress | None = None,
     **settings: Any,
 ) -> Result:
@@ -54,7 +60,7 @@ def play(
             or tensors, a pair (X, y) of arrays, or a :class:`~coplay.Dataset`.
         game: A game, its name, or a section with its name and settings.
         model: A model, its name, or a section with its name and settings; without one,
-            ``symmetric_hvae`` where there are images, else ``conditionals``.
+            ``symmetric_hvae`` or ``conv_hvae`` where all have images, else ``conditionals``.
         variables: The agreed variables by name, or just the names of those that are learned;
             without them, all that sites have.
         target: The variable that a model trained on samples is to predict; numbers in its column
@@ -64,6 +70,8 @@ def play(
             ``runs/GAME-2``, … that does not exist, below the current folder.
         seed: Decides everything random.
         unit: Column that names what a row belongs to, such as a patient; it is no variable.
+        missing: What becomes of rows with a missing value: ``refuse`` the data, ``drop rows``, or
+            ``keep`` them, for models that learn from incomplete samples.
         report: A function that is called with the progress.
         **settings: Further sections of a config, such as ``compare``, ``measure`` and ``engine``.
 
@@ -83,10 +91,9 @@ def play(
         >>> result.sample("south", 3)["ok"].dtype
         dtype('bool')
     """
-    if not isinstance(sites, Mapping) or not sites:
-        raise ConfigError(["sites: expected data by the name of each site, such as {'north': df}"])
+    _check_sites(sites)
     agreed, learned = _variables(variables)
-    given = _given(sites, agreed, unit, target)
+    given = _given(sites, agreed, unit, target, missing)
     game_section = _section("game", game)
     if rounds is not None:
         game_section["rounds"] = rounds
@@ -107,6 +114,15 @@ def play(
     home = Path(folder) if folder is not None else _free(config)
     rows = {name: each.data for name, each in given.items()}
     return Federation(config, rows).run(home, report)
+
+
+def _check_sites(sites: Any) -> None:
+    """Refuse what is no mapping from names to data."""
+    if not isinstance(sites, Mapping) or not sites:
+        raise ConfigError(["sites: expected data by the name of each site, such as {'north': df}"])
+    odd = [name for name in sites if not isinstance(name, str)]
+    if odd:
+        raise ConfigError([f"sites: expected names that are texts, got {odd[0]!r}"])
 
 
 def _player(
@@ -146,15 +162,19 @@ def _given(
     agreed: Mapping[str, VariableSection],
     unit: str | None,
     target: str | None,
+    missing: Missing,
 ) -> dict[str, Given]:
     """Read the data of all sites."""
+    if missing not in get_args(Missing):
+        listed = ", ".join(map(repr, get_args(Missing)))
+        raise ConfigError([f"missing: expected one of {listed}, got {missing!r}"])
     space = agreed_space(agreed) if agreed else None
     known = None if space is None else {name: space[name] for name in space}
     categories = categories_of(sites, target)
-    return {
-        str(name): given_by(str(name), data, known, unit, categories)
-        for name, data in sites.items()
+    given = {
+        name: given_by(name, data, known, unit, categories, missing) for name, data in sites.items()
     }
+    return with_common_words(given)
 
 
 def _check_target(target: str | None, given: Mapping[str, Given]) -> None:
@@ -174,13 +194,15 @@ def _check_target(target: str | None, given: Mapping[str, Given]) -> None:
 
 def _usual_model(given: Mapping[str, Given]) -> dict[str, Any]:
     """Return the section of the model that plays where none is named."""
-    names: set[str] = set()
-    for each in given.values():
-        space = each.data.space
-        if any(space[name].is_image for name in space):
+    spaces = [each.data.space for each in given.values()]
+    variables = {name: space[name] for space in spaces for name in space}
+    images = [name for name in variables if variables[name].is_image]
+    if images and all(set(space) == set(variables) for space in spaces):
+        if all(variable.kind == "binary" for variable in variables.values()):
+            return {"name": FOR_BITS}
+        if set(variables) <= {images[0], LABEL}:
             return {"name": FOR_IMAGES}
-        names |= set(space)
-    if len(names) == 1:  # conditionals predict each variable from others
+    if len(variables) == 1:  # conditionals predict each variable from others
         return {"name": FOR_ONE_COLUMN}
     return {"name": FOR_TABLES, "hidden": 32}
 

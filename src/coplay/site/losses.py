@@ -70,9 +70,8 @@ def _of_target(
         losses[game] = loss_of_prediction(complete, real, space, target)
     is_number = space[target].kind in ("real", "count")
     what = "squared error" if is_number else "log loss"
-    words = f"{what} of {target}, predicted by what the samples teach,"
-    places = _present(rows, space).nonzero().flatten()
-    return replace(Losses.means(losses, words), places=places)
+    means = Losses.means(losses, f"{what} of {target}, predicted by what the samples teach,")
+    return replace(means, kept=_are_complete(rows, space))
 
 
 def loss_of_prediction(learned_from: Samples, rows: Samples, space: Space, target: str) -> Tensor:
@@ -156,10 +155,10 @@ def _of_fidelity(rows: Samples, space: Space, samples: Mapping[str, Samples]) ->
 
 def _complete(samples: Samples, space: Space) -> Samples:
     """Return the rows without missing values, of the variables of a space."""
-    return pick(space.restrict(samples), _present(samples, space))
+    return pick(space.restrict(samples), _are_complete(samples, space))
 
 
-def _present(samples: Samples, space: Space) -> Tensor:
+def _are_complete(samples: Samples, space: Space) -> Tensor:
     """Return which rows have no missing value, shape (n,)."""
     present = torch.ones(len(samples), dtype=torch.bool)
     for name in space:

@@ -9,6 +9,9 @@ from pydantic import Field, PrivateAttr
 from coplay.core.errors import DataError
 from coplay.data.sources.base import Dataset, Source
 
+Missing = Literal["refuse", "drop rows", "keep"]
+"""What becomes of rows with a missing value."""
+
 
 class Memory(Source):
     """Data that were in memory when a run began, and what they were.
@@ -19,6 +22,7 @@ class Memory(Source):
         form: What they were given as.
         dtypes: Type of each column or array by name, in their order.
         words: By column of two texts such as no and yes, those that stand for 0 and 1.
+        missing: What became of rows with a missing value.
 
     Example:
         >>> Memory(form="pandas").load()
@@ -30,6 +34,7 @@ class Memory(Source):
     form: Literal["pandas", "polars", "pyarrow", "arrays", "pair", "dataset"] = "dataset"
     dtypes: dict[str, str] = Field(default_factory=dict)
     words: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    missing: Missing = "refuse"
 
     _given: Dataset | None = PrivateAttr(default=None)
 
