@@ -1,5 +1,6 @@
 """Flipped bits, truncations and swaps over all files of a run: none is used without a word."""
 
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -153,8 +154,16 @@ def test_no_damage_is_used_without_a_word(runs, tmp_path, capsys, piece):
             assert code == 0 or is_told(code, text, paths), (what, "report", text)
             told = told or bool(code)
             if code == 0 and kind == "finished":
-                report = (run / "report.json").read_bytes()
-                assert report == (whole / "report.json").read_bytes(), (what, "report")
+                report = json.loads((run / "report.json").read_text())
+                named = str(report.pop("damage", ""))
+                expected = json.loads((whole / "report.json").read_text())
+                expected.pop("damage", None)
+                # seconds that are left out because their file is damaged are named there
+                if "seconds.json" in named:
+                    report.pop("time")
+                    expected.pop("time")
+                assert report == expected, (what, "report")
+                told = told or any(path.name in named for path in paths)
         code = cli.main(["resume", str(run)])
         text = capsys.readouterr()
         told = told or is_told(code, text, paths)
