@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from coplay.cli.options import add_settings
 from coplay.cli.terminal import say
 
 
@@ -14,15 +14,7 @@ def add_check(commands: Any) -> None:
     check = commands.add_parser(
         "check", help="say what a federation or config is, and all its faults; nothing is trained"
     )
-    check.add_argument("config", type=Path, help="a TOML file")
-    check.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    check.add_argument(
-        "--site",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="the site file of a player",
-    )
+    add_settings(check)
     check.set_defaults(command=_check)
 
 

@@ -23,6 +23,7 @@ from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.folders import path_given
 from coplay.cli.init import add_init
 from coplay.cli.listing import add_list
+from coplay.cli.options import add_settings
 from coplay.cli.site import add_site
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
@@ -104,31 +105,17 @@ def _parser() -> argparse.ArgumentParser:
 def _add_playing(commands: Any) -> None:
     """Add the commands that play: run and resume."""
     run = commands.add_parser("run", help="play what a config says, measure, report")
-    run.add_argument("config", type=Path, help="a TOML file")
+    add_settings(run)
     run.add_argument(
         "--out",
         type=path_given,
         help="folder of the run; by default runs/NAME, or runs/NAME-2 and so on",
     )
     run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a value: --set game.rounds=10",
-    )
-    run.add_argument(
         "--start-from",
         type=path_given,
         metavar="RUN",
         help="begin with the models of another run, such as after its data changed",
-    )
-    run.add_argument(
-        "--site",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="the site file of a player, for a simulation: --site north=a/site.toml",
     )
     run.set_defaults(command=_run)
 

@@ -57,6 +57,19 @@ def cell(text: str) -> str:
     return f"'{shown}" if _FORMULA.match(shown) else shown
 
 
+def in_units(count: float) -> str:
+    """Write bytes in the unit that suits them.
+
+    Example:
+        >>> in_units(12), in_units(2048), in_units(3 * 1024**2)
+        ('12 B', '2.00 KiB', '3.00 MiB')
+    """
+    for size, unit in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count:.0f} B"
+
+
 def json_text(text: str) -> str:
     r"""Return JSON with everything escaped that a terminal would obey or not show.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
@@ -11,12 +12,14 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor
 
 from coplay.core.components import Component
+from coplay.core.errors import FAILURES
 from coplay.core.scaling import Scaling
 from coplay.core.space import LABEL as LABEL  # the name that callers of this contract use
 from coplay.core.space import Samples, Space
+from coplay.core.surroundings import settings_restored
 from coplay.metrics.features import DomainClassifier
 
-_NORMAL_975 = 1.959963984540054
+NORMAL_975 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution: ± so many standard errors hold 95 %."""
 
 
@@ -49,6 +52,11 @@ class Value:
         """Whether it is one number of its own, and not one of many of its kind."""
         return not isinstance(self.value, list) and not self.of
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Value:
+        """Undo :meth:`json`."""
+        return cls(**{**values, "of": tuple(values.get("of", ()))})
+
     def json(self) -> dict[str, Any]:
         """Return the value as a run's record stores it."""
         values = asdict(self)
@@ -64,7 +72,7 @@ def normal_interval(estimate: float, standard_error: float) -> tuple[float, floa
         >>> [round(end, 2) for end in normal_interval(1.0, 0.5)]
         [0.02, 1.98]
     """
-    half = _NORMAL_975 * standard_error
+    half = NORMAL_975 * standard_error
     return estimate - half, estimate + half
 
 
@@ -87,7 +95,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
         of the American Statistical Association 22, 1927).
     """
     share = hits / n
-    extra = _NORMAL_975**2 / n
+    extra = NORMAL_975**2 / n
     middle = (share + extra / 2) / (1 + extra)
     half = math.sqrt(extra * (share * (1 - share) + extra / 4)) / (1 + extra)
     # at 0 and at n hits one end is exactly 0 or 1, which rounding would miss
@@ -296,6 +304,48 @@ class Metric(Component):
                 return f"it needs {self.fewest} {kind} {noun} or more, and there {are} {count}"
         return ""
 
+    def aimed(self, target: str | None) -> Self:
+        """Return the metric for a run in which a target is to be predicted.
+
+        Args:
+            target: The variable; None where none was named. Most metrics need none.
+        """
+        return self
+
     @abstractmethod
     def observe(self, observed: Observed) -> Stat:
         """Reduce samples to a mergeable statistic."""
+
+
+@settings_restored()  # a metric may be foreign code
+def measured(metric: Metric, observed: Observed) -> tuple[dict[str, Value], str]:
+    """Return a metric's values, and why some or all are missing; empty if none is.
+
+    A metric that fails, or whose value is not finite, is not measured; it never ends a run.
+
+    Args:
+        metric: The metric.
+        observed: What it is measured on.
+    """
+    if metric.needs_classifier and observed.reference.judge is None:
+        return {}, NO_CLASSIFIER
+    try:
+        if not metric.applies(observed):
+            return {}, metric.obstacle(observed) or "it does not apply to these samples"
+        values = metric.observe(observed).result()
+    except FAILURES as error:
+        text = str(error).strip().splitlines() or ["no reason given"]
+        return {}, f"{type(error).__name__}: {text[0]}"
+    broken = [name for name, value in values.items() if not _is_finite(value)]
+    for name in broken:
+        del values[name]
+    if not broken:
+        return values, ""
+    return values, f"the value of {', '.join(broken)} is not finite"
+
+
+def _is_finite(value: Value) -> bool:
+    """Whether a value and its interval are numbers."""
+    numbers = value.value if isinstance(value.value, list) else [value.value]
+    ends = [end for end in (value.low, value.high) if end is not None]
+    return all(math.isfinite(number) for number in [*numbers, *ends])

@@ -12,13 +12,12 @@ from pydantic import Field
 from tensordict import TensorDict
 
 from coplay.core.space import Samples, Space, pick
-from coplay.metrics.base import Metric, Observed, Stat, Value
+from coplay.metrics.base import Metric, Observed, Stat, Value, normal_interval
 from coplay.metrics.columns import MOST, TableColumn, table_columns
 from coplay.metrics.rows import even_order, row_keys
 
 _BINS = 10
 _LISTED = 10  # pairs that are recorded one by one: those that are met worst
-_NORMAL_975 = 1.959963984540054
 
 
 def ks_complement(real: np.ndarray, generated: np.ndarray) -> float:
@@ -216,8 +215,10 @@ class _Rows(Stat):
     def _value(
         self, similarity: float, unit: str, error: float | None = None, of: tuple[str, ...] = ()
     ) -> Value:
-        low = None if error is None else max(0.0, similarity - _NORMAL_975 * error)
-        high = None if error is None else min(1.0, similarity + _NORMAL_975 * error)
+        low = high = None
+        if error is not None:
+            ends = normal_interval(similarity, error)
+            low, high = max(0.0, ends[0]), min(1.0, ends[1])
         n, n_real = len(self.generated), len(self.real)
         return Value(float(similarity), unit, "higher", n, n_real, low, high, of)
 
@@ -291,7 +292,7 @@ class Fidelity(Metric):
         if not shared:
             return "samples and real rows have no variable in common"
         space = observed.reference.space_of_rows.only(shared)
-        columns = table_columns(space, rows)
+        columns = table_columns(space, pick(rows, slice(1)))
         if not columns:
             return "it compares numbers and categories, and the variables are images"
         if len(columns) > MOST:

@@ -10,9 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from coplay.metrics.base import Stat, Value, normal_interval, wilson
-
-_NORMAL_975 = 1.959963984540054
+from coplay.metrics.base import NORMAL_975, Stat, Value, normal_interval, wilson
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class MeanSum(Stat):
         rows = value.n_real
         variance = math.inf
         if value.low is not None:
-            variance = (rows * (value.value - value.low) / _NORMAL_975) ** 2
+            variance = (rows * (value.value - value.low) / NORMAL_975) ** 2
         total = rows * value.value
         is_bound = value.high is None
         return cls(name, total, variance, value.n, rows, value.unit, value.better, is_bound)

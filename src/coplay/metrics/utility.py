@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
-import torch
 from tensordict import TensorDict
 
-from coplay.core.scaling import Scaling
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, share_value
+from coplay.metrics.prediction import Prediction, are_complete
+
+NO_TARGET = "no target is named; set measure.target to the variable to be predicted"
+"""Why a run without a target does not measure of what use samples are."""
 
 _REPLICATES = 200
 
@@ -35,22 +37,14 @@ class _Trial(Stat):
         return values
 
     def _value(self, rows: Samples, learned_from: str) -> Value:
-        inputs = self.space.only([name for name in self.space if name != self.target])
-        scaling = Scaling(inputs)
-        scaling.follow([inputs.restrict(rows)], [1.0])
-        x = scaling.vectors(inputs.restrict(rows), torch.float64).numpy()
-        x_real = scaling.vectors(inputs.restrict(self.real), torch.float64).numpy()
-        middle = x.mean(0)
-        spread = np.where(x.std(0) > 0, x.std(0), 1.0)
-        x = (x - middle) / spread
-        x_real = (x_real - middle) / spread
-        y, y_real = (side[self.target].numpy() for side in (rows, self.real))
+        prediction = Prediction.of(rows, self.real, self.space, self.target)
+        y_real = prediction.y_real
         n, n_real = len(rows), len(y_real)
         if self.space[self.target].kind in ("real", "count"):
-            low, value, high = _explained(x, y, x_real, y_real)
+            low, value, high = _explained(prediction)
             unit = f"R² of {self.target} on real rows, learned from {learned_from}"
             return Value(value, unit, "higher", n, n_real, low, high)
-        hits = int((_predicted(x, y, x_real) == y_real).sum())
+        hits = int((prediction.categories() == y_real).sum())
         commonest = np.bincount(y_real.astype(np.int64)).max() / n_real
         unit = (
             f"accuracy of {self.target} on real rows, learned from {learned_from}; always the "
@@ -59,27 +53,10 @@ class _Trial(Stat):
         return share_value(hits, n_real, unit, "higher", n, n_real)
 
 
-def _predicted(x: np.ndarray, y: np.ndarray, x_real: np.ndarray) -> np.ndarray:
-    """Return the categories that logistic regression predicts."""
-    from sklearn.linear_model import LogisticRegression
-
-    if len(np.unique(y)) < 2:
-        return np.full(len(x_real), y[0])
-    predicted: np.ndarray = LogisticRegression(max_iter=1000).fit(x, y).predict(x_real)
-    return predicted
-
-
-def _explained(
-    x: np.ndarray, y: np.ndarray, x_real: np.ndarray, y_real: np.ndarray
-) -> tuple[float, float, float]:
+def _explained(prediction: Prediction) -> tuple[float, float, float]:
     """Return R² of ridge regression on the real rows, between the ends of its 95 % interval."""
-    from sklearn.linear_model import Ridge
-
-    y = y.astype(np.float64)
-    y_real = y_real.astype(np.float64)
-    scale = y.std() or 1.0
-    predicted = Ridge(alpha=1.0).fit(x, (y - y.mean()) / scale).predict(x_real)
-    errors = (predicted * scale + y.mean() - y_real) ** 2
+    y_real = prediction.y_real.astype(np.float64)
+    errors = prediction.squared_errors()
 
     def explained(rows: np.ndarray) -> float:
         total = ((y_real[rows] - y_real[rows].mean()) ** 2).sum()
@@ -119,6 +96,12 @@ class Utility(Metric):
         """Two rows on each side."""
         return 2
 
+    def aimed(self, target: str | None) -> Self:
+        """Return the metric with a target, where it names none itself."""
+        if target is None or self.target is not None:
+            return self
+        return self.model_copy(update={"target": target})
+
     def _target(self) -> str:
         return self.target or LABEL
 
@@ -129,7 +112,7 @@ class Utility(Metric):
         rows = reference.whole
         if target not in reference.space_of_rows or target not in rows.keys():
             if self.target is None:
-                return "no target is named; set measure.target to the variable to be predicted"
+                return NO_TARGET
             return f"the real rows lack the target {target!r}"
         if target not in observed.samples.keys():
             return f"the samples lack the target {target!r}"
@@ -158,10 +141,7 @@ class Utility(Metric):
     def _complete(self, space: Space, target: str, observed: Observed, rows: Samples) -> Samples:
         """Return the rows without missing values."""
         chosen = [*self._inputs(observed), target]
-        present = torch.ones(len(rows), dtype=torch.bool)
-        for name in chosen:
-            present &= space[name].present(rows[name])
-        return pick(rows.select(*chosen), present)
+        return pick(rows.select(*chosen), are_complete(rows, space.only(chosen)))
 
     def observe(self, observed: Observed) -> Stat:
         """Keep the rows of all sides, those with missing values left out."""

@@ -11,6 +11,9 @@ from coplay.core.slices import to_check
 from coplay.core.space import Samples, Space, pick
 from coplay.models.base import OWN, LocalModel, Portion
 
+INCOMPLETE = "exponential_family, joint_classifier, conditionals"
+"""For errors: the models that learn from incomplete samples."""
+
 
 def required(space: Space) -> Space:
     """Return a space in which no value may be missing: what models live on, and what they draw."""
@@ -137,6 +140,5 @@ def check_missing(model: LocalModel, space: Space, samples: Samples, player: str
         raise ModelError(
             f"player '{player}': {model.title} needs every value, and of {len(samples):,} rows "
             f"some lack {', '.join(counts)}; choose a model that learns from incomplete samples "
-            "(exponential_family, joint_classifier, conditionals), or drop these rows (missing = "
-            '"drop rows")'
+            f'({INCOMPLETE}), or drop these rows (missing = "drop rows")'
         )

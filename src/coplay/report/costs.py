@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from coplay.core.message import LinkTraffic, PlayerLost
+from coplay.core.text import in_units
 from coplay.report import charts, figures
 from coplay.report.parts import SHOWN_PLAYERS, Cell, PageSection, Picture, Table
 from coplay.report.words import number, ranges, words
@@ -18,21 +19,6 @@ from coplay.run.result import Result
 
 _KIB = 1024
 _MIB = 1024**2
-_GIB = 1024**3
-
-
-def in_units(count: float) -> str:
-    """Write bytes in the unit that suits them.
-
-    Example:
-        >>> in_units(12), in_units(2048), in_units(3 * 1024**2)
-        ('12 B', '2.00 KiB', '3.00 MiB')
-    """
-    for size, unit in ((_GIB, "GiB"), (_MIB, "MiB"), (_KIB, "KiB")):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return f"{count:.0f} B"
-
 
 _MOST_LISTED = 10_000  # links whose traffic the page's data list
 

@@ -6,8 +6,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from coplay.core.text import in_units
 from coplay.report import charts
-from coplay.report.costs import in_units
 from coplay.report.link_costs import GAMES, GanCosts, LinkCost, costs_of, gan_plays, missing
 from coplay.report.parts import Cell, PageSection, Picture, Table
 from coplay.report.words import listed, number, words

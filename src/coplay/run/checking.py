@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import scipy.sparse as sp
-from rich.filesize import decimal
 
 from coplay.core.facts import Facts
 from coplay.core.space import Space
+from coplay.core.text import in_units
 from coplay.data.words import counted, quoted, some
 from coplay.games.base import State
 from coplay.run.config import Config
@@ -109,8 +109,8 @@ def _of_game(config: Config, prepared: PreparedGame, facts: Mapping[str, Facts])
     most = max(sample_bytes(space) for space in spaces)
     each_link = max((samples * weight for weight in _foreign(alpha)), default=0.0)
     lines.append(
-        f"  a link carries up to {_size(each_link * most)} a round, all links "
-        f"{_size(sum(samples * weight for weight in _foreign(alpha)) * most)}"
+        f"  a link carries up to {in_units(each_link * most)} a round, all links "
+        f"{in_units(sum(samples * weight for weight in _foreign(alpha)) * most)}"
     )
     influence = prepared.influence
     if influence is not None and len(names) <= _LISTED:
@@ -118,10 +118,6 @@ def _of_game(config: Config, prepared: PreparedGame, facts: Mapping[str, Facts])
             shares = [f"{names[j]} {influence[i, j]:.0%}" for j in range(len(names))]
             lines.append(f"  at the equilibrium {name}'s model is a mixture of {', '.join(shares)}")
     return lines
-
-
-def _size(bytes: float) -> str:
-    return decimal(round(bytes))
 
 
 def _foreign(alpha: sp.csr_matrix) -> list[float]:

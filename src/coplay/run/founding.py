@@ -134,7 +134,7 @@ def from_proposals(files: Sequence[Path], out: Path, target: str | None) -> Foun
         proposed[name] = {key: _as_proposed(section) for key, section in variables.items()}
         units |= {(name, key): section.unit for key, section in variables.items()}
     variables, notes = one_schema(proposed)
-    notes += _unit_faults(units)
+    _check_units(units)
     chosen, why = _target(variables, target)
     text = federation_text(_name_of(out), variables, names, chosen, has_site_files=False)
     lines = [*notes, why, *_said_of_variables(variables, names)]
@@ -289,7 +289,7 @@ def _as_proposed(section: VariableSection) -> Proposed:
     return Proposed(section.kind, section.low, section.high, section.categories or ())
 
 
-def _unit_faults(units: Mapping[tuple[str, str], str]) -> list[str]:
+def _check_units(units: Mapping[tuple[str, str], str]) -> None:
     """Refuse variables that sites measure in unlike units.
 
     Raises:
@@ -305,7 +305,6 @@ def _unit_faults(units: Mapping[tuple[str, str], str]) -> list[str]:
             faults.append(f"{quoted(name)} has unlike units: {listed}")
     if faults:
         raise ConfigError(faults)
-    return []
 
 
 def _agree_on_levels(

@@ -7,7 +7,6 @@ RUN/sites/NAME/page.html, mode 600      the site's own page
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,14 +61,10 @@ def judge(result: Result, own: Mapping[str, OwnData]) -> None:
 
 
 def write_privately(path: Path, text: str) -> None:
-    """Write a file anew that only its owner may read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.chmod(path.parent, 0o700)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with open(partial, "w", encoding="utf-8", opener=storage.opened_privately) as file:
-        file.write(text)
-    partial.replace(path)
+    """Write a file anew, in a folder of its own, that only its owner may read."""
+    storage.make_folder(path.parent)
+    path.parent.chmod(0o700)
+    storage.write_atomically(path, text.encode(), private=True)
 
 
 def best(result: Result, player: str) -> Verdict:

@@ -13,15 +13,13 @@ from torch import Tensor
 
 from coplay.core import remedies, storage
 from coplay.core.components import name_of
-from coplay.core.errors import FAILURES
 from coplay.core.facts import Facts
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain
 from coplay.core.space import LABEL, Samples
 from coplay.core.streams import derive
-from coplay.core.surroundings import settings_restored
 from coplay.data.sources.base import Dataset
-from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value
+from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value, measured
 from coplay.metrics.features import DomainClassifier
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
@@ -124,9 +122,8 @@ class Measuring:
         unmeasured: dict[str, str] = {}
         for metric in self.chosen:
             name = name_of("metric", metric).rpartition(":")[2]
-            with settings_restored():  # a metric may be foreign code
-                measured, reason = _measured(metric, observed)
-            values |= measured
+            values_of_metric, reason = measured(metric, observed)
+            values |= values_of_metric
             if reason:
                 unmeasured[name] = reason
         return values, unmeasured
@@ -185,32 +182,6 @@ class Measuring:
         half = 1.96 * numbers["error"]
         n = int(numbers["n"])
         return Value(value, unit, "lower", n, low=value - half, high=value + half)
-
-
-def _measured(metric: Metric, observed: Observed) -> tuple[dict[str, Value], str]:
-    """Return a metric's values, and why some or all are missing; empty if none is."""
-    if metric.needs_classifier and observed.reference.judge is None:
-        return {}, NO_CLASSIFIER
-    try:
-        if not metric.applies(observed):
-            return {}, metric.obstacle(observed) or "it does not apply to these samples"
-        values = metric.observe(observed).result()
-    except FAILURES as error:  # a metric may be foreign code, and a run goes on without it
-        text = str(error).strip().splitlines() or ["no reason given"]
-        return {}, f"{type(error).__name__}: {text[0]}"
-    broken = [name for name, value in values.items() if not _is_finite(value)]
-    for name in broken:
-        del values[name]
-    if not broken:
-        return values, ""
-    return values, f"the value of {', '.join(broken)} is not finite"
-
-
-def _is_finite(value: Value) -> bool:
-    """Whether a value and its interval are numbers."""
-    numbers = value.value if isinstance(value.value, list) else [value.value]
-    ends = [end for end in (value.low, value.high) if end is not None]
-    return all(math.isfinite(number) for number in [*numbers, *ends])
 
 
 def wanting(metrics: Sequence[Metric], samples: int, data: Dataset) -> list[str]:

@@ -11,6 +11,7 @@ from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Measure
 from coplay.core.space import LABEL
 from coplay.metrics.base import Metric, Value
+from coplay.metrics.utility import NO_TARGET, Utility
 from coplay.run.sections import MeasureSection
 
 
@@ -20,9 +21,16 @@ def of_players(metrics: Sequence[Metric]) -> list[str]:
     return [name for name in names if name in OF_METRIC]
 
 
+def target_of(metrics: Sequence[Metric]) -> str | None:
+    """Return the variable that a metric of a run predicts; None where none does, or is named."""
+    targets = [metric.target for metric in metrics if isinstance(metric, Utility)]
+    return targets[0] if targets else None
+
+
 def asks(
     settings: MeasureSection,
     metrics: Sequence[str],
+    target: str | None,
     facts: Mapping[str, Facts],
     names: Sequence[str],
     round: int,
@@ -32,6 +40,7 @@ def asks(
     Args:
         settings: What the run measures.
         metrics: The metrics that they are asked for.
+        target: The variable to be predicted; None for none.
         facts: What everybody in the game says of itself.
         names: Whose samples are measured.
         round: Current round.
@@ -44,10 +53,8 @@ def asks(
         player = facts.get(name)
         if player is None or not player.measures:
             continue
-        target = settings.target or ""
-        if target not in player.learned:
-            target = ""
-        request = Measure(settings.samples, tuple(metrics), target, draws)
+        known = target if target is not None and target in player.learned else ""
+        request = Measure(settings.samples, tuple(metrics), known, draws)
         messages.append(Message(request, COORDINATOR, name, round))
     return messages
 
@@ -106,7 +113,7 @@ def not_told(
 def _why_not(metric: str, player: Facts, target: str | None) -> str:
     """Say why a metric was not measured, as far as one knows without the player's rows."""
     if metric == "utility" and target is None and LABEL not in player.learned:
-        return "no target is named; set measure.target to the variable to be predicted"
+        return NO_TARGET
     if metric == "utility" and (target or LABEL) in player.unobserved:
         return f"it has no column of the target {target or LABEL!r}"
     return "it could not be measured at the player, whose own file says why"

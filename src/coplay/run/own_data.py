@@ -19,6 +19,7 @@ from coplay.data.sources.base import Dataset
 from coplay.engines.base import Engine
 from coplay.engines.local import Local
 from coplay.models.base import LocalModel
+from coplay.models.mixing import INCOMPLETE
 from coplay.player import Player
 from coplay.run.config import Config
 from coplay.run.foreign import code_of
@@ -29,9 +30,6 @@ from coplay.site.conforming import conformed
 from coplay.site.holdings import Holdings
 from coplay.site.loading import load_site
 from coplay.site.measuring import FOLDER, SiteMeasurer
-
-INCOMPLETE = "exponential_family, joint_classifier, conditionals"
-"""For errors: the models that learn from incomplete samples."""
 
 
 @dataclass

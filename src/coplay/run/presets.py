@@ -41,18 +41,11 @@ def chosen_metrics(measure: MeasureSection, space: Space, has_classes: bool) -> 
         has_classes: As in :func:`preset_of`.
     """
     if measure.metrics is not None:
-        return tuple(_aimed(metric, measure.target) for metric in measure.metrics)
+        return tuple(metric.aimed(measure.target) for metric in measure.metrics)
     preset = measure.preset or preset_of(space, has_classes)
     metrics = []
     for name in PRESETS[preset]:
         kind = find("metric", name)
         assert issubclass(kind, Metric)
-        metrics.append(_aimed(kind(), measure.target))
+        metrics.append(kind().aimed(measure.target))
     return tuple(metrics)
-
-
-def _aimed(metric: Metric, target: str | None) -> Metric:
-    """Return a metric with the run's target, where it has one and names none itself."""
-    if target is None or getattr(metric, "target", "") is not None:
-        return metric
-    return metric.model_copy(update={"target": target})

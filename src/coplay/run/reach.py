@@ -12,8 +12,8 @@ from coplay.core.facts import Facts
 from coplay.core.space import Space
 from coplay.core.variable import Variable
 from coplay.data.words import quoted, some
+from coplay.models.mixing import INCOMPLETE
 from coplay.run.config import Config
-from coplay.run.own_data import INCOMPLETE
 
 
 def check_same_variables(facts: Mapping[str, Facts]) -> None:

@@ -156,8 +156,5 @@ def measured_from_json(
     """The inverse of :func:`measured_to_json`."""
     measured = {}
     for player, quantities in values.items():
-        each = {}
-        for quantity, value in quantities.items():
-            each[quantity] = Value(**{**value, "of": tuple(value.get("of", ()))})
-        measured[player] = each
+        measured[player] = {name: Value.from_json(value) for name, value in quantities.items()}
     return measured

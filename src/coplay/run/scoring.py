@@ -81,8 +81,9 @@ class Scoring:
         metrics = []
         if self.measuring.reference is None:
             metrics = measuring_at_players.of_players(self.measuring.chosen)
+        target = measuring_at_players.target_of(self.measuring.chosen)
         settings = self.measuring.settings
-        asks = measuring_at_players.asks(settings, metrics, facts, names, round)
+        asks = measuring_at_players.asks(settings, metrics, target, facts, names, round)
         if not asks:
             return ()
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))
@@ -90,7 +91,7 @@ class Scoring:
             values = measuring_at_players.told(answer.numbers)
             measured.setdefault(answer.sender, {}).update(values)
             player = facts[answer.sender]
-            kept = measuring_at_players.not_told(metrics, values, player, settings.target)
+            kept = measuring_at_players.not_told(metrics, values, player, target)
             caution = self.cautions.get(answer.sender, Caution())
             caution = replace(caution, unmeasured={**caution.unmeasured, **kept})
             if caution:

@@ -42,7 +42,7 @@ def scores(result: Result, arm: str | None = None) -> list[dict[str, Any]]:
     quantities: dict[str, None] = {}
     for play in result.plays.values():
         for values in play.last.values():
-            quantities |= {name: None for name, value in values.items() if _is_row(value)}
+            quantities |= {name: None for name, value in values.items() if value.is_scalar}
     for play in result.plays.values():
         for player in _measured(result, play):
             rows += _of_player(result, arm, play, player, list(quantities))
@@ -80,7 +80,7 @@ def curves(result: Result, arm: str | None = None) -> list[dict[str, Any]]:
         for round, measured in play.measurements.items():
             for player, values in measured.items():
                 for quantity, value in values.items():
-                    if _is_row(value):
+                    if value.is_scalar:
                         place = _place(result, arm, play.name, player, round, quantity)
                         rows.append(place | _of_value(value) | {"reason": ""})
     return rows
@@ -106,11 +106,6 @@ def _schema(nw: Any) -> dict[str, Any]:
     numbers = dict.fromkeys(("value", "low", "high"), nw.Float64)
     counts = dict.fromkeys(("seed", "round", "n"), nw.Int64)
     return {name: (numbers | counts).get(name, nw.String) for name in COLUMNS}
-
-
-def _is_row(value: Value) -> bool:
-    """Whether a value is one number of its own; those of single columns are in the report."""
-    return value.is_scalar
 
 
 def _place(

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, pick
 from coplay.metrics.columns import TableColumn, table_columns
 from coplay.metrics.fidelity import column_similarity
+from coplay.metrics.prediction import Prediction, are_complete
 from coplay.site.verdict import Losses
 
 _REPLICATES_OF_FIDELITY = 100  # each compares all columns anew
@@ -71,7 +71,7 @@ def _of_target(
     is_number = space[target].kind in ("real", "count")
     what = "squared error" if is_number else "log loss"
     means = Losses.means(losses, f"{what} of {target}, predicted by what the samples teach,")
-    return replace(means, kept=_are_complete(rows, space))
+    return replace(means, kept=are_complete(rows, space))
 
 
 def loss_of_prediction(learned_from: Samples, rows: Samples, space: Space, target: str) -> Tensor:
@@ -89,48 +89,15 @@ def loss_of_prediction(learned_from: Samples, rows: Samples, space: Space, targe
     Returns:
         Shape (n,).
     """
-    inputs = space.only([name for name in space if name != target])
-    scaling = Scaling(inputs)
-    scaling.follow([inputs.restrict(learned_from)], [1.0])
-    x = scaling.vectors(inputs.restrict(learned_from), torch.float64).numpy()
-    x_real = scaling.vectors(inputs.restrict(rows), torch.float64).numpy()
-    middle = x.mean(0)
-    spread = np.where(x.std(0) > 0, x.std(0), 1.0)
-    x, x_real = (x - middle) / spread, (x_real - middle) / spread
-    y, y_real = learned_from[target].numpy(), rows[target].numpy()
+    prediction = Prediction.of(learned_from, rows, space, target)
     if space[target].kind in ("real", "count"):
-        return torch.from_numpy(_squared_error(x, y, x_real, y_real))
+        return torch.from_numpy(prediction.squared_errors())
     classes = space[target].classes or 2
-    return torch.from_numpy(_log_loss(x, y, x_real, y_real, classes))
-
-
-def _log_loss(
-    x: np.ndarray, y: np.ndarray, x_real: np.ndarray, y_real: np.ndarray, classes: int
-) -> np.ndarray:
-    from sklearn.linear_model import LogisticRegression
-
-    shares = np.zeros((len(x_real), classes))
-    kinds = np.unique(y)
-    if len(kinds) == 1:
-        shares[:, kinds] = 1.0
-    else:
-        shares[:, kinds] = LogisticRegression(max_iter=1000).fit(x, y).predict_proba(x_real)
     # Laplace's rule: a category that samples lack is rare, and not impossible
-    smoothed = (len(x) * shares + 1) / (len(x) + classes)
-    losses: np.ndarray = -np.log(smoothed[np.arange(len(y_real)), y_real.astype(np.int64)])
-    return losses
-
-
-def _squared_error(
-    x: np.ndarray, y: np.ndarray, x_real: np.ndarray, y_real: np.ndarray
-) -> np.ndarray:
-    from sklearn.linear_model import Ridge
-
-    y, y_real = y.astype(np.float64), y_real.astype(np.float64)
-    scale = y.std() or 1.0
-    predicted = Ridge(alpha=1.0).fit(x, (y - y.mean()) / scale).predict(x_real) * scale + y.mean()
-    errors: np.ndarray = (predicted - y_real) ** 2
-    return errors
+    n = len(prediction.x)
+    smoothed = (n * prediction.shares(classes) + 1) / (n + classes)
+    categories = prediction.y_real.astype(np.int64)
+    return torch.from_numpy(-np.log(smoothed[np.arange(len(categories)), categories]))
 
 
 def _of_fidelity(rows: Samples, space: Space, samples: Mapping[str, Samples]) -> Losses | str:
@@ -155,12 +122,4 @@ def _of_fidelity(rows: Samples, space: Space, samples: Mapping[str, Samples]) ->
 
 def _complete(samples: Samples, space: Space) -> Samples:
     """Return the rows without missing values, of the variables of a space."""
-    return pick(space.restrict(samples), _are_complete(samples, space))
-
-
-def _are_complete(samples: Samples, space: Space) -> Tensor:
-    """Return which rows have no missing value, shape (n,)."""
-    present = torch.ones(len(samples), dtype=torch.bool)
-    for name in space:
-        present &= space[name].present(samples[name])
-    return present
+    return pick(space.restrict(samples), are_complete(samples, space))

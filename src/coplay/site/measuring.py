@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coplay.core import storage
-from coplay.core.components import find, name_of
-from coplay.core.errors import FAILURES
+from coplay.core.components import find
 from coplay.core.inside import file_name
 from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, part_name
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
-from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value
+from coplay.metrics.base import Metric, Observed, Reference, Value, measured
 from coplay.site.holdings import Holdings
 
 FOLDER = "site"
@@ -76,7 +75,7 @@ class SiteMeasurer:
             log_p: Log p of the held-out rows by the model, with its interval; empty without.
             round: Current round.
         """
-        measurement = measured(self.holdings, samples, metrics, target)
+        measurement = compared(self.holdings, samples, metrics, target)
         values = dict(measurement.values)
         if log_p:
             high = log_p["high"] if math.isfinite(log_p["high"]) else None
@@ -123,7 +122,7 @@ def _round_of(line: str) -> float:
 
 
 @own_settings(threads=1)
-def measured(
+def compared(
     holdings: Holdings, samples: Samples, metrics: Sequence[str], target: str
 ) -> SiteMeasurement:
     """Compare samples with a site's held-out rows.
@@ -141,28 +140,14 @@ def measured(
     values: dict[str, Value] = {}
     unmeasured: dict[str, str] = {}
     for name in metrics:
-        metric = _metric(name, target)
-        try:
-            reason = metric.obstacle(observed)
-            if metric.needs_classifier:
-                reason = NO_CLASSIFIER
-            if reason:
-                unmeasured[name] = reason
-                continue
-            values |= metric.observe(observed).result()
-        except FAILURES as error:
-            # the words of an error may quote a row, and stay here
-            unmeasured[name] = f"{type(error).__name__}: {error}"
+        metric = find("metric", name)  # the gate lets none but coplay's own pass
+        assert issubclass(metric, Metric)
+        # the words of an error may quote a row, and stay here
+        of_metric, reason = measured(metric().aimed(target or None), observed)
+        values |= of_metric
+        if reason:
+            unmeasured[name] = reason
     return SiteMeasurement(values, unmeasured)
-
-
-def _metric(name: str, target: str) -> Metric:
-    """Return one of coplay's own metrics; a stranger names no other."""
-    kind = find("metric", name.rpartition(":")[2])
-    assert issubclass(kind, Metric)
-    if name_of("metric", kind()) == "utility" and target:
-        return kind.model_validate({"target": target})
-    return kind()
 
 
 def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]:

@@ -48,7 +48,5 @@ def read_rounds(game: str, path: Path) -> list[SiteRound]:
 
 
 def _round(game: str, line: dict[str, Any]) -> SiteRound:
-    values = {}
-    for name, value in line["values"].items():
-        values[name] = Value(**{**value, "of": tuple(value.get("of", ()))})
+    values = {name: Value.from_json(value) for name, value in line["values"].items()}
     return SiteRound(game, line["round"], values, line["unmeasured"], tuple(line["told"]))
