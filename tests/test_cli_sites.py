@@ -18,8 +18,10 @@ from coplay.core import storage
 from coplay.core.errors import ConfigError
 from coplay.core.facts import PROTOCOL, Facts
 from coplay.run.approval import check_held
+from coplay.run.checking import lines_of
 from coplay.run.founding import one_schema, site_names
 from coplay.run.measuring_at_players import not_told
+from coplay.run.preparing import prepare
 from coplay.run.site_file import SiteFile
 from coplay.site.proposing import Proposed, proposal, rounded_outwards
 
@@ -327,6 +329,23 @@ def test_an_interrupted_init_leaves_no_file(tables, monkeypatch, capsys):
     monkeypatch.undo()
     monkeypatch.chdir(tables)
     output(capsys, "init", "--from", "north.csv", "south.csv")
+
+
+def test_check_says_who_learns_from_whom_by_the_rows_of_the_weights():
+    weights = [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75]]
+    config = Config.from_dict(
+        {
+            "players": {"a": {}, "b": {}, "c": {}},
+            "model": "exponential_family",
+            "game": {"name": "sample_exchange", "alpha": weights, "samples_per_round": 1000},
+        }
+    )
+    lines = "\n".join(lines_of(config, prepare(config)))
+    assert "a learns from its own rows 50%, b 50% (500 samples)\n" in lines
+    assert "b learns from its own rows 20%, a 10% (100 samples), c 70% (700 samples)\n" in lines
+    assert "c learns from its own rows 75%, b 25% (250 samples)\n" in lines
+    # 700 samples, and 1,550, of 64 bits, a byte each
+    assert "a link carries up to 43.75 KiB a round, all links 96.88 KiB" in lines
 
 
 def test_list_describes_one_component(capsys):

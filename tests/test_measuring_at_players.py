@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from coplay import Config, Federation, Message, Space, Variable
+from coplay import Config, Federation, Message, Space, Variable, pick
 from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.measures import MEASURES
 from coplay.core.message import COORDINATOR, PlayerLost
@@ -20,8 +21,10 @@ from coplay.engines.gate import checked_reply
 from coplay.games.party import Known
 from coplay.games.sample_exchange import SampleExchange
 from coplay.report.site_page import write_pages
+from coplay.run import judging
+from coplay.run.own_data import own_data
 from coplay.site.holdings import Holdings
-from coplay.site.measuring import SiteMeasurer
+from coplay.site.measuring import SiteMeasurer, compared
 
 VARIABLES = {
     "age": {"kind": "real", "low": 0, "high": 120},
@@ -132,6 +135,44 @@ def test_no_number_of_a_silent_site_is_anywhere_but_in_its_own_files(run):
     for row in run.main.rows:
         assert set(row.players["silent"]) <= {"flops"}
         assert len(row.players["open"]) > 1 or set(row.players["open"]) <= {"flops"}
+
+
+def test_what_the_coordinator_measures_is_not_asked_for_again(tmp_path):
+    write_sites(tmp_path, {"a": TELL_ALL, "b": TELL_ALL})
+    source = {"name": "table", "file": str(tmp_path / "b.csv")}
+    values = federation(tmp_path, ["a", "b"], rounds=2).to_dict()
+    config = Config.from_dict({**values, "reference": {"source": source}})
+    result = Federation(config).run(tmp_path / "run")
+    value = result.main.last["a"]["column_fidelity"]
+    assert "held-out" not in value.unit
+    assert value.n_real == 24, "a fifth of the rows of the reference"
+    assert not (tmp_path / "run" / "sample_exchange" / "site" / "a.jsonl").exists()
+
+
+def test_a_metric_with_a_target_of_its_own_is_aimed_at_it_at_players(tmp_path):
+    write_sites(tmp_path, {"a": TELL_ALL, "b": TELL_ALL})
+    values = federation(tmp_path, ["a", "b"], rounds=2).to_dict()
+    metrics = [{"name": "utility", "target": "weight"}]
+    measure = {"metrics": metrics, "samples": 200, "every_rounds": 2}
+    result = Federation(Config.from_dict({**values, "measure": measure})).run(tmp_path / "run")
+    _, (line,) = site_lines(result, "a")
+    assert line["values"]["utility"]["unit"].startswith("R² of weight")
+
+
+def test_a_value_that_is_no_number_is_a_reason_at_a_site():
+    space = Space({"age": Variable(kind="real"), "weight": Variable(kind="real")})
+    rows = space.samples(age=torch.arange(6.0), weight=torch.ones(6))
+    holdings = Holdings(space, rows, rows, rows)
+    got = compared(holdings, rows, ["utility"], "weight")
+    assert not got.values, "R² of a number that is always the same"
+    assert "not finite" in got.unmeasured["utility"]
+
+
+def test_a_verdict_is_given_on_the_rows_kept_for_it(run):
+    held = own_data(run.config, None, {})["open"].load()
+    some = replace(held, chosen_on=pick(held.chosen_on, slice(5)), chosen_units=None)
+    assert judging._judged(run, "open", held).n == len(held.chosen_on) == 12
+    assert judging._judged(run, "open", some).n == 5
 
 
 def test_measuring_changes_nothing_that_is_learned(tmp_path):

@@ -94,6 +94,14 @@ def test_pairs_with_categories_are_compared_by_their_joint_shares():
     assert pair_similarity(pair(number, upper, (0, 2)), pair(number, 1 - upper, (0, 2))) == 0
 
 
+def test_the_tenths_are_those_of_the_real_numbers():
+    number = np.arange(1000.0)
+    upper = (number >= 500).astype(float)
+    highest = pair(np.full(1000, 999.0), np.ones(1000), (0, 2))
+    # all lie in the last tenth, which holds a tenth of the real rows
+    assert pair_similarity(pair(number, upper, (0, 2)), highest) == pytest.approx(0.1, abs=0.002)
+
+
 def test_samples_of_the_same_distribution_come_before_others():
     real = rows(1500, "real")
     same = values(Fidelity(), rows(1500, "same"), real)
@@ -202,6 +210,14 @@ class TestUtility:
         got = values(Utility(target="smokes"), rows(4000, "s"), real)["utility"]
         assert got.low <= bayes + 0.005
         assert got.high >= bayes - 0.005
+
+    def test_real_rows_are_seen_in_the_units_of_what_was_learned_from(self):
+        real = rows(4000, "t")
+        old = pick(real, real["age"] > 58)  # whose own mean is no middle between smokers and others
+        commonest = old["smokes"].float().mean().item()
+        assert commonest > 0.9
+        got = values(Utility(target="smokes"), rows(2000, "s"), old)["utility"]
+        assert got.value == pytest.approx(commonest, abs=0.02)
 
     def test_a_target_that_has_lost_its_meaning_teaches_nothing(self):
         samples = rows(2000, "s")
