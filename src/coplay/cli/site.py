@@ -102,12 +102,15 @@ def _preview(given: argparse.Namespace) -> None:
 
 def _approve(given: argparse.Namespace) -> None:
     from coplay.run.approval import approve
+    from coplay.run.own_data import own_data
     from coplay.run.site_file import SiteFile
 
     with code_from(given.site.parent):
         file = SiteFile.from_file(given.site)
         config = _config(given.federation, file, given.site)
-    say(f"approved: {approve(given.site, file, config)}")
+        held = own_data(config, None, {})[file.name].load()
+    say(f"approved: {approve(given.site, file, config, held)}")
+    say("a change of the site file, of the table or of what the federation asks is approved anew")
     if not file.hold:
         say("this site's file has no hold = true, so nothing waited for it")
 

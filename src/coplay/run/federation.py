@@ -21,7 +21,7 @@ from coplay.core.space import LABEL, Samples, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Reference
 from coplay.run import data_digest, resume_settings
-from coplay.run.approval import check_held
+from coplay.run.approval import check_held, check_read_rows
 from coplay.run.caution import classifier_warning
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
@@ -124,6 +124,7 @@ class Federation:
             _check_free(folder)
             check_held(self.config)
             prepared = self.prepare(folder)
+            check_read_rows(prepared.own)
             record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data, prepared.own)
             if start_from is not None:
