@@ -325,7 +325,7 @@ def test_a_federation_of_proposals_names_no_path_and_no_range_that_was_taken_out
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith(("low", "high"))))
     said = output(capsys, "init", "--proposals", path, "south.proposal.toml")
-    assert "types coplay site check site.toml --federation federation/federation.toml" in said
+    assert "each types coplay site init federation/federation.toml --data TABLE --name NAME" in said
     values = tomllib.loads(Path("federation/federation.toml").read_text())
     assert values["players"] == {"north": {}, "south": {}}
     assert "low" not in values["variables"]["age"]

@@ -173,8 +173,8 @@ def _leaving(
     result: Result, name: str, rounds: list[SiteRound], reported: list[Reported]
 ) -> PageSection:
     """Say which numbers left the site and which stayed."""
-    told = {key for each in rounds for key in each.left}
-    left = sorted(told.union(*(each.left for each in reported)))
+    measured = {key for each in rounds for key in each.left}
+    left = sorted(measured.union(*(each.left for each in reported)))
     every = {key for each in rounds for key, value in each.values.items() if value.is_scalar}
     every |= {key for each in reported for key in each.numbers}
     kept = sorted(every - set(left))
