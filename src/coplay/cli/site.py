@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,9 @@ def _preview(given: argparse.Namespace) -> None:
         file = SiteFile.from_file(given.site)
         for line in preview(_config(given.federation, file, given.site), file.name):
             say(line)
+    if file.hold:
+        both = f"{shlex.quote(str(given.site))} --federation {shlex.quote(str(given.federation))}"
+        say(f"next, if all of this may leave: coplay site approve {both}")
 
 
 def _approve(given: argparse.Namespace) -> None:

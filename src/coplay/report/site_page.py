@@ -21,6 +21,10 @@ from coplay.site.measuring import FOLDER, REPORTED
 from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds
 
 
+_SHOWN = 40
+"""Rounds of a game whose losses stand on the page, about."""
+
+
 def write_pages(result: Result) -> list[Path]:
     """Write the page of each site whose own files are here, and return their paths.
 
@@ -158,15 +162,27 @@ def _learning(reported: list[Reported]) -> PageSection:
     for name in names:
         writers[name] = aligned([each.numbers[name] for each in reported if name in each.numbers])
     rows = []
-    for each in reported:
+    for each in _shown(reported):
         cells = [words(each.game), str(each.round)]
         for name in names:
             cells.append(writers[name](each.numbers[name]) if name in each.numbers else "–")
         rows.append(cells)
-    text = ["Losses and the like, round after round. Which of them left is said below."]
+    text = [
+        "Losses and the like; the site's file has all rounds. Which of them left is said below."
+    ]
     return PageSection(
         "learning", title, text, [Table(["game", "round", *map(words, names)], rows)]
     )
+
+
+def _shown(reported: list[Reported]) -> list[Reported]:
+    """Return the rounds that the page has: of long games every so many, and the last."""
+    shown = []
+    for game in dict.fromkeys(each.game for each in reported):
+        rounds = [each for each in reported if each.game == game]
+        step = max(1, len(rounds) // _SHOWN)
+        shown += rounds[::-1][::step][::-1]
+    return shown
 
 
 def _leaving(

@@ -44,8 +44,10 @@ def preview(config: Config, name: str) -> list[str]:
 
 def _of_facts(facts: Facts) -> list[str]:
     lines = []
+    for name in facts.variables:
+        lines.append(f"  learns {name}: {facts.variables[name]}")
     for key, value in facts.plain().items():
-        if value in ("", [], None):
+        if value in ("", [], None) or key.startswith("learned"):
             continue
         text = some(value, 12) if isinstance(value, list) else str(value)
         lines.append(f"  {key}: {text}")

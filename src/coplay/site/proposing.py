@@ -175,6 +175,7 @@ def proposal(
         raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")
     notes += [*_said_of_rare(variables, counts, small_cell), *notes_on_codes(numbers)]
     notes += notes_on_codes_among_texts(counts)
+    notes += _said_of_few_numbers(variables, numbers)
     return Proposal(
         path,
         variables,
@@ -205,6 +206,25 @@ def form_of_table(path: Path) -> tuple[TextFormat, str]:
             "shows which there are"
         )
     return form_of(path)
+
+
+def _said_of_few_numbers(
+    variables: Mapping[str, Proposed], numbers: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Say which columns of numbers may be codes of categories, such as 0.0, 1.0 and 2.0."""
+    names = []
+    for name, values in numbers.items():
+        distinct = np.unique(values)
+        is_few = len(distinct) <= _FEW_NUMBERS and bool((distinct == np.trunc(distinct)).all())
+        if variables[name].kind == "real" and is_few:
+            names.append(quoted(name))
+    if not names:
+        return []
+    return [
+        f"{some(names, 12)}: few whole numbers, written as 1.0 is, count as numbers; if they are "
+        'codes of categories, agree on kind = "categorical" and categories = ["0", "1", …] in the '
+        "place of low and high"
+    ]
 
 
 def _said_of_rare(
