@@ -20,7 +20,6 @@ from coplay.run.result import Result
 from coplay.site.measuring import FOLDER, REPORTED
 from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds
 
-
 _SHOWN = 40
 """Rounds of a game whose losses stand on the page, about."""
 
