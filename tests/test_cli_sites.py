@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coplay import Config
+from coplay import Config, Federation
 from coplay.cli.main import main
 from coplay.core import storage
 from coplay.core.errors import ConfigError
@@ -200,6 +200,12 @@ def test_what_would_leave_is_shown_and_nothing_is_written(tables, capsys):
     assert sorted(Path().rglob("*")) == before
 
 
+def interrupt(what, done, of):
+    """Press Ctrl-C after the first round."""
+    if done == 1:
+        raise KeyboardInterrupt
+
+
 def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
     output(capsys, "init", "--from", "north.csv", "south.csv")
     path = Path("federation/north/site.toml")
@@ -236,6 +242,15 @@ def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
         assert not (Path("rows") / "run.json").exists()
     output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
     output(capsys, "run", "federation/federation.toml", "--out", "rows")
+    stopped = Federation(Config.from_file("federation/federation.toml"))
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run("stopped", interrupt)
+    kept = approved.read_text()
+    approved.unlink()
+    with pytest.raises(ConfigError, match="back until they are approved there: look at"):
+        Federation.resume("stopped")
+    approved.write_text(kept)
+    assert Federation.resume("stopped").record.status == "finished"
     Path("north.csv").write_text(rows)
     output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
     federation = Path("federation/federation.toml")

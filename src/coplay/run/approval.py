@@ -135,10 +135,13 @@ def check_approved_rows(name: str, approval: Approval | None, held: Holdings) ->
         ConfigError: They are others.
     """
     if approval is not None and approval.rows != held.digest:
+        others = ""
+        if approval.rows:
+            others = ", and its rows are others than those that were approved"
         raise ConfigError(
             [
-                f"site {name!r} holds its messages back until they are approved there, and its "
-                f"rows are others than those that were approved: {approval.advice}"
+                f"site {name!r} holds its messages back until they are approved there{others}: "
+                f"{approval.advice}"
             ]
         )
 

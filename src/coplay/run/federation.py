@@ -123,9 +123,7 @@ class Federation:
         refuse_links(folder)
         with storage.locked(folder), playing_alone(self.config.engine, report) as progress:
             _check_free(folder)
-            check_held(self.config)
             prepared = self.prepare(folder)
-            check_read_rows(prepared.own)
             record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data, prepared.own)
             if start_from is not None:
@@ -224,9 +222,15 @@ class Federation:
             folder: The run's folder; None for a run that is only checked.
 
         Raises:
-            CoplayError: The config, the data or a model is at fault.
+            CoplayError: The config, the data or a model is at fault, or a site holds its messages
+                back.
         """
-        return prepare(self.config, folder, self.given)
+        if folder is None:  # nothing is played
+            return prepare(self.config, None, self.given)
+        check_held(self.config)
+        prepared = prepare(self.config, folder, self.given)
+        check_read_rows(prepared.own)
+        return prepared
 
     def _play_all(
         self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
