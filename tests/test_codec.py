@@ -114,7 +114,7 @@ def test_a_loss_comes_back_as_the_kind_that_it_is(kind):
 
 
 def test_a_loss_of_a_strange_kind_is_refused():
-    data = framed({**HEAD, "kind": "loss", "loss": "asleep"})
+    data = framed({**HEAD, "kind": "loss", "lost_as": "asleep"})
     expected = "expected a loss of kind lost, late, died, unsaved, got 'asleep'"
     with pytest.raises(MessageError, match=expected):
         reply_from_bytes(data, ask())
@@ -148,7 +148,7 @@ HEAD = {
     "order": 0,
     "reason": "",
     "parts": [],
-    "loss": "",
+    "lost_as": "",
     "sets": [],
     "rows": [],
     "widths": [],

@@ -71,7 +71,7 @@ class _Head:
     action: str
     order: int = 0
     reason: str = ""
-    loss: str = ""  # what kind of loss
+    lost_as: str = ""  # what kind of loss
     parts: Sequence[str] = ()  # names in the payload
     sets: Sequence[int] = ()  # place of the sample set of each part
     rows: Sequence[int] = ()  # of each sample set
@@ -182,11 +182,11 @@ def reply_from_bytes(data: bytes, ask: Message) -> Message | PlayerLost:
     values, numbers, rest = _parted(data, origin)
     head = restored(_Head, values, origin)
     if head.kind == "loss":
-        kind = _LOSSES.get(head.loss)
+        kind = _LOSSES.get(head.lost_as)
         if kind is None:
             known = ", ".join(_LOSSES)
             raise MessageError(
-                f"{origin}: expected a loss of kind {known}, got {shortened(head.loss)}"
+                f"{origin}: expected a loss of kind {known}, got {shortened(head.lost_as)}"
             )
         return kind(head.sender, head.action, head.round, head.reason)
     if head.kind != "reply":
@@ -231,7 +231,7 @@ def _head_of_loss(loss: PlayerLost) -> _Head:
     """
     own = next(kind for kind in type(loss).__mro__ if kind in _LOSSES.values())
     name = next(name for name, kind in _LOSSES.items() if kind is own)
-    return _Head("loss", loss.player, "", loss.round, loss.action, reason=loss.reason, loss=name)
+    return _Head("loss", loss.player, "", loss.round, loss.action, reason=loss.reason, lost_as=name)
 
 
 def _named(action: str, order: int) -> str:

@@ -245,9 +245,16 @@ class Engine(Component):
         self._game = game
         self._seated = {party.name: party for party in parties}
         names = [name for name in self._seated if name not in game.seats]
-        roster = Roster(names, [party.name for party in parties if party.learns_incomplete])
+        roster = Roster(names, self.takers)
         for party in parties:
             party.roster = roster
+
+    @property
+    def takers(self) -> list[str]:
+        """The players whose models learn from samples that lack variables, without seats."""
+        assert self._game is not None, "asked of an engine that plays"
+        takers = [party.name for party in self._seated.values() if party.learns_incomplete]
+        return [name for name in takers if name not in self._game.seats]
 
     @abstractmethod
     def describe(self) -> dict[str, Facts]:

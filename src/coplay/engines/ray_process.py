@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from coplay.core.errors import MessageError
 from coplay.core.facts import Facts
 from coplay.core.history import Roster
 from coplay.core.memory import keep_freed_memory
@@ -20,7 +21,7 @@ from coplay.core.requests import Restore
 from coplay.core.space import Space
 from coplay.core.streams import single_pools
 from coplay.engines.base import answer_all, failed
-from coplay.engines.gate import checked_reply
+from coplay.engines.gate import acquaint, checked_reply
 from coplay.engines.ray_parts import Arrays, Kept, laid_out, received, to_arrays, to_samples
 from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
@@ -123,9 +124,10 @@ class Group:
 
     def acquaint(self, take_incomplete: Sequence[str]) -> None:
         """Note which players, here and elsewhere, learn from incomplete samples."""
-        for player in self.players.values():
-            assert player.roster is not None
-            player.roster.take_incomplete = frozenset(take_incomplete)
+        try:
+            acquaint(self.roster, take_incomplete)
+        except MessageError as error:
+            self.fault = error  # nobody waits for this call, so the next one reports it
 
     def describe(self, name: str) -> dict[str, Plain]:
         """Return what a player says of itself."""
@@ -136,6 +138,7 @@ class Group:
     def leave(self) -> None:
         """Release the players."""
         self.players: dict[str, Player] = {}
+        self.roster = Roster([])
         self.fault: Exception | None = None
         gc.collect()
 
@@ -159,11 +162,11 @@ class Group:
         self.group_of = group_of
         self.groups = groups
         self.game = game
-        roster = Roster([name for name in group_of if name not in game.seats])
+        self.roster = Roster([name for name in group_of if name not in game.seats])
         try:
             for spec in specs:
                 player = spec.build()
-                player.roster = roster
+                player.roster = self.roster
                 self.players[spec.name] = player
                 if spec.name in saved:
                     player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
