@@ -17,7 +17,17 @@ from coplay.core.history import History, Roster
 from coplay.core.measures import Measurer
 from coplay.core.message import Message, Request
 from coplay.core.player_files import PlayerFile, PlayerState
-from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure, Restore, Save
+from coplay.core.requests import (
+    CLASSIFIED,
+    SCORED,
+    SERVED,
+    Evaluate,
+    Gain,
+    Judge,
+    Measure,
+    Restore,
+    Save,
+)
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
 from coplay.core.surroundings import own_settings, settings_restored
@@ -30,7 +40,7 @@ from coplay.models.likelihood import gain, has_log_prob, log_prob
 from coplay.models.mixing import by_pattern, check_missing, known_of, portions, required
 from coplay.models.trial_checks import checked_state
 
-REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Gain, Save, Restore)
+REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Judge, Gain, Save, Restore)
 """What every player answers, whatever the game."""
 
 
@@ -304,6 +314,10 @@ class Player(Timed):
                 return self._evaluate(request, message)
             case Measure() as request:
                 return message.reply(self._measure(request, message.round))
+            case Judge() as request:
+                if self.measurer is not None:
+                    self.measurer.judge(self, request, message.samples().get(SERVED))
+                return message.reply()
             case Gain() as request:
                 weights = {OWN: request.own, **request.weights}
                 received = message.samples()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from coplay.core.space import Samples
+from coplay.core.requests import Judge
+from coplay.core.space import Samples, Space
 
 FLOPS = "flops"
 """Name of the number that a turn reports for its floating-point operations.
@@ -108,6 +109,24 @@ class Held(Protocol):
         ...
 
 
+class Judged(Protocol):
+    """A player whose model is judged, as its measurer sees it."""
+
+    name: str
+    seed: int
+    learned: bool
+    model: Any
+
+    @property
+    def variables(self) -> Space:
+        """The variables that it learns."""
+        ...
+
+    def draw(self, n: int, round: int, receiver: str) -> Samples:
+        """Draw samples of its model."""
+        ...
+
+
 class Measurer(Protocol):
     """What a player measures with, on rows of its own that it does not learn from."""
 
@@ -125,4 +144,14 @@ class Measurer(Protocol):
         round: int,
     ) -> dict[str, float]:
         """Measure samples, and return the numbers that may leave the player."""
+        ...
+
+    def judge(self, player: Judged, request: Judge, served: Samples | None) -> None:
+        """Decide at the player which model is best for it; nothing leaves.
+
+        Args:
+            player: Whose model is judged.
+            request: What was asked.
+            served: Samples of a generator that serves everybody; None for the player's own model.
+        """
         ...

@@ -14,6 +14,9 @@ CLASSIFIED = "classified"
 SCORED = "scored"
 """Name of the payload of an evaluation whose log p is asked for."""
 
+SERVED = "served"
+"""Name of the payload of samples that are to be judged: those of a generator for everybody."""
+
 
 @dataclass(frozen=True)
 class Evaluate(Request):
@@ -49,6 +52,30 @@ class Measure(Request):
     metrics: Sequence[str]
     target: str = ""
     draws: int = 0
+
+
+@dataclass(frozen=True)
+class Judge(Request):
+    """Compare this game's model with those of the games before, on rows that are kept for that.
+
+    What comes of it stays at the player. Where a generator serves everybody, its samples are
+    attached; they are judged in the place of the player's own.
+
+    Args:
+        n: Number of samples to draw.
+        game: The game's name in the run.
+        games: Names of all games of the run, in order.
+        target: The variable to be predicted; empty for none.
+        changes_draws: Whether the game can change what the player's model draws.
+    """
+
+    tells_of_rows: ClassVar[bool] = False
+
+    n: int
+    game: str
+    games: Sequence[str]
+    target: str = ""
+    changes_draws: bool = True
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from coplay.core.expected import ANY_PART, Expected, Limits, Numbers, Part
 from coplay.core.measures import MEASURES, PARTS, part_name
 from coplay.core.message import Message, count_of
 from coplay.core.plain import shortened
-from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure
+from coplay.core.requests import CLASSIFIED, SCORED, SERVED, Evaluate, Gain, Judge, Measure
 from coplay.core.space import LABEL
 from coplay.games.base import received_samples
 from coplay.games.party import Party
@@ -68,6 +68,14 @@ def expected_request(player: Player, message: Message) -> Expected:
             if target and target not in player.variables:
                 faults.append(f"target: expected a variable, got {shortened(target)}")
             return Expected(faults=faults)
+        case Judge(n, game, games, target):
+            faults = _count_faults([("n", n, MOST_SAMPLES)])
+            if game not in games:
+                faults.append(f"game: expected one of the run, got {shortened(game)}")
+            if target and target not in player.variables:
+                faults.append(f"target: expected a variable, got {shortened(target)}")
+            part = Part(InSpace(player.variables, [], others=True), 1, MOST_SAMPLES)
+            return Expected({SERVED: part}, faults=faults)
         case Gain(steps, draws, own, weights):
             faults = _count_faults([("steps", steps, MOST_STEPS), ("draws", draws, MOST_DRAWS)])
             for name, weight in ({OWN: own} | dict(weights)).items():

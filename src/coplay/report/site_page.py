@@ -15,8 +15,9 @@ from coplay.report.headline import Status
 from coplay.report.page import template
 from coplay.report.parts import PageSection, Table
 from coplay.report.words import aligned, heading, in_order, interval, scalar, words
-from coplay.run.judging import best, site_folder, write_privately
+from coplay.run.judging import best
 from coplay.run.result import Result
+from coplay.site.judging import site_folder, write_privately
 from coplay.site.measuring import FOLDER
 from coplay.site.rounds import SiteRound, read_rounds
 

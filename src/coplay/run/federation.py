@@ -28,7 +28,6 @@ from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
 from coplay.run.differences import differences
 from coplay.run.given_rows import reread
-from coplay.run.judging import judge
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference
 from coplay.run.origin import SEAL, refuse_untrusted, seal
@@ -251,7 +250,6 @@ class Federation:
                 self.config.measure, real_data, real, prepared.metrics, prepared.at_players
             )
             self._play_games(folder, prepared, measuring, progress)
-            judge(Result.load(folder, self.config.imported), prepared.own)
             end = replace(record, status="finished")
         except KeyboardInterrupt:
             end = replace(record, status="stopped", reason="interrupted")
@@ -311,7 +309,15 @@ class Federation:
         predicted = prepared.games[0].predicted
         config = self.config
         run = run_id(config.to_dict())
-        settings = RunSettings(config.seed, config.engine, config.checkpoint, predicted, run)
+        settings = RunSettings(
+            config.seed,
+            config.engine,
+            config.checkpoint,
+            predicted,
+            run,
+            [game.name for game in prepared.games],
+            config.measure.target,
+        )
 
         def play(game: PreparedGame, report: Progress) -> None:
             home = folder / game.name

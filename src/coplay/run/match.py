@@ -31,9 +31,8 @@ from coplay.engines.base import Engine
 from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
 from coplay.run.checkpoint import MODELS, Checkpoint, save_in_flight
-from coplay.run.links_on_disk import (
-    save_traffic,
-)
+from coplay.run.judging import ask_to_judge
+from coplay.run.links_on_disk import save_traffic
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
 from coplay.run.result import by_player
@@ -59,6 +58,8 @@ class RunSettings:
         predicted: Class shares by player that every game of the run is measured against; empty
             without theory.
         run: What tells the run from others (:func:`coplay.run.checkpoint.run_id`).
+        games: Names of all games of the run.
+        target: The variable by whose prediction players judge models; None for none.
     """
 
     seed: int
@@ -66,6 +67,8 @@ class RunSettings:
     checkpoint: CheckpointSection
     predicted: Mapping[str, list[float]]
     run: str = ""
+    games: Sequence[str] = ()
+    target: str | None = None
 
 
 class Match:
@@ -122,6 +125,9 @@ class Match:
                 self.game = self.stopping.begin(done)
                 state, written = self._round(state, done, written)
             progress(self.name, self.game.rounds, self.game.rounds)
+            names = (self.name, self.settings.games or (self.name,))
+            target = self.settings.target
+            ask_to_judge(self.engine, self.game, state, self.seats, names, target, self._drawn)
             self._export()
         finally:
             self.engine.close()

@@ -11,12 +11,14 @@ from pathlib import Path
 from coplay.core import storage
 from coplay.core.components import find
 from coplay.core.inside import file_name
-from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, part_name
+from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, Judged, part_name
+from coplay.core.requests import Judge
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
 from coplay.metrics.base import Metric, Observed, Reference, Value, measured
 from coplay.site.holdings import Holdings
+from coplay.site.judging import judge, site_folder
 
 FOLDER = "site"
 """Folder, in that of a game, of what players measured themselves; each file is its player's own."""
@@ -86,6 +88,12 @@ class SiteMeasurer:
             )
         self._write(SiteMeasurement(values, measurement.unmeasured), round)
         return numbers_told(values, self.tell)
+
+    def judge(self, player: Judged, request: Judge, served: Samples | None) -> None:
+        """Decide at the site which model is best for it, and write that down there."""
+        if self.home is not None:
+            folder = site_folder(self.home.parent, self.name)
+            judge(self.holdings, player, request, served, folder)
 
     def _write(self, measurement: SiteMeasurement, round: int) -> None:
         if self.path is None:
