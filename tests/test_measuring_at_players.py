@@ -77,7 +77,7 @@ def run(tmp_path_factory):
 
 
 def site_lines(run, name):
-    path = run.folder / "sample_exchange" / "site" / f"{name}.jsonl"
+    path = run.folder / "sites" / name / "sample_exchange" / "site" / f"{name}.jsonl"
     return path, [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -146,7 +146,7 @@ def test_what_the_coordinator_measures_is_not_asked_for_again(tmp_path):
     value = result.main.last["a"]["column_fidelity"]
     assert "held-out" not in value.unit
     assert value.n_real == 24, "a fifth of the rows of the reference"
-    assert not (tmp_path / "run" / "sample_exchange" / "site" / "a.jsonl").exists()
+    assert not list((tmp_path / "run").rglob("a.jsonl"))
 
 
 def test_a_metric_with_a_target_of_its_own_is_aimed_at_it_at_players(tmp_path):
@@ -182,7 +182,7 @@ def test_measuring_changes_nothing_that_is_learned(tmp_path):
     for name, each in (("measured", config), ("bare", silent)):
         Federation(each).run(tmp_path / name)
     for player in ("a", "b"):
-        model = Path("sample_exchange") / "models" / f"{player}.safetensors"
+        model = Path("sites") / player / "sample_exchange" / "models" / f"{player}.safetensors"
         measured, bare = ((tmp_path / name / model).read_bytes() for name in ("measured", "bare"))
         assert measured == bare
 

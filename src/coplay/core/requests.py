@@ -70,9 +70,29 @@ class Gain(Request):
 
 @dataclass(frozen=True)
 class Save(Request):
-    """Write a checkpoint of the model."""
+    """Write a checkpoint of the model.
+
+    Args:
+        mark: What the coordinator will know this checkpoint by, at a player that keeps its files
+            itself; empty for one whose files the coordinator keeps.
+        kept: Rounds of the checkpoints that such a player keeps beside this one.
+    """
+
+    mark: str = ""
+    kept: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Restore(Request):
-    """Go back to the checkpoint of the message's round."""
+    """Go back to the checkpoint of the message's round.
+
+    Args:
+        mark: What that checkpoint was marked with; empty for any.
+    """
+
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Finish(Request):
+    """Keep the model of the message's round, which is the game's last, and no checkpoint."""

@@ -17,13 +17,13 @@ from torch import Tensor
 from coplay.core import storage
 from coplay.core.components import nearest
 from coplay.core.errors import FAILURES, RunFolderError
-from coplay.core.inside import file_name
 from coplay.core.space import Samples, tensors
 from coplay.core.streams import stream
 from coplay.core.surroundings import own_settings
 from coplay.models.likelihood import log_prob
 from coplay.player import Player
 from coplay.run.own_data import OwnData
+from coplay.run.site_folders import site_folder
 from coplay.site.holdings import Holdings
 from coplay.site.losses import losses_on
 from coplay.site.verdict import Verdict, verdict
@@ -31,16 +31,8 @@ from coplay.site.verdict import Verdict, verdict
 if TYPE_CHECKING:
     from coplay.run.result import Result
 
-FOLDER = "sites"
-"""Folder, in a run's, of the sites' own folders."""
-
 _SAMPLES = 2000
 _DRAWS = 32  # of the encoder, where log p takes importance weighting
-
-
-def site_folder(run: Path, player: str) -> Path:
-    """Return the folder of what is a site's own in a run."""
-    return run / FOLDER / file_name(player)
 
 
 def judge(result: Result, own: Mapping[str, OwnData]) -> None:
