@@ -123,7 +123,7 @@ def files_of(run):
     """Digests of the models that a run left, by file."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(run.rglob("models/*"))
+        for path in sorted(run.rglob("models/*.safetensors"))
     }
 
 
@@ -180,11 +180,14 @@ def test_what_a_site_does_not_tell_is_not_on_record(hospitals, tmp_path):
     assert "48" not in json.dumps(record.json())
     page = (out / "report.html").read_text()
     assert "not told" in page
-    file = out / "sample_exchange" / "site" / "north.txt"
+    file = out / "sites" / "north" / "sample_exchange" / "site" / "north.txt"
     assert "48 rows to learn from, 12 held out: 6 to score on" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
-    model = out / "sample_exchange" / "models" / "north.safetensors"
+    assert (out / "sites" / "north").stat().st_mode & 0o777 == 0o700
+    model = out / "sites" / "north" / "sample_exchange" / "models" / "north.safetensors"
     assert model.stat().st_mode & 0o777 == 0o600
+    assert not (out / "sample_exchange" / "models").exists()
+    assert not [path for path in out.rglob("*north*") if "sites" not in path.parts]
 
 
 def test_paths_of_data_in_a_config_are_taken_from_its_folder(hospitals, tmp_path, monkeypatch):
@@ -327,13 +330,13 @@ def test_what_is_wrong_with_rows_of_a_site_file_is_said_at_the_site_only(hospita
     table.write_text("\n".join([lines[0], "177.75,3.1,benign", *lines[1:]]) + "\n")
     files = {name: tmp_path / name / "site.toml" for name in ("north", "south")}
     config = Config.from_file(with_files(tmp_path)).with_sites(files)
-    recipe = SiteRecipe(own_data(config, None, {})["north"], 3, tmp_path / "game")
+    recipe = SiteRecipe(own_data(config, None, {})["north"], 3, tmp_path / "north" / "game")
     there = fault(pickle.loads(pickle.dumps(recipe)).build)
     assert there == (
         "site 'north': its rows cannot be read as agreed; what is wrong may quote them and stays "
-        "at the site, where 'coplay site check' says it"
+        f"at the site: {tmp_path.name}/north/game/errors.txt"
     )
-    note = tmp_path / "game" / "errors.txt"
+    note = tmp_path / "north" / "game" / "errors.txt"
     assert "north.csv, line 2, column 'age': expected a value in [0, 120], got 177.75" in (
         note.read_text()
     )

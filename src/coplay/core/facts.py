@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ValidationError
 
@@ -51,6 +51,7 @@ class Facts:
         count: Number of its rows, as it tells it; None where it does not.
         shares: Shares of the categories of its target among its rows; NaN for one that it
             withholds, and empty where it tells none.
+        rows_since: Whether its rows are those that a run began with; empty where nobody knows.
 
     Example:
         >>> dose = Variable(kind="real", low=0)
@@ -78,6 +79,7 @@ class Facts:
     network: str = ""
     count: int | None = None
     shares: Sequence[float] = ()
+    rows_since: Literal["", "same", "changed"] = ""
 
     @cached_property
     def variables(self) -> Space:

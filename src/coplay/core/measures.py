@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from coplay.core.requests import Judge
+from coplay.core import requests
 from coplay.core.space import Samples, Space
 
 FLOPS = "flops"
@@ -138,15 +138,14 @@ class Measurer(Protocol):
     def measure(
         self,
         samples: Samples,
-        metrics: Sequence[str],
-        target: str,
+        request: requests.Measure,
         log_p: Mapping[str, float],
         round: int,
     ) -> dict[str, float]:
         """Measure samples, and return the numbers that may leave the player."""
         ...
 
-    def judge(self, player: Judged, request: Judge, served: Samples | None) -> None:
+    def judge(self, player: Judged, request: requests.Judge, served: Samples | None) -> None:
         """Decide at the player which model is best for it; nothing leaves.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from coplay.core.message import Request
@@ -43,6 +43,7 @@ class Measure(Request):
         metrics: Names of coplay's own metrics.
         target: The variable to be predicted; empty for the class.
         draws: Encoder's draws per row, for log p by importance weighting; 0 for no log p.
+        settings: Settings of metrics other than their targets, by name, as JSON.
     """
 
     # the player itself picks what it tells, by the names of the quantities
@@ -52,6 +53,7 @@ class Measure(Request):
     metrics: Sequence[str]
     target: str = ""
     draws: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,29 @@ class Gain(Request):
 
 @dataclass(frozen=True)
 class Save(Request):
-    """Write a checkpoint of the model."""
+    """Write a checkpoint of the model.
+
+    Args:
+        mark: What the coordinator will know this checkpoint by, at a player that keeps its files
+            itself; empty for one whose files the coordinator keeps.
+        kept: Rounds of the checkpoints that such a player keeps beside this one.
+    """
+
+    mark: str = ""
+    kept: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Restore(Request):
-    """Go back to the checkpoint of the message's round."""
+    """Go back to the checkpoint of the message's round.
+
+    Args:
+        mark: What that checkpoint was marked with; empty for any.
+    """
+
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Finish(Request):
+    """Keep the model of the message's round, which is the game's last, and no checkpoint."""

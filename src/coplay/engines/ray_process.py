@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from coplay.core.errors import MessageError
+from coplay.core.errors import FAILURES, CoplayError, MessageError
 from coplay.core.facts import Facts
 from coplay.core.history import Roster
 from coplay.core.memory import keep_freed_memory
@@ -20,7 +20,7 @@ from coplay.core.plain import Plain
 from coplay.core.requests import Restore
 from coplay.core.space import Space
 from coplay.core.streams import single_pools
-from coplay.engines.base import answer_all, failed
+from coplay.engines.base import answer_all, failed, told_error
 from coplay.engines.gate import acquaint, checked_reply
 from coplay.engines.ray_parts import Arrays, Kept, laid_out, received, to_arrays, to_samples
 from coplay.engines.recipes import Recipe
@@ -80,6 +80,11 @@ def spec_of(player: Player | Recipe) -> PlayerSpec | Recipe:
     return PlayerSpec.of(player) if isinstance(player, Player) else player
 
 
+def home_of(spec: PlayerSpec | Recipe) -> Path | None:
+    """Return where a player writes what is its own; None for one that writes nothing."""
+    return spec.home if isinstance(spec, PlayerSpec) else None
+
+
 def known_of(players: Sequence[Player | Recipe], facts: Mapping[str, Facts]) -> list[Party]:
     """Return players as the coordinator knows them: those made here, and the facts of others.
 
@@ -111,6 +116,9 @@ class Group:
         keep_memory: Whether the process keeps freed memory.
     """
 
+    fault: CoplayError | None
+    """What the next call reports, since nobody waited for the one that met it."""
+
     def __init__(self, threads: int, keep_memory: bool) -> None:
         if keep_memory:
             keep_freed_memory()
@@ -133,13 +141,17 @@ class Group:
         """Return what a player says of itself."""
         if self.fault is not None:
             raise self.fault
-        return self.players[name].facts().plain()
+        try:
+            return self.players[name].facts().plain()
+        except FAILURES as error:  # a model is foreign code
+            fault = told_error(name, error, self.players[name].home)
+        raise fault
 
     def leave(self) -> None:
         """Release the players."""
         self.players: dict[str, Player] = {}
         self.roster = Roster([])
-        self.fault: Exception | None = None
+        self.fault = None
         gc.collect()
 
     def attach(
@@ -170,10 +182,15 @@ class Group:
                 self.players[spec.name] = player
                 if spec.name in saved:
                     player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
-        except Exception as error:
-            # no call waits for a process that is restarted in a game, so the next one reports this
-            self.fault = error
-            raise
+        except FAILURES as error:
+            self.players.clear()
+            fault = told_error(spec.name, error, home_of(spec))
+        else:
+            return
+        # raised outside of the handler, so that the words of the error do not travel with it; and
+        # no call waits for a process that is restarted in a game, so the next one reports this
+        self.fault = fault
+        raise fault
 
     def serve(self, messages: Sequence[Message]) -> list[Any]:
         """Answer the messages of one call.

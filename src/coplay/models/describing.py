@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from coplay.core.components import name_of
 from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
@@ -21,6 +21,7 @@ class Describable(Protocol):
     model: LocalModel
     space: Space
     unobserved: tuple[str, ...]
+    rows_since: Literal["", "same", "changed"]
 
     @property
     def variables(self) -> Space:
@@ -71,6 +72,7 @@ def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> 
         tells=tell.numbers,
         network=network,
         count=tell.count_of(len(rows)),
+        rows_since=player.rows_since,
         shares=tell.shares_of(_counts(rows, variables, player.unobserved)),
     )
 

@@ -17,7 +17,8 @@ from coplay.report.parts import PageSection, Table
 from coplay.report.words import aligned, heading, in_order, interval, scalar, words
 from coplay.run.judging import best
 from coplay.run.result import Result
-from coplay.site.judging import site_folder, write_privately
+from coplay.run.site_folders import site_folder, site_home
+from coplay.site.judging import write_privately
 from coplay.site.measuring import FOLDER
 from coplay.site.rounds import SiteRound, read_rounds
 
@@ -45,8 +46,8 @@ def rounds_of(result: Result, name: str) -> list[SiteRound]:
         CheckpointError: A file of the site is damaged.
     """
     rounds = []
-    for game, play in result.plays.items():
-        path = play.folder / FOLDER / f"{file_name(name)}.jsonl"
+    for game in result.plays:
+        path = site_home(result.folder, name, game) / FOLDER / f"{file_name(name)}.jsonl"
         if path.exists():
             rounds += read_rounds(game, path)
     return rounds
@@ -66,7 +67,7 @@ def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
         sections=sections,
         config="",
         version=result.record.versions.get("coplay", ""),
-        data_file=f"GAME/{FOLDER}/{file_name(name)}.jsonl of the run, and in verdict.json",
+        data_file=f"GAME/{FOLDER}/{file_name(name)}.jsonl beside it, and in verdict.json",
     )
 
 
@@ -152,8 +153,8 @@ def _leaving(result: Result, name: str, rounds: list[SiteRound]) -> PageSection:
 def _reading(result: Result, name: str) -> PageSection:
     """Say what was read, left out and held out."""
     lines: list[str] = []
-    for play in result.plays.values():
-        path = play.folder / FOLDER / f"{file_name(name)}.txt"
+    for game in result.plays:
+        path = site_home(result.folder, name, game) / FOLDER / f"{file_name(name)}.txt"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
             break

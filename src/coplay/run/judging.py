@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from coplay.core import storage
@@ -20,8 +21,9 @@ from coplay.core.requests import SERVED, Evaluate, Judge
 from coplay.core.space import Samples
 from coplay.engines.base import Engine
 from coplay.games.base import Game, State
+from coplay.run.site_folders import site_folder
 from coplay.run.sites import Seats
-from coplay.site.judging import VERDICT, site_folder
+from coplay.site.judging import VERDICT
 from coplay.site.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -30,47 +32,63 @@ if TYPE_CHECKING:
 _SAMPLES = 2000
 
 
-def ask_to_judge(
-    engine: Engine,
-    game: Game[Any],
-    state: State,
-    seats: Seats,
-    names: tuple[str, Sequence[str]],
-    target: str | None,
-    drawn: Mapping[str, Samples],
-) -> None:
-    """Let players with rows of their own find out what a game did for them; nothing comes back.
-
-    Where a generator serves everybody, as in MD-GAN, its samples go to each player.
+@dataclass(frozen=True)
+class Judging:
+    """How players are asked which model is best for them; nothing of what they find comes back.
 
     Args:
-        engine: Where the players are.
-        game: The rules; it has just ended.
-        state: Its last state.
-        seats: Everybody who takes part.
-        names: The game's name in the run, and those of all games.
-        target: The variable to be predicted; None for none.
-        drawn: Samples that were measured after the last round.
+        games: Names of all games of the run.
+        target: The variable by whose prediction models are judged; None for none.
     """
-    judging = [name for name in state.players if seats.facts[name].measures]
-    if not judging:
-        return
-    payload = {}
-    givers = [name for name in game.sampled_from(state) if name in game.seats]
-    for giver in givers[:1]:
-        samples = drawn.get(giver)
-        if samples is None:  # the run was stopped between its last round and this
-            ask = Message(Evaluate(_SAMPLES, 1), COORDINATOR, giver, game.rounds)
-            (reply,) = engine.ask([ask], "evaluation")
-            samples = reply.samples().get(COORDINATOR) if isinstance(reply, Message) else None
-        if samples is not None:
-            payload[SERVED] = samples
-    asks = []
-    for name in judging:
-        known = target if target is not None and target in seats.facts[name].learned else ""
-        request = Judge(_SAMPLES, names[0], names[1], known, game.changes_draws)
-        asks.append(Message(request, COORDINATOR, name, game.rounds, payload=payload))
-    engine.ask(asks, "evaluation")  # one that fails has no verdict, and ends no run
+
+    games: Sequence[str] = ()
+    target: str | None = None
+
+    def ask(
+        self,
+        engine: Engine,
+        game: Game[Any],
+        name: str,
+        state: State,
+        seats: Seats,
+        drawn: Mapping[str, Samples],
+    ) -> None:
+        """Let players with rows of their own find out what a game did for them.
+
+        Where a generator serves everybody, as in MD-GAN, its samples go to each player.
+
+        Args:
+            engine: Where the players are.
+            game: The rules; it has just ended.
+            name: The game's name in the run.
+            state: Its last state.
+            seats: Everybody who takes part.
+            drawn: Samples that were measured after the last round.
+        """
+        judging = [player for player in state.players if seats.facts[player].measures]
+        if not judging:
+            return
+        payload = {}
+        givers = [giver for giver in game.sampled_from(state) if giver in game.seats]
+        for giver in givers[:1]:
+            samples = drawn.get(giver)
+            if samples is None:  # the run was stopped between its last round and this
+                samples = _samples_of(engine, giver, game.rounds)
+            if samples is not None:
+                payload[SERVED] = samples
+        asks = []
+        for player in judging:
+            is_known = self.target is not None and self.target in seats.facts[player].learned
+            target = self.target or "" if is_known else ""
+            request = Judge(_SAMPLES, name, self.games or (name,), target, game.changes_draws)
+            asks.append(Message(request, COORDINATOR, player, game.rounds, payload=payload))
+        engine.ask(asks, "evaluation")  # one that fails has no verdict, and ends no run
+
+
+def _samples_of(engine: Engine, giver: str, round: int) -> Samples | None:
+    """Return samples of a seat; None where there are none."""
+    (reply,) = engine.ask([Message(Evaluate(_SAMPLES, 1), COORDINATOR, giver, round)], "evaluation")
+    return reply.samples().get(COORDINATOR) if isinstance(reply, Message) else None
 
 
 def best(result: Result, player: str) -> Verdict:

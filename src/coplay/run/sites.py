@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -107,6 +108,11 @@ class Seats:
             else:
                 parties.append(Known(self.facts[player.name], player.seed))
         return parties
+
+    @cached_property
+    def at_sites(self) -> frozenset[str]:
+        """Names of those with data of their own, which keep their files themselves."""
+        return frozenset(each.name for each in self.players if not isinstance(each, Player))
 
     @property
     def names(self) -> list[str]:

@@ -31,11 +31,8 @@ from coplay.site.holdings import Holdings
 from coplay.site.losses import losses_on
 from coplay.site.verdict import Verdict, verdict
 
-FOLDER = "sites"
-"""Folder, in a run's, of the sites' own folders."""
-
 VERDICT = "verdict.json"
-"""File, in a site's own folder, of its verdict."""
+"""File, in the site's own folder of a run, of its verdict."""
 
 _CANDIDATES = "judged"
 _LOG_P = "log p"
@@ -89,11 +86,6 @@ class Candidate:
         n = len(next(iter(values.values()))) if values else 0
         note = str(storage.about(path).get("note", ""))
         return cls(TensorDict(values, batch_size=[n]), parts.get("rows", {}).get(_LOG_P), note)
-
-
-def site_folder(run: Path, player: str) -> Path:
-    """Return the folder of what is a site's own in a run."""
-    return run / FOLDER / file_name(player)
 
 
 def write_privately(path: Path, text: str) -> None:

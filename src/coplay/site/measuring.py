@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from coplay.core import storage
 from coplay.core.components import find
 from coplay.core.inside import file_name
 from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, Judged, part_name
-from coplay.core.requests import Judge
+from coplay.core.requests import Judge, Measure
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
 from coplay.metrics.base import Metric, Observed, Reference, Value, measured
 from coplay.site.holdings import Holdings
-from coplay.site.judging import judge, site_folder
+from coplay.site.judging import judge
 
 FOLDER = "site"
 """Folder, in that of a game, of what players measured themselves; each file is its player's own."""
@@ -45,7 +45,7 @@ class SiteMeasurer:
         name: The site.
         holdings: Its rows.
         tell: What it tells.
-        home: The game's folder; None where nothing is written.
+        home: The site's folder in the game, inside the site's own; None where nothing is written.
     """
 
     name: str
@@ -63,8 +63,7 @@ class SiteMeasurer:
     def measure(
         self,
         samples: Samples,
-        metrics: Sequence[str],
-        target: str,
+        request: Measure,
         log_p: Mapping[str, float],
         round: int,
     ) -> dict[str, float]:
@@ -72,12 +71,11 @@ class SiteMeasurer:
 
         Args:
             samples: Samples of the site's model.
-            metrics: Names of coplay's own metrics.
-            target: The variable to be predicted; empty for the class.
+            request: Which of coplay's own metrics are asked for, with their settings.
             log_p: Log p of the held-out rows by the model, with its interval; empty without.
             round: Current round.
         """
-        measurement = compared(self.holdings, samples, metrics, target)
+        measurement = compared(self.holdings, samples, request)
         values = dict(measurement.values)
         if log_p:
             high = log_p["high"] if math.isfinite(log_p["high"]) else None
@@ -92,8 +90,7 @@ class SiteMeasurer:
     def judge(self, player: Judged, request: Judge, served: Samples | None) -> None:
         """Decide at the site which model is best for it, and write that down there."""
         if self.home is not None:
-            folder = site_folder(self.home.parent, self.name)
-            judge(self.holdings, player, request, served, folder)
+            judge(self.holdings, player, request, served, self.home.parent)
 
     def _write(self, measurement: SiteMeasurement, round: int) -> None:
         if self.path is None:
@@ -130,16 +127,13 @@ def _round_of(line: str) -> float:
 
 
 @own_settings(threads=1)
-def compared(
-    holdings: Holdings, samples: Samples, metrics: Sequence[str], target: str
-) -> SiteMeasurement:
+def compared(holdings: Holdings, samples: Samples, request: Measure) -> SiteMeasurement:
     """Compare samples with a site's held-out rows.
 
     Args:
         holdings: The site's rows.
         samples: What is compared.
-        metrics: Names of coplay's own metrics.
-        target: The variable to be predicted; empty for the class.
+        request: Which of coplay's own metrics are asked for, with their settings.
     """
     rows = holdings.scored
     space = holdings.space.only([name for name in holdings.space if name in rows.keys()])
@@ -147,11 +141,12 @@ def compared(
     observed = Observed(space.restrict(samples), reference, held=space.restrict(holdings.train))
     values: dict[str, Value] = {}
     unmeasured: dict[str, str] = {}
-    for name in metrics:
-        metric = find("metric", name)  # the gate lets none but coplay's own pass
-        assert issubclass(metric, Metric)
+    for name in request.metrics:
+        kind = find("metric", name)  # the gate lets none but coplay's own pass
+        assert issubclass(kind, Metric)
+        metric = kind.model_validate_json(request.settings.get(name, "{}"))
         # the words of an error may quote a row, and stay here
-        of_metric, reason = measured(metric().aimed(target or None), observed)
+        of_metric, reason = measured(metric.aimed(request.target or None), observed)
         values |= of_metric
         if reason:
             unmeasured[name] = reason
