@@ -152,7 +152,8 @@ def test_a_bad_request_is_refused_with_its_reason_and_the_honest_one_is_answered
     before = bits_of(players["a"])
     if isinstance(ask, Message) and type(ask.request) is Alone:
         reason = (
-            "expected one of the requests evaluate, gain, measure, restore, save, turn, got turn"
+            "expected one of the requests evaluate, finish, gain, judge, measure, restore, save, turn, "
+            "got turn"
         )
     lost = answer(game, players["a"], ask)
     assert lost.reason == REFUSED + reason
@@ -561,6 +562,6 @@ def test_who_takes_incomplete_samples_is_checked_before_it_is_noted(sent, fault)
 def test_who_takes_incomplete_samples_is_said_once():
     roster = Roster(["north", "south"])
     acquaint(roster, ["north"])
-    with pytest.raises(MessageError, match="nothing has changed: it was said before$"):
+    with pytest.raises(MessageError, match=r"nothing has changed: it was said before$"):
         acquaint(roster, [])
     assert roster.take_incomplete == {"north"}
