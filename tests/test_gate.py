@@ -152,8 +152,8 @@ def test_a_bad_request_is_refused_with_its_reason_and_the_honest_one_is_answered
     before = bits_of(players["a"])
     if isinstance(ask, Message) and type(ask.request) is Alone:
         reason = (
-            "expected one of the requests evaluate, finish, gain, judge, measure, restore, save, turn, "
-            "got turn"
+            "expected one of the requests evaluate, finish, gain, judge, measure, restore, save, "
+            "turn, got turn"
         )
     lost = answer(game, players["a"], ask)
     assert lost.reason == REFUSED + reason

@@ -13,19 +13,23 @@ import torch
 
 from coplay import Config, Federation, Message, Result, Space, Variable, pick
 from coplay.core.facts import PROTOCOL, Facts, variables_to_text
-from coplay.core.measures import MEASURES
+from coplay.core.history import Roster
+from coplay.core.measures import COUNTED, MEASURES
 from coplay.core.message import COORDINATOR, PlayerLost
 from coplay.core.requests import Judge, Measure
 from coplay.core.telling import Telling
 from coplay.engines.base import answer
 from coplay.engines.gate import checked_reply
+from coplay.games.isolated import Isolated
+from coplay.games.isolated import Turn as Alone
 from coplay.games.party import Known
 from coplay.games.sample_exchange import SampleExchange
+from coplay.metrics.base import Value
 from coplay.report.site_page import write_pages
 from coplay.run.own_data import SiteRecipe, own_data
 from coplay.site.holdings import Holdings
 from coplay.site.judging import judge
-from coplay.site.measuring import SiteMeasurer, compared
+from coplay.site.measuring import SiteMeasurer, compared, numbers_told
 
 VARIABLES = {
     "age": {"kind": "real", "low": 0, "high": 120},
@@ -100,8 +104,11 @@ def test_what_is_told_is_what_was_measured(run):
     _, lines = site_lines(run, "open")
     own = lines[-1]["values"]
     for name, value in run.main.last["open"].items():
-        assert value.value == own[name]["value"]
-        assert (value.low, value.high) == (own[name]["low"], own[name]["high"])
+        step = 0.05 if name in COUNTED else 1e-12
+        assert abs(value.value - own[name]["value"]) <= step / 2 + 1e-9
+        for end, sign in (("low", 1), ("high", -1)):
+            outwards = sign * ((own[name][end] or 0) - (getattr(value, end) or 0))
+            assert -1e-9 <= outwards < step, "intervals are rounded outwards"
         # that of real rows is told as rows are
         rounded = round(own[name]["n"], -1) if name == "utility_of_real" else own[name]["n"]
         assert value.n == rounded
@@ -286,6 +293,36 @@ def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, r
     assert told == ({rows} if rows else set())
     others = {name for name in numbers if name.endswith(" n")} - {"utility_of_real n"}
     assert {numbers[name] for name in others} == {200.0, 0.0}
+
+
+@pytest.mark.parametrize(
+    ("count", "alike"),
+    [("tens", range(26, 35)), ("tens", range(106, 115)), ("tens", range(1006, 1015, 4)),
+     ("no", (20, 57, 284))],
+)  # fmt: skip
+def test_the_digits_of_an_accuracy_do_not_tell_on_how_many_rows_it_was_counted(count, alike):
+    tell = Telling(count=count, numbers=("all",))
+    told = []
+    for n in alike:
+        each = [
+            numbers_told({"utility": Value(k / n, "", "higher", 100, n)}, tell)
+            for k in range(n + 1)
+        ]
+        told.append({numbers["utility"] for numbers in each})
+        assert {numbers.get("utility n_real") for numbers in each} == {tell.count_of(n)}
+    assert all(values == told[0] for values in told)
+
+
+def test_seconds_are_told_with_one_digit_and_operations_as_they_are(tmp_path):
+    write_sites(tmp_path, {"a": ""})
+    config = federation(tmp_path, ["a"])
+    player = SiteRecipe(own_data(config, None, {})["a"], 0, None).build()
+    player.roster = Roster(["a"])
+    ask = Message(Alone(), COORDINATOR, "a", 1)
+    player.take_seconds = lambda: {"seconds_learning": 0.01234}
+    reply = answer(Isolated(rounds=1, local_steps=2), player, ask)
+    assert reply.numbers["seconds_learning"] == 0.01
+    assert reply.numbers["flops"] == 2 * next(iter(player.model._flops.values()))
 
 
 def measure_reply(**numbers):

@@ -37,7 +37,7 @@ from coplay.core.surroundings import own_settings, settings_restored
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.models.abilities import Classifies
 from coplay.models.base import OWN, LocalModel, Mixture, Portion, reported
-from coplay.models.describing import facts_of
+from coplay.models.describing import facts_of, tells_classes
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 from coplay.models.mixing import by_pattern, check_missing, known_of, portions, required
 from coplay.models.trial_checks import checked_state
@@ -182,9 +182,7 @@ class Player(Keeping):
     @property
     def classifies(self) -> bool:
         """Whether it can tell classes of its own kind from inputs that it observes."""
-        inputs = [name for name in self._observed if name not in (LABEL, *self.unobserved)]
-        is_able = isinstance(self.model, Classifies)
-        return is_able and LABEL in self._observed and bool(inputs)
+        return tells_classes(self.model, self._observed, self.unobserved)
 
     def facts(self) -> Facts:
         """Return what it says of itself before the first round; no more than ``tell`` allows."""

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from pydantic import ValidationError
 
-from coplay.core.errors import ConfigError, MessageError, SpaceError
+from coplay.core.errors import MessageError, SpaceError
 from coplay.core.plain import Plain, flatten, restored, shortened
 from coplay.core.space import LABEL, Space
 from coplay.core.variable import Variable
@@ -169,29 +169,6 @@ def _check_places(facts: Facts, origin: str) -> None:
         classes = facts.variables[LABEL].classes or 0
     if facts.shares and len(facts.shares) != classes:
         raise MessageError(f"{origin}: expected {classes} shares, got {len(facts.shares)}")
-
-
-def check_same_schema(facts: Iterable[Facts], agreed: Space) -> None:
-    """Refuse players that take other variables as agreed than the coordinator does.
-
-    Args:
-        facts: What the players say of themselves; one that says nothing of a schema is let be.
-        agreed: The variables that the coordinator has.
-
-    Raises:
-        ConfigError: Some do; the message says which party has which.
-    """
-    digest = schema_digest(agreed)
-    others = [each for each in facts if each.schema not in ("", digest)]
-    if others:
-        listed = ", ".join(f"'{each.name}' has {shortened(each.schema[:8])}" for each in others)
-        raise ConfigError(
-            [
-                f"other variables were agreed elsewhere: the coordinator has schema "
-                f"'{digest[:8]}', and {listed}; give all the same [variables] "
-                "(names, order, kinds, ranges, categories and units)"
-            ]
-        )
 
 
 def facts_of_all(names: Iterable[str], replies: Sequence[Mapping[str, object]]) -> dict[str, Facts]:

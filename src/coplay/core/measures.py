@@ -86,6 +86,15 @@ OF_METRIC: Mapping[str, Sequence[str]] = {
 OF_REAL_ROWS = ("utility_of_real",)
 """Quantities of real rows and not of samples, whose n is a number of rows too."""
 
+COUNTED = (
+    "column_fidelity",
+    "pair_fidelity",
+    "utility",
+    "utility_of_real",
+    "copies_share",
+)
+"""Quantities whose digits may show on how many real rows they were counted."""
+
 PARTS = ("low", "high", "n", "n_real")
 """What may come along with a value, beside its name and a space."""
 

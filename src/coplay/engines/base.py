@@ -87,7 +87,10 @@ def _with_seconds(player: Player, reply: Message) -> Message:
     if not isinstance(reply, Message) or not isinstance(reply.numbers, dict):
         return reply  # a game of the user's own may return anything; the coordinator's gate says so
     reply = _told(player, reply)
-    return replace(reply, numbers={**reply.numbers, **player.take_seconds()})
+    seconds = {}
+    for name, spent in player.take_seconds().items():
+        seconds[name] = player.tell.seconds_of(spent)
+    return replace(reply, numbers={**reply.numbers, **seconds})
 
 
 def answer_all(

@@ -22,7 +22,7 @@ from coplay.core.errors import (
     shareable,
     withheld,
 )
-from coplay.core.facts import Facts, check_same_schema, schema_digest
+from coplay.core.facts import Facts, schema_digest
 from coplay.core.inside import file_name
 from coplay.core.keeping import ERRORS
 from coplay.core.player_folder import PlayerFolder
@@ -310,9 +310,6 @@ def facts_of_sites(
         facts = engine.describe()
     finally:
         engine.close()
-    agreed = agreed_for(config, own)
-    if agreed is not None:
-        check_same_schema(facts.values(), agreed)
     return facts
 
 

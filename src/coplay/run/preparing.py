@@ -148,9 +148,9 @@ def prepare(
     if begins_with is not None and (folder is None or not (folder / RUN).exists()):
         since = begins_with.folder
     facts = _facts(config, sites, own, since)
+    check_same_variables(facts, agreed)
     if agreed is not None and config.variables:
         check_agreed(agreed, facts)
-    check_same_variables(facts)
     check_unobserved(config, facts)
     prepared = []
     for name, game in games:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from coplay.core import storage
 from coplay.core.components import find
 from coplay.core.inside import file_name
-from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, Judged, part_name
+from coplay.core.measures import COUNTED, MEASURES, OF_REAL_ROWS, PARTS, Judged, part_name
 from coplay.core.requests import Judge, Measure
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
@@ -156,14 +156,16 @@ def compared(holdings: Holdings, samples: Samples, request: Measure) -> SiteMeas
 def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]:
     """Return the numbers that leave a site: those that it names, and only what travels.
 
-    How many rows they were measured on is told as the number of rows is.
+    How many rows they were measured on is told as the number of rows is, and scores are rounded so
+    that it does not follow from them (:meth:`coplay.core.telling.Telling.step_of`); intervals are
+    rounded outwards.
 
     Example:
-        >>> value = Value(0.9, "", "higher", 100, 57, 0.8, 0.95)
+        >>> value = Value(7 / 12, "", "higher", 100, 57, 0.32, 0.81)
         >>> numbers_told({"utility": value}, Telling())
         {}
         >>> numbers_told({"utility": value}, Telling(count="tens", numbers=("utility",)))
-        {'utility': 0.9, 'utility low': 0.8, 'utility high': 0.95, 'utility n': 100.0,
+        {'utility': 0.6, 'utility low': 0.3, 'utility high': 0.85, 'utility n': 100.0,
          'utility n_real': 60.0}
     """
     numbers = {}
@@ -172,10 +174,21 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
             continue
         if not math.isfinite(value.value):
             continue
-        numbers[name] = float(value.value)
+        step = tell.step_of(value.n_real) if name in COUNTED else 0.0
+        numbers[name] = _rounded(value.value, step, round)
+        low = None if value.low is None else _rounded(value.low, step, math.floor)
+        high = None if value.high is None else _rounded(value.high, step, math.ceil)
         n = tell.count_of(value.n) if name in OF_REAL_ROWS else value.n
         n_real = tell.count_of(value.n_real)
-        for part, number in zip(PARTS, (value.low, value.high, n, n_real), strict=True):
+        for part, number in zip(PARTS, (low, high, n, n_real), strict=True):
             if number is not None:
                 numbers[part_name(name, part)] = float(number)
     return numbers
+
+
+def _rounded(number: float, step: float, towards: Callable[[float], int]) -> float:
+    """Return a number at a multiple of a step; as it is without a step."""
+    if not step or not math.isfinite(number):
+        return float(number)
+    steps = round(number / step, 6)  # so that 0.3 / 0.05 is 6 and is not moved to a neighbour
+    return round(towards(steps) * step, 6)
