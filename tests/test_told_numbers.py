@@ -30,7 +30,7 @@ def run(tmp_path_factory):
 
 
 def reported(run, name):
-    path = run.folder / "sample_exchange" / "site" / f"{name}.numbers.jsonl"
+    path = run.folder / "sites" / name / "sample_exchange" / "site" / f"{name}.numbers.jsonl"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -94,7 +94,7 @@ def test_a_run_that_goes_on_has_a_line_a_round(tmp_path, run):
     with pytest.raises(Stop):
         Federation(config).run(tmp_path / "run", stop)
     Federation.resume(tmp_path / "run")
-    path = tmp_path / "run" / "sample_exchange" / "site" / "silent.numbers.jsonl"
+    path = tmp_path / "run/sites/silent/sample_exchange/site/silent.numbers.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["round"] for line in lines] == [1, 2, 3, 4]
     assert [line["numbers"] for line in lines] == [

@@ -15,8 +15,10 @@ from coplay.report.headline import Status
 from coplay.report.page import template
 from coplay.report.parts import PageSection, Table
 from coplay.report.words import aligned, heading, in_order, interval, scalar, words
-from coplay.run.judging import best, site_folder, write_privately
+from coplay.run.judging import best
 from coplay.run.result import Result
+from coplay.run.site_folders import site_folder, site_home
+from coplay.site.judging import write_privately
 from coplay.site.measuring import FOLDER, REPORTED
 from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds
 
@@ -47,8 +49,8 @@ def rounds_of(result: Result, name: str) -> list[SiteRound]:
         CheckpointError: A file of the site is damaged.
     """
     rounds = []
-    for game, play in result.plays.items():
-        path = play.folder / FOLDER / f"{file_name(name)}.jsonl"
+    for game in result.plays:
+        path = site_home(result.folder, name, game) / FOLDER / f"{file_name(name)}.jsonl"
         if path.exists():
             rounds += read_rounds(game, path)
     return rounds
@@ -61,8 +63,9 @@ def reported_of(result: Result, name: str) -> list[Reported]:
         CheckpointError: A file of the site is damaged.
     """
     reported = []
-    for game, play in result.plays.items():
-        reported += read_reported(game, play.folder / FOLDER / f"{file_name(name)}{REPORTED}")
+    for game in result.plays:
+        folder = site_home(result.folder, name, game) / FOLDER
+        reported += read_reported(game, folder / f"{file_name(name)}{REPORTED}")
     return reported
 
 
@@ -83,8 +86,8 @@ def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
         config="",
         version=result.record.versions.get("coplay", ""),
         data_file=(
-            f"GAME/{FOLDER}/{file_name(name)}.jsonl and {file_name(name)}{REPORTED} of the run, "
-            "and in verdict.json"
+            f"GAME/{FOLDER}/{file_name(name)}.jsonl and {file_name(name)}{REPORTED} beside it, and "
+            "in verdict.json"
         ),
     )
 
@@ -208,8 +211,8 @@ def _leaving(
 def _reading(result: Result, name: str) -> PageSection:
     """Say what was read, left out and held out."""
     lines: list[str] = []
-    for play in result.plays.values():
-        path = play.folder / FOLDER / f"{file_name(name)}.txt"
+    for game in result.plays:
+        path = site_home(result.folder, name, game) / FOLDER / f"{file_name(name)}.txt"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
             break

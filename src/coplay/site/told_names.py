@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coplay.core.components import nearest
+from coplay.core.errors import ModelError
 from coplay.core.measures import MEASURES, OF_METRIC
 from coplay.core.telling import Telling
 from coplay.data.words import quoted, some
@@ -42,6 +43,22 @@ def unknown_names(tell: Telling, reported: Sequence[str]) -> list[str]:
             f"first: {some(close, 6)}"
         )
     return lines
+
+
+def check_told(site: str, tell: Telling, reported: Sequence[str] | None) -> None:
+    """Refuse slips in what a site tells; a model that does not say may report anything.
+
+    Args:
+        site: The site, for the error.
+        tell: What it tells.
+        reported: Names of the numbers that its model reports; None where it does not say.
+
+    Raises:
+        ModelError: A name is none of a number.
+    """
+    faults = [] if reported is None else unknown_names(tell, reported)
+    if faults:
+        raise ModelError(f"site '{site}', [tell] numbers: {'; '.join(faults)}")
 
 
 def names_that_may_be_told(reported: Sequence[str] | None) -> list[str]:
