@@ -179,7 +179,7 @@ def does_not_mix(player: str, sweeps: int) -> str:
         sweeps: The setting ``sample_sweeps``.
 
     Example:
-        >>> does_not_mix("north", 100)[:66]
+        >>> does_not_mix("north", 100)[:67]
         "conditionals of 'north': Gibbs sampling does not mix, so samples st"
     """
     whose = f" of '{player}'" if player else ""
