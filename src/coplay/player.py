@@ -34,7 +34,7 @@ from coplay.core.requests import (
 )
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
-from coplay.core.surroundings import own_settings, settings_restored
+from coplay.core.surroundings import SPEAKER, own_settings, settings_restored
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.models.abilities import Classifies
 from coplay.models.base import OWN, LocalModel, Mixture, Portion, reported
@@ -226,8 +226,12 @@ class Player(Keeping):
         if not parts:
             return {}
         generator = stream(self.seed, "learn", round, self.name)
-        with self.timed("learning"):
-            numbers = self.model.learn(Mixture(parts), steps, generator)
+        speaker = SPEAKER.set(self.name)
+        try:
+            with self.timed("learning"):
+                numbers = self.model.learn(Mixture(parts), steps, generator)
+        finally:
+            SPEAKER.reset(speaker)
         self.learned = True
         for part in parts if self.unobserved else ():
             self._learned_variables.update(str(name) for name in part.samples.keys())

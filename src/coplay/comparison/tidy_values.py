@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from coplay.comparison.arms import Comparison
@@ -15,6 +16,8 @@ from coplay.run import tidy
 from coplay.run.result import Result
 
 _NAMED = 6  # players that a sentence names
+_GAME = itemgetter("game")
+_PARTS = itemgetter("arm", "player", "metric", "value", "reason")
 
 
 def scores(comparison: Comparison) -> list[dict[str, Any]]:
@@ -60,10 +63,9 @@ def missing(comparison: Comparison) -> list[str]:
         Sentences without a full stop, in the order of the arms.
     """
     players: dict[tuple[str, str, str], dict[str, None]] = {}
-    for row in scores(comparison):
-        if row["value"] is None:
-            place = (row["arm"], _metric_of(row["metric"]), row["reason"])
-            players.setdefault(place, {})[row["player"]] = None
+    for arm, player, quantity, value, reason in map(_PARTS, scores(comparison)):
+        if value is None:
+            players.setdefault((arm, _metric_of(quantity), reason), {})[player] = None
     sentences = []
     for (arm, metric, reason), names in players.items():
         what = f"{words(metric)} of {_some(list(names))}" if metric else "nothing"
@@ -74,8 +76,8 @@ def missing(comparison: Comparison) -> list[str]:
 def _not_asked(comparison: Comparison) -> list[str]:
     """Say which arms have no value at all of what others have, without a reason on record."""
     known: dict[str, set[str]] = {}
-    for row in scores(comparison):
-        known.setdefault(row["arm"], set()).add(_metric_of(row["metric"]))
+    for label, _, quantity, _, _ in map(_PARTS, scores(comparison)):
+        known.setdefault(label, set()).add(_metric_of(quantity))
     sentences = []
     for arm in comparison.arms:
         metrics = known.get(arm.label, set())
@@ -111,5 +113,5 @@ def _of_all(
     rows = []
     for arm in comparison.arms:
         for run in arm.runs.values():
-            rows += [row for row in of_run(run, arm.label) if row["game"] == arm.game]
+            rows += [row for row in of_run(run, arm.label) if _GAME(row) == arm.game]
     return rows

@@ -68,9 +68,9 @@ class Telling(Section):
         """
         if self.count == "exact":
             return 0.0
-        told = self.count_of(rows) or 0
+        count = self.count_of(rows) or 0
         for step, most in ((0.001, 1000), (0.01, 100)):
-            if told > most:
+            if count > most:
                 return step
         return _COARSE
 

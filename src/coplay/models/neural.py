@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, pick
-from coplay.core.streams import isolated_seed, stream
+from coplay.core.streams import isolated_seed, own_draws, stream
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets import devices, parameters
 from coplay.nets.bits import bound
@@ -134,7 +134,7 @@ class NeuralModel(LocalModel):
         self._space = self._scaling.standard_space
         self._seed = seed
         self._place = devices.resolve(self.device)
-        with isolated_seed(seed):
+        with isolated_seed(seed), own_draws(seed):
             self._net = self.build(self._space).to(self._place)
         self._optimisers = {}
         for side, moved in self.sides().items():
