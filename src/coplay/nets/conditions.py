@@ -69,7 +69,7 @@ class Conditions:
 
     def unknown(self, levels: Tensor) -> Tensor:
         """Which levels are unknown, of the shape of ``levels``."""
-        return levels == torch.tensor(self.sizes[: levels.shape[1]], device=levels.device)
+        return levels == torch.tensor(self.sizes[: levels.shape[1]]).to(levels.device)
 
     def agreeing(self, known: Tensor) -> Tensor:
         """Which combinations agree with what is known, shape (n, combinations)."""
