@@ -51,6 +51,7 @@ def _arms() -> dict[str, Settings]:
                         "name": "pooled",
                         "rounds": 16,
                         "local_steps": steps,
+                        "once": True,
                     }
                 arms[f"{family}/{method}, {what}"] = settings
     return arms
@@ -69,8 +70,8 @@ class FlowTwoSites(ConfigExperiment):
             if row.measured is None:
                 continue
             at = {}
-            for player, own_classes in CLASSES.items():
-                measured = row.measured[player]
+            for player, measured in row.measured.items():
+                own_classes = CLASSES[player]
                 at[player] = {
                     "fid": measured["fid"].value,
                     "other_share": other_share(measured, "class_shares", own_classes),
