@@ -16,6 +16,7 @@ from coplay.core.facts import Facts
 from coplay.core.history import History, Roster
 from coplay.core.measures import Measurer
 from coplay.core.message import Message, Request
+from coplay.core.number_log import NumberLog
 from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure, Restore, Save
 from coplay.core.space import LABEL, Samples, Space, pick
@@ -53,6 +54,7 @@ class Player(Timed):
         tell: What it tells others of its real rows.
         schema: Digest of the variables that it takes as agreed; empty where none were.
         measurer: What measures samples on rows that the player holds out; None without such rows.
+        log: Where it writes down for itself what its model reports; None for nowhere.
 
     Raises:
         SpaceError: The data do not lie in the space.
@@ -82,8 +84,10 @@ class Player(Timed):
         tell: Telling = EVERYTHING,
         schema: str = "",
         measurer: Measurer | None = None,
+        log: NumberLog | None = None,
     ) -> None:
         self.measurer = measurer
+        self.log = log or NumberLog(None, tell)
         self.name = name
         self.tell = tell
         self.schema = schema
@@ -358,6 +362,7 @@ class Player(Timed):
         learned = self._learned_variables.intersection(self.unobserved)
         state = PlayerState(self._model_state(), self.learned, learned, self.kept)
         self.checkpoint(round).write(state, self.data_digest)
+        self.log.write()
 
     def _model_state(self) -> Mapping[str, Tensor]:
         try:
@@ -370,6 +375,7 @@ class Player(Timed):
     def _restore(self, round: int) -> None:
         file = self.checkpoint(round)
         self.load(file.path, file.restored(self.data_digest))
+        self.log.forget_after(round)
 
     def load(self, path: Path, state: PlayerState) -> None:
         """Take over what was read from a file.

@@ -64,6 +64,7 @@ def _told(player: Player, reply: Message) -> Message:
     """Take out the numbers that the player does not tell; costs are no secret."""
     if player.tell is EVERYTHING or not reply.request.tells_of_rows:
         return reply
+    player.log.add(reply.round, reply.numbers)  # the player may read them all
     kept = {}
     for name, number in reply.numbers.items():
         if name == FLOPS or player.tell.tells(name):

@@ -142,6 +142,7 @@ class Conditionals(NeuralModel):
     kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "real")
     learns_incomplete: ClassVar[bool] = True
     scales: ClassVar[bool] = True
+    reported_names: ClassVar[tuple[str, ...] | None] = (AUTOCORRELATION,)
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2026deep", "schlesinger2025game")
 
     latents: dict[str, PositiveInt] = Field(default_factory=dict)

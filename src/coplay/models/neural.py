@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar, Literal
 
@@ -110,6 +110,11 @@ class NeuralModel(LocalModel):
     @abstractmethod
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the parameters that each loss moves, by side; each side has its own optimizer."""
+
+    def reports(self) -> Sequence[str] | None:
+        """Return the names of the losses, of what early stopping says, and of others."""
+        losses = [f"{side}_loss" for side in self.sides()]
+        return [*losses, "validation_loss", "stopped", *(self.reported_names or ())]
 
     def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
         """Draw one batch, as one sample set per source, on the network's device."""

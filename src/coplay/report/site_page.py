@@ -17,8 +17,8 @@ from coplay.report.parts import PageSection, Table
 from coplay.report.words import aligned, heading, in_order, interval, scalar, words
 from coplay.run.judging import best, site_folder, write_privately
 from coplay.run.result import Result
-from coplay.site.measuring import FOLDER
-from coplay.site.rounds import SiteRound, read_rounds
+from coplay.site.measuring import FOLDER, REPORTED
+from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds
 
 
 def write_pages(result: Result) -> list[Path]:
@@ -30,7 +30,7 @@ def write_pages(result: Result) -> list[Path]:
     pages = []
     for name in result.players:
         rounds = rounds_of(result, name)
-        if rounds:
+        if rounds or reported_of(result, name):
             page = site_folder(result.folder, name) / "page.html"
             write_privately(page, _html(result, name, rounds))
             pages.append(page)
@@ -51,11 +51,25 @@ def rounds_of(result: Result, name: str) -> list[SiteRound]:
     return rounds
 
 
+def reported_of(result: Result, name: str) -> list[Reported]:
+    """Return what a site's model reported, game after game; empty where its files are not here.
+
+    Raises:
+        CheckpointError: A file of the site is damaged.
+    """
+    reported = []
+    for game, play in result.plays.items():
+        reported += read_reported(game, play.folder / FOLDER / f"{file_name(name)}{REPORTED}")
+    return reported
+
+
 def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
+    reported = reported_of(result, name)
     sections = [
         _scores(rounds),
         _columns(rounds),
-        _leaving(result, name, rounds),
+        _learning(reported),
+        _leaving(result, name, rounds, reported),
         _reading(result, name),
     ]
     return template().render(
@@ -65,7 +79,10 @@ def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
         sections=sections,
         config="",
         version=result.record.versions.get("coplay", ""),
-        data_file=f"GAME/{FOLDER}/{file_name(name)}.jsonl of the run, and in verdict.json",
+        data_file=(
+            f"GAME/{FOLDER}/{file_name(name)}.jsonl and {file_name(name)}{REPORTED} of the run, "
+            "and in verdict.json"
+        ),
     )
 
 
@@ -131,10 +148,35 @@ def _columns(rounds: list[SiteRound]) -> PageSection:
     return PageSection("columns", "Columns", text, [Table(header, rows)])
 
 
-def _leaving(result: Result, name: str, rounds: list[SiteRound]) -> PageSection:
+def _learning(reported: list[Reported]) -> PageSection:
+    """Return what the model reported of learning, by game and round, told or not."""
+    title = "What your model reported of learning"
+    names = list(dict.fromkeys(name for each in reported for name in each.numbers))
+    if not names:
+        return PageSection("learning", title, ["It reported no number."])
+    writers = {}
+    for name in names:
+        writers[name] = aligned([each.numbers[name] for each in reported if name in each.numbers])
+    rows = []
+    for each in reported:
+        cells = [words(each.game), str(each.round)]
+        for name in names:
+            cells.append(writers[name](each.numbers[name]) if name in each.numbers else "–")
+        rows.append(cells)
+    text = ["Losses and the like, round after round. Which of them left is said below."]
+    return PageSection(
+        "learning", title, text, [Table(["game", "round", *map(words, names)], rows)]
+    )
+
+
+def _leaving(
+    result: Result, name: str, rounds: list[SiteRound], reported: list[Reported]
+) -> PageSection:
     """Say which numbers left the site and which stayed."""
-    left = sorted({quantity for each in rounds for quantity in each.left})
+    measured = {key for each in rounds for key in each.left}
+    left = sorted(measured.union(*(each.left for each in reported)))
     every = {key for each in rounds for key, value in each.values.items() if value.is_scalar}
+    every |= {key for each in reported for key in each.numbers}
     kept = sorted(every - set(left))
     text = [
         f"Of what was computed from your rows these numbers left: "

@@ -21,13 +21,13 @@ from coplay.core.space import LABEL, Samples, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Reference
 from coplay.run import data_digest, resume_settings
-from coplay.run.approval import check_held
+from coplay.run.approval import check_held, check_read_rows
 from coplay.run.caution import classifier_warning
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
 from coplay.run.differences import differences
-from coplay.run.given_rows import reread
+from coplay.run.given_rows import check_given, reread
 from coplay.run.judging import judge
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference
@@ -85,6 +85,7 @@ class Federation:
     def __init__(self, config: Config, given: Mapping[str, Dataset] | None = None) -> None:
         self.config = config
         self.given = given or {}
+        check_given(config, self.given)
 
     # -------------------------------------------------------------------------- the data flow
 
@@ -124,6 +125,7 @@ class Federation:
             _check_free(folder)
             check_held(self.config)
             prepared = self.prepare(folder)
+            check_read_rows(prepared.own)
             record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data, prepared.own)
             if start_from is not None:
@@ -176,6 +178,7 @@ class Federation:
         with storage.locked(folder):
             result = Result.load(folder, trust)
             result.check_config()
+            check_given(result.config, given or {})
             record = _noting_processor(result.record)
             if record.status == "finished":
                 refuse_of_finished(folder, overrides, previous)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError
 from coplay.core.facts import Facts, check_same_schema, schema_digest
 from coplay.core.inside import file_name
+from coplay.core.number_log import NumberLog
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.data.sources.base import Dataset
@@ -21,6 +22,7 @@ from coplay.engines.local import Local
 from coplay.models.base import LocalModel
 from coplay.models.mixing import INCOMPLETE
 from coplay.player import Player
+from coplay.run.approval import Approval, approval_of, check_approved_rows
 from coplay.run.config import Config
 from coplay.run.foreign import code_of
 from coplay.run.schema import agreed_space, inferred
@@ -29,7 +31,8 @@ from coplay.site.agreement import Agreement
 from coplay.site.conforming import conformed
 from coplay.site.holdings import Holdings
 from coplay.site.loading import load_site
-from coplay.site.measuring import FOLDER, SiteMeasurer
+from coplay.site.measuring import FOLDER, REPORTED, SiteMeasurer
+from coplay.site.told_names import unknown_names
 
 
 @dataclass
@@ -44,6 +47,8 @@ class OwnData:
         tell: What it tells of its rows.
         given: The rows themselves, for data that are in memory; None for those of a source.
         has_site_file: Whether a site file says all this.
+        approval: What was approved of a site that holds its messages back until then; None for one
+            that does not.
     """
 
     name: str
@@ -53,6 +58,7 @@ class OwnData:
     tell: Telling = EVERYTHING
     given: Dataset | None = None
     has_site_file: bool = False
+    approval: Approval | None = None
     _held: Holdings | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:
@@ -121,7 +127,7 @@ class SiteRecipe:
                 f"choose a model that learns from incomplete samples ({INCOMPLETE}), or let it "
                 "learn only what it has"
             )
-        return Player(
+        player = Player(
             self.name,
             held.space,
             held.train,
@@ -132,12 +138,32 @@ class SiteRecipe:
             tell=self.own.tell,
             schema=schema_digest(self.own.agreement.space),
             measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
+            log=self._log(),
         )
+        self._check_told(player.model.reports())
+        return player
+
+    def _check_told(self, reported: Sequence[str] | None) -> None:
+        """Refuse slips in what a site tells; a model that does not say may report anything.
+
+        Raises:
+            ModelError: A name is none of a number.
+        """
+        faults = [] if reported is None else unknown_names(self.own.tell, reported)
+        if faults:
+            raise ModelError(f"site '{self.name}', [tell] numbers: {'; '.join(faults)}")
+
+    def _log(self) -> NumberLog:
+        """Return where the site writes down what its model reports."""
+        path = None
+        if self.home is not None and self.own.has_site_file:  # the run's record has others' numbers
+            path = self.home / FOLDER / f"{file_name(self.name)}{REPORTED}"
+        return NumberLog(path, self.own.tell)
 
     def _rows(self) -> Holdings:
         """Read the rows; what is wrong with those of a site file is said in this process only."""
         try:
-            return self.own.load()
+            held = self.own.load()
         except CoplayError as error:
             if not self.own.has_site_file:
                 raise
@@ -148,6 +174,10 @@ class SiteRecipe:
                 f"site '{self.name}': its rows cannot be read as agreed; what is wrong may quote "
                 "them and stays at the site, where 'coplay site check' says it"
             ) from None
+
+        if self.home is not None:  # else nothing is played, and nothing leaves
+            check_approved_rows(self.name, self.own.approval, held)
+        return held
 
     def _note(self, held: Holdings) -> None:
         """Write down at the site what was read, left out, converted or dropped."""
@@ -208,6 +238,7 @@ def own_data(
             EVERYTHING if file is None else file.tell,
             given.get(name),
             file is not None,
+            None if file is None else approval_of(config, name),
         )
     return sites
 

@@ -12,6 +12,7 @@ from coplay.core import storage
 from coplay.core.components import find
 from coplay.core.inside import file_name
 from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, part_name
+from coplay.core.number_log import drop_from
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
@@ -20,6 +21,9 @@ from coplay.site.holdings import Holdings
 
 FOLDER = "site"
 """Folder, in that of a game, of what players measured themselves; each file is its player's own."""
+
+REPORTED = ".numbers.jsonl"
+"""How the file ends, beside that of what was measured, of what a player's model reported."""
 
 
 @dataclass(frozen=True)
@@ -97,28 +101,8 @@ class SiteMeasurer:
             "told": sorted(name for name in measurement.values if self.tell.tells(name)),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._drop_from(round)
+        drop_from(self.path, round)
         storage.append_privately(self.path, json.dumps(line, ensure_ascii=False) + "\n")
-
-    def _drop_from(self, round: int) -> None:
-        """Drop what was measured in this round or later, before a run was resumed from earlier."""
-        if self.path is None or not self.path.exists():
-            return
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        lines = text.splitlines(keepends=True)
-        kept = [line for line in lines if _round_of(line) < round]
-        if len(kept) < len(lines):
-            self.path.unlink()
-            for line in kept:
-                storage.append_privately(self.path, line)
-
-
-def _round_of(line: str) -> float:
-    """Return the round of a line; one that was cut off while it was written counts as the last."""
-    try:
-        return int(json.loads(line)["round"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
 
 
 @own_settings(threads=1)
