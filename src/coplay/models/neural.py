@@ -138,13 +138,16 @@ class NeuralModel(LocalModel):
             self._net = self.build(self._space).to(self._place)
         self._optimisers = {}
         for side, moved in self.sides().items():
-            adam = torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
-            self._optimisers[side] = adam
+            self._optimisers[side] = self.optimizer(moved)
         self._mean = self._copies()
         self._step = 0
         self._sources = {}
         self._flops = {}
         self._forget_best()
+
+    def optimizer(self, moved: list[nn.Parameter]) -> torch.optim.Adam:
+        """Return the optimizer of one side, Adam or a kind of it."""
+        return torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
 
     def _copies(self) -> list[Tensor]:
         """Return copies of the present parameters."""
@@ -164,7 +167,7 @@ class NeuralModel(LocalModel):
         volume = self._scaling.log_volume()
         if self.stopped:
             return {"validation_loss": self._best_loss + volume, "stopped": 1.0, FLOPS: 0.0}
-        mixture = self._in_standard_units(mixture)
+        mixture = self.in_standard_units(mixture)
         sums: dict[str, float] = {}  # of the sides that learned
         kind = self.kind_of_step(mixture)
         for _ in range(steps):
@@ -179,7 +182,7 @@ class NeuralModel(LocalModel):
             numbers["validation_loss"] = loss + self._scaling.log_volume()
         return numbers
 
-    def _in_standard_units(self, mixture: Mixture) -> Mixture:
+    def in_standard_units(self, mixture: Mixture) -> Mixture:
         """Let the scales follow the sources, and return these in standard units."""
         sources = [part.samples for part in mixture.parts]
         if self._scaling.follow(sources, mixture.weights.tolist()):
