@@ -126,5 +126,5 @@ EXPERIMENT = FlowTwoSites(
     data={"*": "four IDX files of MNIST"},
     tables=TABLES,
     headline=headline,
-    charts={"results/curves.png": draw_curves},
+    charts={"curves.png": draw_curves},
 )
