@@ -70,8 +70,9 @@ class RectifiedFlow(NeuralModel):
         clusters: The most clusters that take the place of a class where there is none; 0 for none.
         left_out: Share of samples in [0, 1) that are learned from without their categories.
         weight_decay: AdamW's.
-        network: A network of your own, ``"package.module:Class"``, called with (shape, conditions)
-            and mapping (x, t, levels) as :class:`~coplay.nets.flow_unet.FlowUNet` does.
+        network: A network of your own, ``"package.module:Class"``, called with (shape, conditions).
+            It maps images of shape (n, channels, H, W), times (n,) and levels (n, conditions) to
+            velocities of the images' shape; ``examples/own_flow_network.py`` has one.
 
     Example:
         >>> from coplay import Variable
