@@ -16,7 +16,9 @@ from coplay.core.requests import CLASSIFIED, SCORED
 from coplay.engines.base import answer_all
 from coplay.engines.local import Local
 from coplay.games import originals
+from coplay.games.direct_exchange import DirectExchange
 from coplay.games.distillation import Distillation
+from coplay.games.ensemble import Ensemble
 from coplay.games.fl_gan import FlGan
 from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange
@@ -69,6 +71,12 @@ GAMES = {
         PATIENTS,
         ExponentialFamily,
     ),
+    "direct": (
+        DirectExchange(rounds=3, topology="ring", relay=True, samples_per_round=20, local_steps=2),
+        PATIENTS,
+        ExponentialFamily,
+    ),
+    "ensemble": (Ensemble(rounds=3, samples_per_round=20), PATIENTS, ExponentialFamily),
     "md_gan": (MdGan(**ROUNDS, **OFTEN), DIGITS, gan),
     "fl_gan": (FlGan(**ROUNDS, average_every_epochs=1e-9), DIGITS, gan),
     "distillation": (Distillation(**ROUNDS), DIGITS, classifier),

@@ -101,7 +101,7 @@ class Player(Timed):
         self._parts = by_pattern(space, data)
         self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
         """Variables that others' samples have to supply; they are hidden when it classifies."""
-        self._learned_variables: set[str] = set()
+        self.learned_variables: set[str] = set()  # of these only unobserved ones matter
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
         self.pending: object = None
@@ -133,11 +133,11 @@ class Player(Timed):
     @property
     def unlearned(self) -> list[str]:
         """Variables that were in nothing it has learned from; they are left out of its draws."""
-        return [name for name in self.unobserved if name not in self._learned_variables]
+        return [name for name in self.unobserved if name not in self.learned_variables]
 
     @property
     def private_data(self) -> Samples:
-        """The private samples, read only by an engine that moves this player to its process."""
+        """The private samples, for an engine that moves this player, and its side of a game."""
         return self._data
 
     @property
@@ -188,7 +188,12 @@ class Player(Timed):
         return pick(self._data, torch.randint(len(self._data), (n,), generator=generator))
 
     def learn(
-        self, received: Mapping[str, Samples], weights: Mapping[str, float], steps: int, round: int
+        self,
+        received: Mapping[str, Samples],
+        weights: Mapping[str, float],
+        steps: int,
+        round: int,
+        purpose: str = "learn",
     ) -> dict[str, float]:
         """Take one turn of learning on the mixture of own and received samples (A1).
 
@@ -199,6 +204,7 @@ class Player(Timed):
                 are left out and the rest re-normalised.
             steps: Local steps.
             round: Current round.
+            purpose: Names the random stream, where a player learns more than once in a round.
 
         Returns:
             The model's numbers; empty if there is nothing to learn from.
@@ -209,12 +215,12 @@ class Player(Timed):
         parts = self._mixture(received, weights)
         if not parts:
             return {}
-        generator = stream(self.seed, "learn", round, self.name)
+        generator = stream(self.seed, purpose, round, self.name)
         with self.timed("learning"):
             numbers = self.model.learn(Mixture(parts), steps, generator)
         self.learned = True
         for part in parts if self.unobserved else ():
-            self._learned_variables.update(str(name) for name in part.samples.keys())
+            self.learned_variables.update(str(name) for name in part.samples.keys())
         return reported(numbers)
 
     def gain(
@@ -355,7 +361,7 @@ class Player(Timed):
         return PlayerFile.at(self.home, round, self.name)
 
     def _save(self, round: int) -> None:
-        learned = self._learned_variables.intersection(self.unobserved)
+        learned = self.learned_variables.intersection(self.unobserved)
         state = PlayerState(self._model_state(), self.learned, learned, self.kept)
         self.checkpoint(round).write(state, self.data_digest)
 
@@ -385,7 +391,7 @@ class Player(Timed):
         self._had_state = bool(state.model)
         self.learned = state.learned
         self.kept = state.kept
-        self._learned_variables = set(state.variables)
+        self.learned_variables = set(state.variables)
 
     def note_error(self, where: str, traceback: str) -> None:
         """Write a traceback, which may show private values, to this player's own folder only."""

@@ -76,3 +76,7 @@ class Save(Request):
 @dataclass(frozen=True)
 class Restore(Request):
     """Go back to the checkpoint of the message's round."""
+
+
+SHOWING = (Evaluate, Measure, Gain)
+"""What is asked of the samples that a player shows; the others are of its model's state."""

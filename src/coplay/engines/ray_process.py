@@ -166,6 +166,7 @@ class Group:
                 player.roster = roster
                 self.players[spec.name] = player
                 if spec.name in saved:
+                    game.equip(player)
                     player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
         except Exception as error:
             # no call waits for a process that is restarted in a game, so the next one reports this

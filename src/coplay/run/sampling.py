@@ -41,6 +41,22 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
     if game not in result.plays:
         raise RunFolderError(f"{run} has no game {game!r}; it has {', '.join(result.plays)}")
     _check_plays(result, player, game)
+    loaded = _loaded(result, player, game)
+    if not getattr(loaded.model, "generates", True):
+        others = ", ".join(result.sampled_from[game])
+        fault = f"player {player!r} only judges in {game!r} and has no generator"
+        raise RunFolderError(f"{fault}; sample from {others}")
+    rules = result.game(game)
+    models = {}
+    for name in result.config.player_names if rules.shows_others else ():
+        if name != player and _has_model(result, name, game):
+            models[name] = _loaded(result, name, game).model
+    rules.finished(loaded, models)
+    return loaded
+
+
+def _loaded(result: Result, player: str, game: str) -> Player:
+    """Return a player with the state of its checkpoint."""
     checkpoint = _checkpoint(result, player, game)
     record = result.record
     names = result.config.player_names
@@ -63,13 +79,18 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
         result.config.seed,
         unobserved=unobserved,
     )
+    result.game(game).equip(loaded)
     file = checkpoint.file(result.plays[game].folder, player)
-    loaded.load(file.path, file.read(checkpoint.models[player], remedies.play_again(run)))
-    if not getattr(model, "generates", True):
-        others = ", ".join(result.sampled_from[game])
-        fault = f"player {player!r} only judges in {game!r} and has no generator"
-        raise RunFolderError(f"{fault}; sample from {others}")
+    loaded.load(file.path, file.read(checkpoint.models[player], remedies.play_again(result.folder)))
     return loaded
+
+
+def _has_model(result: Result, player: str, game: str) -> bool:
+    """Whether what a player learned lies in the run's folder."""
+    last = Checkpoint.last(result.plays[game].folder)
+    if last is None or player not in last.models:
+        return False
+    return last.file(result.plays[game].folder, player).path.exists()
 
 
 def _check_plays(result: Result, player: str, game: str) -> None:
