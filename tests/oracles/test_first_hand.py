@@ -480,7 +480,7 @@ def test_an_ensemble_says_what_it_cannot_give():
     with pytest.raises(ConfigError) as error:
         seated(game, TWO, Patchy)
     text = str(error.value)
-    assert "player 'q': its data lack b, and in an ensemble nobody learns what its own data" in text
+    assert "player 'q': its data lack b, and nobody draws them together with the rest" in text
     assert "player 'p': draws of others are put beside its own as they are" in text
     assert "'q' (no b)" in text
 

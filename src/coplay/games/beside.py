@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from coplay.core.nesting import nest, unnest
-from coplay.core.space import Samples, tensors
+from coplay.core.space import Samples, Space, tensors
 from coplay.core.streams import derive
 from coplay.core.surroundings import own_settings
 from coplay.games.first_hand_expected import Turn
@@ -29,12 +29,14 @@ class Beside:
         model: The second instance; None where there is none yet.
         more: Further tensors of the game, by name.
         kept: What of this was last put into ``player.kept``.
+        space: On what the player's model was set up anew for the game; None where it was not.
     """
 
     samples: dict[str, Samples] = field(default_factory=dict)
     model: LocalModel | None = None
     more: dict[str, Tensor] = field(default_factory=dict)
     kept: Mapping[str, Tensor] | None = None
+    space: Space | None = None
 
     @classmethod
     def of(cls, player: Player) -> Beside:
@@ -43,6 +45,8 @@ class Beside:
         if isinstance(pending, cls) and pending.kept is player.kept:
             return pending
         beside = cls(kept=player.kept)
+        if isinstance(pending, cls):
+            beside.space = pending.space
         for name, values in unnest(player.kept).items():
             if name == OWN:
                 beside.model = second_model(player, values)
@@ -92,11 +96,13 @@ def standing_in(player: Player, model: LocalModel) -> Iterator[None]:
     before = player.model
     learned_variables = player.learned_variables
     player.model = model
+    player.lesson = "learn own data"
     player.learned_variables = set()
     try:
         yield
     finally:
         player.model = before
+        player.lesson = "learn"
         player.learned_variables = learned_variables
 
 

@@ -96,7 +96,7 @@ class DirectExchange(FirstHand[FirstHandState]):
             steps -= own_steps
             with standing_in(player, own):
                 if own_steps:
-                    numbers = player.learn({}, {OWN: 1.0}, own_steps, round, "learn own data")
+                    numbers = player.learn({}, {OWN: 1.0}, own_steps, round)
                     costs = numbers.get(FLOPS, 0.0)
                 drawn = draws_for(player, turn.draw, round)
         numbers = learn_mixture(player, turn, beside.samples, steps, round)

@@ -28,7 +28,7 @@ from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import unbiased_counts
 from coplay.games.beside import Beside, standing_in
 from coplay.games.draws import draws_for
-from coplay.games.first_hand import FirstHand, FirstHandState, has_own, missing_in
+from coplay.games.first_hand import FirstHand, FirstHandState, has_own
 from coplay.games.first_hand_expected import Turn
 from coplay.games.mixtures import Ways
 from coplay.games.party import Party
@@ -55,31 +55,8 @@ class Ensemble(FirstHand[FirstHandState]):
 
     def faults_of(self, player: Party, ways: Ways, parties: Mapping[str, Party]) -> list[str]:
         """List why a player's mixture would lack variables."""
-        faults = []
-        name = player.name
-        if player.unobserved:
-            faults.append(
-                f"player '{name}': its data lack {', '.join(player.unobserved)}, and in an "
-                "ensemble nobody learns what its own data lack; direct_exchange and "
-                "sample_exchange fill it"
-            )
-        lacking = []
-        for origin in ways.mixes[name].others:
-            missing = missing_in(parties[origin], player)
-            if missing:
-                lacking.append(f"'{origin}' (no {', '.join(missing)})")
-        if lacking:
-            faults.append(
-                f"player '{name}': draws of others are put beside its own as they are, and some "
-                f"lack variables: {', '.join(lacking)}; give all the same variables, or choose "
-                "direct_exchange or sample_exchange"
-            )
-        if len(player.space) > len(player.variables):
-            faults.append(
-                f"player '{name}': {player.title} sends latents, and in an ensemble nobody learns "
-                "from them; leave send_latents out"
-            )
-        return faults
+        fits = "direct_exchange and sample_exchange"
+        return self.faults_of_mixing(player, ways, parties, fits)
 
     def serve(self, player: Player, message: Message) -> Message:
         """Learn from own data, keep what others drew, and draw for them."""

@@ -117,6 +117,42 @@ class FirstHand(WeightedGame[F], Generic[F]):
             "players fill what their data lack"
         ]
 
+    def faults_of_mixing(
+        self, player: Party, ways: Ways, parties: Mapping[str, Party], fits: str
+    ) -> list[str]:
+        """List why draws of others cannot stand beside a player's own.
+
+        Args:
+            player: The player.
+            ways: All mixtures.
+            parties: Everybody by name.
+            fits: The games to choose instead.
+        """
+        faults = []
+        name = player.name
+        if player.unobserved:
+            faults.append(
+                f"player '{name}': its data lack {', '.join(player.unobserved)}, and nobody draws "
+                f"them together with the rest of it; {fits} fill what data lack"
+            )
+        lacking = []
+        for origin in ways.mixes[name].others:
+            missing = missing_in(parties[origin], player)
+            if missing:
+                lacking.append(f"'{origin}' (no {', '.join(missing)})")
+        if lacking:
+            faults.append(
+                f"player '{name}': draws of others are put beside its own as they are, and some "
+                f"lack variables: {', '.join(lacking)}; give all the same variables, or choose "
+                f"{fits}"
+            )
+        if len(player.space) > len(player.variables):
+            faults.append(
+                f"player '{name}': {player.title} sends latents, and nobody learns from them here; "
+                "leave send_latents out"
+            )
+        return faults
+
     def ways(self, parties: Mapping[str, Party], state: F) -> Ways:
         """Return the mixtures of the living, and the ways of their samples."""
         learners = tuple(Learner.of(parties[name]) for name in state.players)

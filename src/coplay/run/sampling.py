@@ -7,12 +7,16 @@ from pathlib import Path
 from coplay.core import checkpoints, remedies, storage
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
+from coplay.core.history import Roster
 from coplay.core.inside import file_name
+from coplay.core.player_files import PlayerFile
+from coplay.core.player_folder import MODELS, PlayerFolder
 from coplay.core.surroundings import own_settings
 from coplay.player import Player
-from coplay.run.checkpoint import MODELS, Checkpoint
+from coplay.run.checkpoint import Checkpoint
 from coplay.run.new_model import new_model
 from coplay.run.result import Result
+from coplay.run.site_folders import site_home
 
 
 @own_settings()
@@ -79,18 +83,23 @@ def _loaded(result: Result, player: str, game: str) -> Player:
         result.config.seed,
         unobserved=unobserved,
     )
-    result.game(game).equip(loaded)
-    file = checkpoint.file(result.plays[game].folder, player)
-    loaded.load(file.path, file.read(checkpoint.models[player], remedies.play_again(result.folder)))
+    rules = result.game(game)
+    loaded.roster = Roster(rules.players_of(names))
+    rules.equip(loaded)
+    file, digest = _file(result, player, game, checkpoint)
+    loaded.load(file.path, file.read(digest, remedies.play_again(result.folder)))
     return loaded
 
 
 def _has_model(result: Result, player: str, game: str) -> bool:
     """Whether what a player learned lies in the run's folder."""
     last = Checkpoint.last(result.plays[game].folder)
-    if last is None or player not in last.models:
+    if last is None or player not in last.names:
         return False
-    return last.file(result.plays[game].folder, player).path.exists()
+    try:
+        return _file(result, player, game, last)[0].path.exists()
+    except RunFolderError:  # it is at a site elsewhere
+        return False
 
 
 def _check_plays(result: Result, player: str, game: str) -> None:
@@ -126,7 +135,25 @@ def _checkpoint(result: Result, player: str, game: str) -> Checkpoint:
         path = play.folder / MODELS / f"{file_name(player)}.safetensors"
         unfinished = f"{path} does not exist; '{game}' is not finished"
         raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")
-    if player not in last.models:
+    if player not in last.names:
         lost = f"player {player!r} was lost in {game!r} before its end"
         raise RunFolderError(f"{lost}; it left no model")
     return last
+
+
+def _file(result: Result, player: str, game: str, last: Checkpoint) -> tuple[PlayerFile, str]:
+    """Return the file of a model and its digest, as the coordinator or the site has it.
+
+    Raises:
+        RunFolderError: The model is at a site whose files are not here.
+    """
+    if player not in last.at_sites:
+        return last.file(result.plays[game].folder, player), last.models[player]
+    home = site_home(result.folder, player, game)
+    file = PlayerFolder(home, player).model(last.round)
+    if not file.note_path.exists():
+        raise RunFolderError(
+            f"the model of {player!r} is at the site {player!r}: {file.path} is not here; ask that "
+            f"site: 'coplay sample RUN --player {player}' there"
+        )
+    return file, str(file.note()["model"])
