@@ -14,7 +14,14 @@ import torch
 from tensordict import TensorDict
 
 from coplay.core.message import COORDINATOR, Message, PlayerDied, PlayerLate, PlayerLost, Request
-from coplay.games import distillation, fl_gan, isolated, md_gan_seats, sample_exchange
+from coplay.games import (
+    distillation,
+    first_hand_expected,
+    fl_gan,
+    isolated,
+    md_gan_seats,
+    sample_exchange,
+)
 from coplay.player import Evaluate, Gain, Restore
 
 
@@ -106,6 +113,7 @@ BAD_NUMBERS = (math.nan, None, "much", 1e300, True, [1.0], Hostile())
 OTHER_GAMES = (
     isolated.Turn(),
     sample_exchange.Turn(0.5, {}),
+    first_hand_expected.Turn((), (), {}),
     distillation.Turn(()),
     fl_gan.Learn(1, 1),
     fl_gan.Average({}, 0),

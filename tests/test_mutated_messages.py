@@ -16,12 +16,15 @@ from coplay.core.requests import CLASSIFIED, SCORED
 from coplay.engines.base import answer_all
 from coplay.engines.local import Local
 from coplay.games import originals
+from coplay.games.direct_exchange import DirectExchange
 from coplay.games.distillation import Distillation
+from coplay.games.ensemble import Ensemble
 from coplay.games.fl_gan import FlGan
 from coplay.games.md_gan import MdGan
 from coplay.games.sample_exchange import SampleExchange
-from coplay.models.abilities import Classifies
+from coplay.games.sourced_exchange import SourcedExchange
 from coplay.models.acgan import Acgan
+from coplay.models.conditionals import Conditionals
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.models.joint_classifier import JointClassifier
 from coplay.player import Evaluate, Gain, Save
@@ -57,6 +60,10 @@ def classifier():
     return JointClassifier(**sizes, batch=4)
 
 
+def conditionals():
+    return Conditionals(hidden=4, batch=8, sweeps=2, sample_sweeps=3)
+
+
 OFTEN = {"swap_every_epochs": 1e-9, "optimiser_on_swap": "travel", "joins": {"p3": 4}}
 GAMES = {
     "exchange": (
@@ -69,6 +76,13 @@ GAMES = {
         PATIENTS,
         ExponentialFamily,
     ),
+    "direct": (
+        DirectExchange(rounds=3, topology="ring", relay=True, samples_per_round=20, local_steps=2),
+        PATIENTS,
+        ExponentialFamily,
+    ),
+    "ensemble": (Ensemble(rounds=3, samples_per_round=20), PATIENTS, ExponentialFamily),
+    "sourced": (SourcedExchange(**ROUNDS, samples_per_round=20), PATIENTS, conditionals),
     "md_gan": (MdGan(**ROUNDS, **OFTEN), DIGITS, gan),
     "fl_gan": (FlGan(**ROUNDS, average_every_epochs=1e-9), DIGITS, gan),
     "distillation": (Distillation(**ROUNDS), DIGITS, classifier),
@@ -137,7 +151,7 @@ class Table:
                 rows.append(row)
                 everybody = (*state.players, *self.game.seats)
                 real = {SCORED: data(self.space, 9, 5)}
-                if isinstance(self.players["p0"].model, Classifies):
+                if self.game.described(self.players["p0"].facts()).classifies:
                     real[CLASSIFIED] = data(self.space, 9, 5)
                 self.ask(Evaluate(5, 2), everybody, round, real)
                 others = {}

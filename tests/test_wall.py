@@ -52,7 +52,12 @@ LEARNING_MORE = {
 }
 """Models for exchanging samples that store no rows, with what they learn in 30 steps a round."""
 
-MODELS = {"md_gan": GAN, "fl_gan": GAN, "distillation": CLASSIFIER}
+MODELS = {
+    "md_gan": GAN,
+    "fl_gan": GAN,
+    "distillation": CLASSIFIER,
+    "sourced_exchange": LEARNING_MORE["conditionals"],
+}
 
 
 def rows_of(space, n, seed):

@@ -117,7 +117,8 @@ class Player(Keeping):
         self._parts = by_pattern(space, data)
         self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
         """Variables that others' samples have to supply; they are hidden when it classifies."""
-        self._learned_variables: set[str] = set()
+        self.lesson = "learn"  # names the stream, where a player learns twice in a round
+        self.learned_variables: set[str] = set()  # of these only unobserved ones matter
         self.learned = False
         """Whether the model has learned from anything; before, it does not draw."""
         self.pending: object = None
@@ -151,11 +152,11 @@ class Player(Keeping):
     @property
     def unlearned(self) -> list[str]:
         """Variables that were in nothing it has learned from; they are left out of its draws."""
-        return [name for name in self.unobserved if name not in self._learned_variables]
+        return [name for name in self.unobserved if name not in self.learned_variables]
 
     @property
     def private_data(self) -> Samples:
-        """The private samples, read only by an engine that moves this player to its process."""
+        """The private samples, for an engine that moves this player, and its side of a game."""
         return self._data
 
     @property
@@ -225,7 +226,7 @@ class Player(Keeping):
         parts = self._mixture(received, weights)
         if not parts:
             return {}
-        generator = stream(self.seed, "learn", round, self.name)
+        generator = stream(self.seed, self.lesson, round, self.name)
         speaker = SPEAKER.set(self.name)
         try:
             with self.timed("learning"):
@@ -234,7 +235,7 @@ class Player(Keeping):
             SPEAKER.reset(speaker)
         self.learned = True
         for part in parts if self.unobserved else ():
-            self._learned_variables.update(str(name) for name in part.samples.keys())
+            self.learned_variables.update(str(name) for name in part.samples.keys())
         return reported(numbers)
 
     def gain(
@@ -287,8 +288,7 @@ class Player(Keeping):
         with self.timed("sampling"), own_settings():
             samples = self.unchecked_draw(n, round, receiver)
             checked = self.space.check(samples, origin, complete=True, rows=n, quote=False)
-        # samples leave the player, and no graph that hangs on them, and no value in an error
-        # a copy: a model may draw into memory that it keeps
+        # a copy without a graph: the model may draw into memory that it keeps
         return checked.detach().exclude(*self.unlearned).clone()
 
     def unchecked_draw(self, n: int, round: int, receiver: str) -> Samples:
@@ -302,10 +302,9 @@ class Player(Keeping):
         Variables that the player does not observe are hidden from it.
         """
         assert isinstance(self.model, Classifies)
-        visible = self._observed.restrict(given).exclude(*self.unobserved)
-        known = self._observed.check(visible, "samples to classify")
-        # a copy: others are measured on the same real samples, whatever this model does with them
-        classes = self.model.classify(known.clone()).argmax(1)
+        visible = self.variables.restrict(given).exclude(*self.unobserved)
+        known = self.variables.check(visible, "samples to classify")
+        classes = self.model.classify(known.clone()).argmax(1)  # others are measured on them, too
         return TensorDict({LABEL: classes}, batch_size=[len(classes)])
 
     def log_prob(self, given: Samples, draws: int, round: int) -> dict[str, float]:
@@ -373,7 +372,7 @@ class Player(Keeping):
     @property
     def state(self) -> PlayerState:
         """What it needs to go on."""
-        learned = self._learned_variables.intersection(self.unobserved)
+        learned = self.learned_variables.intersection(self.unobserved)
         return PlayerState(self._model_state(), self.learned, learned, self.kept)
 
     def _model_state(self) -> Mapping[str, Tensor]:
@@ -398,4 +397,4 @@ class Player(Keeping):
         self._had_state = bool(state.model)
         self.learned = state.learned
         self.kept = state.kept
-        self._learned_variables = set(state.variables)
+        self.learned_variables = set(state.variables)

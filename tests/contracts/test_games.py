@@ -50,6 +50,14 @@ class Constant(LocalModel):
         pass
 
 
+class Completing(Constant):
+    """For games that need draws given one of the variables."""
+
+    def complete(self, partial, generator):
+        drawn = self.sample(len(partial), generator)
+        return drawn.update({name: partial[name] for name in partial.keys()})
+
+
 class Gan(Acgan):
     """A model for games that need networks.
 
@@ -114,7 +122,7 @@ def players(game, model):
 
 def model_for(game):
     """The blackest box that the game can be played with."""
-    for model in (Constant, Gan, Classifier):
+    for model in (Constant, Completing, Gan, Classifier):
         try:
             game.check(players(game, model))
         except ConfigError:
@@ -258,6 +266,9 @@ class TestGame:
         sizes = {"latents": [3, 4], "hidden": 8, "batch": 8}
         model = {"name": "symmetric_hvae", **sizes}
         data = small_config().to_dict()["data"]
+        if model_for(cls.tiny()) is Completing:
+            model = {"name": "conditionals", "channels": 2, "hidden": 8, "batch": 8}
+            data |= {"variables": ["image", "class"]}
         if model_for(cls.tiny()) is Gan:
             model = {"name": "acgan", "latent": 4, "batch": 8, "discriminator_steps": 2}
         if model_for(cls.tiny()) is Classifier:

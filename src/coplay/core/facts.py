@@ -45,6 +45,7 @@ class Facts:
         learns_incomplete: Whether it learns from samples that lack variables.
         has_log_prob: Whether it may report log p.
         classifies: Whether it gives classes to samples.
+        completes: Whether its model draws what samples lack, given what they have.
         measures: Whether it has rows that it holds out, to measure samples on.
         tells: Names of the numbers that leave it, of those computed from its rows.
         network: Name and settings of a model whose networks can travel, as JSON; else empty.
@@ -74,6 +75,7 @@ class Facts:
     learns_incomplete: bool = False
     has_log_prob: bool = False
     classifies: bool = False
+    completes: bool = False
     measures: bool = False
     tells: Sequence[str] = ()
     network: str = ""

@@ -89,6 +89,14 @@ class Request:
         return self.order
 
     @property
+    def passed_on_by(self) -> Mapping[str, str]:
+        """By whom parts of the payload are passed on, by the name of their first sender.
+
+        Parts of others come from those themselves. Traffic is counted on the link that was taken.
+        """
+        return {}
+
+    @property
     def action(self) -> str:
         """What is asked, in words, for errors and logs."""
         return action_of(type(self))

@@ -125,3 +125,7 @@ class Restore(Request):
 @dataclass(frozen=True)
 class Finish(Request):
     """Keep the model of the message's round, which is the game's last, and no checkpoint."""
+
+
+SHOWING = (Evaluate, Measure, Judge, Gain)
+"""What is asked of the samples that a player shows; the others are of its model's state."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -39,6 +40,7 @@ from coplay.core.message import (
     bytes_of,
     count_of,
 )
+from coplay.core.requests import SHOWING
 from coplay.core.telling import EVERYTHING
 from coplay.core.text import visible
 from coplay.engines.gate import checked_reply, refusal, unknown_receivers
@@ -62,7 +64,9 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
 
 def _answer_accepted(game: Game, player: Player, message: Message) -> Message | PlayerLost:
     try:
-        reply = player.serve(message)
+        game.equip(player)
+        with game.showing(player) if isinstance(message.request, SHOWING) else nullcontext():
+            reply = player.serve(message)
         if reply is not None:
             player.take_seconds()  # measuring and saving are booked by the run, not by the player
             return _told(player, reply)
@@ -215,6 +219,11 @@ class Engine(Component):
         """The payload that has travelled so far, per purpose and link."""
         return self._ledger
 
+    @property
+    def parties(self) -> Mapping[str, Party]:
+        """Everybody in the game by name, as the coordinator knows them."""
+        return self._seated
+
     def start_ledger(self, links: Sequence[LinkTraffic]) -> None:
         """Continue counting from what has travelled before."""
         self._ledger = Ledger(links)
@@ -224,10 +233,10 @@ class Engine(Component):
     ) -> list[Message | PlayerLost]:
         """Deliver messages and return the answers in the order of the messages.
 
-        A payload of a request is counted on the link from its origin (its name in the payload) to
-        the receiver of the message; whether it passes through the coordinator is the engine's
-        affair. Payloads of answers are counted here only if they are addressed to the sender of the
-        request; others are counted when they are routed on.
+        A payload of a request is counted on the link from its origin (its name in the payload), or
+        from the player that passed it on, to the receiver of the message; whether it passes through
+        the coordinator is the engine's affair. Payloads of answers are counted here only if they
+        are addressed to the sender of the request; others are counted when they are routed on.
 
         Every reply is checked against its request (:mod:`coplay.engines.gate`). In the place of a
         bad one stands the loss of the player that was asked, and nothing of it is counted.
@@ -239,7 +248,9 @@ class Engine(Component):
         replies = self._checked(messages, purpose)
         self._late += [reply for reply in replies if isinstance(reply, PlayerLate)]
         for message, reply in zip(messages, replies, strict=True):
-            for sender, payload in message.payload.items():
+            passed_on_by = message.request.passed_on_by if message.payload else {}
+            for origin, payload in message.payload.items():
+                sender = passed_on_by.get(origin, origin)
                 self._count(purpose, sender, message.receiver, payload)
             if isinstance(reply, Message) and message.sender in reply.payload:
                 self._count(purpose, reply.sender, message.sender, reply.payload[message.sender])

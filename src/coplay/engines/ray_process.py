@@ -181,6 +181,7 @@ class Group:
                 player.roster = self.roster
                 self.players[spec.name] = player
                 if spec.name in saved:
+                    game.equip(player)
                     player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
         except FAILURES as error:
             self.players.clear()

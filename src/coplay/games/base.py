@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self
 
@@ -16,9 +17,11 @@ from coplay.core.components import Component
 from coplay.core.contents import InSpace
 from coplay.core.errors import PlayerError
 from coplay.core.expected import ANYTHING, Expected, Limits, Numbers
+from coplay.core.facts import Facts
 from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Request
 from coplay.core.plain import Plain, flatten, restored
 from coplay.games.party import Party
+from coplay.models.base import LocalModel
 from coplay.nets.sizes import NetworkSize
 from coplay.nets.training import FLOPS
 from coplay.player import Player
@@ -132,6 +135,11 @@ class Row:
 class Asker(Protocol):
     """The part of an engine that a game uses."""
 
+    @property
+    def parties(self) -> Mapping[str, Party]:
+        """Everybody in the game by name, as the coordinator knows them."""
+        ...
+
     def ask(
         self, messages: Sequence[Message], purpose: str = "exchange"
     ) -> list[Message | PlayerLost]:
@@ -180,6 +188,16 @@ class Game(Component, Generic[S]):
     local_steps: int = Field(default=100, ge=1)
     on_lost: Literal["stop", "continue"] = "stop"
 
+    def shared_with(self, kind: type | None, own: Collection[str]) -> dict[str, Any]:
+        """Return the settings that a game takes over that is carried along with this one.
+
+        Args:
+            kind: The class of what is carried along; None where it is not imported.
+            own: Names of the settings that it has of its own.
+        """
+        common = ("rounds", "minutes", "until_steady", "local_steps", "on_lost")
+        return {name: getattr(self, name) for name in common}
+
     @abstractmethod
     def start(self, players: Sequence[str], seed: int) -> S:
         """Return the state before the first round.
@@ -200,6 +218,31 @@ class Game(Component, Generic[S]):
     @abstractmethod
     def serve(self, player: Player, message: Message) -> Message:
         """Answer one request on the player's side. Only what is in the answer leaves the player."""
+
+    def equip(self, player: Player) -> None:
+        """Make a player ready for this game on its own side; called before every answer."""
+
+    def showing(self, player: Player) -> AbstractContextManager[None]:
+        """Let a player's samples be those that it has of this game, while it is measured.
+
+        They are its model's, unless the game says otherwise.
+        """
+        return nullcontext()
+
+    shows_others: ClassVar[bool] = False
+    """Whether what a player shows after a run needs the models of others, where they are."""
+
+    def finished(self, player: Player, models: Mapping[str, LocalModel]) -> None:
+        """Let a player that was loaded from a finished run draw what it has of this game.
+
+        Args:
+            player: The player, with what it learned.
+            models: Models of others by name, with ``shows_others``, as far as they are at hand.
+        """
+
+    def described(self, facts: Facts) -> Facts:
+        """Return what a player is in this game, from what it says of itself."""
+        return facts
 
     def expected_request(self, player: Player, message: Message) -> Expected:
         """Say what one of this game's requests may hold, as the player may be asked it now.

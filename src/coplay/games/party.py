@@ -14,6 +14,7 @@ from coplay.core.facts import Facts
 from coplay.core.history import Roster
 from coplay.core.plain import shortened
 from coplay.core.space import Space
+from coplay.models.abilities import Completes
 from coplay.models.base import LocalModel
 
 
@@ -163,3 +164,10 @@ def has_model(player: Party, kind: type[LocalModel]) -> bool:
         return isinstance(player.model, kind)
     except MessageError:
         return False
+
+
+def completes(player: Party) -> bool:
+    """Whether a player's model draws what samples lack, given what they have."""
+    if isinstance(player, Known):
+        return player.facts.completes
+    return isinstance(player.model, Completes)

@@ -24,70 +24,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from coplay.core.errors import ConfigError
 from coplay.core.expected import Expected
-from coplay.core.message import COORDINATOR, Message, Payload, PlayerLost, Request
+from coplay.core.message import COORDINATOR, Message, Payload, Request
 from coplay.core.same import Same
 from coplay.core.space import Samples
 from coplay.core.streams import stream, unbiased_counts
 from coplay.games import sample_exchange_expected
-from coplay.games.base import MOST_IN_M, Asker, Game, Row, State
+from coplay.games.base import Asker, Row, State
 from coplay.games.draws import ByLink, draws_for
 from coplay.games.originals import Shares, shares_of, without_copies
 from coplay.games.party import Party
 from coplay.games.sample_exchange_expected import Turn
-from coplay.games.topologies import (
-    Topology,
-    even_weights,
-    faultless,
-    given_weights,
-    weights_admitted,
-    weights_among,
-)
+from coplay.games.topologies import weights_admitted
+from coplay.games.weighted import WeightedGame, WeightedState
 from coplay.models.base import OWN
 from coplay.player import Player
-from coplay.theory import equilibrium, weights
-
-_BY_RULE = {"own_weight", "topology", "neighbours"}  # the fields that give α by a rule
+from coplay.theory import weights
 
 
 @dataclass(frozen=True)
-class ExchangeState(State):
+class ExchangeState(WeightedState):
     """What the coordinator remembers between two rounds.
 
     Args:
-        seed: The run's seed.
-        started: Names of all players of the beginning, in order.
         own_counts: n·α_ii, rounded as the samples in flight were, by player.
     """
 
-    seed: int = 0
-    started: Sequence[str] = ()
     own_counts: Mapping[str, int] = field(default_factory=dict)
 
 
-class SampleExchange(Game[ExchangeState]):
+class SampleExchange(WeightedGame[ExchangeState]):
     """Players exchange synthetic samples, never data or parameters.
 
-    The weights α come from ``alpha`` as a full matrix, or from ``own_weight`` with the rest spread
-    evenly over the neighbours in ``topology``.
-
     Args:
-        alpha: Full weight matrix, one row per player in config order, rows sum to 1. Excludes the
-            next three.
-        own_weight: α_ii of every player, in [0, 1].
-        topology: Which players receive samples from which: ``complete``, ``ring``, ``star`` (the
-            first player is the hub) or ``random_regular`` (every player has ``neighbours`` of them,
-            drawn from the run's seed).
-        neighbours: Number of neighbours, for ``random_regular``.
         samples_per_round: n; player i receives n·α_ij samples from j each time fresh ones are
             drawn.
         fresh_every_rounds: Draw fresh samples every so many rounds and reuse them in between; 1 is
@@ -111,71 +89,11 @@ class SampleExchange(Game[ExchangeState]):
     requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
     state_class: ClassVar[type[State]] = ExchangeState
 
-    alpha: tuple[tuple[float, ...], ...] | None = None
-    own_weight: float = Field(default=0.3, ge=0, le=1)
-    topology: Topology = "complete"
-    neighbours: int = Field(default=2, ge=1)
     samples_per_round: int = Field(default=2000, ge=1)
     fresh_every_rounds: int = Field(default=1, ge=1)
     own_rounds: int = Field(default=1, ge=1)
     warmup_rounds: int = Field(default=0, ge=0)
     originals: bool = False
-
-    @model_validator(mode="after")
-    def _one_source_of_weights(self) -> Self:
-        doubled = _BY_RULE & self.model_fields_set
-        if self.alpha is not None and doubled:
-            raise ValueError(f"give either alpha or {', '.join(sorted(doubled))}, not both")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _only_what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        if self.alpha is None:
-            return values
-        return {name: value for name, value in values.items() if name not in _BY_RULE}
-
-    def weights(self, players: Sequence[str], seed: int = 0) -> Tensor:
-        """Return the weight matrix α, shape (N, N), float64.
-
-        Raises:
-            ConfigError: Rows do not sum to 1, the size is wrong, the topology is impossible for so
-                many players, or some players are left without data.
-        """
-        return weights.dense(self._edges(players, seed))
-
-    def _edges(self, players: Sequence[str], seed: int) -> sp.csr_matrix:
-        """Return α by its edges."""
-        n = len(players)
-        if self.alpha is None:
-            alpha = even_weights(self.topology, n, self.neighbours, seed, self.own_weight)
-        else:
-            widths = {len(row) for row in self.alpha}
-            if widths != {n} or len(self.alpha) != n:
-                expected = f"expected {n} rows of {n} weights, one per player"
-                got = f"{len(self.alpha)} rows of {' or '.join(map(str, sorted(widths)))}"
-                raise ConfigError([f"game.alpha: {expected}; got {got}"])
-            alpha = given_weights(Same(self.alpha))
-        if not faultless(Same(alpha)):
-            place = "own_weight" if self.alpha is None else "alpha"
-            faults = equilibrium.weight_faults(alpha, players)
-            raise ConfigError([f"game.{place}: {fault}" for fault in faults])
-        return alpha
-
-    def predict(self, players: Sequence[str], seed: int = 0) -> Tensor:
-        """Return the influence matrix M of (A2)."""
-        return equilibrium.influence_matrix(self.weights(players, seed))
-
-    def predicted_shares(self, players: Sequence[str], seed: int, shares: Tensor) -> Tensor | None:
-        """Return M times the shares; M is not formed where many players have few edges."""
-        if len(players) <= MOST_IN_M:
-            return super().predicted_shares(players, seed, shares)
-        return equilibrium.equilibrium_moments(self._edges(players, seed), shares)
-
-    def needs_data(self, players: Sequence[str], seed: int = 0) -> list[str]:
-        """Return the players whose own weight is positive."""
-        own = self._edges(players, seed).diagonal().tolist()
-        return [name for name, weight in zip(players, own, strict=True) if weight > 0]
 
     def check(self, players: Sequence[Party]) -> None:
         """With originals, refuse players without data, without a weight, or of other variables."""
@@ -183,7 +101,7 @@ class SampleExchange(Game[ExchangeState]):
             return
         names = [player.name for player in players]
         first = players[0]
-        alpha = self._edges(names, first.seed)
+        alpha = self.edges(names, first.seed)
         without = len(names) ** 2 - alpha.count_nonzero()
         faults = []
         if without:
@@ -208,11 +126,6 @@ class SampleExchange(Game[ExchangeState]):
                 )
         if faults:
             raise ConfigError(faults)
-
-    def start(self, players: Sequence[str], seed: int) -> ExchangeState:
-        """Return the state before the first round, with nothing in flight."""
-        self._edges(players, seed)
-        return ExchangeState(tuple(players), seed=seed, started=tuple(players))
 
     def play(self, engine: Asker, state: ExchangeState, round: int) -> tuple[ExchangeState, Row]:
         """Play one round: every player learns, then draws for those that weigh its samples."""
@@ -288,40 +201,6 @@ class SampleExchange(Game[ExchangeState]):
     def expected_reply(self, player: Party, ask: Message) -> Expected:
         """All that was to be drawn comes back or, before the player has learned, nothing."""
         return sample_exchange_expected.reply(player, ask)
-
-    def lose(self, state: ExchangeState, lost: Sequence[PlayerLost]) -> tuple[ExchangeState, Row]:
-        """Re-normalise α over the living, and report the new M.
-
-        A player that lost its last source is frozen.
-        """
-        after, row = super().lose(state, lost)
-        if not lost:
-            return after, row
-        alpha = self.sparse_weights(after)
-        sums = weights.row_sums(alpha).tolist()
-        frozen = [name for name, total in zip(after.players, sums, strict=True) if not total]
-        row = replace(row, frozen=frozen)
-        if equilibrium.weight_faults(alpha):
-            return after, row
-        if len(after.players) > MOST_IN_M:
-            return after, replace(row, weights=alpha)
-        return after, replace(row, influence=equilibrium.influence_matrix(weights.dense(alpha)))
-
-    def mixture_weights(self, state: ExchangeState) -> Tensor:
-        """Return α of the living."""
-        return weights.dense(self.sparse_weights(state))
-
-    def sparse_weights(self, state: ExchangeState) -> sp.csr_matrix:
-        """Return α of the living by its edges, rows re-normalised.
-
-        A row of zeros is that of a player that lost its last source.
-        """
-        return self._living_weights(state.players, state.started, state.seed)
-
-    def _living_weights(
-        self, living: Sequence[str], started: Sequence[str], seed: int
-    ) -> sp.csr_matrix:
-        return weights_among(Same(self._edges(started, seed)), tuple(living), tuple(started))
 
     def admitted(self, alpha: Tensor, round: int) -> Tensor:
         """Return α in a round of the warm-up, with part of the others' mass given to own data."""

@@ -63,8 +63,9 @@ class Config(Section):
         players: Players by name, or just how many.
         game: What is played.
         compare: Further games carried along on the same data and models, by name, such as
-            ``"isolated"`` and ``"pooled"``, or as sections with a name. Rounds, steps and the
-            handling of losses are the main game's unless a section sets its own.
+            ``"isolated"`` and ``"pooled"``, or as sections with a name. Rounds, steps, the handling
+            of losses and, where both have them, weights, links, samples and rounds of own learning
+            are the main game's unless a section sets its own.
         engine: Where it runs.
         measure: What is measured.
         reference: Real rows of the coordinator's own, where players have theirs.
@@ -178,17 +179,14 @@ class Config(Section):
         name = section.pop("name", None)
         if not isinstance(name, str):
             raise ValueError(f"expected a game's name, or a section with one, got {entry!r}")
-        main = self.game
-        common = ("rounds", "minutes", "until_steady", "local_steps", "on_lost")
-        amount = {setting: getattr(main, setting) for setting in common}
         if ":" in name and not self._imports:
-            game = unread("game", name, amount | section)
+            game = unread("game", name, self.game.shared_with(None, section) | section)
             assert isinstance(game, Game)
             return game
         cls = find("game", name)
         if not issubclass(cls, Game):
             raise ValueError(f"{name!r} is no game")
-        return cls.model_validate(amount | section)
+        return cls.model_validate(self.game.shared_with(cls, section) | section)
 
     @property
     def imported(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from coplay.core import checkpoints, remedies, storage
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
+from coplay.core.history import Roster
 from coplay.core.inside import file_name
 from coplay.core.player_files import PlayerFile
 from coplay.core.player_folder import MODELS, PlayerFolder
@@ -44,6 +45,22 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
     if game not in result.plays:
         raise RunFolderError(f"{run} has no game {game!r}; it has {', '.join(result.plays)}")
     _check_plays(result, player, game)
+    loaded = _loaded(result, player, game)
+    if not getattr(loaded.model, "generates", True):
+        others = ", ".join(result.sampled_from[game])
+        fault = f"player {player!r} only judges in {game!r} and has no generator"
+        raise RunFolderError(f"{fault}; sample from {others}")
+    rules = result.game(game)
+    models = {}
+    for name in result.config.player_names if rules.shows_others else ():
+        if name != player and _has_model(result, name, game):
+            models[name] = _loaded(result, name, game).model
+    rules.finished(loaded, models)
+    return loaded
+
+
+def _loaded(result: Result, player: str, game: str) -> Player:
+    """Return a player with the state of its checkpoint."""
     checkpoint = _checkpoint(result, player, game)
     record = result.record
     names = result.config.player_names
@@ -66,13 +83,23 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
         result.config.seed,
         unobserved=unobserved,
     )
+    rules = result.game(game)
+    loaded.roster = Roster(rules.players_of(names))
+    rules.equip(loaded)
     file, digest = _file(result, player, game, checkpoint)
-    loaded.load(file.path, file.read(digest, remedies.play_again(run)))
-    if not getattr(model, "generates", True):
-        others = ", ".join(result.sampled_from[game])
-        fault = f"player {player!r} only judges in {game!r} and has no generator"
-        raise RunFolderError(f"{fault}; sample from {others}")
+    loaded.load(file.path, file.read(digest, remedies.play_again(result.folder)))
     return loaded
+
+
+def _has_model(result: Result, player: str, game: str) -> bool:
+    """Whether what a player learned lies in the run's folder."""
+    last = Checkpoint.last(result.plays[game].folder)
+    if last is None or player not in last.names:
+        return False
+    try:
+        return _file(result, player, game, last)[0].path.exists()
+    except RunFolderError:  # it is at a site elsewhere
+        return False
 
 
 def _check_plays(result: Result, player: str, game: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +84,7 @@ class Seats:
             player does not tell them.
         facts: What each of them says of itself; those of players that are built are asked here.
         seats: Names of the game's own seats, such as a server.
+        described: What a player is in this game, from what it says of itself.
     """
 
     players: Sequence[Player | Recipe]
@@ -91,14 +92,15 @@ class Seats:
     shares: Mapping[str, Tensor]
     facts: Mapping[str, Facts] = field(default_factory=dict)
     seats: Sequence[str] = ()
+    described: Callable[[Facts], Facts] = lambda facts: facts
 
     def __post_init__(self) -> None:
         facts = {}
         for player in self.players:
             if isinstance(player, Player):
-                facts[player.name] = player.facts()
+                facts[player.name] = self.described(player.facts())
             else:
-                facts[player.name] = self.facts[player.name]
+                facts[player.name] = self.described(self.facts[player.name])
         object.__setattr__(self, "facts", facts)
 
     @property
@@ -231,7 +233,7 @@ def seats_for(
     for name in game.seats:
         players.append(Player(name, space, space.empty(), config.model.fresh(), config.seed, home))
     shares = _shares(config, sites, facts)
-    return Seats(players, learned_from, shares, facts, game.seats)
+    return Seats(players, learned_from, shares, facts, game.seats, game.described)
 
 
 def _shares(config: Config, sites: Sites | None, facts: Mapping[str, Facts]) -> dict[str, Tensor]:

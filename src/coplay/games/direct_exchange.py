@@ -1,0 +1,120 @@
+"""Direct play: everybody learns its equilibrium's mixture from samples of own models (X).
+
+A player has two instances of its model. One learns from the player's own data alone, and draws what
+the others receive. The other begins as its copy and learns the mixture that the equilibrium of
+:mod:`coplay.games.sample_exchange` predicts, p_i = Σ_j M_ij π_j (A3): from own data with mass M_ii,
+and from samples of j's first model with mass M_ij. It is the second that is measured, and that the
+player has in the end.
+
+Differs from play: what a model gets wrong is passed on once and never comes back; everybody has to
+receive from everybody that a path of weights leads to; and others see what each site's own data
+look like, undiluted, as its model has them. Variables that a site's data lack come from those that
+observe them, by the matrix M of that variable (:mod:`coplay.theory.by_variable`).
+
+References:
+    M is that of Game-theoretic distributed learning of generative models for heterogeneous data
+    collections (D. Schlesinger, B. Flach, 2025), arXiv:2511.01740, who play the game and do not
+    take this way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from coplay.core.measures import FLOPS
+from coplay.core.message import Message, Payload
+from coplay.games.beside import Beside, learn_mixture, second_model, standing_in
+from coplay.games.draws import draws_for
+from coplay.games.first_hand import FirstHand, FirstHandState, has_own
+from coplay.games.first_hand_expected import Turn
+from coplay.models.base import OWN
+from coplay.player import Player
+
+
+class DirectExchange(FirstHand[FirstHandState]):
+    """Players learn the mixture of their equilibrium from samples of models of own data.
+
+    A round's ``local_steps`` are those of both models together, so that direct play takes as many
+    as other games of the same settings. Weights are those of ``sample_exchange``.
+
+    Args:
+        own_share: The part of the local steps that the model of own data takes, in [0, 1), rounded
+            to whole steps; the other model takes the rest. In the ``own_rounds`` there is one
+            model, which takes all. With ``one_shot``, the part of the rounds that are
+            ``own_rounds``, unless these are given.
+        one_shot: Whether samples are drawn once, after the ``own_rounds``, and the model of own
+            data learns no more; otherwise it goes on, and draws fresh ones.
+
+    Example:
+        >>> game = DirectExchange(own_weight=0.3, one_shot=True, rounds=10)
+        >>> game.own_rounds, [round for round in range(1, 11) if game.draws_in(round)]
+        (5, [5])
+    """
+
+    citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
+
+    own_share: float = Field(default=0.5, ge=0, lt=1)
+    one_shot: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rounds_of_one_shot(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not values.get("one_shot") or "own_rounds" in values:
+            return values
+        try:
+            rounds = int(values.get("rounds", cls.model_fields["rounds"].default))
+            share = float(values.get("own_share", cls.model_fields["own_share"].default))
+        except (TypeError, ValueError):  # what is wrong with them is said by their own fields
+            return values
+        return {**values, "own_rounds": min(max(1, round(share * rounds)), max(1, rounds - 1))}
+
+    def draws_in(self, round: int) -> bool:
+        """Whether first-hand samples are drawn at the end of a round."""
+        if self.one_shot:
+            return round == self.own_rounds < self.rounds
+        return super().draws_in(round)
+
+    def serve(self, player: Player, message: Message) -> Message:
+        """Learn by both models, and draw from that of own data what the others will use."""
+        turn = message.request
+        assert isinstance(turn, Turn)
+        round = message.round
+        if round <= self.own_rounds:
+            return self._learn_alone(player, turn, message)
+        beside = Beside.of(player)
+        beside.receive(player, message.samples())
+        costs = 0.0
+        steps = self.local_steps
+        drawn: dict[str, Payload] = {}
+        if not self.one_shot and has_own(turn) and player.count:
+            own = beside.model
+            if own is None:
+                own = beside.model = second_model(player, player.model.state_dict())
+            own_steps = min(int(self.own_share * steps + 0.5), steps - 1)
+            steps -= own_steps
+            with standing_in(player, own):
+                if own_steps:
+                    numbers = player.learn({}, {OWN: 1.0}, own_steps, round)
+                    costs = numbers.get(FLOPS, 0.0)
+                drawn = draws_for(player, turn.draw, round)
+        numbers = learn_mixture(player, turn, beside.samples, steps, round)
+        if costs and FLOPS in numbers:
+            numbers[FLOPS] += costs
+        beside.keep(player)
+        return message.reply(numbers, drawn)
+
+    def _learn_alone(self, player: Player, turn: Turn, message: Message) -> Message:
+        """Learn from own data by the one model that there is yet."""
+        weight = 1.0 if has_own(turn) else 0.0
+        numbers = player.learn({}, {OWN: weight}, self.local_steps, message.round)
+        drawn: dict[str, Payload] = {}
+        if player.learned:
+            drawn = draws_for(player, turn.draw, message.round)
+        return message.reply(numbers, drawn)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return a game of two rounds of one step."""
+        return cls(rounds=2, local_steps=1, samples_per_round=20)

@@ -1,0 +1,229 @@
+"""Games in which first-hand samples travel: of models that learned nothing drawn by others.
+
+The equilibrium says what every player ends with: p_i = Σ_j M_ij π_j (A3). It can be reached without
+play: every player j draws from a model of its own data alone, and player i learns from its own data
+with mass M_ii and from j's samples with mass M_ij. A model's faults enter once and do not come
+back, as they do where players learn from models that learned from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic
+
+from pydantic import Field
+from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
+
+from coplay.core.errors import ConfigError
+from coplay.core.expected import Expected
+from coplay.core.message import COORDINATOR, Message, Payload, PlayerLate, Request
+from coplay.core.same import Same
+from coplay.games import first_hand_expected
+from coplay.games.base import MOST_IN_M, Asker, Row, State
+from coplay.games.draws import ByLink
+from coplay.games.first_hand_expected import Turn
+from coplay.games.mixtures import Learner, Ways, ways_among
+from coplay.games.party import Party
+from coplay.games.weighted import WeightedGame, WeightedState
+from coplay.models.base import OWN
+from coplay.player import Player
+
+_LISTED = 3  # pairs of players that an error names
+
+
+@dataclass(frozen=True)
+class FirstHandState(WeightedState):
+    """What the coordinator remembers between two rounds.
+
+    A set in flight is named by the player that drew it and by the one it goes to next.
+    """
+
+
+F = TypeVar("F", bound=FirstHandState, default=Any)
+
+
+class FirstHand(WeightedGame[F], Generic[F]):
+    """A game in which players send draws of models of their own data, and keep what they receive.
+
+    Args:
+        samples_per_round: n; player i receives n·M_ij samples from j, rounded up, each time fresh
+            ones are drawn. Their mass is M_ij, whatever their number.
+        fresh_every_rounds: Draw fresh samples every so many rounds; in between, players have the
+            old ones and nothing travels.
+        own_rounds: Rounds at the start in which every player learns from its own data alone.
+        relay: Whether samples of players without a link travel through others, one link a round,
+            under the name of the player that drew them; without, such players are refused.
+    """
+
+    requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
+    state_class: ClassVar[type[State]] = FirstHandState
+
+    samples_per_round: int = Field(default=2000, ge=1)
+    fresh_every_rounds: int = Field(default=1, ge=1)
+    own_rounds: int = Field(default=1, ge=1)
+    relay: bool = False
+
+    def check(self, players: Sequence[Party]) -> None:
+        """Refuse players that would need a link they have not, or samples that nobody draws."""
+        parties = {player.name: player for player in players}
+        if len(parties) > MOST_IN_M:
+            raise ConfigError(
+                [
+                    f"game: everybody learns from everybody, which is at most {MOST_IN_M} players, "
+                    f"got {len(parties)}; sample_exchange needs links of neighbours alone"
+                ]
+            )
+        state = self.start(list(parties), players[0].seed)
+        ways = self.ways(parties, state)
+        faults = [] if self.relay else self._faults_of_links(ways)
+        for name in parties:
+            faults += self.faults_of(parties[name], ways, parties)
+        if faults:
+            raise ConfigError(faults)
+
+    def _faults_of_links(self, ways: Ways) -> list[str]:
+        """Name the pairs that learn from each other and have no link."""
+        detours = ways.detours()
+        if not detours:
+            return []
+        pairs = []
+        for receiver, origin in detours[:_LISTED]:
+            share = ways.mixes[receiver].most(origin)
+            pairs.append(f"'{receiver}' from '{origin}' (a share of {share:.3f})")
+        rest = len(detours) - _LISTED
+        more = f" and {rest} more" if rest > 0 else ""
+        return [
+            f"game.relay: by (A2) {', '.join(pairs)}{more} are to learn without a link; relay = "
+            "true lets samples travel through others under the name of the player that drew them; "
+            "or give every such pair a weight"
+        ]
+
+    def faults_of(self, player: Party, ways: Ways, parties: Mapping[str, Party]) -> list[str]:
+        """List why a player cannot learn from what it would receive."""
+        if player.learns_incomplete:
+            return []
+        lacking = []
+        for origin in ways.mixes[player.name].others:
+            missing = missing_in(parties[origin], player)
+            if missing:
+                lacking.append(f"'{origin}' (no {', '.join(missing)})")
+        if not lacking:
+            return []
+        return [
+            f"player '{player.name}': {player.title} needs every variable, and players draw those "
+            f"of their own data alone: {', '.join(lacking)}; choose a model that learns from "
+            "incomplete samples, give all the same variables, or play sample_exchange, in which "
+            "players fill what their data lack"
+        ]
+
+    def faults_of_mixing(
+        self, player: Party, ways: Ways, parties: Mapping[str, Party], fits: str
+    ) -> list[str]:
+        """List why draws of others cannot stand beside a player's own.
+
+        Args:
+            player: The player.
+            ways: All mixtures.
+            parties: Everybody by name.
+            fits: The games to choose instead.
+        """
+        faults = []
+        name = player.name
+        if player.unobserved:
+            faults.append(
+                f"player '{name}': its data lack {', '.join(player.unobserved)}, and nobody draws "
+                f"them together with the rest of it; {fits} fill what data lack"
+            )
+        lacking = []
+        for origin in ways.mixes[name].others:
+            missing = missing_in(parties[origin], player)
+            if missing:
+                lacking.append(f"'{origin}' (no {', '.join(missing)})")
+        if lacking:
+            faults.append(
+                f"player '{name}': draws of others are put beside its own as they are, and some "
+                f"lack variables: {', '.join(lacking)}; give all the same variables, or choose "
+                f"{fits}"
+            )
+        if len(player.space) > len(player.variables):
+            faults.append(
+                f"player '{name}': {player.title} sends latents, and nobody learns from them here; "
+                "leave send_latents out"
+            )
+        return faults
+
+    def ways(self, parties: Mapping[str, Party], state: F) -> Ways:
+        """Return the mixtures of the living, and the ways of their samples."""
+        learners = tuple(Learner.of(parties[name]) for name in state.players)
+        return ways_among(Same(self.sparse_weights(state)), learners)
+
+    def play(self, engine: Asker, state: F, round: int) -> tuple[F, Row]:
+        """Play one round: every player learns, then draws first-hand samples for others."""
+        ways = self.ways(engine.parties, state)
+        draws = ways.draws(self.samples_per_round) if self.draws_in(round) else {}
+        # in player order, whatever the order of arrival: random draws depend on the order
+        inboxes = ByLink.of(state.payload).by_receiver(state.players)
+        asks = []
+        for name in state.players:
+            received = inboxes.get(name, {})
+            through = {}
+            for origin in received:
+                sender = ways.parents[origin][name]
+                if sender != origin:
+                    through[origin] = sender
+            request = Turn.of(ways.mixes[name], draws.get(name, {}), through)
+            asks.append(Message(request, COORDINATOR, name, round, payload=received))
+        replies = engine.ask(asks)
+        answers, lost = self.alive(replies)
+        late = [reply.player for reply in replies if isinstance(reply, PlayerLate)]
+        state = replace(state, payload=self._in_flight(ways, inboxes, answers, late))
+        state, row = self.lose(state, lost)
+        return state, Row.of(answers).merged(row)
+
+    def _in_flight(
+        self,
+        ways: Ways,
+        inboxes: Mapping[str, Mapping[str, Payload]],
+        answers: Sequence[Message],
+        late: Sequence[str],
+    ) -> ByLink:
+        """Return what travels next: fresh samples, and those that are passed on.
+
+        What came for a player that was late waits for it, until fresh samples take its place.
+        """
+        by_origin: dict[str, dict[str, Payload]] = {}
+        for name in late:
+            for origin, part in inboxes.get(name, {}).items():
+                by_origin.setdefault(origin, {})[name] = part
+        for answer in answers:
+            for origin, part in inboxes.get(answer.sender, {}).items():
+                for child in ways.children(origin, answer.sender):
+                    by_origin.setdefault(origin, {})[child] = part
+        for answer in answers:
+            by_origin.setdefault(answer.sender, {}).update(answer.payload)
+        return ByLink({origin: parts for origin, parts in by_origin.items() if parts})
+
+    def draws_in(self, round: int) -> bool:
+        """Whether first-hand samples are drawn at the end of a round."""
+        since = round - self.own_rounds  # 0 in the round that draws the first samples to be sent
+        return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
+
+    def expected_request(self, player: Player, message: Message) -> Expected:
+        """Samples come along of players that it learns from; it draws for those that weigh it."""
+        return first_hand_expected.request(self, player, message)
+
+    def expected_reply(self, player: Party, ask: Message) -> Expected:
+        """All that was to be drawn comes back or, before the player has learned, nothing."""
+        return first_hand_expected.reply(player, ask)
+
+
+def missing_in(sender: Party, receiver: Party) -> list[str]:
+    """Return the variables of a receiver that are not in the data of a sender."""
+    observed = set(sender.variables) - set(sender.unobserved)
+    return [name for name in receiver.variables if name not in observed]
+
+
+def has_own(turn: Turn) -> bool:
+    """Whether a player's own data have mass in its mixture."""
+    return OWN in turn.mix.masses

@@ -1,0 +1,186 @@
+"""Play conditional on the source by hand: what is learned under whose name, and what is sent."""
+
+import pytest
+import torch
+
+from coplay import Federation, Player, Space, Variable
+from coplay.core.errors import ConfigError
+from coplay.core.message import COORDINATOR, Message
+from coplay.core.requests import Evaluate, Restore, Save
+from coplay.core.space import SOURCE
+from coplay.engines.local import Local
+from coplay.games.sourced_exchange import SourcedExchange
+from coplay.models.base import LocalModel
+from coplay.models.conditionals import Conditionals
+from coplay.models.exponential_family import ExponentialFamily
+from coplay.run.sampling import load_player
+from coplay.theory.equilibrium import influence_matrix
+
+ALPHA = ((0.5, 0.25, 0.25), (0.2, 0.6, 0.2), (0.7, 0.1, 0.2))
+M = influence_matrix(torch.tensor(ALPHA, dtype=torch.float64))
+ONE = Space({"x": Variable(kind="real")})
+VALUES = {"a": 1.0, "b": 2.0, "c": 3.0}
+
+
+class BySource(LocalModel):
+    """Knows the mean of each source; refuses to draw without one."""
+
+    _means = None
+    _lessons = None
+
+    def setup(self, space, seed):
+        self._space = space
+        classes = space[SOURCE].classes if SOURCE in space else None
+        self._means = torch.full((classes or 1,), 77.0)
+        self._lessons = []
+
+    def learn(self, mixture, steps, generator):
+        self._lessons.append(mixture)
+        for part in mixture.parts:
+            (place,) = part.samples[SOURCE].unique().tolist()
+            self._means[place] = part.samples["x"].mean()
+        return {"loss": 0.0}
+
+    def sample(self, n, generator):
+        raise AssertionError("nothing is drawn without a source")
+
+    def complete(self, partial, generator):
+        assert list(partial.keys()) == [SOURCE]
+        sources = partial[SOURCE]
+        return self._space.samples(x=self._means[sources], **{SOURCE: sources})
+
+    def state_dict(self):
+        return {"means": self._means}
+
+    def load_state_dict(self, state):
+        self._means = state["means"].clone()
+
+
+def seated(game, model=BySource, space=ONE, home=None):
+    players = []
+    for name, value in VALUES.items():
+        rows = space.samples(**{each: torch.full((6,), value) for each in space})
+        players.append(Player(name, space, rows, model(), 1, home))
+    game.check(players)
+    engine = Local()
+    engine.start(players, game)
+    return engine, game.start(list(VALUES), 1), {player.name: player for player in players}
+
+
+def played(game, engine, state, rounds):
+    for round in rounds:
+        state, _ = game.play(engine, state, round)
+    return state
+
+
+def test_each_portion_is_learned_under_its_source_with_the_mass_of_m():
+    game = SourcedExchange(alpha=ALPHA, rounds=3, samples_per_round=50)
+    engine, state, players = seated(game)
+    played(game, engine, state, (1, 2, 3))
+    for i, player in enumerate(players.values()):
+        assert player.model._means.tolist() == list(VALUES.values())
+        masses = [0.0] * 3
+        for part in player.model._lessons[-1].parts:
+            (place,) = part.samples[SOURCE].unique().tolist()
+            masses[place] += part.weight
+        assert masses == pytest.approx(M[i].tolist(), abs=1e-11)
+        (first,) = player.model._lessons[0].parts
+        assert first.samples[SOURCE].unique().tolist() == [i]
+
+
+def test_only_the_own_source_is_sent_and_never_its_name():
+    game = SourcedExchange(alpha=ALPHA, rounds=4, samples_per_round=50)
+    engine, state, _ = seated(game)
+    for round in (1, 2, 3):
+        state, _ = game.play(engine, state, round)
+        for (sender, _), part in state.payload.items():
+            assert list(part.keys()) == ["x"]
+            assert part["x"].unique().tolist() == [VALUES[sender]]
+
+
+def test_what_is_measured_is_the_mixture_of_all_sources_by_m():
+    game = SourcedExchange(alpha=ALPHA, rounds=2, samples_per_round=50)
+    engine, state, _ = seated(game)
+    played(game, engine, state, (1, 2))
+    asks = [Message(Evaluate(1000, 1), COORDINATOR, name, 2) for name in VALUES]
+    for i, answer in enumerate(engine.ask(asks, "evaluation")):
+        drawn = answer.payload[COORDINATOR]
+        assert list(drawn.keys()) == ["x"]
+        for j, value in enumerate(VALUES.values()):
+            assert abs((drawn["x"] == value).sum().item() - 1000 * M[i, j].item()) < 1
+
+
+def test_a_checkpoint_is_taken_up_on_the_space_with_the_source(tmp_path):
+    game = SourcedExchange(alpha=ALPHA, rounds=3, samples_per_round=50)
+    engine, state, _ = seated(game, home=tmp_path)
+    state = played(game, engine, state, (1, 2))
+    engine.ask([Message(Save(), COORDINATOR, name, 2) for name in VALUES])
+    engine, _, players = seated(game, home=tmp_path)
+    replies = engine.ask([Message(Restore(), COORDINATOR, name, 2) for name in VALUES])
+    assert all(type(reply) is Message for reply in replies)
+    for player in players.values():
+        assert player.model._means.tolist() == list(VALUES.values())
+    played(game, engine, state, (3,))
+    assert players["a"].model._means.tolist() == list(VALUES.values())
+
+
+def test_what_cannot_be_conditioned_is_refused_with_the_way_out():
+    words = (
+        "player 'a': ExponentialFamily cannot draw samples given whose data they come from; "
+        "choose a model that has it (conditionals, rectified_flow), or play direct_exchange"
+    )
+    with pytest.raises(ConfigError) as error:
+        seated(SourcedExchange(), ExponentialFamily)
+    assert words in str(error.value)
+    assert "player 'c'" in str(error.value)
+
+    class OneVariable(BySource):
+        def setup(self, space, seed):
+            if len(space) > 1:
+                raise ValueError("one is enough")
+            super().setup(space, seed)
+
+    with pytest.raises(ConfigError, match=r"takes no further variable 'source' \(one is enough\)"):
+        seated(SourcedExchange(), OneVariable)
+    taken = Space({"source": Variable(kind="real")})
+    with pytest.raises(ConfigError, match="a variable is called 'source'"):
+        seated(SourcedExchange(), BySource, taken)
+
+
+def test_a_real_model_learns_the_sources_apart_and_draws_their_mixture():
+    space = Space({"x": Variable(kind="real"), "y": Variable(kind="real")})
+    game = SourcedExchange(alpha=ALPHA, rounds=3, local_steps=300, samples_per_round=300)
+
+    def model():
+        return Conditionals(hidden=16, batch=64)
+
+    players = []
+    for place, name in enumerate(VALUES):
+        generator = torch.Generator().manual_seed(place)
+        noise = 0.1 * torch.randn(200, 2, generator=generator)
+        rows = space.samples(x=10.0 * place + noise[:, 0], y=-5.0 * place + noise[:, 1])
+        players.append(Player(name, space, rows, model(), 1))
+    game.check(players)
+    engine = Local()
+    engine.start(players, game)
+    played(game, engine, game.start(list(VALUES), 1), (1, 2, 3))
+    (answer,) = engine.ask([Message(Evaluate(900, 1), COORDINATOR, "a", 3)], "evaluation")
+    x = answer.payload[COORDINATOR]["x"]
+    shares = [((x - 10 * place).abs() < 5).double().mean().item() for place in range(3)]
+    assert shares == pytest.approx(M[0].tolist(), abs=0.06)
+
+
+def test_a_finished_run_draws_the_mixture(small_config, tmp_path):
+    data = small_config().to_dict()["data"] | {"variables": ["image", "class"]}
+    config = small_config(
+        game={"name": "sourced_exchange", "rounds": 2, "local_steps": 2, "samples_per_round": 40},
+        model={"name": "conditionals", "channels": 2, "hidden": 8, "batch": 8},
+        data=data,
+        compare=[],
+    )
+    result = Federation(config).run(tmp_path / "run")
+    one = config.player_names[0]
+    assert set(result.sample(one, 7)) == {"image", "class"}
+    masses = load_player(tmp_path / "run", one).model._masses
+    m = influence_matrix(config.game.weights(config.player_names))
+    assert list(masses.values()) == pytest.approx(m[0].tolist(), abs=1e-9)
