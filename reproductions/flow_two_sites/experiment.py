@@ -21,20 +21,23 @@ from ..spreads import other_share, seconds_playing, spread
 from .tables import TABLES, draw_curves, headline
 
 CLASSES = {"low": range(5), "high": range(5, 10)}
-# steps a round that take a player of each family about as long, see benchmarks/images.py
 MODELS: Mapping[str, Settings] = {
-    "flow": {"model": {"name": "rectified_flow"}, "game.local_steps": 200},
-    "conv_hvae": {"model": {"name": "conv_hvae", "draw": "mean"}, "game.local_steps": 300},
+    "flow": {"name": "rectified_flow"},
+    "conv_hvae": {"name": "conv_hvae", "draw": "mean"},
 }
-VARIABLES: Mapping[str, Settings] = {
-    "images": {"data.variables": ["image"]},
-    "images and classes": {"data.variables": ["image", "class"]},
-}
-METHODS: Mapping[str, Settings] = {
+STEPS = {"flow": 200, "conv_hvae": 300}
+"""Steps a round, with which a player of each family takes about as long (``benchmarks``)."""
+
+VARIABLES = {"images": ["image"], "images and classes": ["image", "class"]}
+METHODS: Mapping[str, Mapping[str, Any]] = {
     "play": {},
-    "pooled": {"game.name": "pooled"},
+    "direct": {"name": "direct_exchange"},
+    "by source": {"name": "sourced_exchange", "own_rounds": 1},
+    "ensemble": {"name": "ensemble"},
+    "pooled": {"name": "pooled", "once": True},
 }
-OWN_WEIGHT = 0.1
+SHARED = {"own_weight": 0.1, "samples_per_round": 2000, "own_rounds": 4}
+"""Settings of all games in which samples travel."""
 
 
 def _arms() -> dict[str, Settings]:
@@ -43,18 +46,21 @@ def _arms() -> dict[str, Settings]:
     for family, model in MODELS.items():
         for what, variables in VARIABLES.items():
             for method, game in METHODS.items():
-                steps = model["game.local_steps"]
-                settings: dict[str, Any] = {**model, **variables, **game}
-                if method == "pooled":
-                    del settings["game.local_steps"], settings["game.name"]
-                    settings["game"] = {
-                        "name": "pooled",
-                        "rounds": 16,
-                        "local_steps": steps,
-                        "once": True,
-                    }
-                arms[f"{family}/{method}, {what}"] = settings
+                if method == "by source" and family != "flow":
+                    continue  # a hierarchical VAE cannot be conditioned on one more category
+                arms[f"{family}/{method}, {what}"] = {
+                    "model": model,
+                    "data.variables": variables,
+                    "game": _game(game, STEPS[family]),
+                }
     return arms
+
+
+def _game(game: Mapping[str, Any], steps: int) -> Settings:
+    rounds = {"rounds": 16, "local_steps": steps}
+    if game.get("name") == "pooled":
+        return {**rounds, **game}
+    return {"name": "sample_exchange", **rounds, **SHARED, **game}
 
 
 class FlowTwoSites(ConfigExperiment):
