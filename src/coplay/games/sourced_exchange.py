@@ -62,7 +62,7 @@ class SourcedExchange(FirstHand[FirstHandState]):
     def check(self, players: Sequence[Party]) -> None:
         """Refuse also models that cannot be conditioned on the source."""
         names = [player.name for player in players]
-        faults = [fault for fault in (_model_fault(each, names) for each in players) if fault]
+        faults = list(filter(None, (_model_fault(each, names) for each in players)))
         if faults:
             raise ConfigError(faults)
         super().check(players)
