@@ -279,7 +279,7 @@ class TestUnlearning:
         frozen = sp.csr_matrix(np.array([[0.5, 0.5], [0.0, 0.0]]))
         after = unlearning.round_of_shares(frozen, np.array([[0.6, 0.0, 0.4], [0.0, 0.8, 0.2]]))
         assert after[1].tolist() == [0.0, 0.8, 0.2]
-        with pytest.raises(EquilibriumError, match="player 1 hears nobody who has data"):
+        with pytest.raises(EquilibriumError, match="player 1 hears nobody with data"):
             unlearning.rounds_to_forget(frozen, np.array([0.4, 0.2]), 0.01)
 
 

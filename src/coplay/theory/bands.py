@@ -133,7 +133,7 @@ def deviations_of(
     """
     edges = by_edges(alpha) if isinstance(alpha, Tensor) else alpha
     if not all(reaches_data(edges)):
-        raise EquilibriumError("some player hears nobody who has data, so that nothing rests")
+        raise EquilibriumError("some player hears nobody with data, so that nothing rests")
     others = cast(Any, edges - sp.diags(edges.diagonal())).tocsr()
     variance = others @ (shares * (1 - shares)) / samples
     backwards = others.T.tocsr()

@@ -109,7 +109,7 @@ def rounds_to_forget(alpha: sp.csr_matrix, left: np.ndarray, below: float) -> tu
     if stuck.any():
         place = int(np.flatnonzero(stuck)[0])
         raise EquilibriumError(
-            f"player {place} hears nobody who has data, directly or by way of others, so that "
+            f"player {place} hears nobody with data, directly or by way of others, so that "
             f"nothing takes the place of the {share[place]:.3g} that it has"
         )
     own = alpha.diagonal()
