@@ -22,6 +22,7 @@ from coplay.cli.demo import add_demo
 from coplay.cli.design import add_design
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.folders import path_given
+from coplay.cli.forget import add_forget
 from coplay.cli.init import add_init
 from coplay.cli.listing import add_list
 from coplay.cli.options import add_settings
@@ -98,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plan(commands)
     add_design(commands)
     _add_playing(commands)
+    add_forget(commands)
     add_site(commands)
     _add_compare(commands)
     _add_reading(commands)

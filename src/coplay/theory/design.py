@@ -109,7 +109,7 @@ def design(
     Args:
         target: M, shape (N, N), rows sum to 1 and are not negative.
         least_own: Least α_ii, in (0, 1].
-        links: Who may listen to whom, shape (N, N), bool; everybody by default.
+        links: Which site may listen to which, shape (N, N), bool; everybody by default.
         starts: How many beginnings are tried where no weights are exact.
         seed: Decides the beginnings.
 

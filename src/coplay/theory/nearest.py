@@ -126,7 +126,7 @@ def nearest_weights(
     Args:
         wanted: M*, shape (N, N), float64, rows sum to 1.
         least_own: Least α_ii.
-        allowed: Who may listen to whom, shape (N, N), bool, true on the diagonal.
+        allowed: Which site may listen to which, shape (N, N), bool, true on the diagonal.
         starts: Number of beginnings, at least 1.
         seed: Decides the beginnings.
     """
