@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from coplay.report.certificate import Certificate
 from coplay.report.parts import Cell, Table
 from coplay.report.words import shortened
+from coplay.run.certificate import Certificate
 from coplay.run.result import Result
 
 _NAMED = 6  # classes outside that are named for a player

@@ -11,7 +11,6 @@ from typing import Any
 from coplay.core.space import LABEL
 from coplay.metrics.base import Value
 from coplay.report import chance, charts, figures
-from coplay.report.certificate import certificate
 from coplay.report.charts import Band, Line
 from coplay.report.parts import PageSection, Picture, first_players
 from coplay.report.share_bars import SharesPanel, share_bars
@@ -24,6 +23,7 @@ from coplay.report.words import (
     span,
     words,
 )
+from coplay.run.certificate import certificate
 from coplay.run.play import Play
 from coplay.run.result import Result
 

@@ -61,8 +61,8 @@ def remains(
     Returns:
         What was measured, or why nothing could be.
     """
-    common = [name for name in space if all(name in rows.keys() for rows in others.values())]
-    common = [name for name in common if name in site.keys()]
+    shared = set(site.keys()).intersection(*(rows.keys() for rows in others.values()))
+    common = [name for name in space if name in shared]
     if not common:
         return "the site has no variable in common with all others"
     inputs = space.only(common)
@@ -127,8 +127,11 @@ def _complete(rows: Samples, space: Space) -> Samples:
 
 
 def _together(parts: Sequence[Samples], space: Space) -> Samples:
-    columns = [tensors(part) for part in parts]
-    return space.samples(**{name: torch.cat([each[name] for each in columns]) for name in space})
+    columns: dict[str, list[Tensor]] = {name: [] for name in space}
+    for part in parts:
+        for name in space:
+            columns[name].append(tensors(part)[name])
+    return space.samples(**{name: torch.cat(each) for name, each in columns.items()})
 
 
 def _halves(rows: Samples, generator: torch.Generator) -> tuple[Samples, Samples]:
