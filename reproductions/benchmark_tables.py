@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .experiment import HERE
+from .image_tables import images
 from .markdown import format_spread, table
 
 RESULTS = HERE.parent / "benchmarks" / "results"
@@ -113,6 +114,7 @@ def md_gan_costs() -> str:
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "benchmarks": theory_and_cost,
+    "images": images,
     "levers": levers,
     "md_gan_costs": md_gan_costs,
 }

@@ -14,6 +14,7 @@ from functools import partial
 
 from .benchmark_tables import TABLES as BENCHMARKS
 from .experiment import HERE, Experiment, load, names
+from .image_tables import draw_images
 from .kept import Kept
 from .markdown import table
 
@@ -38,6 +39,7 @@ def main(check: bool) -> None:
     now = filled(text, tables())
     if not check:
         PAGE.write_text(now, encoding="utf-8")
+        draw_images()
         print(PAGE)
     elif now != text:
         raise SystemExit(f"{PAGE} is not what the results say; run: python -m reproductions page")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coplay import Config
+from coplay import Config, Federation
 from coplay.cli.main import main
 from coplay.core import storage
 from coplay.core.errors import ConfigError
@@ -199,6 +200,12 @@ def test_what_would_leave_is_shown_and_nothing_is_written(tables, capsys):
     assert sorted(Path().rglob("*")) == before
 
 
+def interrupt(what, done, of):
+    """Press Ctrl-C after the first round."""
+    if done == 1:
+        raise KeyboardInterrupt
+
+
 def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
     output(capsys, "init", "--from", "north.csv", "south.csv")
     path = Path("federation/north/site.toml")
@@ -208,6 +215,8 @@ def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
     run = ["run", "federation/federation.toml", *options, "--out"]
     said = output(capsys, *run, "first", code=2)
     assert "site 'north' holds its messages back until they are approved" in said
+    given = "federation/north/site.toml --federation federation/federation.toml"
+    assert f"'coplay site preview {given}', then 'coplay site approve {given}'" in said
     assert not (Path("first") / "run.json").exists()
     edited = Path("federation/federation.toml").read_text()
     edited = edited.replace("rounds = 8", "rounds = 2").replace(
@@ -219,8 +228,31 @@ def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
         edited.replace("own_rounds = 2", "own_rounds = 1")
     )
     output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
-    assert json.loads(Path("federation/north/approved.json").read_text())["site"] == "north"
+    approved = Path("federation/north/approved.json")
+    assert json.loads(approved.read_text())["site"] == "north"
+    assert stat.S_IMODE(approved.stat().st_mode) == 0o600, "a digest of rows helps to guess at them"
     output(capsys, "run", "federation/federation.toml", "--out", "second")
+    rows = Path("north.csv").read_text()
+    for changed in (rows.replace(",ill", ",well", 1), rows + rows.splitlines()[1] + "\n"):
+        Path("north.csv").write_text(changed)
+        assert "no fault was met" in output(capsys, "check", "federation/federation.toml")
+        said = output(capsys, "run", "federation/federation.toml", "--out", "rows", code=2)
+        assert "its rows are others than those that were approved" in said
+        assert f"'coplay site approve {given}'" in said
+        assert not (Path("rows") / "run.json").exists()
+    output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
+    output(capsys, "run", "federation/federation.toml", "--out", "rows")
+    stopped = Federation(Config.from_file("federation/federation.toml"))
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run("stopped", interrupt)
+    kept = approved.read_text()
+    approved.unlink()
+    with pytest.raises(ConfigError, match="back until they are approved there: look at"):
+        Federation.resume("stopped")
+    approved.write_text(kept)
+    assert Federation.resume("stopped").record.status == "finished"
+    Path("north.csv").write_text(rows)
+    output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
     federation = Path("federation/federation.toml")
     before = federation.read_text()
     federation.write_text(before.replace("hidden = 32", "hidden = 16"))
@@ -308,7 +340,7 @@ def test_a_federation_of_proposals_names_no_path_and_no_range_that_was_taken_out
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith(("low", "high"))))
     said = output(capsys, "init", "--proposals", path, "south.proposal.toml")
-    assert "types coplay site check site.toml --federation federation/federation.toml" in said
+    assert "each types coplay site init federation/federation.toml --data TABLE --name NAME" in said
     values = tomllib.loads(Path("federation/federation.toml").read_text())
     assert values["players"] == {"north": {}, "south": {}}
     assert "low" not in values["variables"]["age"]

@@ -23,7 +23,14 @@ from coplay.core.codec import (
 )
 from coplay.core.errors import MessageError
 from coplay.core.facts import PROTOCOL
-from coplay.core.message import COORDINATOR, PlayerLost, Request
+from coplay.core.message import (
+    COORDINATOR,
+    PlayerDied,
+    PlayerLate,
+    PlayerLost,
+    PlayerUnsaved,
+    Request,
+)
 from coplay.core.requests import Evaluate, Gain
 from coplay.core.slices import Slice
 from coplay.games.sample_exchange import Turn
@@ -99,9 +106,18 @@ def test_a_set_for_several_travels_once_and_a_part_of_a_larger_set_alone():
     assert large[-1] == 99_999
 
 
-def test_a_loss_comes_back_and_a_late_player_is_a_lost_one_to_others():
-    loss = PlayerLost("north", "turn", 7, "no memory — really")
-    assert reply_from_bytes(reply_to_bytes(loss), ask()) == loss
+@pytest.mark.parametrize("kind", [PlayerLost, PlayerLate, PlayerDied, PlayerUnsaved])
+def test_a_loss_comes_back_as_the_kind_that_it_is(kind):
+    loss = kind("north", "turn", 7, "no memory — really")
+    again = reply_from_bytes(reply_to_bytes(loss), ask())
+    assert (type(again), again) == (kind, loss)
+
+
+def test_a_loss_of_a_strange_kind_is_refused():
+    data = framed({**HEAD, "kind": "loss", "lost_as": "asleep"})
+    expected = "expected a loss of kind lost, late, died, unsaved, got 'asleep'"
+    with pytest.raises(MessageError, match=expected):
+        reply_from_bytes(data, ask())
 
 
 def test_an_answer_to_another_request_is_refused():
@@ -132,6 +148,7 @@ HEAD = {
     "order": 0,
     "reason": "",
     "parts": [],
+    "lost_as": "",
     "sets": [],
     "rows": [],
     "widths": [],

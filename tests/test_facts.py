@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
 import torch
 
 from coplay import Message, Player, Space, Variable, find
-from coplay.core.errors import ConfigError, MessageError
-from coplay.core.facts import PROTOCOL, Facts, check_same_schema, schema_digest
+from coplay.core.errors import MessageError
+from coplay.core.facts import PROTOCOL, Facts, schema_digest
 from coplay.core.message import COORDINATOR
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.engines.local import Local
@@ -145,22 +144,6 @@ def test_shares_need_a_count_that_is_told():
 def test_what_a_count_is_rounded_to():
     assert [Telling(count="tens").count_of(n) for n in (4, 5, 6, 284)] == [0, 0, 10, 280]
     assert Telling(count="exact").count_of(284) == 284
-
-
-def test_other_agreed_variables_are_refused_with_who_has_which():
-    wider = Space({**{name: SPACE[name] for name in SPACE}, "x": Variable(kind="real")})
-    same = player(schema=schema_digest(SPACE)).facts()
-    silent = player().facts()
-    other = replace(same, name="east", schema=schema_digest(wider))
-    check_same_schema([same, silent], SPACE)
-    with pytest.raises(ConfigError) as caught:
-        check_same_schema([same, other, silent], SPACE)
-    (fault,) = caught.value.problems
-    assert fault == (
-        f"other variables were agreed elsewhere: the coordinator has schema "
-        f"'{schema_digest(SPACE)[:8]}', and 'east' has '{schema_digest(wider)[:8]}'; give all the "
-        "same [variables] (names, order, kinds, ranges, categories and units)"
-    )
 
 
 @pytest.mark.parametrize("groups", [1, 3])

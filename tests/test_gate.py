@@ -14,11 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from coplay import Message, Player, PlayerLost, Space, Variable, find, names
 from coplay.core.contents import InSpace
-from coplay.core.errors import PlayerError
+from coplay.core.errors import MessageError, PlayerError
 from coplay.core.expected import Expected, Part
+from coplay.core.history import Roster
 from coplay.core.message import COORDINATOR, PlayerLate, Request
 from coplay.core.slices import MANY, Slice, slices_of
 from coplay.engines.base import answer, answer_all
+from coplay.engines.gate import acquaint
 from coplay.engines.local import Local
 from coplay.games import fl_gan
 from coplay.games.base import Game, State
@@ -150,7 +152,8 @@ def test_a_bad_request_is_refused_with_its_reason_and_the_honest_one_is_answered
     before = bits_of(players["a"])
     if isinstance(ask, Message) and type(ask.request) is Alone:
         reason = (
-            "expected one of the requests evaluate, gain, measure, restore, save, turn, got turn"
+            "expected one of the requests evaluate, finish, gain, judge, measure, restore, save, "
+            "turn, got turn"
         )
     lost = answer(game, players["a"], ask)
     assert lost.reason == REFUSED + reason
@@ -527,3 +530,38 @@ def test_slices_of_a_larger_set_are_checked_as_sets_are(crowd):
     whole[3] = 9
     (fault,) = faults(whole)
     assert fault.startswith("samples for player 'p1': variable 'x' (binary 3): expected values in")
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        ("north", "expected a list of players, got str"),
+        ({"north": 1}, "expected a list of players, got dict"),
+        (None, "expected a list of players, got NoneType"),
+        ([1], "expected players of 'north, south', got 1"),
+        (["north", "nord"], "expected players of 'north, south', got 'nord'"),
+        (["north", "north"], "'north' is named twice"),
+        (
+            [None, "east"],
+            "expected players of 'north, south', got None; "
+            "expected players of 'north, south', got 'east'",
+        ),
+    ],
+)
+def test_who_takes_incomplete_samples_is_checked_before_it_is_noted(sent, fault):
+    roster = Roster(["north", "south"], ["south"])
+    with pytest.raises(MessageError) as caught:
+        acquaint(roster, sent)
+    start = "who takes incomplete samples: refused, nothing has changed: "
+    assert str(caught.value) == start + fault
+    assert roster.take_incomplete == {"south"}
+    acquaint(roster, ["north"])
+    assert roster.take_incomplete == {"north"}
+
+
+def test_who_takes_incomplete_samples_is_said_once():
+    roster = Roster(["north", "south"])
+    acquaint(roster, ["north"])
+    with pytest.raises(MessageError, match=r"nothing has changed: it was said before$"):
+        acquaint(roster, [])
+    assert roster.take_incomplete == {"north"}

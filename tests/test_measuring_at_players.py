@@ -11,20 +11,25 @@ import numpy as np
 import pytest
 import torch
 
-from coplay import Config, Federation, Message, Space, Variable, pick
+from coplay import Config, Federation, Message, Result, Space, Variable, pick
 from coplay.core.facts import PROTOCOL, Facts, variables_to_text
-from coplay.core.measures import MEASURES
+from coplay.core.history import Roster
+from coplay.core.measures import COUNTED, MEASURES
 from coplay.core.message import COORDINATOR, PlayerLost
-from coplay.core.requests import Measure
+from coplay.core.requests import Judge, Measure
 from coplay.core.telling import Telling
+from coplay.engines.base import answer
 from coplay.engines.gate import checked_reply
+from coplay.games.isolated import Isolated
+from coplay.games.isolated import Turn as Alone
 from coplay.games.party import Known
 from coplay.games.sample_exchange import SampleExchange
+from coplay.metrics.base import Value
 from coplay.report.site_page import write_pages
-from coplay.run import judging
-from coplay.run.own_data import own_data
+from coplay.run.own_data import SiteRecipe, own_data
 from coplay.site.holdings import Holdings
-from coplay.site.measuring import SiteMeasurer, compared
+from coplay.site.judging import judge
+from coplay.site.measuring import SiteMeasurer, compared, numbers_told
 
 VARIABLES = {
     "age": {"kind": "real", "low": 0, "high": 120},
@@ -77,7 +82,7 @@ def run(tmp_path_factory):
 
 
 def site_lines(run, name):
-    path = run.folder / "sample_exchange" / "site" / f"{name}.jsonl"
+    path = run.folder / "sites" / name / "sample_exchange" / "site" / f"{name}.jsonl"
     return path, [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -99,8 +104,11 @@ def test_what_is_told_is_what_was_measured(run):
     _, lines = site_lines(run, "open")
     own = lines[-1]["values"]
     for name, value in run.main.last["open"].items():
-        assert value.value == own[name]["value"]
-        assert (value.low, value.high) == (own[name]["low"], own[name]["high"])
+        step = 0.05 if name in COUNTED else 1e-12
+        assert abs(value.value - own[name]["value"]) <= step / 2 + 1e-9
+        for end, sign in (("low", 1), ("high", -1)):
+            outwards = sign * ((own[name][end] or 0) - (getattr(value, end) or 0))
+            assert -1e-9 <= outwards < step, "intervals are rounded outwards"
         # that of real rows is told as rows are
         rounded = round(own[name]["n"], -1) if name == "utility_of_real" else own[name]["n"]
         assert value.n == rounded
@@ -146,7 +154,7 @@ def test_what_the_coordinator_measures_is_not_asked_for_again(tmp_path):
     value = result.main.last["a"]["column_fidelity"]
     assert "held-out" not in value.unit
     assert value.n_real == 24, "a fifth of the rows of the reference"
-    assert not (tmp_path / "run" / "sample_exchange" / "site" / "a.jsonl").exists()
+    assert not list((tmp_path / "run").rglob("a.jsonl"))
 
 
 def test_a_metric_with_a_target_of_its_own_is_aimed_at_it_at_players(tmp_path):
@@ -159,20 +167,56 @@ def test_a_metric_with_a_target_of_its_own_is_aimed_at_it_at_players(tmp_path):
     assert line["values"]["utility"]["unit"].startswith("R² of weight")
 
 
+def test_settings_of_a_metric_reach_players(tmp_path):
+    write_sites(tmp_path, {"a": TELL_ALL})
+    values = federation(tmp_path, ["a"], rounds=2).to_dict()
+    lows = {}
+    for settings in ({}, {"replicates": 20}, {"replicates": 300}):
+        measure = {"metrics": [{"name": "fidelity", **settings}], "samples": 200}
+        folder = tmp_path / f"{len(lows)}"
+        Federation(Config.from_dict({**values, "measure": measure})).run(folder)
+        (of_player,) = Result.load(folder).main.last.values()
+        lows[settings.get("replicates")] = of_player["column_fidelity"].low
+    assert lows[None] == lows[20] != lows[300], "the interval is that of so many replicates"
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"fidelity": "{}"}, "settings: expected those of memorisation, got those of 'fidelity'"),
+        ({"memorisation": '{"most": 0}'}, "settings of memorisation: expected valid ones, got"),
+        ({"memorisation": "x"}, "settings of memorisation: expected valid ones, got 'x'"),
+        ({"memorisation": '{"code": "os"}'}, "settings of memorisation: expected valid ones, got"),
+    ],
+)
+def test_settings_that_no_metric_asked_for_has_are_refused(tmp_path, settings, fault):
+    write_sites(tmp_path, {"a": TELL_ALL})
+    config = federation(tmp_path, ["a"])
+    player = SiteRecipe(own_data(config, None, {})["a"], 0, None).build()
+    request = Measure(200, ["memorisation"], settings=settings)
+    reply = answer(config.game, player, Message(request, COORDINATOR, "a", 1))
+    assert fault in reply.reason
+
+
 def test_a_value_that_is_no_number_is_a_reason_at_a_site():
     space = Space({"age": Variable(kind="real"), "weight": Variable(kind="real")})
     rows = space.samples(age=torch.arange(6.0), weight=torch.ones(6))
     holdings = Holdings(space, rows, rows, rows)
-    got = compared(holdings, rows, ["utility"], "weight")
+    got = compared(holdings, rows, Measure(6, ["utility"], "weight"))
     assert not got.values, "R² of a number that is always the same"
     assert "not finite" in got.unmeasured["utility"]
 
 
-def test_a_verdict_is_given_on_the_rows_kept_for_it(run):
+def test_a_verdict_is_given_on_the_rows_kept_for_it(run, tmp_path):
     held = own_data(run.config, None, {})["open"].load()
     some = replace(held, chosen_on=pick(held.chosen_on, slice(5)), chosen_units=None)
-    assert judging._judged(run, "open", held).n == len(held.chosen_on) == 12
-    assert judging._judged(run, "open", some).n == 5
+    assert run.best("open").n == len(held.chosen_on) == 12
+    player = SiteRecipe(own_data(run.config, None, {})["open"], 0, None).build()
+    served = pick(held.train, slice(20))
+    for holdings in (held, some):
+        judge(holdings, player, Judge(9, "a", ["a"], "smokes"), served, tmp_path / "site")
+        values = json.loads((tmp_path / "site" / "verdict.json").read_text())
+        assert values["n"] == len(holdings.chosen_on)
 
 
 def test_measuring_changes_nothing_that_is_learned(tmp_path):
@@ -182,7 +226,7 @@ def test_measuring_changes_nothing_that_is_learned(tmp_path):
     for name, each in (("measured", config), ("bare", silent)):
         Federation(each).run(tmp_path / name)
     for player in ("a", "b"):
-        model = Path("sample_exchange") / "models" / f"{player}.safetensors"
+        model = Path("sites") / player / "sample_exchange" / "models" / f"{player}.safetensors"
         measured, bare = ((tmp_path / name / model).read_bytes() for name in ("measured", "bare"))
         assert measured == bare
 
@@ -241,13 +285,44 @@ def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, r
     tell = Telling(count=count, numbers=("all",))
     measurer = SiteMeasurer("north", Holdings(space, train, scored, scored), tell)
     log_p = {"log_p": -1.0, "low": -2.0, "high": 0.0}
-    numbers = measurer.measure(drawn, ("fidelity", "utility", "memorisation"), "y", log_p, 1)
+    request = Measure(200, ("fidelity", "utility", "memorisation"), "y")
+    numbers = measurer.measure(drawn, request, log_p, 1)
     assert set(MEASURES) <= set(numbers)
     assert numbers.get("utility_of_real n") == trained
     told = {number for name, number in numbers.items() if name.endswith(" n_real")}
     assert told == ({rows} if rows else set())
     others = {name for name in numbers if name.endswith(" n")} - {"utility_of_real n"}
     assert {numbers[name] for name in others} == {200.0, 0.0}
+
+
+@pytest.mark.parametrize(
+    ("count", "alike"),
+    [("tens", range(26, 35)), ("tens", range(106, 115)), ("tens", range(1006, 1015, 4)),
+     ("no", (20, 57, 284))],
+)  # fmt: skip
+def test_the_digits_of_an_accuracy_do_not_tell_on_how_many_rows_it_was_counted(count, alike):
+    tell = Telling(count=count, numbers=("all",))
+    told = []
+    for n in alike:
+        each = [
+            numbers_told({"utility": Value(k / n, "", "higher", 100, n)}, tell)
+            for k in range(n + 1)
+        ]
+        told.append({numbers["utility"] for numbers in each})
+        assert {numbers.get("utility n_real") for numbers in each} == {tell.count_of(n)}
+    assert all(values == told[0] for values in told)
+
+
+def test_seconds_are_told_with_one_digit_and_operations_as_they_are(tmp_path):
+    write_sites(tmp_path, {"a": ""})
+    config = federation(tmp_path, ["a"])
+    player = SiteRecipe(own_data(config, None, {})["a"], 0, None).build()
+    player.roster = Roster(["a"])
+    ask = Message(Alone(), COORDINATOR, "a", 1)
+    player.take_seconds = lambda: {"seconds_learning": 0.01234}
+    reply = answer(Isolated(rounds=1, local_steps=2), player, ask)
+    assert reply.numbers["seconds_learning"] == 0.01
+    assert reply.numbers["flops"] == 2 * next(iter(player.model._flops.values()))
 
 
 def measure_reply(**numbers):

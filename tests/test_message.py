@@ -111,7 +111,7 @@ def test_all_faults_are_named_at_once():
 
 @pytest.mark.parametrize("action", ["fly", None, 3, ["save"]])
 def test_only_known_requests_are_built(action):
-    with pytest.raises(MessageError, match="known: evaluate, gain, measure, restore, save"):
+    with pytest.raises(MessageError, match="known: evaluate, finish, gain, judge, measure, "):
         request_from_plain({"action": action}, REQUESTS, "a message")
 
 

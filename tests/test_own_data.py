@@ -16,9 +16,10 @@ from PIL import Image
 from coplay import Config, Federation, Result, Space, Variable, load_player
 from coplay.cli import main as cli
 from coplay.core.errors import ConfigError, CoplayError, RunFolderError
-from coplay.core.facts import PROTOCOL, Facts, variables_to_text
+from coplay.core.facts import PROTOCOL, Facts, schema_digest, variables_to_text
 from coplay.core.streams import stream
 from coplay.data.sources.base import Dataset
+from coplay.models.mixing import required
 from coplay.run.own_data import SiteRecipe, facts_of_sites, own_data
 from coplay.run.reach import check_same_variables
 
@@ -123,7 +124,7 @@ def files_of(run):
     """Digests of the models that a run left, by file."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(run.rglob("models/*"))
+        for path in sorted(run.rglob("models/*.safetensors"))
     }
 
 
@@ -180,11 +181,14 @@ def test_what_a_site_does_not_tell_is_not_on_record(hospitals, tmp_path):
     assert "48" not in json.dumps(record.json())
     page = (out / "report.html").read_text()
     assert "not told" in page
-    file = out / "sample_exchange" / "site" / "north.txt"
+    file = out / "sites" / "north" / "sample_exchange" / "site" / "north.txt"
     assert "48 rows to learn from, 12 held out: 6 to score on" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600
-    model = out / "sample_exchange" / "models" / "north.safetensors"
+    assert (out / "sites" / "north").stat().st_mode & 0o777 == 0o700
+    model = out / "sites" / "north" / "sample_exchange" / "models" / "north.safetensors"
     assert model.stat().st_mode & 0o777 == 0o600
+    assert not (out / "sample_exchange" / "models").exists()
+    assert not [path for path in out.rglob("*north*") if "sites" not in path.parts]
 
 
 def test_paths_of_data_in_a_config_are_taken_from_its_folder(hospitals, tmp_path, monkeypatch):
@@ -327,13 +331,13 @@ def test_what_is_wrong_with_rows_of_a_site_file_is_said_at_the_site_only(hospita
     table.write_text("\n".join([lines[0], "177.75,3.1,benign", *lines[1:]]) + "\n")
     files = {name: tmp_path / name / "site.toml" for name in ("north", "south")}
     config = Config.from_file(with_files(tmp_path)).with_sites(files)
-    recipe = SiteRecipe(own_data(config, None, {})["north"], 3, tmp_path / "game")
+    recipe = SiteRecipe(own_data(config, None, {})["north"], 3, tmp_path / "north" / "game")
     there = fault(pickle.loads(pickle.dumps(recipe)).build)
     assert there == (
         "site 'north': its rows cannot be read as agreed; what is wrong may quote them and stays "
-        "at the site, where 'coplay site check' says it"
+        f"at the site: {tmp_path.name}/north/game/errors.txt"
     )
-    note = tmp_path / "game" / "errors.txt"
+    note = tmp_path / "north" / "game" / "errors.txt"
     assert "north.csv, line 2, column 'age': expected a value in [0, 120], got 177.75" in (
         note.read_text()
     )
@@ -737,6 +741,35 @@ def test_players_that_agreed_on_other_variables_are_named(one, other, words):
     check_same_variables(facts)
 
 
+def test_what_players_take_as_agreed_is_compared_with_the_coordinators():
+    """The sentence says which variable differs and where, not that two digests do."""
+    dose = Variable(kind="real", low=0, high=9)
+    grade = Variable(kind="real", optional=True)
+    agreed = Space({"dose": dose, "grade": grade})
+    digest = schema_digest(agreed)
+
+    def facts(name, schema, **variables):
+        return Facts(name, "0.1.0", PROTOCOL, schema, variables_to_text(variables))
+
+    north = facts("north", digest, dose=dose, grade=required(agreed)["grade"])
+    silent = facts("silent", "", dose=dose)
+    check_same_variables({"north": north, "silent": silent}, agreed)
+    wider = facts("east", "f00", dose=Variable(kind="real", low=0, high=90))
+    more = facts("west", "f00", dose=dose, age=dose)
+    other = facts("south", "f00", dose=dose)
+    text = fault(
+        lambda each: check_same_variables(each, agreed),
+        {"north": north, "east": wider, "west": more, "south": other, "silent": silent},
+    )
+    assert text == (
+        "players agreed on different variables: 'dose' is real scalar in [0, 90] at 'east' and "
+        "real scalar in [0, 9] at the coordinator; 'age' is learned at 'west', and was not agreed "
+        "on; what 'south' learns is as agreed, but its [variables] are others than the "
+        "coordinator's: in those that it does not learn, in their order, or in which may be "
+        "missing in some rows. Give all the same [variables]"
+    )
+
+
 def given_of(hospitals, spaces):
     given = {}
     for name, space in spaces.items():
@@ -847,7 +880,6 @@ def test_a_site_that_agreed_on_other_variables_is_named_before_play(hospitals):
     wider = Space({**{name: space[name] for name in space}, "weight": Variable(kind="real")})
     agreement = replace(sites["south"].agreement, space=wider, learns=["age", "tumour"])
     sites["south"] = replace(sites["south"], agreement=agreement, _held=None)
-    text = fault(facts_of_sites, config, sites)
-    assert re.search(
-        r"the coordinator has schema '[0-9a-f]{8}', and 'south' has '[0-9a-f]{8}'; give all", text
-    )
+    facts = facts_of_sites(config, sites)
+    text = fault(check_same_variables, facts, sites["north"].agreement.space)
+    assert "what 'south' learns is as agreed, but its [variables] are others than the" in text

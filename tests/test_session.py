@@ -214,7 +214,8 @@ def test_images_in_arrays_and_tensors_are_read():
         (
             "north.csv",
             "data of 'north': expected a frame of pandas, polars or pyarrow, a dictionary of "
-            "arrays, a pair (X, y) of arrays, or a coplay Dataset; got str",
+            "arrays, a pair (X, y) of arrays, or a coplay Dataset; got str; read the file first, "
+            "such as with pandas.read_csv",
         ),
         (
             {"a": [1.0, 2.0], "b": [1.0]},
@@ -269,7 +270,11 @@ def test_a_notebook_shows_scores_with_texts_escaped(tmp_path):
     page = Result.load(result.folder)._repr_html_()
     assert "&lt;script&gt;" in page
     assert "<script>" not in page
-    assert "<th>column_fidelity</th>" in page
+    assert ">column_fidelity ↑</th>" in page
+    value = result.main.last["a"]["column_fidelity"]
+    assert f">{value.value:.3f}<br>" in page
+    assert f">{value.low:.3f} to {value.high:.3f}</small>" in page
+    assert str(result.best("a")) in page
 
 
 def test_a_model_of_torch_gives_its_network(tmp_path):
@@ -409,3 +414,76 @@ def test_names_that_are_no_texts_are_refused():
         given_by("north", {1: [0.1, 0.2], "1": [0.3, 0.4]})
     with pytest.raises(ConfigError, match="sites: expected names that are texts, got 1"):
         coplay.play({1: {"dose": [0.1, 0.2]}, "1": {"dose": [0.3, 0.4]}})
+
+
+SETTINGS_OF_FILES = ("without", "missing_marks", "categories =", "thousands or", "outside =")
+
+
+def spoilt(column):
+    values = pd.Series(numbers(), dtype=object)
+    values[:] = column(values)
+    return {"n": pd.DataFrame({"dose": numbers()}), "s": pd.DataFrame({"dose": values})}
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (lambda v: v.where(v.index != 3, None), 'play(…, missing="drop rows") leaves out 1 row'),
+        (lambda v: v.where(v.index != 3, "n/k"), "put None in its place if it stands for a"),
+        (lambda v: ["1,5"] * N, "make it numbers before, or leave 'dose' out of the data"),
+        (lambda v: range(2**60 + 1, 2**60 + 1 + N), "leave 'dose' out of the data if it only"),
+    ],
+)
+def test_errors_of_frames_say_what_can_be_done_in_python(column, text, tmp_path):
+    with pytest.raises(DataError) as error:
+        coplay.play(spoilt(column), folder=tmp_path / "run")
+    assert text in str(error.value)
+    assert not [name for name in SETTINGS_OF_FILES if name in str(error.value)]
+
+
+def test_values_outside_an_agreed_range_are_mended_in_python(tmp_path):
+    variables = {"dose": {"kind": "real", "low": 0, "high": 0.01}}
+    sites = {"n": {"dose": numbers()}, "s": {"dose": numbers()}}
+    with pytest.raises(DataError) as error:
+        coplay.play(sites, variables=variables, folder=tmp_path / "run")
+    assert "or agree on a wider one: play(…, variables=…)" in str(error.value)
+    assert "outside =" not in str(error.value)
+
+
+def test_missing_values_of_arrays_with_two_axes_are_named_with_a_way_out():
+    values = np.random.default_rng(0).random((N, 3))
+    values[4, 1] = values[7, 0] = np.nan
+    with pytest.raises(DataError) as error:
+        given_by("north", {"x": values, "image": GREY})
+    assert str(error.value).startswith(
+        "data of 'north', row 4, array 'x': expected finite values, got 2 NaN or infinite ones; "
+    )
+    assert "arrays of one axis each, whose rows play(…, missing=…) drops or keeps" in str(
+        error.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("missing_marks", "put None where they stand"),
+        ("without", "leave columns out of the data"),
+        ("outside", "clip the columns"),
+        ("separator", "how a file is read"),
+    ],
+)
+def test_settings_of_files_are_answered_with_what_to_do_in_python(setting, text):
+    with pytest.raises(ConfigError) as error:
+        coplay.play({"n": {"dose": numbers()}}, **{setting: "x"})
+    assert f"{setting}: play does not take it; {text}" in str(error.value)
+
+
+def test_data_given_for_nobody_are_refused(played, tmp_path):
+    given = {"nort": {"dose": numbers()}, "south": {"dose": numbers()}}
+    config = Config.from_dict({"players": {"north": {}, "south": {}}})
+    with pytest.raises(ConfigError) as error:
+        Federation(config, given)
+    assert "given: no player 'nort'; known, nearest first: north, south" in str(error.value)
+    assert "given: player 'south' is dealt its rows from the pool" in str(error.value)
+    with pytest.raises(ConfigError, match="given: no player 'nort'"):
+        Federation.resume(played.folder, given={"nort": {"dose": numbers()}})

@@ -12,8 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from coplay import Config, Federation, Result, load_player
+from coplay import Config, Federation, Result, Space, Variable, find, load_player
+from coplay.core.streams import isolated_seed, own_draws
 from coplay.core.surroundings import TorchSettings, own_settings
 from coplay.models.acgan import Acgan
 from coplay.run.turns import playing_alone
@@ -140,6 +142,59 @@ def test_a_model_is_loaded_and_sampled_while_a_run_plays(played, tmp_path):
         stop.set()
         other.join()
     assert not wrong
+
+
+def drawing():
+    """One of each thing that torch draws when networks are built."""
+    layers = [nn.Linear(3, 4), nn.Conv2d(1, 2, 3), nn.Embedding(3, 2), nn.GRU(2, 3)]
+    drawn = [p for layer in layers for p in layer.parameters()]
+    drawn += [torch.rand(3), torch.randn(2), torch.randperm(7), torch.randint(2, 9, (4,))]
+    drawn += [torch.rand_like(torch.ones(3)), torch.normal(0.0, 1.0, (3,))]
+    drawn += [nn.init.orthogonal_(torch.empty(3, 3)), nn.init.trunc_normal_(torch.empty(5))]
+    return [*drawn, nn.functional.dropout(torch.ones(9)), torch.multinomial(torch.ones(4), 2)]
+
+
+def test_own_draws_are_those_of_the_seed_and_leave_the_common_generator_alone():
+    with isolated_seed(7):
+        expected = drawing()
+    before = torch.random.get_rng_state()
+    with own_draws(7):
+        drawn = drawing()
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(one, other) for one, other in zip(drawn, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["acgan", "conv_hvae", "joint_classifier", "conditionals"])
+def test_networks_are_built_alike_while_another_thread_draws(name):
+    """It draws in the middle of a set-up, which is where a waiting thread would be let in."""
+    space = Space(
+        {
+            "image": Variable(kind="real", shape=(8, 8), low=0, high=1),
+            "class": Variable(kind="categorical", classes=2),
+        }
+    )
+
+    def state(wrap):
+        model = find("model", name).tiny()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(nn.Module, "register_parameter", wrap(nn.Module.register_parameter))
+            model.setup(space, 3)
+            return {key: value.clone() for key, value in model.state_dict().items()}
+
+    def disturbed(register):
+        def registering(self, *given):
+            other = threading.Thread(target=torch.rand, args=(5,))
+            other.start()
+            other.join()
+            register(self, *given)
+
+        return registering
+
+    alone = state(lambda register: register)
+    beside = state(disturbed)
+    assert alone.keys() == beside.keys()
+    assert alone
+    assert all(torch.equal(alone[key], beside[key]) for key in alone)
 
 
 # ------------------------------------------------------------------------------ settings of torch

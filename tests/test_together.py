@@ -12,6 +12,7 @@ import pytest
 from coplay import Federation
 from coplay.cli import run_table
 from coplay.core.measures import MEASURES
+from coplay.core.requests import Measure
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING
 from coplay.core.variable import Variable
@@ -157,18 +158,19 @@ def measurer(folder, name):
 
 def test_a_resumed_round_is_written_once_and_the_file_stays_private(tmp_path):
     site, rows = measurer(tmp_path, "north")
+    asked = Measure(9, ["fidelity"])
     for round in (2, 4, 6, 4):
-        site.measure(rows, ["fidelity"], "", {}, round)
+        site.measure(rows, asked, {}, round)
     assert [json.loads(line)["round"] for line in site.path.read_text().splitlines()] == [2, 4]
     assert stat.S_IMODE(site.path.stat().st_mode) == 0o600
     with site.path.open("a") as file:
         file.write('{"round": 5, "val')  # it was killed while it wrote
-    site.measure(rows, ["fidelity"], "", {}, 6)
+    site.measure(rows, asked, {}, 6)
     assert [json.loads(line)["round"] for line in site.path.read_text().splitlines()] == [2, 4, 6]
 
 
 def test_a_players_name_stays_in_its_folder(tmp_path):
     site, rows = measurer(tmp_path / "game", "../north")
-    site.measure(rows, ["fidelity"], "", {}, 1)
+    site.measure(rows, Measure(9, ["fidelity"]), {}, 1)
     assert site.path.resolve().parent == (tmp_path / "game" / "site").resolve()
     assert site.path.exists()

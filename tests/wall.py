@@ -42,7 +42,7 @@ from coplay.core.message import PlayerDied, PlayerLost
 from coplay.core.streams import single_pools
 from coplay.core.telling import Telling
 from coplay.engines.base import Engine, answer
-from coplay.engines.gate import checked_reply
+from coplay.engines.gate import acquaint, checked_reply
 from coplay.games.party import Known
 from coplay.models.estimator import Estimator
 from coplay.player import REQUESTS
@@ -198,7 +198,7 @@ def answered(site, player, data):
     if data[:1] == DESCRIBE:
         return facts_to_bytes(player.facts())
     if data[:1] == ACQUAINT:
-        player.roster.take_incomplete = frozenset(json.loads(data[1:]))
+        acquaint(player.roster, json.loads(data[1:]))
         return b""
     game = site.terms.rules
     try:
@@ -251,9 +251,8 @@ class Wall(Engine):
         facts = self.describe()
         known = {each.name: Known(facts[each.name], each.seed) for each in away}
         self.seat([known.get(each.name, each) for each in players], game)
-        takers = [party.name for party in self._seated.values() if party.learns_incomplete]
         for name in self._connections:
-            self._exchange(name, ACQUAINT + json.dumps(takers).encode())
+            self._exchange(name, ACQUAINT + json.dumps(self.takers).encode())
 
     def describe(self):
         facts = {name: player.facts() for name, player in self._here.items()}

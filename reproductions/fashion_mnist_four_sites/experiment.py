@@ -33,6 +33,8 @@ GAMES: Mapping[str, Settings] = {
     "cooperative": {},
     "symmetric with residuals": ALONE,
     "cooperative with residuals": {},
+    "symmetric with flows": ALONE,
+    "cooperative with flows": {},
     "optimal": {**ALONE, "name": "pooled"},
 }
 MODELS: Mapping[str, Settings] = {
@@ -41,6 +43,8 @@ MODELS: Mapping[str, Settings] = {
     "symmetric with residuals": RESIDUALS,
     "cooperative with residuals": RESIDUALS,
 }
+FLOWS = {"tiny": 12, "small": 16, "middle": 24, "large": 32}
+"""Channels of each player's rectified flow, as the hierarchical VAEs grow."""
 
 Accuracies = Mapping[str, float]
 """Accuracy by player, from 0 to 1."""
@@ -55,7 +59,10 @@ def _settings(method: str, images: int) -> Settings:
     values: dict[str, Any] = {"data.partition": counts}
     if GAMES[method]:
         values["game"] = GAMES[method]
-    for player in PLAYERS:
+    for player, channels in FLOWS.items():
+        if method.endswith("with flows"):
+            flow = {"name": "rectified_flow", "channels": channels, "batch": 32}
+            values[f"players.{player}.model"] = flow
         for key, value in MODELS.get(method, {}).items():
             values[f"players.{player}.model.{key}"] = value
     return values

@@ -18,6 +18,8 @@ METHODS = (
     "cooperative",
     "symmetric with residuals",
     "cooperative with residuals",
+    "symmetric with flows",
+    "cooperative with flows",
 )
 COOPERATIVE = ("cooperative", "cooperative with residuals")
 OPTIMAL = "optimal"

@@ -5,36 +5,49 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from coplay.core import digests, storage
+from coplay.core import digests
 from coplay.core.errors import FAILURES, ModelError, StateError
 from coplay.core.facts import Facts
 from coplay.core.history import History, Roster
+from coplay.core.keeping import Keeping
 from coplay.core.measures import Measurer
 from coplay.core.message import Message, Request
-from coplay.core.player_files import PlayerFile, PlayerState
-from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure, Restore, Save
+from coplay.core.number_log import NumberLog
+from coplay.core.player_files import PlayerState
+from coplay.core.requests import (
+    CLASSIFIED,
+    SCORED,
+    SERVED,
+    Evaluate,
+    Finish,
+    Gain,
+    Judge,
+    Measure,
+    Restore,
+    Save,
+)
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import derive, stream
-from coplay.core.surroundings import own_settings, settings_restored
+from coplay.core.surroundings import SPEAKER, own_settings, settings_restored
 from coplay.core.telling import EVERYTHING, Telling
-from coplay.core.timed import Timed
 from coplay.models.abilities import Classifies
 from coplay.models.base import OWN, LocalModel, Mixture, Portion, reported
-from coplay.models.describing import facts_of
+from coplay.models.describing import facts_of, tells_classes
 from coplay.models.likelihood import gain, has_log_prob, log_prob
 from coplay.models.mixing import by_pattern, check_missing, known_of, portions, required
 from coplay.models.trial_checks import checked_state
 
-REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Gain, Save, Restore)
+REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Judge, Gain, Save, Restore, Finish)
 """What every player answers, whatever the game."""
 
 
-class Player(Timed):
+class Player(Keeping):
     """Private data and a model of the player's own choice under one name.
 
     Everything random a player does comes from a stream named by (seed, action, round, player,
@@ -53,6 +66,7 @@ class Player(Timed):
         tell: What it tells others of its real rows.
         schema: Digest of the variables that it takes as agreed; empty where none were.
         measurer: What measures samples on rows that the player holds out; None without such rows.
+        log: Where it writes down for itself what its model reports; None for nowhere.
 
     Raises:
         SpaceError: The data do not lie in the space.
@@ -82,8 +96,10 @@ class Player(Timed):
         tell: Telling = EVERYTHING,
         schema: str = "",
         measurer: Measurer | None = None,
+        log: NumberLog | None = None,
     ) -> None:
         self.measurer = measurer
+        self.log = log or NumberLog(None, tell)
         self.name = name
         self.tell = tell
         self.schema = schema
@@ -113,6 +129,8 @@ class Player(Timed):
         """What it was asked before."""
         self.roster: Roster | None = None
         """With whom it plays; None before an engine has it."""
+        self.rows_since: Literal["", "same", "changed"] = ""
+        """Whether its rows are those that a run began with; empty where nobody knows."""
         super().__init__()
         try:
             with own_settings():
@@ -168,9 +186,7 @@ class Player(Timed):
     @property
     def classifies(self) -> bool:
         """Whether it can tell classes of its own kind from inputs that it observes."""
-        inputs = [name for name in self._observed if name not in (LABEL, *self.unobserved)]
-        is_able = isinstance(self.model, Classifies)
-        return is_able and LABEL in self._observed and bool(inputs)
+        return tells_classes(self.model, self._observed, self.unobserved)
 
     def facts(self) -> Facts:
         """Return what it says of itself before the first round; no more than ``tell`` allows."""
@@ -210,8 +226,12 @@ class Player(Timed):
         if not parts:
             return {}
         generator = stream(self.seed, "learn", round, self.name)
-        with self.timed("learning"):
-            numbers = self.model.learn(Mixture(parts), steps, generator)
+        speaker = SPEAKER.set(self.name)
+        try:
+            with self.timed("learning"):
+                numbers = self.model.learn(Mixture(parts), steps, generator)
+        finally:
+            SPEAKER.reset(speaker)
         self.learned = True
         for part in parts if self.unobserved else ():
             self._learned_variables.update(str(name) for name in part.samples.keys())
@@ -304,17 +324,19 @@ class Player(Timed):
                 return self._evaluate(request, message)
             case Measure() as request:
                 return message.reply(self._measure(request, message.round))
+            case Judge() as request:
+                if self.measurer is not None:
+                    self.measurer.judge(self, request, message.samples().get(SERVED))
+                return message.reply()
             case Gain() as request:
                 weights = {OWN: request.own, **request.weights}
                 received = message.samples()
                 numbers = self.gain(received, weights, request.steps, request.draws, message.round)
                 return message.reply(numbers)
-            case Save():
-                self._save(message.round)
-                return message.reply()
-            case Restore():
-                self._restore(message.round)
-                self.history = History(done=message.round)
+            case Save() | Restore() | Finish() as request:
+                self.keep(request, message.round)
+                if isinstance(request, Restore):
+                    self.history = History(done=message.round)
                 return message.reply()
         return None
 
@@ -341,23 +363,18 @@ class Player(Timed):
         if request.draws and has_log_prob(self.model) and not self.unobserved and len(rows):
             log_p = self.log_prob(rows, request.draws, round)
         samples = self.draw(request.n, round, f"measuring {round}")
-        return self.measurer.measure(samples, request.metrics, request.target, log_p, round)
+        return self.measurer.measure(samples, request, log_p, round)
 
     @cached_property
     def data_digest(self) -> str:
         """Digest of the private data, for this player's own folder only."""
         return digests.of_samples(self.own_space, self._data)
 
-    def checkpoint(self, round: int) -> PlayerFile:
-        """Return this player's file at a checkpoint, without looking whether it is there."""
-        if self.home is None:
-            raise ModelError(f"player '{self.name}' has no folder for checkpoints")
-        return PlayerFile.at(self.home, round, self.name)
-
-    def _save(self, round: int) -> None:
+    @property
+    def state(self) -> PlayerState:
+        """What it needs to go on."""
         learned = self._learned_variables.intersection(self.unobserved)
-        state = PlayerState(self._model_state(), self.learned, learned, self.kept)
-        self.checkpoint(round).write(state, self.data_digest)
+        return PlayerState(self._model_state(), self.learned, learned, self.kept)
 
     def _model_state(self) -> Mapping[str, Tensor]:
         try:
@@ -366,10 +383,6 @@ class Player(Timed):
             raise StateError(f"the model of player '{self.name}' has no state to save") from error
         self._had_state = bool(state)
         return state
-
-    def _restore(self, round: int) -> None:
-        file = self.checkpoint(round)
-        self.load(file.path, file.restored(self.data_digest))
 
     def load(self, path: Path, state: PlayerState) -> None:
         """Take over what was read from a file.
@@ -386,9 +399,3 @@ class Player(Timed):
         self.learned = state.learned
         self.kept = state.kept
         self._learned_variables = set(state.variables)
-
-    def note_error(self, where: str, traceback: str) -> None:
-        """Write a traceback, which may show private values, to this player's own folder only."""
-        if self.home is not None:
-            text = f"{self.name}, {where}\n{traceback}\n"
-            storage.append_privately(self.home / "errors.txt", text)

@@ -60,6 +60,14 @@ ENTRIES = {
   eprint = {1610.09585},
   archiveprefix = {arXiv},
 }""",
+    "liu2023flow": """@inproceedings{liu2023flow,
+  title     = {Flow Straight and Fast: Learning to Generate and Transfer Data
+               with Rectified Flow},
+  author    = {Liu, Xingchao and Gong, Chengyue and Liu, Qiang},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2023},
+  note      = {arXiv:2209.03003}
+}""",
     "salimans2016improved": """@inproceedings{salimans2016improved,
   title     = {Improved Techniques for Training {GAN}s},
   author    = {Salimans, Tim and Goodfellow, Ian and Zaremba, Wojciech and Cheung, Vicki

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coplay.cli.folders import path_given
+from coplay.cli.site_init import add_missing_marks
 from coplay.cli.terminal import say
 from coplay.core.errors import ConfigError
 
@@ -40,6 +41,7 @@ def add_init(commands: Any) -> None:
         "--target", help="the variable to be predicted, to see of what use samples are"
     )
     init.add_argument("--unit", help="the column that names what a row belongs to, as a patient")
+    add_missing_marks(init)
     init.set_defaults(command=_init)
 
 
@@ -50,7 +52,9 @@ def _init(given: argparse.Namespace) -> None:
         _ask(given)
     out = given.out or Path("federation")
     if given.files:
-        founding: Founding = from_tables(given.files, out, given.target, given.unit)
+        founding: Founding = from_tables(
+            given.files, out, given.target, given.unit, given.missing_marks
+        )
     else:
         founding = from_proposals(given.proposals, out, given.target)
     founding.write()
@@ -62,8 +66,8 @@ def _init(given: argparse.Namespace) -> None:
         say(f"next: coplay check {federation}, then coplay run {federation}")
     else:
         say(
-            f"next: look it over and give {federation} to all sites; each writes its site.toml and "
-            f"types coplay site check site.toml --federation {federation}"
+            f"next: look it over and give {federation} to all sites; each types "
+            f"coplay site init {federation} --data TABLE --name NAME"
         )
 
 

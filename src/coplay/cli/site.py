@@ -1,13 +1,15 @@
-"""``coplay site``: what a site does for itself: propose, check, preview, approve."""
+"""``coplay site``: what a site does for itself: propose, init, check, preview, approve."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coplay.cli.code import code_from
 from coplay.cli.folders import path_given
+from coplay.cli.site_init import add_missing_marks, add_site_init
 from coplay.cli.terminal import say
 from coplay.core.errors import ConfigError
 
@@ -27,9 +29,11 @@ def add_site(commands: Any) -> None:
     propose.add_argument("table", type=path_given)
     propose.add_argument("--name", help="the site's name; by default that of the table")
     propose.add_argument("--unit", help="the column that names what a row belongs to")
+    add_missing_marks(propose)
     propose.add_argument("--out", type=path_given, help="by default NAME.proposal.toml")
     propose.set_defaults(command=_propose)
 
+    add_site_init(of_site)
     for name, command, text in (
         ("check", _check, "read a site's data as its file says, and say all faults"),
         ("preview", _preview, "show what would leave the site in the first round"),
@@ -52,7 +56,7 @@ def _propose(given: argparse.Namespace) -> None:
     from coplay.run.founding_texts import SMALL_CELL, proposal_text
     from coplay.site.proposing import proposal
 
-    each = proposal(given.table, SMALL_CELL, given.unit)
+    each = proposal(given.table, SMALL_CELL, given.unit, given.missing_marks)
     name = given.name or site_names([given.table])[0]
     out = given.out or Path(f"{name}.proposal.toml")
     if out.exists():
@@ -66,27 +70,51 @@ def _propose(given: argparse.Namespace) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
-    from coplay.run.approval import check_accepted
-    from coplay.run.own_data import own_data
-    from coplay.run.site_file import SiteFile
-
     with code_from(given.site.parent):
-        file = SiteFile.from_file(given.site)
-        if given.federation is None:
-            read = file.data.source.load()
-            for name in read.space:
-                say(f"{name}: {read.space[name]}")
-            for note in read.notes:
-                say(f"note: {note}")
-            say("with --federation it is checked against what was agreed")
-        else:
-            config = _config(given.federation, file, given.site)
-            check_accepted(config)
-            held = own_data(config, None, {})[file.name].load()
-            for note in held.notes:
-                say(f"note: {note}")
+        check_site(given.site, given.federation)
+
+
+def check_site(path: Path, federation: Path | None, looks: bool = True) -> None:
+    """Read a site's data as its file says, and say what catches the eye and what it tells.
+
+    Args:
+        path: The site file.
+        federation: The federation's file; None to look at the data alone.
+        looks: Whether it says what catches the eye.
+
+    Raises:
+        CoplayError: With what is wrong.
+    """
+    from coplay.run.approval import check_accepted
+    from coplay.run.own_data import SiteRecipe, own_data
+    from coplay.run.site_file import SiteFile
+    from coplay.site.looking import looked_over
+    from coplay.site.told_names import names_that_may_be_told
+
+    file = SiteFile.from_file(path)
+    if federation is None:
+        read = file.data.source.load()
+        for name in read.space:
+            say(f"{name}: {read.space[name]}")
+        notes = [*read.notes, *looked_over(file.data.source, [], file.data.unit)]
+        reported = None
+        say("with --federation it is checked against what was agreed")
+    else:
+        config = _config(federation, file, path)
+        check_accepted(config)
+        own = own_data(config, None, {})[file.name]
+        columns = [file.data.columns.get(name, name) for name in own.agreement.learned]
+        notes = looked_over(file.data.source, columns, file.data.unit) if looks else []
+        for note in notes:  # they may be why the rows are not what was agreed
+            say(f"look at: {note}")
+        notes = list(own.load().notes)
+        reported = SiteRecipe(own, config.seed, None).build().model.reports()
+    for note in notes:
+        say(f"note: {note}")
     tells = ", ".join(file.tell.numbers) or "nothing"
     say(f"tells of its rows: {tells}; the number of rows: {file.tell.count}")
+    for line in names_that_may_be_told(reported):
+        say(f"  may be told ([tell] numbers), {line}")
     say("no fault was met")
 
 
@@ -98,16 +126,22 @@ def _preview(given: argparse.Namespace) -> None:
         file = SiteFile.from_file(given.site)
         for line in preview(_config(given.federation, file, given.site), file.name):
             say(line)
+    if file.hold:
+        both = f"{shlex.quote(str(given.site))} --federation {shlex.quote(str(given.federation))}"
+        say(f"next, if all of this may leave: coplay site approve {both}")
 
 
 def _approve(given: argparse.Namespace) -> None:
     from coplay.run.approval import approve
+    from coplay.run.own_data import own_data
     from coplay.run.site_file import SiteFile
 
     with code_from(given.site.parent):
         file = SiteFile.from_file(given.site)
         config = _config(given.federation, file, given.site)
-    say(f"approved: {approve(given.site, file, config)}")
+        held = own_data(config, None, {})[file.name].load()
+    say(f"approved: {approve(given.site, file, config, held)}")
+    say("a change of the site file, of the table or of what the federation asks is approved anew")
     if not file.hold:
         say("this site's file has no hold = true, so nothing waited for it")
 
@@ -118,14 +152,8 @@ def _config(path: Path, file: SiteFile, site: Path) -> Config:
     Raises:
         ConfigError: The federation has no such site.
     """
-    from coplay.core.components import nearest
     from coplay.run.config import Config
-    from coplay.run.sections import PlayerSection
+    from coplay.run.joining import site_named, with_one_site
 
     config = Config.from_file(path, trust=False)
-    if file.name not in config.players:
-        known = nearest(file.name, config.players)
-        raise ConfigError([f"{path} has no site {file.name!r}; known, nearest first: {known}"])
-    # the files of other sites are theirs, and lie elsewhere
-    others = {name: PlayerSection() for name in config.players}
-    return config.model_copy(update={"players": others}).with_sites({file.name: site})
+    return with_one_site(config, site_named(config, path, file.name), site)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from coplay.comparison import tidy_values
 from coplay.comparison.arms import Arm, Comparison
 from coplay.comparison.caveats import Caveat
 from coplay.comparison.measurements import Measurement, measurements
@@ -46,6 +47,7 @@ def plain_values(comparison: Comparison, caveats: Sequence[Caveat]) -> dict[str,
     return {
         "differences": {key: dict(values) for key, values in comparison.differences.items()},
         "notes": [{"text": each.text, "metrics": list(each.quantities)} for each in caveats],
+        "missing": tidy_values.missing(comparison),
         "metrics": quantities,
         "runs": [_run(folder, run) for folder, run in comparison.runs.items()],
         "arms": [_arm(arm, list(quantities)) for arm in comparison.arms],

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from coplay.comparison import curves, samples
+from coplay.comparison import curves, samples, tidy_values
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import Caveat, caveats
 from coplay.comparison.export import plain_values, table_of_values
@@ -31,7 +31,9 @@ def write(
 ) -> Path:
     """Write the page, ``comparison.html``, which needs no other file.
 
-    Beside it come ``comparison.json``, ``comparison.csv`` and ``figures/*.png``.
+    Beside it come ``comparison.json``, ``comparison.csv``, ``figures/*.png``, and the tables of
+    :meth:`Result.scores` and :meth:`Result.curves` for all runs as ``scores.csv`` and
+    ``curves.csv``.
 
     Args:
         comparison: The arms.
@@ -67,6 +69,9 @@ def write(
     write_output(folder / "comparison.json", json_bytes(data), remedy)
     table = table_of_values(comparison)
     write_output(folder / "comparison.csv", table.encode(), remedy)
+    for name, rows in (("scores.csv", tidy_values.scores), ("curves.csv", tidy_values.curves)):
+        text = tidy_values.table(rows(comparison))
+        write_output(folder / name, text.encode(), remedy)
     html = template().render(
         title=title,
         sentence=_sentence(comparison),
@@ -145,13 +150,14 @@ def _setting(value: Any) -> str:
 
 def _scores(comparison: Comparison, notes: Sequence[Caveat], by_player: bool) -> PageSection:
     title = "Scores"
+    missing = tidy_values.missing(comparison)
     if not comparison.quantities:
-        return PageSection("scores", title, ["Nothing was measured."])
+        return PageSection("scores", title, ["Nothing was measured."], points=missing)
     tables = [score_table(comparison, notes)]
     if by_player:
         tables.append(score_table(comparison, notes, by_player=True))
     points = [f"* {note.text}" for note in notes if note.quantities]
-    return PageSection("scores", title, tables=tables, points=points)
+    return PageSection("scores", title, tables=tables, points=[*points, *missing])
 
 
 def _runs(comparison: Comparison) -> PageSection:

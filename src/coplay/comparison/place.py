@@ -8,7 +8,14 @@ from coplay.core.errors import RunFolderError
 from coplay.core.text import visible
 from coplay.run.record import RUN
 
-FILES = ("comparison.html", "comparison.json", "comparison.csv", "figures")
+FILES = (
+    "comparison.html",
+    "comparison.json",
+    "comparison.csv",
+    "scores.csv",
+    "curves.csv",
+    "figures",
+)
 """What a comparison consists of."""
 
 SEED = "seed="

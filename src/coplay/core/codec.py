@@ -30,7 +30,10 @@ from coplay.core.facts import PROTOCOL, Facts
 from coplay.core.message import (
     Message,
     Payload,
+    PlayerDied,
+    PlayerLate,
     PlayerLost,
+    PlayerUnsaved,
     Request,
     request_from_plain,
     request_to_plain,
@@ -45,6 +48,12 @@ _START = struct.Struct("<4sIQ")
 _REQUEST = "request"
 _NUMBERS = "numbers"
 _FACTS = "facts"
+_LOSSES: Mapping[str, type[PlayerLost]] = {
+    "lost": PlayerLost,
+    "late": PlayerLate,
+    "died": PlayerDied,
+    "unsaved": PlayerUnsaved,
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class _Head:
     action: str
     order: int = 0
     reason: str = ""
+    lost_as: str = ""  # what kind of loss
     parts: Sequence[str] = ()  # names in the payload
     sets: Sequence[int] = ()  # place of the sample set of each part
     rows: Sequence[int] = ()  # of each sample set
@@ -153,8 +163,7 @@ def reply_to_bytes(answer: Message | PlayerLost) -> bytes:
         MessageError: Its numbers are none, or its payload cannot be written.
     """
     if isinstance(answer, PlayerLost):
-        head = _Head("loss", answer.player, "", answer.round, answer.action, reason=answer.reason)
-        return _joined(flatten(head), {}, _Sets())
+        return _joined(flatten(_head_of_loss(answer)), {}, _Sets())
     sets = _Sets.of(answer.payload)
     return _joined(flatten(_head("reply", answer, sets)), answer.numbers, sets)
 
@@ -173,7 +182,13 @@ def reply_from_bytes(data: bytes, ask: Message) -> Message | PlayerLost:
     values, numbers, rest = _parted(data, origin)
     head = restored(_Head, values, origin)
     if head.kind == "loss":
-        return PlayerLost(head.sender, head.action, head.round, head.reason)
+        kind = _LOSSES.get(head.lost_as)
+        if kind is None:
+            known = ", ".join(_LOSSES)
+            raise MessageError(
+                f"{origin}: expected a loss of kind {known}, got {shortened(head.lost_as)}"
+            )
+        return kind(head.sender, head.action, head.round, head.reason)
     if head.kind != "reply":
         raise MessageError(f"{origin}: expected a reply or a loss, got a {head.kind}")
     expected = (ask.action, ask.request.order)
@@ -207,6 +222,16 @@ def facts_from_bytes(data: bytes, name: str) -> Facts:
     if type(plain) is not dict:
         raise MessageError(f"{origin}: expected facts, got {shortened(list(values))}")
     return Facts.from_plain(plain, name)
+
+
+def _head_of_loss(loss: PlayerLost) -> _Head:
+    """Return a loss with its kind: one that is late stays in the game, and one that died does not.
+
+    A kind of somebody else's travels as the nearest of coplay's own.
+    """
+    own = next(kind for kind in type(loss).__mro__ if kind in _LOSSES.values())
+    name = next(name for name, kind in _LOSSES.items() if kind is own)
+    return _Head("loss", loss.player, "", loss.round, loss.action, reason=loss.reason, lost_as=name)
 
 
 def _named(action: str, order: int) -> str:

@@ -6,6 +6,7 @@ The command line turns each of them into one message and exit code 2.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import FrameType
 
 FAILURES = (Exception, SystemExit)
@@ -42,6 +43,28 @@ def shareable(error: BaseException) -> str:
     if cause is None or about_machines:
         return str(error)
     return str(error) if shareable(cause) else ""
+
+
+def withheld(player: str, error: BaseException, home: Path | None) -> str:
+    """Say of what kind an error at a player is, and where its words are.
+
+    Args:
+        player: The player's name.
+        error: An error whose text may not be told.
+        home: The player's folder in the game; None where nothing is written.
+
+    Example:
+        >>> withheld("north", ValueError("record 17 is wrong"), Path("run/sites/north/isolated"))
+        "player 'north': ValueError, whose text stays with the player
+        (sites/north/isolated/errors.txt)"
+    """
+    where = "" if home is None else f" ({errors_of(home)})"
+    return f"player '{player}': {type(error).__name__}, whose text stays with the player{where}"
+
+
+def errors_of(home: Path) -> str:
+    """Name the file of a player's errors; where its folder lies is nobody else's business."""
+    return "/".join([*home.parts[-3:], "errors.txt"])
 
 
 # whose code may stand on the way; but for coplay's they only call, and the words are not theirs
@@ -99,6 +122,10 @@ class ModelError(CoplayError):
 
 class StateError(ModelError):
     """A model whose state cannot be saved."""
+
+
+class SiteError(CoplayError):
+    """An error at a site, without words that may quote its rows; these stay at the site."""
 
 
 class PlayerError(CoplayError):

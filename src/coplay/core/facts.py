@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ValidationError
 
-from coplay.core.errors import ConfigError, MessageError, SpaceError
+from coplay.core.errors import MessageError, SpaceError
 from coplay.core.plain import Plain, flatten, restored, shortened
 from coplay.core.space import LABEL, Space
 from coplay.core.variable import Variable
@@ -51,6 +51,7 @@ class Facts:
         count: Number of its rows, as it tells it; None where it does not.
         shares: Shares of the categories of its target among its rows; NaN for one that it
             withholds, and empty where it tells none.
+        rows_since: Whether its rows are those that a run began with; empty where nobody knows.
 
     Example:
         >>> dose = Variable(kind="real", low=0)
@@ -78,6 +79,7 @@ class Facts:
     network: str = ""
     count: int | None = None
     shares: Sequence[float] = ()
+    rows_since: Literal["", "same", "changed"] = ""
 
     @cached_property
     def variables(self) -> Space:
@@ -167,29 +169,6 @@ def _check_places(facts: Facts, origin: str) -> None:
         classes = facts.variables[LABEL].classes or 0
     if facts.shares and len(facts.shares) != classes:
         raise MessageError(f"{origin}: expected {classes} shares, got {len(facts.shares)}")
-
-
-def check_same_schema(facts: Iterable[Facts], agreed: Space) -> None:
-    """Refuse players that take other variables as agreed than the coordinator does.
-
-    Args:
-        facts: What the players say of themselves; one that says nothing of a schema is let be.
-        agreed: The variables that the coordinator has.
-
-    Raises:
-        ConfigError: Some do; the message says which party has which.
-    """
-    digest = schema_digest(agreed)
-    others = [each for each in facts if each.schema not in ("", digest)]
-    if others:
-        listed = ", ".join(f"'{each.name}' has {shortened(each.schema[:8])}" for each in others)
-        raise ConfigError(
-            [
-                f"other variables were agreed elsewhere: the coordinator has schema "
-                f"'{digest[:8]}', and {listed}; give all the same [variables] "
-                "(names, order, kinds, ranges, categories and units)"
-            ]
-        )
 
 
 def facts_of_all(names: Iterable[str], replies: Sequence[Mapping[str, object]]) -> dict[str, Facts]:

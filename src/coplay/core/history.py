@@ -30,6 +30,8 @@ class Roster:
     def __init__(self, names: Sequence[str], take_incomplete: Collection[str] = ()) -> None:
         self.names = tuple(names)
         self.take_incomplete = frozenset(take_incomplete)
+        self.is_acquainted = False
+        """Whether a message said who takes incomplete samples; it is said once."""
         self.places = {name: place for place, name in enumerate(self.names)}
         self._derived: dict[Any, Any] = {}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from coplay.core.space import Samples
+from coplay.core import requests
+from coplay.core.space import Samples, Space
 
 FLOPS = "flops"
 """Name of the number that a turn reports for its floating-point operations.
@@ -85,6 +86,15 @@ OF_METRIC: Mapping[str, Sequence[str]] = {
 OF_REAL_ROWS = ("utility_of_real",)
 """Quantities of real rows and not of samples, whose n is a number of rows too."""
 
+COUNTED = (
+    "column_fidelity",
+    "pair_fidelity",
+    "utility",
+    "utility_of_real",
+    "copies_share",
+)
+"""Quantities whose digits may show on how many real rows they were counted."""
+
 PARTS = ("low", "high", "n", "n_real")
 """What may come along with a value, beside its name and a space."""
 
@@ -108,6 +118,24 @@ class Held(Protocol):
         ...
 
 
+class Judged(Protocol):
+    """A player whose model is judged, as its measurer sees it."""
+
+    name: str
+    seed: int
+    learned: bool
+    model: Any
+
+    @property
+    def variables(self) -> Space:
+        """The variables that it learns."""
+        ...
+
+    def draw(self, n: int, round: int, receiver: str) -> Samples:
+        """Draw samples of its model."""
+        ...
+
+
 class Measurer(Protocol):
     """What a player measures with, on rows of its own that it does not learn from."""
 
@@ -119,10 +147,19 @@ class Measurer(Protocol):
     def measure(
         self,
         samples: Samples,
-        metrics: Sequence[str],
-        target: str,
+        request: requests.Measure,
         log_p: Mapping[str, float],
         round: int,
     ) -> dict[str, float]:
         """Measure samples, and return the numbers that may leave the player."""
+        ...
+
+    def judge(self, player: Judged, request: requests.Judge, served: Samples | None) -> None:
+        """Decide at the player which model is best for it; nothing leaves.
+
+        Args:
+            player: Whose model is judged.
+            request: What was asked.
+            served: Samples of a generator that serves everybody; None for the player's own model.
+        """
         ...

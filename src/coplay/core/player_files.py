@@ -107,17 +107,20 @@ class PlayerFile:
     def _remedy(self) -> str:
         return remedies.use_previous(self.home.parent)
 
-    def write(self, state: PlayerState, data: str) -> None:
+    def write(self, state: PlayerState, data: str, mark: str = "") -> None:
         """Write the file and its note; their names are synced by whoever counts the checkpoint.
 
         Args:
             state: The player's state.
             data: Digest of its private data.
+            mark: What the coordinator knows the checkpoint by; empty where it reads the note.
         """
         digest = storage.save_tensors(
             self.path, state.tensors(), self._owner, private=True, sync_name=False
         )
         note = {**self._owner, "model": digest, "data": data}
+        if mark:
+            note["mark"] = mark
         storage.write_sealed(self.note_path, note, private=True, sync_name=False)
 
     def note(self) -> dict[str, Any]:
@@ -152,16 +155,20 @@ class PlayerFile:
         except KeyError as error:
             raise storage.damaged(self.path, f"{error} is missing", remedy) from error
 
-    def restored(self, data: str) -> PlayerState:
+    def restored(self, data: str, mark: str = "") -> PlayerState:
         """Return what the file holds, to a player whose data are those of the checkpoint.
 
         Args:
             data: Digest of the player's data now.
+            mark: What the coordinator knows the checkpoint by; empty for any.
 
         Raises:
             CheckpointError: A file is missing, damaged or not this player's, or the data changed.
         """
         note = self.note()
+        if mark and note.get("mark") != mark:
+            fault = "it is not the file that the coordinator's checkpoint counts"
+            raise storage.damaged(self.path, fault, self._remedy)
         if note["data"] != data:
             raise CheckpointError(
                 f"the data of player '{self.player}' changed since the checkpoint of round "

@@ -23,6 +23,9 @@ Samples = TensorDict
 LABEL = "class"
 """Name of the variable that holds a sample's class, where there is one."""
 
+SOURCE = "source"
+"""Name of the variable that holds whose data a sample comes from, in play conditional on it."""
+
 
 def finite(values: Tensor) -> bool:
     """Whether no value is NaN or infinite, in one pass.

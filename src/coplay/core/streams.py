@@ -13,11 +13,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from coplay.core.surroundings import Turns
 
@@ -130,7 +132,8 @@ def isolated_seed(seed: int) -> Iterator[None]:
     The caller's states are restored afterwards. This is for code that takes no generator:
     initial weights of layers, dropout, estimators of other libraries. A process has these
     generators once, so threads that call this wait for one another; a thread that draws from them
-    in the meantime, without this, changes what comes.
+    in the meantime, without this, changes what comes. coplay's own networks are built inside
+    :func:`own_draws` as well, which no other thread can reach.
 
     Example:
         >>> before = torch.random.get_rng_state()
@@ -151,3 +154,62 @@ def isolated_seed(seed: int) -> Iterator[None]:
         finally:
             np.random.set_state(numpy_before)
             random.setstate(python_before)
+
+
+@contextmanager
+def own_draws(seed: int) -> Iterator[None]:
+    """Let what torch draws in this thread, on the CPU, come from a generator of its own.
+
+    These are the very numbers that :func:`isolated_seed` gives, whatever other threads draw in the
+    meantime. Each operation takes longer, so it is for building networks and not for training.
+    What seeds torch's generator itself inside the block still draws from this one.
+
+    Example:
+        >>> with isolated_seed(1):
+        ...     expected = torch.nn.Linear(2, 3).weight
+        >>> with own_draws(1):
+        ...     weight = torch.nn.Linear(2, 3).weight
+        >>> bool(torch.equal(weight, expected))
+        True
+    """
+    with _OwnDraws(torch.Generator().manual_seed(seed)):
+        yield
+
+
+class _OwnDraws(TorchDispatchMode):
+    """Gives a generator to every operation of this thread that draws and was given none."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        drawing = func
+        if not _takes_generator(func):  # such as rand, which has a form of its own with one
+            form = func._overloadname
+            name = "generator" if form == "default" else f"{form}_generator"
+            drawing = getattr(func.overloadpacket, name, func)
+        if _takes_generator(drawing) and given.get("generator") is None:
+            given["generator"] = self.generator
+            if not _on_cpu(args, given):
+                return func(*args, **(kwargs or {}))
+            return drawing(*args, **given)
+        return func(*args, **given)
+
+
+def _takes_generator(func: Any) -> bool:
+    return any(argument.name == "generator" for argument in func._schema.arguments)
+
+
+def _on_cpu(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an operation draws on the CPU, where the generator is."""
+    if args and isinstance(args[0], Tensor):
+        return args[0].device.type == "cpu"
+    return torch.device(kwargs.get("device") or "cpu").type == "cpu"

@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +20,9 @@ from coplay.core.forks import ANCESTRY
 # precisions in which oneDNN multiplies float32 as such
 _FULL = ("none", "ieee")
 _AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+SPEAKER: ContextVar[str] = ContextVar("speaker", default="")
+"""The player whose model learns in this thread, for what the model has to say to people."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from coplay.core.components import Section
 
+_COARSE = 0.05  # of scores of 0 to 1
+
 
 class Telling(Section):
     """What leaves a site of what was computed from its real rows.
@@ -49,6 +51,40 @@ class Telling(Section):
         if self.count == "no":
             return None
         return rows if self.count == "exact" else round(rows / 10) * 10
+
+    def step_of(self, rows: int) -> float:
+        """Return to which step scores are rounded that were counted on so many rows; 0 for none.
+
+        A share of n rows is k/n, and a fraction such as 7/12 names its n. So it is rounded to a
+        step that is wider than 1/n for every n that the count, as it is told, leaves open: all of
+        these then give the same values, round after round. Where no count is told the step cannot
+        depend on it; there it hides all n from 20 on.
+
+        Example:
+            >>> [Telling(count="tens").step_of(n) for n in (57, 284, 2841)]
+            [0.05, 0.01, 0.001]
+            >>> Telling().step_of(2841), Telling(count="exact").step_of(57)
+            (0.05, 0.0)
+        """
+        if self.count == "exact":
+            return 0.0
+        count = self.count_of(rows) or 0
+        for step, most in ((0.001, 1000), (0.01, 100)):
+            if count > most:
+                return step
+        return _COARSE
+
+    def seconds_of(self, seconds: float) -> float:
+        """Return seconds as they are told: with one digit unless the number of rows is told too.
+
+        What a model's learning takes may grow with its rows. Operations need no such thing: they
+        are counted for one batch and multiplied by the steps, whatever the number of rows.
+
+        Example:
+            >>> Telling().seconds_of(2.47), Telling(count="exact").seconds_of(2.47)
+            (2.0, 2.47)
+        """
+        return seconds if self.count == "exact" else float(f"{seconds:.0e}")
 
     def shares_of(self, counts: Sequence[int]) -> tuple[float, ...]:
         """Return the shares of categories as they are told.

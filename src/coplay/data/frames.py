@@ -24,6 +24,8 @@ from coplay.data.sources.npz import Npz
 from coplay.data.sources.table import Table
 from coplay.data.tables.grid import Grid
 from coplay.data.tables.reading import Rows
+from coplay.data.tables.remedies import InMemory
+from coplay.data.tables.types import Settings
 from coplay.data.words import quoted
 
 _ONE = ("yes", "true", "y", "t")  # texts that stand for 1 in a column of two
@@ -109,7 +111,8 @@ def _of_frame(title: str, data: Any, reading: _Reading) -> Given:
         listed = " ".join(str(error).split())
         raise DataError(f"{title}: give every column a name of its own: {listed}") from error
     except TypeError as error:
-        raise DataError(f"{title}: {_EXPECTED}; got {type(data).__name__}") from error
+        hint = "; read the file first, such as with pandas.read_csv" if _is_path(data) else ""
+        raise DataError(f"{title}: {_EXPECTED}; got {type(data).__name__}{hint}") from error
     form = str(frame.implementation)
     if form not in ("pandas", "polars", "pyarrow"):
         raise DataError(f"{title}: {_EXPECTED}; got a frame of {form}")
@@ -129,6 +132,10 @@ def _of_frame(title: str, data: Any, reading: _Reading) -> Given:
         cells[name.strip()] = [""] * len(values) if reason else _texts(values)
     rows = _rows(title, grid, cells)
     return _of_rows(title, form, rows, cells, dtypes, {}, reading)
+
+
+def _is_path(data: Any) -> bool:
+    return isinstance(data, str | Path)
 
 
 def _check_names(title: str, names: Sequence[Any]) -> None:
@@ -162,6 +169,7 @@ def _of_arrays(title: str, form: str, arrays: Mapping[str, np.ndarray], reading:
     n = next(iter(lengths.values()))
     made: dict[str, Column] = {}
     for name, values in deep.items():
+        _check_finite(title, name, values)
         train, test = (places.numpy() for places in held_out(n, _SHARE, title))
         origin = f"{title}, array {quoted(name)}"
         reader = Npz(file=title, grey=values.dtype.kind == "f")
@@ -173,6 +181,19 @@ def _of_arrays(title: str, form: str, arrays: Mapping[str, np.ndarray], reading:
     cells = {name: _texts(values.tolist()) for name, values in flat.items()}
     rows = _rows(title, grid, cells)
     return _of_rows(title, form, rows, cells, dtypes, made, reading)
+
+
+def _check_finite(title: str, name: str, values: np.ndarray) -> None:
+    """Refuse missing values in arrays with more than one axis, whose rows are not looked at."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    bad = ~np.isfinite(values)
+    first = int(np.flatnonzero(bad.reshape(len(values), -1).any(1))[0])
+    raise DataError(
+        f"{title}, row {first}, array {quoted(name)}: expected finite values, got "
+        f"{int(bad.sum()):,} NaN or infinite ones; leave these rows out of every array, or give "
+        "columns as arrays of one axis each, whose rows play(…, missing=…) drops or keeps"
+    )
 
 
 def _of_pair(title: str, x: Any, y: Any) -> dict[str, np.ndarray]:
@@ -215,7 +236,9 @@ def _of_rows(
     """Make a data set of the rows of a table, and of arrays with more axes beside it."""
     chosen = tuple(name for name in reading.categories if name in rows.names)
     label = LABEL if LABEL in rows.names else None
-    reader = Table(file=title, label_column=label, categories=chosen, missing=reading.missing)
+    reader = _TableInMemory(
+        file=title, label_column=label, categories=chosen, missing=reading.missing
+    )
     wanted = {name: each for name, each in reading.agreed.items() if name in rows.names}
     data = reader.of_rows(rows, title, wanted, reading.unit)
     if others:
@@ -231,6 +254,14 @@ def _of_rows(
         {"form": form, "dtypes": dict(dtypes), "words": words, "missing": reading.missing}
     )
     return Given(data, source.holding(data))
+
+
+class _TableInMemory(Table):
+    """Reads rows that are in memory, about which one can do other things than about a file's."""
+
+    @property
+    def _reading(self) -> Settings:
+        return replace(super()._reading, remedies=InMemory())
 
 
 def _check_whole(data: Dataset, n: int, others: Mapping[str, Column], title: str) -> None:

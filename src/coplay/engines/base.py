@@ -6,16 +6,27 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import torch
 from pydantic import PrivateAttr
 
+from coplay.core import storage
 from coplay.core.components import Component
-from coplay.core.errors import FAILURES, StateError, shareable
+from coplay.core.errors import (
+    FAILURES,
+    CoplayError,
+    SiteError,
+    StateError,
+    errors_of,
+    shareable,
+    withheld,
+)
 from coplay.core.expected import Checked
 from coplay.core.facts import Facts
 from coplay.core.history import Roster
+from coplay.core.keeping import ERRORS
 from coplay.core.measures import FLOPS
 from coplay.core.message import (
     Ledger,
@@ -64,6 +75,7 @@ def _told(player: Player, reply: Message) -> Message:
     """Take out the numbers that the player does not tell; costs are no secret."""
     if player.tell is EVERYTHING or not reply.request.tells_of_rows:
         return reply
+    player.log.add(reply.round, reply.numbers)  # the player may read them all
     kept = {}
     for name, number in reply.numbers.items():
         if name == FLOPS or player.tell.tells(name):
@@ -76,7 +88,10 @@ def _with_seconds(player: Player, reply: Message) -> Message:
     if not isinstance(reply, Message) or not isinstance(reply.numbers, dict):
         return reply  # a game of the user's own may return anything; the coordinator's gate says so
     reply = _told(player, reply)
-    return replace(reply, numbers={**reply.numbers, **player.take_seconds()})
+    seconds = {}
+    for name, spent in player.take_seconds().items():
+        seconds[name] = player.tell.seconds_of(spent)
+    return replace(reply, numbers={**reply.numbers, **seconds})
 
 
 def answer_all(
@@ -149,13 +164,35 @@ def failed(player: Player, message: Message, error: BaseException) -> PlayerLost
     if isinstance(error, StateError):
         kind = PlayerUnsaved
         error = error.__cause__ or error
-    reason = shareable(error)
-    if not reason:
-        # a model is foreign code: its words may quote private data, and stay with the player
-        reason = f"{type(error).__name__}, whose text stays with the player"
-        if player.home is not None:
-            reason += f" (traceback in {player.home / 'errors.txt'})"
+    # a model is foreign code: its words may quote private data, and stay with the player
+    reason = shareable(error) or _withheld(player, error)
     return kind(player.name, message.action, message.round, reason)
+
+
+def _withheld(player: Player, error: BaseException) -> str:
+    """Say of what kind an error is and where its words are."""
+    kind = f"{type(error).__name__}, whose text stays with the player"
+    if player.home is None:
+        return kind
+    # where the folder of a site lies is nobody else's business
+    where = errors_of(player.home) if player.measures else player.home / ERRORS
+    return f"{kind} (traceback in {where})"
+
+
+def told_error(name: str, error: BaseException, home: Path | None) -> CoplayError:
+    """Return what others may know of an error of which a player could not be made.
+
+    Args:
+        name: The player's name.
+        error: The error; its words go to the player's own folder, if it has one.
+        home: That folder; None for a player that writes nothing, or has written it down.
+    """
+    if isinstance(error, SiteError):
+        return error
+    if home is not None:
+        text = visible("".join(traceback.format_exception(error)))
+        storage.append_privately(home / ERRORS, f"{name}\n{text}\n")
+    return SiteError(shareable(error) or withheld(name, error, home))
 
 
 class Engine(Component):
@@ -245,9 +282,16 @@ class Engine(Component):
         self._game = game
         self._seated = {party.name: party for party in parties}
         names = [name for name in self._seated if name not in game.seats]
-        roster = Roster(names, [party.name for party in parties if party.learns_incomplete])
+        roster = Roster(names, self.takers)
         for party in parties:
             party.roster = roster
+
+    @property
+    def takers(self) -> list[str]:
+        """The players whose models learn from samples that lack variables, without seats."""
+        assert self._game is not None, "asked of an engine that plays"
+        takers = [party.name for party in self._seated.values() if party.learns_incomplete]
+        return [name for name in takers if name not in self._game.seats]
 
     @abstractmethod
     def describe(self) -> dict[str, Facts]:

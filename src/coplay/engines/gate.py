@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from coplay.core.errors import CoplayError
+from coplay.core.errors import CoplayError, MessageError
 from coplay.core.expected import ANYTHING, Checked, Expected, plain_faults
+from coplay.core.history import Roster
 from coplay.core.message import (
     COORDINATOR,
     Message,
@@ -63,6 +64,50 @@ def refusal(
         return None
     reason = f"refused, nothing has changed: {_listed(faults)}"
     return PlayerLost(player.name, _action(message), _round(message), reason)
+
+
+def acquaint(roster: Roster, take_incomplete: object) -> None:
+    """Note, at players elsewhere, which of all players learn from incomplete samples.
+
+    It is said once, before the first round: what a player leaves out of its draws for the others
+    depends on it, and must not change while they play.
+
+    Args:
+        roster: The players of the game.
+        take_incomplete: What came: their names.
+
+    Raises:
+        MessageError: It is no list of different players of the game, or came before; nothing has
+            changed then.
+    """
+    faults = []
+    if roster.is_acquainted:
+        faults.append("it was said before")
+    if type(take_incomplete) not in (list, tuple):
+        kind = type(take_incomplete).__name__
+        faults.append(f"expected a list of players, got {kind}")
+    else:
+        faults += _name_faults(roster, take_incomplete)  # type: ignore[arg-type]
+    if faults:
+        what = "who takes incomplete samples"
+        raise MessageError(f"{what}: refused, nothing has changed: {_listed(faults)}")
+    roster.take_incomplete = frozenset(take_incomplete)  # type: ignore[call-overload]
+    roster.is_acquainted = True
+
+
+def _name_faults(roster: Roster, names: Sequence[object]) -> list[str]:
+    """List what is wrong with names of players."""
+    faults = []
+    known: set[str] = set()
+    for name in names:
+        if type(name) is not str or name not in roster.places:
+            listed = shortened(", ".join(roster.names))
+            faults.append(f"expected players of {listed}, got {shortened(name)}")
+        elif name in known:
+            faults.append(f"{shortened(name)} is named twice")
+        else:
+            known.add(name)
+    return faults
 
 
 def _request_faults(game: Game, player: Player, message: object, checked: Checked) -> list[str]:

@@ -157,9 +157,8 @@ class Ray(Engine):
 
     def _acquaint(self, ray: Any, groups: Iterable[int]) -> None:
         """Tell processes which players take incomplete samples."""
-        takers = [party.name for party in self._seated.values() if party.learns_incomplete]
         for g in groups:
-            self._actors[g].acquaint.remote(takers)
+            self._actors[g].acquaint.remote(self.takers)
 
     def _spawn(self, ray: Any, g: int) -> tuple[Any, Any]:
         """Return a process with the players of group g, and a reference that waits for them."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from coplay.core.errors import FAILURES, CoplayError, MessageError
 from coplay.core.facts import Facts
 from coplay.core.history import Roster
 from coplay.core.memory import keep_freed_memory
@@ -19,8 +20,8 @@ from coplay.core.plain import Plain
 from coplay.core.requests import Restore
 from coplay.core.space import Space
 from coplay.core.streams import single_pools
-from coplay.engines.base import answer_all, failed
-from coplay.engines.gate import checked_reply
+from coplay.engines.base import answer_all, failed, told_error
+from coplay.engines.gate import acquaint, checked_reply
 from coplay.engines.ray_parts import Arrays, Kept, laid_out, received, to_arrays, to_samples
 from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
@@ -79,6 +80,11 @@ def spec_of(player: Player | Recipe) -> PlayerSpec | Recipe:
     return PlayerSpec.of(player) if isinstance(player, Player) else player
 
 
+def home_of(spec: PlayerSpec | Recipe) -> Path | None:
+    """Return where a player writes what is its own; None for one that writes nothing."""
+    return spec.home if isinstance(spec, PlayerSpec) else None
+
+
 def known_of(players: Sequence[Player | Recipe], facts: Mapping[str, Facts]) -> list[Party]:
     """Return players as the coordinator knows them: those made here, and the facts of others.
 
@@ -110,6 +116,9 @@ class Group:
         keep_memory: Whether the process keeps freed memory.
     """
 
+    fault: CoplayError | None
+    """What the next call reports, since nobody waited for the one that met it."""
+
     def __init__(self, threads: int, keep_memory: bool) -> None:
         if keep_memory:
             keep_freed_memory()
@@ -123,20 +132,26 @@ class Group:
 
     def acquaint(self, take_incomplete: Sequence[str]) -> None:
         """Note which players, here and elsewhere, learn from incomplete samples."""
-        for player in self.players.values():
-            assert player.roster is not None
-            player.roster.take_incomplete = frozenset(take_incomplete)
+        try:
+            acquaint(self.roster, take_incomplete)
+        except MessageError as error:
+            self.fault = error  # nobody waits for this call, so the next one reports it
 
     def describe(self, name: str) -> dict[str, Plain]:
         """Return what a player says of itself."""
         if self.fault is not None:
             raise self.fault
-        return self.players[name].facts().plain()
+        try:
+            return self.players[name].facts().plain()
+        except FAILURES as error:  # a model is foreign code
+            fault = told_error(name, error, self.players[name].home)
+        raise fault
 
     def leave(self) -> None:
         """Release the players."""
         self.players: dict[str, Player] = {}
-        self.fault: Exception | None = None
+        self.roster = Roster([])
+        self.fault = None
         gc.collect()
 
     def attach(
@@ -159,18 +174,23 @@ class Group:
         self.group_of = group_of
         self.groups = groups
         self.game = game
-        roster = Roster([name for name in group_of if name not in game.seats])
+        self.roster = Roster([name for name in group_of if name not in game.seats])
         try:
             for spec in specs:
                 player = spec.build()
-                player.roster = roster
+                player.roster = self.roster
                 self.players[spec.name] = player
                 if spec.name in saved:
                     player.serve(Message(Restore(), COORDINATOR, spec.name, saved[spec.name]))
-        except Exception as error:
-            # no call waits for a process that is restarted in a game, so the next one reports this
-            self.fault = error
-            raise
+        except FAILURES as error:
+            self.players.clear()
+            fault = told_error(spec.name, error, home_of(spec))
+        else:
+            return
+        # raised outside of the handler, so that the words of the error do not travel with it; and
+        # no call waits for a process that is restarted in a game, so the next one reports this
+        self.fault = fault
+        raise fault
 
     def serve(self, messages: Sequence[Message]) -> list[Any]:
         """Answer the messages of one call.

@@ -165,6 +165,9 @@ class Game(Component, Generic[S]):
     pools_data: ClassVar[bool] = False
     """Whether every player is given the data of all: a ceiling that only a simulation has."""
 
+    changes_draws: ClassVar[bool] = True
+    """Whether a player's samples, or those of a seat, come out otherwise than without the game."""
+
     seats: ClassVar[tuple[str, ...]] = ()
     """Names of further parties, without data, that the game needs, such as a server.
 

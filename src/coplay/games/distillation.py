@@ -78,6 +78,7 @@ class Distillation(Game[State]):
 
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
     requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
+    changes_draws: ClassVar[bool] = False  # what others send concerns p(c|x) alone
 
     own_rounds: int = Field(default=1, ge=1)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping, Sequence
 
-from coplay.core.components import names
+import torch
+from pydantic import ValidationError
+
+from coplay.core.components import Component, find, names
 from coplay.core.contents import LARGEST_COUNT, Form, InSpace, Tensors
 from coplay.core.expected import ANY_PART, Expected, Limits, Numbers, Part
-from coplay.core.measures import MEASURES, PARTS, part_name
+from coplay.core.measures import MEASURES, OF_METRIC, PARTS, part_name
 from coplay.core.message import Message, count_of
 from coplay.core.plain import shortened
-from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain, Measure
+from coplay.core.requests import CLASSIFIED, SCORED, SERVED, Evaluate, Gain, Judge, Measure
 from coplay.core.space import LABEL
 from coplay.games.base import received_samples
 from coplay.games.party import Party
@@ -60,14 +63,22 @@ def expected_request(player: Player, message: Message) -> Expected:
                 parts[CLASSIFIED] = ANY_PART
             faults = _count_faults(limits) + _real_faults(player, message)
             return Expected(parts, faults=faults)
-        case Measure(n, metrics, target, draws):
+        case Measure(n, metrics, target, draws, settings):
             faults = _count_faults([("n", n, MOST_SAMPLES), ("draws", draws + 1, MOST_DRAWS)])
             strange = [name for name in metrics if name not in names("metric")]
             if strange:
                 faults.append(f"metrics: expected coplay's own, got {shortened(strange[0])}")
             if target and target not in player.variables:
                 faults.append(f"target: expected a variable, got {shortened(target)}")
-            return Expected(faults=faults)
+            return Expected(faults=faults + _settings_faults(settings, metrics))
+        case Judge(n, game, games, target):
+            faults = _count_faults([("n", n, MOST_SAMPLES)])
+            if game not in games:
+                faults.append(f"game: expected one of the run, got {shortened(game)}")
+            if target and target not in player.variables:
+                faults.append(f"target: expected a variable, got {shortened(target)}")
+            part = Part(InSpace(player.variables, [], others=True), 1, MOST_SAMPLES)
+            return Expected({SERVED: part}, faults=faults)
         case Gain(steps, draws, own, weights):
             faults = _count_faults([("steps", steps, MOST_STEPS), ("draws", draws, MOST_DRAWS)])
             for name, weight in ({OWN: own} | dict(weights)).items():
@@ -88,6 +99,23 @@ def _count_faults(counts: list[tuple[str, int, int]]) -> list[str]:
     for name, count, most in counts:
         if not 1 <= count <= most:
             faults.append(f"{name}: expected 1 to {most}, got {count}")
+    return faults
+
+
+def _settings_faults(settings: Mapping[str, str], metrics: Sequence[str]) -> list[str]:
+    """List what is wrong with the settings of metrics that a player is to measure."""
+    faults = []
+    for name, text in settings.items():
+        if name not in metrics or name not in OF_METRIC:
+            listed = ", ".join(each for each in metrics if each in OF_METRIC) or "none"
+            faults.append(f"settings: expected those of {listed}, got those of {shortened(name)}")
+            continue
+        kind = find("metric", name)
+        assert issubclass(kind, Component)
+        try:
+            kind.model_validate_json(text)
+        except ValidationError:
+            faults.append(f"settings of {name}: expected valid ones, got {shortened(text)}")
     return faults
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from coplay.core.scaling import Scaling, code_size
 from coplay.core.space import Samples, Space, Variable
-from coplay.core.streams import isolated_seed, stream, torch_threads
+from coplay.core.streams import isolated_seed, own_draws, stream, torch_threads
 
 _FEATURES = 64
 _BATCH = 128
@@ -54,7 +54,7 @@ class DomainClassifier:
         """The scales in which it, and everything that compares samples, sees them."""
         self._seed = seed
         self._own_scales = scaling is None
-        with isolated_seed(seed):
+        with isolated_seed(seed), own_draws(seed):
             self._body = _body(space)
             self._head = nn.Linear(_FEATURES, classes)
         self.accuracy = float("nan")

@@ -277,7 +277,7 @@ class Fidelity(Metric):
     citation: ClassVar[tuple[str, ...]] = ()
     needs_classifier: ClassVar[bool] = False
 
-    replicates: int = Field(default=20, ge=2)
+    replicates: int = Field(default=20, ge=2, le=10_000)
 
     @property
     def fewest(self) -> int:

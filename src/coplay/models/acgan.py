@@ -82,6 +82,7 @@ class Acgan(LocalModel):
 
     kinds: ClassVar[tuple[str, ...]] = ("binary", "real")
     networks_travel: ClassVar[bool] = True
+    reported_names: ClassVar[tuple[str, ...] | None] = ("discriminator_loss", "generator_loss")
     citation: ClassVar[tuple[str, ...]] = ("odena2017acgan", "hardy2019mdgan")
 
     network: Literal["mlp", "cnn"] = "mlp"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -141,6 +141,9 @@ class LocalModel(Component):
     networks_travel: ClassVar[bool] = False
     """Whether there is a game in which its networks travel, so that others need its settings."""
 
+    reported_names: ClassVar[tuple[str, ...] | None] = None
+    """Names of the numbers that ``learn`` may return; None where the model does not say."""
+
     tried: ClassVar[bool] = True
     """Whether an own class is tried on made-up samples before play, see ``models/trial.py``."""
 
@@ -160,6 +163,14 @@ class LocalModel(Component):
     def generates(self) -> bool:
         """Whether there is anything to draw samples from, once it has learned."""
         return True
+
+    def reports(self) -> Sequence[str] | None:
+        """Return the names of the numbers that ``learn`` may return, once the model is set up.
+
+        A site that tells numbers by their names is so warned of a slip in them. None where the
+        model does not say.
+        """
+        return self.reported_names
 
     @abstractmethod
     def setup(self, space: Space, seed: int) -> None:

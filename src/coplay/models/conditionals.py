@@ -54,6 +54,7 @@ from torch import Tensor, nn
 from coplay.core.errors import ModelError
 from coplay.core.space import LABEL, Samples, Space
 from coplay.core.streams import stream
+from coplay.core.surroundings import SPEAKER
 from coplay.models import conditionals_checks as checks
 from coplay.models.base import Mixture
 from coplay.models.neural import NeuralModel
@@ -142,6 +143,7 @@ class Conditionals(NeuralModel):
     kinds: ClassVar[tuple[str, ...]] = ("binary", "categorical", "real")
     learns_incomplete: ClassVar[bool] = True
     scales: ClassVar[bool] = True
+    reported_names: ClassVar[tuple[str, ...] | None] = (AUTOCORRELATION,)
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2026deep", "schlesinger2025game")
 
     latents: dict[str, PositiveInt] = Field(default_factory=dict)
@@ -159,6 +161,7 @@ class Conditionals(NeuralModel):
     draw: Draw = "sample"
 
     _net: Gibbs = PrivateAttr()
+    _has_warned: bool = PrivateAttr(default=False)
 
     # ------------------------------------------------------------------------------- conditionals
 
@@ -222,15 +225,9 @@ class Conditionals(NeuralModel):
         if "stopped" in numbers:
             return numbers
         correlation = self._autocorrelation(generator)
-        if correlation > _STUCK:
-            warnings.warn(
-                "conditionals: Gibbs sampling does not mix. Halfway through sample_sweeps a chain "
-                "is where it will be at their end, so the shares of what is drawn show where "
-                "chains began. Raise sample_sweeps, let variables be noisier given each other by "
-                "more latents or fewer variables in given, or say in starts where chains shall "
-                "begin",
-                stacklevel=2,
-            )
+        if correlation > _STUCK and not self._has_warned:
+            self._has_warned = True  # the number of every turn says how it goes on
+            warnings.warn(checks.does_not_mix(SPEAKER.get(), self.sample_sweeps), stacklevel=2)
         return {**numbers, AUTOCORRELATION: correlation}
 
     def _autocorrelation(self, generator: torch.Generator) -> float:

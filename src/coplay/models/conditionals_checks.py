@@ -169,3 +169,25 @@ def check_sources(mixture: Mixture, space: Space, matched: Mapping[str, list[str
 def observed(mixture: Mixture) -> set[str]:
     """Return the names of the variables that some source has."""
     return {str(name) for part in mixture.parts for name in part.samples.keys()}
+
+
+def does_not_mix(player: str, sweeps: int) -> str:
+    """Say what it means for scores that Gibbs sampling does not mix, and what to do.
+
+    Args:
+        player: Whose model it is; empty where nobody knows.
+        sweeps: The setting ``sample_sweeps``.
+
+    Example:
+        >>> does_not_mix("north", 100)[:67]
+        "conditionals of 'north': Gibbs sampling does not mix, so samples st"
+    """
+    whose = f" of '{player}'" if player else ""
+    return (
+        f"conditionals{whose}: Gibbs sampling does not mix, so samples still depend on where "
+        "chains began, which is noise: the shares and relations in them are blurred, and fidelity "
+        f"and utility are lower than what was learned. Raise sample_sweeps (now {sweeps}), learn "
+        "fewer variables that determine each other, or say in starts where chains begin; "
+        "'autocorrelation' in the numbers of each round says whether it got better (below 0.5). "
+        "This is said once for each model"
+    )

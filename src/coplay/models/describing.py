@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from coplay.core.components import name_of
 from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
 from coplay.core.space import LABEL, Samples, Space
 from coplay.core.telling import Telling
+from coplay.models.abilities import Classifies
 from coplay.models.base import LocalModel
 from coplay.models.likelihood import has_log_prob
 
@@ -17,10 +19,30 @@ from coplay.models.likelihood import has_log_prob
 class Describable(Protocol):
     """What there is to say of a player, beside its rows."""
 
-    name: str
-    model: LocalModel
-    space: Space
-    unobserved: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def model(self) -> LocalModel:
+        """Its model."""
+        ...
+
+    @property
+    def space(self) -> Space:
+        """What its samples consist of."""
+        ...
+
+    @property
+    def unobserved(self) -> Sequence[str]:
+        """Those of its variables that its rows lack."""
+        ...
+
+    @property
+    def rows_since(self) -> Literal["", "same", "changed"]:
+        """Whether its rows are those that a run began with."""
+        ...
 
     @property
     def variables(self) -> Space:
@@ -36,6 +58,41 @@ class Describable(Protocol):
     def classifies(self) -> bool:
         """Whether it gives classes to samples."""
         ...
+
+
+@dataclass(frozen=True)
+class Unbuilt:
+    """A player that is not built yet: what games are checked by does not take its networks.
+
+    Args:
+        name: The player.
+        model: Its model, which need not be set up; what travels beside samples is not known yet.
+        space: The variables as its rows have them.
+        unobserved: Those of them that its rows lack.
+    """
+
+    name: str
+    model: LocalModel
+    space: Space
+    unobserved: Sequence[str] = ()
+    rows_since: Literal["", "same", "changed"] = ""
+    measures: bool = False
+
+    @property
+    def variables(self) -> Space:
+        """The variables that it learns."""
+        return self.space
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it gives classes to samples."""
+        return tells_classes(self.model, self.space, self.unobserved)
+
+
+def tells_classes(model: LocalModel, variables: Space, unobserved: Sequence[str]) -> bool:
+    """Whether a model can tell classes of its own kind from inputs that its player observes."""
+    inputs = [name for name in variables if name not in (LABEL, *unobserved)]
+    return isinstance(model, Classifies) and LABEL in variables and bool(inputs)
 
 
 def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> Facts:
@@ -71,6 +128,7 @@ def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> 
         tells=tell.numbers,
         network=network,
         count=tell.count_of(len(rows)),
+        rows_since=player.rows_since,
         shares=tell.shares_of(_counts(rows, variables, player.unobserved)),
     )
 

@@ -6,7 +6,7 @@ import copy
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -70,6 +70,8 @@ class Estimator(LocalModel):
         >>> model.estimator, model.arguments
         ('sklearn.mixture:GaussianMixture', {'n_components': 2})
     """
+
+    reported_names: ClassVar[tuple[str, ...] | None] = ("samples", "log_likelihood")
 
     estimator: str = "sklearn.mixture:GaussianMixture"
     arguments: dict[str, Any] = Field(default_factory=dict)

@@ -58,6 +58,7 @@ class ExponentialFamily(LocalModel):
 
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
     learns_incomplete: ClassVar[bool] = True
+    reported_names: ClassVar[tuple[str, ...] | None] = ("moment_change",)
 
     em_steps: int = Field(default=500, ge=1)
     em_tolerance: float = Field(default=1e-10, gt=0)

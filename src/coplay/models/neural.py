@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import ClassVar, Literal
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, pick
-from coplay.core.streams import isolated_seed, stream
+from coplay.core.streams import isolated_seed, own_draws, stream
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets import devices, parameters
 from coplay.nets.bits import bound
@@ -111,6 +111,11 @@ class NeuralModel(LocalModel):
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the parameters that each loss moves, by side; each side has its own optimizer."""
 
+    def reports(self) -> Sequence[str] | None:
+        """Return the names of the losses, of what early stopping says, and of others."""
+        losses = [f"{side}_loss" for side in self.sides()]
+        return [*losses, "validation_loss", "stopped", *(self.reported_names or ())]
+
     def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
         """Draw one batch, as one sample set per source, on the network's device."""
         drawn = mixture.drawn(self.batch, generator)
@@ -129,17 +134,20 @@ class NeuralModel(LocalModel):
         self._space = self._scaling.standard_space
         self._seed = seed
         self._place = devices.resolve(self.device)
-        with isolated_seed(seed):
+        with isolated_seed(seed), own_draws(seed):
             self._net = self.build(self._space).to(self._place)
         self._optimisers = {}
         for side, moved in self.sides().items():
-            adam = torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
-            self._optimisers[side] = adam
+            self._optimisers[side] = self.optimizer(moved)
         self._mean = self._copies()
         self._step = 0
         self._sources = {}
         self._flops = {}
         self._forget_best()
+
+    def optimizer(self, moved: list[nn.Parameter]) -> torch.optim.Adam:
+        """Return the optimizer of one side, Adam or a kind of it."""
+        return torch.optim.Adam(moved, lr=self.learning_rate, fused=self.fused)
 
     def _copies(self) -> list[Tensor]:
         """Return copies of the present parameters."""
@@ -159,7 +167,7 @@ class NeuralModel(LocalModel):
         volume = self._scaling.log_volume()
         if self.stopped:
             return {"validation_loss": self._best_loss + volume, "stopped": 1.0, FLOPS: 0.0}
-        mixture = self._in_standard_units(mixture)
+        mixture = self.in_standard_units(mixture)
         sums: dict[str, float] = {}  # of the sides that learned
         kind = self.kind_of_step(mixture)
         for _ in range(steps):
@@ -174,7 +182,7 @@ class NeuralModel(LocalModel):
             numbers["validation_loss"] = loss + self._scaling.log_volume()
         return numbers
 
-    def _in_standard_units(self, mixture: Mixture) -> Mixture:
+    def in_standard_units(self, mixture: Mixture) -> Mixture:
         """Let the scales follow the sources, and return these in standard units."""
         sources = [part.samples for part in mixture.parts]
         if self._scaling.follow(sources, mixture.weights.tolist()):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from coplay.core.space import Samples
-from coplay.core.streams import derive, isolated_seed
+from coplay.core.streams import derive, isolated_seed, own_draws
 from coplay.nets import parameters
 from coplay.nets.gan_builder import HALVES, Half, PairBuilder
 from coplay.nets.training import follow_mean, using_parameters
@@ -68,7 +68,9 @@ class Halves:
     def __getitem__(self, half: Half) -> nn.Module:
         """Return one half, built at first use."""
         if half not in self._nets:
-            with isolated_seed(derive(self.seed, half)):
+            seed = derive(self.seed, half)
+            is_own = getattr(self.builder, half) is not None  # it may seed torch itself
+            with isolated_seed(seed), nullcontext() if is_own else own_draws(seed):
                 net = self.builder.build(half).to(self.device)
             self._nets[half] = net
             self._optimisers[half] = torch.optim.Adam(

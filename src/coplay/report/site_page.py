@@ -15,10 +15,15 @@ from coplay.report.headline import Status
 from coplay.report.page import template
 from coplay.report.parts import PageSection, Table
 from coplay.report.words import aligned, heading, in_order, interval, scalar, words
-from coplay.run.judging import best, site_folder, write_privately
+from coplay.run.judging import best
 from coplay.run.result import Result
-from coplay.site.measuring import FOLDER
-from coplay.site.rounds import SiteRound, read_rounds
+from coplay.run.site_folders import site_folder, site_home
+from coplay.site.judging import write_privately
+from coplay.site.measuring import FOLDER, REPORTED
+from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds
+
+_SHOWN = 40
+"""Rounds of a game whose losses stand on the page, about."""
 
 
 def write_pages(result: Result) -> list[Path]:
@@ -30,7 +35,7 @@ def write_pages(result: Result) -> list[Path]:
     pages = []
     for name in result.players:
         rounds = rounds_of(result, name)
-        if rounds:
+        if rounds or reported_of(result, name):
             page = site_folder(result.folder, name) / "page.html"
             write_privately(page, _html(result, name, rounds))
             pages.append(page)
@@ -44,18 +49,33 @@ def rounds_of(result: Result, name: str) -> list[SiteRound]:
         CheckpointError: A file of the site is damaged.
     """
     rounds = []
-    for game, play in result.plays.items():
-        path = play.folder / FOLDER / f"{file_name(name)}.jsonl"
+    for game in result.plays:
+        path = site_home(result.folder, name, game) / FOLDER / f"{file_name(name)}.jsonl"
         if path.exists():
             rounds += read_rounds(game, path)
     return rounds
 
 
+def reported_of(result: Result, name: str) -> list[Reported]:
+    """Return what a site's model reported, game after game; empty where its files are not here.
+
+    Raises:
+        CheckpointError: A file of the site is damaged.
+    """
+    reported = []
+    for game in result.plays:
+        folder = site_home(result.folder, name, game) / FOLDER
+        reported += read_reported(game, folder / f"{file_name(name)}{REPORTED}")
+    return reported
+
+
 def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
+    reported = reported_of(result, name)
     sections = [
         _scores(rounds),
         _columns(rounds),
-        _leaving(result, name, rounds),
+        _learning(reported),
+        _leaving(result, name, rounds, reported),
         _reading(result, name),
     ]
     return template().render(
@@ -65,7 +85,10 @@ def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
         sections=sections,
         config="",
         version=result.record.versions.get("coplay", ""),
-        data_file=f"GAME/{FOLDER}/{file_name(name)}.jsonl of the run, and in verdict.json",
+        data_file=(
+            f"GAME/{FOLDER}/{file_name(name)}.jsonl and {file_name(name)}{REPORTED} beside it, and "
+            "in verdict.json"
+        ),
     )
 
 
@@ -131,10 +154,47 @@ def _columns(rounds: list[SiteRound]) -> PageSection:
     return PageSection("columns", "Columns", text, [Table(header, rows)])
 
 
-def _leaving(result: Result, name: str, rounds: list[SiteRound]) -> PageSection:
+def _learning(reported: list[Reported]) -> PageSection:
+    """Return what the model reported of learning, by game and round, told or not."""
+    title = "What your model reported of learning"
+    names = list(dict.fromkeys(name for each in reported for name in each.numbers))
+    if not names:
+        return PageSection("learning", title, ["It reported no number."])
+    writers = {}
+    for name in names:
+        writers[name] = aligned([each.numbers[name] for each in reported if name in each.numbers])
+    rows = []
+    for each in _shown(reported):
+        cells = [words(each.game), str(each.round)]
+        for name in names:
+            cells.append(writers[name](each.numbers[name]) if name in each.numbers else "–")
+        rows.append(cells)
+    text = [
+        "Losses and the like; the site's file has all rounds. Which of them left is said below."
+    ]
+    return PageSection(
+        "learning", title, text, [Table(["game", "round", *map(words, names)], rows)]
+    )
+
+
+def _shown(reported: list[Reported]) -> list[Reported]:
+    """Return the rounds that the page has: of long games every so many, and the last."""
+    shown = []
+    for game in dict.fromkeys(each.game for each in reported):
+        rounds = [each for each in reported if each.game == game]
+        step = max(1, len(rounds) // _SHOWN)
+        shown += rounds[::-1][::step][::-1]
+    return shown
+
+
+def _leaving(
+    result: Result, name: str, rounds: list[SiteRound], reported: list[Reported]
+) -> PageSection:
     """Say which numbers left the site and which stayed."""
-    left = sorted({quantity for each in rounds for quantity in each.left})
+    measured = {key for each in rounds for key in each.left}
+    left = sorted(measured.union(*(each.left for each in reported)))
     every = {key for each in rounds for key, value in each.values.items() if value.is_scalar}
+    every |= {key for each in reported for key in each.numbers}
     kept = sorted(every - set(left))
     text = [
         f"Of what was computed from your rows these numbers left: "
@@ -151,8 +211,8 @@ def _leaving(result: Result, name: str, rounds: list[SiteRound]) -> PageSection:
 def _reading(result: Result, name: str) -> PageSection:
     """Say what was read, left out and held out."""
     lines: list[str] = []
-    for play in result.plays.values():
-        path = play.folder / FOLDER / f"{file_name(name)}.txt"
+    for game in result.plays:
+        path = site_home(result.folder, name, game) / FOLDER / f"{file_name(name)}.txt"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
             break

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError
 from coplay.run.config import Config
 from coplay.run.site_file import SiteFile
+from coplay.site.holdings import Holdings
+
+if TYPE_CHECKING:
+    from coplay.run.own_data import OwnData
 
 APPROVED = "approved.json"
 """File beside a site file that says what was approved there."""
@@ -35,11 +43,63 @@ def digest_of(file: SiteFile, config: Config) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def approve(path: Path, file: SiteFile, config: Config) -> Path:
-    """Write down that a site file was approved, and return where."""
+@dataclass(frozen=True)
+class Approval:
+    """What was approved of a site that holds its messages back until then.
+
+    Args:
+        rows: Digest of the rows that it had then; empty where nothing is approved.
+        advice: What its people type to look at what would leave, and to approve it.
+    """
+
+    rows: str
+    advice: str
+
+
+def approve(path: Path, file: SiteFile, config: Config, held: Holdings) -> Path:
+    """Write down that a site file was approved, and return where.
+
+    Args:
+        path: The site file.
+        file: What it says.
+        config: The federation.
+        held: The rows of the site; other ones are to be approved anew.
+    """
     target = path.resolve().parent / APPROVED
-    storage.write_json(target, {"site": file.name, "digest": digest_of(file, config)})
+    values = {"site": file.name, "digest": digest_of(file, config), "rows": held.digest}
+    # a digest of rows helps to guess at them, so it is for the site's own people
+    storage.write_atomically(target, (json.dumps(values, indent=1) + "\n").encode(), private=True)
     return target
+
+
+def approval_of(config: Config, name: str) -> Approval | None:
+    """Return what was approved of a site; None for one that holds nothing back.
+
+    Args:
+        config: The federation.
+        name: A site with a file.
+    """
+    file = config.site_files[name]
+    if not file.hold:
+        return None
+    path = Path(config.players[name].site or "")
+    try:
+        values = json.loads((path.resolve().parent / APPROVED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        values = None
+    rows = ""
+    if isinstance(values, dict) and isinstance(values.get("rows"), str):
+        is_same = values.get("site") == file.name and values.get("digest") == digest_of(
+            file, config
+        )
+        rows = values["rows"] if is_same else ""
+    federation = "FEDERATION" if config.file is None else _shown(config.file)
+    given = f"{_shown(path)} --federation {federation}"
+    return Approval(
+        rows,
+        f"look at what would leave with 'coplay site preview {given}', then "
+        f"'coplay site approve {given}'",
+    )
 
 
 def check_held(config: Config) -> None:
@@ -52,17 +112,63 @@ def check_held(config: Config) -> None:
         ConfigError: Somebody has to look at them first; with the commands to type.
     """
     faults = []
-    for name, file in config.site_files.items():
-        path = Path(config.players[name].site or "")
-        if not file.hold or _is_approved(path, file, config):
-            continue
-        faults.append(
-            f"site {name!r} holds its messages back until they are approved there: look at what "
-            f"would leave with 'coplay site preview {path} --federation FEDERATION', then "
-            f"'coplay site approve {path} --federation FEDERATION'"
-        )
+    for name in config.site_files:
+        approval = approval_of(config, name)
+        if approval is not None and not approval.rows:
+            faults.append(
+                f"site {name!r} holds its messages back until they are approved there: "
+                f"{approval.advice}"
+            )
     if faults:
         raise ConfigError(faults)
+
+
+def check_approved_rows(name: str, approval: Approval | None, held: Holdings) -> None:
+    """Refuse to play with other rows than those that were there when the site was approved.
+
+    Args:
+        name: The site.
+        approval: What was approved; None for a site that holds nothing back.
+        held: Its rows.
+
+    Raises:
+        ConfigError: They are others.
+    """
+    if approval is not None and approval.rows != held.digest:
+        others = ""
+        if approval.rows:
+            others = ", and its rows are others than those that were approved"
+        raise ConfigError(
+            [
+                f"site {name!r} holds its messages back until they are approved there{others}: "
+                f"{approval.advice}"
+            ]
+        )
+
+
+def check_read_rows(sites: Mapping[str, OwnData]) -> None:
+    """Refuse other rows than those that were approved, of sites that were read in this process.
+
+    Raises:
+        ConfigError: With all sites that have such rows.
+    """
+    faults: list[str] = []
+    for name, own in sites.items():
+        try:
+            if own.held is not None:
+                check_approved_rows(name, own.approval, own.held)
+        except ConfigError as error:
+            faults += error.problems
+    if faults:
+        raise ConfigError(faults)
+
+
+def _shown(path: Path) -> str:
+    """Write a path as one types it: from this folder, if it lies below."""
+    full = path.expanduser().resolve()
+    return shlex.quote(
+        str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+    )
 
 
 def check_accepted(config: Config) -> None:
@@ -91,13 +197,3 @@ def check_accepted(config: Config) -> None:
                 )
     if faults:
         raise ConfigError(faults)
-
-
-def _is_approved(path: Path, file: SiteFile, config: Config) -> bool:
-    approved = path.resolve().parent / APPROVED
-    try:
-        values = json.loads(approved.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    same = {"site": file.name, "digest": digest_of(file, config)}
-    return isinstance(values, dict) and values == same

@@ -14,6 +14,8 @@ from coplay.core.errors import CheckpointError
 from coplay.core.inside import file_name
 from coplay.core.message import LinkTraffic, Payload
 from coplay.core.player_files import PlayerFile
+from coplay.core.player_folder import MODELS
+from coplay.core.requests import Save
 from coplay.games.base import Link
 from coplay.run.links_on_disk import TRAFFIC, load_traffic, payload_from_tensors, payload_to_tensors
 from coplay.run.record import links_from_json
@@ -21,9 +23,6 @@ from coplay.run.rows import Counted
 
 PAYLOAD = "state.safetensors"
 """File of a checkpoint with the samples in flight."""
-
-MODELS = "models"
-"""Folder of a game with what the players learned, once it is finished."""
 
 _CHANGES_NO_RESULT = ("engine", "checkpoint", "title", "name")
 
@@ -44,6 +43,18 @@ def run_id(config: Mapping[str, Any]) -> str:
     return of_values(deciding)[:16]
 
 
+def mark_of(run: str, game: str, round: int, rows: str) -> str:
+    """Return what players that keep their files themselves know a checkpoint by.
+
+    Args:
+        run: What tells the run from others.
+        game: The game's name.
+        round: The checkpoint's round.
+        rows: Digest of the rows before that round.
+    """
+    return of_values([run, game, round, rows])[:32]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The contents of ``checkpoint.json``.
@@ -60,6 +71,8 @@ class Checkpoint:
         traffic_file: Digest of the file with the ledger, where they are.
         finished: Whether the game is over. The players' files are then in the folder ``models``
             of the game, and nowhere else.
+        at_sites: Names of the players that keep their files themselves; of these nothing is known.
+        mark: What they know this checkpoint by.
     """
 
     round: int
@@ -72,6 +85,13 @@ class Checkpoint:
     payload: str = ""
     run: str = ""
     finished: bool = False
+    at_sites: Sequence[str] = ()
+    mark: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all that have a model."""
+        return [*self.models, *self.at_sites]
 
     @property
     def counted(self) -> Counted:
@@ -129,6 +149,16 @@ class Checkpoint:
         """Make this the checkpoint that counts; all its files are there."""
         checkpoints.sync(home, self.round)
         checkpoints.commit(home, self.round, self.json())
+
+    def export(self, home: Path) -> None:
+        """Copy what players learned, whose files lie here, to where a reader looks for it."""
+        for name, digest in self.models.items():
+            content = storage.read_bytes(self.player_file(home, name), digest)
+            path = home / MODELS / f"{file_name(name)}.safetensors"
+            # a model learned from private rows, wherever it lies
+            storage.write_atomically(path, content, private=True, sync_name=False)
+        if self.models:
+            storage.sync_folder(home / MODELS)
 
     def finish(self, home: Path) -> None:
         """Say that the players' files are in ``models``, and delete all checkpoints."""
@@ -208,7 +238,7 @@ class Checkpoint:
         return self.file(home, player).path
 
     def file(self, home: Path, player: str) -> PlayerFile:
-        """Return the file of a player with what it belongs to."""
+        """Return the file of a player whose files lie here, with what it belongs to."""
         file = PlayerFile.at(home, self.round, player)
         if self.finished:
             return replace(file, path=home / MODELS / f"{file_name(player)}.safetensors")
@@ -224,6 +254,20 @@ class Checkpoint:
         remedy = advise(home.parent)
         for name, digest in self.models.items():
             storage.read_bytes(self.player_file(home, name), digest, remedy)
+
+
+def save_at_site(home: Path, run: str, round: int, rows: str) -> Save:
+    """Return what players are asked that keep their files themselves.
+
+    Args:
+        home: The game's folder.
+        run: What tells the run from others.
+        round: The round of the checkpoint.
+        rows: Digest of the rows before that round.
+    """
+    counting = (Checkpoint.last(home), Checkpoint.previous(home))
+    kept = {each.round for each in counting if each is not None}
+    return Save(mark_of(run, home.name, round, rows), sorted(kept - {round}))
 
 
 def save_in_flight(home: Path, round: int, payload: Mapping[Link, Payload]) -> str:

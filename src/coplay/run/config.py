@@ -108,7 +108,7 @@ class Config(Section):
 
     _imports: bool = PrivateAttr(default=True)  # whether classes outside coplay were imported
     _site_files: dict[str, SiteFile] | None = PrivateAttr(default=None)
-    _home: Path | None = PrivateAttr(default=None)  # the folder of the file that it was read from
+    _file: Path | None = PrivateAttr(default=None)  # that it was read from, in full
 
     def __eq__(self, other: object) -> bool:
         """Compare what the configs say, however they were read."""
@@ -196,9 +196,9 @@ class Config(Section):
         return self._imports
 
     @property
-    def home(self) -> Path | None:
-        """The folder of the file that it was read from, where classes of the user's may lie."""
-        return self._home
+    def file(self) -> Path | None:
+        """The file that it was read from, beside which classes of the user's may lie."""
+        return self._file
 
     @property
     def carried(self) -> list[Game]:
@@ -268,7 +268,7 @@ class Config(Section):
         values = self.model_dump(mode="json", exclude_none=True, exclude_unset=True)
         values["players"] = {name: section.to_values() for name, section in sections.items()}
         config = Config.from_dict(values, self._imports)
-        config._home = self._home
+        config._file = self._file
         return config
 
     def _at(self, home: Path) -> Config:
@@ -349,9 +349,8 @@ class Config(Section):
             raise ConfigError([f"{path} does not exist (looked for from {Path.cwd()})"]) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError([f"cannot read {path}: {error}"]) from None
-        home = path.resolve().parent
-        config = cls.from_toml(text, overrides, str(path), trust)._at(home)
-        config._home = home
+        config = cls.from_toml(text, overrides, str(path), trust)._at(path.resolve().parent)
+        config._file = path.resolve()
         if "name" in config.model_fields_set or not _NAME.fullmatch(path.stem):
             return config
         return config.model_copy(update={"name": path.stem})

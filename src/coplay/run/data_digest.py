@@ -1,13 +1,13 @@
 """Whether the data of a run are those that it began with.
 
 The digest of what the source read lies in ``private`` in the run's folder, and that of each
-player's share beside the player's checkpoint. Both may help to guess at rows, so they are not to be
-passed on; the record of the run says no more than that the data are the same, or changed.
+player's share beside the player's checkpoint; of data of its own, in the site's own folder, and the
+player says no more than "same" or "changed". All may help to guess at rows, so they are not to be
+passed on; the record of the run says no more than that, either.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,39 +29,30 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class DataDigest:
-    """Digests of a data set as its source read it, and of what players have of their own.
+    """Digests of a data set as its source read it, and of what site files say.
 
     Args:
         train: Of the training split, the variables included; empty without a pool.
         test: Of the test split.
-        sites: Of the rows of each player with data of its own, as far as they were read in the
-            process of the coordinator.
         files: Of what each player's site file says.
     """
 
     train: str
     test: str
-    sites: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Dataset | None, sites: Mapping[str, OwnData]) -> Self:
-        """Return the digests of a pool, and of the data that players have."""
+        """Return the digests of a pool, and of the files of sites."""
         train, test = "", ""
         if data is not None:
             train = digests.of_samples(data.space, data.train)
             test = digests.of_samples(data.space, data.test)
-        rows = {}
         files = {}
         for name, own in sites.items():
-            held = own.held
-            if held is not None:
-                parts = (held.train, held.scored, held.chosen_on)
-                each = [digests.of_samples(held.space, part) for part in parts]
-                rows[name] = hashlib.sha256("".join(each).encode()).hexdigest()
             if own.has_site_file:
                 files[name] = own.settings_digest
-        return cls(train, test, rows, files)
+        return cls(train, test, files)
 
     def write(self, run: Path) -> None:
         """Write the digests into a run's folder."""
@@ -89,9 +80,6 @@ class DataDigest:
             splits.append("the training split")
         if self.test != now.test:
             splits.append("the test split")
-        for name, digest in self.sites.items():
-            if now.sites.get(name, digest) != digest:
-                splits.append(f"the data of player '{name}'")
         for name, digest in self.files.items():
             if now.files.get(name, digest) != digest:
                 splits.append(f"the site file of '{name}'")

@@ -14,25 +14,32 @@ from typing import Any
 import torch
 
 from coplay.core import storage
-from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
+from coplay.core.errors import (
+    CheckpointError,
+    CoplayError,
+    DataError,
+    ModelError,
+    RunFolderError,
+    SpaceError,
+)
 from coplay.core.inside import refuse_links
 from coplay.core.processor import matrix_products
 from coplay.core.space import LABEL, Samples, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import Reference
 from coplay.run import data_digest, resume_settings
-from coplay.run.approval import check_held
+from coplay.run.approval import check_held, check_read_rows
 from coplay.run.caution import classifier_warning
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
 from coplay.run.differences import differences
-from coplay.run.given_rows import reread
-from coplay.run.judging import judge
+from coplay.run.given_rows import check_given, reread
+from coplay.run.judging import Judging
 from coplay.run.match import Match, RunSettings
 from coplay.run.measuring import Measuring, reference
 from coplay.run.origin import SEAL, refuse_untrusted, seal
-from coplay.run.preparing import Prepared, PreparedGame, first_record, prepare
+from coplay.run.preparing import Prepared, PreparedGame, first_record, game_names, prepare
 from coplay.run.progress import Progress
 from coplay.run.record import RUN, ClassifierRecord, RunRecord
 from coplay.run.result import CLASSIFIER, REAL, Result
@@ -49,6 +56,7 @@ from coplay.run.resuming import (
     with_classifier,
 )
 from coplay.run.side_by_side import games_at_once, play_side_by_side
+from coplay.run.site_folders import Earlier
 from coplay.run.start_from import Beginning
 from coplay.run.turns import playing_alone
 from coplay.run.versions import MATRIX_PRODUCTS
@@ -85,6 +93,7 @@ class Federation:
     def __init__(self, config: Config, given: Mapping[str, Dataset] | None = None) -> None:
         self.config = config
         self.given = given or {}
+        check_given(config, self.given)
 
     # -------------------------------------------------------------------------- the data flow
 
@@ -122,14 +131,18 @@ class Federation:
         refuse_links(folder)
         with storage.locked(folder), playing_alone(self.config.engine, report) as progress:
             _check_free(folder)
-            check_held(self.config)
-            prepared = self.prepare(folder)
+            beginning = None
+            begins_with = None
+            if start_from is not None:
+                beginning = Beginning.of(Path(start_from), game_names(self.config))
+                begins_with = self._earlier(beginning.folder, beginning.rounds)
+            prepared = self.prepare(folder, begins_with)
             record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data, prepared.own)
-            if start_from is not None:
-                beginning = Beginning.of(Path(start_from), list(record.games))
+            if beginning is not None:
                 beginning.check(record.data, prepared.players)
-                record = replace(record, started_from=beginning.origin(self.config, now))
+                origin = beginning.origin(self.config, now, prepared.facts)
+                record = replace(record, started_from=origin)
             now.write(folder)
             seal(folder, self.config)
             storage.write_sealed(folder / RUN, record.json())  # from here on it is a run
@@ -176,6 +189,7 @@ class Federation:
         with storage.locked(folder):
             result = Result.load(folder, trust)
             result.check_config()
+            check_given(result.config, given or {})
             record = _noting_processor(result.record)
             if record.status == "finished":
                 refuse_of_finished(folder, overrides, previous)
@@ -187,7 +201,11 @@ class Federation:
             federation = cls(resume_settings.changed(result.config, overrides))
             federation.given = reread(federation.config, given)
             with playing_alone(federation.config.engine, report) as progress:
-                prepared = federation.prepare(folder)
+                origin = record.started_from
+                begins_with = None
+                if origin is not None:
+                    begins_with = federation._earlier(Path(origin.folder), origin.rounds)
+                prepared = federation.prepare(folder, begins_with)
                 record = federation._went_on(folder, prepared, record)
                 return federation._play_all(folder, prepared, record, progress)
 
@@ -200,7 +218,7 @@ class Federation:
             RunFolderError: The data changed after it.
         """
         now = DataDigest.of(prepared.data, prepared.own)
-        changed = changed_data(folder, run_id(record.config), now, prepared.players)
+        changed = changed_data(folder, run_id(record.config), now, prepared.players, prepared.facts)
         new_settings = list(differences(record.config, self.config.to_dict()))
         notes = [*record.notes, *(f"resumed with another {line}" for line in new_settings)]
         record = replace(record, config=self.config.to_dict(), notes=notes, data_digest="same")
@@ -214,16 +232,26 @@ class Federation:
         new = first_record(self.config, prepared)
         return replace(new, notes=[*new.notes, note], data_digest="changed")
 
-    def prepare(self, folder: Path | None = None) -> Prepared:
+    def _earlier(self, folder: Path, rounds: Mapping[str, int]) -> Earlier:
+        return Earlier(folder, rounds, run_id(self.config.to_dict()))
+
+    def prepare(self, folder: Path | None = None, begins_with: Earlier | None = None) -> Prepared:
         """Load and deal the data and build the players of all games; nothing is written.
 
         Args:
             folder: The run's folder; None for a run that is only checked.
+            begins_with: The run with whose models the players begin; None for new ones.
 
         Raises:
-            CoplayError: The config, the data or a model is at fault.
+            CoplayError: The config, the data or a model is at fault, or a site holds its messages
+                back.
         """
-        return prepare(self.config, folder, self.given)
+        if folder is None:  # nothing is played
+            return prepare(self.config, None, self.given, begins_with)
+        check_held(self.config)
+        prepared = prepare(self.config, folder, self.given, begins_with)
+        check_read_rows(prepared.own)
+        return prepared
 
     def _play_all(
         self, folder: Path, prepared: Prepared, record: RunRecord, progress: Progress
@@ -251,15 +279,12 @@ class Federation:
                 self.config.measure, real_data, real, prepared.metrics, prepared.at_players
             )
             self._play_games(folder, prepared, measuring, progress)
-            judge(Result.load(folder, self.config.imported), prepared.own)
             end = replace(record, status="finished")
         except KeyboardInterrupt:
             end = replace(record, status="stopped", reason="interrupted")
             raise
         except Exception as error:
-            # what is not coplay's own may quote private values, and the record is for everybody
-            own = isinstance(error, CoplayError) and str(error)
-            end = replace(record, status="failed", reason=own or type(error).__name__)
+            end = replace(record, status="failed", reason=_reason(error, prepared))
             raise
         finally:
             self.config.engine.finish()
@@ -311,7 +336,10 @@ class Federation:
         predicted = prepared.games[0].predicted
         config = self.config
         run = run_id(config.to_dict())
-        settings = RunSettings(config.seed, config.engine, config.checkpoint, predicted, run)
+        judging = Judging([game.name for game in prepared.games], config.measure.target)
+        settings = RunSettings(
+            config.seed, config.engine, config.checkpoint, predicted, run, judging
+        )
 
         def play(game: PreparedGame, report: Progress) -> None:
             home = folder / game.name
@@ -322,6 +350,16 @@ class Federation:
             play_side_by_side(prepared.games, play, at_once, progress)
         while prepared.games:
             play(prepared.games.pop(0), progress)
+
+
+def _reason(error: Exception, prepared: Prepared) -> str:
+    """Return what the record says of an error: it is for everybody, and quotes no private value."""
+    kind = type(error).__name__
+    if not isinstance(error, CoplayError):
+        return kind
+    if prepared.own and isinstance(error, DataError | ModelError | SpaceError):
+        return f"{kind}, whose text may quote rows and is not on record"
+    return str(error) or kind
 
 
 def _check_free(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,12 +20,13 @@ from coplay.run.founding_notes import perhaps_one, spelled_alike
 from coplay.run.founding_texts import (
     FORBIDDEN,
     SMALL_CELL,
+    SiteDraft,
     federation_text,
     section_of,
     site_text,
 )
 from coplay.run.schema import VariableSection
-from coplay.site.conforming import OTHER
+from coplay.site.conforming import BITS, OTHER
 from coplay.site.proposing import Proposal, Proposed, common_levels, proposal, summary
 
 _TARGETS = ("target", "label", "class", "outcome", "diagnosis", "y", "num", "income")
@@ -71,7 +72,13 @@ class Founding:
             raise
 
 
-def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str | None) -> Founding:
+def from_tables(
+    files: Sequence[Path],
+    out: Path,
+    target: str | None,
+    unit: str | None,
+    missing_marks: Sequence[str] = (),
+) -> Founding:
     """Found a federation on tables that lie here, one a site.
 
     Args:
@@ -79,6 +86,7 @@ def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str 
         out: The folder to write to.
         target: The variable to be predicted; None to guess it.
         unit: The column that names what a row belongs to; None to guess it.
+        missing_marks: Cells that stand for a missing value, beside the usual ones.
 
     Raises:
         ConfigError: The tables do not fit each other, or two are called alike.
@@ -91,24 +99,22 @@ def from_tables(files: Sequence[Path], out: Path, target: str | None, unit: str 
     names = site_names(files)
     proposals = {}
     for name, path in zip(names, files, strict=True):
-        proposals[name] = proposal(path, SMALL_CELL, unit)
+        proposals[name] = proposal(path, SMALL_CELL, unit, missing_marks)
     variables, notes = one_schema({name: each.variables for name, each in proposals.items()})
     _agree_on_levels(variables, proposals)
     chosen, why = _target(variables, target)
     lines = [*summary(list(proposals.values()))]
     for name, each in proposals.items():
         lines += [f"{name}: {note}" for note in each.notes]
-    lines += [*notes, *perhaps_one(proposals), why, *_said_of_variables(variables, names)]
+    alike = perhaps_one({name: each.variables for name, each in proposals.items()})
+    lines += [*notes, *alike, why, *_said_of_variables(variables, names)]
     called = _name_of(out)
     texts = {out / "federation.toml": federation_text(called, variables, names, chosen)}
     for name, each in proposals.items():
         path = out / name / "site.toml"
-        texts[path] = site_text(called, name, path, each, variables)
-        if each.incomplete:
-            lines.append(
-                f"{name}: {counted(each.incomplete, 'row')} of {each.rows:,} with missing cells "
-                "are dropped (missing in its site file)"
-            )
+        draft = SiteDraft.of(called, name, each, [v for v in variables if v not in each.variables])
+        texts[path] = site_text(draft, path)
+        lines += draft.lines
     return Founding(texts, lines)
 
 
@@ -137,7 +143,7 @@ def from_proposals(files: Sequence[Path], out: Path, target: str | None) -> Foun
     _check_units(units)
     chosen, why = _target(variables, target)
     text = federation_text(_name_of(out), variables, names, chosen, has_site_files=False)
-    lines = [*notes, why, *_said_of_variables(variables, names)]
+    lines = [*notes, *perhaps_one(proposed), why, *_said_of_variables(variables, names)]
     return Founding({out / "federation.toml": text}, lines)
 
 
@@ -232,6 +238,11 @@ def one_schema(
                     f"at {site!r}; rename it at one of them ([data.columns]), or mend its cells"
                 )
                 continue
+            if both.kind == "real" and {variable.kind, merged[name].kind} != {"real"}:
+                notes.append(
+                    f"{quoted(name)} is {merged[name].kind} at {first[name]} and {variable.kind} "
+                    f"at {site}: {both.kind} for all"
+                )
             if both.kind != "real":
                 notes += spelled_alike(name, merged[name], variable, first[name], site)
             merged[name] = both
@@ -247,15 +258,28 @@ def _merged(one: Proposed, other: Proposed) -> Proposed | None:
         kind: Kind = "binary"
     elif "real" in kinds:
         return _both_as_numbers(one, other)
-    elif all(each.levels for each in (one, other)):
+    else:
         kind = "categorical"
-    else:  # a proposal does not say which words a binary variable has
-        return None
+        one, other = _with_words(one, other), _with_words(other, one)
+        if not one.levels or not other.levels:
+            return None
     levels = [level for level in dict.fromkeys([*one.levels, *other.levels]) if level != OTHER]
     if OTHER in (*one.levels, *other.levels):
         levels.append(OTHER)
     ends = _both_as_numbers(one, other) or Proposed("real")
     return Proposed(kind, ends.low, ends.high, tuple(levels))
+
+
+def _with_words(variable: Proposed, other: Proposed) -> Proposed:
+    """Give a binary variable the words that another site has for 0 and 1, if it says none."""
+    if variable.kind != "binary" or variable.levels:
+        return variable
+    named = [level for level in other.levels if level != OTHER]
+    if all(level.isdecimal() for level in named):
+        return replace(variable, levels=("0", "1"))
+    yes_and_no = set().union(*BITS)
+    pairs = [level for level in named if level.lower() in yes_and_no]
+    return replace(variable, levels=tuple(pairs))
 
 
 def _both_as_numbers(one: Proposed, other: Proposed) -> Proposed | None:
@@ -277,8 +301,8 @@ def _as_numbers(variable: Proposed) -> Proposed | None:
         return variable
     if not all(level.removeprefix("-").isdecimal() for level in levels):
         return None
-    if variable.kind == "binary":
-        return Proposed("real", 0, 1) if levels else None
+    if variable.kind == "binary":  # a proposal does not say its words; mostly they are 0 and 1
+        return Proposed("real", 0, 1)
     if variable.low is None and OTHER not in variable.levels:
         numbers = [float(level) for level in levels]
         return Proposed("real", min(numbers), max(numbers))

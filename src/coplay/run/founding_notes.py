@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from coplay.core.components import nearest
 from coplay.data.words import quoted, some
 from coplay.site.conforming import OTHER
-from coplay.site.proposing import Proposal, Proposed
+from coplay.site.proposing import Proposed
 
 
 def spelled_alike(name: str, one: Proposed, other: Proposed, first: str, site: str) -> list[str]:
@@ -44,21 +44,38 @@ def _distance_is_one(one: str, other: str) -> bool:
     return nearest(one, [other]) == other and sum((Counter(one) - Counter(other)).values()) <= 1
 
 
-def perhaps_one(proposals: Mapping[str, Proposal]) -> list[str]:
+def perhaps_one(proposals: Mapping[str, Mapping[str, Proposed]]) -> list[str]:
     """Say which columns of one site may be a variable that it seems to lack."""
-    notes: dict[tuple[str, str], str] = {}
+    notes: dict[frozenset[str], str] = {}
+    sites = Counter(name for each in proposals.values() for name in each)
     for site, each in proposals.items():
         for other, theirs in proposals.items():
-            lacking = [name for name in theirs.variables if name not in each.variables]
-            own = [name for name in each.variables if name not in theirs.variables]
+            lacking = [name for name in theirs if name not in each]
+            own = [name for name in each if name not in theirs]
             for name in lacking:
-                words = set(re.split(r"[\W_]+", name.lower()))
-                alike = [c for c in own if set(re.split(r"[\W_]+", c.lower())) <= words]
-                if alike and site != other:
+                # the name that more sites have stays
+                alike = [c for c in own if _may_be_one(c, name) and sites[c] <= sites[name]]
+                if alike:
                     note = (
                         f"{site} has {quoted(alike[0])} and lacks {quoted(name)} of {other}: if "
                         f"they are one, write {quoted(name)} = {quoted(alike[0])} under "
-                        f"[data.columns] of {site}, and take {quoted(alike[0])} out"
+                        f"[data.columns] of {site}, and take {quoted(alike[0])} out of [variables]"
                     )
-                    notes.setdefault((site, alike[0]), note)
+                    notes.setdefault(frozenset((alike[0], name)), note)
     return list(notes.values())
+
+
+def _may_be_one(column: str, name: str) -> bool:
+    """Whether all words of a column are among those of a name, or they differ in spelling alone."""
+    words = set(re.split(r"[\W_]+", name.lower()))
+    return set(re.split(r"[\W_]+", column.lower())) <= words or plainly(column) == plainly(name)
+
+
+def plainly(name: str) -> str:
+    """Return a name without what people spell in several ways.
+
+    Example:
+        >>> plainly("Mean radius") == plainly("mean_RADIUS")
+        True
+    """
+    return re.sub(r"[\W_]+", "", name.casefold())

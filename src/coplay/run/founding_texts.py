@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import tomli_w
 
 from coplay.core.measures import MEASURES
-from coplay.data.words import quoted
+from coplay.core.telling import Telling
+from coplay.data.words import counted, quoted
 from coplay.run.schema import VariableSection
 from coplay.site.conforming import OTHER
 from coplay.site.proposing import Proposal, Proposed
 
 SMALL_CELL = 10
 """Categories with fewer rows are not named."""
+
+Outside = Literal["refuse", "clip", "drop"]
+"""What becomes of values outside the agreed ranges."""
 
 FORBIDDEN = re.compile(r"[^A-Za-z0-9_.-]+")
 """What a name may not hold."""
@@ -99,32 +104,90 @@ def federation_text(
     return head + tomli_w.dumps(values)
 
 
-def site_text(
-    federation: str,
-    name: str,
-    path: Path,
-    each: Proposal,
-    variables: Mapping[str, VariableSection],
-) -> str:
-    """Return a site's file."""
+@dataclass(frozen=True)
+class SiteDraft:
+    """What a new site file says.
+
+    Args:
+        federation: Name of the federation.
+        name: The site.
+        table: What was read of its table.
+        lacks: Agreed variables that it does not have.
+        columns: Column by agreed variable, where their names differ.
+        incomplete: Number of rows that are dropped, since a value is missing.
+        has_marks: Whether marks for missing values are met in its columns.
+        tell: What it tells of its rows.
+        hold: Whether its messages wait for an approval.
+        outside: What becomes of values outside the agreed ranges.
+    """
+
+    federation: str
+    name: str
+    table: Proposal
+    lacks: Sequence[str]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    incomplete: int = 0
+    has_marks: bool = False
+    tell: Telling = field(default_factory=lambda: Telling(count="tens", numbers=tuple(MEASURES)))
+    hold: bool = False
+    outside: Outside = "refuse"
+
+    @classmethod
+    def of(cls, federation: str, name: str, table: Proposal, lacks: Sequence[str]) -> Self:
+        """Draft the file of a site whose columns are called as the variables are."""
+        incomplete = table.incomplete_in(table.variables)
+        return cls(
+            federation, name, table, lacks, incomplete=incomplete, has_marks=bool(incomplete)
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """What becomes of rows with missing cells, in a sentence."""
+        if not self.incomplete:
+            return []
+        return [
+            f"{self.name}: {counted(self.incomplete, 'row')} of {self.table.rows:,} with missing "
+            "cells are dropped (missing in its site file)"
+        ]
+
+
+def site_text(draft: SiteDraft, path: Path) -> str:
+    """Return a site's file.
+
+    Args:
+        draft: What it says.
+        path: Where it is to lie.
+    """
+    table = draft.table
     source: dict[str, Any] = {
         "name": "table",
-        "file": os.path.relpath(each.path.resolve(), path.resolve().parent),
-        **each.reading,
+        "file": os.path.relpath(table.path.resolve(), path.resolve().parent),
+        **table.reading,
     }
-    if each.incomplete:
+    if draft.incomplete:
         source["missing"] = "drop rows"
-        source["missing_marks"] = ["NA", "?", "N/A", "null", "NaN"]
-    lacks = [variable for variable in variables if variable not in each.variables]
-    data: dict[str, Any] = {"lacks": lacks, "source": source}
-    if each.unit is not None:
-        data = {"unit": each.unit, **data}
-    head = tomli_w.dumps({"federation": federation, "name": name, "data": data})
-    tell = tomli_w.dumps({"tell": {"count": "tens", "numbers": list(MEASURES)}})
+    if draft.has_marks:
+        source["missing_marks"] = list(table.missing_marks)
+    data: dict[str, Any] = {"lacks": list(draft.lacks), "source": source}
+    if draft.outside != "refuse":
+        data["outside"] = draft.outside
+    if draft.columns:
+        data["columns"] = dict(draft.columns)
+    if table.unit is not None:
+        data = {"unit": table.unit, **data}
+    values: dict[str, Any] = {"federation": draft.federation, "name": draft.name}
+    if draft.hold:
+        values["hold"] = True
+    head = tomli_w.dumps({**values, "data": data})
+    tell = draft.tell.model_dump(mode="json", exclude_defaults=True, exclude={"count", "numbers"})
+    tell |= {"count": draft.tell.count, "numbers": list(draft.tell.numbers)}
+    if draft.tell.numbers:
+        advice = "# Take a name out, and that number stays on the site's own page.\n"
+    else:
+        advice = f"# No number does. Those that may be named: {', '.join(MEASURES)}.\n"
     return (
-        f"# What the site {quoted(name)} decides for itself; paths are taken from this folder.\n"
-        f"{head}\n"
-        "# What leaves this site of what is computed from its rows. Take a name out, and that\n"
-        "# number stays on the site's own page.\n"
-        f"{tell}"
+        f"# What the site {quoted(draft.name)} decides for itself; paths are taken from this "
+        f"folder.\n{head}\n"
+        "# What leaves this site of what is computed from its rows, beside samples of its model.\n"
+        f"{advice}{tomli_w.dumps({'tell': tell})}"
     )

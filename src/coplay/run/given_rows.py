@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from coplay.core.components import nearest
+from coplay.core.errors import ConfigError
 from coplay.data.frames import given_by
 from coplay.data.sources.base import Dataset
 from coplay.data.sources.memory import Memory
@@ -31,6 +33,30 @@ def reread(config: Config, given: Mapping[str, Any] | None) -> dict[str, Dataset
         missing = source.missing if isinstance(source, Memory) else "refuse"
         read[name] = given_by(name, data, known, unit, categories, missing).data
     return read
+
+
+def check_given(config: Config, given: Mapping[str, Any]) -> None:
+    """Refuse data in memory for nobody, or for a player that is dealt its rows from a pool.
+
+    Args:
+        config: The run's config.
+        given: Data by player.
+
+    Raises:
+        ConfigError: With all such names.
+    """
+    faults = []
+    for name in given:
+        if name not in config.players:
+            known = nearest(name, config.players)
+            faults.append(f"given: no player {name!r}; known, nearest first: {known}")
+        elif not config.players[name].has_own_data:
+            faults.append(
+                f"given: player {name!r} is dealt its rows from the pool; a section players."
+                f"{name}.data in the config says that it has data of its own"
+            )
+    if faults:
+        raise ConfigError(faults)
 
 
 def categories_of(sites: Mapping[str, Any], target: str | None) -> list[str]:

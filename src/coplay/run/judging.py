@@ -1,4 +1,6 @@
-"""The verdict on each site whose rows were read in this process, and what is kept of it there.
+"""The verdicts on sites: how their players are asked for them, and where they stand.
+
+A verdict is made where the site's rows are (:mod:`coplay.site.judging`) and stays there:
 
 RUN/sites/NAME/verdict.json, mode 600   which model is best for the site, by how much
 RUN/sites/NAME/page.html, mode 600      the site's own page
@@ -7,64 +9,86 @@ RUN/sites/NAME/page.html, mode 600      the site's own page
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor
 
 from coplay.core import storage
 from coplay.core.components import nearest
-from coplay.core.errors import FAILURES, RunFolderError
-from coplay.core.inside import file_name
-from coplay.core.space import Samples, tensors
-from coplay.core.streams import stream
-from coplay.core.surroundings import own_settings
-from coplay.models.likelihood import log_prob
-from coplay.player import Player
-from coplay.run.own_data import OwnData
-from coplay.site.holdings import Holdings
-from coplay.site.losses import losses_on
-from coplay.site.verdict import Verdict, verdict
+from coplay.core.errors import RunFolderError
+from coplay.core.message import COORDINATOR, Message
+from coplay.core.requests import SERVED, Evaluate, Judge
+from coplay.core.space import Samples
+from coplay.engines.base import Engine
+from coplay.games.base import Game, State
+from coplay.run.site_folders import site_folder
+from coplay.run.sites import Seats
+from coplay.site.judging import VERDICT
+from coplay.site.verdict import Verdict
 
 if TYPE_CHECKING:
     from coplay.run.result import Result
 
-FOLDER = "sites"
-"""Folder, in a run's, of the sites' own folders."""
-
 _SAMPLES = 2000
-_DRAWS = 32  # of the encoder, where log p takes importance weighting
 
 
-def site_folder(run: Path, player: str) -> Path:
-    """Return the folder of what is a site's own in a run."""
-    return run / FOLDER / file_name(player)
+@dataclass(frozen=True)
+class Judging:
+    """How players are asked which model is best for them; nothing of what they find comes back.
 
-
-def judge(result: Result, own: Mapping[str, OwnData]) -> None:
-    """Write the verdict of each site whose rows were read in this process into its own folder.
-
-    A verdict that fails says so; it never ends a run.
+    Args:
+        games: Names of all games of the run.
+        target: The variable by whose prediction models are judged; None for none.
     """
-    for name, site in own.items():
-        if site.held is None:
-            continue
-        try:
-            judged = _judged(result, name, site.held)
-        except FAILURES as error:
-            # the words of an error may quote a row; the file is the site's own
-            judged = Verdict(name, reason=f"it failed with {type(error).__name__}: {error}")
-        text = json.dumps(judged.json(), ensure_ascii=False, indent=1) + "\n"
-        write_privately(site_folder(result.folder, name) / "verdict.json", text)
+
+    games: Sequence[str] = ()
+    target: str | None = None
+
+    def ask(
+        self,
+        engine: Engine,
+        game: Game[Any],
+        name: str,
+        state: State,
+        seats: Seats,
+        drawn: Mapping[str, Samples],
+    ) -> None:
+        """Let players with rows of their own find out what a game did for them.
+
+        Where a generator serves everybody, as in MD-GAN, its samples go to each player.
+
+        Args:
+            engine: Where the players are.
+            game: The rules; it has just ended.
+            name: The game's name in the run.
+            state: Its last state.
+            seats: Everybody who takes part.
+            drawn: Samples that were measured after the last round.
+        """
+        judging = [player for player in state.players if seats.facts[player].measures]
+        if not judging:
+            return
+        payload = {}
+        givers = [giver for giver in game.sampled_from(state) if giver in game.seats]
+        for giver in givers[:1]:
+            samples = drawn.get(giver)
+            if samples is None:  # the run was stopped between its last round and this
+                samples = _samples_of(engine, giver, game.rounds)
+            if samples is not None:
+                payload[SERVED] = samples
+        asks = []
+        for player in judging:
+            is_known = self.target is not None and self.target in seats.facts[player].learned
+            target = self.target or "" if is_known else ""
+            request = Judge(_SAMPLES, name, self.games or (name,), target, game.changes_draws)
+            asks.append(Message(request, COORDINATOR, player, game.rounds, payload=payload))
+        engine.ask(asks, "evaluation")  # one that fails has no verdict, and ends no run
 
 
-def write_privately(path: Path, text: str) -> None:
-    """Write a file anew, in a folder of its own, that only its owner may read."""
-    storage.make_folder(path.parent)
-    path.parent.chmod(0o700)
-    storage.write_atomically(path, text.encode(), private=True)
+def _samples_of(engine: Engine, giver: str, round: int) -> Samples | None:
+    """Return samples of a seat; None where there are none."""
+    (reply,) = engine.ask([Message(Evaluate(_SAMPLES, 1), COORDINATOR, giver, round)], "evaluation")
+    return reply.samples().get(COORDINATOR) if isinstance(reply, Message) else None
 
 
 def best(result: Result, player: str) -> Verdict:
@@ -78,13 +102,6 @@ def best(result: Result, player: str) -> Verdict:
         raise RunFolderError(
             f"{result.folder} has no player {player!r}; known, nearest first: {known}"
         )
-    path = site_folder(result.folder, player) / "verdict.json"
-    if path.exists():
-        try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return Verdict(**values)
-        except (ValueError, TypeError) as error:
-            raise storage.damaged(path, error, "play again") from error
     section = result.config.players.get(player)
     if section is None or not section.has_own_data:
         raise RunFolderError(
@@ -96,45 +113,20 @@ def best(result: Result, player: str) -> Verdict:
             f"{result.folder} is {result.record.status}; the best model is chosen once the games "
             f"are finished: 'coplay resume {result.folder}' goes on"
         )
+    path = site_folder(result.folder, player) / VERDICT
+    if path.exists():
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return Verdict(**values)
+        except (ValueError, TypeError) as error:
+            raise storage.damaged(path, error, "play again") from error
+    lost = [play.name for play in result.plays.values() if player in play.lost]
+    if len(lost) == len(result.plays):
+        raise RunFolderError(
+            f"player {player!r} was lost in {', '.join(map(repr, lost))}, so no game left it a "
+            "model to choose"
+        )
     raise RunFolderError(
         f"the rows that {player!r} kept to choose a model by are at the site {player!r}, and so is "
         f"its verdict: {path} is not here"
     )
-
-
-@own_settings(threads=1)
-def _judged(result: Result, name: str, held: Holdings) -> Verdict:
-    """Return the verdict on one site."""
-    from coplay.run.sampling import load_player
-
-    rows = held.chosen_on
-    samples: dict[str, Samples] = {}
-    log_p: dict[str, Tensor] = {}
-    for play in result.plays.values():
-        if name in play.lost or name not in result.sampled_from[play.name]:
-            continue
-        player = load_player(result.folder, name, play.name, result.trust)
-        samples[play.name] = player.draw(_SAMPLES, 0, "verdict")
-        known = _log_p(player, rows)
-        if known is not None:
-            log_p[play.name] = known
-    if not samples:
-        return Verdict(name, n=len(rows), reason="no game left it a model that generates")
-    target = result.config.measure.target or ""
-    losses = losses_on(rows, held.space, samples, target or None, log_p)
-    if isinstance(losses, str):
-        return Verdict(name, n=len(rows), reason=losses)
-    return verdict(name, losses, held.chosen_units)
-
-
-def _log_p(player: Player, rows: Samples) -> Tensor | None:
-    """Return log p of each row by a player's model; None where it has none."""
-    space = player.variables
-    present = tensors(rows)
-    if any(v not in present or not space[v].present(present[v]).all() for v in space):
-        return None
-    generator = stream(player.seed, "verdict", 0, player.name)
-    estimate = log_prob(player.model, space.restrict(rows).clone(), _DRAWS, generator)
-    if estimate is None or not torch.isfinite(estimate.value).all():
-        return None
-    return estimate.value

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from coplay.core import checkpoints, storage
 from coplay.core.errors import PlayerError
-from coplay.core.inside import file_name
 from coplay.core.message import (
     COORDINATOR,
     Message,
@@ -25,15 +24,14 @@ from coplay.core.message import (
     Request,
 )
 from coplay.core.player_files import PlayerFile
-from coplay.core.requests import Restore, Save
+from coplay.core.requests import Finish, Restore, Save
 from coplay.core.space import Samples, pick
 from coplay.engines.base import Engine
 from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
-from coplay.run.checkpoint import MODELS, Checkpoint, save_in_flight
-from coplay.run.links_on_disk import (
-    save_traffic,
-)
+from coplay.run.checkpoint import Checkpoint, save_at_site, save_in_flight
+from coplay.run.judging import Judging
+from coplay.run.links_on_disk import save_traffic
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
 from coplay.run.result import by_player
@@ -59,6 +57,7 @@ class RunSettings:
         predicted: Class shares by player that every game of the run is measured against; empty
             without theory.
         run: What tells the run from others (:func:`coplay.run.checkpoint.run_id`).
+        judging: How players are asked for their verdicts.
     """
 
     seed: int
@@ -66,6 +65,7 @@ class RunSettings:
     checkpoint: CheckpointSection
     predicted: Mapping[str, list[float]]
     run: str = ""
+    judging: Judging = field(default_factory=Judging)
 
 
 class Match:
@@ -100,6 +100,7 @@ class Match:
         self.bookkeeping = 0.0  # seconds spent on rows and checkpoints
         self.rows = Rows(home)
         self.stopping = Stopping(game)
+        self._mark = ""  # of the checkpoint that is being written
         self._drawn: Mapping[str, Samples] = {}  # in the last measurement
         self.scoring = Scoring(game, seats, measuring, self.engine)
 
@@ -122,6 +123,8 @@ class Match:
                 self.game = self.stopping.begin(done)
                 state, written = self._round(state, done, written)
             progress(self.name, self.game.rounds, self.game.rounds)
+            judging = self.settings.judging
+            judging.ask(self.engine, self.game, self.name, state, self.seats, self._drawn)
             self._export()
         finally:
             self.engine.close()
@@ -263,11 +266,13 @@ class Match:
         A player whose process died, or whose model has no state that can be saved, is handled by
         ``on_lost``; any other failure, such as a full disk, stops the run.
         """
-        replies = self._ask(Save(), self._everybody(state), round)
+        save = save_at_site(self.home, self.settings.run, round, self.rows.chain.digest)
+        self._mark = save.mark
+        replies = self._ask(Save(), self._everybody(state), round, save)
         # a late player's process died and came back with its last checkpoint, which it has to save
         again = [reply.player for reply in replies if isinstance(reply, PlayerLate)]
         if again:
-            replies += self._ask(Save(), again, round)
+            replies += self._ask(Save(), again, round, save)
         lost = []
         for reply in replies:
             if isinstance(reply, PlayerLost) and not isinstance(reply, PlayerLate):
@@ -285,8 +290,10 @@ class Match:
         """Save the coordinator's state, after everybody has saved its model; then it counts."""
         sent = save_in_flight(self.home, round, state.payload)
         models = {}
+        at_sites = [name for name in state.players if name in self.seats.at_sites]
         for name in self._everybody(state):
-            models[name] = str(PlayerFile.at(self.home, round, name).note()["model"])
+            if name not in at_sites:
+                models[name] = str(PlayerFile.at(self.home, round, name).note()["model"])
         folder = checkpoints.folder_of(self.home, round)
         traffic, traffic_file = save_traffic(folder, self.engine.ledger)
         self.rows.sync()
@@ -300,12 +307,19 @@ class Match:
             traffic_file=traffic_file,
             payload=sent,
             run=self.settings.run,
+            at_sites=at_sites,
+            mark=self._mark if at_sites else "",
         ).commit(self.home)
 
     def _ask(
-        self, request: Request, names: Sequence[str], round: int
+        self, request: Request, names: Sequence[str], round: int, at_sites: Request | None = None
     ) -> list[Message | PlayerLost]:
-        asks = [Message(request, COORDINATOR, name, round) for name in names]
+        """Ask some players; those that keep their files themselves may be asked something else."""
+        asks = []
+        for name in names:
+            is_there = at_sites is not None and name in self.seats.at_sites
+            asked = at_sites if is_there and at_sites is not None else request
+            asks.append(Message(asked, COORDINATOR, name, round))
         return self.engine.ask(asks, "checkpoint")
 
     def _everybody(self, state: State) -> tuple[str, ...]:
@@ -325,20 +339,24 @@ class Match:
         rows = Rows.read(self.home, last.counted, only_counted=True)
         rows.check_shown()
         state = self.game.state_class.from_known(last.state, last.in_flight(self.home))
-        last.check_notes(self.home, self._everybody(state))
-        self._restore_players(state, last.round)
+        last.check_notes(
+            self.home, [name for name in self._everybody(state) if name not in self.seats.at_sites]
+        )
+        self._restore_players(state, last)
         self.engine.start_ledger(last.links(self.home))
         before = Checkpoint.previous(self.home)
         self._go_on_after(rows, [last.round] if before is None else [last.round, before.round])
         return state, last.round
 
-    def _restore_players(self, state: State, round: int) -> None:
+    def _restore_players(self, state: State, last: Checkpoint) -> None:
         """Let all begin at one checkpoint, whatever the game does about losses.
 
         Raises:
             PlayerError: Somebody cannot, with the reasons of all.
         """
-        replies = self._ask(Restore(), self._everybody(state), round)
+        restore = Restore(last.mark)
+        round = last.round
+        replies = self._ask(Restore(), self._everybody(state), round, restore)
         lost = [reply for reply in replies if isinstance(reply, PlayerLost)]
         if lost:
             first = lost[0]
@@ -371,12 +389,10 @@ class Match:
         """Move what the players learned to where a reader looks for it."""
         last = Checkpoint.last(self.home)
         assert last is not None, "the last round has a checkpoint"
-        for name, digest in last.models.items():
-            content = storage.read_bytes(last.player_file(self.home, name), digest)
-            path = self.home / MODELS / f"{file_name(name)}.safetensors"
-            # a model learned from private rows, wherever it lies
-            storage.write_atomically(path, content, private=True, sync_name=False)
-        storage.sync_folder(self.home / MODELS)
+        last.export(self.home)
+        for reply in self._ask(Finish(), last.at_sites, last.round):
+            if isinstance(reply, PlayerLost):
+                raise PlayerError(reply.player, reply.action, last.round, reply.reason)
         if self.bookkeeping:  # a run that was only resumed at its end keeps its earlier figure
             storage.write_sealed(self.home / "seconds.json", {"bookkeeping": self.bookkeeping})
         last.finish(self.home)

@@ -27,9 +27,28 @@ def target_of(metrics: Sequence[Metric]) -> str | None:
     return targets[0] if targets else None
 
 
+def settings_for_players(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Return the settings of those metrics that differ from the usual ones, by name, as JSON.
+
+    The target is not among them: it is asked for beside them, since not every player has it.
+
+    Example:
+        >>> from coplay.metrics.fidelity import Fidelity
+        >>> settings_for_players([Fidelity(replicates=50), Utility(target="age")])
+        {'fidelity': '{"replicates":50}'}
+    """
+    settings = {}
+    for metric in metrics:
+        name = name_of("metric", metric)
+        text = metric.model_dump_json(exclude_defaults=True, exclude={"target"})
+        if name in OF_METRIC and text != "{}":
+            settings[name] = text
+    return settings
+
+
 def asks(
     settings: MeasureSection,
-    metrics: Sequence[str],
+    metrics: Sequence[Metric],
     target: str | None,
     facts: Mapping[str, Facts],
     names: Sequence[str],
@@ -39,14 +58,15 @@ def asks(
 
     Args:
         settings: What the run measures.
-        metrics: The metrics that they are asked for.
+        metrics: The metrics of the run; those that players can measure are asked for.
         target: The variable to be predicted; None for none.
         facts: What everybody in the game says of itself.
         names: Whose samples are measured.
         round: Current round.
     """
     draws = settings.log_prob_draws if settings.log_prob else 0
-    if not metrics and not draws:
+    asked = tuple(of_players(metrics))
+    if not asked and not draws:
         return []
     messages = []
     for name in names:
@@ -54,7 +74,7 @@ def asks(
         if player is None or not player.measures:
             continue
         known = target if target is not None and target in player.learned else ""
-        request = Measure(settings.samples, tuple(metrics), known, draws)
+        request = Measure(settings.samples, asked, known, draws, settings_for_players(metrics))
         messages.append(Message(request, COORDINATOR, name, round))
     return messages
 

@@ -35,7 +35,7 @@ def seal(folder: Path, config: Config) -> None:
     """
     if not places_in(config) and not code_in(config):
         return
-    home = str(config.home or "")
+    home = "" if config.file is None else str(config.file.parent)
     try:
         mark = _mark(config, home, _key(create=True))
     except (OSError, RuntimeError, ValueError):  # such as a user without a home

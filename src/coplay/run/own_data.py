@@ -4,32 +4,58 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coplay.core import storage
 from coplay.core.components import name_of
-from coplay.core.errors import ConfigError, CoplayError, DataError, ModelError
-from coplay.core.facts import Facts, check_same_schema, schema_digest
+from coplay.core.errors import (
+    FAILURES,
+    ConfigError,
+    CoplayError,
+    DataError,
+    ModelError,
+    SiteError,
+    errors_of,
+    shareable,
+    withheld,
+)
+from coplay.core.facts import Facts, schema_digest
 from coplay.core.inside import file_name
+from coplay.core.keeping import ERRORS
+from coplay.core.player_folder import PlayerFolder
+from coplay.core.requests import Save
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
+from coplay.core.text import visible
 from coplay.data.sources.base import Dataset
 from coplay.engines.base import Engine
 from coplay.engines.local import Local
 from coplay.models.base import LocalModel
 from coplay.models.mixing import INCOMPLETE
 from coplay.player import Player
+from coplay.run.agreed_data import spaces_of
+from coplay.run.approval import Approval, approval_of, check_approved_rows
 from coplay.run.config import Config
 from coplay.run.foreign import code_of
 from coplay.run.schema import agreed_space, inferred
 from coplay.run.site_file import SiteData
+from coplay.run.site_folders import (
+    Beginning,
+    Earlier,
+    make_private,
+    note_rows,
+    rows_since,
+    site_folder,
+    site_home,
+)
 from coplay.site.agreement import Agreement
-from coplay.site.conforming import conformed
 from coplay.site.holdings import Holdings
 from coplay.site.loading import load_site
-from coplay.site.measuring import FOLDER, SiteMeasurer
+from coplay.site.measuring import FOLDER, SiteMeasurer, number_log
+from coplay.site.told_names import check_told
 
 
 @dataclass
@@ -44,6 +70,8 @@ class OwnData:
         tell: What it tells of its rows.
         given: The rows themselves, for data that are in memory; None for those of a source.
         has_site_file: Whether a site file says all this.
+        approval: What was approved of a site that holds its messages back until then; None for one
+            that does not.
     """
 
     name: str
@@ -53,6 +81,7 @@ class OwnData:
     tell: Telling = EVERYTHING
     given: Dataset | None = None
     has_site_file: bool = False
+    approval: Approval | None = None
     _held: Holdings | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:
@@ -92,12 +121,16 @@ class SiteRecipe:
     Args:
         own: What it is built from.
         seed: The run's seed.
-        home: The game's folder; None where nothing is to be written.
+        home: The site's own folder in the game; None where nothing is to be written.
+        since: The site's own folder in a run whose rows these are compared with, if any.
+        beginning: With which model it begins, if not with a new one.
     """
 
     own: OwnData
     seed: int
     home: Path | None
+    since: Path | None = None
+    beginning: Beginning | None = None
 
     @property
     def name(self) -> str:
@@ -108,11 +141,24 @@ class SiteRecipe:
         """Read the player's data and build it.
 
         Raises:
+            SiteError: It failed in a game; the words are in the site's own folder.
             DataError: The data are not what was agreed.
             ModelError: The model needs variables that the player lacks.
         """
+        if self.home is None:
+            return self._built(self._rows())
+        make_private(self.home)
         held = self._rows()
-        self._note(held)
+        try:
+            note_rows(self.home, self.name, held)
+            self._note(held)
+            player = self._built(held)
+            self._begin(player)
+        except FAILURES as error:  # a model is foreign code
+            raise self._kept(error, shareable(error)) from None
+        return player
+
+    def _built(self, held: Holdings) -> Player:
         model = self.own.model.fresh()
         if held.unobserved and not model.learns_incomplete:
             lacking = ", ".join(map(repr, held.unobserved))
@@ -121,7 +167,7 @@ class SiteRecipe:
                 f"choose a model that learns from incomplete samples ({INCOMPLETE}), or let it "
                 "learn only what it has"
             )
-        return Player(
+        player = Player(
             self.name,
             held.space,
             held.train,
@@ -132,22 +178,51 @@ class SiteRecipe:
             tell=self.own.tell,
             schema=schema_digest(self.own.agreement.space),
             measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
+            log=number_log(self.name, self.home if self.own.has_site_file else None, self.own.tell),
         )
+        if self.since is not None:
+            player.rows_since = rows_since(self.since, held)
+        check_told(self.name, self.own.tell, player.model.reports())
+        return player
+
+    def _kept(self, error: BaseException, words: str) -> SiteError:
+        """Write an error down at the site, and return what others may know of it."""
+        assert self.home is not None
+        text = "".join(traceback.format_exception(error))
+        storage.append_privately(self.home / ERRORS, f"{self.name}\n{visible(text)}\n")
+        return SiteError(words or withheld(self.name, error, self.home))
+
+    def _begin(self, player: Player) -> None:
+        """Let a player that has saved nothing yet take over the model that it begins with."""
+        first = self.beginning
+        if first is None or player.folder.is_begun:
+            return
+        file = PlayerFolder(first.home, self.name).last(first.round)
+        player.load(file.path, file.read(str(file.note()["model"])))
+        player.keep(Save(first.mark), 0)
 
     def _rows(self) -> Holdings:
         """Read the rows; what is wrong with those of a site file is said in this process only."""
         try:
-            return self.own.load()
+            held = self.own.load()
         except CoplayError as error:
+            fault = f"site '{self.name}': its rows cannot be read as agreed"
+            if self.home is not None:  # coplay's own words, too, may quote a cell
+                where = (
+                    f"what is wrong may quote them and stays at the site: {errors_of(self.home)}"
+                )
+                raise self._kept(error, f"{fault}; {where}") from None
             if not self.own.has_site_file:
                 raise
             # whoever waits for this process elsewhere is no reader of paths and cells
-            if self.home is not None:
-                storage.append_privately(self.home / "errors.txt", f"{error}\n")
             raise DataError(
-                f"site '{self.name}': its rows cannot be read as agreed; what is wrong may quote "
-                "them and stays at the site, where 'coplay site check' says it"
+                f"{fault}; what is wrong may quote them and stays at the site, where 'coplay site "
+                "check' says it"
             ) from None
+
+        if self.home is not None:  # else nothing is played, and nothing leaves
+            check_approved_rows(self.name, self.own.approval, held)
+        return held
 
     def _note(self, held: Holdings) -> None:
         """Write down at the site what was read, left out, converted or dropped."""
@@ -165,7 +240,7 @@ def notes_of_sites(own: Mapping[str, OwnData]) -> list[str]:
         return []
     return [
         f"what was read, left out or converted at {', '.join(names)} stands in each site's own "
-        f"file, {FOLDER}/NAME.txt in the folder of a game"
+        f"file, sites/NAME/GAME/{FOLDER}/NAME.txt"
     ]
 
 
@@ -193,7 +268,7 @@ def own_data(
         parts[name] = _data_of(config, name).at(Path.cwd())
     space = agreed_space(config.variables) if config.variables else None
     if space is None:
-        space = inferred(_spaces(parts, pool, given))
+        space = inferred(spaces_of(parts, pool, given))
     sites = {}
     for name, data in parts.items():
         file = config.site_files.get(name)
@@ -208,28 +283,9 @@ def own_data(
             EVERYTHING if file is None else file.tell,
             given.get(name),
             file is not None,
+            None if file is None else approval_of(config, name),
         )
     return sites
-
-
-def check_all_have_data(config: Config) -> None:
-    """Refuse players without data, where the config names none for them.
-
-    Raises:
-        ConfigError: There are some.
-    """
-    if "data" in config.model_fields_set or not config.pool_players:
-        return
-    if not config.variables and len(config.pool_players) == len(config.players):
-        return  # a config that says nothing of data plays with the source that it has by default
-    listed = ", ".join(map(repr, config.pool_players))
-    raise ConfigError(
-        [
-            f"players: no data for {listed}; give each a [players.NAME.data] or a site file (site "
-            "= PATH, or --site NAME=PATH), or give [data] a source, some of which is dealt to "
-            "players without data of their own"
-        ]
-    )
 
 
 def agreed_for(config: Config, own: Mapping[str, OwnData]) -> Space | None:
@@ -241,8 +297,15 @@ def agreed_for(config: Config, own: Mapping[str, OwnData]) -> Space | None:
     return None
 
 
-def facts_of_sites(config: Config, own: Mapping[str, OwnData]) -> dict[str, Facts]:
+def facts_of_sites(
+    config: Config, own: Mapping[str, OwnData], since: Path | None = None
+) -> dict[str, Facts]:
     """Let the players with data of their own say what they are, where they are played.
+
+    Args:
+        config: The run's config.
+        own: What they are built from.
+        since: The folder of a run whose rows theirs are compared with; None for none.
 
     Raises:
         CoplayError: A site's data or its model is at fault.
@@ -250,16 +313,41 @@ def facts_of_sites(config: Config, own: Mapping[str, OwnData]) -> dict[str, Fact
     if isinstance(config.engine, Local):  # the faults of all sites at once
         load_here(own)
     engine: Engine = config.engine.fresh()
-    recipes = [SiteRecipe(own[name], config.seed, None) for name in own]
+    recipes = []
+    for name in own:
+        before = None if since is None else site_folder(since, name).absolute()
+        recipes.append(SiteRecipe(own[name], config.seed, None, before))
     try:
         engine.start(recipes, config.game)
         facts = engine.describe()
     finally:
         engine.close()
-    agreed = agreed_for(config, own)
-    if agreed is not None:
-        check_same_schema(facts.values(), agreed)
     return facts
+
+
+def recipes_of(
+    config: Config,
+    own: Mapping[str, OwnData],
+    game: str,
+    folder: Path | None,
+    begins_with: Earlier | None,
+) -> dict[str, SiteRecipe]:
+    """Return how the players with data of their own are built in one game of a run.
+
+    Args:
+        config: The run's config.
+        own: What they are built from.
+        game: The game's name in the run.
+        folder: The run's folder; None where nothing is to be written.
+        begins_with: The run with whose models they begin; None for new ones.
+    """
+    recipes = {}
+    for name, site in own.items():
+        # absolute, since the process that plays it may have another folder
+        home = None if folder is None else site_home(folder, name, game).absolute()
+        beginning = None if begins_with is None else begins_with.beginning(name, game)
+        recipes[name] = SiteRecipe(site, config.seed, home, beginning=beginning)
+    return recipes
 
 
 def load_here(sites: Mapping[str, OwnData]) -> None:
@@ -304,59 +392,3 @@ def _refuse_code(config: Config) -> None:
                 "a federation may name none for its sites: name it in the site's own file"
             ]
         )
-
-
-def _spaces(
-    parts: Mapping[str, SiteData], pool: Dataset | None, given: Mapping[str, Dataset]
-) -> dict[str, Space]:
-    """Return the variables of each site, as its data have them, by the names of the agreement."""
-    spaces = {}
-    faults = []
-    for name, data in parts.items():
-        try:
-            read = given[name] if name in given else data.source.load()
-        except CoplayError as error:
-            faults.append(f"site '{name}': {error}")
-            continue
-        variable_of = {column: variable for variable, column in data.columns.items()}
-        variables = {}
-        for column in read.space:
-            variable = variable_of.get(column, column)
-            taken = variable != column or column not in data.columns
-            if column != data.unit and variable not in data.lacks and taken:
-                variables[variable] = read.space[column]
-        spaces[name] = Space(variables)
-    if faults:
-        raise DataError("\n".join(faults))
-    if pool is not None:
-        spaces["data.source"] = pool.space
-    return spaces
-
-
-def pool_as_agreed(agreed: Space, pool: Dataset) -> Dataset:
-    """Return a pool with the agreed variables among its own, for players of one federation.
-
-    Raises:
-        DataError: Its values are not what was agreed.
-    """
-    splits = {"training": pool.train.clone(), "test": pool.test.clone()}
-    variables = {}
-    faults = []
-    for name in pool.space:
-        if name not in agreed:
-            variables[name] = pool.space[name]
-            continue
-        variables[name] = agreed[name]
-        for split, samples in splits.items():
-            try:
-                result = conformed(agreed[name], pool.space[name], samples[name])
-            except DataError as error:
-                faults.append(f"variable {name!r}: {error}")
-                break
-            if result.wrong.any():
-                row = int(result.wrong.nonzero()[0])
-                faults.append(f"{split} row {row} (from 0), '{name}': {result.fault(row)}")
-            samples[name] = result.values
-    if faults:
-        raise DataError(f"data.source: {pool.name}: {'; '.join(faults)}")
-    return replace(pool, space=Space(variables), train=splits["training"], test=splits["test"])

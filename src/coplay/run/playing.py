@@ -18,6 +18,7 @@ from coplay.run.config import Config
 from coplay.run.federation import Federation
 from coplay.run.given_rows import categories_of
 from coplay.run.progress import Progress
+from coplay.run.python_instead import instead_of
 from coplay.run.result import Result
 from coplay.run.schema import VariableSection, agreed_space
 
@@ -91,7 +92,7 @@ def play(
         >>> result.sample("south", 3)["ok"].dtype
         dtype('bool')
     """
-    _check_sites(sites)
+    _check_sites(sites, settings)
     agreed, learned = _variables(variables)
     given = _given(sites, agreed, unit, target, missing)
     game_section = _section("game", game)
@@ -116,13 +117,15 @@ def play(
     return Federation(config, rows).run(home, report)
 
 
-def _check_sites(sites: Any) -> None:
-    """Refuse what is no mapping from names to data."""
+def _check_sites(sites: Any, settings: Mapping[str, Any]) -> None:
+    """Refuse what is no mapping from names to data, and settings that files have alone."""
     if not isinstance(sites, Mapping) or not sites:
         raise ConfigError(["sites: expected data by the name of each site, such as {'north': df}"])
     odd = [name for name in sites if not isinstance(name, str)]
     if odd:
         raise ConfigError([f"sites: expected names that are texts, got {odd[0]!r}"])
+    if faults := instead_of(settings):
+        raise ConfigError(faults)
 
 
 def _player(

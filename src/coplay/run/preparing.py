@@ -19,6 +19,7 @@ from coplay.engines.recipes import Recipe
 from coplay.games.base import MOST_IN_M, Game, State
 from coplay.metrics.base import Metric
 from coplay.player import Player
+from coplay.run.agreed_data import check_all_have_data, pool_as_agreed
 from coplay.run.approval import check_accepted
 from coplay.run.config import Config
 from coplay.run.data_record import data_record
@@ -26,13 +27,11 @@ from coplay.run.foreign import refuse_unread
 from coplay.run.measuring import unmeasured, wanting
 from coplay.run.own_data import (
     OwnData,
-    SiteRecipe,
     agreed_for,
-    check_all_have_data,
     facts_of_sites,
     notes_of_sites,
     own_data,
-    pool_as_agreed,
+    recipes_of,
 )
 from coplay.run.presets import chosen_metrics
 from coplay.run.range_notes import range_notes
@@ -42,7 +41,8 @@ from coplay.run.reach import (
     check_same_variables,
     check_unobserved,
 )
-from coplay.run.record import GameRecord, RunRecord
+from coplay.run.record import RUN, GameRecord, RunRecord
+from coplay.run.site_folders import Earlier
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.stopping import check_stopping
@@ -110,7 +110,10 @@ class Prepared:
 
 @own_settings(threads=1)
 def prepare(
-    config: Config, folder: Path | None = None, given: Mapping[str, Dataset] | None = None
+    config: Config,
+    folder: Path | None = None,
+    given: Mapping[str, Dataset] | None = None,
+    begins_with: Earlier | None = None,
 ) -> Prepared:
     """Load and deal the data of a run and build the players of all games; nothing is written.
 
@@ -122,6 +125,7 @@ def prepare(
         config: What to play.
         folder: The run's folder; None for a run that is only checked.
         given: Data that are in memory, by the player that holds them.
+        begins_with: The run with whose models the players begin; None for new ones.
 
     Raises:
         CoplayError: The config, the data or a model is at fault.
@@ -139,16 +143,19 @@ def prepare(
     config.game.start(names, config.seed)
     if sites is not None:
         check_data(config, sites)
-    games = [(name_of("game", game).rpartition(":")[2], game) for game in _games(config, own)]
-    facts = _facts(config, sites, own)
+    games = list(zip(game_names(config), _games(config, own), strict=True))
+    since = folder
+    if begins_with is not None and (folder is None or not (folder / RUN).exists()):
+        since = begins_with.folder
+    facts = _facts(config, sites, own, since)
+    check_same_variables(facts, agreed)
     if agreed is not None and config.variables:
         check_agreed(agreed, facts)
-    check_same_variables(facts)
     check_unobserved(config, facts)
     prepared = []
     for name, game in games:
         home = folder / name if folder else None
-        recipes = {each: SiteRecipe(own[each], config.seed, home) for each in own}
+        recipes = recipes_of(config, own, name, folder, begins_with)
         seats = seats_for(config, game, sites, home, recipes, facts)
         check_stopping(game)
         game.check(seats.parties)
@@ -169,6 +176,12 @@ def prepare(
     space = _all_variables(judged_by, agreed, facts)
     metrics = chosen_metrics(config.measure, space, has_classes)
     return Prepared(pool, sites, own, agreed, facts, prepared, notes, judged_by, metrics)
+
+
+def game_names(config: Config) -> list[str]:
+    """Return what the games of a run are called in it, the main one first."""
+    games = (config.game, *config.carried)
+    return [name_of("game", game).rpartition(":")[2] for game in games]
 
 
 def _all_variables(data: Dataset | None, agreed: Space | None, facts: Mapping[str, Facts]) -> Space:
@@ -203,11 +216,13 @@ def _games(config: Config, own: Mapping[str, OwnData]) -> list[Game[State]]:
     return games
 
 
-def _facts(config: Config, sites: Sites | None, own: Mapping[str, OwnData]) -> dict[str, Facts]:
+def _facts(
+    config: Config, sites: Sites | None, own: Mapping[str, OwnData], since: Path | None
+) -> dict[str, Facts]:
     """Return what all players say of themselves, in the order of the config."""
     known = {} if sites is None else facts_of_pool(config, sites)
     if own:
-        known |= facts_of_sites(config, own)
+        known |= facts_of_sites(config, own, since)
     return {name: known[name] for name in config.player_names}
 
 

@@ -11,7 +11,7 @@ from coplay.engines.base import answer
 from coplay.models.base import OWN
 from coplay.player import Player
 from coplay.run.config import Config
-from coplay.run.measuring_at_players import of_players
+from coplay.run.measuring_at_players import of_players, settings_for_players
 from coplay.run.own_data import SiteRecipe, own_data
 from coplay.run.presets import chosen_metrics
 
@@ -44,8 +44,10 @@ def preview(config: Config, name: str) -> list[str]:
 
 def _of_facts(facts: Facts) -> list[str]:
     lines = []
+    for name in facts.variables:
+        lines.append(f"  learns {name}: {facts.variables[name]}")
     for key, value in facts.plain().items():
-        if value in ("", [], None):
+        if value in ("", [], None) or key.startswith("learned"):
             continue
         text = some(value, 12) if isinstance(value, list) else str(value)
         lines.append(f"  {key}: {text}")
@@ -69,9 +71,11 @@ def _of_samples(space: Space, samples: Samples) -> list[str]:
 
 def _of_numbers(config: Config, player: Player) -> list[str]:
     """Say which numbers would leave where samples are measured."""
-    metrics = of_players(chosen_metrics(config.measure, player.variables, has_classes=False))
+    metrics = chosen_metrics(config.measure, player.variables, has_classes=False)
     target = config.measure.target or ""
-    request = Measure(200, tuple(metrics), target if target in player.variables else "")
+    known = target if target in player.variables else ""
+    settings = settings_for_players(metrics)
+    request = Measure(200, tuple(of_players(metrics)), known, settings=settings)
     reply = answer(config.game, player, Message(request, COORDINATOR, player.name, 1))
     numbers = reply.numbers if isinstance(reply, Message) else {}
     if not numbers:

@@ -8,30 +8,51 @@ import numpy as np
 import scipy.sparse as sp
 
 from coplay.core.errors import DataError
-from coplay.core.facts import Facts
+from coplay.core.facts import Facts, schema_digest
 from coplay.core.space import Space
 from coplay.core.variable import Variable
 from coplay.data.words import quoted, some
-from coplay.models.mixing import INCOMPLETE
+from coplay.models.mixing import INCOMPLETE, required
 from coplay.run.config import Config
 
 
-def check_same_variables(facts: Mapping[str, Facts]) -> None:
-    """Refuse players that take one name for different variables.
+def check_same_variables(facts: Mapping[str, Facts], agreed: Space | None = None) -> None:
+    """Refuse players that take one name for different variables, or something else as agreed.
+
+    Args:
+        facts: What the players say of themselves.
+        agreed: The variables that the coordinator takes as agreed; None where there are none.
 
     Raises:
-        DataError: There are some; the message names both players of each.
+        DataError: There are some; the message names each variable and what it is at whom.
     """
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, Variable]] = {}
+    if agreed is not None:
+        known = required(agreed)
+        first = {name: ("the coordinator", known[name]) for name in known}
     faults = []
     for player, each in facts.items():
-        for name, text in each.learned.items():
-            other = first.setdefault(name, player)
-            if facts[other].learned[name] != text:
-                faults.append(
-                    f"'{name}' is {_described(each.variables[name])} at '{player}' and "
-                    f"{_described(facts[other].variables[name])} at '{other}'"
+        own = each.variables
+        of_player = []
+        for name in own:
+            if agreed is not None and each.schema and name not in agreed:
+                of_player.append(f"'{name}' is learned at '{player}', and was not agreed on")
+                continue
+            where, variable = first.setdefault(name, (f"'{player}'", own[name]))
+            if variable != own[name]:
+                of_player.append(
+                    f"'{name}' is {_described(own[name])} at '{player}' and "
+                    f"{_described(variable)} at {where}"
                 )
+        is_other = agreed is not None and each.schema not in ("", schema_digest(agreed))
+        if is_other and not of_player:
+            # a player tells what it learns; of the other agreed variables it tells a digest
+            of_player.append(
+                f"what '{player}' learns is as agreed, but its [variables] are others than the "
+                "coordinator's: in those that it does not learn, in their order, or in which may "
+                "be missing in some rows"
+            )
+        faults += of_player
     if faults:
         raise DataError(
             f"players agreed on different variables: {'; '.join(faults)}. Give all the same "

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coplay.core import checkpoints, remedies, storage
 from coplay.core.errors import CheckpointError, CoplayError, RunFolderError
+from coplay.core.facts import Facts
 from coplay.engines.recipes import Recipe
 from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id
@@ -87,7 +88,11 @@ def step_back(record: RunRecord, folder: Path) -> None:
 
 
 def changed_data(
-    folder: Path, run: str, now: DataDigest, players: Mapping[str, Sequence[Player | Recipe]]
+    folder: Path,
+    run: str,
+    now: DataDigest,
+    players: Mapping[str, Sequence[Player | Recipe]],
+    facts: Mapping[str, Facts],
 ) -> Sequence[str]:
     """Return whose data are no longer those that a run began with.
 
@@ -95,8 +100,9 @@ def changed_data(
         folder: The run's folder.
         run: What tells the run from others.
         now: Digests of the data now.
-        players: The players by game. Those with data of their own look at them themselves, when
-            they go on from a checkpoint.
+        players: The players by game.
+        facts: What the players say of themselves; those with data of their own look at them
+            themselves.
 
     Raises:
         CheckpointError: Digests are missing or damaged, or a file is another run's or player's.
@@ -114,6 +120,9 @@ def changed_data(
                 continue
             if player.checkpoint(last.round).note()["data"] != player.data_digest:
                 changed[f"the data of player '{player.name}'"] = None
+    for name, each in facts.items():
+        if each.rows_since == "changed":
+            changed[f"the data of player '{name}'"] = None
     splits = DataDigest.read(folder).changed(now)
     splits = [split for split in splits if split not in changed]
     if changed:  # which says more than the training split

@@ -8,11 +8,14 @@ from coplay.core import checkpoints, remedies, storage
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
 from coplay.core.inside import file_name
+from coplay.core.player_files import PlayerFile
+from coplay.core.player_folder import MODELS, PlayerFolder
 from coplay.core.surroundings import own_settings
 from coplay.player import Player
-from coplay.run.checkpoint import MODELS, Checkpoint
+from coplay.run.checkpoint import Checkpoint
 from coplay.run.new_model import new_model
 from coplay.run.result import Result
+from coplay.run.site_folders import site_home
 
 
 @own_settings()
@@ -63,8 +66,8 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
         result.config.seed,
         unobserved=unobserved,
     )
-    file = checkpoint.file(result.plays[game].folder, player)
-    loaded.load(file.path, file.read(checkpoint.models[player], remedies.play_again(run)))
+    file, digest = _file(result, player, game, checkpoint)
+    loaded.load(file.path, file.read(digest, remedies.play_again(run)))
     if not getattr(model, "generates", True):
         others = ", ".join(result.sampled_from[game])
         fault = f"player {player!r} only judges in {game!r} and has no generator"
@@ -105,7 +108,25 @@ def _checkpoint(result: Result, player: str, game: str) -> Checkpoint:
         path = play.folder / MODELS / f"{file_name(player)}.safetensors"
         unfinished = f"{path} does not exist; '{game}' is not finished"
         raise RunFolderError(f"{unfinished}, 'coplay resume {result.folder}' goes on")
-    if player not in last.models:
+    if player not in last.names:
         lost = f"player {player!r} was lost in {game!r} before its end"
         raise RunFolderError(f"{lost}; it left no model")
     return last
+
+
+def _file(result: Result, player: str, game: str, last: Checkpoint) -> tuple[PlayerFile, str]:
+    """Return the file of a model and its digest, as the coordinator or the site has it.
+
+    Raises:
+        RunFolderError: The model is at a site whose files are not here.
+    """
+    if player not in last.at_sites:
+        return last.file(result.plays[game].folder, player), last.models[player]
+    home = site_home(result.folder, player, game)
+    file = PlayerFolder(home, player).model(last.round)
+    if not file.note_path.exists():
+        raise RunFolderError(
+            f"the model of {player!r} is at the site {player!r}: {file.path} is not here; ask that "
+            f"site: 'coplay sample RUN --player {player}' there"
+        )
+    return file, str(file.note()["model"])

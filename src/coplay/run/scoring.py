@@ -78,12 +78,11 @@ class Scoring:
             round: Current round.
         """
         facts = self.seats.facts
-        metrics = []
-        if self.measuring.reference is None:
-            metrics = measuring_at_players.of_players(self.measuring.chosen)
+        chosen = self.measuring.chosen if self.measuring.reference is None else ()
+        metrics = measuring_at_players.of_players(chosen)
         target = measuring_at_players.target_of(self.measuring.chosen)
         settings = self.measuring.settings
-        asks = measuring_at_players.asks(settings, metrics, target, facts, names, round)
+        asks = measuring_at_players.asks(settings, chosen, target, facts, names, round)
         if not asks:
             return ()
         answers, lost = self.game.alive(self.engine.ask(asks, purpose="evaluation"))

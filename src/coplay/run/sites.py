@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,13 +12,16 @@ from torch import Tensor
 
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
-from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
+from coplay.core.facts import Facts
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.core.streams import stream
+from coplay.core.telling import Telling
 from coplay.data.sources.base import Dataset
 from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
 from coplay.games.party import Known, Party
+from coplay.models.describing import Unbuilt, facts_of
+from coplay.models.mixing import required
 from coplay.player import Player
 from coplay.run.config import Config
 
@@ -107,6 +111,11 @@ class Seats:
             else:
                 parties.append(Known(self.facts[player.name], player.seed))
         return parties
+
+    @cached_property
+    def at_sites(self) -> frozenset[str]:
+        """Names of those with data of their own, which keep their files themselves."""
+        return frozenset(each.name for each in self.players if not isinstance(each, Player))
 
     @property
     def names(self) -> list[str]:
@@ -266,16 +275,8 @@ def facts_of_pool(config: Config, sites: Sites) -> dict[str, Facts]:
     """Return what is known of the players that are dealt some of a pool, before they are built."""
     facts = {}
     for name, space in sites.spaces.items():
-        model = config.player_model(name)
-        facts[name] = Facts(
-            name,
-            coplay_version(),
-            PROTOCOL,
-            "",
-            variables_to_text(space),
-            unobserved=config.players[name].unobserved,
-            model=model.title,
-            learns_incomplete=model.learns_incomplete,
-            count=len(sites.data[name]),
-        )
+        unobserved = config.players[name].unobserved
+        unbuilt = Unbuilt(name, config.player_model(name), required(space), unobserved)
+        # shares of classes are those of the partition, which knows of empty sites too
+        facts[name] = facts_of(unbuilt, sites.data[name], Telling(count="exact"), "")
     return facts

@@ -9,6 +9,7 @@ from typing import Literal
 
 from coplay.core import remedies
 from coplay.core.errors import CheckpointError, RunFolderError
+from coplay.core.facts import Facts
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Save
 from coplay.engines.recipes import Recipe
@@ -18,6 +19,7 @@ from coplay.run.config import Config
 from coplay.run.data_digest import DataDigest
 from coplay.run.record import DataRecord, Origin, RunRecord, read_record, space_to_json
 from coplay.run.rows import Chain
+from coplay.run.site_folders import mark_at_start
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Beginning:
         faults: dict[str, None] = {}
         for game, seats in players.items():
             for player in seats:
-                if player.name not in self.last[game].models:
+                if player.name not in self.last[game].names:
                     faults[f"'{game}' has no model of player '{player.name}'"] = None
         before = self.record.data
         spaces = [space_to_json(before.space), space_to_json(data.space)]
@@ -97,14 +99,26 @@ class Beginning:
                 "learning the same variables"
             )
 
-    def origin(self, config: Config, now: DataDigest) -> Origin:
-        """Return what the new run's record says of the other one."""
+    @property
+    def rounds(self) -> dict[str, int]:
+        """The rounds that its players have played, by game."""
+        return {name: checkpoint.round for name, checkpoint in self.last.items()}
+
+    def origin(self, config: Config, now: DataDigest, facts: Mapping[str, Facts]) -> Origin:
+        """Return what the new run's record says of the other one.
+
+        Args:
+            config: The new run's config.
+            now: Digests of the data now.
+            facts: What the players say of themselves.
+        """
         before = DataDigest.read(self.folder)
         same = before == now and _dealt(self.record.config) == _dealt(config.to_dict())
+        own = [name for name in facts if config.players[name].has_own_data]
+        same = same and all(facts[name].rows_since == "same" for name in own)
         data: Literal["same", "changed"] = "same" if same else "changed"
-        rounds = {name: checkpoint.round for name, checkpoint in self.last.items()}
         digests = {name: checkpoint.rows for name, checkpoint in self.last.items()}
-        return Origin(str(self.folder), self.record.title, rounds, digests, data)
+        return Origin(str(self.folder), self.record.title, self.rounds, digests, data)
 
     def check_same(self, origin: Origin) -> None:
         """Refuse a run that is no longer what a new run was about to begin with.
@@ -133,12 +147,16 @@ class Beginning:
             ModelError: A model does not fit.
         """
         games = (config.game, *config.carried)
+        run = run_id(config.to_dict())
         for (name, seats), game in zip(players.items(), games, strict=True):
             if Checkpoint.last(folder / name) is not None:
                 continue
             models = {}
-            for seat in seats:
-                player = seat if isinstance(seat, Player) else seat.build()
+            at_sites = []
+            for player in seats:
+                if not isinstance(player, Player):  # it takes over its model where it is played
+                    at_sites.append(player.name)
+                    continue
                 self._give(name, player)
                 models[player.name] = str(player.checkpoint(0).note()["model"])
             names = [player.name for player in seats if player.name not in game.seats]
@@ -149,7 +167,9 @@ class Beginning:
                 models=models,
                 state=game.start(names, config.seed).known(),
                 payload=save_in_flight(folder / name, 0, {}),
-                run=run_id(config.to_dict()),
+                run=run,
+                at_sites=at_sites,
+                mark=mark_at_start(run, name) if at_sites else "",
             ).commit(folder / name)
 
     def _give(self, game: str, player: Player) -> None:

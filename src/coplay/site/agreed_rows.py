@@ -13,6 +13,7 @@ from coplay.core.errors import DataError
 from coplay.core.space import Space
 from coplay.data.classes import natural_key
 from coplay.data.sources.base import Dataset
+from coplay.data.sources.memory import Memory
 from coplay.data.words import counted, quoted
 from coplay.site.agreement import DataOfSite
 from coplay.site.conforming import Conformed, conformed
@@ -158,6 +159,11 @@ def _lines(faults: Sequence[str]) -> str:
 
 def _advice(data: DataOfSite) -> str:
     """Say what can be done about values that were not agreed."""
+    if isinstance(data.source, Memory):
+        return (
+            "mend the rows or leave them out of the data, move numbers to the end of the range, "
+            "such as with frame.clip, or agree on a wider one: play(…, variables=…)"
+        )
     advice = 'mend the rows, or set outside = "drop" to leave them out'
     if data.outside == "clip":
         return f"{advice}; there is no nearest value to clip to"

@@ -18,7 +18,7 @@ from coplay.data.words import counted, quoted
 OTHER = "other"
 """The agreed category that takes those that are too rare to be agreed on."""
 
-_WORDS = ({"0", "false", "no", "n", "f"}, {"1", "true", "yes", "y", "t"})
+BITS = ({"0", "false", "no", "n", "f"}, {"1", "true", "yes", "y", "t"})
 """What 0 and 1 of a binary variable may be called as categories."""
 
 
@@ -87,7 +87,7 @@ def _numbers(agreed: Variable, read: Variable, values: Tensor) -> Tensor:
 
 
 def _bit(name: str) -> int | None:
-    for bit, words in enumerate(_WORDS):
+    for bit, words in enumerate(BITS):
         if name.lower() in words:
             return bit
     return None
@@ -212,7 +212,7 @@ def _named(agreed: Variable, read: Variable, values: Tensor) -> tuple[list[str],
 def _as_bit(bit: int, agreed: Variable) -> str:
     """Return the agreed category that stands for no or yes."""
     for name in agreed.class_names:
-        if name.lower() in _WORDS[bit]:
+        if name.lower() in BITS[bit]:
             return name
     words = "no" if bit == 0 else "yes"
     raise DataError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from coplay.core import digests
 from coplay.core.space import Samples, Space
 
 
@@ -33,6 +34,13 @@ class Holdings:
     units: Tensor | None = None
     notes: Sequence[str] = ()
     chosen_units: Tensor | None = None
+
+    @property
+    def digest(self) -> str:
+        """Digest of all rows, which may help to guess at them: for the site alone."""
+        parts = (self.train, self.scored, self.chosen_on)
+        each = [digests.of_samples(self.space, part) for part in parts]
+        return digests.of_bytes("".join(each).encode())
 
     @property
     def unobserved(self) -> tuple[str, ...]:

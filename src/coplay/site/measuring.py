@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from coplay.core import storage
 from coplay.core.components import find
 from coplay.core.inside import file_name
-from coplay.core.measures import MEASURES, OF_REAL_ROWS, PARTS, part_name
+from coplay.core.measures import COUNTED, MEASURES, OF_REAL_ROWS, PARTS, Judged, part_name
+from coplay.core.number_log import NumberLog, drop_from
+from coplay.core.requests import Judge, Measure
 from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
 from coplay.metrics.base import Metric, Observed, Reference, Value, measured
 from coplay.site.holdings import Holdings
+from coplay.site.judging import judge
 
 FOLDER = "site"
 """Folder, in that of a game, of what players measured themselves; each file is its player's own."""
+
+REPORTED = ".numbers.jsonl"
+"""How the file ends, beside that of what was measured, of what a player's model reported."""
+
+
+def number_log(name: str, home: Path | None, tell: Telling) -> NumberLog:
+    """Return where a site writes down what its model reports.
+
+    Args:
+        name: The site.
+        home: The game's folder; None where nothing is written.
+        tell: What it tells.
+    """
+    path = None if home is None else home / FOLDER / f"{file_name(name)}{REPORTED}"
+    return NumberLog(path, tell)
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class SiteMeasurer:
         name: The site.
         holdings: Its rows.
         tell: What it tells.
-        home: The game's folder; None where nothing is written.
+        home: The site's folder in the game, inside the site's own; None where nothing is written.
     """
 
     name: str
@@ -61,8 +79,7 @@ class SiteMeasurer:
     def measure(
         self,
         samples: Samples,
-        metrics: Sequence[str],
-        target: str,
+        request: Measure,
         log_p: Mapping[str, float],
         round: int,
     ) -> dict[str, float]:
@@ -70,12 +87,11 @@ class SiteMeasurer:
 
         Args:
             samples: Samples of the site's model.
-            metrics: Names of coplay's own metrics.
-            target: The variable to be predicted; empty for the class.
+            request: Which of coplay's own metrics are asked for, with their settings.
             log_p: Log p of the held-out rows by the model, with its interval; empty without.
             round: Current round.
         """
-        measurement = compared(self.holdings, samples, metrics, target)
+        measurement = compared(self.holdings, samples, request)
         values = dict(measurement.values)
         if log_p:
             high = log_p["high"] if math.isfinite(log_p["high"]) else None
@@ -87,6 +103,11 @@ class SiteMeasurer:
         self._write(SiteMeasurement(values, measurement.unmeasured), round)
         return numbers_told(values, self.tell)
 
+    def judge(self, player: Judged, request: Judge, served: Samples | None) -> None:
+        """Decide at the site which model is best for it, and write that down there."""
+        if self.home is not None:
+            judge(self.holdings, player, request, served, self.home.parent)
+
     def _write(self, measurement: SiteMeasurement, round: int) -> None:
         if self.path is None:
             return
@@ -97,41 +118,18 @@ class SiteMeasurer:
             "told": sorted(name for name in measurement.values if self.tell.tells(name)),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._drop_from(round)
+        drop_from(self.path, round)
         storage.append_privately(self.path, json.dumps(line, ensure_ascii=False) + "\n")
-
-    def _drop_from(self, round: int) -> None:
-        """Drop what was measured in this round or later, before a run was resumed from earlier."""
-        if self.path is None or not self.path.exists():
-            return
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        lines = text.splitlines(keepends=True)
-        kept = [line for line in lines if _round_of(line) < round]
-        if len(kept) < len(lines):
-            self.path.unlink()
-            for line in kept:
-                storage.append_privately(self.path, line)
-
-
-def _round_of(line: str) -> float:
-    """Return the round of a line; one that was cut off while it was written counts as the last."""
-    try:
-        return int(json.loads(line)["round"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
 
 
 @own_settings(threads=1)
-def compared(
-    holdings: Holdings, samples: Samples, metrics: Sequence[str], target: str
-) -> SiteMeasurement:
+def compared(holdings: Holdings, samples: Samples, request: Measure) -> SiteMeasurement:
     """Compare samples with a site's held-out rows.
 
     Args:
         holdings: The site's rows.
         samples: What is compared.
-        metrics: Names of coplay's own metrics.
-        target: The variable to be predicted; empty for the class.
+        request: Which of coplay's own metrics are asked for, with their settings.
     """
     rows = holdings.scored
     space = holdings.space.only([name for name in holdings.space if name in rows.keys()])
@@ -139,11 +137,12 @@ def compared(
     observed = Observed(space.restrict(samples), reference, held=space.restrict(holdings.train))
     values: dict[str, Value] = {}
     unmeasured: dict[str, str] = {}
-    for name in metrics:
-        metric = find("metric", name)  # the gate lets none but coplay's own pass
-        assert issubclass(metric, Metric)
+    for name in request.metrics:
+        kind = find("metric", name)  # the gate lets none but coplay's own pass
+        assert issubclass(kind, Metric)
+        metric = kind.model_validate_json(request.settings.get(name, "{}"))
         # the words of an error may quote a row, and stay here
-        of_metric, reason = measured(metric().aimed(target or None), observed)
+        of_metric, reason = measured(metric.aimed(request.target or None), observed)
         values |= of_metric
         if reason:
             unmeasured[name] = reason
@@ -153,14 +152,16 @@ def compared(
 def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]:
     """Return the numbers that leave a site: those that it names, and only what travels.
 
-    How many rows they were measured on is told as the number of rows is.
+    How many rows they were measured on is told as the number of rows is, and scores are rounded so
+    that it does not follow from them (:meth:`coplay.core.telling.Telling.step_of`); intervals are
+    rounded outwards.
 
     Example:
-        >>> value = Value(0.9, "", "higher", 100, 57, 0.8, 0.95)
+        >>> value = Value(7 / 12, "", "higher", 100, 57, 0.32, 0.81)
         >>> numbers_told({"utility": value}, Telling())
         {}
         >>> numbers_told({"utility": value}, Telling(count="tens", numbers=("utility",)))
-        {'utility': 0.9, 'utility low': 0.8, 'utility high': 0.95, 'utility n': 100.0,
+        {'utility': 0.6, 'utility low': 0.3, 'utility high': 0.85, 'utility n': 100.0,
          'utility n_real': 60.0}
     """
     numbers = {}
@@ -169,10 +170,21 @@ def numbers_told(values: Mapping[str, Value], tell: Telling) -> dict[str, float]
             continue
         if not math.isfinite(value.value):
             continue
-        numbers[name] = float(value.value)
+        step = tell.step_of(value.n_real) if name in COUNTED else 0.0
+        numbers[name] = _rounded(value.value, step, round)
+        low = None if value.low is None else _rounded(value.low, step, math.floor)
+        high = None if value.high is None else _rounded(value.high, step, math.ceil)
         n = tell.count_of(value.n) if name in OF_REAL_ROWS else value.n
         n_real = tell.count_of(value.n_real)
-        for part, number in zip(PARTS, (value.low, value.high, n, n_real), strict=True):
+        for part, number in zip(PARTS, (low, high, n, n_real), strict=True):
             if number is not None:
                 numbers[part_name(name, part)] = float(number)
     return numbers
+
+
+def _rounded(number: float, step: float, towards: Callable[[float], int]) -> float:
+    """Return a number at a multiple of a step; as it is without a step."""
+    if not step or not math.isfinite(number):
+        return float(number)
+    steps = round(number / step, 6)  # so that 0.3 / 0.05 is 6 and is not moved to a neighbour
+    return round(towards(steps) * step, 6)

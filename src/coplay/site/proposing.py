@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows, read_tables
 from coplay.data.tables.types import Fault, Settings, Typed, typed
 from coplay.data.words import counted, quoted, some
+from coplay.site.codes import notes_on_codes, notes_on_codes_among_texts
 from coplay.site.conforming import OTHER
+from coplay.site.units import may_name_somebody, names_somebody, unit_of
 
 _FEW_NUMBERS = 10
 """So many different whole numbers, or fewer, are categories."""
@@ -29,8 +31,8 @@ _FEW_NUMBERS = 10
 _WHOLE = re.compile("0|-?[1-9][0-9]*")
 """A whole number as it is written where it is a name."""
 
-_NAMING_WORDS = {"id", "patient", "person", "subject", "customer", "mrn"}
-_UNIT_WORDS = _NAMING_WORDS | {"case", "unit"}
+_MISSING_MARKS = ("NA", "?", "N/A", "null", "NaN")
+"""Texts that count as missing while a table is proposed."""
 
 _MANY_DIGITS = 100_000
 """Whole numbers from here on, another in every row, are names rather than amounts."""
@@ -64,20 +66,32 @@ class Proposal:
         variables: By column.
         unit: A column that seems to name what a row belongs to, such as a patient; None for none.
         rows: Number of rows.
-        incomplete: Number of rows in which a proposed variable is missing.
         notes: What was left out and decided, in sentences; they stay at the site.
         level_counts: Rows of each level, by column.
         reading: Settings of a table's source that say how this one is written, such as separator.
+        missing_marks: What stands for a missing value in it, beside empty cells.
+        columns: All of its columns.
+        absent: In which rows a proposed variable is missing, shape (n,), by column.
     """
 
     path: Path
     variables: dict[str, Proposed]
     unit: str | None
     rows: int
-    incomplete: int
     notes: Sequence[str] = ()
     level_counts: dict[str, Counter[str]] = field(default_factory=dict)
     reading: Mapping[str, str] = field(default_factory=dict)
+    missing_marks: Sequence[str] = _MISSING_MARKS
+    columns: Sequence[str] = ()
+    absent: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def incomplete_in(self, columns: Iterable[str]) -> int:
+        """Return the number of rows in which one of some columns is missing."""
+        missing = np.zeros(self.rows, dtype=np.bool_)
+        for name in columns:
+            if name in self.absent:
+                missing |= self.absent[name]
+        return int(missing.sum())
 
 
 def rounded_outwards(low: float, high: float, grid: float = 0.0) -> tuple[float, float]:
@@ -110,16 +124,77 @@ def rounded_outwards(low: float, high: float, grid: float = 0.0) -> tuple[float,
     return round(first * step, digits), round(last * step, digits)
 
 
-def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Proposal:
+def proposal(
+    path: Path,
+    small_cell: int = 10,
+    unit: str | None = None,
+    missing_marks: Sequence[str] = (),
+) -> Proposal:
     """Read a table and say what it could share.
 
     Args:
         path: The table.
         small_cell: Categories with fewer rows go into ``other``.
         unit: The column that names what a row belongs to; None to guess it.
+        missing_marks: Cells that stand for a missing value, beside the usual ones.
 
     Raises:
         DataError: It cannot be read, has no such column, or holds nothing to learn from.
+    """
+    form, decimal = form_of_table(path)
+    reading = _reading(form, decimal)
+    rows = read_tables([path], [], form, None)
+    if unit is not None:
+        rows.check_names({"unit": [unit]})
+    seeming, of_units = unit_of(rows)
+    guessed = unit or seeming
+    notes = [*_said_of_reading(reading), *rows.notes(rows.names)]
+    notes += of_units if unit is None else []
+    variables: dict[str, Proposed] = {}
+    counts: dict[str, Counter[str]] = {}
+    numbers: dict[str, np.ndarray] = {}
+    absent: dict[str, np.ndarray] = {}
+    settings = Settings(Marks(decimal), tuple(dict.fromkeys([*_MISSING_MARKS, *missing_marks])))
+    for name in rows.names:
+        if name == guessed:
+            how = "was said" if unit else "seems"
+            notes.append(
+                f"{quoted(name)} {how} to name what a row belongs to: unit, no variable (unit = "
+                f"{quoted(name)} in the site file, so that its rows stay together)"
+            )
+            continue
+        column = _proposed(name, rows, small_cell, settings)
+        if isinstance(column, str):
+            notes.append(f"left out: {column}")
+            continue
+        variables[name], counts[name], read = column
+        absent[name] = read.missing
+        if read.kind == "real":
+            numbers[name] = read.values[~read.missing]
+    if not variables:
+        raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")
+    notes += [*_said_of_rare(variables, counts, small_cell), *notes_on_codes(numbers)]
+    notes += notes_on_codes_among_texts(counts)
+    notes += _said_of_few_numbers(variables, numbers)
+    return Proposal(
+        path,
+        variables,
+        guessed,
+        len(rows),
+        notes,
+        counts,
+        reading,
+        settings.missing,
+        rows.names,
+        absent,
+    )
+
+
+def form_of_table(path: Path) -> tuple[TextFormat, str]:
+    """Return how a table seems to be written, and its decimal mark.
+
+    Raises:
+        DataError: There is no table of this name.
     """
     if not path.exists():
         raise DataError(f"the file {path} does not exist (looked for from {Path.cwd()})")
@@ -130,31 +205,47 @@ def proposal(path: Path, small_cell: int = 10, unit: str | None = None) -> Propo
             "as images and arrays, are named in a site file that you write: 'coplay list source' "
             "shows which there are"
         )
-    form, decimal = form_of(path)
-    reading = _reading(form, decimal)
-    rows = read_tables([path], [], form, None)
-    if unit is not None:
-        rows.check_names({"unit": [unit]})
-    guessed = unit or _unit(rows)
-    notes = [*_said_of_reading(reading), *rows.notes(rows.names)]
-    variables: dict[str, Proposed] = {}
-    counts: dict[str, Counter[str]] = {}
-    missing = np.zeros(len(rows), dtype=np.bool_)
-    for name in rows.names:
-        if name == guessed:
-            how = "was said" if unit else "seems"
-            notes.append(f"{quoted(name)} {how} to name what a row belongs to: unit, no variable")
-            continue
-        column = _proposed(name, rows, small_cell, decimal)
-        if isinstance(column, str):
-            notes.append(f"left out: {column}")
-            continue
-        variables[name], counts[name], absent = column
-        missing |= absent
-    if not variables:
-        raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")
-    incomplete = int(missing.sum())
-    return Proposal(path, variables, guessed, len(rows), incomplete, notes, counts, reading)
+    return form_of(path)
+
+
+def _said_of_few_numbers(
+    variables: Mapping[str, Proposed], numbers: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Say which columns of numbers may be codes of categories, such as 0.0, 1.0 and 2.0."""
+    names = []
+    for name, values in numbers.items():
+        distinct = np.unique(values)
+        is_few = len(distinct) <= _FEW_NUMBERS and bool((distinct == np.trunc(distinct)).all())
+        if variables[name].kind == "real" and is_few:
+            names.append(quoted(name))
+    if not names:
+        return []
+    return [
+        f"{some(names, 12)}: few whole numbers, written as 1.0 is, count as numbers; if they are "
+        'codes of categories, agree on kind = "categorical" and categories = ["0", "1", …] in the '
+        "place of low and high"
+    ]
+
+
+def _said_of_rare(
+    variables: Mapping[str, Proposed], counts: Mapping[str, Counter[str]], small_cell: int
+) -> list[str]:
+    """Say which columns have values with few rows, and what is shared of them; none is named."""
+    notes = []
+    for name, variable in variables.items():
+        rare = sum(count < small_cell for count in counts[name].values())
+        if rare and variable.kind == "binary":
+            notes.append(
+                f"{quoted(name)}: one of its two values has fewer than {small_cell} rows. Nothing "
+                "says which, but that it is binary says that both are there: take the variable out "
+                "if that is not to be known"
+            )
+        elif rare and OTHER in variable.levels:
+            notes.append(
+                f"{quoted(name)}: categories with fewer than {small_cell} rows ({rare} of "
+                f"{len(counts[name])}) count as {quoted(OTHER)}, without a name"
+            )
+    return notes
 
 
 def _reading(form: TextFormat, decimal: str) -> dict[str, str]:
@@ -174,18 +265,18 @@ def _said_of_reading(reading: Mapping[str, str]) -> list[str]:
 
 
 def _proposed(
-    name: str, rows: Rows, small_cell: int, decimal: str
-) -> tuple[Proposed, Counter[str], np.ndarray] | str:
-    """Return a column as it is proposed, with its levels and missing cells, or why it is not."""
+    name: str, rows: Rows, small_cell: int, settings: Settings
+) -> tuple[Proposed, Counter[str], Typed] | str:
+    """Return a column as it is proposed, with its levels and cells, or why it is not."""
     if name in rows.refused:
         return rows.refused[name]
-    settings = Settings(Marks(decimal), ("NA", "?", "N/A", "null", "NaN"))
     column = typed(name, rows.cells[name], settings)
     if isinstance(column, Fault):
         return f"{rows.place(column.row)}, {column.text}"
     if column.kind == "unread":
         return column.reason.split("; ")[0]  # the rest is advice for those who write the file
-    if _words(name) & _NAMING_WORDS and len(set(rows.cells[name])) > _FEW_NUMBERS:
+    is_varied = len(set(rows.cells[name])) > _FEW_NUMBERS
+    if names_somebody(name) or (may_name_somebody(name) and is_varied):
         return f"column {quoted(name)} seems to name somebody"
     present = column.values[~column.missing]
     if column.kind == "binary":
@@ -198,7 +289,8 @@ def _proposed(
     # a cell of 1.0 is the number 1, and no category of that name
     whole = whole and all(map(_WHOLE.fullmatch, set(texts)))
     if set(distinct.tolist()) == {0.0, 1.0}:
-        return _bits(texts, column, small_cell)
+        plain = [f"{number:g}" for number in present.tolist()]  # 1.0 and 1 are one value
+        return _bits(plain, column, small_cell)
     if whole and len(distinct) == len(present) and _are_names(distinct):
         return f"column {quoted(name)} holds another whole number in every row, as names of rows do"
     if len(distinct) < 2:
@@ -208,8 +300,8 @@ def _proposed(
         levels = _levels(name, texts, column, small_cell)
         if isinstance(levels, str):
             return levels
-        return replace(levels[0], low=low, high=high), levels[1], column.missing
-    return Proposed("real", low, high), Counter(), column.missing
+        return replace(levels[0], low=low, high=high), levels[1], column
+    return Proposed("real", low, high), Counter(), column
 
 
 def _grid(numbers: np.ndarray) -> float:
@@ -227,11 +319,11 @@ def _present_cells(cells: Cells, column: Typed) -> list[str]:
 
 def _bits(
     texts: Sequence[str], column: Typed, small_cell: int
-) -> tuple[Proposed, Counter[str], np.ndarray]:
+) -> tuple[Proposed, Counter[str], Typed]:
     """Return a binary column, with its words for sites that know a third."""
     counts = Counter(texts)
     levels = common_levels(counts, small_cell)
-    return Proposed("binary", levels=levels), counts, column.missing
+    return Proposed("binary", levels=levels), counts, column
 
 
 def _are_names(numbers: np.ndarray) -> bool:
@@ -241,13 +333,9 @@ def _are_names(numbers: np.ndarray) -> bool:
     return bool(numbers[-1] - numbers[0] < 2 * len(numbers) or numbers[0] >= _MANY_DIGITS)
 
 
-def _words(name: str) -> set[str]:
-    return set(name.lower().replace("-", "_").replace(" ", "_").split("_"))
-
-
 def _levels(
     name: str, texts: Sequence[str], column: Typed, small_cell: int
-) -> tuple[Proposed, Counter[str], np.ndarray] | str:
+) -> tuple[Proposed, Counter[str], Typed] | str:
     """Return a categorical column with rare levels in ``other``."""
     counts = Counter(texts)
     if len(counts) == len(texts) and len(texts) > _FEW_NUMBERS:
@@ -255,7 +343,7 @@ def _levels(
     levels = common_levels(counts, small_cell)
     if len(levels) < 2:
         return f"column {quoted(name)} has fewer than two categories with {small_cell} rows"
-    return Proposed("categorical", levels=levels), counts, column.missing
+    return Proposed("categorical", levels=levels), counts, column
 
 
 def common_levels(counts: Counter[str], small_cell: int) -> tuple[str, ...]:
@@ -270,23 +358,6 @@ def common_levels(counts: Counter[str], small_cell: int) -> tuple[str, ...]:
     if len(common) < len(counts):
         common.append(OTHER)
     return tuple(common)
-
-
-def _unit(rows: Rows) -> str | None:
-    """Return the first column that is called like a unit and whose texts repeat."""
-    for name in rows.names:
-        words = _words(name)
-        if not words & _UNIT_WORDS:
-            continue
-        texts = list(rows.cells[name])
-        distinct = len(set(texts))
-        # names of units repeat, and are many: a column of few texts is a category
-        are_many = 3 * distinct > len(texts)
-        if words & _NAMING_WORDS:
-            are_many = are_many or distinct > _FEW_NUMBERS
-        if "" not in texts and distinct < len(texts) and are_many:
-            return name
-    return None
 
 
 def summary(proposals: Sequence[Proposal]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,46 @@ def read_rounds(game: str, path: Path) -> list[SiteRound]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         return [_round(game, json.loads(line)) for line in lines]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise storage.damaged(path, error, "play again to have it anew") from error
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a site's model reported of learning in one round of one game.
+
+    Args:
+        game: The game.
+        round: The round.
+        numbers: Every number by its name.
+        left: Names of the numbers that left the site.
+    """
+
+    game: str
+    round: int
+    numbers: Mapping[str, float]
+    left: tuple[str, ...]
+
+
+def read_reported(game: str, path: Path) -> list[Reported]:
+    """Read what a site wrote down of its model's numbers, one line a round.
+
+    Args:
+        game: The game's name.
+        path: The file, which need not be there.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        reported = []
+        for line in lines:
+            numbers = {name: float(number) for name, number in line["numbers"].items()}
+            reported.append(Reported(game, int(line["round"]), numbers, tuple(line["told"])))
+        return reported
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise storage.damaged(path, error, "play again to have it anew") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -81,6 +81,7 @@ class Verdict:
         low: Lower end of the gain's 95 % interval.
         high: Its upper end.
         reason: Why nothing can be said.
+        notes: Which games are not among those compared, and why; sentences without a full stop.
     """
 
     player: str
@@ -94,6 +95,7 @@ class Verdict:
     low: float = 0.0
     high: float = 0.0
     reason: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def is_certain(self) -> bool:
@@ -102,6 +104,11 @@ class Verdict:
 
     def __str__(self) -> str:
         """The verdict in plain sentences."""
+        return " ".join([self._decision, *(f"{note}." for note in self.notes)])
+
+    @property
+    def _decision(self) -> str:
+        """The verdict without the notes."""
         if self.reason:
             return f"No model can be called the best for {self.player}: {self.reason}."
         value = f"{self.measure} is {self.values[self.best]:.3g} on {self.n:,} rows kept for this"

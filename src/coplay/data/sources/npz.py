@@ -322,7 +322,8 @@ def _array(content: Mapping[str, Any], key: str, path: Path) -> np.ndarray:
         first = int(np.flatnonzero(bad.reshape(len(array), -1).any(1))[0])
         raise DataError(
             f"{path}: array {key}: expected finite values, got {int(bad.sum())} NaN or infinite "
-            f"ones, the first in sample {first} (from 0)"
+            f"ones, the first in sample {first} (from 0); leave these samples out, or save the "
+            'columns as a table (CSV or Parquet), whose source has missing = "keep" and "drop rows"'
         )
     return array
 

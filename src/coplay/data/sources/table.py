@@ -301,16 +301,12 @@ class Table(Source):
         if not faults:
             return ~incomplete, []
         if self.missing != "drop rows":
-            gone = counted(int(incomplete.sum()), "row")
-            advice = (
-                f'set missing = "drop rows" to leave out {gone} of {len(rows):,}, or leave columns '
-                "out with without"
-            )
-            raise DataError(f"{all_of(faults)}\n{advice}")
+            gone = f"{counted(int(incomplete.sum()), 'row')} of {len(rows):,}"
+            raise DataError(f"{all_of(faults)}\n{self._reading.remedies.missing(gone)}")
         if incomplete.all():
             raise DataError(
-                f"{rows.title}: every row has a missing cell ({', '.join(counts)}); leave columns "
-                "out with without"
+                f"{rows.title}: every row has a missing cell ({', '.join(counts)}); "
+                f"{self._reading.remedies.none_complete()}"
             )
         dropped = f"{counted(int(incomplete.sum()), 'row')} of {len(rows):,} dropped"
         return ~incomplete, [f"{dropped}, since cells are missing: {', '.join(counts)}"]
@@ -344,15 +340,15 @@ class Table(Source):
                     f"not read: column {quoted(name)} has one text in the rows that are left"
                 )
             else:
-                made[name] = _column(name, column, train, test, rows.title)
+                made[name] = _column(name, column, train, test, rows.title, self._reading)
             if column.kind == "real" and name in made:
                 cells = rows.cells[name]
-                made[name] = made[name].noted(*number_notes(name, cells, self._reading.marks))
+                made[name] = made[name].noted(*number_notes(name, cells, self._reading))
         if label is not None:
             values = columns[label]
             origin = f"{rows.title}, label_column {quoted(label)}"
             classes = coded_column(values.values[train], values.values[test], values.texts, origin)
-            made[LABEL] = classes.noted(*marks_as_categories(label, values))
+            made[LABEL] = classes.noted(*marks_as_categories(label, values, self._reading))
         return made, notes
 
     @classmethod
@@ -381,13 +377,15 @@ def _no_file(path: Path) -> DataError:
     return missing("file", path)
 
 
-def _column(name: str, column: Typed, train: np.ndarray, test: np.ndarray, title: str) -> Column:
+def _column(
+    name: str, column: Typed, train: np.ndarray, test: np.ndarray, title: str, reading: Settings
+) -> Column:
     """Convert a column of a known type."""
     origin = f"{title}, column {quoted(name)}"
     values = column.values
     if column.kind == "texts":
         return coded_column(values[train], values[test], column.texts, origin, name).noted(
-            *marks_as_categories(name, column)
+            *marks_as_categories(name, column, reading)
         )
     if column.kind == "binary":
         bits = array_column(Variable(kind="binary"), values[train], values[test])

@@ -6,43 +6,41 @@ from collections.abc import Mapping
 
 from coplay.data.column import Column
 from coplay.data.tables.grid import Cells
-from coplay.data.tables.numbers import Marks, has_leading_zeros, may_be_thousands
+from coplay.data.tables.numbers import has_leading_zeros, may_be_thousands
 from coplay.data.tables.reading import Rows
-from coplay.data.tables.types import USUAL_MARKS, Typed
+from coplay.data.tables.types import USUAL_MARKS, Settings, Typed
 from coplay.data.words import counted, quoted, some
 
 
-def number_notes(name: str, cells: Cells, marks: Marks) -> list[str]:
+def number_notes(name: str, cells: Cells, reading: Settings) -> list[str]:
     """Say if zeros before numbers are lost, and if points may stand between thousands.
 
     Args:
         name: The column.
         cells: Its cells, all numbers.
-        marks: How they are read.
+        reading: How they are read.
     """
     notes = []
-    if marks.decimal == "." and may_be_thousands(cells):
+    if reading.marks.decimal == "." and may_be_thousands(cells):
         notes.append(
             f"{quoted(name)}: every point stands before exactly three digits, and 1.000 is read as "
-            '1; set thousands = "." and decimal = "," if it is a thousand'
+            f"1; {reading.remedies.thousands()}"
         )
     if has_leading_zeros(cells):
         notes.append(
-            f"{quoted(name)}: zeros before its numbers are left out; categories = [{quoted(name)}] "
-            "reads them as texts"
+            f"{quoted(name)}: zeros before its numbers are left out; {reading.remedies.zeros(name)}"
         )
     return notes
 
 
-def marks_as_categories(name: str, column: Typed) -> list[str]:
+def marks_as_categories(name: str, column: Typed, reading: Settings) -> list[str]:
     """Say if a category looks like a mark for a missing value."""
     marks = [text for text in column.texts if text.lower() in USUAL_MARKS]
     if not marks:
         return []
     listed = ", ".join(map(quoted, marks))
-    return [
-        f"{quoted(name)}: {listed} counts as a category; missing_marks = [{listed}] changes that"
-    ]
+    remedy = reading.remedies.mark_as_category(listed)
+    return [f"{quoted(name)}: {listed} counts as a category; {remedy}"]
 
 
 def summary(rows: Rows, columns: Mapping[str, Column]) -> str:

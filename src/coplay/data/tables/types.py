@@ -15,6 +15,7 @@ import numpy as np
 
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import Marks, is_date, is_marked, plain_numbers
+from coplay.data.tables.remedies import Remedies
 from coplay.data.words import counted, quoted, some
 
 MOST_CATEGORIES = 100
@@ -38,11 +39,13 @@ class Settings:
         marks: The marks inside numbers.
         missing: Cells that stand for a missing value, beside empty ones.
         categories: Columns that are categories even where they hold numbers.
+        remedies: What one can do about cells that cannot be read, for errors.
     """
 
     marks: Marks = field(default_factory=Marks)
     missing: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    remedies: Remedies = field(default_factory=Remedies)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def typed(name: str, cells: Cells, settings: Settings, is_label: bool = False) -
     if are_categories:
         texts = [_class_text(text, marks) for text in counts]
         return Typed("texts", codes.clip(0), codes < 0, tuple(texts))
-    return _numbers_or_texts(name, counts, codes, marks)
+    return _numbers_or_texts(name, counts, codes, settings)
 
 
 def missing_among(texts: Iterable[str], settings: Settings) -> set[str]:
@@ -152,9 +155,10 @@ def _unread(codes: np.ndarray, reason: str) -> Typed:
 
 
 def _numbers_or_texts(
-    name: str, counts: Counter[str], codes: np.ndarray, marks: Marks
+    name: str, counts: Counter[str], codes: np.ndarray, settings: Settings
 ) -> Typed | Fault:
     """Convert a column that holds something; ``codes`` are places in ``counts``, or −1."""
+    marks = settings.marks
     numbers = [marks.number(text) for text in counts]
     total = counts.total()
     wrong = [text for text, number in zip(counts, numbers, strict=True) if number is None]
@@ -163,13 +167,13 @@ def _numbers_or_texts(
     right = total - sum(counts[text] for text in wrong)
     if not wrong:
         values = np.array([number or 0.0 for number in numbers])
-        inexact = _inexact(name, counts, numbers, codes, marks)
+        inexact = _inexact(name, counts, numbers, codes, settings)
         return inexact or Typed("real", values[codes.clip(0)], codes < 0)
     nearly = right + sum(counts[text] for text in marked)
     # many different numbers and a few marks are numbers, however often the marks stand there
     is_marked_often = len(wrong) <= _FEW_MARKS and len(counts) - len(wrong) > _SEVERAL
     if 2 * nearly >= total or is_marked_often:
-        return _bad_cells(name, counts, wrong, marked, codes, marks)
+        return _bad_cells(name, counts, wrong, marked, codes, settings)
     if 2 * dates >= total:
         return _unread(codes, f"column {quoted(name)} holds dates or times")
     words = _yes_and_no(list(counts))
@@ -184,7 +188,7 @@ def _numbers_or_texts(
             codes,
             # no example: notes are part of the record, and a text of its own may be a person's
             f"column {quoted(name)} holds {len(counts):,} different texts in "
-            f"{counted(total, 'row')}; categories = [{quoted(name)}] reads them as classes",
+            f"{counted(total, 'row')}; {settings.remedies.as_classes(name)}",
         )
     return Typed("texts", codes.clip(0), codes < 0, tuple(counts))
 
@@ -206,16 +210,16 @@ def _inexact(
     counts: Counter[str],
     numbers: Sequence[float | None],
     codes: np.ndarray,
-    marks: Marks,
+    settings: Settings,
 ) -> Fault | None:
     """Refuse whole numbers that 64-bit floats would change."""
     for place, (text, number) in enumerate(zip(counts, numbers, strict=True)):
-        if marks.is_inexact(text, number or 0.0):
+        if settings.marks.is_inexact(text, number or 0.0):
             row = int(np.flatnonzero(codes == place)[0])
             return Fault(
                 row,
                 f"column {quoted(name)}: {quoted(text)} has more digits than a 64-bit float holds; "
-                f"leave the column out with without = [{quoted(name)}], or read it as categories",
+                f"{settings.remedies.too_long(name)}",
             )
     return None
 
@@ -226,7 +230,7 @@ def _bad_cells(
     wrong: Sequence[str],
     marked: Sequence[str],
     codes: np.ndarray,
-    marks: Marks,
+    settings: Settings,
 ) -> Fault:
     """Describe the cells of a numeric column that are no numbers."""
     known = set(wrong)
@@ -240,7 +244,7 @@ def _bad_cells(
     return Fault(
         first,
         f"column {quoted(name)}: expected a number, got {quoted(text)}{others}; "
-        f"{_advice(name, text, marked, marks)}",
+        f"{_advice(name, text, marked, settings)}",
     )
 
 
@@ -248,14 +252,8 @@ def _listed(texts: Sequence[str]) -> str:
     return some([quoted(text) for text in texts], 3)
 
 
-def _advice(name: str, text: str, marked: Sequence[str], marks: Marks) -> str:
-    """Say which setting helps."""
-    out = f"without = [{quoted(name)}] leaves the column out"
-    if text in marked and not marks.thousands and marks.decimal == ".":
-        return f"set thousands or decimal to the mark in it; {out}"
+def _advice(name: str, text: str, marked: Sequence[str], settings: Settings) -> str:
+    """Say what helps."""
     if text in marked:
-        return f"its marks are not those of decimal and thousands; {out}"
-    return (
-        f"mend it, or set missing_marks = [{quoted(text)}] if it stands for a missing value, or "
-        f"categories = [{quoted(name)}]; {out}"
-    )
+        return settings.remedies.marked(name, settings.marks.are_plain)
+    return settings.remedies.no_number(name, text)

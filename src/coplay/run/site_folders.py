@@ -1,0 +1,123 @@
+"""The folder of a site in a run: everything that a player with data of its own keeps.
+
+RUN/sites/NAME/                 for its owner alone (mode 700); a site elsewhere has it there
+RUN/sites/NAME/GAME/checkpoints what its model was after a round; models: at the end of the game
+RUN/sites/NAME/GAME/site        what it measured itself (NAME.jsonl), what was read (NAME.txt)
+RUN/sites/NAME/GAME/errors.txt  the words of its errors, which may quote its rows
+RUN/sites/NAME/GAME/data.json   a digest of the rows that the game began with
+RUN/sites/NAME/verdict.json     which model is best for the site; page.html: its own page
+
+The coordinator reads none of it: a player says whether its rows are the same, and goes back by
+itself to the checkpoint that the coordinator names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from coplay.core import digests, storage
+from coplay.core.errors import CheckpointError
+from coplay.core.inside import file_name
+from coplay.core.player_folder import PlayerFolder
+from coplay.run.checkpoint import mark_of
+from coplay.run.rows import Chain
+from coplay.site.holdings import Holdings
+
+FOLDER = "sites"
+"""Folder, in a run's, of the sites' own folders."""
+
+_DATA = "data.json"
+
+
+def site_folder(run: Path, player: str) -> Path:
+    """Return the folder of what is a site's own in a run."""
+    return run / FOLDER / file_name(player)
+
+
+def site_home(run: Path, player: str, game: str) -> Path:
+    """Return the folder of what is a site's own in one game of a run."""
+    return site_folder(run, player) / game
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """With which model a player at a site begins.
+
+    Args:
+        home: The site's folder in a game of another run.
+        round: The round after which that model was saved.
+        mark: What the coordinator knows the checkpoint of round 0 by that is made of it.
+    """
+
+    home: Path
+    round: int
+    mark: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run with whose models another one begins.
+
+    Args:
+        folder: Its folder.
+        rounds: The rounds that its players had played, by game.
+        run: What tells the new run from others.
+    """
+
+    folder: Path
+    rounds: Mapping[str, int]
+    run: str
+
+    def beginning(self, player: str, game: str) -> Beginning:
+        """Return with which model a player at a site begins."""
+        home = site_home(self.folder, player, game).absolute()
+        return Beginning(home, self.rounds[game], mark_at_start(self.run, game))
+
+
+def make_private(home: Path) -> None:
+    """Make a site's folder in a game; nobody else may look into the site's folder."""
+    storage.make_folder(home)
+    home.parent.chmod(0o700)
+
+
+def note_rows(home: Path, player: str, held: Holdings) -> None:
+    """Write down which rows a game begins with, unless it has begun."""
+    path = home / _DATA
+    if not path.exists() or not PlayerFolder(home, player).is_begun:
+        storage.write_sealed(path, {"rows": _digest(held)}, private=True)
+
+
+def rows_since(folder: Path, held: Holdings) -> Literal["", "same", "changed"]:
+    """Say whether a site's rows are those that the games of a run began with.
+
+    Args:
+        folder: The site's folder in the run.
+        held: Its rows now.
+
+    Returns:
+        An empty text where nothing was written down.
+    """
+    noted = set()
+    for path in folder.glob(f"*/{_DATA}"):
+        try:
+            noted.add(storage.read_sealed(path).get("rows"))
+        except CheckpointError:
+            noted.add(None)  # damaged: nobody can say that they are the same
+    if not noted:
+        return ""
+    return "same" if noted == {_digest(held)} else "changed"
+
+
+def _digest(held: Holdings) -> str:
+    parts = (held.train, held.scored, held.chosen_on)
+    each = [digests.of_samples(held.space, part) for part in parts]
+    return hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def mark_at_start(run: str, game: str) -> str:
+    """Return what players know a checkpoint of round 0 by."""
+    return mark_of(run, game, 0, Chain.begin(game).digest)
