@@ -178,6 +178,7 @@ class TestDesign:
         for options, wanted in [
             (["--keep", "0.4"], [0.4] * 3),
             (["--keep", "0.5", "--keep", "south=0.9"], [0.5, 0.9, 0.5]),
+            (["--keep", "45%", "--keep", "clinic=3/5"], [0.45, 0.45, 0.6]),
         ]:
             values = json.loads(run(capsys, "design", config, *options, "--json"))
             reached = np.array(values["reached"])

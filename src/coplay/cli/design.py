@@ -121,13 +121,16 @@ def _wishes(given: argparse.Namespace, config: Config) -> Wishes:
 
 
 def _shares(option: str, texts: list[str], faults: list[str]) -> dict[str, float]:
-    """Read ``NAME=SHARE``; a share may be a fraction such as 1/3."""
+    """Read ``NAME=SHARE``; a share may be a fraction such as 1/3, or a percentage."""
     shares = {}
     for text in texts:
         name, _, value = text.rpartition("=")
         top, slash, bottom = value.partition("/")
         try:
-            shares[name] = float(top) / float(bottom) if slash else float(value)
+            if value.endswith("%"):
+                shares[name] = float(value[:-1]) / 100
+            else:
+                shares[name] = float(top) / float(bottom) if slash else float(value)
         except (ValueError, ZeroDivisionError):
             faults.append(f"{option} {text}: expected NAME=SHARE, such as north=0.33 or north=1/3")
     return shares
