@@ -108,6 +108,14 @@ class TestPlan:
         assert "traffic" not in text
         assert "any class (at most)" in text
 
+    def test_where_data_are_not_here_the_weights_still_say_what_they_say(self, config, capsys):
+        config.write_text(NAMED.replace('{ name = "digits" }', '{ name = "npz", file = "no.npz" }'))
+        text = run(capsys, "plan", config)
+        assert "echo: a fault that all models add" in text
+        assert "left out: no data were read, so bytes, class shares and variables are not" in text
+        assert "no.npz" in text
+        assert "-> mend that" in text
+
     def test_many_players_make_no_dense_matrix(self, tmp_path, capsys):
         path = tmp_path / "many.toml"
         path.write_text(

@@ -8,6 +8,7 @@ from typing import Any
 
 from coplay.cli.options import add_settings
 from coplay.cli.terminal import say
+from coplay.core.errors import CoplayError
 
 
 def add_plan(commands: Any) -> None:
@@ -40,9 +41,13 @@ def _plan(given: argparse.Namespace) -> None:
 
     config = config_with_sites(given.config, given.set, given.site, trust=False)
     prepared = None
+    fault = ""
     if not given.no_data and len(config.players) <= MOST_PREPARED:
-        prepared = prepare(config)
-    plan = plan_of(config, prepared, given.player)
+        try:
+            prepared = prepare(config)
+        except CoplayError as error:  # what follows from the weights alone can still be said
+            fault = " ".join(str(error).split())
+    plan = plan_of(config, prepared, given.player, fault)
     if given.json:
         say(json.dumps(plan_json(plan), ensure_ascii=False, indent=1))
         return

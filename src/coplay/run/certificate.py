@@ -9,6 +9,7 @@ outside is a bias of some model. Of all shares of models without a bias, one in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,8 +62,9 @@ class Certificate:
 
     def sentence(self) -> str:
         """Return all of it in a line; what is a bound is called one."""
+        most = max(math.ceil(self.left * 1e4), 1) / 1e4  # a bound is rounded up
         parts = [
-            f"after {self.rounds:,} rounds with everybody's samples, at most {self.left:.2%} of "
+            f"after {self.rounds:,} rounds with everybody's samples, at most {most:.2%} of "
             "what a model is made of differs from the equilibrium (a bound, for models that learn "
             "all of a round)"
         ]

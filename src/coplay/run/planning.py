@@ -154,13 +154,16 @@ class Plan:
     by_variable: Sequence[VariablePlan]
 
 
-def plan_of(config: Config, prepared: Prepared | None = None, only: Sequence[str] = ()) -> Plan:
+def plan_of(
+    config: Config, prepared: Prepared | None = None, only: Sequence[str] = (), fault: str = ""
+) -> Plan:
     """Return what theory says of a config's game.
 
     Args:
         config: The config; no data are read.
         prepared: The same with data read; without it, what follows from data is left out.
         only: Players of a game of many of whom all is to be computed, row by row.
+        fault: Why no data could be read; empty where none were to be.
 
     Raises:
         ConfigError: The game has no weights, or they have no unique equilibrium; or a name of
@@ -186,7 +189,11 @@ def plan_of(config: Config, prepared: Prepared | None = None, only: Sequence[str
     by_variable: list[VariablePlan] = []
     if facts is None:
         reason = "no data were read, so bytes, class shares and variables are not in this plan"
-        left_out.append(LeftOut(reason, "plan without --no-data, with up to 512 players"))
+        do = f"plan without --no-data, with up to {MOST_PREPARED} players"
+        if fault:
+            reason = f"{reason}: {fault}"
+            do = "mend that, and 'coplay check' will say no fault was met"
+        left_out.append(LeftOut(reason, do))
     if len(names) <= MOST_IN_M:
         influence = influence_matrix(dense(alpha))
         players = _of_few(names, alpha, influence, shares, game.samples_per_round)
