@@ -7,13 +7,16 @@ import pytest
 import torch
 
 from coplay import Config, Federation
+from coplay.games.sample_exchange import SampleExchange
 from coplay.metrics.base import Value
 from coplay.metrics.class_shares import corrected
 from coplay.report.chance import tables
 from coplay.report.measured import shares
 from coplay.run.certificate import Certificate, certificate, corrected_variance
+from coplay.run.shares_played import weights_played
 from coplay.theory import bands
 from coplay.theory.equilibrium import influence_matrix
+from coplay.theory.weights import by_edges
 
 FOUR = """\
 players = 4
@@ -94,6 +97,13 @@ def test_the_page_says_so(result):
         inside, of = map(int, row[1].split(" of "))
         assert of == 10
         assert (row[2] == "none") == (inside == 10)
+
+
+def test_samples_that_are_used_again_teach_what_they_taught():
+    game = SampleExchange(own_weight=0.5, rounds=9, own_rounds=2, fresh_every_rounds=3)
+    alpha = by_edges(game.weights(["a", "b"]))
+    # drawn after rounds 2, 5 and 8, so learned from anew in rounds 3, 6 and 9
+    assert [len(weights_played(game, alpha, last)) for last in (2, 3, 5, 6, 9)] == [0, 1, 1, 2, 3]
 
 
 def test_the_gap_is_the_sum_with_the_interval_of_a_sum():
