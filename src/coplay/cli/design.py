@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LISTED = 12
 _EXACT = 1e-6
+_OPTIMAL = 1e-6  # size of the projected step at a minimum
 
 
 def add_design(commands: Any) -> None:
@@ -162,6 +163,8 @@ def _lines(result: Designed) -> list[str]:
             f"these are the nearest weights of {result.starts} descents, which ended with a "
             f"projected step of {result.optimality:.1e}"
         )
+    if result.optimality is not None and result.optimality > _OPTIMAL:
+        lines.append("that is no minimum yet: other weights may come nearer")
     lines.append("nearer: a smaller --least-own, more links, or larger shares of sites' own data")
     return lines
 
