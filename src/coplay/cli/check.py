@@ -21,9 +21,11 @@ def add_check(commands: Any) -> None:
 def _check(given: argparse.Namespace) -> None:
     from coplay.cli.site_option import config_with_sites
     from coplay.run.checking import lines_of
+    from coplay.run.plan_lines import planned
     from coplay.run.preparing import prepare
 
     config = config_with_sites(given.config, given.set, given.site, trust=False)
-    for line in lines_of(config, prepare(config)):
+    prepared = prepare(config)
+    for line in [*lines_of(config, prepared), *planned(config, prepared)]:
         say(line)
     say("no fault was met")

@@ -19,11 +19,14 @@ from coplay.cli.check import add_check
 from coplay.cli.cite import add_cite
 from coplay.cli.code import add_trust, code_from, trusted_folders
 from coplay.cli.demo import add_demo
+from coplay.cli.design import add_design
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.folders import path_given
+from coplay.cli.forget import add_forget
 from coplay.cli.init import add_init
 from coplay.cli.listing import add_list
 from coplay.cli.options import add_settings
+from coplay.cli.plan import add_plan
 from coplay.cli.site import add_site
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
@@ -93,7 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     add_demo(commands)
     add_init(commands)
     add_check(commands)
+    add_plan(commands)
+    add_design(commands)
     _add_playing(commands)
+    add_forget(commands)
     add_site(commands)
     _add_compare(commands)
     _add_reading(commands)

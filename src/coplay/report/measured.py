@@ -10,7 +10,7 @@ from typing import Any
 
 from coplay.core.space import LABEL
 from coplay.metrics.base import Value
-from coplay.report import charts, figures
+from coplay.report import chance, charts, figures
 from coplay.report.charts import Band, Line
 from coplay.report.parts import PageSection, Picture, first_players
 from coplay.report.share_bars import SharesPanel, share_bars
@@ -23,6 +23,7 @@ from coplay.report.words import (
     span,
     words,
 )
+from coplay.run.certificate import certificate
 from coplay.run.play import Play
 from coplay.run.result import Result
 
@@ -126,7 +127,11 @@ def shares(result: Result) -> PageSection:
         counts |= dict.fromkeys(seats, everybody)
     players, notes = first_players([name for name in result.parties if name in by_player])
     chosen = [by_player[name] for name in players]
-    panels = [_panel(name, by_player[name], counts.get(name)) for name in players]
+    proof = certificate(result)
+    widths = {} if isinstance(proof, str) else proof.widths
+    panels = []
+    for name in players:
+        panels.append(_panel(name, by_player[name], counts.get(name), widths.get(name)))
     each = "each" if seats else "per player"
     caption = (
         f"{sentence_case(words(play.name))} after round {play.last_round}: "
@@ -136,6 +141,7 @@ def shares(result: Result) -> PageSection:
     )
     if predicted:
         caption += " d is the total variation between bars and prediction, from 0 to 1."
+        notes = [*notes, *chance.sentences(proof)]
     else:
         notes = [
             *notes,
@@ -147,8 +153,10 @@ def shares(result: Result) -> PageSection:
     data = {
         "round": play.last_round,
         "players": {name: asdict(shares) for name, shares in by_player.items()},
+        "certificate": None if isinstance(proof, str) else asdict(proof),
     }
-    return PageSection("shares", title, notes, pictures=[picture], data=data)
+    tables = chance.tables(result, proof, players)
+    return PageSection("shares", title, notes, tables, pictures=[picture], data=data)
 
 
 def _bar_names(result: Result) -> Sequence[str] | None:
@@ -157,14 +165,16 @@ def _bar_names(result: Result) -> Sequence[str] | None:
     return None if are_numbers(names) else shortened(names)
 
 
-def _panel(name: str, shares: MeasuredShares, counts: list[int] | None) -> SharesPanel:
+def _panel(
+    name: str, shares: MeasuredShares, counts: list[int] | None, width: list[float] | None
+) -> SharesPanel:
     title = f"{name}   n = {shares.n:,}"
     if shares.distance_to_prediction is not None:
         title += f", d = {shares.distance_to_prediction:.3f}"
     held = None
     if counts and sum(counts):
         held = [count / sum(counts) for count in counts]
-    return SharesPanel(title, shares.measured, shares.raw, shares.predicted, held)
+    return SharesPanel(title, shares.measured, shares.raw, shares.predicted, held, width)
 
 
 def influence(result: Result) -> PageSection:

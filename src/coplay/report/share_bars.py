@@ -27,6 +27,8 @@ class SharesPanel:
         raw: As the domain classifier counts them; None where they were not measured.
         predicted: By theory; None without one.
         private: Of private data; None without any.
+        width: By how much chance moves measured shares from predicted ones, one per class; None
+            where that is not known.
     """
 
     title: str
@@ -34,6 +36,7 @@ class SharesPanel:
     raw: Sequence[float] | None
     predicted: Sequence[float] | None
     private: Sequence[float] | None
+    width: Sequence[float] | None = None
 
 
 @plain_style
@@ -83,6 +86,10 @@ def _panel(axes: Axes, panel: SharesPanel) -> None:
         axes.plot(x, panel.raw, "o", markerfacecolor="white", markeredgecolor=INK, markersize=4.5)
     if panel.predicted is not None:
         axes.hlines(panel.predicted, x - 0.44, x + 0.44, color=COLOURS[1], linewidth=2.4)
+        if panel.width is not None:
+            low = np.clip(np.subtract(panel.predicted, panel.width), 0, None)
+            high = np.add(panel.predicted, panel.width)
+            axes.bar(x, high - low, bottom=low, width=0.88, color=COLOURS[1], alpha=0.25)
     set_title(axes, panel.title)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
     tidy(axes)
@@ -99,6 +106,8 @@ def _keys(panels: Sequence[SharesPanel], private: str) -> list[Patch | Line2D]:
         keys.append(ring)
     if any(panel.predicted is not None for panel in panels):
         keys.append(Line2D([], [], color=COLOURS[1], linewidth=2.4, label="predicted"))
+    if any(panel.width is not None for panel in panels):
+        keys.append(Patch(color=COLOURS[1], alpha=0.25, label="95 % by chance"))
     if any(panel.private is not None for panel in panels):
         keys.append(Patch(color=PALE, label=private))
     return keys

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import combinations
 
 import scipy.sparse as sp
 
@@ -15,6 +14,7 @@ from coplay.games.base import State
 from coplay.run.config import Config
 from coplay.run.preparing import Prepared, PreparedGame
 from coplay.run.site_file import SiteFile
+from coplay.theory.identifiability import pairs_apart
 
 _LISTED = 12
 
@@ -59,16 +59,14 @@ def _of_variables(config: Config, prepared: Prepared) -> list[str]:
 
 def unseen_pairs(players: Iterable[Facts]) -> list[tuple[str, str]]:
     """Return the pairs of variables that no player observes both of."""
-    together: set[tuple[str, str]] = set()
     everything: dict[str, None] = {}
+    observed = []
     for each in players:
-        observed = [name for name in each.variables if name not in each.unobserved]
         everything |= dict.fromkeys(each.variables)
-        together |= set(combinations(sorted(observed), 2))
-    pairs = combinations(sorted(everything), 2)
+        observed.append([name for name in each.variables if name not in each.unobserved])
+    pairs = pairs_apart(observed, sorted(everything))
     order = {name: place for place, name in enumerate(everything)}
-    unseen = [pair for pair in pairs if pair not in together]
-    return sorted(unseen, key=lambda pair: (order[pair[0]], order[pair[1]]))
+    return sorted(pairs, key=lambda pair: (order[pair[0]], order[pair[1]]))
 
 
 def _of_player(name: str, facts: Facts, file: SiteFile | None) -> list[str]:

@@ -20,6 +20,8 @@ class DataSection(Section):
         source: Where data come from.
         partition: How they are dealt out to the players.
         variables: The variables that players learn; by default all of the source but the class.
+        among: Names among which the source is dealt out, where some of them do not play: a site
+            that left has its share still. By default the players'.
     """
 
     source: SourceField = Field(
@@ -29,6 +31,7 @@ class DataSection(Section):
         default_factory=lambda: find("partition", "iid")(), validate_default=True
     )
     variables: tuple[str, ...] | None = Field(default=None, min_length=1)
+    among: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
 class PlayerSection(Section):

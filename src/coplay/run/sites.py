@@ -134,13 +134,21 @@ def deal(config: Config, data: Dataset, agreed: Space | None = None) -> Sites:
         agreed: The agreed variables; None where those of the pool are all there are.
 
     Raises:
-        DataError: A player wants a variable that the data do not have.
+        DataError: A player wants a variable that the data do not have, or is dealt nothing since
+            it is not named where the players are that the data are dealt among.
     """
     names = config.pool_players
+    among = list(config.data.among or names)
+    left_out = [name for name in names if name not in among]
+    if left_out:
+        raise DataError(
+            f"data.among: expected all players that are dealt some of the source among "
+            f"{', '.join(among)}; {', '.join(map(repr, left_out))} is not"
+        )
     labels = data.train[LABEL] if data.classes else None
     generator = stream(config.seed, "partition")
     partition = config.data.partition.numbered(data.class_names)
-    positions = partition.deal(labels, len(data.train), names, generator)
+    positions = partition.deal(labels, len(data.train), among, generator)
     spaces = {name: _space(config, name, data, agreed) for name in names}
     private = {}
     for name in names:

@@ -34,6 +34,8 @@ from coplay.theory.sparse import reaches_data as reaches_data
 from coplay.theory.sparse import solve_sparse as solve_sparse
 from coplay.theory.weights import by_edges, row_of_each, row_sums
 
+_LISTED = 12  # players that a fault lists by name
+
 
 class Family(Protocol):
     """What the theory needs of an exponential family; shapes (…, D)."""
@@ -91,8 +93,11 @@ def weight_faults(alpha: Tensor | sp.csr_matrix, names: Sequence[str] | None = N
     without_path = [repr(name) for name, has_path in reached if not has_path]
     if not without_path:
         return []
+    listed = ", ".join(without_path[:_LISTED])
+    if len(without_path) > _LISTED:
+        listed += f" and {len(without_path) - _LISTED:,} more"
     return [
-        f"no path of positive weights leads from {', '.join(without_path)} to a player with own "
+        f"no path of positive weights leads from {listed} to a player with own "
         "weight > 0, so there is no unique equilibrium; give one of them, or a player they listen "
         "to, a positive own weight"
     ]

@@ -120,6 +120,36 @@ def among(alpha: sp.csr_matrix, places: Sequence[int]) -> sp.csr_matrix:
     return _like(left, values)
 
 
+def of_variable(
+    alpha: sp.csr_matrix, learns: np.ndarray, observes: np.ndarray
+) -> tuple[sp.csr_matrix, Places]:
+    """Return the weights by which one variable is learned: those of sources that have it.
+
+    A sample without a variable teaches nothing of it, so the rest is re-normalised (A5).
+
+    Args:
+        alpha: Weights, N × N.
+        learns: Which players learn the variable, shape (N,), bool.
+        observes: Whose data have it, shape (N,), bool.
+
+    Returns:
+        The weights among the players that learn it, and their positions.
+
+    Example:
+        Own data of the first player lack the variable.
+
+        >>> alpha = by_edges(torch.full((2, 2), 0.5))
+        >>> lacks = of_variable(alpha, np.array([True, True]), np.array([False, True]))[0]
+        >>> lacks.toarray().tolist()
+        [[0.0, 1.0], [0.5, 0.5]]
+    """
+    places = np.flatnonzero(learns)
+    left = _sorted(cast(Any, alpha)[places][:, places])
+    lacking = (left.indices == row_of_each(left)) & ~observes[places][left.indices]
+    values = np.where(lacking, 0.0, left.data)
+    return among(_like(left, values), range(len(places))), places
+
+
 def _with_own(
     alpha: sp.csr_matrix, values: np.ndarray, own: Callable[[np.ndarray], np.ndarray]
 ) -> sp.csr_matrix:
