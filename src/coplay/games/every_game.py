@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -13,7 +14,17 @@ from coplay.core.expected import ANY_PART, Expected, Limits, Numbers, Part
 from coplay.core.measures import MEASURES, OF_METRIC, PARTS, part_name
 from coplay.core.message import Message, count_of
 from coplay.core.plain import shortened
-from coplay.core.requests import CLASSIFIED, SCORED, SERVED, Evaluate, Gain, Judge, Measure
+from coplay.core.requests import (
+    CLASSIFIED,
+    SCORED,
+    SERVED,
+    Evaluate,
+    Gain,
+    Judge,
+    Measure,
+    Restore,
+    Save,
+)
 from coplay.core.space import LABEL
 from coplay.games.base import received_samples
 from coplay.games.party import Party
@@ -30,6 +41,7 @@ MOST_STEPS = 1_000_000
 MOST_DRAWS = 100_000
 """Largest number of encoder's draws per sample."""
 
+_MARK = re.compile("[0-9a-f]{1,64}")  # of a checkpoint
 _ROUNDING = 1e-6  # of weights that were re-normalised, and of means
 # infinities and NaN are values of log p
 _LOG_P = dict.fromkeys(("log_p", "low", "high"), Limits(special=True))
@@ -91,7 +103,23 @@ def expected_request(player: Player, message: Message) -> Expected:
             if strange:
                 faults.append(f"weights: expected other players, got {shortened(strange[0])}")
             return Expected(dict.fromkeys(others, part), faults=faults)
+        case Save(mark, kept):
+            faults = _mark_faults(player, mark)
+            if any(not 0 <= each < message.round for each in kept) or (kept and not mark):
+                faults.append(f"kept: expected earlier rounds, and a mark, got {len(kept)} rounds")
+            return Expected(faults=faults)
+        case Restore(mark):
+            return Expected(faults=_mark_faults(player, mark))
     return Expected()
+
+
+def _mark_faults(player: Player, mark: str) -> list[str]:
+    """List what is wrong with the mark of a checkpoint; only who keeps its own files has marks."""
+    if mark and not player.schema:
+        return [f"mark: expected none for files that the coordinator keeps, got {shortened(mark)}"]
+    if mark and not _MARK.fullmatch(mark):
+        return [f"mark: expected hexadecimal digits, got {shortened(mark)}"]
+    return []
 
 
 def _count_faults(counts: list[tuple[str, int, int]]) -> list[str]:
