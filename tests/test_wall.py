@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from coplay import Message, Space, Variable, find, names
+from coplay import Config, Federation, Message, Space, Variable, find, names
 from coplay.core.codec import reply_from_bytes
 from coplay.core.message import COORDINATOR, PlayerDied, PlayerLost
 from coplay.core.requests import Evaluate, Measure, Save
@@ -292,7 +293,11 @@ def opened_files(terms, folder, *more):
 @pytest.fixture
 def hospitals(tmp_path):
     """The shipped hospitals, in a folder of their own and with few steps."""
-    folder = tmp_path / "hospitals"
+    return wall.federated(tmp_path / "homes", short_hospitals(tmp_path / "hospitals"))
+
+
+def short_hospitals(folder):
+    """Write the shipped hospitals with few steps; return the path of their federation."""
     shutil.copytree(wall.ROOT / "configs" / "hospitals", folder)
     for path in folder.glob("*.toml"):  # sites that tell nothing at all
         if path.name != "federation.toml":
@@ -303,7 +308,7 @@ def hospitals(tmp_path):
     for name in ("north", "south", "east"):  # sites that tell nothing at all
         file = folder / f"{name}.toml"
         file.write_text(file.read_text().partition("\n[tell]")[0])
-    return wall.federated(tmp_path / "homes", federation)
+    return federation
 
 
 def test_hospitals_play_by_messages_alone_and_say_no_more_than_their_site_files(hospitals):
@@ -381,3 +386,99 @@ def test_the_coordinators_process_never_opens_a_file_of_a_site(name, tmp_path):
         rows = Path(sites[1].folder) / "rows.safetensors"
         _, trace = opened_files(terms, tmp_path, rows)
         assert str(rows) in trace
+
+
+# ------------------------------------------------------------------------------------- a whole run
+
+
+@pytest.fixture
+def apart(tmp_path):
+    """The hospitals, each at home, and a coordinator that has their files but none of the tables.
+
+    Returns the sites, and what a coordinator of a whole run is given.
+    """
+    sites = wall.federated(tmp_path / "homes", short_hospitals(tmp_path / "there"), whole=True)
+    federation = short_hospitals(tmp_path / "here")
+    for table in federation.parent.glob("*.csv"):
+        table.unlink()
+    sockets = federation.with_name("sockets.json")
+    sockets.write_text(json.dumps({site.name: site.socket for site in sites}))
+    return sites, [str(federation), str(sockets), str(tmp_path / "run")]
+
+
+def coordinated(given, *before):
+    """Let a process of its own coordinate a whole run; return what it prints."""
+    command = [*before, sys.executable, "-m", "tests.wall", "run", *given]
+    done = subprocess.run(command, cwd=wall.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def files_below(folder, *names):
+    """Digests of files by their path in a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in names
+        for path in sorted(folder.rglob(name))
+    }
+
+
+def test_a_whole_run_needs_nothing_of_the_sites_but_their_messages(apart, tmp_path):
+    """Measured, stopped, resumed and reported by a process that has no table to read."""
+    sites, given = apart
+    with wall.opened(sites):
+        seen = coordinated(given)
+    assert seen["status"] == "finished"
+    run = Path(given[-1])
+    # the same bits as where one process has everything
+    values = Config.from_file(Path(sites[0].federation)).to_dict()
+    values |= {"engine": {"name": "local", "groups": 3}, "checkpoint": {"every_rounds": 1}}
+    whole = Federation(Config.from_dict(values)).run(tmp_path / "whole")
+    for game, rows in wall.rows_of(whole).items():
+        assert len(rows) == len(seen["rows"][game]) == 2
+        for here, there in zip(rows, seen["rows"][game], strict=True):
+            assert here == there
+    for site in sites:
+        expected = files_below(tmp_path / "whole" / "sites" / site.name, "*.safetensors")
+        assert files_below(site.run / "sites" / site.name, "*.safetensors") == expected
+        assert len(expected) == 4, "a model and what it was judged by, for each game"
+        own = site.run / "sites" / site.name
+        assert own.stat().st_mode & 0o777 == 0o700
+        assert len(list(own.rglob(f"site/{site.name}.jsonl"))) == 2, "it measured itself"
+        assert not list(own.rglob("checkpoints"))
+        for path in own.rglob("*"):
+            assert path.is_dir() or path.stat().st_mode & 0o777 == 0o600, path
+    # and the coordinator has nothing of any site
+    assert not (run / "sites").exists()
+    assert not list(run.rglob("models"))
+    assert not list(run.rglob("errors.txt"))
+    for path in run.rglob("checkpoint.json"):
+        record = json.loads(path.read_text())
+        assert record["models"] == {}
+        assert record["at_sites"] == ["north", "south", "east"]
+    for name in ("north", "south", "east"):
+        model, best, sample = seen["faults"][name]
+        assert model == sample
+        assert model.startswith(f"the model of '{name}' is at the site '{name}': ")
+        assert f"the rows that '{name}' kept to choose a model by are at the site" in best
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_the_coordinator_of_a_whole_run_opens_no_file_of_a_site(apart, tmp_path):
+    sites, given = apart
+    trace = tmp_path / "trace.txt"
+    strace = ["strace", "-f", "-q", "-s", "4096", "-e", "trace=file", "-o", str(trace)]
+    with wall.opened(sites):
+        seen = coordinated(given, *strace)
+    assert seen["status"] == "finished"
+    lines = trace.read_text().splitlines()
+    for file in (given[0], f"{given[-1]}/report.html", f"{given[-1]}/isolated/checkpoint.json"):
+        assert any(file in line for line in lines), "nothing was traced"
+    for site in sites:
+        for file in (f"{site.name}.csv", Path(site.folder).name, f"{site.name}.safetensors"):
+            assert not [line for line in lines if file in line and "ENOENT" not in line]
+    opened = [line for line in lines if "open" in line.partition("(")[0] and "ENOENT" not in line]
+    of_run = [line for line in opened if given[-1] in line]
+    assert of_run
+    assert not [line for line in of_run if "/sites/" in line or "/models/" in line]

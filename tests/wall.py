@@ -2,7 +2,8 @@
 
 A site's process is ``python -m tests.wall serve SITE.json …``: it reads rows from its own folder,
 builds its player, and answers bytes at a socket. The coordinator's side, :class:`Wall`, is an
-engine that knows names and sockets. ``python -m tests.wall play TERMS.json`` is a coordinator.
+engine that knows names and sockets. ``python -m tests.wall play TERMS.json`` is a coordinator of
+one game, ``python -m tests.wall run FEDERATION SOCKETS.json OUT`` one of a whole run.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 from safetensors.torch import load_file, save_file
 from tensordict import TensorDict
 
-from coplay import Player, Space, find
+from coplay import Federation, Player, Result, Space, find
+from coplay.cli.main import main
 from coplay.core.codec import (
     facts_from_bytes,
     facts_to_bytes,
@@ -35,23 +38,26 @@ from coplay.core.codec import (
     request_to_bytes,
 )
 from coplay.core.components import name_of
-from coplay.core.errors import MessageError
+from coplay.core.errors import FAILURES, EngineError, MessageError, RunFolderError
 from coplay.core.facts import variables_from_text, variables_to_text
 from coplay.core.history import Roster
 from coplay.core.message import PlayerDied, PlayerLost
 from coplay.core.streams import single_pools
 from coplay.core.telling import Telling
-from coplay.engines.base import Engine, answer
+from coplay.engines.base import Engine, answer, told_error
 from coplay.engines.gate import acquaint, checked_reply
 from coplay.games.party import Known
 from coplay.models.estimator import Estimator
 from coplay.player import REQUESTS
 from coplay.run.config import Config
 from coplay.run.own_data import SiteRecipe, own_data
+from coplay.run.preparing import game_names
 from coplay.run.schema import agreed_space
+from coplay.run.site_folders import site_folder, site_home
 
 ROOT = Path(__file__).parents[1]
 LENGTH = struct.Struct("<Q")
+BEGIN = b"B"
 DESCRIBE = b"D"
 ACQUAINT = b"a"
 ASK = b"M"
@@ -94,7 +100,8 @@ class Terms:
 class Site:
     """What one site has: the terms, its name, and a folder with its rows.
 
-    With ``federation``, the path of a federation's file, its site file says what it has.
+    With ``federation``, the path of a federation's file, its site file says what it has; with
+    ``whole``, its player is built anew for each game that a coordinator begins.
     """
 
     terms: Terms
@@ -102,6 +109,12 @@ class Site:
     folder: str
     tell: dict
     federation: str = ""
+    whole: bool = False
+
+    @property
+    def run(self):
+        """Its own folder of a run."""
+        return Path(self.folder) / "run"
 
     @property
     def socket(self):
@@ -129,6 +142,34 @@ class Site:
         )
         player.roster = Roster(self.terms.players)
         return player
+
+    def begun(self, game, plays):
+        """Make the player of a game, or one that only says what it is; return both."""
+        config = Config.from_file(Path(self.federation))
+        own = own_data(config, None, {})[self.name]
+        rules = dict(zip(game_names(config), (config.game, *config.carried), strict=True))[game]
+        since = site_folder(self.run, self.name)
+        home = site_home(self.run, self.name, game) if plays else None
+        player = SiteRecipe(own, config.seed, home, None if plays else since).build()
+        player.roster = Roster(self.terms.players)
+        return rules, player
+
+
+class Seat:
+    """A connection of a coordinator to a site, with the player that answers there."""
+
+    def __init__(self, site):
+        self.site = site
+        self.game = site.terms.rules
+        self.player = None if site.whole else site.build()
+
+    def begin(self, game, plays):
+        """Make a player anew; return what went wrong, empty if nothing did."""
+        try:
+            self.game, self.player = self.site.begun(game, plays)
+        except FAILURES as error:
+            return str(told_error(self.site.name, error, None))
+        return ""
 
 
 @dataclass(frozen=True)
@@ -178,29 +219,30 @@ def serve(paths):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(site.socket)
         listener.listen()
-        ready.register(listener, selectors.EVENT_READ, (site, None))
+        ready.register(listener, selectors.EVENT_READ, site)
     while True:
         for key, _ in ready.select():
-            site, player = key.data
-            if player is None:
+            if isinstance(key.data, Site):
                 connection, _ = key.fileobj.accept()
-                ready.register(connection, selectors.EVENT_READ, (site, site.build()))
+                ready.register(connection, selectors.EVENT_READ, Seat(key.data))
                 continue
             try:
-                put(key.fileobj, answered(site, player, get(key.fileobj)))
+                put(key.fileobj, answered(key.data, get(key.fileobj)))
             except OSError:  # the coordinator has gone
                 ready.unregister(key.fileobj)
                 key.fileobj.close()
 
 
-def answered(site, player, data):
+def answered(seat, data):
     """Answer the bytes of one frame."""
+    if data[:1] == BEGIN:
+        return seat.begin(**json.loads(data[1:])).encode()
+    site, player, game = seat.site, seat.player, seat.game
     if data[:1] == DESCRIBE:
         return facts_to_bytes(player.facts())
     if data[:1] == ACQUAINT:
         acquaint(player.roster, json.loads(data[1:]))
         return b""
-    game = site.terms.rules
     try:
         ask = request_from_bytes(data[1:], (*REQUESTS, *game.requests), "a request")
     except MessageError as error:
@@ -232,7 +274,12 @@ def _exactly(connection, length):
 
 
 class Wall(Engine):
-    """Asks players elsewhere by bytes; those without data, such as a server, are played here."""
+    """Asks players elsewhere by bytes; those without data, such as a server, are played here.
+
+    In a whole run players are recipes, of which no more than the names is looked at.
+    """
+
+    sockets: dict[str, str] = Field(default_factory=dict)
 
     _connections: dict = PrivateAttr(default_factory=dict)
     _here: dict = PrivateAttr(default_factory=dict)
@@ -246,8 +293,13 @@ class Wall(Engine):
         for each in away:
             connection = socket.socket(socket.AF_UNIX)
             connection.settimeout(SECONDS)
-            connection.connect(each.socket)
+            connection.connect(self.sockets.get(each.name) or each.socket)
             self._connections[each.name] = connection
+            if each.name in self.sockets:
+                begin = {"game": name_of("game", game), "plays": each.home is not None}
+                fault = self._exchange(each.name, BEGIN + json.dumps(begin).encode()).decode()
+                if fault:
+                    raise EngineError(fault)
         facts = self.describe()
         known = {each.name: Known(facts[each.name], each.seed) for each in away}
         self.seat([known.get(each.name, each) for each in players], game)
@@ -343,10 +395,55 @@ def coordinate(path, peek=None):
     print(digest_of(rows, state))
 
 
+class Stop(KeyboardInterrupt):
+    """A user who loses patience."""
+
+
+def run(federation, sockets, out):
+    """Coordinate a whole run: stop it, go on, report, and print what a reader finds in it."""
+    values = tomllib.loads(Path(federation).read_text())
+    engine = {"name": "tests.wall:Wall", "sockets": json.loads(Path(sockets).read_text())}
+    for section in values["players"].values():
+        section["site"] = str(Path(federation).parent / section["site"])
+    config = Config.from_dict({**values, "engine": engine, "checkpoint": {"every_rounds": 1}})
+
+    def impatient(what, done, of):
+        if what == "sample_exchange" and done == 1:
+            raise Stop
+
+    with contextlib.suppress(Stop):
+        Federation(config).run(out, impatient)
+    assert Result.load(out).record.status == "stopped"
+    result = Federation.resume(out, trust=True)
+    assert main(["report", str(out)]) == 0
+    faults = {}
+    for name in result.players:
+        for what in (result.model, result.best, lambda name: result.sample(name, 3)):
+            try:
+                what(name)
+            except RunFolderError as error:
+                faults.setdefault(name, []).append(str(error))
+    print(json.dumps({"rows": rows_of(result), "faults": faults, "status": result.record.status}))
+
+
+def rows_of(result):
+    """Return the rows of all games of a run, without times."""
+    rows = {}
+    for name, play in result.plays.items():
+        lines = (play.folder / "rows.jsonl").read_text().splitlines()
+        rows[name] = [without_times(json.loads(line)) for line in lines]
+    return rows
+
+
+def without_times(row):
+    kept = {key: value for key, value in row.items() if key not in ("seconds", "seal")}
+    return {key: value for key, value in kept.items() if "seconds" not in key}
+
+
 # ------------------------------------------------------------------------ for tests of both sides
 
 
-def federated(folder, federation):
+def federated(folder, federation, whole=False):
     """Return the sites of a federation's file; only sockets and terms lie elsewhere."""
     config = Config.from_file(federation)
     terms = terms_of(
@@ -360,7 +457,7 @@ def federated(folder, federation):
     for name in terms.players:
         home = Path(folder) / f"private-{name}"
         home.mkdir(parents=True)
-        site = Site(terms, name, str(home), {}, str(federation))
+        site = Site(terms, name, str(home), {}, str(federation), whole)
         (home / "site.json").write_text(json.dumps(asdict(site)))
         sites.append(site)
     terms_file(sites[0]).write_text(json.dumps(asdict(terms)))
@@ -429,4 +526,5 @@ def terms_of(game, model, space, players):
 
 
 if __name__ == "__main__":
-    {"serve": lambda *paths: serve(paths), "play": coordinate}[sys.argv[1]](*sys.argv[2:])
+    act = {"serve": lambda *paths: serve(paths), "play": coordinate, "run": run}[sys.argv[1]]
+    act(*sys.argv[2:])
