@@ -215,6 +215,24 @@ def test_clusters_are_fitted_where_sources_change_and_not_otherwise():
     assert model._clusters.centroids is not first
 
 
+def test_a_model_taken_up_again_keeps_its_clusters_as_it_would_have():
+    """Weights such as 0.3 are not whole in float32: what was saved must compare as equal."""
+
+    def mixture(seed):
+        parts = (part(OWN, 0.3, PLAIN, image=images(150, -50, seed=seed)),)
+        return Mixture((*parts, part("b", 0.7, PLAIN, image=images(150, 50, seed=seed + 1))))
+
+    model = ready(PLAIN)
+    model.learn(mixture(1), 1, stream(1))
+    again = ready(PLAIN)
+    again.load_state_dict(model.state_dict())
+    for each in (model, again):
+        each.learn(mixture(5), 2, stream(2))
+    state = again.state_dict()
+    for name, values in model.state_dict().items():
+        assert torch.equal(values, state[name]), name
+
+
 def scrambled(*settings):
     """A U-Net whose last layers are not 0, as they are at the start."""
     with isolated_seed(1):
