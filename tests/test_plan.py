@@ -326,7 +326,11 @@ class TestRewriting:
 
     @pytest.mark.parametrize(
         ("head", "own"),
-        [("[ game ] # rules", "own_weight"), ("[game]", '"own_weight"'), ("[game]", "'own_weight'")],
+        [
+            ("[ game ] # rules", "own_weight"),
+            ("[game]", '"own_weight"'),
+            ("[game]", "'own_weight'"),
+        ],
     )
     def test_heads_and_keys_may_be_written_in_other_ways(self, head, own):
         changed = with_alpha(f"{head}\n{own} = 0.5\nrounds = 3\n", self.ALPHA, ["a", "b"])

@@ -249,6 +249,25 @@ def test_play_goes_on_from_a_checkpoint_as_if_nothing_had_been(tmp_path):
             assert all(torch.equal(before[key], ends[1][name][key]) for key in before), name
 
 
+def test_a_new_run_that_begins_with_both_models_sends_none_that_learned_from_others():
+    """In its rounds alone it is the model of own data that learns and draws."""
+    game = DirectExchange(own_weight=0.5, rounds=4, local_steps=4)
+    engine, state, players = seated(game, THREE, Patchy)
+    played(game, engine, state, (1, 2, 3))
+    again, state, begun = seated(game, THREE, Patchy)
+    for name, player in begun.items():
+        player.load("a file", players[name].state)
+        player.model._mean = 99.0  # as if what it learned from others could be told
+    state = played(game, again, state, (1,))
+    assert {name: player.model._steps for name, player in begun.items()} == {
+        name: player.model._steps for name, player in players.items()
+    }
+    assert state.payload
+    for (sender, _), part in state.payload.items():
+        assert part["x"].mean().item() < 50
+        assert abs(part["x"].mean().item() - THREE[sender][1]) < 1e-6
+
+
 # ----------------------------------------------------------------------- different variables
 
 AB = Space({"a": AGE, "b": AGE})
