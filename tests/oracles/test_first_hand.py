@@ -16,6 +16,7 @@ from coplay.engines.local import Local
 from coplay.games.direct_exchange import DirectExchange
 from coplay.games.ensemble import Ensemble, Mixed, Source
 from coplay.games.first_hand_expected import Turn
+from coplay.games.mixtures import Mix, Ways
 from coplay.games.sample_exchange import SampleExchange
 from coplay.models.base import OWN, LocalModel
 from coplay.models.exponential_family import ExponentialFamily
@@ -189,6 +190,19 @@ def test_one_shot_draws_once_and_nothing_travels_twice():
     assert players["a"].pending.model is None
     last, _ = players["a"].model._lessons[-1]
     assert [part.name for part in last.parts] == [OWN, "b", "c"]
+
+
+def test_nothing_is_drawn_that_nobody_would_learn_from():
+    game = DirectExchange(rounds=7, own_rounds=2, fresh_every_rounds=2)
+    assert [round for round in range(1, 8) if game.draws_in(round)] == [2, 4, 6]
+    game = Ensemble(rounds=4)
+    assert [round for round in range(1, 6) if game.draws_in(round)] == [1, 2, 3]
+
+
+def test_a_whole_number_of_samples_is_not_rounded_up_for_its_last_bit():
+    assert 100 * 0.07 > 7
+    ways = Ways({"b": Mix({"a": (0.07,)}), "c": Mix({"a": (0.071,)})}, {"a": {"b": "a", "c": "a"}})
+    assert ways.draws(100) == {"a": {"b": 7, "c": 8}}
 
 
 def test_one_shot_takes_its_rounds_from_what_is_given():
@@ -444,11 +458,13 @@ def test_the_gate_checks_origin_and_sender_of_what_is_passed_on():
     [
         ({"masses": (0.5, 0.6)}, "masses: expected a sum of at most 1, got 1.1"),
         ({"masses": (0.5, -0.1)}, "masses: expected numbers from 0 to 1, got others"),
+        ({"masses": (0.5, float("nan"))}, "masses: expected a list of a finite number each"),
         ({"masses": (0.5,)}, "masses: expected 2, got 1"),
         ({"sources": (OWN, "z")}, "sources: expected players that reach it, got 'z'"),
         ({"sources": (OWN, OWN)}, "sources: expected each name once"),
         ({"variables": ("y",)}, "variables: expected its own, got 'y'"),
         ({"draw": {"c": 3}}, "draw: expected players that give it weight, got 'c'"),
+        ({"draw": {"b": 0}}, "draw: expected 1 to 100 samples for 'b', got 0"),
         ({"draw": {"b": 101}}, "draw: expected 1 to 100 samples for 'b', got 101"),
     ],
 )

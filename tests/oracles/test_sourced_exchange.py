@@ -110,6 +110,15 @@ def test_what_is_measured_is_the_mixture_of_all_sources_by_m():
             assert abs((drawn["x"] == value).sum().item() - 1000 * M[i, j].item()) < 1
 
 
+def test_before_samples_came_only_the_own_source_is_shown():
+    game = SourcedExchange(alpha=ALPHA, rounds=3, samples_per_round=50)
+    engine, state, _ = seated(game)
+    played(game, engine, state, (1,))
+    for name, value in VALUES.items():
+        (answer,) = engine.ask([Message(Evaluate(200, 1), COORDINATOR, name, 1)], "evaluation")
+        assert (answer.payload[COORDINATOR]["x"] == value).all()
+
+
 def test_a_checkpoint_is_taken_up_on_the_space_with_the_source(tmp_path):
     game = SourcedExchange(alpha=ALPHA, rounds=3, samples_per_round=50)
     engine, state, _ = seated(game, home=tmp_path)
