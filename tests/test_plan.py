@@ -15,6 +15,7 @@ from coplay.run.preparing import prepare
 from coplay.run.rewriting import with_alpha
 from coplay.theory import bands
 from coplay.theory.equilibrium import influence_matrix
+from coplay.theory.keeping import own_weights_for
 
 CLINICS = """\
 # Three clinics; what they agreed on.
@@ -94,6 +95,10 @@ class TestPlan:
         says = str(lines_of_plan(plan)[1])
         assert "set game.rounds = 8" in says
 
+    def test_samples_that_are_used_again_need_more_rounds(self, config):
+        config.write_text(NAMED.replace("rounds = 6", "rounds = 6\nfresh_every_rounds = 3"))
+        assert plan_of(Config.from_file(config)).rounds_needed == 21
+
     def test_json_has_all_numbers_and_the_lines(self, config, capsys):
         values = json.loads(run(capsys, "plan", config, "--json"))
         assert [each["name"] for each in values["players"]] == ["north", "south", "clinic"]
@@ -131,7 +136,8 @@ class TestPlan:
         path.write_text(CLINICS.replace("own_weight = 0.5", "own_weight = 1e-12"))
         plan = plan_of(Config.from_file(path))
         assert [each.band for each in plan.players] == [1.0, 1.0, 1.0]
-        path.write_text(path.read_text().replace("players = 3", "players = 600"))
+        text = path.read_text().replace("players = 3", "players = 600")
+        path.write_text(text.replace('"complete"', '"ring"'))
         plan = plan_of(Config.from_file(path), only=["player007"])
         assert plan.players[1].name == "player007"
         assert plan.players[1].band is None
@@ -213,6 +219,12 @@ class TestDesign:
         text = run(capsys, "design", config, "--keep", "0.2")
         assert "no weights reach what was wanted: the largest difference is 0.1" in text
         assert "nearer: a smaller --least-own" in text
+
+    def test_own_weights_go_down_to_the_least_one(self):
+        even = torch.full((2, 2), 0.5)
+        alpha = own_weights_for(even, {0: 0.3, 1: 0.3}, least_own=0.05)
+        assert alpha.diag().tolist() == pytest.approx([0.05, 0.05])
+        assert alpha.sum(1).tolist() == pytest.approx([1, 1])
 
     def test_a_common_mixture(self, config, capsys):
         options = ["--share", "0.2", "--common", "north=0.5", "--common", "clinic=0.5", "--json"]
