@@ -126,6 +126,12 @@ def test_those_that_hear_nobody_else_with_data(tmp_path, capsys):
     assert "'clinic' cannot be forgotten by playing on: 'south' hears nobody with data" in text
 
 
+def test_own_weights_so_small_that_it_would_take_forever(tmp_path, capsys):
+    folder = with_game(tmp_path, "name = 'sample_exchange'\nrounds = 3\nown_weight = 1e-9")
+    text = run(capsys, "forget", folder, "clinic", code=2)
+    assert "'clinic' cannot be forgotten by playing on: after 100,000 rounds it still is" in text
+
+
 def test_the_only_site_with_a_variable(tmp_path, capsys):
     rows = {"north": "age,dose\n", "south": "age,dose\n", "clinic": "age,dose,lab\n"}
     rng = np.random.default_rng(0)

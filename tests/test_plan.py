@@ -126,6 +126,21 @@ class TestPlan:
         assert "player0017: own weight 0.2, keeps 33.3% of its own data, echo 1.67" in text
         assert "5 times as large at rest" in text
 
+    def test_tiny_own_weights_end_and_no_band_is_wider_than_all_shares(self, tmp_path, capsys):
+        path = tmp_path / "few.toml"
+        path.write_text(CLINICS.replace("own_weight = 0.5", "own_weight = 1e-12"))
+        plan = plan_of(Config.from_file(path))
+        assert [each.band for each in plan.players] == [1.0, 1.0, 1.0]
+        path.write_text(path.read_text().replace("players = 3", "players = 600"))
+        plan = plan_of(Config.from_file(path), only=["player007"])
+        assert plan.players[1].name == "player007"
+        assert plan.players[1].band is None
+
+    def test_one_player_alone_is_not_called_unheard(self, tmp_path, capsys):
+        path = tmp_path / "one.toml"
+        path.write_text(CLINICS.replace("players = 3", "players = 1"))
+        assert "heard by nobody:" not in run(capsys, "plan", path)
+
     def test_whom_nobody_hears_and_who_hears_nobody(self, config, capsys):
         rows = "[[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]"
         keys = "name = 'sample_exchange'\nrounds = 6\nsamples_per_round = 500\n"
@@ -240,6 +255,14 @@ class TestDesign:
             (["--keep", "clinic=x"], "--keep clinic=x: expected NAME=SHARE"),
             (["--share", "0.3", "--common", "north=0.6"], "common: expected shares that sum to 1"),
             (["--common", "north=1"], "--common: goes with --share"),
+            (
+                ["--share", "0.3", "--common", "north=1.5", "--common", "south=-0.5"],
+                "got a sum of 1, the least -0.5",
+            ),
+            (
+                ["--keep", "clinic=0.3", "--keep", "clinic=0.5"],
+                "--keep clinic=0.5: there is another share for 'clinic'; give one",
+            ),
             ([], "nothing is wished for"),
             (["--keep", "0.5", "--share", "0.2"], "expected one kind of wish"),
             (
@@ -267,6 +290,8 @@ class TestDesign:
             ("[mixture]\nnorth = {}", "mixture: expected one of mixtures, keep, share"),
             ("least_own = true\n[keep]\nnorth = 0.5", "least_own: expected a number"),
             ("[keep]\nnorth = 0.5\n[links]\nnorth = 'south'", "links: expected a list of sites"),
+            ("[keep]\nnorth = 0.5\n[links]\nnorth = ['south']", "links: go with mixtures or share"),
+            ("[keep]\nnorth = 0.5\n[common]\nnorth = 1.0", "common: goes with share"),
             ("", "is empty"),
             ("[mixtures", "cannot read"),
         ],
@@ -300,8 +325,22 @@ class TestRewriting:
         assert changed.endswith("]\nrounds = 3\n\n[measure]\nsamples = 100\n")
 
     @pytest.mark.parametrize(
+        ("head", "own"),
+        [
+            ("[ game ] # rules", "own_weight"),
+            ("[game]", '"own_weight"'),
+            ("[game]", "'own_weight'"),
+        ],
+    )
+    def test_heads_and_keys_may_be_written_in_other_ways(self, head, own):
+        changed = with_alpha(f"{head}\n{own} = 0.5\nrounds = 3\n", self.ALPHA, ["a", "b"])
+        assert changed.startswith(head)
+        assert tomllib.loads(changed)["game"] == {"alpha": [[0.5, 0.5], [0.0, 1.0]], "rounds": 3}
+
+    @pytest.mark.parametrize(
         "text",
         [
+            '[game]\n"own\\u005fweight" = 0.5\n',
             'game = { name = "sample_exchange" }\n',
             'game.name = "sample_exchange"\n',
             'note = """\n[game]\n"""\n',

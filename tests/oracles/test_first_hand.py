@@ -16,6 +16,7 @@ from coplay.engines.local import Local
 from coplay.games.direct_exchange import DirectExchange
 from coplay.games.ensemble import Ensemble, Mixed, Source
 from coplay.games.first_hand_expected import Turn
+from coplay.games.mixtures import Mix, Ways
 from coplay.games.sample_exchange import SampleExchange
 from coplay.models.base import OWN, LocalModel
 from coplay.models.exponential_family import ExponentialFamily
@@ -191,6 +192,19 @@ def test_one_shot_draws_once_and_nothing_travels_twice():
     assert [part.name for part in last.parts] == [OWN, "b", "c"]
 
 
+def test_nothing_is_drawn_that_nobody_would_learn_from():
+    game = DirectExchange(rounds=7, own_rounds=2, fresh_every_rounds=2)
+    assert [round for round in range(1, 8) if game.draws_in(round)] == [2, 4, 6]
+    game = Ensemble(rounds=4)
+    assert [round for round in range(1, 6) if game.draws_in(round)] == [1, 2, 3]
+
+
+def test_a_whole_number_of_samples_is_not_rounded_up_for_its_last_bit():
+    assert 100 * 0.07 > 7
+    ways = Ways({"b": Mix({"a": (0.07,)}), "c": Mix({"a": (0.071,)})}, {"a": {"b": "a", "c": "a"}})
+    assert ways.draws(100) == {"a": {"b": 7, "c": 8}}
+
+
 def test_one_shot_takes_its_rounds_from_what_is_given():
     assert DirectExchange(one_shot=True, rounds=10, own_share=0.3).own_rounds == 3
     assert DirectExchange(one_shot=True, rounds=10, own_rounds=2).own_rounds == 2
@@ -247,6 +261,25 @@ def test_play_goes_on_from_a_checkpoint_as_if_nothing_had_been(tmp_path):
         for name, before in ends[0].items():
             assert before.keys() == ends[1][name].keys()
             assert all(torch.equal(before[key], ends[1][name][key]) for key in before), name
+
+
+def test_a_new_run_that_begins_with_both_models_sends_none_that_learned_from_others():
+    """In its rounds alone it is the model of own data that learns and draws."""
+    game = DirectExchange(own_weight=0.5, rounds=4, local_steps=4)
+    engine, state, players = seated(game, THREE, Patchy)
+    played(game, engine, state, (1, 2, 3))
+    again, state, begun = seated(game, THREE, Patchy)
+    for name, player in begun.items():
+        player.load("a file", players[name].state)
+        player.model._mean = 99.0  # as if what it learned from others could be told
+    state = played(game, again, state, (1,))
+    assert {name: player.model._steps for name, player in begun.items()} == {
+        name: player.model._steps for name, player in players.items()
+    }
+    assert state.payload
+    for (sender, _), part in state.payload.items():
+        assert part["x"].mean().item() < 50
+        assert abs(part["x"].mean().item() - THREE[sender][1]) < 1e-6
 
 
 # ----------------------------------------------------------------------- different variables
@@ -425,11 +458,13 @@ def test_the_gate_checks_origin_and_sender_of_what_is_passed_on():
     [
         ({"masses": (0.5, 0.6)}, "masses: expected a sum of at most 1, got 1.1"),
         ({"masses": (0.5, -0.1)}, "masses: expected numbers from 0 to 1, got others"),
+        ({"masses": (0.5, float("nan"))}, "masses: expected a list of a finite number each"),
         ({"masses": (0.5,)}, "masses: expected 2, got 1"),
         ({"sources": (OWN, "z")}, "sources: expected players that reach it, got 'z'"),
         ({"sources": (OWN, OWN)}, "sources: expected each name once"),
         ({"variables": ("y",)}, "variables: expected its own, got 'y'"),
         ({"draw": {"c": 3}}, "draw: expected players that give it weight, got 'c'"),
+        ({"draw": {"b": 0}}, "draw: expected 1 to 100 samples for 'b', got 0"),
         ({"draw": {"b": 101}}, "draw: expected 1 to 100 samples for 'b', got 101"),
     ],
 )

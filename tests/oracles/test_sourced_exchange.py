@@ -110,6 +110,15 @@ def test_what_is_measured_is_the_mixture_of_all_sources_by_m():
             assert abs((drawn["x"] == value).sum().item() - 1000 * M[i, j].item()) < 1
 
 
+def test_before_samples_came_only_the_own_source_is_shown():
+    game = SourcedExchange(alpha=ALPHA, rounds=3, samples_per_round=50)
+    engine, state, _ = seated(game)
+    played(game, engine, state, (1,))
+    for name, value in VALUES.items():
+        (answer,) = engine.ask([Message(Evaluate(200, 1), COORDINATOR, name, 1)], "evaluation")
+        assert (answer.payload[COORDINATOR]["x"] == value).all()
+
+
 def test_a_checkpoint_is_taken_up_on_the_space_with_the_source(tmp_path):
     game = SourcedExchange(alpha=ALPHA, rounds=3, samples_per_round=50)
     engine, state, _ = seated(game, home=tmp_path)
@@ -184,3 +193,25 @@ def test_a_finished_run_draws_the_mixture(small_config, tmp_path):
     masses = load_player(tmp_path / "run", one).model._masses
     m = influence_matrix(config.game.weights(config.player_names))
     assert list(masses.values()) == pytest.approx(m[0].tolist(), abs=1e-9)
+
+
+def test_a_new_run_begins_with_the_models_of_another(small_config, tmp_path):
+    """Their spaces have the source, which only the game gives them."""
+
+    def config(seed, rate):
+        flow = {"name": "rectified_flow", "channels": 4, "batch": 8, "clusters": 2}
+        game = {"rounds": 2, "local_steps": 1, "samples_per_round": 20}
+        return small_config(
+            seed=seed,
+            game={"name": "sourced_exchange", **game},
+            model={**flow, "learning_rate": rate},
+            compare=[],
+        )
+
+    first = Federation(config(3, 0.1)).run(tmp_path / "first")
+    # another seed begins elsewhere, and so small a rate stays where it began
+    second = Federation(config(4, 1e-30)).run(tmp_path / "second", start_from=first.folder)
+    name = second.players[0]
+    nets = [load_player(each.folder, name).model._model._net for each in (first, second)]
+    for before, after in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.allclose(before, after, atol=1e-20)

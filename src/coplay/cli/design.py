@@ -127,6 +127,8 @@ def _shares(option: str, texts: list[str], faults: list[str]) -> dict[str, float
     for text in texts:
         name, _, value = text.rpartition("=")
         top, slash, bottom = value.partition("/")
+        if name in shares:
+            faults.append(f"{option} {text}: there is another share for {name!r}; give one")
         try:
             if value.endswith("%"):
                 shares[name] = float(value[:-1]) / 100

@@ -18,6 +18,7 @@ from coplay.core.contents import InSpace
 from coplay.core.errors import PlayerError
 from coplay.core.expected import ANYTHING, Expected, Limits, Numbers
 from coplay.core.facts import Facts
+from coplay.core.history import Roster
 from coplay.core.message import Message, Payload, PlayerLate, PlayerLost, Request
 from coplay.core.plain import Plain, flatten, restored
 from coplay.games.party import Party
@@ -221,6 +222,17 @@ class Game(Component, Generic[S]):
 
     def equip(self, player: Player) -> None:
         """Make a player ready for this game on its own side; called before every answer."""
+
+    def ready(self, player: Player, players: Sequence[str]) -> None:
+        """Equip a player that is to take over what it learned in this game, outside of play.
+
+        Args:
+            player: The player.
+            players: Everybody in the run, seats included.
+        """
+        names = [name for name in players if name not in self.seats]
+        player.roster = Roster(self.players_of(names))
+        self.equip(player)
 
     def showing(self, player: Player) -> AbstractContextManager[None]:
         """Let a player's samples be those that it has of this game, while it is measured.

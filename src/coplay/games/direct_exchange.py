@@ -19,6 +19,7 @@ References:
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -106,12 +107,21 @@ class DirectExchange(FirstHand[FirstHandState]):
         return message.reply(numbers, drawn)
 
     def _learn_alone(self, player: Player, turn: Turn, message: Message) -> Message:
-        """Learn from own data by the one model that there is yet."""
+        """Learn from own data by the one model that there is yet.
+
+        In a run that began with the models of another one, there are two: the player's own has
+        learned from others, and rests.
+        """
+        beside = Beside.of(player)
         weight = 1.0 if has_own(turn) else 0.0
-        numbers = player.learn({}, {OWN: weight}, self.local_steps, message.round)
         drawn: dict[str, Payload] = {}
-        if player.learned:
-            drawn = draws_for(player, turn.draw, message.round)
+        alone = nullcontext() if beside.model is None else standing_in(player, beside.model)
+        with alone:
+            numbers = player.learn({}, {OWN: weight}, self.local_steps, message.round)
+            if player.learned:
+                drawn = draws_for(player, turn.draw, message.round)
+        if beside.model is not None:
+            beside.keep(player)
         return message.reply(numbers, drawn)
 
     @classmethod

@@ -335,7 +335,11 @@ class RectifiedFlow(NeuralModel):
         state = dict(super().state_dict())
         state["shares"] = self._conditions.shares
         state |= parameters.prefixed("clusters/", self._clusters.state_dict())
-        sources = {name: torch.tensor(weight) for name, weight in self._clustered.items()}
+        # as exact as they are compared: what a resumed run reads must not look like a new mixture
+        sources = {
+            name: torch.tensor(weight, dtype=torch.float64)
+            for name, weight in self._clustered.items()
+        }
         return state | parameters.prefixed("clustered/", sources)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

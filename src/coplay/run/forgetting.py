@@ -71,7 +71,9 @@ def forgetting(result: Result, site: str, below: float) -> Forgetting:
     try:
         rounds, after = rounds_to_forget(among, left, below)
     except EquilibriumError as error:
-        first, _, rest = str(error).partition(" hears nobody")
+        first, stuck, rest = str(error).partition(" hears nobody")
+        if not stuck:
+            raise RunFolderError(f"{site!r} cannot be forgotten by playing on: {error}") from None
         name = players[int(first.removeprefix("player "))]
         raise RunFolderError(
             f"{site!r} cannot be forgotten by playing on: {name!r} hears nobody{rest}; give it "

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from coplay.core import storage
 from coplay.core.components import name_of
@@ -25,14 +26,13 @@ from coplay.core.errors import (
 from coplay.core.facts import Facts, schema_digest
 from coplay.core.inside import file_name
 from coplay.core.keeping import ERRORS
-from coplay.core.player_folder import PlayerFolder
-from coplay.core.requests import Save
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.core.text import visible
 from coplay.data.sources.base import Dataset
 from coplay.engines.base import Engine
 from coplay.engines.local import Local
+from coplay.games.base import Game
 from coplay.models.base import LocalModel
 from coplay.models.mixing import INCOMPLETE
 from coplay.player import Player
@@ -197,9 +197,7 @@ class SiteRecipe:
         first = self.beginning
         if first is None or player.folder.is_begun:
             return
-        file = PlayerFolder(first.home, self.name).last(first.round)
-        player.load(file.path, file.read(str(file.note()["model"])))
-        player.keep(Save(first.mark), 0)
+        first.give(player)
 
     def _rows(self) -> Holdings:
         """Read the rows; what is wrong with those of a site file is said in this process only."""
@@ -329,6 +327,7 @@ def recipes_of(
     config: Config,
     own: Mapping[str, OwnData],
     game: str,
+    rules: Game[Any],
     folder: Path | None,
     begins_with: Earlier | None,
 ) -> dict[str, SiteRecipe]:
@@ -338,6 +337,7 @@ def recipes_of(
         config: The run's config.
         own: What they are built from.
         game: The game's name in the run.
+        rules: The game.
         folder: The run's folder; None where nothing is to be written.
         begins_with: The run with whose models they begin; None for new ones.
     """
@@ -345,7 +345,9 @@ def recipes_of(
     for name, site in own.items():
         # absolute, since the process that plays it may have another folder
         home = None if folder is None else site_home(folder, name, game).absolute()
-        beginning = None if begins_with is None else begins_with.beginning(name, game)
+        beginning = None
+        if begins_with is not None:
+            beginning = begins_with.beginning(name, game, rules, config.player_names)
         recipes[name] = SiteRecipe(site, config.seed, home, beginning=beginning)
     return recipes
 

@@ -151,7 +151,7 @@ def _traffic(plan: Plan) -> list[Line]:
 
 
 def _unheard(plan: Plan) -> list[Line]:
-    if not plan.unheard:
+    if not plan.unheard or plan.count == 1:
         return []
     names = some(map(quoted, plan.unheard), _LISTED)
     says = f"heard by nobody: {names}; what these know reaches no other model"

@@ -301,11 +301,13 @@ def _of_few(
 
 
 def _band(weights: Tensor, shares: Tensor | None, samples: int) -> Tensor:
-    """Return the largest half width over the classes, shape (N,)."""
-    if shares is not None:
-        return bands.NORMAL * bands.share_deviations(weights, shares, samples).amax(1)
-    half = torch.full((len(weights), 1), 0.5, dtype=torch.float64)
-    return bands.NORMAL * bands.share_deviations(weights, half, samples)[:, 0]
+    """Return the largest half width over the classes, shape (N,), at most 1.
+
+    Where own weights are tiny, (B) takes no notice of shares that cannot leave 0 to 1.
+    """
+    known = torch.full((len(weights), 1), 0.5, dtype=torch.float64) if shares is None else shares
+    widths = bands.NORMAL * bands.share_deviations(weights, known, samples).amax(1)
+    return widths.clamp(max=1.0)
 
 
 def _of_many(
@@ -328,7 +330,7 @@ def _of_many(
         own_echo = width = None
         if name in only:
             own_echo = float(echo.echo_of_one(alpha, i)[i])
-            width = bands.NORMAL * float(bands.deviations_of(alpha, i, half, samples)[0])
+            width = _band_of_one(alpha, i, half, samples)
         plan = PlayerPlan(
             name=name,
             own_weight=float(own[i]),
@@ -341,6 +343,17 @@ def _of_many(
         )
         plans.append(plan)
     return plans
+
+
+def _band_of_one(
+    alpha: sp.csr_matrix, player: int, shares: np.ndarray, samples: int
+) -> float | None:
+    """Return one player's half width; None where the weights forget too slowly."""
+    try:
+        deviation = float(bands.deviations_of(alpha, player, shares, samples)[0])
+    except EquilibriumError:
+        return None
+    return min(bands.NORMAL * deviation, 1.0)
 
 
 def _rounds(alpha: sp.csr_matrix) -> tuple[int | None, bool]:

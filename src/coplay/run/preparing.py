@@ -155,7 +155,7 @@ def prepare(
     prepared = []
     for name, game in games:
         home = folder / name if folder else None
-        recipes = recipes_of(config, own, name, folder, begins_with)
+        recipes = recipes_of(config, own, name, game, folder, begins_with)
         seats = seats_for(config, game, sites, home, recipes, facts)
         check_stopping(game)
         game.check(seats.parties)

@@ -46,7 +46,11 @@ def with_alpha(text: str, alpha: Tensor, names: Sequence[str]) -> str | None:
         can be put into its place.
     """
     lines = text.splitlines()
-    heads = [number for number, line in enumerate(lines) if line.split("#")[0].strip() == "[game]"]
+    heads = [
+        number
+        for number, line in enumerate(lines)
+        if line.split("#")[0].replace(" ", "").strip() == "[game]"
+    ]
     if len(heads) != 1:
         return None
     start = heads[0] + 1
@@ -66,7 +70,7 @@ def _without_weights(lines: Sequence[str], start: int) -> tuple[list[str], int, 
     number = start
     while number < len(lines) and not lines[number].lstrip().startswith("["):
         end = number + 1
-        key = lines[number].partition("=")[0].strip()
+        key = lines[number].partition("=")[0].strip().strip("\"'")  # keys may be quoted
         if "=" in lines[number] and not key.startswith("#"):
             end = _end_of_value(lines, number)
         if key in _REPLACED:
@@ -95,7 +99,8 @@ def _end_of_value(lines: Sequence[str], start: int) -> int:
 def _says_the_same(before: str, after: str) -> bool:
     """Whether two texts differ in the weights only."""
     values = [_without(tomllib.loads(text)) for text in (before, after)]
-    return values[0] == values[1] and "alpha" in tomllib.loads(after).get("game", {})
+    weights = [key for key in tomllib.loads(after).get("game", {}) if key in _REPLACED]
+    return values[0] == values[1] and weights == ["alpha"]
 
 
 def _without(values: dict[str, Any]) -> dict[str, Any]:

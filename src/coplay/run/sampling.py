@@ -7,7 +7,6 @@ from pathlib import Path
 from coplay.core import checkpoints, remedies, storage
 from coplay.core.components import nearest
 from coplay.core.errors import RunFolderError
-from coplay.core.history import Roster
 from coplay.core.inside import file_name
 from coplay.core.player_files import PlayerFile
 from coplay.core.player_folder import MODELS, PlayerFolder
@@ -84,8 +83,7 @@ def _loaded(result: Result, player: str, game: str) -> Player:
         unobserved=unobserved,
     )
     rules = result.game(game)
-    loaded.roster = Roster(rules.players_of(names))
-    rules.equip(loaded)
+    rules.ready(loaded, names)
     file, digest = _file(result, player, game, checkpoint)
     loaded.load(file.path, file.read(digest, remedies.play_again(result.folder)))
     return loaded

@@ -14,15 +14,18 @@ itself to the checkpoint that the coordinator names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from coplay.core import digests, storage
 from coplay.core.errors import CheckpointError
 from coplay.core.inside import file_name
 from coplay.core.player_folder import PlayerFolder
+from coplay.core.requests import Save
+from coplay.games.base import Game
+from coplay.player import Player
 from coplay.run.checkpoint import mark_of
 from coplay.run.rows import Chain
 from coplay.site.holdings import Holdings
@@ -51,11 +54,27 @@ class Beginning:
         home: The site's folder in a game of another run.
         round: The round after which that model was saved.
         mark: What the coordinator knows the checkpoint of round 0 by that is made of it.
+        rules: The game that begins.
+        players: Everybody in the run.
     """
 
     home: Path
     round: int
     mark: str
+    rules: Game[Any]
+    players: Sequence[str]
+
+    def give(self, player: Player) -> None:
+        """Let a player that has saved nothing yet take over the model, and save it.
+
+        Raises:
+            CheckpointError: The model is missing or damaged.
+            ModelError: It does not fit.
+        """
+        self.rules.ready(player, self.players)
+        file = PlayerFolder(self.home, player.name).last(self.round)
+        player.load(file.path, file.read(str(file.note()["model"])))
+        player.keep(Save(self.mark), 0)
 
 
 @dataclass(frozen=True)
@@ -72,10 +91,13 @@ class Earlier:
     rounds: Mapping[str, int]
     run: str
 
-    def beginning(self, player: str, game: str) -> Beginning:
+    def beginning(
+        self, player: str, game: str, rules: Game[Any], players: Sequence[str]
+    ) -> Beginning:
         """Return with which model a player at a site begins."""
         home = site_home(self.folder, player, game).absolute()
-        return Beginning(home, self.rounds[game], mark_at_start(self.run, game))
+        mark = mark_at_start(self.run, game)
+        return Beginning(home, self.rounds[game], mark, rules, tuple(players))
 
 
 def make_private(home: Path) -> None:

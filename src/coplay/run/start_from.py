@@ -157,6 +157,7 @@ class Beginning:
                 if not isinstance(player, Player):  # it takes over its model where it is played
                     at_sites.append(player.name)
                     continue
+                game.ready(player, [each.name for each in seats])
                 self._give(name, player)
                 models[player.name] = str(player.checkpoint(0).note()["model"])
             names = [player.name for player in seats if player.name not in game.seats]

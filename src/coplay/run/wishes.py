@@ -208,7 +208,24 @@ def _faults(wishes: Wishes, names: Sequence[str]) -> list[str]:
             faults.append(f"{place}: expected a share above 0 and at most 1, got {share:g}")
     total = sum(wishes.common.values())
     if wishes.common and not (abs(total - 1) <= 1e-6 and min(wishes.common.values()) >= 0):
-        faults.append(f"common: expected shares that sum to 1, got {total:.6g}")
+        least = min(wishes.common.values())
+        faults.append(
+            f"common: expected shares that sum to 1, none below 0; got a sum of {total:.6g}, the "
+            f"least {least:.6g}"
+        )
+    return [*faults, *_beside_the_point(wishes)]
+
+
+def _beside_the_point(wishes: Wishes) -> list[str]:
+    """List wishes that would change nothing, for they go with another kind of wish."""
+    faults = []
+    if wishes.common and wishes.share is None:
+        faults.append("common: goes with share, the share that everybody keeps of its own")
+    if wishes.links and wishes.keep:
+        faults.append(
+            "links: go with mixtures or share; to keep a share, a site changes its own weight "
+            "alone, and listens to those that it has weights of in the config"
+        )
     return faults
 
 

@@ -31,6 +31,7 @@ NORMAL = 1.959963984540054
 
 _MOST_DOUBLINGS = 60
 _NEGLIGIBLE = 1e-5
+_MOST_ROWS = 100_000
 
 
 def resting_covariance(w: Tensor, noise: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ def deviations_of(
         Shape (C,), to about six digits.
 
     Raises:
-        EquilibriumError: The weights have no unique equilibrium.
+        EquilibriumError: The weights have no unique equilibrium, or forget very slowly.
 
     Example:
         >>> alpha = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
@@ -141,10 +142,15 @@ def deviations_of(
     row[player] = 1
     total = np.zeros(shares.shape[1])
     # what is left after row t is of the order of its square, beside the 1 of row 0
-    while row.sum() > _NEGLIGIBLE:
+    for _ in range(_MOST_ROWS):
+        if row.sum() <= _NEGLIGIBLE:
+            return np.sqrt(total)
         total += np.square(row) @ variance
         row = backwards @ row
-    return np.sqrt(total)
+    raise EquilibriumError(
+        f"after {_MOST_ROWS:,} rounds the player still has some of what it began with, so that its "
+        "shares do not rest"
+    )
 
 
 def band_width(deviation: Tensor, share: Tensor, samples: int, slope: float = 1.0) -> Tensor:

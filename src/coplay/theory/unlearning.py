@@ -22,6 +22,9 @@ from coplay.core.errors import EquilibriumError
 from coplay.theory.sparse import reaches_data
 from coplay.theory.weights import row_sums
 
+MOST_ROUNDS = 100_000
+"""Rounds after which nobody waits any longer."""
+
 
 def round_of_shares(alpha: sp.csr_matrix, shares: np.ndarray) -> np.ndarray:
     """Return the shares of all sites' data after one more round.
@@ -96,7 +99,8 @@ def rounds_to_forget(alpha: sp.csr_matrix, left: np.ndarray, below: float) -> tu
         The rounds, and the largest share after them.
 
     Raises:
-        EquilibriumError: It never falls below, for a player has no path to own data of anybody.
+        EquilibriumError: It never falls below, for a player has no path to own data of anybody, or
+            takes more than a hundred thousand rounds.
 
     Example:
         >>> alpha = sp.csr_matrix([[0.5, 0.5], [0.5, 0.5]])
@@ -116,6 +120,10 @@ def rounds_to_forget(alpha: sp.csr_matrix, left: np.ndarray, below: float) -> tu
     frozen = row_sums(alpha) == 0
     rounds = 0
     while share.max(initial=0) >= below:
+        if rounds == MOST_ROUNDS:
+            raise EquilibriumError(
+                f"after {rounds:,} rounds it still is {share.max():.3g}: own weights are too small"
+            )
         share = np.where(frozen, share, alpha @ share - own * share)
         rounds += 1
     return rounds, float(share.max(initial=0))
