@@ -383,7 +383,7 @@ def test_check_says_who_learns_from_whom_by_the_rows_of_the_weights():
 def test_list_describes_one_component(capsys):
     said = output(capsys, "list", "fidelity")
     assert said.startswith("metric fidelity\nWhether the samples of a table are distributed like")
-    assert "replicates: int (Ge(ge=2)), default 20" in said
+    assert "replicates: int (Ge(ge=2), Le(le=10000)), default 20" in said
     said = output(capsys, "list", "fidelty", code=2)
     assert "unknown kind or component 'fidelty'; known, nearest first: fidelity" in said
 

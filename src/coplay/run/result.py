@@ -12,6 +12,7 @@ RUN/GAME/checkpoint.json        names the checkpoint that counts, in RUN/GAME/ch
 RUN/GAME/previous.json          names the one before
 RUN/private/data.json           digests of the data; not to be passed on
 RUN/GAME/errors.txt             tracebacks of players that failed; they may show private values
+RUN/sites/NAME                  all of the files of a player with data of its own, its models too
 RUN/summary.json, report.html, figures/*.png
 """
 
