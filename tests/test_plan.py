@@ -9,13 +9,15 @@ import torch
 
 from coplay import Config
 from coplay.cli.main import main
+from coplay.core.errors import EquilibriumError
 from coplay.run.plan_lines import lines_of_plan
-from coplay.run.planning import plan_of
+from coplay.run.planning import _band_of_one, plan_of
 from coplay.run.preparing import prepare
 from coplay.run.rewriting import with_alpha
 from coplay.theory import bands
 from coplay.theory.equilibrium import influence_matrix
 from coplay.theory.keeping import own_weights_for
+from coplay.theory.weights import by_edges
 
 CLINICS = """\
 # Three clinics; what they agreed on.
@@ -136,11 +138,11 @@ class TestPlan:
         path.write_text(CLINICS.replace("own_weight = 0.5", "own_weight = 1e-12"))
         plan = plan_of(Config.from_file(path))
         assert [each.band for each in plan.players] == [1.0, 1.0, 1.0]
-        text = path.read_text().replace("players = 3", "players = 600")
-        path.write_text(text.replace('"complete"', '"ring"'))
-        plan = plan_of(Config.from_file(path), only=["player007"])
-        assert plan.players[1].name == "player007"
-        assert plan.players[1].band is None
+        ring = by_edges(torch.tensor([[1e-9, 1 - 1e-9, 0], [0, 1e-9, 1 - 1e-9], [1, 0, 0]]))
+        half = np.full((3, 1), 0.5)
+        with pytest.raises(EquilibriumError, match="after 100,000 rounds"):
+            bands.deviations_of(ring, 0, half, 500)
+        assert _band_of_one(ring, 0, half, 500) is None
 
     def test_one_player_alone_is_not_called_unheard(self, tmp_path, capsys):
         path = tmp_path / "one.toml"
