@@ -422,6 +422,40 @@ class Wrong(Own):
         return super().forward(x, t, levels)[:, :, :2]
 
 
+class Forgetful(Own):
+    """One with dropout, of a rate that a network may also set to 0."""
+
+    rate = 0.5
+
+    def __init__(self, shape, conditions):
+        super().__init__(shape, conditions)
+        self.drop = nn.Dropout(self.rate)
+
+
+class Idle(Forgetful):
+    """One whose layer of dropout draws nothing, as in networks of other libraries."""
+
+    rate = 0.0
+
+
+MADE = []
+
+
+def once(shape, conditions):
+    """A factory that gives one network to all players."""
+    if not MADE:
+        MADE.append(Own(shape, conditions))
+    return MADE[0]
+
+
+def test_a_network_that_does_not_repeat_or_is_shared_is_refused():
+    with pytest.raises(ModelError, match=r"Forgetful has dropout \(drop\), which draws from torch"):
+        ready(LABELLED, network=f"{__name__}:Forgetful")
+    with pytest.raises(ModelError, match="once is not new each time it is made"):
+        ready(LABELLED, network=f"{__name__}:once")
+    assert isinstance(ready(LABELLED, network=f"{__name__}:Idle")._net.flow, Idle)
+
+
 def test_a_network_of_ones_own_takes_the_place_of_the_u_net():
     model = ready(LABELLED, network=f"{__name__}:Own")
     assert next(type(m).__name__ for m in model._net.children()) == "Own"

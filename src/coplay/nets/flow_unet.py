@@ -14,14 +14,14 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coplay.core.components import imported
 from coplay.core.errors import FAILURES, ModelError
+from coplay.nets.own_networks import check_network, imported_network, refuse_same
 
 _FREQUENCIES = 16  # of the embedding of time, from 1 to 100 turns
 _GROUP = 8  # channels that are normalised together
@@ -53,21 +53,25 @@ def flow_network(
     """
     if network is None:
         return FlowUNet(shape, conditions, channels)
+    title = f"the network {network}"
+    unknown = torch.tensor([list(conditions)] * 2).reshape(2, len(conditions))
     try:
-        make: Callable[..., nn.Module] = imported(network, "network")
-        net = make(tuple(shape), tuple(conditions))
-        unknown = torch.tensor([list(conditions)] * 2).reshape(2, len(conditions))
+        make = imported_network(network)
+        net: nn.Module = make(tuple(shape), tuple(conditions))
+        again: nn.Module = make(tuple(shape), tuple(conditions))
         with torch.no_grad():
             velocity = net(torch.zeros(2, *shape), torch.rand(2), unknown)
     except FAILURES as error:  # networks may be foreign code
         raise ModelError(
-            f"the network {network} cannot be built and used for images of shape {tuple(shape)} "
-            f"with conditions of {list(conditions)} levels: {error}"
+            f"{title} cannot be built and used for images of shape {tuple(shape)} with conditions "
+            f"of {list(conditions)} levels: {error}"
         ) from error
+    check_network(net, title, idle_dropout=True)
+    refuse_same(net, again, title)
     if tuple(velocity.shape) != (2, *shape):
         raise ModelError(
-            f"the network {network} gives {tuple(velocity.shape[1:])} for an image of shape "
-            f"{tuple(shape)}, expected the same shape"
+            f"{title} gives {tuple(velocity.shape[1:])} for an image of shape {tuple(shape)}, "
+            "expected the same shape"
         )
     return net
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from coplay.core.components import imported
 from coplay.core.contents import LARGEST_COUNT, LARGEST_IN_NETWORK, Form, Tensors
 from coplay.core.errors import FAILURES, ModelError
 from coplay.core.streams import isolated_seed
 from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
+from coplay.nets.own_networks import check_network, imported_network, refuse_same
 from coplay.nets.parameters import adam_forms, named_tensors
 from coplay.nets.sizes import NetworkSize
 
@@ -57,20 +57,13 @@ class PairBuilder:
         """
         make: Callable[..., Any]
         if half == "generator":
-            make = _imported(self.generator) if self.generator else GENERATORS[self.network]
+            make = imported_network(self.generator) if self.generator else GENERATORS[self.network]
             net: nn.Module = make(self.latent, self.classes, self.shape)
         else:
             own = self.discriminator
-            make = _imported(own) if own else DISCRIMINATORS[self.network]
+            make = imported_network(own) if own else DISCRIMINATORS[self.network]
             net = make(self.classes, self.shape)
-        if not isinstance(net, nn.Module):
-            raise ModelError(f"the {half} is no torch.nn.Module but {type(net).__name__}")
-        for name, layer in net.named_modules():
-            if isinstance(layer, nn.modules.dropout._DropoutNd):
-                raise ModelError(
-                    f"the {half} has dropout ({name}), which draws from torch's global generator, "
-                    "so a run would not repeat; leave it out"
-                )
+        check_network(net, f"the {half}")
         return net
 
     def check(self) -> torch.dtype:
@@ -146,7 +139,7 @@ def _try_own(builder: PairBuilder) -> None:
             for _ in range(2):
                 pairs.append({half: builder.build(half) for half in HALVES})
             for half in HALVES:
-                _refuse_same(pairs[0][half], pairs[1][half], half)
+                refuse_same(pairs[0][half], pairs[1][half], f"the {half}")
             noise = torch.randn(2, builder.latent)
             with torch.no_grad():
                 images: Tensor = pairs[0]["generator"](noise, builder._some_classes())
@@ -160,19 +153,6 @@ def _try_own(builder: PairBuilder) -> None:
             f"the generator gives images of {images.dtype}, expected torch.float32 or "
             "torch.float64; let it end in float()"
         )
-
-
-def _refuse_same(one: nn.Module, other: nn.Module, half: Half) -> None:
-    """Refuse a factory that gives what it gave before: players would share one network."""
-    parts = {id(part) for part in (one, *one.parameters(), *one.buffers())}
-    again = [("", other), *other.named_parameters(), *other.named_buffers()]
-    for name, part in again:
-        if id(part) in parts:
-            what = f"{name!r}" if name else "the network"
-            raise ModelError(
-                f"the {half} is not new each time it is made: {what} is the same as before, so "
-                "players would train one another's; build all of it inside the function"
-            )
 
 
 @lru_cache(maxsize=64)
@@ -196,12 +176,3 @@ def _forms(builder: PairBuilder, halves: tuple[Half, ...], buffers: bool, moment
                 forms |= of_parameter
                 together.append(tuple(of_parameter))
     return Tensors(forms, together)
-
-
-def _imported(network: str) -> Callable[..., Any]:
-    """Import a network of the user's own."""
-    try:
-        make: Callable[..., Any] = imported(network, "network")
-    except ValueError as error:
-        raise ModelError(str(error)) from None
-    return make
