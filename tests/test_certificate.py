@@ -71,6 +71,26 @@ def test_the_band_is_of_the_draws_that_are_learned_from_and_of_those_that_are_co
         assert proof.widths[name] == pytest.approx(expected[i].tolist(), rel=1e-4)
 
 
+def test_far_from_rest_the_band_has_what_is_left_of_the_way(tmp_path):
+    """After one round with others, what models are made of is far from the equilibrium."""
+    text = FOUR.replace("rounds = 12\nwarmup_rounds = 2", "rounds = 2")
+    text = text.replace("every_rounds = 12\nnash_gap_steps = 1", "every_rounds = 2")
+    result = Federation(Config.from_toml(text)).run(tmp_path / "run")
+    counts = torch.tensor(list(result.record.data.counts.values()), dtype=torch.float64)
+    data = counts / counts.sum(1, keepdim=True)
+    alpha = torch.full((4, 4), 0.7 / 3, dtype=torch.float64).fill_diagonal_(0.3)
+    influence = influence_matrix(alpha)
+    predicted = influence @ data
+    variance = bands.share_deviations(alpha, data, 400).square()
+    variance = variance + predicted * (1 - predicted) / 2000
+    left = ((alpha - influence) @ data).abs()  # that one round makes models of α's mixture
+    assert left.max() > 0.02
+    proof = certificate(result)
+    for i, name in enumerate(result.players):
+        expected = 1.96 * variance[i].sqrt() + left[i]
+        assert proof.widths[name] == pytest.approx(expected.tolist(), rel=1e-4)
+
+
 def test_shares_of_models_without_a_bias_are_inside_and_biased_ones_are_not(result):
     proof = certificate(result)
     predicted = result.predicted(result.main.name)

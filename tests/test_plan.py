@@ -52,6 +52,13 @@ rounds = 6
 samples_per_round = 500
 """
 
+ALPHA = """\
+alpha = [
+  [0.5, 0.2, 0.3],
+  [0.4, 0.5, 0.1],
+  [0.2, 0.3, 0.5],
+]"""
+
 
 @pytest.fixture
 def config(tmp_path):
@@ -96,6 +103,20 @@ class TestPlan:
         assert plan.traffic.all_links == 6 * 125 * 64
         says = str(lines_of_plan(plan)[1])
         assert "set game.rounds = 8" in says
+
+    def test_samples_cost_what_their_senders_variables_cost(self, config):
+        """North sends images of 64 bytes with classes of 8, the others classes alone."""
+        text = NAMED.replace("[players.south]", '[players.south]\nvariables = ["class"]')
+        text = text.replace("[players.clinic]", '[players.clinic]\nvariables = ["class"]')
+        text = text.replace("own_weight = 0.5", ALPHA)
+        text = text.replace("[data.partition]", 'variables = ["image", "class"]\n[data.partition]')
+        north = '[players.north]\nmodel = { name = "joint_classifier" }'
+        config.write_text(text.replace("[players.north]", north))
+        parsed = Config.from_file(config)
+        traffic = plan_of(parsed, prepare(parsed)).traffic
+        # of 500 samples: south receives 0.4 from north, clinic 0.2; the rest are classes alone
+        assert traffic.largest_link == pytest.approx(500 * 0.4 * 72)
+        assert traffic.all_links == pytest.approx(500 * (0.6 * 72 + (0.5 + 0.1 + 0.3) * 8))
 
     def test_samples_that_are_used_again_need_more_rounds(self, config):
         config.write_text(NAMED.replace("rounds = 6", "rounds = 6\nfresh_every_rounds = 3"))

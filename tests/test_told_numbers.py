@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 
 import pytest
@@ -120,6 +121,24 @@ def test_a_log_begins_a_round_anew_after_going_back(tmp_path):
     path.write_text(path.read_text() + '{"round": 3, "num')
     drop_from(path, 3)
     assert len(path.read_text().splitlines()) == 2, "a line that was cut off is dropped"
+
+
+def test_a_process_that_ends_while_it_goes_back_loses_no_round(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"round": {round}}}\n' for round in (1, 2, 3)))
+    before = path.read_bytes()
+
+    def dies(*paths):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as last_moment:
+        last_moment.setattr(os, "replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            drop_from(path, 3)
+    assert path.read_bytes() == before
+    drop_from(path, 3)
+    assert path.read_bytes() == before[: len(before) * 2 // 3]
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(

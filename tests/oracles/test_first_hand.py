@@ -508,6 +508,7 @@ def test_an_ensemble_shows_each_sample_once_as_long_as_there_are_enough():
     words = "of 'b' 10 samples are here, and 20 are needed; ask for at most 20, or play with larger"
     with pytest.raises(ModelError, match=words):
         mixed.without_repeating().sample(40, torch.Generator())
+    assert len(mixed.without_repeating().sample(20, torch.Generator())) == 20
 
 
 def test_an_ensemble_says_what_it_cannot_give():
