@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from coplay.core import storage
 from coplay.metrics.base import Value
+
+L = TypeVar("L")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,7 @@ def read_rounds(game: str, path: Path) -> list[SiteRound]:
     Raises:
         CheckpointError: It is damaged.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [_round(game, json.loads(line)) for line in lines]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise storage.damaged(path, error, "play again to have it anew") from error
+    return _read(path, lambda line: _round(game, line))
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,14 @@ def read_reported(game: str, path: Path) -> list[Reported]:
     """
     if not path.exists():
         return []
+    return _read(path, lambda line: _reported(game, line))
+
+
+def _read(path: Path, made: Callable[[dict[str, Any]], L]) -> list[L]:
+    """Read a file of a site's own, and make something of each line."""
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        reported = []
-        for line in lines:
-            numbers = {name: float(number) for name, number in line["numbers"].items()}
-            reported.append(Reported(game, int(line["round"]), numbers, tuple(line["told"])))
-        return reported
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [made(json.loads(line)) for line in lines]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise storage.damaged(path, error, "play again to have it anew") from error
 
@@ -91,3 +90,8 @@ def read_reported(game: str, path: Path) -> list[Reported]:
 def _round(game: str, line: dict[str, Any]) -> SiteRound:
     values = {name: Value.from_json(value) for name, value in line["values"].items()}
     return SiteRound(game, line["round"], values, line["unmeasured"], tuple(line["told"]))
+
+
+def _reported(game: str, line: dict[str, Any]) -> Reported:
+    numbers = {name: float(number) for name, number in line["numbers"].items()}
+    return Reported(game, int(line["round"]), numbers, tuple(line["told"]))
