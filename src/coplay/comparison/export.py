@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +10,6 @@ from coplay.comparison import tidy_values
 from coplay.comparison.arms import Arm, Comparison
 from coplay.comparison.caveats import Caveat
 from coplay.comparison.measurements import Measurement, measurements
-from coplay.core.text import cell
 from coplay.run.result import Result
 
 _COLUMNS = (
@@ -63,15 +60,7 @@ def table_of_values(comparison: Comparison) -> str:
     Args:
         comparison: The arms.
     """
-    file = io.StringIO()
-    writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for each in measurements(comparison):
-        values = _measurement(each)
-        for column, value in values.items():
-            values[column] = cell(value) if isinstance(value, str) else value
-        writer.writerow(values)
-    return file.getvalue()
+    return tidy_values.table([_measurement(each) for each in measurements(comparison)], _COLUMNS)
 
 
 def _run(folder: str, run: Result) -> dict[str, Any]:

@@ -34,8 +34,12 @@ def curves(comparison: Comparison) -> list[dict[str, Any]]:
     return _of_all(comparison, tidy.curves)
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Write tidy rows as CSV; what a row lacks is empty.
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str] = tidy.COLUMNS) -> str:
+    """Write rows as CSV; what a row lacks is empty.
+
+    Args:
+        rows: Values by column.
+        columns: The columns, in order.
 
     Example:
         >>> row = dict.fromkeys(tidy.COLUMNS) | {"arm": "a", "value": 0.5, "reason": ""}
@@ -43,7 +47,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         'a,,,,,,0.5,,,,'
     """
     file = io.StringIO()
-    writer = csv.DictWriter(file, tidy.COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         written = {}
@@ -62,21 +66,22 @@ def missing(comparison: Comparison) -> list[str]:
     Returns:
         Sentences without a full stop, in the order of the arms.
     """
+    rows = scores(comparison)
     players: dict[tuple[str, str, str], dict[str, None]] = {}
-    for arm, player, quantity, value, reason in map(_PARTS, scores(comparison)):
+    for arm, player, quantity, value, reason in map(_PARTS, rows):
         if value is None:
             players.setdefault((arm, _metric_of(quantity), reason), {})[player] = None
     sentences = []
     for (arm, metric, reason), names in players.items():
         what = f"{words(metric)} of {_some(list(names))}" if metric else "nothing"
         sentences.append(f"{arm}: {what} is not measured: {reason}")
-    return sentences + _not_asked(comparison)
+    return sentences + _not_asked(comparison, rows)
 
 
-def _not_asked(comparison: Comparison) -> list[str]:
+def _not_asked(comparison: Comparison, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Say which arms have no value at all of what others have, without a reason on record."""
     known: dict[str, set[str]] = {}
-    for label, _, quantity, _, _ in map(_PARTS, scores(comparison)):
+    for label, _, quantity, _, _ in map(_PARTS, rows):
         known.setdefault(label, set()).add(_metric_of(quantity))
     sentences = []
     for arm in comparison.arms:

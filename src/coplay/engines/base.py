@@ -183,20 +183,21 @@ def _withheld(player: Player, error: BaseException) -> str:
     return f"{kind} (traceback in {where})"
 
 
-def told_error(name: str, error: BaseException, home: Path | None) -> CoplayError:
+def told_error(name: str, error: BaseException, home: Path | None, words: str = "") -> CoplayError:
     """Return what others may know of an error of which a player could not be made.
 
     Args:
         name: The player's name.
         error: The error; its words go to the player's own folder, if it has one.
         home: That folder; None for a player that writes nothing, or has written it down.
+        words: What others are told; without it what may be shared of the error.
     """
     if isinstance(error, SiteError):
         return error
     if home is not None:
         text = visible("".join(traceback.format_exception(error)))
         storage.append_privately(home / ERRORS, f"{name}\n{text}\n")
-    return SiteError(shareable(error) or withheld(name, error, home))
+    return SiteError(words or shareable(error) or withheld(name, error, home))
 
 
 class Engine(Component):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coplay.core.scaling import Scaling
-from coplay.core.space import Samples, Space
+from coplay.core.space import Samples, Space, pick
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -27,6 +27,11 @@ def are_complete(samples: Samples, space: Space) -> Tensor:
     for name in space:
         complete &= space[name].present(samples[name])
     return complete
+
+
+def complete_rows(samples: Samples, space: Space) -> Samples:
+    """Return the rows without missing values, of the variables of a space."""
+    return pick(space.restrict(samples), are_complete(samples, space))
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ def write_pages(result: Result) -> list[Path]:
     pages = []
     for name in result.players:
         rounds = rounds_of(result, name)
-        if rounds or reported_of(result, name):
+        reported = reported_of(result, name)
+        if rounds or reported:
             page = site_folder(result.folder, name) / "page.html"
-            write_privately(page, _html(result, name, rounds))
+            write_privately(page, _html(result, name, rounds, reported))
             pages.append(page)
     return pages
 
@@ -69,8 +70,7 @@ def reported_of(result: Result, name: str) -> list[Reported]:
     return reported
 
 
-def _html(result: Result, name: str, rounds: list[SiteRound]) -> str:
-    reported = reported_of(result, name)
+def _html(result: Result, name: str, rounds: list[SiteRound], reported: list[Reported]) -> str:
     sections = [
         _scores(rounds),
         _columns(rounds),

@@ -115,10 +115,7 @@ def check_held(config: Config) -> None:
     for name in config.site_files:
         approval = approval_of(config, name)
         if approval is not None and not approval.rows:
-            faults.append(
-                f"site {name!r} holds its messages back until they are approved there: "
-                f"{approval.advice}"
-            )
+            faults.append(_held_back(name, approval))
     if faults:
         raise ConfigError(faults)
 
@@ -138,12 +135,14 @@ def check_approved_rows(name: str, approval: Approval | None, held: Holdings) ->
         others = ""
         if approval.rows:
             others = ", and its rows are others than those that were approved"
-        raise ConfigError(
-            [
-                f"site {name!r} holds its messages back until they are approved there{others}: "
-                f"{approval.advice}"
-            ]
-        )
+        raise ConfigError([_held_back(name, approval, others)])
+
+
+def _held_back(name: str, approval: Approval, others: str = "") -> str:
+    return (
+        f"site {name!r} holds its messages back until they are approved there{others}: "
+        f"{approval.advice}"
+    )
 
 
 def check_read_rows(sites: Mapping[str, OwnData]) -> None:

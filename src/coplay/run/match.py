@@ -317,8 +317,7 @@ class Match:
         """Ask some players; those that keep their files themselves may be asked something else."""
         asks = []
         for name in names:
-            is_there = at_sites is not None and name in self.seats.at_sites
-            asked = at_sites if is_there and at_sites is not None else request
+            asked = request if at_sites is None or name not in self.seats.at_sites else at_sites
             asks.append(Message(asked, COORDINATOR, name, round))
         return self.engine.ask(asks, "checkpoint")
 

@@ -68,13 +68,14 @@ def asks(
     asked = tuple(of_players(metrics))
     if not asked and not draws:
         return []
+    of_metrics = settings_for_players(metrics)
     messages = []
     for name in names:
         player = facts.get(name)
         if player is None or not player.measures:
             continue
         known = target if target is not None and target in player.learned else ""
-        request = Measure(settings.samples, asked, known, draws, settings_for_players(metrics))
+        request = Measure(settings.samples, asked, known, draws, of_metrics)
         messages.append(Message(request, COORDINATOR, name, round))
     return messages
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,19 +17,14 @@ from coplay.core.errors import (
     CoplayError,
     DataError,
     ModelError,
-    SiteError,
     errors_of,
-    shareable,
-    withheld,
 )
 from coplay.core.facts import Facts, schema_digest
 from coplay.core.inside import file_name
-from coplay.core.keeping import ERRORS
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
-from coplay.core.text import visible
 from coplay.data.sources.base import Dataset
-from coplay.engines.base import Engine
+from coplay.engines.base import Engine, told_error
 from coplay.engines.local import Local
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
@@ -155,7 +149,7 @@ class SiteRecipe:
             player = self._built(held)
             self._begin(player)
         except FAILURES as error:  # a model is foreign code
-            raise self._kept(error, shareable(error)) from None
+            raise told_error(self.name, error, self.home) from None
         return player
 
     def _built(self, held: Holdings) -> Player:
@@ -185,13 +179,6 @@ class SiteRecipe:
         check_told(self.name, self.own.tell, player.model.reports())
         return player
 
-    def _kept(self, error: BaseException, words: str) -> SiteError:
-        """Write an error down at the site, and return what others may know of it."""
-        assert self.home is not None
-        text = "".join(traceback.format_exception(error))
-        storage.append_privately(self.home / ERRORS, f"{self.name}\n{visible(text)}\n")
-        return SiteError(words or withheld(self.name, error, self.home))
-
     def _begin(self, player: Player) -> None:
         """Let a player that has saved nothing yet take over the model that it begins with."""
         first = self.beginning
@@ -209,7 +196,7 @@ class SiteRecipe:
                 where = (
                     f"what is wrong may quote them and stays at the site: {errors_of(self.home)}"
                 )
-                raise self._kept(error, f"{fault}; {where}") from None
+                raise told_error(self.name, error, self.home, f"{fault}; {where}") from None
             if not self.own.has_site_file:
                 raise
             # whoever waits for this process elsewhere is no reader of paths and cells

@@ -13,7 +13,7 @@ from coplay.core.space import Samples, Space, pick, tensors
 from coplay.core.streams import derive, stream
 from coplay.metrics.base import NORMAL_975
 from coplay.metrics.features import DomainClassifier
-from coplay.metrics.prediction import are_complete
+from coplay.metrics.prediction import complete_rows
 from coplay.run.sampling import load_player
 
 _DRAWN = 2000
@@ -66,8 +66,8 @@ def remains(
     if not common:
         return "the site has no variable in common with all others"
     inputs = space.only(common)
-    rows = [_complete(site, inputs)]
-    foreign = [_complete(each, inputs) for each in others.values()]
+    rows = [complete_rows(site, inputs)]
+    foreign = [complete_rows(each, inputs) for each in others.values()]
     rows.append(_together(foreign, inputs))
     if min(len(each) for each in rows) < _FEWEST:
         return f"it takes {_FEWEST} rows of the site and of the others without missing values"
@@ -94,7 +94,7 @@ def remains(
         shares = {}
         for name in others:
             drawn = load_player(folder, name, None, trust).draw(_DRAWN, 0, "remains")
-            kept = _complete(drawn, inputs)
+            kept = complete_rows(drawn, inputs)
             calls = classifier.probabilities(kept).argmax(1) == 0
             share, half = _corrected(calls.double().mean().item(), len(kept), confusion, len(test))
             shares[name] = share
@@ -119,11 +119,6 @@ def _corrected(raw: float, n: int, confusion: Tensor, n_test: int) -> tuple[floa
     variance += share**2 * hit * (1 - hit) / each
     variance += (1 - share) ** 2 * mistaken * (1 - mistaken) / each
     return share, NORMAL_975 * variance**0.5 / (hit - mistaken)
-
-
-def _complete(rows: Samples, space: Space) -> Samples:
-    restricted = space.restrict(rows)
-    return pick(restricted, are_complete(restricted, space))
 
 
 def _together(parts: Sequence[Samples], space: Space) -> Samples:

@@ -13,13 +13,12 @@ itself to the checkpoint that the coordinator names.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from coplay.core import digests, storage
+from coplay.core import storage
 from coplay.core.errors import CheckpointError
 from coplay.core.inside import file_name
 from coplay.core.player_folder import PlayerFolder
@@ -110,7 +109,7 @@ def note_rows(home: Path, player: str, held: Holdings) -> None:
     """Write down which rows a game begins with, unless it has begun."""
     path = home / _DATA
     if not path.exists() or not PlayerFolder(home, player).is_begun:
-        storage.write_sealed(path, {"rows": _digest(held)}, private=True)
+        storage.write_sealed(path, {"rows": held.digest}, private=True)
 
 
 def rows_since(folder: Path, held: Holdings) -> Literal["", "same", "changed"]:
@@ -131,13 +130,7 @@ def rows_since(folder: Path, held: Holdings) -> Literal["", "same", "changed"]:
             noted.add(None)  # damaged: nobody can say that they are the same
     if not noted:
         return ""
-    return "same" if noted == {_digest(held)} else "changed"
-
-
-def _digest(held: Holdings) -> str:
-    parts = (held.train, held.scored, held.chosen_on)
-    each = [digests.of_samples(held.space, part) for part in parts]
-    return hashlib.sha256("".join(each).encode()).hexdigest()
+    return "same" if noted == {held.digest} else "changed"
 
 
 def mark_at_start(run: str, game: str) -> str:

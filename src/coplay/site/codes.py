@@ -86,13 +86,15 @@ def notes_on_codes(columns: Mapping[str, np.ndarray]) -> list[str]:
         [data.source] of the site file (--missing-marks -9 at init and propose); until then it
         counts as a number
     """
+    of_column = {name: codes_in(numbers) for name, numbers in columns.items()}
     notes = []
-    for name, numbers in columns.items():
-        for code in codes_in(numbers):
+    for name, codes in of_column.items():
+        for code in codes:
             text = f"{code.value:g}"
             also = []
             for other, values in columns.items():
-                if other != name and code.value in values and not _is_code(code.value, values):
+                is_code = any(each.value == code.value for each in of_column[other])
+                if not is_code and code.value in values:
                     also.append(quoted(other))
             warning = f"; it would be missing in {some(also)} too" if also else ""
             notes.append(
@@ -138,7 +140,3 @@ def _remedy(text: str) -> str:
 
 def _number(text: str) -> float | None:
     return Marks().number(text)
-
-
-def _is_code(value: float, numbers: np.ndarray) -> bool:
-    return any(code.value == value for code in codes_in(numbers))

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coplay.core.space import Samples, Space, pick
+from coplay.core.space import Samples, Space
 from coplay.metrics.columns import TableColumn, table_columns
 from coplay.metrics.fidelity import column_similarity
-from coplay.metrics.prediction import Prediction, are_complete
+from coplay.metrics.prediction import Prediction, are_complete, complete_rows
 from coplay.site.verdict import Losses
 
 _REPLICATES_OF_FIDELITY = 100  # each compares all columns anew
@@ -59,12 +59,12 @@ def _of_target(
     rows: Samples, space: Space, samples: Mapping[str, Samples], target: str
 ) -> Losses | str:
     """Return the losses of a prediction that is learned from samples."""
-    real = _complete(rows, space)
+    real = complete_rows(rows, space)
     if len(real) < 2:
         return f"only {len(real)} of the rows kept to choose by have no missing value"
     losses = {}
     for game, drawn in samples.items():
-        complete = _complete(drawn, space)
+        complete = complete_rows(drawn, space)
         if not len(complete):
             return f"no sample of '{game}' is without a missing value"
         losses[game] = loss_of_prediction(complete, real, space, target)
@@ -118,8 +118,3 @@ def _of_fidelity(rows: Samples, space: Space, samples: Mapping[str, Samples]) ->
     words = "mean similarity of columns (1 is best)"
     replicates = _REPLICATES_OF_FIDELITY
     return Losses(losses, tuple(samples), len(rows), words, "higher", 1.0, replicates)
-
-
-def _complete(samples: Samples, space: Space) -> Samples:
-    """Return the rows without missing values, of the variables of a space."""
-    return pick(space.restrict(samples), are_complete(samples, space))
