@@ -260,8 +260,9 @@ class _TableInMemory(Table):
     """Reads rows that are in memory, about which one can do other things than about a file's."""
 
     @property
-    def _reading(self) -> Settings:
-        return replace(super()._reading, remedies=InMemory())
+    def reading(self) -> Settings:
+        """How cells become values; errors say what can be done in Python."""
+        return replace(super().reading, remedies=InMemory())
 
 
 def _check_whole(data: Dataset, n: int, others: Mapping[str, Column], title: str) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from pathlib import Path
 
 from coplay.data.sources.base import Source
-from coplay.data.sources.table import Table
-from coplay.data.tables.formats import TextFormat
-from coplay.data.tables.numbers import Marks
+from coplay.data.sources.table import Table, paths_of
 from coplay.data.tables.reading import read_tables
-from coplay.data.tables.types import Fault, Settings, typed
+from coplay.data.tables.types import Fault, typed
 from coplay.data.words import quoted
 from coplay.site.codes import notes_on_codes, notes_on_codes_among_texts
 from coplay.site.units import unit_of
@@ -30,14 +27,11 @@ def looked_over(source: Source, columns: Collection[str], unit: str | None) -> l
     """
     if not isinstance(source, Table):
         return []
-    named = [source.file] if isinstance(source.file, str) else source.file
-    files = [Path(file).expanduser() for file in named]
+    files = paths_of(source.file)
     if not all(file.is_file() for file in files):
         return []  # whoever loads the rows says so
-    form = TextFormat(source.separator, source.encoding, source.quote, source.names)
-    rows = read_tables(files, [], form, source.limit)
-    marks = Marks(source.decimal, source.thousands)
-    settings = Settings(marks, source.missing_marks, source.categories)
+    rows = read_tables(files, [], source.form, source.limit)
+    settings = source.reading
     numbers = {}
     texts = {}
     for name in rows.names:

@@ -123,13 +123,11 @@ class Table(Source):
         return self._load(agreed, unit)
 
     def _load(self, agreed: Mapping[str, Variable], unit: str | None) -> Dataset:
-        form = TextFormat(self.separator, self.encoding, self.quote, self.names)
-        paths = _paths(self.file)
-        test_paths = _paths(self.test_file or ())
+        paths, test_paths = paths_of(self.file), paths_of(self.test_file or ())
         for path in (*paths, *test_paths):
             if not path.is_file():
                 raise _no_file(path)
-        rows = read_tables(paths, test_paths, form, self.limit)
+        rows = read_tables(paths, test_paths, self.form, self.limit)
         return self.of_rows(rows, stem(paths[0]), agreed, unit)
 
     def of_rows(
@@ -163,7 +161,7 @@ class Table(Source):
         wanted = wanted_of(chosen, agreed, self.label_column)
         if not wanted:
             raise DataError(f"{rows.title}: {none_of(agreed, rows.names)}")
-        columns = typed_as(wanted, rows, self._reading, agreed)
+        columns = typed_as(wanted, rows, self.reading, agreed)
         kept, dropped = self._kept(rows, columns, self._keeping(columns, agreed))
         train, test = self._split(rows, kept)
         made = {}
@@ -185,7 +183,13 @@ class Table(Source):
         return replace(data, rows=splits, shares_rows=self.test_file is None)
 
     @property
-    def _reading(self) -> Settings:
+    def form(self) -> TextFormat:
+        """How the files are written."""
+        return TextFormat(self.separator, self.encoding, self.quote, self.names)
+
+    @property
+    def reading(self) -> Settings:
+        """How cells become values."""
         return Settings(Marks(self.decimal, self.thousands), self.missing_marks, self.categories)
 
     def _chosen(self, rows: Rows, unit: str | None, has_agreed: bool) -> list[str]:
@@ -222,7 +226,7 @@ class Table(Source):
         Raises:
             DataError: Cells are not what their column is; the message has a line for each column.
         """
-        settings = self._reading
+        settings = self.reading
         columns: dict[str, Typed] = {}
         notes: list[str] = []
         faults: list[str] = []
@@ -302,11 +306,11 @@ class Table(Source):
             return ~incomplete, []
         if self.missing != "drop rows":
             gone = f"{counted(int(incomplete.sum()), 'row')} of {len(rows):,}"
-            raise DataError(f"{all_of(faults)}\n{self._reading.remedies.missing(gone)}")
+            raise DataError(f"{all_of(faults)}\n{self.reading.remedies.missing(gone)}")
         if incomplete.all():
             raise DataError(
                 f"{rows.title}: every row has a missing cell ({', '.join(counts)}); "
-                f"{self._reading.remedies.none_complete()}"
+                f"{self.reading.remedies.none_complete()}"
             )
         dropped = f"{counted(int(incomplete.sum()), 'row')} of {len(rows):,} dropped"
         return ~incomplete, [f"{dropped}, since cells are missing: {', '.join(counts)}"]
@@ -340,15 +344,15 @@ class Table(Source):
                     f"not read: column {quoted(name)} has one text in the rows that are left"
                 )
             else:
-                made[name] = _column(name, column, train, test, rows.title, self._reading)
+                made[name] = _column(name, column, train, test, rows.title, self.reading)
             if column.kind == "real" and name in made:
                 cells = rows.cells[name]
-                made[name] = made[name].noted(*number_notes(name, cells, self._reading))
+                made[name] = made[name].noted(*number_notes(name, cells, self.reading))
         if label is not None:
             values = columns[label]
             origin = f"{rows.title}, label_column {quoted(label)}"
             classes = coded_column(values.values[train], values.values[test], values.texts, origin)
-            made[LABEL] = classes.noted(*marks_as_categories(label, values, self._reading))
+            made[LABEL] = classes.noted(*marks_as_categories(label, values, self.reading))
         return made, notes
 
     @classmethod
@@ -364,7 +368,7 @@ class Table(Source):
         return cls(file=str(path), label_column="ward")
 
 
-def _paths(files: str | tuple[str, ...]) -> list[Path]:
+def paths_of(files: str | tuple[str, ...]) -> list[Path]:
     """Return the paths of one file or of several."""
     listed = [files] if isinstance(files, str) else files
     return [Path(file).expanduser() for file in listed]
