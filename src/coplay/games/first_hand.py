@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic
 
-from pydantic import Field
 from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
 
 from coplay.core.errors import ConfigError
@@ -59,9 +58,6 @@ class FirstHand(WeightedGame[F], Generic[F]):
     requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
     state_class: ClassVar[type[State]] = FirstHandState
 
-    samples_per_round: int = Field(default=2000, ge=1)
-    fresh_every_rounds: int = Field(default=1, ge=1)
-    own_rounds: int = Field(default=1, ge=1)
     relay: bool = False
 
     def check(self, players: Sequence[Party]) -> None:
@@ -203,11 +199,6 @@ class FirstHand(WeightedGame[F], Generic[F]):
         for answer in answers:
             by_origin.setdefault(answer.sender, {}).update(answer.payload)
         return ByLink({origin: parts for origin, parts in by_origin.items() if parts})
-
-    def draws_in(self, round: int) -> bool:
-        """Whether first-hand samples are drawn at the end of a round."""
-        since = round - self.own_rounds  # 0 in the round that draws the first samples to be sent
-        return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
 
     def expected_request(self, player: Player, message: Message) -> Expected:
         """Samples come along of players that it learns from; it draws for those that weigh it."""

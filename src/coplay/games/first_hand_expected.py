@@ -17,6 +17,7 @@ from coplay.core.plain import shortened
 from coplay.games.base import LEARNED, received_samples
 from coplay.games.mixtures import Mix
 from coplay.games.party import Party
+from coplay.games.weighted import time_faults
 from coplay.models.base import OWN
 from coplay.player import Player
 
@@ -73,7 +74,7 @@ def request(game: FirstHand[Any], player: Player, message: Message) -> Expected:
     assert isinstance(turn, Turn)
     n = game.samples_per_round
     partners = Partners.of(game, player, message)
-    faults = [*_mass_faults(player, turn, partners), *_time_faults(game, message)]
+    faults = [*_mass_faults(player, turn, partners), *time_faults(game, turn.draw, message)]
     for to, count in turn.draw.items():
         if to not in partners.listeners:
             faults.append(f"draw: expected players that give it weight, got {shortened(to)}")
@@ -82,21 +83,6 @@ def request(game: FirstHand[Any], player: Player, message: Message) -> Expected:
     faults += _way_faults(game, turn, message, partners)
     part = Part(received_samples(player), 1, n)
     return Expected(dict.fromkeys(partners.origins, part), faults=faults)
-
-
-def _time_faults(game: FirstHand[Any], message: Message) -> list[str]:
-    """List what does not belong into this round."""
-    faults = []
-    if message.payload and message.round <= game.own_rounds:
-        faults.append(
-            f"expected no samples in rounds of own learning, 1 to {game.own_rounds}, "
-            f"got {len(message.payload)} parts"
-        )
-    turn = message.request
-    assert isinstance(turn, Turn)
-    if turn.draw and not game.draws_in(message.round):
-        faults.append(f"draw: expected none in round {message.round}, nobody learns from them")
-    return faults
 
 
 def _mass_faults(player: Player, turn: Turn, partners: Partners) -> list[str]:

@@ -89,9 +89,6 @@ class SampleExchange(WeightedGame[ExchangeState]):
     requests: ClassVar[tuple[type[Request], ...]] = (Turn,)
     state_class: ClassVar[type[State]] = ExchangeState
 
-    samples_per_round: int = Field(default=2000, ge=1)
-    fresh_every_rounds: int = Field(default=1, ge=1)
-    own_rounds: int = Field(default=1, ge=1)
     warmup_rounds: int = Field(default=0, ge=0)
     originals: bool = False
 
@@ -214,11 +211,6 @@ class SampleExchange(WeightedGame[ExchangeState]):
         """Compute the weights by which a player recognises copies, on its own side."""
         alpha = self._admitted(self._living_weights(request.living, request.started, seed), round)
         return shares_of(tuple(request.living), tuple(request.started), Same(alpha))
-
-    def draws_in(self, round: int) -> bool:
-        """Whether fresh samples are drawn at the end of a round."""
-        since = round - self.own_rounds  # 0 in the round that draws the first samples to be sent
-        return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
 
     def _counts(
         self, alpha: sp.csr_matrix, state: ExchangeState, round: int

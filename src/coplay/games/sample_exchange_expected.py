@@ -16,6 +16,7 @@ from coplay.core.plain import shortened
 from coplay.games.base import LEARNED, received_samples
 from coplay.games.originals import COPIES
 from coplay.games.party import Party
+from coplay.games.weighted import time_faults
 from coplay.player import Player
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def request(game: SampleExchange, player: Player, message: Message) -> Expected:
         senders = {name: senders[name] for name in turn.living if name in senders}
         receivers = {name: receivers[name] for name in turn.living if name in receivers}
     n = game.samples_per_round
-    faults = _time_faults(game, turn, message)
+    faults = time_faults(game, turn.draw, message)
     if not 0 <= turn.own <= n:
         faults.append(f"own: expected a weight from 0 to {n}, got {turn.own:g}")
     for to, count in turn.draw.items():
@@ -62,19 +63,6 @@ def request(game: SampleExchange, player: Player, message: Message) -> Expected:
     content = replace(received_samples(player), needed=[])
     parts = {name: Part(content, 1, most) for name, most in senders.items()}
     return Expected(parts, faults=faults)
-
-
-def _time_faults(game: SampleExchange, turn: Turn, message: Message) -> list[str]:
-    """List what does not belong into this round."""
-    faults = []
-    if message.payload and message.round <= game.own_rounds:
-        faults.append(
-            f"expected no samples in rounds of own learning, 1 to {game.own_rounds}, "
-            f"got {len(message.payload)} parts"
-        )
-    if turn.draw and not game.draws_in(message.round):
-        faults.append(f"draw: expected none in round {message.round}, nobody learns from them")
-    return faults
 
 
 def reply(player: Party, ask: Message) -> Expected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
 
 from coplay.core.errors import ConfigError
-from coplay.core.message import PlayerLost
+from coplay.core.message import Message, PlayerLost
 from coplay.core.same import Same
 from coplay.games.base import MOST_IN_M, Game, Row, State
 from coplay.games.topologies import Topology, even_weights, faultless, given_weights, weights_among
@@ -51,12 +51,19 @@ class WeightedGame(Game[W], Generic[W]):
             first player is the hub) or ``random_regular`` (every player has ``neighbours`` of them,
             drawn from the run's seed).
         neighbours: Number of neighbours, for ``random_regular``.
+        samples_per_round: n, of which a player receives shares from others each time fresh ones are
+            drawn.
+        fresh_every_rounds: Draw fresh samples every so many rounds; 1 is always fresh.
+        own_rounds: Rounds at the start in which every player learns from its own data alone.
     """
 
     alpha: tuple[tuple[float, ...], ...] | None = None
     own_weight: float = Field(default=0.3, ge=0, le=1)
     topology: Topology = "complete"
     neighbours: int = Field(default=2, ge=1)
+    samples_per_round: int = Field(default=2000, ge=1)
+    fresh_every_rounds: int = Field(default=1, ge=1)
+    own_rounds: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> Self:
@@ -116,6 +123,11 @@ class WeightedGame(Game[W], Generic[W]):
             raise ConfigError([f"game.{place}: {fault}" for fault in faults])
         return alpha
 
+    def draws_in(self, round: int) -> bool:
+        """Whether fresh samples are drawn at the end of a round."""
+        since = round - self.own_rounds  # 0 in the round that draws the first samples to be sent
+        return since >= 0 and since % self.fresh_every_rounds == 0 and round < self.rounds
+
     def predict(self, players: Sequence[str], seed: int = 0) -> Tensor:
         """Return the influence matrix M of (A2)."""
         return equilibrium.influence_matrix(self.weights(players, seed))
@@ -170,3 +182,22 @@ class WeightedGame(Game[W], Generic[W]):
         self, living: Sequence[str], started: Sequence[str], seed: int
     ) -> sp.csr_matrix:
         return weights_among(Same(self.edges(started, seed)), tuple(living), tuple(started))
+
+
+def time_faults(game: WeightedGame[Any], draw: Mapping[str, int], message: Message) -> list[str]:
+    """List what a turn asks for or brings that does not belong into its round.
+
+    Args:
+        game: The game.
+        draw: How many samples are to be drawn, by receiver.
+        message: The turn, with samples of others.
+    """
+    faults = []
+    if message.payload and message.round <= game.own_rounds:
+        faults.append(
+            f"expected no samples in rounds of own learning, 1 to {game.own_rounds}, "
+            f"got {len(message.payload)} parts"
+        )
+    if draw and not game.draws_in(message.round):
+        faults.append(f"draw: expected none in round {message.round}, nobody learns from them")
+    return faults
