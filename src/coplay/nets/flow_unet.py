@@ -6,7 +6,7 @@ channels and never by batch: a batch holds samples of several sites, and statist
 mix them; and a gradient per sample, which differential privacy needs, would not exist.
 
 References:
-    Film: Visual Reasoning with a General Conditioning Layer (E. Perez et al., AAAI 2018),
+    FiLM: Visual Reasoning with a General Conditioning Layer (E. Perez et al., AAAI 2018),
     arXiv:1709.07871.
     Group Normalization (Y. Wu, K. He, ECCV 2018), arXiv:1803.08494.
 """
