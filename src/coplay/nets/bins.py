@@ -24,8 +24,8 @@ from torch import Tensor
 
 from coplay.core.scaling import allowed
 from coplay.core.space import Samples, Space, Variable
+from coplay.nets.bin_edges import edges_of, parts_of, point_width
 
-_ROWS_A_BIN = 5  # at least; with fewer, a bin would stand for single rows
 _ROWS = 200_000  # that edges are fitted on, at most
 _COARSE = 0.1  # mass in one bin, beyond what is usual, from which bins are fitted anew
 
@@ -159,7 +159,7 @@ class Bins:
         self.known[name] = True
 
     def _fit_bins(self, v: Variable, row: int, values: Tensor, masses: Tensor) -> None:
-        edges, points = _edges(values.double(), masses, self.count, v.kind == "count")
+        edges, points = edges_of(values.double(), masses, self.count, v.kind == "count")
         low, high = _limits(v)
         if points[-1]:  # the end of the range itself may be such a value
             high = max(high, edges[-1].item())
@@ -182,7 +182,7 @@ class Bins:
         mass = torch.zeros(levels.shape[1], self.count + 2, dtype=torch.float64)
         mass.scatter_add_(1, levels.T.clamp_min(0), (masses[:, None] * there).T)
         mass = mass / mass.sum(1, keepdim=True).clamp_min(1e-300)
-        most = _COARSE + 2 / _parts(len(values), self.count)
+        most = _COARSE + 2 / parts_of(len(values), self.count)
         return bool((mass * cuttable > most).any())
 
     # ------------------------------------------------------------------------------ there and back
@@ -315,14 +315,7 @@ def _limits(v: Variable) -> tuple[float, float]:
     low, high = v.range
     if high > low:
         return low, high
-    return low, low + _point(low, low)
-
-
-def _point(low: float, high: float) -> float:
-    """Return the width of a bin for one value among others from low to high."""
-    size = max(abs(low), abs(high))
-    spread = high - low if high > low else size or 1.0
-    return max(1e-6 * spread, 1e-14 * size)
+    return low, low + point_width(low, low)
 
 
 def _first_edges(v: Variable, count: int) -> Tensor:
@@ -335,68 +328,3 @@ def _first_edges(v: Variable, count: int) -> Tensor:
     if math.isinf(high):
         high = low + 6
     return torch.linspace(low, high, count + 1, dtype=torch.float64)
-
-
-def _parts(n: int, count: int) -> int:
-    """Return into how many bins n values are cut."""
-    return min(count, max(1, n // _ROWS_A_BIN))
-
-
-def _edges(values: Tensor, masses: Tensor, count: int, whole: bool) -> tuple[Tensor, Tensor]:
-    """Return at most count + 1 edges of one column, and which bins between them are single values.
-
-    Args:
-        values: Float64, shape (n,).
-        masses: Of the values, shape (n,).
-        count: The most bins.
-        whole: Whether the values are counts, and edges are whole numbers then.
-    """
-    unique, which = values.unique(return_inverse=True)
-    if whole and unique[-1] < count:  # every count is a level
-        edges = torch.arange(int(unique[-1]) + 2, dtype=torch.float64)
-        return edges, torch.ones(len(edges) - 1, dtype=torch.bool)
-    mass = torch.zeros(len(unique), dtype=torch.float64).index_add(0, which, masses)
-    mass = mass / mass.sum()
-    width = 1.0 if whole else _point(unique[0].item(), unique[-1].item())
-    below = (mass.cumsum(0) - mass / 2).clamp(0, 1)
-    place = below.sqrt().asin() * (2 / math.pi)
-    copies = which.bincount()
-    for parts in range(_parts(len(values), count), 0, -1):
-        own = (mass >= 1 / parts) & (copies >= _ROWS_A_BIN)
-        edges = _cut(unique, _merged((place * parts).long(), copies), own, width, whole)
-        if len(edges) <= count + 1:
-            break
-    points = torch.isin(edges[:-1], unique[own]) & (edges.diff() <= 1.5 * width)
-    return edges, points
-
-
-def _merged(place: Tensor, copies: Tensor) -> Tensor:
-    """Return the bins of sorted values, those with too few rows joined with the next.
-
-    Args:
-        place: The bin of each value, ascending.
-        copies: How many rows have it.
-    """
-    number = 0
-    rows = 0.0
-    numbers = []
-    counts = torch.zeros(int(place[-1]) + 1, dtype=torch.float64)
-    for count in counts.index_add(0, place, copies.double()).tolist():
-        numbers.append(number)
-        rows += count
-        if rows >= _ROWS_A_BIN:
-            number += 1
-            rows = 0.0
-    # what is left over belongs to the last that is full
-    return torch.tensor(numbers)[place].clamp_max(max(0, number - 1))
-
-
-def _cut(unique: Tensor, place: Tensor, own: Tensor, width: float, whole: bool) -> Tensor:
-    """Return the edges between neighbours in different places, and around values with own bins."""
-    left = unique[:-1]
-    right = unique[1:]
-    middle = right if whole else (left + right) / 2
-    beside = own[:-1] | own[1:]
-    apart = (place.diff() > 0) & ~beside
-    ends = torch.stack([unique[0], unique[-1] + width])
-    return torch.cat([ends, middle[apart], right[beside], left[beside] + width]).unique()
