@@ -86,9 +86,8 @@ def drop_from(path: Path, round: int) -> None:
     lines = text.splitlines(keepends=True)
     kept = [line for line in lines if _round_of(line) < round]
     if len(kept) < len(lines):
-        path.unlink()
-        for line in kept:
-            storage.append_privately(path, line)
+        # in one step, so that a kill in between loses no earlier round
+        storage.write_atomically(path, "".join(kept).encode(), private=True)
 
 
 def _round_of(line: str) -> float:
