@@ -60,6 +60,24 @@ ENTRIES = {
   eprint = {1610.09585},
   archiveprefix = {arXiv},
 }""",
+    "tiwald2025tabularargn": """@misc{tiwald2025tabularargn,
+  title = {{TabularARGN}: A Flexible and Efficient Auto-Regressive Framework for Generating
+           High-Fidelity Synthetic Data},
+  author = {Tiwald, Paul and Krchova, Ivona and Sidorenko, Andrey and Vargas Vieyra, Mariana
+            and Scriminaci, Mario and Platzer, Michael},
+  year = {2025},
+  eprint = {2501.12012},
+  archiveprefix = {arXiv},
+}""",
+    "hoogeboom2022ardm": """@inproceedings{hoogeboom2022ardm,
+  title = {Autoregressive Diffusion Models},
+  author = {Hoogeboom, Emiel and Gritsenko, Alexey A. and Bastings, Jasmijn and Poole, Ben
+            and van den Berg, Rianne and Salimans, Tim},
+  booktitle = {International Conference on Learning Representations},
+  year = {2022},
+  eprint = {2110.02037},
+  archiveprefix = {arXiv},
+}""",
     "liu2023flow": """@inproceedings{liu2023flow,
   title     = {Flow Straight and Fast: Learning to Generate and Transfer Data
                with Rectified Flow},

@@ -129,7 +129,7 @@ class Scaling:
         restored = samples.clone(recurse=False)
         for name in own:
             scale = self._scales[name]
-            restored[name] = _allowed(scale.original(samples[name]), self.space[name], scale.dtype)
+            restored[name] = allowed(scale.original(samples[name]), self.space[name], scale.dtype)
         return restored
 
     def completed(self, standard: Samples, given: Samples) -> Samples:
@@ -265,7 +265,7 @@ def _pooled(name: str, sources: Sequence[Samples], weights: Sequence[float]) -> 
     return torch.cat(parts)
 
 
-def _allowed(values: Tensor, v: Variable, dtype: torch.dtype) -> Tensor:
+def allowed(values: Tensor, v: Variable, dtype: torch.dtype) -> Tensor:
     """Move values to the nearest allowed ones of the variable's type."""
     low, high = v.range
     if v.kind != "real":

@@ -1,0 +1,289 @@
+"""An any-order autoregression over columns: p(x) = Π_d p(x_d | the columns before it), any order.
+
+Every number of every variable is a column of levels: classes and bits as they are, counts and real
+numbers in bins (:mod:`coplay.nets.bins`). One network has p(x_d | given) for every column d and any
+set of given ones (:mod:`coplay.nets.any_order`). It learns from random orders σ of a row's D
+observed columns and random places t, uniform in 0 … D − 1; the first t of the order are given:
+
+    loss = D / (D − t) · Σ_{k > t} −log p(x_σ(k) | x_σ(1), …, x_σ(t)).
+
+Its expectation over t is, for each order, Σ_k −log p(x_σ(k) | x_σ(<k)), where the order behind t is
+averaged over. So the loss is an unbiased estimate of −log p(row), averaged over orders, in nats and
+in the variables' own units. A column that a row lacks is never given and never asked for.
+
+Given any columns of a row, the rest are drawn one by one in a random order. The class is told in
+one pass, and log p is exact by one order, that of the space. Columns that no source has had yet are
+drawn last, from their range, and tell nothing about others.
+
+What the sources determine: a pair of columns that no source has together is never learned
+together. What they then have in common, beyond what other columns explain, is left to the network.
+
+References:
+    TabularARGN: A Flexible and Efficient Auto-Regressive Framework for Generating High-Fidelity
+    Synthetic Data (P. Tiwald et al., 2025), arXiv:2501.12012, for the idea.
+    Autoregressive Diffusion Models (E. Hoogeboom et al., ICLR 2022), arXiv:2110.02037, for the
+    loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import ClassVar, Self
+
+import torch
+from pydantic import Field, PrivateAttr
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from coplay.core.errors import ModelError
+from coplay.core.space import LABEL, Samples, Space, join, pick
+from coplay.models.base import Mixture, Portion
+from coplay.models.neural import NeuralModel
+from coplay.nets import devices, parameters
+from coplay.nets.any_order import AnyOrder
+from coplay.nets.bins import Bins
+
+_MOST_COLUMNS = 2000
+_ROWS = 2000  # at a time, for memory
+_VALIDATION_DRAWS = 8  # of order and place, for early stopping
+_LEVELS = "levels"
+_INSIDE = "inside"
+
+
+class Autoregressive(NeuralModel):
+    """Columns of a table one by one, each given any of the others; exact log p.
+
+    It learns from rows with any missing columns and from parts with different ones, and completes
+    any cells of a row. Bins and frequencies are fitted on what it learns from first and are part of
+    its state; they are fitted anew where later rows lie elsewhere.
+
+    Args:
+        bins: Bins of a count or a real number.
+        hidden: Width of the perceptron.
+        blocks: Its residual blocks.
+        embedding: Numbers that a value becomes.
+        weight_decay: AdamW's.
+
+    Example:
+        >>> from coplay import Variable
+        >>> from coplay.models.base import OWN
+        >>> space = Space({"a": Variable(kind="binary"), "x": Variable(kind="real")})
+        >>> model = Autoregressive.tiny()
+        >>> model.setup(space, seed=1)
+        >>> a = torch.tensor([0, 1], dtype=torch.uint8).repeat(50)
+        >>> rows = space.samples(a=a, x=a + torch.arange(100) / 1000)
+        >>> _ = model.learn(Mixture((Portion(OWN, rows, 1.0),)), 100, torch.Generator())
+        >>> ones = space.samples(a=torch.ones(200, dtype=torch.uint8))
+        >>> drawn = model.complete(ones, torch.Generator().manual_seed(1))
+        >>> (drawn["x"] > 0.5).float().mean() > 0.9
+        tensor(True)
+    """
+
+    learns_incomplete: ClassVar[bool] = True
+    citation: ClassVar[tuple[str, ...]] = ("tiwald2025tabularargn", "hoogeboom2022ardm")
+
+    batch: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    bins: int = Field(default=50, ge=4)
+    hidden: int = Field(default=256, ge=1)
+    blocks: int = Field(default=2, ge=1)
+    embedding: int = Field(default=16, ge=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+
+    _net: AnyOrder = PrivateAttr()
+    _bins: Bins = PrivateAttr()
+
+    def build(self, space: Space) -> AnyOrder:
+        """Build the bins and the network."""
+        _check_columns(space)
+        self._bins = Bins(space, self.bins)
+        sizes = self._bins.sizes
+        net = AnyOrder(sizes, self._bins.binned, self.hidden, self.blocks, self.embedding)
+        net.follow(self._bins.frequencies)
+        return net
+
+    def sides(self) -> Mapping[str, list[nn.Parameter]]:
+        """Return all parameters; their loss is −log p of a row."""
+        return {"row": list(self._net.parameters())}
+
+    def optimizer(self, moved: list[nn.Parameter]) -> torch.optim.Adam:
+        """Return AdamW, which pulls weights towards zero beside its steps."""
+        decay = self.weight_decay
+        return torch.optim.AdamW(moved, lr=self.learning_rate, weight_decay=decay, fused=self.fused)
+
+    # ----------------------------------------------------------------------------------- learning
+
+    def in_standard_units(self, mixture: Mixture) -> Mixture:
+        """Let the bins follow the sources, and return these as levels."""
+        sources = [part.samples for part in mixture.parts]
+        if self._bins.follow(sources, mixture.weights.tolist()):
+            self._forget_best()  # the best parameters were those of other bins
+        self._net.follow(self._bins.frequencies)
+        parts = []
+        for part in mixture.parts:
+            parts.append(Portion(part.name, self._as_levels(part.samples), part.weight))
+        return Mixture(tuple(parts))
+
+    def _as_levels(self, samples: Samples) -> Samples:
+        """Return the levels of samples, (n, D), and Σ_d log p(x_d | its level), (n,)."""
+        levels = self._bins.levels(samples)
+        inside = self._bins.log_inside(samples, levels).sum(1)
+        return TensorDict({_LEVELS: levels, _INSIDE: inside.float()}, [len(samples)])
+
+    def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+        """Yield the loss of one step, a mean over the batch."""
+        rows = join(list(self.drawn(mixture, generator).values()))
+        yield "row", self._surprise(rows, generator).mean()
+
+    def _surprise(self, rows: Samples, generator: torch.Generator) -> Tensor:
+        """Estimate −log p of rows from one order and one place each; shape (n,)."""
+        levels = rows[_LEVELS]
+        observed = levels >= 0
+        count = observed.sum(1)
+        # columns in random order, those that are missing behind all others
+        score = devices.uniform(levels, generator) + 2.0 * ~observed
+        rank = score.argsort(1).argsort(1)
+        place = (devices.uniform(rows[_INSIDE], generator) * count).long()
+        given = observed & (rank < place[:, None])
+        asked = observed & ~given
+        log_p = self._net.log_probabilities(torch.where(given, levels, -1), levels)
+        total = torch.where(asked[:, self._net.order], log_p, 0.0).sum(1)
+        return -total * count / (count - place).clamp_min(1) - rows[_INSIDE]
+
+    def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
+        """−log p from several orders and places, by the parameters that samples are drawn from."""
+        rows = devices.moved(self._as_levels(samples), self._place)
+        with self.averaged(), torch.no_grad():
+            losses = [self._surprise(rows, generator) for _ in range(_VALIDATION_DRAWS)]
+        return torch.stack(losses).mean(0).cpu()
+
+    # ------------------------------------------------------------------------- drawing, completing
+
+    def sample(self, n: int, generator: torch.Generator) -> Samples:
+        """Draw column by column, in a random order."""
+        return self.complete(TensorDict({}, [n]), generator)
+
+    def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
+        """Draw what is missing given what is there, column by column in a random order.
+
+        Variables may be absent, and so may single values of them (NaN, -1 or, of bits, 255). What
+        is given stays to the last bit.
+        """
+        parts = []
+        with self.averaged(), torch.no_grad():
+            for start in range(0, max(1, len(partial)), _ROWS):
+                parts.append(self._completed(pick(partial, slice(start, start + _ROWS)), generator))
+        return join(parts)
+
+    def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
+        levels = self._bins.levels(part)
+        given = levels >= 0
+        state = self._net.begin(self._known(levels).to(self._place))
+        known = self._bins.known_columns
+        order = torch.randperm(levels.shape[1], generator=generator)
+        # what nothing is known of comes last
+        for column in [*order[known[order]].tolist(), *order[~known[order]].tolist()]:
+            lacking = ~given[:, column]
+            if not lacking.any():
+                continue
+            probabilities = self._net.logits(state, column).float().softmax(1)
+            drawn = devices.classes(probabilities, 1, generator)[:, 0].cpu()
+            drawn = torch.where(lacking, drawn, -1)
+            levels[lacking, column] = drawn[lacking]
+            if known[column]:
+                state = self._net.given_too(state, column, drawn.to(self._place))
+        values = self._bins.values(levels, generator)
+        for name, columns in self._bins.columns.items():
+            if name in part.keys():
+                there = given[:, columns].reshape(part[name].shape)
+                values[name] = torch.where(there, part[name], values[name].to(part[name].dtype))
+        return values
+
+    def _known(self, levels: Tensor) -> Tensor:
+        """Return levels without those of columns that nothing is known of."""
+        return torch.where(self._bins.known_columns, levels, -1)
+
+    def log_prob(self, samples: Samples) -> Tensor:
+        """Log p(x) in nats, in the variables' own units, by the space's order; shape (n,).
+
+        Computed in 64 bits, so that p sums and integrates to 1 to rounding.
+        """
+        parts = []
+        with self.averaged(), torch.no_grad():
+            # on the CPU, since not all accelerators have 64 bits
+            net = deepcopy(self._net).cpu().double()
+            for start in range(0, max(1, len(samples)), _ROWS):
+                part = pick(samples, slice(start, start + _ROWS))
+                parts.append(self._log_prob(net, part))
+        return torch.cat(parts)
+
+    def _log_prob(self, net: AnyOrder, samples: Samples) -> Tensor:
+        levels = self._bins.levels(samples)
+        known = self._known(levels)
+        state = net.begin(torch.full_like(levels, -1))
+        log_p = self._bins.log_inside(samples, levels).sum(1)
+        for column in range(levels.shape[1]):
+            each = net.logits(state, column).log_softmax(1)
+            log_p = log_p + each.gather(1, levels[:, column, None])[:, 0]
+            state = net.given_too(state, column, known[:, column])
+        return log_p
+
+    def classify(self, samples: Samples) -> Tensor:
+        """p(class | given variables) in one pass, shape (n, C); a given ``"class"`` is ignored.
+
+        Raises:
+            ModelError: There is no class.
+        """
+        if LABEL not in self._space or not self._space[LABEL].classes or self._space[LABEL].shape:
+            raise ModelError(
+                f"autoregressive can only tell a categorical number called '{LABEL}'; "
+                f"the variables are {', '.join(self._space)}"
+            )
+        column = self._bins.columns[LABEL].start
+        parts = []
+        with self.averaged(), torch.no_grad():
+            for start in range(0, max(1, len(samples)), _ROWS):
+                part = pick(samples, slice(start, start + _ROWS))
+                levels = self._known(self._bins.levels(part))
+                levels[:, column] = -1
+                state = self._net.begin(levels.to(self._place))
+                parts.append(self._net.logits(state, column).softmax(1).cpu())
+        return torch.cat(parts)
+
+    # -------------------------------------------------------------------------------------- state
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return what every network has, and the bins."""
+        bins = parameters.prefixed("bins/", self._bins.state_dict())
+        return {**super().state_dict(), **bins}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore a state returned by :meth:`state_dict`."""
+        super().load_state_dict(state)
+        self._bins.load_state_dict(parameters.under("bins/", state))
+        self._net.follow(self._bins.frequencies)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return a small network and few bins."""
+        return cls(bins=8, hidden=16, blocks=1, embedding=4, batch=64, learning_rate=0.01)
+
+
+def _check_columns(space: Space) -> None:
+    """Refuse a space with too many columns.
+
+    Raises:
+        ModelError: It names the largest variable.
+    """
+    columns = sum(space[name].size for name in space)
+    if columns > _MOST_COLUMNS:
+        largest = max(space, key=lambda name: space[name].size)
+        way_out = "leave it out, or split it into fewer numbers"
+        if space[largest].is_image:
+            way_out = "choose a model for images, such as rectified_flow or conditionals"
+        raise ModelError(
+            f"autoregressive draws number by number and takes at most {_MOST_COLUMNS:,} of them; "
+            f"these variables have {columns:,}, most of them '{largest}' ({space[largest]}): "
+            f"{way_out}"
+        )
