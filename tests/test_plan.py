@@ -140,7 +140,7 @@ class TestPlan:
         config.write_text(NAMED.replace('{ name = "digits" }', '{ name = "npz", file = "no.npz" }'))
         text = run(capsys, "plan", config)
         assert "echo: a fault that all models add" in text
-        assert "left out: no data were read, so bytes, class shares and variables are not" in text
+        assert "left out: no data were read, so bytes, class shares, the error of" in text
         assert "no.npz" in text
         assert "-> mend that" in text
 

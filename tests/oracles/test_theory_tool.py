@@ -314,6 +314,31 @@ class TestNoise:
         ones = torch.ones(len(alpha), dtype=torch.float64)
         assert (noise.noise_anew(alpha, ones) <= noise.noise_once(alpha, ones) + 1e-12).all()
 
+    @pytest.mark.parametrize("epsilon", [0.01, 0.5, 3.0, 20.0])
+    def test_noise_of_a_budget_spends_exactly_its_delta(self, epsilon):
+        """δ is the mass by which one output's density exceeds e^ε times the neighbour's."""
+        deviation = noise.gaussian_noise(epsilon, 1e-3)
+        x = np.linspace(-12 * deviation - 1, 12 * deviation + 2, 400_001)
+        p = np.exp(-((x - 1) ** 2) / (2 * deviation**2)) / (deviation * np.sqrt(2 * np.pi))
+        q = np.exp(-(x**2) / (2 * deviation**2)) / (deviation * np.sqrt(2 * np.pi))
+        excess = np.maximum(p - np.exp(epsilon) * q, 0)
+        assert np.trapezoid(excess, x) == pytest.approx(1e-3, rel=1e-4)
+
+    def test_it_is_less_than_the_usual_bound_where_that_holds(self):
+        for epsilon in (0.05, 0.3, 0.99):
+            usual = np.sqrt(2 * np.log(1.25 / 1e-5)) / epsilon
+            assert 0.5 * usual < noise.gaussian_noise(epsilon, 1e-5) < usual
+
+    def test_very_large_and_very_small_budgets_end(self):
+        # δ of no more than e^(−ε) needs about s = 1/√(2ε) for large ε
+        assert noise.gaussian_noise(1e4, 1e-5) == pytest.approx(1 / np.sqrt(2e4), rel=0.05)
+        assert noise.gaussian_noise(1e-6, 1e-5) > 1e3
+
+    @pytest.mark.parametrize("budget", [(0.0, 0.1), (-1.0, 0.1), (1.0, 0.0), (1.0, 1.0)])
+    def test_a_budget_that_is_none(self, budget):
+        with pytest.raises(ValueError, match="expected epsilon above 0 and delta between 0 and 1"):
+            noise.gaussian_noise(*budget)
+
 
 class TestOpen:
     def test_pairs_that_nobody_observes_together(self):
