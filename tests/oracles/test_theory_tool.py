@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from coplay.core.errors import EquilibriumError
 from coplay.core.streams import stream
-from coplay.theory import bands, design, echo, nearest, noise, unlearning, weights
+from coplay.theory import (
+    bands,
+    barrier,
+    design,
+    distance,
+    echo,
+    nearest,
+    noise,
+    unlearning,
+    weights,
+)
 from coplay.theory.equilibrium import influence_matrix, rounds_needed, spectral_radius
 from coplay.theory.identifiability import correlation_interval, frechet_bounds, pairs_apart
 
@@ -98,12 +108,65 @@ class TestDesign:
                     gained = result.distance**2 / 2 - further.item()
                     assert gained < 1e-6 * 1e-4
 
+    @pytest.mark.parametrize("kind", ["any", "all the same", "few links"])
+    def test_so_it_is_for_more_sites_than_are_all_followed_to_the_end(self, kind):
+        n = 24
+        generator = stream(7, "unreachable")
+        target = torch.rand(n, n, generator=generator, dtype=torch.float64) ** 2
+        links = torch.ones(n, n, dtype=torch.bool)
+        if kind == "all the same":
+            target = target[:1].expand(n, n)
+        if kind == "few links":
+            links = (torch.rand(n, n, generator=generator) < 0.2).fill_diagonal_(True)
+            links[0] = links[0] & torch.eye(n, dtype=torch.bool)[0]
+        result = design.design(target / target.sum(1, keepdim=True), least_own=0.01, links=links)
+        alpha = result.alpha
+        assert not result.exact
+        assert result.optimality < 1e-6
+        assert (alpha >= 0).all()
+        assert (alpha[~links] == 0).all()
+        assert (alpha.diag() >= 0.01 - 1e-9).all()
+        assert torch.allclose(alpha.sum(1), torch.ones(n, dtype=torch.float64), atol=1e-9)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_behind_a_barrier_descent_ends_where_it_ends_without_one(self, seed, monkeypatch):
+        target = torch.rand(7, 7, generator=stream(seed, "barrier"), dtype=torch.float64)
+        target = target / target.sum(1, keepdim=True)
+        without = design.design(target, least_own=0.05)
+        monkeypatch.setattr(nearest, "_FEW", 2)
+        behind = design.design(target, least_own=0.05)
+        assert behind.optimality < 1e-6
+        assert behind.distance == pytest.approx(without.distance, rel=1e-6)
+
+    def test_behind_a_barrier_slope_and_barrier_balance(self):
+        """In every row x (∂f/∂x − ν) = μ for the ν that keeps its sum."""
+        target = influence_matrix(random_weights(6, 4)).numpy()
+        allowed = np.ones((6, 6), dtype=bool)
+        allowed[0, 3] = False
+        feasible = distance.Feasible(0.02, allowed)
+        begun = distance.Point(feasible.projected(np.eye(6)), target)
+        point = barrier.lowered(begun, feasible, 1e-4)
+        x = point.alpha - feasible.floor
+        assert (x[allowed] > 0).all()
+        assert x[0, 3] == 0
+        assert point.alpha.sum(1) == pytest.approx(np.ones(6), abs=1e-12)
+        for i in range(6):
+            free = allowed[i]
+            product = x[i, free] * point.gradient[i, free] - 1e-4
+            held = (x[i, free] @ product) / (x[i, free] @ x[i, free])
+            assert np.abs(product - held * x[i, free]).max() < 1e-4 / 2
+
+    def test_a_least_own_weight_of_one_leaves_nothing_to_choose(self, monkeypatch):
+        monkeypatch.setattr(nearest, "_FEW", 2)
+        result = design.design(torch.full((3, 3), 1 / 3), least_own=1.0)
+        assert torch.equal(result.alpha, torch.eye(3, dtype=torch.float64))
+
     def test_the_slope_and_its_change_are_those_of_the_distance(self):
         alpha = random_weights(4, 3).numpy()
         target = influence_matrix(random_weights(4, 4)).numpy()
         step = random_weights(4, 5).numpy() - alpha
-        point = nearest.Point(alpha, target)
-        sides = [nearest.Point(alpha + h * step, target) for h in (1e-5, -1e-5)]
+        point = distance.Point(alpha, target)
+        sides = [distance.Point(alpha + h * step, target) for h in (1e-5, -1e-5)]
         along = (sides[0].value - sides[1].value) / 2e-5
         assert (point.gradient * step).sum() == pytest.approx(along, rel=1e-6)
         turned = (sides[0].gradient - sides[1].gradient) / 2e-5
@@ -215,6 +278,11 @@ class TestEcho:
             max(rounds_needed(alpha, error), 1),
             True,
         )
+
+    def test_an_error_that_is_met_exactly_is_met(self):
+        even = torch.full((2, 2), 0.5, dtype=torch.float64)
+        assert echo.rounds_within(even, 0.25) == (2, True)
+        assert echo.rounds_within(even, 0.2499) == (3, True)
 
     def test_many_rounds_are_a_bound_and_called_so(self):
         alpha = torch.tensor([[1e-3, 1 - 1e-3], [1 - 1e-3, 1e-3]], dtype=torch.float64)

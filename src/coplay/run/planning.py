@@ -132,8 +132,7 @@ def _unread(fault: str) -> LeftOut:
 def _uncounted(untold: Sequence[str]) -> LeftOut:
     """Say why the error of privacy is not in a plan."""
     reason = f"the error that privacy costs: {some(map(quoted, untold), 6)} tell no number of rows"
-    do = "let these tell it ([tell] of the site file), or divide the noise line by your own number"
-    return LeftOut(reason, do)
+    return LeftOut(reason, 'let these tell it: count = "tens" under [tell] of the site file')
 
 
 def _shares(prepared: Prepared, names: Sequence[str]) -> Tensor | None:
