@@ -226,6 +226,14 @@ class TestDesign:
         assert torch.allclose(after.game.weights(after.player_names)[0], present)
         assert prepare(after)
 
+    def test_a_file_of_windows_stays_one(self, config, capsys):
+        config.write_bytes(NAMED.replace("\n", "\r\n").encode())
+        run(capsys, "design", config, "--keep", "clinic=1/3", "--write")
+        written = config.read_bytes()
+        assert b"alpha = [\r\n" in written
+        assert written.count(b"\n") == written.count(b"\r\n") == NAMED.count("\n") + 4
+        assert Config.from_file(config)
+
     def test_all_keep_the_same_or_each_its_own(self, config, capsys):
         for options, wanted in [
             (["--keep", "0.4"], [0.4] * 3),
@@ -358,6 +366,19 @@ class TestRewriting:
         assert tomllib.loads(changed)["game"] == {"alpha": [[0.5, 0.5], [0.0, 1.0]], "rounds": 3}
         assert "# old" not in changed
         assert changed.endswith("]\nrounds = 3\n\n[measure]\nsamples = 100\n")
+
+    def test_ends_of_lines_stay_as_they_are_in_windows(self):
+        text = CLINICS.replace("players = 3 ", "players = 2 ")
+        expected = with_alpha(text, self.ALPHA, ["a", "b"]).replace("\n", "\r\n")
+        assert with_alpha(text.replace("\n", "\r\n"), self.ALPHA, ["a", "b"]) == expected
+        lines = "[game]\r\nalpha = [ # old\r\n  [1, 0],\r\n  [0, 1],\r\n]\r\nrounds = 3"
+        changed = with_alpha(lines, self.ALPHA, ["a", "b"])
+        assert changed.count("\n") == changed.count("\r\n") == 6
+        assert tomllib.loads(changed)["game"] == {"alpha": [[0.5, 0.5], [0.0, 1.0]], "rounds": 3}
+
+    def test_a_line_separator_in_a_comment_ends_no_line(self):
+        text = "[game] # of\u2028two\nown_weight = 0.5\n"
+        assert with_alpha(text, self.ALPHA, ["a", "b"]).startswith("[game] # of\u2028two\nalpha")
 
     @pytest.mark.parametrize(
         ("head", "own"),

@@ -188,7 +188,8 @@ def _write(source: Path, target: Path, result: Designed) -> None:
     from coplay.core import storage
     from coplay.run.rewriting import with_alpha
 
-    text = with_alpha(source.read_text(encoding="utf-8"), result.alpha, result.names)
+    before = source.read_bytes().decode()  # read as text, ends of lines would change
+    text = with_alpha(before, result.alpha, result.names)
     if text is None:
         raise ConfigError(
             [
