@@ -263,6 +263,19 @@ class TestDesign:
         assert values["reached"][0] == pytest.approx([0.6, 0, 0.4], abs=1e-9)
         assert values["reached"][1] == pytest.approx([0.4, 0.2, 0.4], abs=1e-9)
 
+    def test_a_share_may_be_written_in_every_way_a_share_to_keep_may(self, config, capsys):
+        reached = []
+        for share in ("0.25", "1/4", "25%"):
+            text = run(capsys, "design", config, "--share", share, "--json")
+            reached.append(json.loads(text)["reached"])
+        assert reached[0] == reached[1] == reached[2]
+        assert np.diag(reached[0]) == pytest.approx([0.5] * 3)
+        for share in ("a third", "1/0"):
+            with pytest.raises(SystemExit):
+                main(["design", str(config), "--share", share])
+            fault = f"argument --share: expected a share such as 0.33, 1/3 or 33%, got '{share}'"
+            assert fault in capsys.readouterr().err
+
     def test_a_table_of_targets_and_links(self, config, tmp_path, capsys):
         alpha = torch.tensor([[0.6, 0.4, 0], [0.1, 0.7, 0.2], [0, 0.5, 0.5]], dtype=torch.float64)
         names = ["north", "south", "clinic"]

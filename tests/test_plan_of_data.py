@@ -254,7 +254,13 @@ class TestPairs:
             one={"a": [1.0, 2, 3], "c": [1.0, 2, 3]}, other={"b": [3.0, 1, 2], "c": [1.0, 2, 3]}
         )
         (pair,) = pairs.open_pairs([("a", "b")], rows, 2)
-        assert -1 <= pair.low <= pair.high <= 1
+        assert (pair.low, pair.high, pair.given) == (-1, 1, [])
+
+    def test_rows_of_some_players_are_not_enough(self):
+        rows = self.rows(one={"a": [1.0, 2, 3], "c": [1.0, 3, 2]}, other={"b": [3.0, 1, 2]})
+        (pair,) = pairs.open_pairs([("a", "b")], rows, 3)
+        assert (pair.of, pair.low) == ("", None)
+        assert pair.why == "not all rows are here to be read"
 
     def test_a_column_that_does_not_vary_narrows_nothing(self):
         rows = self.rows(

@@ -138,6 +138,12 @@ class TestDesign:
         assert behind.optimality < 1e-6
         assert behind.distance == pytest.approx(without.distance, rel=1e-6)
 
+    def test_newtons_steps_go_on_after_the_barrier_is_gone(self, monkeypatch):
+        monkeypatch.setattr(nearest, "_FEW", 2)
+        monkeypatch.setattr(nearest, "_POLISHED_AFTER", ())
+        target = torch.rand(7, 7, generator=stream(3, "barrier"), dtype=torch.float64)
+        assert design.design(target / target.sum(1, keepdim=True)).optimality < 1e-6
+
     def test_behind_a_barrier_slope_and_barrier_balance(self):
         """In every row x (∂f/∂x − ν) = μ for the ν that keeps its sum."""
         target = influence_matrix(random_weights(6, 4)).numpy()

@@ -86,9 +86,7 @@ def rows_here(prepared: Prepared) -> dict[str, Rows]:
             continue
         columns = {}
         for variable, values in tensors(samples).items():
-            if variable not in facts.variables or variable in facts.unobserved:
-                continue
-            if facts.variables[variable].size == 1:
+            if variable in facts.variables and facts.variables[variable].size == 1:
                 columns[variable] = _column(facts.variables[variable], values)
         rows[name] = Rows(facts.variables, columns)
     return rows

@@ -34,7 +34,7 @@ def _written(value: float) -> str:
 
 
 def with_alpha(text: str, alpha: Tensor, names: Sequence[str]) -> str | None:
-    """Return the text of a config with other weights; all else stays, comments and ends of lines included.
+    """Return the text of a config with other weights; comments and ends of lines stay as they are.
 
     Args:
         text: The config's TOML, its lines ended by line feeds or as in Windows.
