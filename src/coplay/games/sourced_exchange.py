@@ -69,8 +69,7 @@ class SourcedExchange(FirstHand[FirstHandState]):
 
     def faults_of(self, player: Party, ways: Ways, parties: Mapping[str, Party]) -> list[str]:
         """List why a player's mixture would lack variables."""
-        fits = "direct_exchange and sample_exchange"
-        return self.faults_of_mixing(player, ways, parties, fits)
+        return self.faults_of_mixing(player, ways, parties)
 
     def equip(self, player: Player) -> None:
         """Set the player's model up on its variables and the source, once."""

@@ -336,7 +336,9 @@ class Federation:
         predicted = prepared.games[0].predicted
         config = self.config
         run = run_id(config.to_dict())
-        judging = Judging([game.name for game in prepared.games], config.measure.target)
+        measure = config.measure
+        names = [game.name for game in prepared.games]
+        judging = Judging(names, measure.target, measure.samples)
         settings = RunSettings(
             config.seed, config.engine, config.checkpoint, predicted, run, judging
         )
