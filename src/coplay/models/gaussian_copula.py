@@ -18,7 +18,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
 import torch
@@ -31,11 +31,11 @@ from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.streams import stream
 from coplay.models.base import LocalModel, Mixture
 from coplay.nets import correlations, parameters
-from coplay.nets.marginals import Intervals, Marginals, scores
+from coplay.nets.intervals import DRAWS, by_columns, drawn_inside, picked_inside
+from coplay.nets.marginals import Marginals, scores
 
 _MOST_COLUMNS = 1000
 _ROWS = 2000  # at a time, for memory
-_DRAWS = 100  # of z given intervals, one of which is picked
 _UNKNOWN = 2.0  # stands for a correlation that is not known, in a state
 
 
@@ -130,29 +130,6 @@ class GaussianCopula(LocalModel):
         """Return the Cholesky factor of the correlations of columns, in their order."""
         return torch.linalg.cholesky(self._correlation[list(columns)][:, list(columns)])
 
-    def _noise(
-        self, given: Intervals, factor: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Draw ε, with z = L ε, so that z lies in all intervals; shape (n, given columns).
-
-        Returns:
-            ε, and log of p(x, z) / q(z | x), shape (n,).
-        """
-        noise = torch.zeros_like(given.low)
-        log_weight = torch.zeros(len(noise), dtype=torch.float64)
-        exact = given.exact
-        place = torch.special.ndtri(torch.stack([given.low, given.high]))
-        place = torch.where(exact, place.clamp(-8, 8), place)
-        for d in range(noise.shape[1]):
-            width = factor[d, d]
-            low, high = (place[:, :, d] - noise[:, :d] @ factor[d, :d]) / width
-            u = torch.rand(len(noise), generator=generator, dtype=torch.float64)
-            inside, log_mass = _between(low, high, u)
-            log_point = (place[0, :, d].square() - low.square()) / 2 - width.log()
-            noise[:, d] = torch.where(exact[:, d], low, inside)
-            log_weight += torch.where(exact[:, d], log_point, log_mass)
-        return noise, log_weight + given.log_density.sum(1)
-
     def log_weights(self, samples: Samples, draws: int, generator: torch.Generator) -> Tensor:
         """log p(x, z) − log q(z | x), in nats and the variables' own units, shape (draws, n).
 
@@ -162,7 +139,7 @@ class GaussianCopula(LocalModel):
         factor = self._factor(order)
         every = torch.arange(len(samples)).repeat(draws)
         given = self._marginals.intervals(samples).rows(every, order)
-        return self._noise(given, factor, generator)[1].reshape(draws, len(samples))
+        return drawn_inside(given, factor, generator)[1].reshape(draws, len(samples))
 
     def _points_first(self, columns: Sequence[int]) -> list[int]:
         """Return columns in an order in which what is known exactly comes first."""
@@ -192,13 +169,13 @@ class GaussianCopula(LocalModel):
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
         intervals = self._marginals.intervals(part)
         z = torch.zeros_like(intervals.low)
-        for rows, columns in _by_columns(~intervals.low.isnan()):
+        for rows, columns in by_columns(~intervals.low.isnan()):
             columns = self._points_first(columns)
             rest = [d for d in range(z.shape[1]) if d not in columns]
             order = [*columns, *rest]
             factor = self._factor(order)
             given = intervals.rows(rows, columns)
-            noise = self._picked(given, factor, generator)
+            noise = picked_inside(given, factor, generator)
             free = torch.randn(len(rows), len(rest), generator=generator, dtype=torch.float64)
             z[rows[:, None], torch.tensor(order)] = torch.cat([noise, free], 1) @ factor.T
         values = self._marginals.values_at(torch.special.ndtr(z))
@@ -207,18 +184,6 @@ class GaussianCopula(LocalModel):
                 there = ~intervals.low[:, place].isnan().reshape(part[name].shape)
                 values[name] = torch.where(there, part[name], values[name].to(part[name].dtype))
         return values
-
-    def _picked(self, given: Intervals, factor: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw ε in all intervals; where there are several, one draw of many by its weight."""
-        n = len(given.low)
-        if not (given.exact.sum(1) < given.low.shape[1] - 1).any():
-            return self._noise(given, factor, generator)[0]
-        every = torch.arange(n).repeat_interleave(_DRAWS)
-        many = given.rows(every, range(given.low.shape[1]))
-        noise, log_weight = self._noise(many, factor, generator)
-        chances = log_weight.reshape(n, _DRAWS).softmax(1)
-        picked = torch.multinomial(chances, 1, generator=generator)
-        return noise.reshape(n, _DRAWS, -1)[torch.arange(n), picked[:, 0]]
 
     def classify(self, samples: Samples) -> Tensor:
         """p(class | given values), shape (n, C); a given ``"class"`` is ignored.
@@ -243,15 +208,15 @@ class GaussianCopula(LocalModel):
         label = self._marginals.columns[LABEL].start
         ends = self._marginals.thresholds(LABEL)
         probabilities = torch.zeros(len(part), len(ends) - 1, dtype=torch.float64)
-        for rows, columns in _by_columns(~intervals.low.isnan()):
+        for rows, columns in by_columns(~intervals.low.isnan()):
             columns = self._points_first(columns)
             factor = self._factor([*columns, label])
-            every = rows.repeat_interleave(_DRAWS)
-            noise, log_weight = self._noise(intervals.rows(every, columns), factor, generator)
+            every = rows.repeat_interleave(DRAWS)
+            noise, log_weight = drawn_inside(intervals.rows(every, columns), factor, generator)
             centre = noise @ factor[-1, :-1]
             below = torch.special.ndtr((ends - centre[:, None]) / factor[-1, -1])
-            weight = log_weight.reshape(len(rows), _DRAWS).softmax(1)
-            each = below.diff(dim=1).reshape(len(rows), _DRAWS, -1)
+            weight = log_weight.reshape(len(rows), DRAWS).softmax(1)
+            each = below.diff(dim=1).reshape(len(rows), DRAWS, -1)
             probabilities[rows] = (weight[:, :, None] * each).sum(1)
         return probabilities.float()
 
@@ -274,21 +239,3 @@ class GaussianCopula(LocalModel):
     def tiny(cls) -> Self:
         """Return a copula of few bins."""
         return cls(bins=8)
-
-
-def _by_columns(there: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
-    """Yield the rows that have the same columns, with these."""
-    patterns, which = there.unique(dim=0, return_inverse=True)
-    for place, pattern in enumerate(patterns):
-        yield (which == place).nonzero()[:, 0], pattern.nonzero()[:, 0].tolist()
-
-
-def _between(low: Tensor, high: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the point at u of a standard normal inside [low, high], and log of its mass there."""
-    # in the lower tail, where probabilities have all their digits
-    upper = low > 0
-    least, most = torch.where(upper, -high, low), torch.where(upper, -low, high)
-    start, end = torch.special.ndtr(least), torch.special.ndtr(most)
-    point = torch.special.ndtri(start + u * (end - start))
-    point = torch.minimum(torch.maximum(point, least), most).clamp(-38, 38)
-    return torch.where(upper, -point, point), (end - start).clamp_min(1e-300).log()
