@@ -5,7 +5,9 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import load_breast_cancer
 
+import coplay
 from coplay import Space, Variable
 from coplay.core.errors import ModelError
 from coplay.core.space import pick
@@ -285,3 +287,28 @@ def test_a_model_without_class_says_so():
     model = learned(space, space.samples(a=torch.tensor([0, 1], dtype=torch.uint8)))
     with pytest.raises(ModelError, match="gaussian_copula can only tell a categorical number"):
         model.classify(model.sample(2, stream(1)))
+
+
+def test_three_sites_with_different_columns_play_to_the_end(tmp_path):
+    data = load_breast_cancer(as_frame=True).frame
+    data["diagnosis"] = data.pop("target").map({0: "malignant", 1: "benign"})
+    data = data[["mean radius", "mean texture", "mean smoothness", "diagnosis"]]
+    frames = {
+        "north": data[:190].drop(columns="mean smoothness"),
+        "south": data[190:380],
+        "east": data[380:].drop(columns="mean texture"),
+    }
+    result = coplay.play(
+        frames,
+        target="diagnosis",
+        rounds=3,
+        model="gaussian_copula",
+        compare=[],
+        folder=tmp_path / "run",
+    )
+    drawn = result.sample("north", 500)
+    for name in ("mean radius", "mean texture", "mean smoothness"):
+        means = drawn.groupby("diagnosis")[name].mean()
+        real = data.groupby("diagnosis")[name].mean()
+        assert means["malignant"] > means["benign"]
+        assert (means - real).abs().max() < 0.8 * data[name].std()
