@@ -31,8 +31,8 @@ from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.streams import stream
 from coplay.models.base import LocalModel, Mixture
 from coplay.nets import correlations, parameters
-from coplay.nets.intervals import DRAWS, by_columns, drawn_inside, picked_inside
-from coplay.nets.marginals import Marginals, scores
+from coplay.nets.intervals import DRAWS, by_columns, calibrated, drawn_inside, picked_inside
+from coplay.nets.marginals import Marginals, joined, scores
 
 _MOST_COLUMNS = 1000
 _ROWS = 2000  # at a time, for memory
@@ -110,18 +110,21 @@ class GaussianCopula(LocalModel):
         """
         sources = [part.samples for part in mixture.parts]
         self._marginals.refit(sources, mixture.weights.tolist())
-        rows = []
-        weights = []
+        parts = []
+        each = []
         for part in mixture.parts:
-            rows.append(scores(self._marginals.intervals(part.samples)))
-            each = part.weight / max(1, len(part.samples))
-            weights.append(torch.full((len(part.samples),), each, dtype=torch.float64))
-        expansion = self._marginals.expansion()
-        rho, error = correlations.of_pairs(torch.cat(rows), torch.cat(weights), expansion)
+            parts.append(self._marginals.intervals(part.samples))
+            weight = part.weight / max(1, len(part.samples))
+            each.append(torch.full((len(part.samples),), weight, dtype=torch.float64))
+        known = joined(parts)
+        rows = scores(known)
+        weights = torch.cat(each)
+        rho, error = correlations.of_pairs(rows, weights, self._marginals.expansion())
         shrunk = correlations.shrinkage(rho, error)
         rho = (rho * (1 - shrunk)).fill_diagonal_(1.0)
         self._pairs = torch.where(rho.isnan(), self._pairs, rho)
-        self._correlation = correlations.completed(self._pairs)
+        whole = correlations.completed(self._pairs)
+        self._correlation = calibrated(whole, known, rows, weights)
         return {"shrinkage": shrunk}
 
     # --------------------------------------------------------------------------- z given intervals

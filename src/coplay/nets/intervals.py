@@ -17,6 +17,9 @@ from coplay.nets.marginals import Intervals
 DRAWS = 100
 """Draws inside intervals, one of which is picked."""
 
+_ROWS = 1000  # of the same columns that correlations are calibrated on, at most
+_SURE = 0.9  # share of a column's variance that the rest explains
+
 
 def by_columns(there: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
     """Yield the rows that have the same columns, with these."""
@@ -65,6 +68,44 @@ def picked_inside(given: Intervals, factor: Tensor, generator: torch.Generator) 
     chances = log_weight.reshape(n, DRAWS).softmax(1)
     picked = torch.multinomial(chances, 1, generator=generator)
     return noise.reshape(n, DRAWS, -1)[torch.arange(n), picked[:, 0]]
+
+
+def calibrated(correlation: Tensor, known: Intervals, scores: Tensor, weights: Tensor) -> Tensor:
+    """Return correlations in which columns of intervals are not predicted too surely, (D, D).
+
+    Correlations of pairs may together leave a class almost no freedom given the rest, and then few
+    rows that differ decide its log p. Where the rest explains more than nine tenths of a column,
+    all its correlations shrink by the factor with the most probable values given the rest.
+
+    Args:
+        correlation: Shape (D, D), with positive eigenvalues.
+        known: Intervals of n rows.
+        scores: Of these, shape (n, D), NaN where a value is missing.
+        weights: Mass of each row, shape (n,).
+    """
+    factors = torch.linspace(1.0, 0.5, 51, dtype=torch.float64)
+    total = torch.zeros(len(factors), len(correlation), dtype=torch.float64)
+    explained = 1 - 1 / torch.linalg.inv(correlation).diagonal()
+    sure = ((explained > _SURE) & (known.low < known.high).any(0)).nonzero()[:, 0].tolist()
+    for rows, columns in by_columns(~scores.isnan()) if sure else ():
+        stride = -(-len(rows) // _ROWS)
+        rows = rows[::stride]
+        given = scores[rows][:, columns]
+        precision = torch.linalg.inv(correlation[columns][:, columns])
+        for d in sorted(set(sure) & set(columns)):
+            line = precision[columns.index(d)]
+            own = line[columns.index(d)]
+            mean = scores[rows, d] - given @ line / own
+            ends = torch.special.ndtri(torch.stack([known.low[rows, d], known.high[rows, d]]))
+            width = (1 - factors.square() * (1 - 1 / own)).sqrt()[:, None]
+            low, high = (ends[:, None] - factors[:, None] * mean) / width
+            _, log_mass = _between(low, high, torch.full_like(low, 0.5))
+            log_point = -low.square() / 2 - width.log()
+            log_p = torch.where(known.exact[rows, d], log_point, log_mass)
+            total[:, d] += log_p @ weights[rows] * stride
+    factor = torch.ones(len(correlation), dtype=torch.float64)
+    factor[sure] = factors[total.argmax(0)][sure]
+    return (factor[:, None] * correlation * factor).fill_diagonal_(1.0)
 
 
 def _between(low: Tensor, high: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -183,6 +183,13 @@ class Marginals(Bins):
         return torch.stack(rows)
 
 
+def joined(parts: Sequence[Intervals]) -> Intervals:
+    """Return the intervals of several sets of rows as those of one."""
+    low = torch.cat([part.low for part in parts])
+    high = torch.cat([part.high for part in parts])
+    return Intervals(low, high, torch.cat([part.log_density for part in parts]))
+
+
 def scores(intervals: Intervals) -> Tensor:
     """Return the mean of z over each interval, shape (n, D); NaN where a value is missing."""
     low, high = torch.special.ndtri(intervals.low), torch.special.ndtri(intervals.high)
