@@ -44,6 +44,11 @@ def refusal(name, kind):
 CASES = [(name, kind) for name in names("model") for kind in SPACES if refusal(name, kind) is None]
 
 
+def a_space(name):
+    """The richest space that a model lives on."""
+    return SPACES[next(kind for kind in ("labelled", "binary", "real") if (name, kind) in CASES)]
+
+
 def some_samples(space, n, seed):
     g = stream(seed, "test data")
     values = {}
@@ -253,7 +258,7 @@ def drawn_from(model):
 def test_early_stopping_goes_back_to_the_best_and_is_restored(name, tmp_path):
     from coplay.core import storage
 
-    space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
+    space = a_space(name)
     tiny = find("model", name).tiny().model_dump()
     settings = tiny | {"validation": 0.3, "patience": 2, "learning_rate": 0.5, "average": 0.0}
 
@@ -295,7 +300,7 @@ def test_early_stopping_judges_by_all_sources(name):
 
     Own samples alone would undo the exchange: what is learned from others makes them less probable.
     """
-    space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
+    space = a_space(name)
     model = find("model", name)(**(find("model", name).tiny().model_dump() | {"validation": 0.5}))
     model.setup(space, 5)
     given = mixture(space)
@@ -314,7 +319,7 @@ def test_early_stopping_judges_by_all_sources(name):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_samples_come_from_the_running_mean_of_parameters(name):
-    space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
+    space = a_space(name)
     model = find("model", name)(**(find("model", name).tiny().model_dump() | {"average": 0.5}))
     model.setup(space, 5)
     trace = []
@@ -342,7 +347,7 @@ def test_latents_travel_are_learned_from_and_may_be_ignored(name):
     """The decoder takes the sender's latents as they are; a player of another kind drops them."""
     from coplay import Player
 
-    space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
+    space = a_space(name)
     tiny = find("model", name).tiny().model_dump() | {"send_latents": True}
 
     def player(model):
@@ -478,7 +483,7 @@ def test_the_layout_in_memory_does_not_change_what_is_learned():
 @pytest.mark.parametrize("name", [n for n in NEURAL if "layout" in find("model", n).model_fields])
 def test_a_model_whose_weights_lie_otherwise_is_restored_exactly(name, tmp_path):
     """Adam's fused step walks through memory, and a file has lost how its moments lay there."""
-    space = SPACES["labelled"] if (name, "labelled") in CASES else SPACES["binary"]
+    space = a_space(name)
     settings = find("model", name).tiny().model_dump() | {"layout": "channels_last", "channels": 4}
     models = [find("model", name)(**settings) for _ in range(2)]
     for seed, model in enumerate(models):

@@ -18,7 +18,9 @@ from coplay.core.errors import ModelError
 from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, join, pick
 from coplay.core.streams import isolated_seed, small_seed, unbiased_counts
+from coplay.models import estimator_frames
 from coplay.models.base import OWN, LocalModel, Mixture
+from coplay.models.estimator_frames import as_rows, draw, is_frame, takes_frames
 
 KNOWN_ESTIMATORS = (
     "sklearn.mixture:GaussianMixture",
@@ -45,7 +47,10 @@ class Estimator(LocalModel):
 
         model = { name = "sklearn.mixture:GaussianMixture", n_components = 30 }
 
-    A row holds all variables of a sample side by side. What the estimator draws is moved to the
+    One that is fitted on frames, as SDV's ``CTGAN`` and ``TabularARGN`` of mostlyai-engine are,
+    gets a frame of pandas with columns by their names, in their own units, categories as texts, and
+    draws one (:mod:`coplay.models.estimator_frames`). To any other, a row holds all variables of a
+    sample side by side. What the estimator draws is moved to the
     nearest allowed value: pixels of a binary image are rounded, real values clamped. To an
     estimator of scikit-learn, numbers are scaled first and scaled back when drawn
     (:mod:`coplay.core.scaling`): a ``bandwidth`` or ``reg_covar`` is in these units, in which one
@@ -81,6 +86,7 @@ class Estimator(LocalModel):
     _model: Any = PrivateAttr()
     _rows: np.ndarray | None = PrivateAttr(default=None)
     _seed: int = PrivateAttr(default=0)
+    _takes_frames: bool = PrivateAttr(default=False)
 
     @property
     def title(self) -> str:
@@ -94,14 +100,16 @@ class Estimator(LocalModel):
     def setup(self, space: Space, seed: int) -> None:
         """Construct the estimator."""
         self._space = space
-        self._scaling = self._new_scaling()
         self._rows = None
         self._seed = seed % 2**31  # the range that numpy accepts
         self._model = self._construct()
+        self._takes_frames = takes_frames(self.estimator, self._model)
+        self._scaling = self._new_scaling()
 
     def _new_scaling(self) -> Scaling:
         # a class of one's own may know the units of its variables
-        return Scaling(self._space, plain=not self.estimator.startswith("sklearn."))
+        plain = self._takes_frames or not self.estimator.startswith("sklearn.")
+        return Scaling(self._space, plain=plain)
 
     def _construct(self) -> Any:
         try:
@@ -144,12 +152,19 @@ class Estimator(LocalModel):
         if hasattr(self._model, "random_state"):
             self._model.random_state = self._seed
         with isolated_seed(self._seed):
-            self._model.fit(self._rows)
+            if self._takes_frames and self._rows is not None:
+                estimator_frames.fit(self._model, self._space, self._rows)
+            else:
+                self._model.fit(self._rows)
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw from the estimator and move the values into the space."""
         drawn = self._draw(n, small_seed(generator))
-        rows = np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
+        if isinstance(drawn, tuple):
+            drawn = drawn[0]
+        if is_frame(drawn):
+            drawn = as_rows(self.estimator, self._space, drawn)
+        rows = np.asarray(drawn)
         if rows.ndim != 2:
             raise ModelError(
                 f"{self.estimator}.sample({n}) returned shape {rows.shape}, expected ({n}, D)"
@@ -172,12 +187,12 @@ class Estimator(LocalModel):
     def _draw(self, n: int, seed: int) -> Any:
         with isolated_seed(seed):
             if "random_state" in inspect.signature(self._model.sample).parameters:
-                return self._model.sample(n, random_state=seed)
+                return draw(self._model, n, random_state=seed)
             before = getattr(self._model, "random_state", None)
             if hasattr(self._model, "random_state"):
                 self._model.random_state = seed
             try:
-                return self._model.sample(n)
+                return draw(self._model, n)
             finally:
                 if hasattr(self._model, "random_state"):
                     self._model.random_state = before  # drawing must not change the state

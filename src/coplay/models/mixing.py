@@ -11,7 +11,10 @@ from coplay.core.slices import to_check
 from coplay.core.space import Samples, Space, pick
 from coplay.models.base import OWN, LocalModel, Portion
 
-INCOMPLETE = "exponential_family, joint_classifier, conditionals, autoregressive, rectified_flow"
+INCOMPLETE = (
+    "exponential_family, joint_classifier, conditionals, autoregressive, gaussian_copula, "
+    "rectified_flow"
+)
 """For errors: the models that learn from incomplete samples."""
 
 

@@ -227,14 +227,15 @@ class Bins:
             v = self.space[name]
             drawn = levels[:, columns]
             if name in self._rows:
-                drawn = self._inside(name, drawn, generator)
+                place = torch.rand(drawn.shape, generator=generator, dtype=torch.float64)
+                drawn = self._inside(name, drawn, place)
             numbers = allowed(drawn.double(), v, self._dtypes[name])
             values[name] = numbers.reshape(n, *v.shape)
         return self.space.samples(**values)
 
-    def _inside(self, name: str, levels: Tensor, generator: torch.Generator) -> Tensor:
+    def _inside(self, name: str, levels: Tensor, u: Tensor) -> Tensor:
+        """Return the values at places u in [0, 1) of their levels, from the inner end outwards."""
         start, end, tail = self._at(name, levels)
-        u = torch.rand(levels.shape, generator=generator, dtype=torch.float64)
         far = -(-u).log1p()  # exponentially distributed
         if self.space[name].kind == "count":
             away = (far / ((1 + tail) / tail).log()).floor()
