@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import zipfile
 from collections.abc import Sequence
@@ -117,11 +118,12 @@ def _as_npz(samples: Samples, space: Space) -> bytes:
 def _as_parquet(samples: Samples, space: Space) -> bytes:
     """Write samples as a column per number; categories are a dictionary of their names."""
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        pa = importlib.import_module("pyarrow")  # it has no types of its own
+        parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise CoplayError(
-            "Parquet needs pyarrow: pip install 'coplay[tables]', or write .csv"
+            f"Parquet files need the package pyarrow ({error}); pip install 'coplay[tables]', or "
+            "write .csv"
         ) from error
     columns = {}
     for name, tensor in tensors(samples).items():
@@ -134,7 +136,7 @@ def _as_parquet(samples: Samples, space: Space) -> bytes:
                 column = pa.DictionaryArray.from_arrays(codes, list(names))
             columns[".".join([name, *map(str, place)])] = column
     file = io.BytesIO()
-    pq.write_table(pa.table(columns), file)
+    parquet.write_table(pa.table(columns), file)
     return file.getvalue()
 
 

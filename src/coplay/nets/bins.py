@@ -256,14 +256,15 @@ class Bins:
             return None
         start, end, tail = (each[:, 0] for each in self._at(name, torch.arange(size)[:, None]))
         low, high = subset.ends(self._dtypes[name])
-        if self.space[name].kind == "count":
-            # a count is the whole number below
-            low, high = math.ceil(low) if math.isfinite(low) else low, high
-            high = math.floor(high) + 1 if math.isfinite(high) else high
-            tail = 1 / ((1 + tail) / tail).log()
-        begin, finish = (_share_below(a, start, end, tail) for a in (low, high))
         points = self.points[self._rows[name]][0]
         is_allowed = ((start >= low) & (start <= high)).double()
+        if self.space[name].kind == "count":
+            # a count is the whole number below
+            low = math.ceil(low) if math.isfinite(low) else low
+            high = math.floor(high) + 1 if math.isfinite(high) else high
+            tail = 1 / ((1 + tail) / tail).log()
+            points = torch.zeros_like(points)
+        begin, finish = (_share_below(a, start, end, tail) for a in (low, high))
         begin = torch.where(points, 0.0, begin)
         finish = torch.where(points, is_allowed, finish)
         down = start.isinf()  # below the outermost edge values fall with u

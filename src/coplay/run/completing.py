@@ -200,7 +200,9 @@ def _draw(player: Player, filling: Filling, read: _Read, seed: int) -> None:
 def _completed(player: Player, partial: Samples, n: int, generator: torch.Generator) -> Samples:
     model = player.model
     assert isinstance(model, Completes)
-    drawn = model.complete(partial, generator) if len(partial.keys()) else model.sample(n, generator)
+    drawn = (
+        model.complete(partial, generator) if len(partial.keys()) else model.sample(n, generator)
+    )
     origin = f"rows completed by {model.title}"
     space = player.variables
     return space.check(space.restrict(drawn), origin, complete=True, rows=n, quote=False)

@@ -159,17 +159,13 @@ def _point(subset: Subset) -> float | None:
 def _written(name: str, value: Any) -> str:
     """Write a condition of Python as the command line has it."""
     if isinstance(value, tuple) and len(value) == 2:
-        ends = [f"{end:g}" if _is_number(end) else str(end) for end in value if end is not None]
         low, high = value
-        ends = ["" if low is None else ends[0], "" if high is None else ends[-1]]
-        return f"{name}={'..'.join(ends)}"
+        begin = "" if low is None else low
+        end = "" if high is None else high
+        return f"{name}={begin}..{end}"
     if isinstance(value, list | tuple | set | frozenset):
         return f"{name}={'|'.join(map(str, value))}"
     return f"{name}={value}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _subset(v: Variable, value: Any) -> Subset:
@@ -179,8 +175,11 @@ def _subset(v: Variable, value: Any) -> Subset:
     if isinstance(value, tuple):
         if len(value) != 2:
             raise _Fault(f"expected a pair (low, high), got {len(value)} values; a list is a set")
-        low, high = (None if end is None else str(end) for end in value)
-        return _range(v, low, high)
+        no_limit = (-math.inf, math.inf)
+        ends = []
+        for end, none in zip(value, no_limit, strict=True):
+            ends.append(None if end is None or end == none else str(end))
+        return _range(v, ends[0], ends[1])
     if isinstance(value, list | set | frozenset):
         return _any_of(v, [str(each) for each in value])
     if value is None or value != value:
