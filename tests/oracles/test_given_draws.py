@@ -1,5 +1,6 @@
 """Samples under conditions have the law that the model has under them."""
 
+import itertools
 import math
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_range_of_a_real_number_has_its_chance_and_law_also_in_the_tails(low, 
 
     def mass(start, end):
         cuts = [start, *(e for e in edges if start < e < end), end]
-        pieces = zip(cuts, cuts[1:], strict=False)
+        pieces = itertools.pairwise(cuts)
         return sum(quad(lambda x: density(player, x), a, b, epsabs=1e-10)[0] for a, b in pieces)
 
     begin, finish = max(low, -60.0), min(high, 60.0)
@@ -101,9 +102,7 @@ def test_a_value_that_occurs_again_and_again_is_inside_a_range_or_not():
 
 
 def categories_and_bits():
-    space = Space(
-        {"c": Variable(kind="categorical", classes=4), "b": Variable(kind="binary")}
-    )
+    space = Space({"c": Variable(kind="categorical", classes=4), "b": Variable(kind="binary")})
     generator = torch.Generator().manual_seed(4)
     c = torch.multinomial(torch.tensor([0.5, 0.05, 0.35, 0.1]), 800, True, generator=generator)
     b = torch.rand(800, generator=generator) < torch.tensor([0.8, 0.3, 0.4, 0.1])[c]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -16,6 +17,7 @@ from coplay.player import Player
 from coplay.run.given import MOST_DRAWS, Asked
 from coplay.run.given_draws import draw_given
 from coplay.run.sampling import load_player
+from coplay.run.site_file import SiteData, SiteFile
 
 if TYPE_CHECKING:
     from coplay.run.result import Result
@@ -83,21 +85,44 @@ def asked_of(result: Result, player: Player) -> Asked:
         player.variables.only(drawn),
         player.unlearned,
         holders,
-        label_aliases(result, player),
+        aliases_of(result, player),
     )
 
 
-def label_aliases(result: Result, player: Player) -> dict[str, str]:
-    """Return the name of the column of the classes, where variables call it ``class``."""
-    sources = [result.config.data.source]
-    section = result.config.players.get(player.name)
-    if section is not None and section.data is not None:
-        sources.append(section.data.source)
+def own_data_of(result: Result, player: str) -> SiteData | None:
+    """Return where a player's own data are, also from its site file if that is here.
+
+    Args:
+        result: The run.
+        player: The player's name.
+
+    Returns:
+        None for a player that was dealt its rows, for a seat, and where the file is elsewhere.
+    """
+    section = result.config.players.get(player)
+    if section is None or section.site is None:
+        return None if section is None else section.data
+    path = Path(section.site)
+    return SiteFile.from_file(path, trust=False).data if path.is_file() else None
+
+
+def aliases_of(result: Result, player: Player) -> dict[str, str]:
+    """Return variables by another name: that of the column that a player has for them.
+
+    Args:
+        result: The run.
+        player: It was loaded from the run.
+    """
+    own = own_data_of(result, player.name)
+    source = result.config.data.source if own is None else own.source
+    columns = {} if own is None else {column: name for name, column in own.columns.items()}
+    label = getattr(source, "label_column", None)
+    if label:
+        columns.setdefault(label, LABEL)
     aliases = {}
-    for source in sources:
-        name = getattr(source, "label_column", None)
-        if name and name not in player.variables and LABEL in player.variables:
-            aliases[name] = LABEL
+    for column, name in columns.items():
+        if column not in player.variables and name in player.variables:
+            aliases[column] = name
     return aliases
 
 

@@ -53,7 +53,7 @@ class Asked:
         player: The player's name.
         space: The variables that it draws.
         lacking: Variables that it should have and has learned nothing of.
-        holders: By variable that it does not have, who has it.
+        holders: By variable that it does not have, the players that do.
         aliases: By other name of a variable, such as the column of its classes, its own.
     """
 
