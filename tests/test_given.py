@@ -13,9 +13,13 @@ import coplay
 from coplay import Result, Variable
 from coplay.cli.main import main
 from coplay.core.errors import CoplayError, DataError, ModelError
+from coplay.data.tables.delimited import read_delimited
 from coplay.data.tables.filling import Spelling, filled, raw_rows
+from coplay.data.tables.formats import TextFormat
 from coplay.data.tables.numbers import Marks
+from coplay.data.tables.types import Settings
 from coplay.run.complete_file import complete_file
+from coplay.run.completing import fill
 from coplay.run.given import Asked
 from coplay.run.given_draws import draw_given
 from coplay.run.sampling import load_player
@@ -204,6 +208,23 @@ def test_what_is_filled_has_the_law_given_the_rest_of_its_row(run, tmp_path):
     assert age["well"] == pytest.approx(30, abs=2)
     assert (frame[300:]["kind"] == "=ill").mean() > 0.9
     assert frame["age"].map(lambda x: round(x, 1) == x).all()
+
+
+def test_a_column_may_go_by_the_name_that_the_site_has_for_it(run, tmp_path):
+    player = load_player(run.folder, "north")
+    file = written(tmp_path, "jahre,kind\n" + ",=ill\n" * 41 + "31,\n")
+    grid = read_delimited(file, TextFormat())
+    filling = fill(player, grid, Settings(), {"jahre": "age"}, seed=1)
+    assert set(filling.new) == set(range(2, 44))
+    assert 66 < np.median([float(filling.new[line][0]) for line in range(2, 43)]) < 74
+    assert filling.new[43][1] in ("well", "'so, so", "so, so")
+    assert filling.drawn_along == ("smokes",)
+
+
+def written(folder, text):
+    file = folder / "table.csv"
+    file.write_text(text)
+    return file
 
 
 def test_another_seed_fills_otherwise_and_the_same_one_the_same(run, tmp_path):

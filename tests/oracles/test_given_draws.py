@@ -45,7 +45,16 @@ def density(player, x):
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(-0.7, 0.4), (2.5, math.inf), (-math.inf, -2.2), (-5, -3), (1.0, 6.0)]
+    ("low", "high"),
+    [
+        (-0.7, 0.4),
+        (2.5, math.inf),
+        (-math.inf, -2.2),
+        (-5, -3),
+        (1.0, 6.0),
+        (-4.6, -4.0),
+        (4.0, 4.5),
+    ],
 )
 def test_a_range_of_a_real_number_has_its_chance_and_law_also_in_the_tails(low, high):
     generator = torch.Generator().manual_seed(1)
