@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from coplay.cli.check import add_check
 from coplay.cli.cite import add_cite
 from coplay.cli.code import add_trust, code_from, trusted_folders
+from coplay.cli.complete import add_complete
 from coplay.cli.demo import add_demo
 from coplay.cli.design import add_design
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
@@ -25,7 +26,7 @@ from coplay.cli.folders import path_given
 from coplay.cli.forget import add_forget
 from coplay.cli.init import add_init
 from coplay.cli.listing import add_list
-from coplay.cli.options import add_settings
+from coplay.cli.options import add_given, add_settings
 from coplay.cli.plan import add_plan
 from coplay.cli.site import add_site
 from coplay.cli.terminal import remark, say
@@ -210,10 +211,12 @@ def _add_reading(commands: Any) -> None:
         "--out",
         type=path_given,
         required=True,
-        help="a file .npz or .csv, or .png for images",
+        help="a file .npz, .csv, .tsv or .parquet, or .png for images",
     )
+    add_given(sample)
     add_trust(sample)
     sample.set_defaults(command=_sample)
+    add_complete(commands)
 
 
 def _run(given: argparse.Namespace) -> None:
@@ -341,7 +344,7 @@ def _sample(given: argparse.Namespace) -> None:
     from coplay.cli.sample_file import sample_file
 
     with code_from(*trusted_folders(given)):
-        sample_file(
+        record = sample_file(
             given.run,
             given.player,
             given.game,
@@ -349,7 +352,11 @@ def _sample(given: argparse.Namespace) -> None:
             given.seed,
             given.out,
             trust=given.trust,
+            given=given.given,
+            most=given.most,
         )
+    for line in record.lines() if record is not None else ():
+        remark(line)
     say(given.out)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,14 @@ from coplay.core.errors import CoplayError
 from coplay.core.inside import write_output
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.text import cell
+from coplay.run.drawing import asked_of
+from coplay.run.given import MOST_DRAWS
+from coplay.run.given_draws import DrawRecord, draw_given
+from coplay.run.result import Result
 from coplay.run.sampling import load_player
+
+ENDINGS = (".npz", ".csv", ".tsv", ".parquet", ".png")
+"""Of the files that samples are written into."""
 
 
 def sample_file(
@@ -24,7 +33,9 @@ def sample_file(
     seed: int,
     out: Path,
     trust: bool = False,
-) -> Samples:
+    given: Sequence[str] = (),
+    most: int = MOST_DRAWS,
+) -> DrawRecord | None:
     """Draw samples of a player and write them.
 
     Args:
@@ -34,33 +45,49 @@ def sample_file(
         n: Number of samples, at least 1.
         seed: Seed of the draw.
         out: The file: ``.npz``, one array per variable, with the names of its classes in
-            ``NAME.names``; ``.csv``, a row per sample, classes by name; ``.png``, a grid of images.
+            ``NAME.names``; ``.csv``, ``.tsv`` or ``.parquet``, a row per sample, classes by name;
+            ``.png``, a grid of images.
         trust: Whether a class outside coplay may be imported for the model.
+        given: Conditions that all samples fulfil, such as ``age=40..60``.
+        most: Rows that are drawn for the conditions at most.
 
     Returns:
-        The samples that were written, n of them.
+        How samples under conditions came about; None without conditions.
 
     Raises:
         RunFolderError: See :func:`load_player`.
         TrustError: See :func:`load_player`.
         OutputError: The file cannot be written; nothing is left of it.
-        CoplayError: n is not positive, or the file's ending is unknown.
+        CoplayError: n is not positive, the file's ending is unknown, or conditions are wrong,
+            impossible or too rare.
     """
     if n < 1:
         raise CoplayError(f"-n {n}: expected at least 1 sample")
-    if out.suffix not in (".npz", ".csv", ".png"):
-        raise CoplayError(f"--out {out}: expected a name that ends in .npz, .csv or .png")
+    if most < 1:
+        raise CoplayError(f"--most {most}: expected at least 1 draw")
+    if out.suffix not in ENDINGS:
+        listed = ", ".join(ENDINGS[:-1])
+        raise CoplayError(f"--out {out}: expected a name that ends in {listed} or {ENDINGS[-1]}")
     loaded = load_player(run, player, game, trust)
-    samples = loaded.draw(n, 0, f"file {seed}")
+    record = None
+    if given:
+        conditions = asked_of(Result.load(run, trust), loaded).conditions(given)
+        samples, record = draw_given(loaded, conditions, n, seed, most)
+    else:
+        samples = loaded.draw(n, 0, f"file {seed}")
     content = _content(samples, loaded.space, out)
     write_output(out, content, "give permission, make room or name another file with --out")
-    return samples
+    return record
 
 
 def _content(samples: Samples, space: Space, out: Path) -> bytes:
     """Return what is to be written."""
     if out.suffix == ".csv":
         return as_csv(samples, space).encode()
+    if out.suffix == ".tsv":
+        return as_csv(samples, space, "\t").encode()
+    if out.suffix == ".parquet":
+        return _as_parquet(samples, space)
     if out.suffix == ".npz":
         return _as_npz(samples, space)
     from coplay.report.figures import image_grid
@@ -88,12 +115,38 @@ def _as_npz(samples: Samples, space: Space) -> bytes:
     return file.getvalue()
 
 
-def as_csv(samples: Samples, space: Space | None = None) -> str:
+def _as_parquet(samples: Samples, space: Space) -> bytes:
+    """Write samples as a column per number; categories are a dictionary of their names."""
+    try:
+        pa = importlib.import_module("pyarrow")  # it has no types of its own
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise CoplayError(
+            f"Parquet files need the package pyarrow ({error}); pip install 'coplay[tables]', or "
+            "write .csv"
+        ) from error
+    columns = {}
+    for name, tensor in tensors(samples).items():
+        names = space[name].names
+        for place in np.ndindex(tuple(tensor.shape[1:])):
+            values = tensor[(slice(None), *place)].numpy()
+            column = pa.array(values.astype(np.bool_) if space[name].kind == "binary" else values)
+            if names is not None:
+                codes = pa.array(values.astype(np.int32))
+                column = pa.DictionaryArray.from_arrays(codes, list(names))
+            columns[".".join([name, *map(str, place)])] = column
+    file = io.BytesIO()
+    parquet.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def as_csv(samples: Samples, space: Space | None = None, separator: str = ",") -> str:
     """Write samples as lines of CSV: a number per column, named by its place in a variable.
 
     Args:
         samples: The samples.
         space: Their space, for the names of classes; None writes the numbers.
+        separator: Between cells.
 
     Example:
         >>> import torch
@@ -114,7 +167,7 @@ def as_csv(samples: Samples, space: Space | None = None) -> str:
             values = np.array([cell(text) for text in names])[values]
         columns += list(values)
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file, delimiter=separator, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(zip(*columns, strict=True))
     return file.getvalue()

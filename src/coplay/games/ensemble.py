@@ -12,6 +12,7 @@ variables that a site's data lack, since nobody draws them together with the sit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -159,6 +160,16 @@ class Mixed(LocalModel):
     def masses(self) -> dict[str, float]:
         """The share of each source, before sources that are not at hand are left out."""
         return {name: source.mass for name, source in self._sources.items()}
+
+    @property
+    def most(self) -> int | None:
+        """The most samples that come without repeating; None where there is no end of them."""
+        limits = [math.inf]
+        for source in self._sources.values():
+            if source.model is None and source.samples is not None and source.mass > 0:
+                limits.append(len(source.samples) / source.mass * sum(self.masses.values()))
+        least = min(limits)
+        return None if self._repeats or least == math.inf else int(least + 1e-9)
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
         """Draw n samples, in random order.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from coplay.core.space import Samples
+from coplay.core.subset import Subset
 
 
 @runtime_checkable
@@ -53,6 +54,21 @@ class Completes(Protocol):
 
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
         """Draw what is missing given what is there; n samples of the model's space."""
+        ...
+
+
+@runtime_checkable
+class CompletesWithin(Completes, Protocol):
+    """A model that completes given also that one variable lies in a subset of its values."""
+
+    def chance_within(self, partial: Samples, name: str, subset: Subset) -> Tensor | None:
+        """p(the variable lies in the subset | what is there), shape (n,); None if it cannot."""
+        ...
+
+    def complete_within(
+        self, partial: Samples, name: str, subset: Subset, generator: torch.Generator
+    ) -> Samples:
+        """Draw what is missing given what is there and the subset; ``name`` is not there."""
         ...
 
 

@@ -38,6 +38,7 @@ from torch import Tensor, nn
 
 from coplay.core.errors import ModelError
 from coplay.core.space import LABEL, Samples, Space, join, pick
+from coplay.core.subset import Subset
 from coplay.models.base import Mixture, Portion
 from coplay.models.neural import NeuralModel
 from coplay.nets import devices, parameters
@@ -200,6 +201,51 @@ class Autoregressive(NeuralModel):
                 there = given[:, columns].reshape(part[name].shape)
                 values[name] = torch.where(there, part[name], values[name].to(part[name].dtype))
         return values
+
+    def chance_within(self, partial: Samples, name: str, subset: Subset) -> Tensor | None:
+        """p(one variable lies in a subset | what is there), float64, shape (n,).
+
+        None for what only rejection can do: variables of several numbers, lists of numbers.
+        """
+        shares = self._shares_within(partial, name, subset)
+        return None if shares is None else shares.sum(1)
+
+    def complete_within(
+        self, partial: Samples, name: str, subset: Subset, generator: torch.Generator
+    ) -> Samples:
+        """Draw what is missing given what is there and that one variable lies in a subset.
+
+        The variable comes first, from its law given what is there, restricted to the subset; the
+        others follow given its value. So it is exact, in an order of columns that begins with it.
+
+        Raises:
+            ModelError: It cannot, or the chance of the subset is 0.
+        """
+        shares = self._shares_within(partial, name, subset)
+        within = self._bins.within(name, subset)
+        if shares is None or within is None or not (shares.sum(1) > 0).all():
+            raise ModelError(f"autoregressive cannot draw '{name}' in {subset}")
+        levels = devices.classes(shares / shares.sum(1, keepdim=True), 1, generator)[:, 0].cpu()
+        begin, end = (each[levels] for each in within)
+        u = torch.rand(len(levels), generator=generator, dtype=torch.float64)
+        values = self._bins.drawn_within(name, levels, begin + u * (end - begin), subset)
+        return self.complete(TensorDict({**partial, name: values}, [len(partial)]), generator)
+
+    def _shares_within(self, partial: Samples, name: str, subset: Subset) -> Tensor | None:
+        """Return P(level and subset | what is there), float64, shape (n, levels)."""
+        if self._space[name].shape:
+            return None
+        within = self._bins.within(name, subset)
+        if within is None:
+            return None
+        column = self._bins.columns[name].start
+        parts = []
+        with self.averaged(), torch.no_grad():
+            for start in range(0, max(1, len(partial)), _ROWS):
+                levels = self._bins.levels(pick(partial, slice(start, start + _ROWS)))
+                state = self._net.begin(self._known(levels).to(self._place))
+                parts.append(self._net.logits(state, column).cpu().double().softmax(1))
+        return torch.cat(parts) * (within[1] - within[0])
 
     def _known(self, levels: Tensor) -> Tensor:
         """Return levels without those of columns that nothing is known of."""

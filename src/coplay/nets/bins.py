@@ -24,6 +24,7 @@ from torch import Tensor
 
 from coplay.core.scaling import allowed
 from coplay.core.space import Samples, Space, Variable
+from coplay.core.subset import Subset
 from coplay.nets.bin_edges import edges_of, parts_of, point_width
 
 _ROWS = 200_000  # that edges are fitted on, at most
@@ -227,11 +228,67 @@ class Bins:
             v = self.space[name]
             drawn = levels[:, columns]
             if name in self._rows:
-                place = torch.rand(drawn.shape, generator=generator, dtype=torch.float64)
-                drawn = self._inside(name, drawn, place)
+                u = torch.rand(drawn.shape, generator=generator, dtype=torch.float64)
+                drawn = self._inside(name, drawn, u)
             numbers = allowed(drawn.double(), v, self._dtypes[name])
             values[name] = numbers.reshape(n, *v.shape)
         return self.space.samples(**values)
+
+    def within(self, name: str, subset: Subset) -> tuple[Tensor, Tensor] | None:
+        """Return which part of each level of a variable that is one number lies in a subset.
+
+        A value inside a level is a function of one number u, uniform in [0, 1), that never turns;
+        so the values in a range are those of an interval of u.
+
+        Args:
+            name: The variable.
+            subset: A range, or some levels of a variable without bins.
+
+        Returns:
+            The interval of each level, its beginning and its end, float64, shape (levels,) each;
+            None for a list of values of a variable with bins.
+        """
+        size = self.sizes[self.columns[name].start]
+        if name not in self._rows:
+            allowed = subset.holds(torch.arange(size)).double()
+            return torch.zeros(size, dtype=torch.float64), allowed
+        if subset.values is not None:
+            return None
+        start, end, tail = (each[:, 0] for each in self._at(name, torch.arange(size)[:, None]))
+        low, high = subset.ends(self._dtypes[name])
+        points = self.points[self._rows[name]][0]
+        is_allowed = ((start >= low) & (start <= high)).double()
+        if self.space[name].kind == "count":
+            # a count is the whole number below
+            low = math.ceil(low) if math.isfinite(low) else low
+            high = math.floor(high) + 1 if math.isfinite(high) else high
+            tail = 1 / ((1 + tail) / tail).log()
+            points = torch.zeros_like(points)
+        begin, finish = (_share_below(a, start, end, tail) for a in (low, high))
+        begin = torch.where(points, 0.0, begin)
+        finish = torch.where(points, is_allowed, finish)
+        down = start.isinf()  # below the outermost edge values fall with u
+        begin, finish = torch.where(down, 1 - finish, begin), torch.where(down, 1 - begin, finish)
+        return begin, finish.maximum(begin)
+
+    def drawn_within(self, name: str, levels: Tensor, u: Tensor, subset: Subset) -> Tensor:
+        """Return the values of places inside levels, shape (n,); none leaves the subset.
+
+        Args:
+            name: A variable that is one number.
+            levels: Its levels, shape (n,).
+            u: Places in the intervals of :meth:`within`, float64, shape (n,).
+            subset: What the values lie in.
+        """
+        v = self.space[name]
+        drawn = levels
+        if name in self._rows:
+            drawn = self._inside(name, levels[:, None], u[:, None])[:, 0]
+        values = allowed(drawn.double(), v, self._dtypes[name])
+        if v.kind != "real":
+            return values
+        low, high = subset.ends(values.dtype)  # rounding may lead out of it
+        return values.clamp(low, high)
 
     def _inside(self, name: str, levels: Tensor, u: Tensor) -> Tensor:
         """Return the values at places u in [0, 1) of their levels, from the inner end outwards."""
@@ -317,6 +374,15 @@ def _limits(v: Variable) -> tuple[float, float]:
     if high > low:
         return low, high
     return low, low + point_width(low, low)
+
+
+def _share_below(value: float, start: Tensor, end: Tensor, tail: Tensor) -> Tensor:
+    """Return P(x < value | level) of all levels; those beyond the edges fall exponentially."""
+    falling = torch.where(start.isinf(), (end - value) / tail, (value - start) / tail)
+    falling = 1 - (-falling.clamp_min(0)).exp()
+    falling = torch.where(start.isinf(), 1 - falling, falling)
+    even = ((value - start) / (end - start)).nan_to_num(0.0, 1.0, 0.0).clamp(0, 1)
+    return torch.where(start.isinf() | end.isinf(), falling, even)
 
 
 def _first_edges(v: Variable, count: int) -> Tensor:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
+
+from coplay.run.given import MOST_DRAWS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,11 +58,21 @@ class InSession:
         return drawing.network(self.model(player, game, trust), player)
 
     def sample(
-        self, player: str, n: int, seed: int = 0, game: str | None = None, trust: bool = False
+        self,
+        player: str,
+        n: int,
+        seed: int = 0,
+        game: str | None = None,
+        trust: bool = False,
+        *,
+        given: Mapping[str, Any] | Sequence[str] = (),
+        most: int = MOST_DRAWS,
     ) -> Any:
         """Draw samples of a player's model, in the form in which its data were given.
 
-        Columns that it learned from others alone follow its own.
+        Columns that it learned from others alone follow its own. Under conditions, all samples
+        fulfil them: the model is given what it can be given, the rest is kept by rejection.
+        ``draws`` then has one more :class:`DrawRecord`, with the share of draws that was accepted.
 
         Args:
             player: As in :meth:`model`.
@@ -67,6 +80,9 @@ class InSession:
             seed: Seed of the draw.
             game: As in :meth:`model`.
             trust: As in :meth:`model`.
+            given: Conditions by variable: a value, a pair ``(low, high)`` of which None is no
+                limit, or a list of values; or texts such as ``"age=40..60"``.
+            most: Rows that are drawn for the conditions at most.
 
         Returns:
             A frame of the library in which data were given in memory, with their columns, order,
@@ -74,15 +90,16 @@ class InSession:
             by name for data that came from anywhere else.
 
         Raises:
-            CoplayError: ``n`` is not positive.
+            CoplayError: ``n`` is not positive, or conditions are wrong, impossible or too rare; it
+                names all that are.
             RunFolderError: As in :meth:`model`.
 
         Example:
-            ``Result.load("runs/sample_exchange").sample("north", 1000)``
+            ``Result.load("runs/sample_exchange").sample("north", 1000, given={"age": (40, 60)})``
         """
         from coplay.run import drawing
 
-        return drawing.sample(self._run, player, n, seed, game, trust)
+        return drawing.sample(self._run, player, n, seed, game, trust, given, most)
 
     def scores(self) -> Any:
         """The last measurement of all games: a row per game, player and metric.

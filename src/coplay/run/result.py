@@ -19,10 +19,10 @@ RUN/summary.json, report.html, figures/*.png
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -45,6 +45,9 @@ from coplay.run.play import Mean, Play
 from coplay.run.record import RUN, RunRecord, read_record
 from coplay.run.round_record import measured_to_json
 
+if TYPE_CHECKING:
+    from coplay.run.given_draws import DrawRecord
+
 CLASSIFIER = "classifier.safetensors"
 """File of a run's domain classifier."""
 
@@ -60,6 +63,7 @@ class Result(InSession):
         folder: The run's folder.
         trust: Whether classes outside coplay that the config names are imported. Reading takes
             none of them; models of such classes do.
+        draws: How samples under conditions came about that :meth:`sample` has drawn, in order.
 
     Example:
         ``Result.load("runs/digits").plays["sample_exchange"].last["north"]["fid"].value``
@@ -67,6 +71,7 @@ class Result(InSession):
 
     folder: Path
     trust: bool = False
+    draws: list[DrawRecord] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def load(cls, folder: str | Path, trust: bool = False) -> Result:
