@@ -70,7 +70,7 @@ def test_from_tables_to_samples_without_editing_a_file(tables, capsys):
     assert "'patient_id' seems to name what a row belongs to" in said
     assert "column 'record'" in said, "an identifier is left out with a word"
     said = output(capsys, "check", "wards/federation.toml")
-    assert "north: Conditionals, 50 rows; lacks 'weight'" in said
+    assert "north: Autoregressive, 50 rows; lacks 'weight'" in said
     assert "nobody sees together: 'dose' with 'weight'" in said
     assert "from_data: the range or the categories of" in said
     assert "north learns from its own rows 50%, south 50% (1,000 samples)" in said
@@ -255,7 +255,7 @@ def test_messages_wait_for_a_person_where_the_site_says_so(tables, capsys):
     output(capsys, "site", "approve", path, "--federation", "federation/federation.toml")
     federation = Path("federation/federation.toml")
     before = federation.read_text()
-    federation.write_text(before.replace("hidden = 32", "hidden = 16"))
+    federation.write_text(before.replace("validation = 0.1", "validation = 0.2"))
     said = output(capsys, "run", federation, "--out", "other model", code=2)
     assert "until they are approved" in said, "what another model gives away was not looked at"
     federation.write_text(before)
@@ -528,7 +528,7 @@ def test_another_model_needs_another_approval(tables, capsys):
     site.write_text("hold = true\n" + site.read_text())
     output(capsys, "site", "approve", site, "--federation", federation)
     check_held(Config.from_file(federation))
-    federation.write_text(federation.read_text().replace("hidden = 32", "hidden = 33"))
+    federation.write_text(federation.read_text().replace("validation = 0.1", "validation = 0.2"))
     with pytest.raises(ConfigError, match="holds its messages back until they are approved"):
         check_held(Config.from_file(federation))
 

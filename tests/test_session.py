@@ -397,8 +397,8 @@ GREY = np.random.default_rng(0).random((N, 4, 4)).astype("float32")
         ([{"image": GREY > 0.5, "class": np.arange(N) % 2}] * 2, "conv_hvae"),
         ([{"image": GREY, "class": np.arange(N) % 2}, {"image": GREY}], "conditionals"),
         ([{"image": GREY, "dose": numbers()}] * 2, "conditionals"),
-        ([{"dose": numbers(), "ok": np.arange(N) % 2 == 0}] * 2, "conditionals"),
-        ([{"dose": numbers()}] * 2, "exponential_family"),
+        ([{"dose": numbers(), "ok": np.arange(N) % 2 == 0}] * 2, "autoregressive"),
+        ([{"dose": numbers()}] * 2, "autoregressive"),
     ],
 )
 def test_the_usual_model_can_learn_what_the_sites_have(sites, model):

@@ -85,15 +85,12 @@ def federation_text(
     measure: dict[str, Any] = {"samples": 1000, "every_rounds": 4}
     if target is not None:
         measure["target"] = target
-    model: dict[str, Any] = {"name": "conditionals", "hidden": 32}
-    if len(variables) == 1:  # there is no other variable that it could depend on
-        model["latents"] = {"latent": 4}
     values = {
         "title": f"{name}: {', '.join(sites)}" if len(sites) <= 5 else name,
         "name": name,
         "seed": 1,
         "compare": ["isolated"],
-        "model": model,
+        "model": {"name": "autoregressive", "validation": 0.1},
         "game": {
             "name": "sample_exchange",
             "rounds": 8,

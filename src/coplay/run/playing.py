@@ -28,11 +28,11 @@ FOR_BITS = "symmetric_hvae"
 FOR_IMAGES = "conv_hvae"
 """The model where all have other images, with or without classes."""
 
-FOR_TABLES = "conditionals"
-"""The model for everything else; it learns from rows that lack variables."""
+FOR_IMAGES_AND_MORE = "conditionals"
+"""The model for images beside other variables; it learns from rows that lack some."""
 
-FOR_ONE_COLUMN = "exponential_family"
-"""The model where there is a single variable."""
+FOR_TABLES: Mapping[str, Any] = {"name": "autoregressive", "validation": 0.1}
+"""The model for everything else; it learns from rows that lack variables, and stops early."""
 
 
 def play(
@@ -61,7 +61,8 @@ def play(
             or tensors, a pair (X, y) of arrays, or a :class:`~coplay.Dataset`.
         game: A game, its name, or a section with its name and settings.
         model: A model, its name, or a section with its name and settings; without one,
-            ``symmetric_hvae`` or ``conv_hvae`` where all have images, else ``conditionals``.
+            ``symmetric_hvae`` or ``conv_hvae`` where all have images, ``conditionals`` for images
+            beside other variables, else ``autoregressive``.
         variables: The agreed variables by name, or just the names of those that are learned;
             without them, all that sites have.
         target: The variable that a model trained on samples is to predict; numbers in its column
@@ -205,9 +206,9 @@ def _usual_model(given: Mapping[str, Given]) -> dict[str, Any]:
             return {"name": FOR_BITS}
         if set(variables) <= {images[0], LABEL}:
             return {"name": FOR_IMAGES}
-    if len(variables) == 1:  # conditionals predict each variable from others
-        return {"name": FOR_ONE_COLUMN}
-    return {"name": FOR_TABLES, "hidden": 32}
+    if images:
+        return {"name": FOR_IMAGES_AND_MORE, "hidden": 32}
+    return dict(FOR_TABLES)
 
 
 def _section(kind: str, component: str | Component | Mapping[str, Any]) -> dict[str, Any]:
