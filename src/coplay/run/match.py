@@ -256,7 +256,7 @@ class Match:
 
     def _show(self, drawn: Mapping[str, Samples], round: int) -> str:
         """Store some samples for the report's pictures, and return the file's digest."""
-        first = slice(self.measuring.settings.shown)
+        first = slice(self.measuring.count_shown(drawn))
         shown = {name: pick(samples, first) for name, samples in drawn.items()}
         return storage.save_tensors(storage.shown_file(self.home, round), by_player(shown))
 

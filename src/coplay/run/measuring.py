@@ -16,7 +16,7 @@ from coplay.core.components import name_of
 from coplay.core.facts import Facts
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain
-from coplay.core.space import LABEL, Samples
+from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.data.sources.base import Dataset
 from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value, measured
@@ -25,6 +25,10 @@ from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
 from coplay.run.sections import MeasureSection
 from coplay.theory.weights import by_edges
+
+_SHOWN = 40  # samples that are stored for pictures
+_SHOWN_ROWS = 500  # of each player where they are rows of a table
+_SHOWN_BY_ALL = 10_000  # of all players together, in that case
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,20 @@ class Measuring:
         settings = self.settings
         somewhere = self.reference is not None or (self.at_players and bool(self.chosen))
         return bool(somewhere or settings.nash_gap_steps or settings.log_prob)
+
+    def count_shown(self, drawn: Mapping[str, Samples]) -> int:
+        """Return how many samples of each player are stored: more of tables, which are drawn.
+
+        Args:
+            drawn: The samples by player.
+        """
+        chosen = self.settings.shown
+        if chosen is not None:
+            return chosen
+        values = [value for samples in drawn.values() for value in tensors(samples).values()]
+        if any(value.dim() > 1 for value in values):
+            return _SHOWN
+        return max(_SHOWN, min(_SHOWN_ROWS, _SHOWN_BY_ALL // max(1, len(drawn))))
 
     def evaluations(
         self, facts: Mapping[str, Facts], names: Sequence[str], round: int
