@@ -349,6 +349,7 @@ def _sample(given: argparse.Namespace) -> None:
             given.seed,
             given.out,
             trust=given.trust,
+            tell=say,
         )
     say(given.out)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from coplay.core.errors import CoplayError
 from coplay.core.inside import write_output
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.text import cell
+from coplay.run.rules_of import check_kept
 from coplay.run.sampling import load_player
 
 
@@ -24,6 +26,7 @@ def sample_file(
     seed: int,
     out: Path,
     trust: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Samples:
     """Draw samples of a player and write them.
 
@@ -36,6 +39,7 @@ def sample_file(
         out: The file: ``.npz``, one array per variable, with the names of its classes in
             ``NAME.names``; ``.csv``, a row per sample, classes by name; ``.png``, a grid of images.
         trust: Whether a class outside coplay may be imported for the model.
+        tell: Called with a line on how the rules between columns were kept, if there are any.
 
     Returns:
         The samples that were written, n of them.
@@ -44,7 +48,8 @@ def sample_file(
         RunFolderError: See :func:`load_player`.
         TrustError: See :func:`load_player`.
         OutputError: The file cannot be written; nothing is left of it.
-        CoplayError: n is not positive, or the file's ending is unknown.
+        CoplayError: n is not positive, the file's ending is unknown, or too few of the rows that
+            the model draws keep the rules.
     """
     if n < 1:
         raise CoplayError(f"-n {n}: expected at least 1 sample")
@@ -52,6 +57,9 @@ def sample_file(
         raise CoplayError(f"--out {out}: expected a name that ends in .npz, .csv or .png")
     loaded = load_player(run, player, game, trust)
     samples = loaded.draw(n, 0, f"file {seed}")
+    if loaded.rules:
+        check_kept(loaded)
+        tell(f"rules: {loaded.kept_by_rules}")
     content = _content(samples, loaded.space, out)
     write_output(out, content, "give permission, make room or name another file with --out")
     return samples

@@ -240,7 +240,8 @@ def _columns(observed: Observed) -> list[str]:
     space = observed.reference.space_of_rows
     assert observed.held is not None, "they are compared with what was learned from"
     sides = (observed.samples, observed.reference.whole, observed.held)
-    names = [name for name in space if all(name in side.keys() for side in sides)]
+    shared = set.intersection(*(set(map(str, side.keys())) for side in sides))
+    names = [name for name in space if name in shared]
     is_table = not any(space[name].is_image for name in names)
     columns = sum(space[name].size for name in names)
     return names if is_table and columns <= MOST else []

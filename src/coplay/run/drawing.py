@@ -12,6 +12,7 @@ from coplay.data.given_form import as_given
 from coplay.data.sources.memory import Memory
 from coplay.models.base import LocalModel
 from coplay.player import Player
+from coplay.run.rules_of import check_kept
 from coplay.run.sampling import load_player
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def sample(result: Result, player: str, n: int, seed: int, game: str | None, tru
         raise CoplayError(f"n: expected at least 1 sample, got {n!r}")
     drawer = loaded(result, player, game, trust)
     samples: Samples = drawer.draw(n, 0, f"file {seed}")
+    check_kept(drawer)
     space = drawer.variables.only([name for name in drawer.variables if name in tensors(samples)])
     section = result.config.players.get(player)
     source = None
