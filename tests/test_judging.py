@@ -2,6 +2,7 @@
 
 import json
 import stat
+from typing import ClassVar
 
 import pytest
 import torch
@@ -176,3 +177,30 @@ def test_verdicts_of_other_processes_and_of_an_unfinished_run(tmp_path):
     write_sealed(path, {**record, "status": "running"})
     with pytest.raises(RunFolderError, match="is running; the best model is chosen once"):
         Result.load(tmp_path / "local").best("north")
+
+
+class FailsInPlay(ExponentialFamily):
+    """A model that fails once samples of others come."""
+
+    tried: ClassVar[bool] = False
+
+    def learn(self, mixture, steps, generator):
+        if len(mixture.parts) > 1:
+            raise ValueError("no more")
+        return super().learn(mixture, steps, generator)
+
+
+def test_a_verdict_names_the_games_in_which_the_site_was_lost(tmp_path):
+    game = {"name": "sample_exchange", "rounds": 2, "on_lost": "continue"}
+    given = {
+        name: dataset(name, SPACE, rows(60, i)) for i, name in enumerate(("north", "south", "west"))
+    }
+    here = {name: {"data": {"source": {"name": "memory"}}} for name in given}
+    fails = {"name": f"{__name__}:FailsInPlay"}
+    players = here | {"north": here["north"] | {"model": fails}}
+    whole = config(game, ["isolated"], {"name": "exponential_family"}, players=players)
+    result = Federation(whole, given).run(tmp_path / "run")
+    assert set(result.best("north").values) == {"isolated"}
+    notes = ["'sample_exchange' is not compared: the site was lost in it"]
+    assert result.best("north").notes == notes
+    assert result.best("south").notes == []

@@ -55,8 +55,7 @@ class Ensemble(FirstHand[FirstHandState]):
 
     def faults_of(self, player: Party, ways: Ways, parties: Mapping[str, Party]) -> list[str]:
         """List why a player's mixture would lack variables."""
-        fits = "direct_exchange and sample_exchange"
-        return self.faults_of_mixing(player, ways, parties, fits)
+        return self.faults_of_mixing(player, ways, parties)
 
     def serve(self, player: Player, message: Message) -> Message:
         """Learn from own data, keep what others drew, and draw for them."""

@@ -99,11 +99,7 @@ class FirstHand(WeightedGame[F], Generic[F]):
         """List why a player cannot learn from what it would receive."""
         if player.learns_incomplete:
             return []
-        lacking = []
-        for origin in ways.mixes[player.name].others:
-            missing = missing_in(parties[origin], player)
-            if missing:
-                lacking.append(f"'{origin}' (no {', '.join(missing)})")
+        lacking = _lacking(player, ways, parties)
         if not lacking:
             return []
         return [
@@ -114,33 +110,23 @@ class FirstHand(WeightedGame[F], Generic[F]):
         ]
 
     def faults_of_mixing(
-        self, player: Party, ways: Ways, parties: Mapping[str, Party], fits: str
+        self, player: Party, ways: Ways, parties: Mapping[str, Party]
     ) -> list[str]:
-        """List why draws of others cannot stand beside a player's own.
-
-        Args:
-            player: The player.
-            ways: All mixtures.
-            parties: Everybody by name.
-            fits: The games to choose instead.
-        """
+        """List why draws of others cannot stand beside a player's own."""
         faults = []
         name = player.name
         if player.unobserved:
             faults.append(
                 f"player '{name}': its data lack {', '.join(player.unobserved)}, and nobody draws "
-                f"them together with the rest of it; {fits} fill what data lack"
+                "them together with the rest of it; direct_exchange and sample_exchange fill what "
+                "data lack"
             )
-        lacking = []
-        for origin in ways.mixes[name].others:
-            missing = missing_in(parties[origin], player)
-            if missing:
-                lacking.append(f"'{origin}' (no {', '.join(missing)})")
+        lacking = _lacking(player, ways, parties)
         if lacking:
             faults.append(
                 f"player '{name}': draws of others are put beside its own as they are, and some "
                 f"lack variables: {', '.join(lacking)}; give all the same variables, or choose "
-                f"{fits}"
+                "direct_exchange or sample_exchange"
             )
         if len(player.space) > len(player.variables):
             faults.append(
@@ -207,6 +193,16 @@ class FirstHand(WeightedGame[F], Generic[F]):
     def expected_reply(self, player: Party, ask: Message) -> Expected:
         """All that was to be drawn comes back or, before the player has learned, nothing."""
         return first_hand_expected.reply(player, ask)
+
+
+def _lacking(player: Party, ways: Ways, parties: Mapping[str, Party]) -> list[str]:
+    """List the others a player is to learn from whose samples lack variables, and which."""
+    lacking = []
+    for origin in ways.mixes[player.name].others:
+        missing = missing_in(parties[origin], player)
+        if missing:
+            lacking.append(f"'{origin}' (no {', '.join(missing)})")
+    return lacking
 
 
 def missing_in(sender: Party, receiver: Party) -> list[str]:

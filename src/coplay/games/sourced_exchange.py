@@ -58,6 +58,7 @@ class SourcedExchange(FirstHand[FirstHandState]):
     """
 
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
+    numbers_players: ClassVar[bool] = True
 
     def check(self, players: Sequence[Party]) -> None:
         """Refuse also models that cannot be conditioned on the source."""
@@ -69,8 +70,7 @@ class SourcedExchange(FirstHand[FirstHandState]):
 
     def faults_of(self, player: Party, ways: Ways, parties: Mapping[str, Party]) -> list[str]:
         """List why a player's mixture would lack variables."""
-        fits = "direct_exchange and sample_exchange"
-        return self.faults_of_mixing(player, ways, parties, fits)
+        return self.faults_of_mixing(player, ways, parties)
 
     def equip(self, player: Player) -> None:
         """Set the player's model up on its variables and the source, once."""

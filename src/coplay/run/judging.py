@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from coplay.core import storage
@@ -39,10 +39,12 @@ class Judging:
     Args:
         games: Names of all games of the run.
         target: The variable by whose prediction models are judged; None for none.
+        measured: Samples that are drawn of a player when it is measured.
     """
 
     games: Sequence[str] = ()
     target: str | None = None
+    measured: int = 2000
 
     def ask(
         self,
@@ -73,7 +75,7 @@ class Judging:
         for giver in givers[:1]:
             samples = drawn.get(giver)
             if samples is None:  # the run was stopped between its last round and this
-                samples = _samples_of(engine, giver, game.rounds)
+                samples = _samples_of(engine, giver, self.measured, game.rounds)
             if samples is not None:
                 payload[SERVED] = samples
         asks = []
@@ -85,14 +87,14 @@ class Judging:
         engine.ask(asks, "evaluation")  # one that fails has no verdict, and ends no run
 
 
-def _samples_of(engine: Engine, giver: str, round: int) -> Samples | None:
-    """Return samples of a seat; None where there are none."""
-    (reply,) = engine.ask([Message(Evaluate(_SAMPLES, 1), COORDINATOR, giver, round)], "evaluation")
+def _samples_of(engine: Engine, giver: str, n: int, round: int) -> Samples | None:
+    """Return samples of a seat, those that a measurement would draw; None where there are none."""
+    (reply,) = engine.ask([Message(Evaluate(n, 1), COORDINATOR, giver, round)], "evaluation")
     return reply.samples().get(COORDINATOR) if isinstance(reply, Message) else None
 
 
 def best(result: Result, player: str) -> Verdict:
-    """Return the verdict on a site.
+    """Return the verdict on a site; its notes name games in which the site was lost, too.
 
     Raises:
         RunFolderError: There is none; the message says why.
@@ -113,14 +115,16 @@ def best(result: Result, player: str) -> Verdict:
             f"{result.folder} is {result.record.status}; the best model is chosen once the games "
             f"are finished: 'coplay resume {result.folder}' goes on"
         )
+    lost = [play.name for play in result.plays.values() if player in play.lost]
     path = site_folder(result.folder, player) / VERDICT
     if path.exists():
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return Verdict(**values)
+            verdict = Verdict(**values)
         except (ValueError, TypeError) as error:
             raise storage.damaged(path, error, "play again") from error
-    lost = [play.name for play in result.plays.values() if player in play.lost]
+        notes = [f"'{game}' is not compared: the site was lost in it" for game in lost]
+        return replace(verdict, notes=[*verdict.notes, *notes])
     if len(lost) == len(result.plays):
         raise RunFolderError(
             f"player {player!r} was lost in {', '.join(map(repr, lost))}, so no game left it a "
