@@ -184,3 +184,35 @@ def test_a_site_writes_down_its_own_columns_for_itself_alone(run):
     for file in files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert json.loads(file.read_text())["rows"]["samples"] == 200
+
+
+def test_a_table_with_classes_that_is_dealt_out_is_scored_as_a_table(tmp_path):
+    generator = np.random.default_rng(1)
+    lines = ["age,dose,class"]
+    for k in range(300):
+        ill = k % 2
+        lines.append(f"{generator.normal(40 + 20 * ill, 5):.2f},{generator.normal():.2f},c{ill}")
+    (tmp_path / "pool.csv").write_text("\n".join(lines))
+    values = {
+        "data": {
+            "source": {
+                "name": "table",
+                "file": str(tmp_path / "pool.csv"),
+                "label_column": "class",
+            },
+            "variables": ["age", "dose", "class"],
+        },
+        "model": {"name": "conditionals", "hidden": 8},
+        "game": {"name": "sample_exchange", "rounds": 1, "local_steps": 20},
+        "measure": {"samples": 200},
+    }
+    result = Federation(Config.from_dict(values)).run(tmp_path / "run")
+    page.write(result)
+    scores = set(result.main.last["player0"])
+    assert {"column_fidelity", "utility_boosted", "partial_copies_share", "class_shares"} <= scores
+    assert not scores & {"fid", "domain_score"}
+    drawn = result.main.samples(1)["player0"]
+    assert len(drawn["age"]) == 200, "more than images, whose grids hold forty"
+    for part in (tmp_path / "run" / "report.html").read_text().split("base64,"):
+        assert "FID" not in part.partition('"')[2]
+    assert (tmp_path / "run" / "figures" / "columns-sample_exchange-pairs.png").exists()

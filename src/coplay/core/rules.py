@@ -162,15 +162,15 @@ class Rules:
 
         Example:
             >>> real = Variable(kind="real")
-            >>> space = Space({"start": real, "end": real})
-            >>> rules = Rules.of(["start <= end"], space)
-            >>> rows = space.samples(start=torch.tensor([1.0, 3.0]), end=torch.tensor([2.0, 2.0]))
+            >>> space = Space({"a": real, "b": real})
+            >>> rules = Rules.of(["a <= b"], space)
+            >>> rows = space.samples(a=torch.tensor([1.0, 3.0]), b=torch.tensor([2.0, 2.0]))
             >>> rules.broken(rows).tolist()
             [False, True]
-            >>> Rules.of(["start <= ende"], space)
+            >>> Rules.of(["a <= c"], space)
             Traceback (most recent call last):
-            coplay.core.errors.ConfigError: rules[0] 'start <= ende': there is no column 'ende';
-            known, nearest first: end, start
+            coplay.core.errors.ConfigError: 1 problem in the config:
+              - rules[0] 'a <= c': there is no column 'c'; known, nearest first: a, b
         """
         faults = []
         rules = []

@@ -176,12 +176,12 @@ class Memorisation(Metric):
     ``copies_share`` is the share of generated samples that are strictly nearer than the 5 %
     quantile of the real ones: about 0.05 where nothing is remembered.
 
-    In a table without a domain classifier a category counts by agreement, and so do missing
-    values; rows are compared by the variables that all sides have, and as many as a second of work
-    allows. ``partial_copies_share`` is there for three columns or more. It leaves out, of each pair
-    of rows, the quarter of the columns in which they differ most. So it finds rows that repeat a
-    real one but for some columns, which ``copies_share`` misses: they are as far away as the new
-    columns say. It is about 0.05, too, where nothing is remembered.
+    In a table a category counts by agreement, and so do missing values; rows are compared by the
+    variables that all sides have, and as many as a second of work allows. ``partial_copies_share``
+    is there for three columns or more. It leaves out, of each pair of rows, the quarter of the
+    columns in which they differ most. So it finds rows that repeat a real one but for some columns,
+    which ``copies_share`` misses: they are as far away as the new columns say. It is about 0.05,
+    too, where nothing is remembered.
 
     Where many real test samples are themselves copies of held ones, as among a few binary
     variables, nothing can be nearer: ``copies_share`` is 0, and the ratio is left out where the
@@ -208,7 +208,7 @@ class Memorisation(Metric):
         held = observed.held
         if held is None or not len(held):
             return "there are no private samples to compare with"
-        if observed.reference.judge is None and _columns(observed):
+        if _columns(observed):
             return self.want_of_samples(len(observed.samples), len(observed.reference.whole))
         if not complete(held, observed.reference.space):
             return "the private samples lack variables by which samples are compared"
@@ -223,7 +223,7 @@ class Memorisation(Metric):
         held = observed.held
         assert held is not None
         names = _columns(observed)
-        if observed.reference.judge is None and names:
+        if names:
             space = observed.reference.space_of_rows.only(names)
             generated, real = observed.samples.select(*names), observed.reference.whole
             return _Table(space, generated, real.select(*names), held.select(*names), self.most)
@@ -242,6 +242,8 @@ def _columns(observed: Observed) -> list[str]:
     sides = (observed.samples, observed.reference.whole, observed.held)
     shared = set.intersection(*(set(map(str, side.keys())) for side in sides))
     names = [name for name in space if name in shared]
-    is_table = not any(space[name].is_image for name in names)
+    # what a domain classifier sees of vectors decides their distances
+    is_judged = observed.reference.judge is not None
+    is_table = not any(space[n].is_image or (is_judged and space[n].shape) for n in names)
     columns = sum(space[name].size for name in names)
     return names if is_table and columns <= MOST else []
