@@ -14,7 +14,7 @@ import torch
 from coplay import Config, Federation, Message, Result, Space, Variable, pick
 from coplay.core.facts import PROTOCOL, Facts, variables_to_text
 from coplay.core.history import Roster
-from coplay.core.measures import COUNTED, MEASURES
+from coplay.core.measures import COUNTED, MEASURES, OF_REAL_ROWS
 from coplay.core.message import COORDINATOR, PlayerLost
 from coplay.core.requests import Judge, Measure
 from coplay.core.telling import Telling
@@ -110,7 +110,7 @@ def test_what_is_told_is_what_was_measured(run):
             outwards = sign * ((own[name][end] or 0) - (getattr(value, end) or 0))
             assert -1e-9 <= outwards < step, "intervals are rounded outwards"
         # that of real rows is told as rows are
-        rounded = round(own[name]["n"], -1) if name == "utility_of_real" else own[name]["n"]
+        rounded = round(own[name]["n"], -1) if name in OF_REAL_ROWS else own[name]["n"]
         assert value.n == rounded
         assert value.n_real % 10 == 0, "the number of held-out rows is told as rows are"
         assert value.unit == MEASURES[name].unit
@@ -276,11 +276,12 @@ def test_nothing_is_told_by_default():
 )
 def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, rows, trained):
     rng = np.random.default_rng(2)
-    space = Space({"x": Variable(kind="real"), "y": Variable(kind="binary")})
+    real = Variable(kind="real")
+    space = Space({"x": real, "y": Variable(kind="binary"), "z": real})
     sets = []
     for n in (83, 17, 200):
-        x = torch.as_tensor(rng.normal(size=n), dtype=torch.float32)
-        sets.append(space.samples(x=x, y=(x > 0).to(torch.uint8)))
+        x, z = torch.as_tensor(rng.normal(size=(2, n)), dtype=torch.float32)
+        sets.append(space.samples(x=x, y=(x > 0).to(torch.uint8), z=z))
     train, scored, drawn = sets
     tell = Telling(count=count, numbers=("all",))
     measurer = SiteMeasurer("north", Holdings(space, train, scored, scored), tell)
@@ -291,7 +292,8 @@ def test_counts_of_rows_leave_as_the_site_says_whatever_scores_it_tells(count, r
     assert numbers.get("utility_of_real n") == trained
     told = {number for name, number in numbers.items() if name.endswith(" n_real")}
     assert told == ({rows} if rows else set())
-    others = {name for name in numbers if name.endswith(" n")} - {"utility_of_real n"}
+    of_real = {f"{name} n" for name in OF_REAL_ROWS}
+    others = {name for name in numbers if name.endswith(" n")} - of_real
     assert {numbers[name] for name in others} == {200.0, 0.0}
 
 

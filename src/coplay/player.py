@@ -141,8 +141,7 @@ class Player(Keeping):
             raise ModelError(f"player '{name}': {kind}{error}") from error
 
     def __repr__(self) -> str:
-        model = type(self.model).__name__
-        return f"Player({self.name!r}, {len(self._data)} private samples, {model})"
+        return f"Player({self.name!r}, {self.count} private samples, {type(self.model).__name__})"
 
     @property
     def variables(self) -> Space:
@@ -263,9 +262,8 @@ class Player(Keeping):
             return {}
         if any(name not in part.samples.keys() for part in parts for name in self._observed):
             return {}  # log p of incomplete samples is a marginal's, which no model here can give
-        twin = self.model.fresh()
+        twin, generator = self.model.fresh(), stream(self.seed, "gain", round, self.name)
         twin.setup(self._observed, derive(self.seed, "setup", self.name))
-        generator = stream(self.seed, "gain", round, self.name)
         estimate = gain(self.model, twin, Mixture(parts), steps, draws, generator)
         return {} if estimate is None else estimate.numbers()
 
@@ -273,23 +271,25 @@ class Player(Keeping):
         self, received: Mapping[str, Samples], weights: Mapping[str, float]
     ) -> tuple[Portion, ...]:
         """Return the sources that have samples and mass."""
-        known = {}
-        for sender, samples in received.items():
-            known[sender] = known_of(samples, self.space, self._observed)
+        known = {s: known_of(each, self.space, self._observed) for s, each in received.items()}
         return portions(self.model, self.space, self._parts, known, weights, self._observed)
 
     def draw(self, n: int, round: int, receiver: str) -> Samples:
-        """Draw n samples for a receiver.
+        """Draw n samples for a receiver that keep the rules between columns.
 
         Raises:
             SpaceError: The model returned something else than n samples of the space.
         """
         origin = f"samples of {self.model.title}"
-        with self.timed("sampling"), own_settings():
-            samples = self.unchecked_draw(n, round, receiver)
-            checked = self.space.check(samples, origin, complete=True, rows=n, quote=False)
-        # a copy without a graph: the model may draw into memory that it keeps
-        return checked.detach().exclude(*self.unlearned).clone()
+        generator = stream(self.seed, "draw", round, self.name, receiver)
+
+        def drawn(count: int) -> Samples:
+            samples = self.model.sample(count, generator)
+            checked = self.space.check(samples, origin, complete=True, rows=count, quote=False)
+            # a copy without a graph: the model may draw into memory that it keeps
+            return checked.detach().exclude(*self.unlearned).clone()
+
+        return self.draw_by_rules(drawn, n)
 
     def unchecked_draw(self, n: int, round: int, receiver: str) -> Samples:
         """Return what the model draws for a receiver, which may be anything if it is foreign."""
@@ -309,8 +309,8 @@ class Player(Keeping):
 
     def log_prob(self, given: Samples, draws: int, round: int) -> dict[str, float]:
         """Mean log p of samples in nats with its 95 % interval; empty for a model without log p."""
-        visible = self._observed.restrict(given)
-        known = self._observed.check(visible, "samples to judge", complete=True)
+        space = self._observed
+        known = space.check(space.restrict(given), "samples to judge", complete=True)
         generator = stream(self.seed, "log p", round, self.name)
         estimate = log_prob(self.model, known.clone(), draws, generator)
         return {} if estimate is None else estimate.numbers()
@@ -348,9 +348,9 @@ class Player(Keeping):
         given = message.samples()
         if CLASSIFIED in given and self.classifies:
             payload[CLASSIFIED] = self.classify(given[CLASSIFIED])
-        numbers = {}
+        numbers = self.kept_by_rules.numbers if self.rules else {}
         if SCORED in given:
-            numbers = self.log_prob(given[SCORED], request.draws, message.round)
+            numbers |= self.log_prob(given[SCORED], request.draws, message.round)
         return message.reply(numbers, payload)
 
     def _measure(self, request: Measure, round: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ from scipy.integrate import quad
 
 from coplay import Space, Variable
 from coplay.core.errors import CoplayError
+from coplay.core.rules import Rules
 from coplay.core.subset import Subset
 from coplay.models.autoregressive import Autoregressive
 from coplay.models.base import OWN, LocalModel
@@ -290,3 +291,18 @@ def test_the_same_seed_draws_the_same_samples():
     player = Player("north", space, space.empty(), Known(), seed=1)
     one, again = (drawn(player, ["b=0"], 50)[0] for _ in range(2))
     assert one["c"].tolist() == again["c"].tolist()
+
+
+def test_what_is_drawn_under_conditions_keeps_the_rules_too():
+    """A sum is put right after it was drawn, and must then lie where it was asked to."""
+    space = Space({name: Variable(kind="real") for name in ("a", "b", "sum")})
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.rand(2, 300, generator=generator)
+    model = Autoregressive(bins=8, hidden=16, blocks=1)
+    player = learned(space, space.samples(a=a, b=b, sum=a + b), model)
+    player.rules = Rules.of(["a + b = sum", "a < b"], space)
+    samples, record = drawn(player, {"sum": (0.5, 1.0)}, 500)
+    assert torch.allclose(samples["a"] + samples["b"], samples["sum"], atol=1e-6)
+    assert (samples["a"] < samples["b"]).all()
+    assert 0.5 <= samples["sum"].min() <= samples["sum"].max() <= 1.0
+    assert record.accepted < record.drawn

@@ -10,10 +10,12 @@ import torch
 
 from coplay import Space, Variable, pick
 from coplay.core.streams import stream
+from coplay.metrics import memorisation
 from coplay.metrics.base import Observed, Reference
 from coplay.metrics.columns import TableColumn
 from coplay.metrics.fidelity import Fidelity, ks_complement, pair_similarity, tv_complement
-from coplay.metrics.memorisation import Memorisation
+from coplay.metrics.memorisation import Memorisation, leak
+from coplay.metrics.near_rows import NearRows
 from coplay.metrics.utility import Utility
 
 SPACE = Space(
@@ -234,6 +236,49 @@ class TestUtility:
         assert got.value == pytest.approx(1 / (1 + 1 / 3 + 1 / 12), abs=0.05)
         assert got.low < got.value < got.high
 
+    def test_boosted_trees_learn_what_no_line_can(self):
+        """y = [x₁x₂ > 0] has no linear part, and trees have it up to the borders."""
+        space = Space({"x": Variable(kind="real", shape=(2,)), "y": Variable(kind="binary")})
+
+        def crossed(n, key):
+            x = torch.randn(n, 2, generator=stream(5, key))
+            return space.samples(x=x, y=(x.prod(1) > 0).to(torch.uint8))
+
+        sides = [crossed(2000, key) for key in ("s", "t", "h")]
+        seen = Observed(sides[0], Reference(sides[1], None, None, sides[1], space), held=sides[2])
+        got = Utility(target="y").observe(seen).result()
+        assert got["utility"].value < 0.6
+        assert got["utility_boosted"].value > 0.95
+        assert got["utility_of_real_boosted"].value > 0.95
+
+    def test_boosted_trees_explain_what_a_number_owes_to_a_product(self):
+        """z = x₁x₂ + noise of variance 1/4: of the variance 5/4 trees can explain 4/5 at most."""
+        space = Space({"x": Variable(kind="real", shape=(2,)), "z": Variable(kind="real")})
+
+        def products(n, key):
+            generator = stream(6, key)
+            x = torch.randn(n, 2, generator=generator)
+            return space.samples(x=x, z=x.prod(1) + 0.5 * torch.randn(n, generator=generator))
+
+        sides = [products(4000, key) for key in ("s", "t", "h")]
+        seen = Observed(sides[0], Reference(sides[1], None, None, sides[1], space), held=sides[2])
+        got = Utility(target="z").observe(seen).result()
+        assert abs(got["utility"].value) < 0.05
+        for name in ("utility_boosted", "utility_of_real_boosted"):
+            assert 0.65 < got[name].value < 0.83
+            assert got[name].low < got[name].value < got[name].high
+
+    def test_one_kind_of_learner_may_be_enough(self):
+        got = values(Utility(target="smokes", learners=("linear",)), rows(90, "s"), rows(90, "t"))
+        assert got.keys() == {"utility"}
+
+    def test_samples_of_one_category_predict_it_always(self):
+        samples, real = rows(50, "s"), rows(400, "t")
+        samples["smokes"][:] = 1
+        got = values(Utility(target="smokes"), samples, real)
+        share = real["smokes"].float().mean().item()
+        assert got["utility_boosted"].value == got["utility"].value == pytest.approx(share)
+
     def test_without_a_target_it_says_so(self):
         assert Utility().obstacle(observed(rows(9, "s"), rows(9, "t"))) == (
             "no target is named; set measure.target to the variable to be predicted"
@@ -250,3 +295,135 @@ def test_memorisation_of_a_table_needs_no_classifier():
     copies = values(Memorisation(), pick(held, slice(400)), real, held)
     assert honest["copies_share"].low <= 0.05 <= honest["copies_share"].high + 0.02
     assert copies["copies_share"].value == 1
+
+
+PATIENTS = Space(
+    {
+        "age": Variable(kind="real"),
+        "pressure": Variable(kind="real"),
+        "income": Variable(kind="real"),
+        "town": Variable(kind="categorical", classes=3, names=("Bonn", "Jena", "Ulm")),
+    }
+)
+
+
+OPTIONAL = Variable(kind="real", optional=True)
+
+
+def patients(n, key, income=1.0):
+    """Rows whose columns go together; the income's unit is not that of the others."""
+    generator = stream(11, key)
+    age = 50 + 10 * torch.randn(n, generator=generator)
+    pressure = 90 + 0.8 * age + 8 * torch.randn(n, generator=generator)
+    earned = 40 + 0.3 * age + 9 * torch.randn(n, generator=generator)
+    town = torch.randint(3, (n,), generator=generator)
+    return PATIENTS.samples(age=age, pressure=pressure, income=income * earned, town=town)
+
+
+def repeating(held, fresh, column):
+    """Real patients with one column of somebody else."""
+    samples = held.clone()
+    samples[column] = fresh[column]
+    return samples
+
+
+def remembered(samples, real, held, space=PATIENTS):
+    seen = Observed(samples, Reference(real, None, None, real, space), held=held)
+    assert not Memorisation().obstacle(seen)
+    return Memorisation().observe(seen).result()
+
+
+class TestAPlantedLeak:
+    """Real patients in three of four columns: whichever is new, whatever its unit is."""
+
+    @pytest.mark.parametrize("income", [1.0, 1000.0, 0.001])
+    @pytest.mark.parametrize("column", ["age", "pressure", "income", "town"])
+    def test_it_is_flagged(self, column, income):
+        held, real, fresh = (patients(400, key, income) for key in ("held", "real", "fresh"))
+        values = remembered(repeating(held, fresh, column), real, held)
+        assert values["partial_copies_share"].value == 1
+        assert "repeat a training row" in leak(values)
+
+    @pytest.mark.parametrize("income", [1.0, 1000.0, 0.001])
+    def test_an_honest_model_passes(self, income):
+        accused = 0
+        shares = []
+        for k in range(20):
+            held, real, fresh = (patients(200, f"{key}{k}", income) for key in "hrf")
+            values = remembered(fresh, real, held)
+            accused += bool(leak(values))
+            shares.append(values["partial_copies_share"].value)
+        assert accused <= 1
+        # the quantile is that of 200 real rows: its share varies by 0.015 between them
+        assert np.mean(shares) == pytest.approx(0.05, abs=0.02)
+
+    def test_a_few_repeated_rows_among_many_are_counted(self):
+        held, real, fresh = (patients(800, key) for key in ("held", "real", "fresh"))
+        half = repeating(held, fresh, "age")
+        samples = torch.cat([pick(half, slice(400)), pick(fresh, slice(400, 800))])
+        values = remembered(samples, real, held)
+        share = values["partial_copies_share"].value
+        assert share == pytest.approx(0.5 + 0.5 * 0.05, abs=0.025)
+
+    def test_missing_values_agree_with_missing_ones(self):
+        space = Space({name: PATIENTS[name] for name in PATIENTS} | {"age": OPTIONAL})
+        held, real, fresh = (patients(400, key) for key in ("held", "real", "fresh"))
+        for rows in (held, real, fresh):
+            rows["age"][::3] = math.nan
+        leaked = remembered(repeating(held, fresh, "income"), real, held, space)
+        assert leak(leaked)
+        assert not leak(remembered(fresh, real, held, space))
+
+
+def test_the_second_distance_leaves_out_the_columns_that_differ_most():
+    names = [f"x{k}" for k in range(9)]
+    space = Space({name: Variable(kind="real") for name in names})
+    ends = torch.tensor([-1.0, 1.0])
+    units = space.samples(**{name: ends for name in names})
+    row = space.samples(**{name: torch.tensor([k / 4]) for k, name in enumerate(names)})
+    zero = space.samples(**{name: torch.zeros(1) for name in names})
+    near = NearRows(space, zero, units)
+    distances = near.nearness(row)
+    assert near.left_out == 2
+    assert distances.whole.item() == pytest.approx(math.sqrt(204 / 16))
+    assert distances.partial.item() == pytest.approx(math.sqrt((204 - 64 - 49) / 16))
+
+
+def test_categories_count_by_agreement_whatever_their_numbers_are():
+    space = Space({"code": Variable(kind="categorical", classes=200)})
+    among = space.samples(code=torch.tensor([0]))
+    rows = space.samples(code=torch.tensor([0, 1, 199]))
+    assert NearRows(space, among, among).nearness(rows).whole.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+@pytest.mark.parametrize("target", ["town", "pressure"])
+def test_scaling_one_column_changes_no_table_metric_by_more_than_rounding(
+    factor, target, monkeypatch
+):
+    monkeypatch.setattr(memorisation, "_WORK", 1)  # so that only some rows can be compared
+    sides = []
+    for key in ("samples", "real", "held"):
+        sides.append(PATIENTS.samples(**{k: widened(v) for k, v in patients(300, key).items()}))
+    scaled = [side.clone() for side in sides]
+    for side in scaled:
+        side["income"] = factor * side["income"]
+    for metric in (Fidelity(replicates=3), Utility(target=target), Memorisation()):
+        before, after = measured_twice(metric, sides, scaled)
+        assert before.keys() == after.keys()
+        for name in before:
+            for part in ("value", "low", "high"):
+                expected = pytest.approx(getattr(before[name], part), abs=1e-6)
+                assert getattr(after[name], part) == expected, name
+
+
+def widened(values):
+    return values.double() if values.is_floating_point() else values
+
+
+def measured_twice(metric, *given):
+    results = []
+    for samples, real, held in given:
+        seen = Observed(samples, Reference(real, None, None, real, PATIENTS), held=held)
+        results.append(metric.observe(seen).result())
+    return results

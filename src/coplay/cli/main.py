@@ -354,6 +354,7 @@ def _sample(given: argparse.Namespace) -> None:
             trust=given.trust,
             given=given.given,
             most=given.most,
+            tell=say,
         )
     for line in record.lines() if record is not None else ():
         remark(line)

@@ -6,7 +6,7 @@ import csv
 import importlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from coplay.run.drawing import asked_of
 from coplay.run.given import MOST_DRAWS
 from coplay.run.given_draws import DrawRecord, draw_given
 from coplay.run.result import Result
+from coplay.run.rules_of import check_kept
 from coplay.run.sampling import load_player
 
 ENDINGS = (".npz", ".csv", ".tsv", ".parquet", ".png")
@@ -35,6 +36,7 @@ def sample_file(
     trust: bool = False,
     given: Sequence[str] = (),
     most: int = MOST_DRAWS,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> DrawRecord | None:
     """Draw samples of a player and write them.
 
@@ -50,6 +52,7 @@ def sample_file(
         trust: Whether a class outside coplay may be imported for the model.
         given: Conditions that all samples fulfil, such as ``age=40..60``.
         most: Rows that are drawn for the conditions at most.
+        tell: Called with a line on how the rules between columns were kept, if there are any.
 
     Returns:
         How samples under conditions came about; None without conditions.
@@ -58,8 +61,8 @@ def sample_file(
         RunFolderError: See :func:`load_player`.
         TrustError: See :func:`load_player`.
         OutputError: The file cannot be written; nothing is left of it.
-        CoplayError: n is not positive, the file's ending is unknown, or conditions are wrong,
-            impossible or too rare.
+        CoplayError: n is not positive, the file's ending is unknown, conditions are wrong,
+            impossible or too rare, or too few of the rows that the model draws keep the rules.
     """
     if n < 1:
         raise CoplayError(f"-n {n}: expected at least 1 sample")
@@ -75,6 +78,9 @@ def sample_file(
         samples, record = draw_given(loaded, conditions, n, seed, most)
     else:
         samples = loaded.draw(n, 0, f"file {seed}")
+    if loaded.rules:
+        check_kept(loaded)
+        tell(f"rules: {loaded.kept_by_rules}")
     content = _content(samples, loaded.space, out)
     write_output(out, content, "give permission, make room or name another file with --out")
     return record

@@ -74,18 +74,20 @@ class Numbers:
         needed: Names of those that must be there.
         all_or_none: Whether either all of the names are there or none.
         others: Whether there may be more, under names of the model's own.
+        beside: Of those that may be there or not, whatever the others are.
     """
 
     limits: Mapping[str, Limits] = field(default_factory=dict)
     needed: Collection[str] = ()
     all_or_none: bool = False
     others: bool = False
+    beside: Mapping[str, Limits] = field(default_factory=dict)
 
     def faults(self, numbers: Mapping[str, object]) -> list[str]:
         """List what is wrong with the numbers of a message."""
         faults = []
         for name, value in numbers.items():
-            limits = self.limits.get(name)
+            limits = self.limits.get(name, self.beside.get(name))
             if limits is None and name.startswith(SECONDS):
                 limits = Limits(low=0)
             if limits is None and not self.others:
@@ -94,7 +96,8 @@ class Numbers:
             fault = (limits or Limits()).fault(value)
             if fault:
                 faults.append(f"expected for {shortened(name)} {fault}")
-        needed = self.limits if self.all_or_none and numbers else self.needed
+        are_some = any(name not in self.beside for name in numbers)
+        needed = self.limits if self.all_or_none and are_some else self.needed
         missing = [name for name in needed if name not in numbers]
         if missing:
             faults.append(f"expected numbers called {', '.join(map(repr, missing))}, got none")

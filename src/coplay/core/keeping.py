@@ -11,13 +11,13 @@ from coplay.core.number_log import NumberLog
 from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.player_folder import PlayerFolder
 from coplay.core.requests import Finish, Restore, Save
-from coplay.core.timed import Timed
+from coplay.core.ruled import Ruled
 
 ERRORS = "errors.txt"
 """File, in a player's folder, of the words of its errors, which may quote its rows."""
 
 
-class Keeping(Timed):
+class Keeping(Ruled):
     """The part of a player that keeps files."""
 
     name: str

@@ -61,8 +61,27 @@ MEASURES: Mapping[str, Measure] = {
         "higher",
         high=1,
     ),
+    "utility_boosted": Measure(
+        f"accuracy (R² for a number) of the target {HELD_OUT}, learned by boosted trees from "
+        "samples",
+        "higher",
+        high=1,
+    ),
+    "utility_of_real_boosted": Measure(
+        f"accuracy (R² for a number) of the target {HELD_OUT}, learned by boosted trees from its "
+        "own real rows",
+        "higher",
+        high=1,
+    ),
     "copies_share": Measure(
         "share of samples nearer to the player's training rows than 95 % of its held-out rows",
+        "lower",
+        0,
+        1,
+    ),
+    "partial_copies_share": Measure(
+        "share of samples nearer to the player's training rows, in the columns that agree best, "
+        "than 95 % of its held-out rows",
         "lower",
         0,
         1,
@@ -78,12 +97,17 @@ MEASURES: Mapping[str, Measure] = {
 
 OF_METRIC: Mapping[str, Sequence[str]] = {
     "fidelity": ("column_fidelity", "pair_fidelity"),
-    "utility": ("utility", "utility_of_real"),
-    "memorisation": ("copies_share", "nearest_training_ratio"),
+    "utility": (
+        "utility",
+        "utility_of_real",
+        "utility_boosted",
+        "utility_of_real_boosted",
+    ),
+    "memorisation": ("copies_share", "partial_copies_share", "nearest_training_ratio"),
 }
 """The quantities of each metric that a player measures itself."""
 
-OF_REAL_ROWS = ("utility_of_real",)
+OF_REAL_ROWS = ("utility_of_real", "utility_of_real_boosted")
 """Quantities of real rows and not of samples, whose n is a number of rows too."""
 
 COUNTED = (
@@ -91,7 +115,10 @@ COUNTED = (
     "pair_fidelity",
     "utility",
     "utility_of_real",
+    "utility_boosted",
+    "utility_of_real_boosted",
     "copies_share",
+    "partial_copies_share",
 )
 """Quantities whose digits may show on how many real rows they were counted."""
 

@@ -18,6 +18,7 @@ from coplay.core.memory import keep_freed_memory
 from coplay.core.message import COORDINATOR, Message, PlayerLost
 from coplay.core.plain import Plain
 from coplay.core.requests import Restore
+from coplay.core.rules import Rules
 from coplay.core.space import Space
 from coplay.core.streams import single_pools
 from coplay.engines.base import answer_all, failed, told_error
@@ -50,6 +51,7 @@ class PlayerSpec:
     seed: int
     home: Path | None
     unobserved: tuple[str, ...]
+    rules: Rules
 
     @classmethod
     def of(cls, player: Player) -> PlayerSpec:
@@ -65,14 +67,17 @@ class PlayerSpec:
             player.seed,
             home,
             player.unobserved,
+            player.rules,
         )
 
     def build(self) -> Player:
         """Make the player."""
         data = to_samples(self.data)
-        return Player(
+        player = Player(
             self.name, self.space, data, self.model, self.seed, self.home, self.unobserved
         )
+        player.rules = self.rules
+        return player
 
 
 def spec_of(player: Player | Recipe) -> PlayerSpec | Recipe:

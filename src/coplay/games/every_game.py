@@ -25,6 +25,7 @@ from coplay.core.requests import (
     Restore,
     Save,
 )
+from coplay.core.rules import RATES, ROWS_DRAWN
 from coplay.core.space import LABEL
 from coplay.games.base import received_samples
 from coplay.games.party import Party
@@ -62,6 +63,7 @@ def _limits_of_measures() -> dict[str, Limits]:
 
 
 _MEASURED = _limits_of_measures()
+_RULES = {**dict.fromkeys(RATES, Limits(0, 1)), ROWS_DRAWN: Limits(0, LARGEST_COUNT)}
 _GAIN = {"value": Limits(special=True), "error": Limits(special=True), "n": Limits(low=0)}
 
 
@@ -172,7 +174,8 @@ def expected_reply(player: Party, ask: Message) -> Expected:
                 form = Form((), torch.int64, 0, classes - 1 if classes else LARGEST_COUNT)
                 count = count_of(ask.payload[CLASSIFIED])
                 parts[CLASSIFIED] = Part.of(Tensors({LABEL: form}), count)
-            numbers = Numbers(_LOG_P, all_or_none=True) if SCORED in ask.payload else Numbers()
+            log_p = _LOG_P if SCORED in ask.payload else {}
+            numbers = Numbers(log_p, all_or_none=True, beside=_RULES)
             return Expected(parts, all_or_none=True, numbers=numbers, numbers_alone=False)
         case Measure():
             return Expected(numbers=Numbers(_MEASURED))

@@ -14,7 +14,7 @@ from tensordict import TensorDict
 from coplay.core.space import Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, normal_interval
 from coplay.metrics.columns import MOST, TableColumn, table_columns
-from coplay.metrics.rows import even_order, row_keys
+from coplay.metrics.rows import of_table
 
 _BINS = 10
 _LISTED = 10  # pairs that are recorded one by one: those that are met worst
@@ -125,7 +125,7 @@ class _Rows(Stat):
 
     def result(self) -> dict[str, Value]:
         # rows are drawn again by their places, which must not depend on the order they came in
-        real, generated = _in_order(self.real), _in_order(self.generated)
+        real, generated = of_table(self.real), of_table(self.generated)
         ours = {column.name: column for column in table_columns(self.space, real)}
         theirs = {column.name: column for column in table_columns(self.space, generated)}
         names = [name for name in ours if name in theirs]
@@ -221,11 +221,6 @@ class _Rows(Stat):
             low, high = max(0.0, ends[0]), min(1.0, ends[1])
         n, n_real = len(self.generated), len(self.real)
         return Value(float(similarity), unit, "higher", n, n_real, low, high, of)
-
-
-def _in_order(rows: Samples) -> Samples:
-    names = sorted(str(name) for name in rows.keys())
-    return pick(rows, even_order(row_keys(rows, names)))
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from pydantic import Field
+from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, pick
-from coplay.metrics.base import Metric, Observed, Stat, Value, complete, share_value
-from coplay.metrics.rows import even_order, row_keys
+from coplay.metrics.base import Metric, Observed, Stat, Value, complete, share_value, wilson
+from coplay.metrics.columns import MOST
+from coplay.metrics.near_rows import NearRows
+from coplay.metrics.rows import even_order, of_table, row_keys
 
 # Distances are computed for so many rows at a time: 2,000 × 5,000 are 40 MB.
 _QUERIES = 2000
 _HELD = 5000
 _QUANTILE = 0.05
+_WORK = 5e8  # operations on numbers, for each side of a table: about a second
+_LEAST = 100  # rows that are compared whatever it takes
+_PARTIAL_FROM = 3  # columns; of two, one that agrees says nothing
+
+COPIES = "copies_share"
+PARTIAL = "partial_copies_share"
 
 
 def nearest_distances(
@@ -80,18 +91,76 @@ class _Distances(Stat):
         return _Distances(torch.cat([self.fake, other.fake]), self.real)
 
     def result(self) -> dict[str, Value]:
-        n = len(self.fake)
-        n_real = len(self.real)
-        copies = int((self.fake < self.real.quantile(_QUANTILE)).sum())
-        unit = "share of samples nearer to the training data than 95 % of real test samples"
-        values = {"copies_share": share_value(copies, n, unit, "lower", n, n_real)}
+        values = {COPIES: _share_of_copies(self.fake, self.real, "")}
         usual = self.real.median().item()
         # half of the real samples may be copies of held ones; there is no ratio to 0
         if usual > 0:
             ratio = self.fake.quantile(0.5).item() / usual
             unit = "median distance to the training data over that of real test samples"
+            n, n_real = len(self.fake), len(self.real)
             values["nearest_training_ratio"] = Value(ratio, unit, None, n, n_real)
         return values
+
+
+@dataclass(frozen=True)
+class _Table(Stat):
+    """Rows of a table; distances wait for all of them, since time allows for some only."""
+
+    space: Space
+    generated: Samples
+    real: Samples
+    held: Samples
+    most: int
+
+    def merge(self, other: _Table) -> _Table:
+        both = TensorDict.cat([self.generated, other.generated])
+        return _Table(self.space, both, self.real, self.held, self.most)
+
+    def result(self) -> dict[str, Value]:
+        near = NearRows(self.space, self.held, units=self.real)
+        affordable = max(_LEAST, near.affordable(_WORK))
+        fake = near.nearness(of_table(self.generated, affordable))
+        real = near.nearness(of_table(self.real, min(self.most, affordable)))
+        values = _Distances(fake.whole, real.whole).result()
+        if near.columns >= _PARTIAL_FROM:
+            kept = near.columns - near.left_out
+            where = f" in the {kept} of {near.columns} columns that agree best"
+            values[PARTIAL] = _share_of_copies(fake.partial, real.partial, where)
+        return values
+
+
+def _share_of_copies(fake: Tensor, real: Tensor, where: str) -> Value:
+    """Return the share of samples that are nearer than the 5 % quantile of real ones."""
+    copies = int((fake < real.quantile(_QUANTILE)).sum())
+    unit = f"share of samples nearer to the training data{where} than 95 % of real test samples"
+    return share_value(copies, len(fake), unit, "lower", len(fake), len(real))
+
+
+def leak(values: Mapping[str, Value]) -> str:
+    """Say that samples repeat rows that were learned from; empty where they need not.
+
+    A share counts as too large where its 95 % interval lies above that of the 5 % of real rows that
+    are as near.
+
+    Args:
+        values: What :class:`Memorisation` measured.
+
+    Example:
+        >>> near = share_value(60, 100, "", "lower", 100, 400)
+        >>> leak({"partial_copies_share": near})
+        '0.60 of the samples repeat a training row in most columns, where 0.05 of real rows do'
+        >>> leak({"copies_share": share_value(8, 100, "", "lower", 100, 400)})
+        ''
+    """
+    for name, what in ((COPIES, "a training row"), (PARTIAL, "a training row in most columns")):
+        value = values.get(name)
+        if value is None or value.low is None:
+            continue
+        _, usual = wilson(math.ceil(_QUANTILE * value.n_real), value.n_real)
+        if value.low > usual:
+            share = f"{value.value:.2f} of the samples repeat {what}"
+            return f"{share}, where {_QUANTILE:.2f} of real rows do"
+    return ""
 
 
 class Memorisation(Metric):
@@ -107,13 +176,21 @@ class Memorisation(Metric):
     ``copies_share`` is the share of generated samples that are strictly nearer than the 5 %
     quantile of the real ones: about 0.05 where nothing is remembered.
 
+    In a table a category counts by agreement, and so do missing values; rows are compared by the
+    variables that all sides have, and as many as a second of work allows. ``partial_copies_share``
+    is there for three columns or more. It leaves out, of each pair of rows, the quarter of the
+    columns in which they differ most. So it finds rows that repeat a real one but for some columns,
+    which ``copies_share`` misses: they are as far away as the new columns say. It is about 0.05,
+    too, where nothing is remembered.
+
     Where many real test samples are themselves copies of held ones, as among a few binary
     variables, nothing can be nearer: ``copies_share`` is 0, and the ratio is left out where the
     real median is 0. A player that holds and generates some of the classes only is naturally nearer
     to its data than the test samples of all classes.
 
     Args:
-        most: At most so many real test samples are compared; the generated ones are all compared.
+        most: At most so many real test samples are compared; the generated ones are all compared,
+            but for tables.
 
     References:
         A Non-Parametric Test to Detect Data-Copying in Generative Models (C. Meehan et al., AISTATS
@@ -131,6 +208,8 @@ class Memorisation(Metric):
         held = observed.held
         if held is None or not len(held):
             return "there are no private samples to compare with"
+        if _columns(observed):
+            return self.want_of_samples(len(observed.samples), len(observed.reference.whole))
         if not complete(held, observed.reference.space):
             return "the private samples lack variables by which samples are compared"
         space = observed.reference.space
@@ -140,12 +219,31 @@ class Memorisation(Metric):
         return super().obstacle(observed)
 
     def observe(self, observed: Observed) -> Stat:
-        """Measure the distances."""
+        """Measure the distances, or keep the rows of a table for it."""
+        held = observed.held
+        assert held is not None
+        names = _columns(observed)
+        if names:
+            space = observed.reference.space_of_rows.only(names)
+            generated, real = observed.samples.select(*names), observed.reference.whole
+            return _Table(space, generated, real.select(*names), held.select(*names), self.most)
         space = observed.reference.space
         scaling = observed.reference.scaling
         test = observed.reference.test
-        held = observed.held
-        assert held is not None
         chosen = pick(test, even_order(row_keys(test, space))[: self.most])
         fake = nearest_distances(space, observed.samples, held, scaling)
         return _Distances(fake, nearest_distances(space, chosen, held, scaling))
+
+
+def _columns(observed: Observed) -> list[str]:
+    """Return the variables of a table that all sides have; none where an image is among them."""
+    space = observed.reference.space_of_rows
+    assert observed.held is not None, "they are compared with what was learned from"
+    sides = (observed.samples, observed.reference.whole, observed.held)
+    shared = set.intersection(*(set(map(str, side.keys())) for side in sides))
+    names = [name for name in space if name in shared]
+    # what a domain classifier sees of vectors decides their distances
+    is_judged = observed.reference.judge is not None
+    is_table = not any(space[n].is_image or (is_judged and space[n].shape) for n in names)
+    columns = sum(space[name].size for name in names)
+    return names if is_table and columns <= MOST else []

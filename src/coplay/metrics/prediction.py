@@ -1,9 +1,10 @@
-"""What samples teach of a target: linear models in standard units, tried on real rows."""
+"""What samples teach of a target: models of scikit-learn in standard units, tried on real rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,14 @@ from torch import Tensor
 from coplay.core.scaling import Scaling
 from coplay.core.space import Samples, Space, pick
 
-if TYPE_CHECKING:
-    from sklearn.linear_model import LogisticRegression
+# small, since a run fits many of them; early stopping would take rows away from small tables
+_TREES: Mapping[str, Any] = {
+    "max_iter": 60,
+    "learning_rate": 0.15,
+    "max_leaf_nodes": 15,
+    "early_stopping": False,
+    "random_state": 0,
+}
 
 
 def are_complete(samples: Samples, space: Space) -> Tensor:
@@ -71,33 +78,56 @@ class Prediction:
         return cls((x - middle) / spread, y, (x_real - middle) / spread, y_real)
 
     def categories(self) -> np.ndarray:
-        """Return the category that logistic regression predicts for each real row, shape (m,)."""
+        """Return the category that is predicted for each real row, shape (m,)."""
         if len(np.unique(self.y)) < 2:
             return np.full(len(self.x_real), self.y[0])
-        predicted: np.ndarray = self._logistic().predict(self.x_real)
+        predicted: np.ndarray = self._classifier().predict(self.x_real)
         return predicted
 
     def shares(self, classes: int) -> np.ndarray:
-        """Return the probability of each category by logistic regression, shape (m, classes)."""
+        """Return the probability of each category, shape (m, classes)."""
         shares = np.zeros((len(self.x_real), classes))
         kinds = np.unique(self.y)
         if len(kinds) == 1:
             shares[:, kinds] = 1.0
         else:
-            shares[:, kinds] = self._logistic().predict_proba(self.x_real)
+            shares[:, kinds] = self._classifier().predict_proba(self.x_real)
         return shares
 
-    def _logistic(self) -> LogisticRegression:
+    def _classifier(self) -> Any:
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(max_iter=1000).fit(self.x, self.y)
 
-    def squared_errors(self) -> np.ndarray:
-        """Return the squared error of ridge regression on each real row, shape (m,)."""
+    def _regressor(self) -> Any:
         from sklearn.linear_model import Ridge
 
+        return Ridge(alpha=1.0)
+
+    def squared_errors(self) -> np.ndarray:
+        """Return the squared error on each real row, shape (m,)."""
         y = self.y.astype(np.float64)
         scale = y.std() or 1.0
-        predicted = Ridge(alpha=1.0).fit(self.x, (y - y.mean()) / scale).predict(self.x_real)
+        fitted = self._regressor().fit(self.x, (y - y.mean()) / scale)
+        predicted = fitted.predict(self.x_real)
         errors: np.ndarray = (predicted * scale + y.mean() - self.y_real.astype(np.float64)) ** 2
         return errors
+
+
+class Boosted(Prediction):
+    """The same by gradient-boosted trees; a linear model is what :class:`Prediction` has."""
+
+    @classmethod
+    def like(cls, prediction: Prediction) -> Boosted:
+        """Return the same task for trees."""
+        return cls(prediction.x, prediction.y, prediction.x_real, prediction.y_real)
+
+    def _classifier(self) -> Any:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return HistGradientBoostingClassifier(**_TREES).fit(self.x, self.y)
+
+    def _regressor(self) -> Any:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        return HistGradientBoostingRegressor(**_TREES)

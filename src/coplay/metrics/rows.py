@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coplay.core.space import Samples
+from coplay.core.space import Samples, pick
 
 # 2⁶⁴ over the golden ratio: its multiples, modulo 2⁶⁴, are spread evenly
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -71,3 +71,32 @@ def even_order(keys: Tensor) -> Tensor:
     # each copy moves on by the golden ratio; the sum is modulo 2⁶⁴
     moved = ordered + copy.astype(np.uint64) * _GOLDEN
     return torch.from_numpy(order[np.argsort(moved, kind="stable")])
+
+
+def of_table(rows: Samples, most: int | None = None) -> Samples:
+    """Return rows of a table, or some, in an order that the units of their columns do not change.
+
+    The order depends on the place of each value among those of its column, and on nothing else.
+
+    Args:
+        rows: The rows.
+        most: How many are returned at most; None for all.
+
+    Example:
+        >>> ages = torch.tensor([31.0, 52.0, 47.0, 23.0])
+        >>> in_years = of_table(Samples({"age": ages}, batch_size=[4]))
+        >>> in_days = of_table(Samples({"age": 365 * ages}, batch_size=[4]))
+        >>> (in_days["age"] / 365).tolist() == in_years["age"].tolist()
+        True
+    """
+    names = sorted(str(name) for name in rows.keys())
+    places = {}
+    for name in names:
+        values = rows[name].detach().reshape(len(rows), -1).numpy()
+        columns = []
+        for column in values.T:
+            _, inverse = np.unique(column, return_inverse=True)
+            columns.append(inverse.reshape(-1))
+        places[name] = torch.from_numpy(np.stack(columns, 1).astype(np.int64))
+    ranked = Samples(places, batch_size=[len(rows)])
+    return pick(rows, even_order(row_keys(ranked, names))[:most])

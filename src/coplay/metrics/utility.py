@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field
 from tensordict import TensorDict
 
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, share_value
-from coplay.metrics.prediction import Prediction, are_complete
+from coplay.metrics.prediction import Boosted, Prediction, are_complete
+from coplay.metrics.rows import of_table
+
+Learner = Literal["linear", "boosted"]
 
 NO_TARGET = "no target is named; set measure.target to the variable to be predicted"
 """Why a run without a target does not measure of what use samples are."""
@@ -25,36 +29,48 @@ class _Trial(Stat):
     real: Samples
     generated: Samples
     held: Samples | None
+    learners: tuple[Learner, ...]
 
     def merge(self, other: _Trial) -> _Trial:
         both = TensorDict.cat([self.generated, other.generated])
-        return _Trial(self.space, self.target, self.real, both, self.held)
+        return replace(self, generated=both)
 
     def result(self) -> dict[str, Value]:
-        values = {"utility": self._value(self.generated, "samples")}
+        # trees see the order of rows, which must not depend on how they came in
+        values = self._values("utility", of_table(self.generated), "samples")
         if self.held is not None and len(self.held) > 1:
-            values["utility_of_real"] = self._value(self.held, "the player's own real rows")
+            held = of_table(self.held)
+            values |= self._values("utility_of_real", held, "the player's own real rows")
         return values
 
-    def _value(self, rows: Samples, learned_from: str) -> Value:
+    def _values(self, name: str, rows: Samples, learned_from: str) -> dict[str, Value]:
         prediction = Prediction.of(rows, self.real, self.space, self.target)
+        values = {}
+        if "linear" in self.learners:
+            values[name] = self._value(prediction, len(rows), f"learned from {learned_from}")
+        if "boosted" in self.learners:
+            how = f"learned by boosted trees from {learned_from}"
+            values[f"{name}_boosted"] = self._value(Boosted.like(prediction), len(rows), how)
+        return values
+
+    def _value(self, prediction: Prediction, n: int, how: str) -> Value:
         y_real = prediction.y_real
-        n, n_real = len(rows), len(y_real)
+        n_real = len(y_real)
         if self.space[self.target].kind in ("real", "count"):
             low, value, high = _explained(prediction)
-            unit = f"R² of {self.target} on real rows, learned from {learned_from}"
+            unit = f"R² of {self.target} on real rows, {how}"
             return Value(value, unit, "higher", n, n_real, low, high)
         hits = int((prediction.categories() == y_real).sum())
         commonest = np.bincount(y_real.astype(np.int64)).max() / n_real
         unit = (
-            f"accuracy of {self.target} on real rows, learned from {learned_from}; always the "
-            f"commonest category gives {commonest:.2f}"
+            f"accuracy of {self.target} on real rows, {how}; always the commonest category gives "
+            f"{commonest:.2f}"
         )
         return share_value(hits, n_real, unit, "higher", n, n_real)
 
 
 def _explained(prediction: Prediction) -> tuple[float, float, float]:
-    """Return R² of ridge regression on the real rows, between the ends of its 95 % interval."""
+    """Return R² on the real rows, between the ends of its 95 % interval."""
     y_real = prediction.y_real.astype(np.float64)
     errors = prediction.squared_errors()
 
@@ -75,11 +91,13 @@ class Utility(Metric):
     the samples; ``utility_of_real`` is that of the same model fitted to the player's own real rows,
     where these are known. Samples that lack real structure fall behind it. The model is logistic
     regression for a category and ridge regression for a number, on all other variables in standard
-    units. The intervals are Wilson's for accuracy, and over real rows drawn again for R²; that the
-    samples vary is not in them.
+    units. ``utility_boosted`` and ``utility_of_real_boosted`` are the same of gradient-boosted
+    trees, which learn what is not linear, too. The intervals are Wilson's for accuracy, and over
+    real rows drawn again for R²; that the samples vary is not in them.
 
     Args:
         target: The variable that is predicted; without one, the class.
+        learners: By which models: ``linear``, ``boosted`` or both.
 
     References:
         Real-valued (Medical) Time Series Generation with Recurrent Conditional GANs (C. Esteban,
@@ -90,6 +108,7 @@ class Utility(Metric):
     needs_classifier: ClassVar[bool] = False
 
     target: str | None = None
+    learners: tuple[Learner, ...] = Field(default=("linear", "boosted"), min_length=1)
 
     @property
     def fewest(self) -> int:
@@ -155,4 +174,4 @@ class Utility(Metric):
         else:
             held = None
         chosen = space.only([name for name in space if name in rows.keys()])
-        return _Trial(chosen, target, rows, generated, held)
+        return _Trial(chosen, target, rows, generated, held, self.learners)

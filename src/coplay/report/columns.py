@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
+from coplay.core.space import Samples
 from coplay.metrics.base import Value
-from coplay.report.parts import PageSection, Table
+from coplay.metrics.memorisation import leak
+from coplay.metrics.table_view import REAL, TableView
+from coplay.report.parts import PageSection, Picture, Table
+from coplay.report.table_charts import pictures
 from coplay.report.words import aligned, sentence_case, words, write_value
 from coplay.run.play import Play
 from coplay.run.result import Result
@@ -16,6 +22,7 @@ from coplay.run.result import Result
 _BESIDE = 6  # players that have a column of their own; more are summed up
 _COLUMNS = 40  # rows of a table of columns
 _PAIRS = 10  # rows of a table of pairs
+_PANELS = 18  # columns that are drawn
 
 
 @dataclass
@@ -70,16 +77,55 @@ def section(result: Result) -> PageSection | None:
             {"of": list(each.of), "statistic": each.statistic, "values": each.numbers}
             for each in similarities
         ]
-    if not tables:
+    pictures = _pictures(result)
+    if not tables and not pictures:
         return None
-    text = [
+    text = _leaks(result)
+    if not tables:
+        return PageSection("columns", "Column by column", text, pictures=pictures)
+    text += [
         "KSComplement: 1 less the largest gap between the distributions of a number. TVComplement: "
         "what the shares of categories have in common. CorrelationSimilarity: 1 less half the "
         "difference of two correlations. ContingencySimilarity: what the shares of pairs of "
         "categories have in common, numbers in tenths of the real rows. All lie from 0 to 1, and 1 "
         "is best."
     ]
-    return PageSection("columns", "Column by column", text, tables, data=data)
+    return PageSection("columns", "Column by column", text, tables, pictures, data=data)
+
+
+def _leaks(result: Result) -> list[str]:
+    """Name the players whose samples repeat rows that they learned from."""
+    sentences = []
+    for game, play in result.plays.items():
+        for name, values in play.last.items():
+            repeated = leak(values)
+            if repeated:
+                sentences.append(f"{name} in {words(game)}: {repeated}.")
+    return sentences
+
+
+def _pictures(result: Result) -> list[Picture]:
+    """Draw the columns of each game's samples, beside real rows where the run has some."""
+    space = result.record.data.space
+    if any(space[name].is_image or space[name].shape for name in space):
+        return []
+    real = result.real_samples()
+    made = []
+    for game, play in result.plays.items():
+        rounds = play.shown_rounds
+        drawn = play.samples(rounds[-1]) if rounds else {}
+        players = [name for name in result.parties if name in drawn][:_BESIDE]
+        tables = {REAL: _rows(real)} if real else {}
+        tables |= {name: _rows(drawn[name]) for name in players}
+        if not players:
+            continue
+        of = f"{sentence_case(words(game))} after round {rounds[-1]}"
+        made += pictures(TableView.of(space, tables), f"columns-{game}", of, _PANELS)
+    return made
+
+
+def _rows(values: Mapping[str, Tensor]) -> Samples:
+    return Samples(dict(values), batch_size=[len(next(iter(values.values())))])
 
 
 def _similarities(play: Play) -> list[_Similarity]:

@@ -6,21 +6,36 @@ files of the run are. The coordinator has none of it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from coplay.core.errors import CheckpointError, RunFolderError
 from coplay.core.inside import file_name
 from coplay.metrics.base import Value
+from coplay.metrics.memorisation import leak
+from coplay.metrics.table_view import REAL, TableView
 from coplay.report.headline import Status
 from coplay.report.page import template
 from coplay.report.parts import PageSection, Table
-from coplay.report.words import aligned, heading, in_order, interval, scalar, words
+from coplay.report.table_charts import pictures
+from coplay.report.words import (
+    aligned,
+    heading,
+    in_order,
+    interval,
+    scalar,
+    sentence_case,
+    words,
+)
 from coplay.run.judging import best
 from coplay.run.result import Result
 from coplay.run.site_folders import site_folder, site_home
 from coplay.site.judging import write_privately
-from coplay.site.measuring import FOLDER, REPORTED
-from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds
+from coplay.site.measuring import COLUMNS, FOLDER, REPORTED, SAMPLES
+from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds, read_view
+
+_PANELS = 30
+"""Columns that are drawn at most."""
 
 _SHOWN = 40
 """Rounds of a game whose losses stand on the page, about."""
@@ -73,7 +88,7 @@ def reported_of(result: Result, name: str) -> list[Reported]:
 def _html(result: Result, name: str, rounds: list[SiteRound], reported: list[Reported]) -> str:
     sections = [
         _scores(rounds),
-        _columns(rounds),
+        _columns(rounds, views_of(result, name)),
         _learning(reported),
         _leaving(result, name, rounds, reported),
         _reading(result, name),
@@ -131,10 +146,50 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
         for metric, reason in each.unmeasured.items()
     )
     text = ["Samples of your model, compared with rows of yours that it never learned from."]
+    for each in {each.game: each for each in rounds}.values():
+        repeated = leak(each.values)
+        if repeated:
+            text.append(f"{sentence_case(words(each.game))}: {repeated}.")
     return PageSection("scores", "Scores by round", text, [table], points=[*meanings, *reasons])
 
 
-def _columns(rounds: list[SiteRound]) -> PageSection:
+def views_of(result: Result, name: str) -> dict[str, TableView]:
+    """Return what a site's columns and those of samples looked like at the end, by game."""
+    views = {}
+    for game in result.plays:
+        path = site_home(result.folder, name, game) / FOLDER / f"{file_name(name)}{COLUMNS}"
+        if path.exists():
+            views[game] = read_view(path)
+    return views
+
+
+def _together(views: dict[str, TableView]) -> TableView | None:
+    """Return the real rows beside the samples of every game; None without any."""
+    if not views:
+        return None
+    first = next(iter(views.values()))
+    rows = {REAL: first.rows[REAL]}
+    associations = {REAL: first.associations[REAL]}
+    shares: dict[str, dict[str, tuple[float, ...]]] = {}
+    missing: dict[str, dict[str, float]] = {}
+    for game, view in views.items():
+        rows[words(game)] = view.rows[SAMPLES]
+        associations[words(game)] = view.associations[SAMPLES]
+        for column in view.columns:
+            own = shares.setdefault(column.name, {})
+            lacking = missing.setdefault(column.name, {})
+            for title, key in ((REAL, REAL), (words(game), SAMPLES)):
+                if key in column.shares:
+                    own[title] = column.shares[key]
+                    lacking[title] = column.missing[key]
+    columns = []
+    for column in first.columns:
+        of = replace(column, shares=shares[column.name], missing=missing[column.name])
+        columns.append(of)
+    return TableView(tuple(columns), rows, associations)
+
+
+def _columns(rounds: list[SiteRound], views: dict[str, TableView]) -> PageSection:
     """Return the last value of each column and of the pairs that were met worst, by game."""
     last = {each.game: each for each in rounds}
     keys: dict[str, None] = {}
@@ -149,9 +204,12 @@ def _columns(rounds: list[SiteRound]) -> PageSection:
         rows.append(cells)
     header = ["statistic", *(words(game) for game in last)]
     text = ["Each column, and the pairs of columns that are met worst; 1 is best."]
+    drawn = _together(views)
+    figures = [] if drawn is None else pictures(drawn, "columns", "Your columns", _PANELS)
     if not rows:
-        return PageSection("columns", "Columns", ["No columns were compared."])
-    return PageSection("columns", "Columns", text, [Table(header, rows)])
+        text = [] if figures else ["No columns were compared."]
+        return PageSection("columns", "Columns", text, pictures=figures)
+    return PageSection("columns", "Columns", text, [Table(header, rows)], figures)
 
 
 def _learning(reported: list[Reported]) -> PageSection:

@@ -19,6 +19,8 @@ _NAMES = {
     "md_gan": "MD-GAN",
     "fl_gan": "FL-GAN",
     "utility_of_real": "utility of real rows",
+    "utility_boosted": "utility, boosted trees",
+    "utility_of_real_boosted": "utility of real rows, boosted trees",
 }
 
 _FIRST = (
@@ -28,6 +30,8 @@ _FIRST = (
     "column_fidelity",
     "utility",
     "utility_of_real",
+    "utility_boosted",
+    "utility_of_real_boosted",
     "pair_fidelity",
 )
 

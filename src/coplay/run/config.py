@@ -26,7 +26,7 @@ from coplay.core.errors import ConfigError
 from coplay.core.message import COORDINATOR
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
-from coplay.run.fields import EngineField, GameField, ModelField, problems_of
+from coplay.run.fields import EngineField, GameField, ModelField, RulesField, problems_of
 from coplay.run.foreign import unread, unread_class
 from coplay.run.schema import VariableSection
 from coplay.run.sections import (
@@ -58,6 +58,7 @@ class Config(Section):
         name: Short name; the run's folder is called after it.
         seed: Decides everything random.
         variables: The agreed variables by name; a simulation may leave them out.
+        rules: Rules between columns, such as ``"start <= end"``, that what is drawn keeps.
         data: Source and partition, for players without data of their own.
         model: The model of every player that names none.
         players: Players by name, or just how many.
@@ -89,6 +90,7 @@ class Config(Section):
     name: str = "run"
     seed: int = Field(default=1, ge=0)
     variables: dict[str, VariableSection] = Field(default_factory=dict)
+    rules: RulesField = ()
     data: DataSection = Field(default_factory=DataSection)
     model: ModelField = Field(
         default_factory=lambda: find("model", "symmetric_hvae")(), validate_default=True

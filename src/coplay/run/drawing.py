@@ -16,6 +16,7 @@ from coplay.models.base import LocalModel
 from coplay.player import Player
 from coplay.run.given import MOST_DRAWS, Asked
 from coplay.run.given_draws import draw_given
+from coplay.run.rules_of import check_kept
 from coplay.run.sampling import load_player
 from coplay.run.site_file import SiteData, SiteFile
 
@@ -148,6 +149,7 @@ def sample(
         result.draws.append(record)
     else:
         samples = drawer.draw(n, 0, f"file {seed}")
+    check_kept(drawer)
     space = drawer.variables.only([name for name in drawer.variables if name in tensors(samples)])
     section = result.config.players.get(player)
     source = None

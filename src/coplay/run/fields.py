@@ -58,6 +58,19 @@ def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
     return BeforeValidator(build), PlainSerializer(dump)
 
 
+def _listed(rules: Any) -> Any:
+    """Return rules of a section of their own, ``[rules]`` with ``rules = […]``, as a list."""
+    if isinstance(rules, Mapping) and set(rules) == {"rules"}:
+        rules = rules["rules"]
+    if isinstance(rules, str):
+        raise ValueError(f"expected a list of rules, got a text; write rules = [{rules!r}]")
+    return rules
+
+
+RulesField = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Rules between columns, as they are written."""
+
+
 def problems_of(error: ValidationError) -> list[str]:
     """Return the faults of a section, each beginning with its place."""
     problems = []

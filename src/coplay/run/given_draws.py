@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -111,7 +112,7 @@ def draw_given(
     generator = stream(player.seed, "draw", 0, player.name, f"given {seed}")
     with own_settings():
         record = plan.record
-        if not plan.rejecting:
+        if not plan.rejecting and not player.rules:
             samples = plan.drawn(n, generator)
             return samples, replace(record, drawn=n, accepted=n)
         return plan.kept(most, generator)
@@ -126,6 +127,7 @@ class _Plan:
     restricted: tuple[str, Subset] | None
     rejecting: dict[str, Condition]
     record: DrawRecord
+    conditions: Mapping[str, Condition]
 
     @classmethod
     def of(cls, player: Player, conditions: Mapping[str, Condition], n: int) -> _Plan:
@@ -146,8 +148,8 @@ class _Plan:
             raise CoplayError("\n".join(faults))
         points = Samples(values, batch_size=[1])
         record = DrawRecord(player.name, n, tuple(each.text for each in conditions.values()))
-        plan = cls(player, points, None, rejecting, replace(record, completed=tuple(values)))
-        return plan._restricting()
+        record = replace(record, completed=tuple(values))
+        return cls(player, points, None, rejecting, record, conditions)._restricting()
 
     def _restricting(self) -> _Plan:
         """Return the plan in which the model draws first what is rarest, if it can."""
@@ -178,15 +180,15 @@ class _Plan:
     def drawn(self, n: int, generator: torch.Generator) -> Samples:
         """Draw rows by the model, as it can, and check them."""
         player, model = self.player, self.player.model
-        partial = Samples({}, batch_size=[n])
+        given = Samples({}, batch_size=[n])
         if len(self.points.keys()):
-            partial = pick(self.points, torch.zeros(n, dtype=torch.int64))
+            given = pick(self.points, torch.zeros(n, dtype=torch.int64))
         if self.restricted is not None:
             assert isinstance(model, CompletesWithin)
-            samples = model.complete_within(partial, *self.restricted, generator)
+            samples = model.complete_within(given, *self.restricted, generator)
         elif len(self.points.keys()):
             assert isinstance(model, Completes)
-            samples = model.complete(partial, generator)
+            samples = model.complete(given, generator)
         else:
             samples = model.sample(n, generator)
         samples = player.variables.restrict(samples)
@@ -203,13 +205,15 @@ class _Plan:
             most = min(most, model.most)
         parts: list[Samples] = []
         drawn = accepted = 0
-        fulfilling = dict.fromkeys(self.rejecting, 0)
+        # what keeps rules may be mended until it does, and then breaks what it was drawn within
+        asked = self.conditions if self.player.rules else self.rejecting
+        fulfilling = dict.fromkeys(asked, 0)
         while accepted < n and drawn < most:
             # what was stored of others comes without repeating only in one draw
             batch = most if is_limited else min(_BATCH, most - drawn)
-            rows = self.drawn(batch, generator)
+            rows = self.player.draw_by_rules(partial(self.drawn, generator=generator), batch)
             holds = torch.ones(batch, dtype=torch.bool)
-            for name, condition in self.rejecting.items():
+            for name, condition in asked.items():
                 each = condition.subset.holds(rows[name])
                 fulfilling[name] += int(each.sum())
                 holds &= each
@@ -229,9 +233,9 @@ class _Plan:
         """Say how rare conditions are and what can be done."""
         each = []
         for name, count in fulfilling.items():
-            each.append(f"{self.rejecting[name].text} in {_percent(count / drawn)}")
+            each.append(f"{self.conditions[name].text} in {_percent(count / drawn)}")
         alone = f" ({some(each)})" if len(each) > 1 else ""
-        texts = some([condition.text for condition in self.rejecting.values()])
+        texts = some([self.conditions[name].text for name in fulfilling])
         n = self.record.n
         fault = (
             f"given {texts}: {accepted:,} of {drawn:,} draws of player '{self.player.name}' fulfil "

@@ -221,7 +221,8 @@ class Match:
         state, more = self._lose(state, self.scoring.ask_players(names, measured, round))
         row = row.merged(more)
         for answer in answers:
-            if answer.numbers:  # a player with log p reports that of the real test samples
+            measured[answer.sender] |= self.measuring.of_rules(answer.numbers)
+            if "log_p" in answer.numbers:  # of the real test samples, by a player that has it
                 measured[answer.sender]["log_p"] = self.measuring.log_prob(answer.numbers)
         alpha = self.game.sparse_weights(state)
         if (
@@ -256,7 +257,7 @@ class Match:
 
     def _show(self, drawn: Mapping[str, Samples], round: int) -> str:
         """Store some samples for the report's pictures, and return the file's digest."""
-        first = slice(self.measuring.settings.shown)
+        first = slice(self.measuring.count_shown(drawn))
         shown = {name: pick(samples, first) for name, samples in drawn.items()}
         return storage.save_tensors(storage.shown_file(self.home, round), by_player(shown))
 

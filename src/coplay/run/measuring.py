@@ -16,15 +16,32 @@ from coplay.core.components import name_of
 from coplay.core.facts import Facts
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import CLASSIFIED, SCORED, Evaluate, Gain
-from coplay.core.space import LABEL, Samples
+from coplay.core.rules import RATES, ROWS_DRAWN
+from coplay.core.space import LABEL, Samples, tensors
 from coplay.core.streams import derive
 from coplay.data.sources.base import Dataset
-from coplay.metrics.base import NO_CLASSIFIER, Metric, Observed, Reference, Value, measured
+from coplay.metrics.base import (
+    NO_CLASSIFIER,
+    Metric,
+    Observed,
+    Reference,
+    Value,
+    measured,
+    share_value,
+)
 from coplay.metrics.features import DomainClassifier
 from coplay.run.progress import Progress
 from coplay.run.result import CLASSIFIER
 from coplay.run.sections import MeasureSection
 from coplay.theory.weights import by_edges
+
+_RATE_UNITS = (
+    "share of the rows drawn that keep all rules between columns as they are",
+    "share of the rows drawn that keep all rules once sums are put right; the others are not used",
+)
+_SHOWN = 40  # samples that are stored for pictures
+_SHOWN_ROWS = 500  # of each player where they are rows of a table
+_SHOWN_BY_ALL = 10_000  # of all players together, in that case
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,20 @@ class Measuring:
         settings = self.settings
         somewhere = self.reference is not None or (self.at_players and bool(self.chosen))
         return bool(somewhere or settings.nash_gap_steps or settings.log_prob)
+
+    def count_shown(self, drawn: Mapping[str, Samples]) -> int:
+        """Return how many samples of each player are stored: more of tables, which are drawn.
+
+        Args:
+            drawn: The samples by player.
+        """
+        chosen = self.settings.shown
+        if chosen is not None:
+            return chosen
+        values = [value for samples in drawn.values() for value in tensors(samples).values()]
+        if any(value.dim() > 1 for value in values):
+            return _SHOWN
+        return max(_SHOWN, min(_SHOWN_ROWS, _SHOWN_BY_ALL // max(1, len(drawn))))
 
     def evaluations(
         self, facts: Mapping[str, Facts], names: Sequence[str], round: int
@@ -127,6 +158,20 @@ class Measuring:
             if reason:
                 unmeasured[name] = reason
         return values, unmeasured
+
+    def of_rules(self, numbers: Mapping[str, float]) -> dict[str, Value]:
+        """Return which shares of what a player drew keep the rules, from what it reported.
+
+        Args:
+            numbers: Its numbers; without rules there are none of these.
+        """
+        values = {}
+        for name, unit in zip(RATES, _RATE_UNITS, strict=True):
+            if name in numbers and numbers.get(ROWS_DRAWN, 0) >= 1:
+                n = round(numbers[ROWS_DRAWN])
+                hits = min(n, round(numbers[name] * n))
+                values[name] = share_value(hits, n, unit, "higher", n, 0)
+        return values
 
     def log_prob(self, numbers: Mapping[str, float]) -> Value:
         """Return log p of the real test samples, from the numbers that a player reported."""

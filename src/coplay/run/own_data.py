@@ -34,6 +34,7 @@ from coplay.run.agreed_data import spaces_of
 from coplay.run.approval import Approval, approval_of, check_approved_rows
 from coplay.run.config import Config
 from coplay.run.foreign import code_of
+from coplay.run.rules_of import rules_of_sites
 from coplay.run.schema import agreed_space, inferred
 from coplay.run.site_file import SiteData
 from coplay.run.site_folders import (
@@ -174,6 +175,8 @@ class SiteRecipe:
             measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
             log=number_log(self.name, self.home if self.own.has_site_file else None, self.own.tell),
         )
+        if self.own.agreement.rules is not None:
+            player.rules = self.own.agreement.rules.only(player.variables)
         if self.since is not None:
             player.rows_since = rows_since(self.since, held)
         check_told(self.name, self.own.tell, player.model.reports())
@@ -254,6 +257,7 @@ def own_data(
     space = agreed_space(config.variables) if config.variables else None
     if space is None:
         space = inferred(spaces_of(parts, pool, given))
+    rules = rules_of_sites(config, owners, space)
     sites = {}
     for name, data in parts.items():
         file = config.site_files.get(name)
@@ -263,7 +267,7 @@ def own_data(
         sites[name] = OwnData(
             name,
             data,
-            Agreement(space, learns, is_given=bool(config.variables)),
+            Agreement(space, learns, bool(config.variables), rules[name]),
             config.player_model(name),
             EVERYTHING if file is None else file.tell,
             given.get(name),

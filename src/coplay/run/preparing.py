@@ -42,6 +42,7 @@ from coplay.run.reach import (
     check_unobserved,
 )
 from coplay.run.record import RUN, GameRecord, RunRecord
+from coplay.run.rules_of import rules_of
 from coplay.run.site_folders import Earlier
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
@@ -167,6 +168,9 @@ def prepare(
     check_common_variables(config, facts)
     most = max(len(game.seats.players) for game in prepared)
     notes = [*config.engine.notes(most), *notes_of_sites(own), *try_models(config, facts)]
+    if pool is not None:
+        rules = rules_of(config, pool.space if agreed is None else agreed)
+        notes += [f"{each} in the pool" for each in rules.counts(pool.train)]
     judged_by = pool
     if config.reference is not None:
         judged_by = config.reference.source.load()

@@ -10,6 +10,7 @@ from coplay.run.sections import MeasureSection
 PRESETS = {
     "images": ("class_shares", "domain_score", "fid"),
     "table": ("fidelity", "utility", "memorisation"),
+    "table with classes": ("class_shares", "fidelity", "utility", "memorisation"),
     "none": (),
 }
 """Names of the metrics of each preset."""
@@ -29,6 +30,10 @@ def preset_of(space: Space, has_classes: bool) -> str:
         'table'
     """
     is_image = any(space[name].is_image for name in space)
+    # numbers of shape () side by side are a table, also where a domain classifier could judge them
+    is_table = all(not space[name].shape for name in space)
+    if is_table and has_classes:
+        return "table with classes"
     return "images" if is_image or has_classes else "table"
 
 

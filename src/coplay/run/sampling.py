@@ -15,6 +15,7 @@ from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint
 from coplay.run.new_model import new_model
 from coplay.run.result import Result
+from coplay.run.rules_of import rules_for
 from coplay.run.site_folders import site_home
 
 
@@ -82,6 +83,7 @@ def _loaded(result: Result, player: str, game: str) -> Player:
         result.config.seed,
         unobserved=unobserved,
     )
+    loaded.rules = rules_for(result.config, player, record.data.space, loaded.variables)
     rules = result.game(game)
     rules.ready(loaded, names)
     file, digest = _file(result, player, game, checkpoint)

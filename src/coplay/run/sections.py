@@ -99,7 +99,8 @@ class MeasureSection(Section):
             if there is one.
         every_rounds: Measure after so many rounds, and always after the last.
         samples: Samples per player and measurement.
-        shown: Samples per player that are stored for the report's pictures.
+        shown: Samples per player that are stored for the report's pictures; without it 40, and of a
+            table up to 500, so that its columns can be drawn.
         nash_gap_steps: After the last round, learning steps by which each player's part of the Nash
             gap (A3) is estimated, in a game that has one; 0 leaves it out. It costs as many steps
             as it says.
@@ -113,7 +114,7 @@ class MeasureSection(Section):
     target: str | None = None
     every_rounds: int = Field(default=5, ge=1)
     samples: int = Field(default=2000, ge=100)
-    shown: int = Field(default=40, ge=1)
+    shown: int | None = Field(default=None, ge=1)
     nash_gap_steps: int = Field(default=0, ge=0)
     log_prob: bool = False
     log_prob_draws: int = Field(default=32, ge=2)

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, ValidationError
 from coplay.core.components import READING, Section
 from coplay.core.errors import ConfigError
 from coplay.core.telling import Telling
-from coplay.run.fields import ModelField, SourceField, problems_of
+from coplay.run.fields import ModelField, RulesField, SourceField, problems_of
 
 
 class SiteData(Section):
@@ -72,6 +72,8 @@ class SiteFile(Section):
         tell: What it tells of its real rows.
         accepts: What it agrees to.
         hold: Whether its messages wait until ``coplay site approve``.
+        rules: Rules between columns, in the names of the agreed variables, beside those of the
+            federation.
     """
 
     federation: str
@@ -82,6 +84,7 @@ class SiteFile(Section):
     tell: Telling = Field(default_factory=Telling)
     accepts: Accepting = Field(default_factory=Accepting)
     hold: bool = False
+    rules: RulesField = ()
 
     @classmethod
     def from_file(cls, path: Path, trust: bool = True) -> SiteFile:

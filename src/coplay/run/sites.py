@@ -24,6 +24,7 @@ from coplay.models.describing import Unbuilt, facts_of
 from coplay.models.mixing import required
 from coplay.player import Player
 from coplay.run.config import Config
+from coplay.run.rules_of import rules_of_all
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,8 @@ def seats_for(
     space = facts[first].variables if sites is None or first in facts else sites.spaces[first]
     for name in game.seats:
         players.append(Player(name, space, space.empty(), config.model.fresh(), config.seed, home))
+    of_pool = {} if sites is None else sites.spaces
+    rules_of_all(config, players, [*of_pool.values(), *(each.variables for each in facts.values())])
     shares = _shares(config, sites, facts)
     return Seats(players, learned_from, shares, facts, game.seats, game.described)
 

@@ -17,8 +17,13 @@ ALL_ROWS = (
 )
 """What such a figure is, for the reader of a table."""
 
-_SHARES_OF_ROWS = ("utility", "utility_of_real")
-_SHARES_OF_SAMPLES = ("copies_share",)
+_SHARES_OF_ROWS = (
+    "utility",
+    "utility_of_real",
+    "utility_boosted",
+    "utility_of_real_boosted",
+)
+_SHARES_OF_SAMPLES = ("copies_share", "partial_copies_share")
 _MEANS = ("log_p",)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from coplay.core.rules import Rules
 from coplay.core.space import Space
 from coplay.data.sources.base import Source
 
@@ -52,11 +53,13 @@ class Agreement:
         is_given: Whether somebody wrote the variables down, and not coplay read them off the data.
             Then a variable that a site does not have must be named in ``lacks``, so that a column
             with a slip in its name is not left out without a word.
+        rules: Rules between columns: those of the federation, and the site's own.
     """
 
     space: Space
     learns: Sequence[str] | None = None
     is_given: bool = True
+    rules: Rules | None = None
 
     @property
     def learned(self) -> Space:

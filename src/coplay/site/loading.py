@@ -75,6 +75,8 @@ def load_site(
     units = None
     if data.unit is not None:
         units = np.concatenate([part.units for part in read])
+    if agreement.rules is not None:
+        notes += [f"{each}" for each in agreement.rules.counts(samples)]
     split = split_of(len(samples), data.held_out, units, tests, site)
     return _holdings(space, samples, split, units, [*notes, str(split)])
 

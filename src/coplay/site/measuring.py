@@ -18,14 +18,21 @@ from coplay.core.space import Samples
 from coplay.core.surroundings import own_settings
 from coplay.core.telling import Telling
 from coplay.metrics.base import Metric, Observed, Reference, Value, measured
+from coplay.metrics.table_view import REAL, TableView
 from coplay.site.holdings import Holdings
-from coplay.site.judging import judge
+from coplay.site.judging import judge, write_privately
 
 FOLDER = "site"
 """Folder, in that of a game, of what players measured themselves; each file is its player's own."""
 
 REPORTED = ".numbers.jsonl"
 """How the file ends, beside that of what was measured, of what a player's model reported."""
+
+COLUMNS = ".columns.json"
+"""How the file ends of what the columns looked like when they were last measured."""
+
+SAMPLES = "samples"
+"""What samples are called beside the real rows in that file."""
 
 
 def number_log(name: str, home: Path | None, tell: Telling) -> NumberLog:
@@ -101,12 +108,20 @@ class SiteMeasurer:
                 log_p["log_p"], meaning.unit, meaning.better, 0, n_real, log_p["low"], high
             )
         self._write(SiteMeasurement(values, measurement.unmeasured), round)
+        self._look(samples)
         return numbers_told(values, self.tell)
 
     def judge(self, player: Judged, request: Judge, served: Samples | None) -> None:
         """Decide at the site which model is best for it, and write that down there."""
         if self.home is not None:
             judge(self.holdings, player, request, served, self.home.parent)
+
+    def _look(self, samples: Samples) -> None:
+        """Write down for the site's own page what its columns and those of samples look like."""
+        if self.path is None:
+            return
+        view = TableView.of(self.holdings.space, {REAL: self.holdings.scored, SAMPLES: samples})
+        write_privately(self.path.with_name(f"{file_name(self.name)}{COLUMNS}"), view.json())
 
     def _write(self, measurement: SiteMeasurement, round: int) -> None:
         if self.path is None:

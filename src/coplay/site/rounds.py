@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from coplay.core import storage
 from coplay.metrics.base import Value
+from coplay.metrics.table_view import TableView
 
 L = TypeVar("L")
 
@@ -44,6 +45,21 @@ def read_rounds(game: str, path: Path) -> list[SiteRound]:
         CheckpointError: It is damaged.
     """
     return _read(path, lambda line: _round(game, line))
+
+
+def read_view(path: Path) -> TableView:
+    """Read what a site wrote down of its columns.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    views = _read(path, lambda line: TableView.from_json(json.dumps(line)))
+    if not views:
+        raise storage.damaged(path, "it is empty", "play again to have it anew")
+    return views[-1]
 
 
 @dataclass(frozen=True)
