@@ -87,6 +87,7 @@ def _typed(name: str, rows: Rows, settings: Settings, agreed: Variable) -> Typed
         return f"{rows.title}: {refused}"
     if agreed.kind == "categorical":
         settings = replace(settings, categories=(*settings.categories, name))
+    settings = replace(settings, infers=False, identifiers=())
     column = typed(name, rows.cells[name], settings)
     if isinstance(column, Fault):
         return f"{rows.place(column.row)}, {column.text}"

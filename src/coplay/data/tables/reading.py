@@ -13,8 +13,8 @@ from coplay.data.tables.delimited import read_delimited
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
 from coplay.data.tables.grid import Cells, Grid
 from coplay.data.tables.json_lines import read_json_lines
-from coplay.data.tables.parquet import read_parquet
-from coplay.data.words import quoted, some
+from coplay.data.tables.parquet import read_arrow, read_parquet
+from coplay.data.words import all_of, quoted, some
 
 
 class Rows:
@@ -31,6 +31,8 @@ class Rows:
         self.names = grids[0].names
         self.title = some([grid.path for grid in grids], 3)
         self.refused: dict[str, str] = {}
+        self.faults: list[str] = []
+        self.found = dict(grids[0].found)
         self.cells: dict[str, Cells] = {}
         for name in self.names:
             self.cells[name] = Cells()
@@ -38,6 +40,7 @@ class Rows:
                 self.cells[name].extend(grid.cells[name])
         for grid in grids:
             self.refused |= grid.refused
+            self.faults += grid.faults
 
     def __len__(self) -> int:
         return sum(map(len, self._grids))
@@ -49,6 +52,15 @@ class Rows:
                 return grid.place(row)
             row -= len(grid)
         raise IndexError(row)
+
+    def check(self) -> None:
+        """Refuse files with faults, for those who do not tell them together with cells'.
+
+        Raises:
+            DataError: There are some; the message has a line for each.
+        """
+        if self.faults:
+            raise DataError(all_of(self.faults))
 
     def units(self, name: str) -> np.ndarray:
         """Return the texts of a column that names what rows belong to, shape (n,).
@@ -127,6 +139,8 @@ def read_table(path: Path, form: TextFormat) -> Grid:
     kind = ending(path)
     if kind == ".parquet":
         return read_parquet(path)
+    if kind in (".feather", ".arrow"):
+        return read_arrow(path)
     if kind in (".json", ".jsonl", ".ndjson"):
         return read_json_lines(path)
     if kind in (".csv", ".tsv") or form.separator is not None:
