@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from coplay.core.errors import DataError
+from coplay.core.pace import Pace
 from coplay.core.temporary import temporary_folder
 from coplay.core.variable import Variable
 from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
@@ -133,7 +134,9 @@ class Table(Source):
             if not path.is_file():
                 raise _no_file(path)
         rows = read_tables(paths, test_paths, self.form, self.limit)
-        return self.of_rows(rows, stem(paths[0]), agreed, unit)
+        data = self.of_rows(rows, stem(paths[0]), agreed, unit)
+        rows.forget_cells()
+        return data
 
     def of_rows(
         self, rows: Rows, name: str, agreed: Mapping[str, Variable], unit: str | None
@@ -268,7 +271,9 @@ class Table(Source):
         if left:
             listed = some([quoted(name) for name in left], 12)
             notes.append(f"left out by the settings columns and without: {listed}")
-        for name in chosen:
+        pace = Pace(f"columns of {rows.title}", len(chosen))
+        for place, name in enumerate(chosen):
+            pace.at(place)
             refused = rows.refused.get(name)
             if refused is not None and name == self.label_column:
                 faults.append(f"{rows.title}: label_column cannot be read: {refused}")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from coplay.core.errors import DataError
+from coplay.core.pace import Pace
 from coplay.data.tables.encodings import encoding_of, misfit_at, misfit_text, opened
 from coplay.data.tables.formats import TextFormat
 from coplay.data.tables.grid import ROWS_AT_ONCE, Grid
@@ -44,7 +45,8 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
     notes += how.notes
     with opened(path) as stream:
         text = io.TextIOWrapper(stream, encoding, newline="")
-        grid = _grid(path, text, how, form, notes)
+        pace = Pace(f"reading {path}", _size(path))
+        grid = _grid(path, text, how, form, notes, lambda: pace.at(stream.tell()))
         text.detach()
     if form.separator is None and how.separator != ",":
         grid.found["separator"] = how.separator
@@ -53,8 +55,18 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
     return grid
 
 
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 for one that is packed, whose text is longer."""
+    return 0 if path.name.lower().endswith(".gz") else path.stat().st_size
+
+
 def _grid(
-    path: Path, text: io.TextIOWrapper, how: Written, form: TextFormat, notes: list[str]
+    path: Path,
+    text: io.TextIOWrapper,
+    how: Written,
+    form: TextFormat,
+    notes: list[str],
+    goes_on: Callable[[], None],
 ) -> Grid:
     """Read the cells of a text that is open."""
     rows = _Rows(path, text, how)
@@ -63,6 +75,7 @@ def _grid(
     for batch, lines in rows.batches(grid.names, is_padded):
         columns = zip(*batch, strict=True)
         grid.add(dict(zip(grid.names, columns, strict=True)), lines)
+        goes_on()
     grid.faults += rows.faults(header)
     grid.notes += [*notes, *rows.notes()]
     if not len(grid):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ ROWS_AT_ONCE = 20_000
 """Rows that are read at a time."""
 
 _BETWEEN = "\0"  # what no cell may hold
+
+_LARGE = 200_000
+"""Rows of a column from which on further ones are compressed."""
 
 
 class Cells:
@@ -28,7 +32,7 @@ class Cells:
     """
 
     def __init__(self) -> None:
-        self._packed: list[str] = []
+        self._packed: list[str | bytes] = []
         self._count = 0
 
     def add(self, cells: Sequence[str]) -> int | None:
@@ -41,9 +45,15 @@ class Cells:
         packed = _BETWEEN.join(cells)
         if packed.count(_BETWEEN) != len(cells) - 1:
             return next(place for place, cell in enumerate(cells) if _BETWEEN in cell)
-        self._packed.append(packed)
+        is_large = self._count >= _LARGE
+        self._packed.append(zlib.compress(packed.encode(), 1) if is_large else packed)
         self._count += len(cells)
         return None
+
+    def clear(self) -> None:
+        """Forget the cells."""
+        self._packed.clear()
+        self._count = 0
 
     def extend(self, other: Cells) -> None:
         """Append the cells of another table's column."""
@@ -52,11 +62,12 @@ class Cells:
 
     def packed(self) -> Iterator[str]:
         """The cells of some rows at a time, as one text."""
-        return iter(self._packed)
+        for packed in self._packed:
+            yield packed if isinstance(packed, str) else zlib.decompress(packed).decode()
 
     def parts(self) -> Iterator[list[str]]:
         """The cells of some rows at a time."""
-        for packed in self._packed:
+        for packed in self.packed():
             yield packed.split(_BETWEEN)
 
     def first(self, count: int) -> Cells:

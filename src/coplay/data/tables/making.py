@@ -80,7 +80,7 @@ def kept_rows(
 
 def made_columns(
     rows: Rows,
-    columns: Mapping[str, Typed],
+    columns: dict[str, Typed],
     train: np.ndarray,
     test: np.ndarray,
     settings: Settings,
@@ -89,7 +89,7 @@ def made_columns(
     """Convert the columns, the classes last, and say which of them hold nothing any more."""
     made: dict[str, Column] = {}
     notes = []
-    for name, column in columns.items():
+    for name, column in list(columns.items()):
         if name == label:
             continue
         if column.kind == "texts" and not _has_two(column.values, train, test):
@@ -99,6 +99,8 @@ def made_columns(
         if column.kind == "real" and name in made:
             cells = rows.cells[name]
             made[name] = made[name].noted(*number_notes(name, cells, settings))
+        # the values are in the variable now; of a large table they do not fit twice
+        columns[name] = replace(column, values=np.zeros(0))
     if label is not None:
         values = columns[label]
         origin = f"{rows.title}, label_column {quoted(label)}"

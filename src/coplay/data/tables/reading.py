@@ -53,6 +53,14 @@ class Rows:
             row -= len(grid)
         raise IndexError(row)
 
+    def forget_cells(self) -> None:
+        """Let the texts go once they are values; where rows stand is still known."""
+        for grid in self._grids:
+            for cells in grid.cells.values():
+                cells.clear()
+        for cells in self.cells.values():
+            cells.clear()
+
     def check(self) -> None:
         """Refuse files with faults, for those who do not tell them together with cells'.
 

@@ -14,15 +14,21 @@ from typing import Literal
 import numpy as np
 
 from coplay.data.tables.booleans import yes_and_no
-from coplay.data.tables.dates import DateForm, NoDate, Order, dates_of
+from coplay.data.tables.dates import DateForm, Dates, NoDate, Order, dates_of
 from coplay.data.tables.grid import Cells
-from coplay.data.tables.numbers import Marks, is_date, is_marked, plain_numbers
+from coplay.data.tables.numbers import Marks, is_date, is_marked
+from coplay.data.tables.packed import is_large, iso_dates, plain_numbers
 from coplay.data.tables.remedies import Remedies
 from coplay.data.tables.whole_numbers import ROWS_A_LEVEL, are_names_of_rows, few_distinct
 from coplay.data.words import counted, quoted, some
 
 MOST_CATEGORIES = 100
 """Different texts that a column may have to be read as categories without being asked."""
+
+_MOST_CODES = 30_000  # codes that are stored in two bytes
+
+_MANY_TEXTS = 100_000
+"""Different texts of a column beyond which no more are counted: they are no categories."""
 
 _FEW_MARKS = 3
 _SEVERAL = 10
@@ -116,22 +122,58 @@ def typed(name: str, cells: Cells, settings: Settings, is_label: bool = False) -
             np.zeros(len(cells), np.int64), f"column {quoted(name)} is an identifier, as set"
         )
     marks = settings.marks
-    may_be_missing = any(marks.number(mark) is not None for mark in settings.missing)
-    if marks.are_plain and not are_categories and not may_be_missing:
-        numbers = plain_numbers(cells)
-        if numbers is not None:
-            return of_numbers(name, numbers, np.zeros(len(numbers), np.bool_), settings)
+    if marks.are_plain and not are_categories:
+        stand_for = [marks.number(mark) for mark in settings.missing]
+        numbers = plain_numbers(
+            cells, settings.missing, [number for number in stand_for if number is not None]
+        )
+        if numbers is not None and not numbers[1].all():
+            return of_numbers(name, *numbers, settings)
+    if is_large(cells) and not are_categories:
+        early = _of_many(name, cells, settings)
+        if early is not None:
+            return early
     counts = Counter(cells)
     missing = missing_among(counts, settings)
     counts = Counter({text: count for text, count in counts.items() if text not in missing})
     places = {text: place for place, text in enumerate(counts)}
-    codes = np.fromiter((places.get(cell, -1) for cell in cells), np.int64, len(cells))
+    kind = "int64" if len(counts) > _MOST_CODES else "int16"
+    codes = np.fromiter((places.get(cell, -1) for cell in cells), kind, len(cells))
     if not counts:
         return _unread(codes, f"column {quoted(name)} is empty")
     if are_categories:
         texts = [_class_text(text, marks) for text in counts]
         return Typed("texts", codes.clip(0), codes < 0, tuple(texts))
     return _numbers_or_texts(name, counts, codes, settings)
+
+
+def _of_many(name: str, cells: Cells, settings: Settings) -> Typed | None:
+    """Convert a column with very many rows without all of its texts; None where they are few."""
+    iso = iso_dates(cells, lambda texts: missing_among(texts, settings))
+    if iso is not None:
+        values, absent, first = iso
+        dates = dates_of(name, Counter([first]))
+        if isinstance(dates, Dates):
+            return Typed("real", values, absent, dates=dates.form, unit=dates.unit)
+    counts: Counter[str] = Counter()
+    for part in cells.parts():
+        counts.update(part)
+        if len(counts) > _MANY_TEXTS:
+            break
+    else:
+        return None
+    number = settings.marks.number
+    amounts = sum(counts[text] for text in counts if number(text) is not None or is_date(text))
+    if 2 * amounts >= counts.total():
+        return None  # numbers with a fault, of which the line is to be named
+    what = "an identifier" if len(counts) == counts.total() else "free text"
+    reason = f"column {quoted(name)} is {what}: more than {_MANY_TEXTS:,} different texts"
+    return Typed("unread", np.zeros(len(cells), np.int8), _nowhere(len(cells)), reason=reason)
+
+
+def _nowhere(count: int) -> np.ndarray:
+    """Return that no cell is missing, without memory for it."""
+    return np.broadcast_to(np.zeros(1, np.bool_), (count,))
 
 
 def of_numbers(name: str, values: np.ndarray, missing: np.ndarray, settings: Settings) -> Typed:
