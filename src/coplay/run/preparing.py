@@ -47,6 +47,7 @@ from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seat
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.stopping import check_stopping
 from coplay.run.trials import try_models
+from coplay.run.unlike_units import ranges_of, unlike_units
 from coplay.run.versions import versions
 
 
@@ -167,6 +168,10 @@ def prepare(
     check_common_variables(config, facts)
     most = max(len(game.seats.players) for game in prepared)
     notes = [*config.engine.notes(most), *notes_of_sites(own), *try_models(config, facts)]
+    # what a site file is read to hold is told at the site only
+    open_rows = {name: each.held for name, each in own.items() if not each.has_site_file}
+    held = {name: rows for name, rows in open_rows.items() if rows is not None}
+    notes += unlike_units(ranges_of(held))
     judged_by = pool
     if config.reference is not None:
         judged_by = config.reference.source.load()

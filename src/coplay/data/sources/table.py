@@ -292,7 +292,7 @@ class Table(Source):
         if label is not None and label not in rows.refused:
             faults += label_faults(rows, label, columns.get(label))
         if faults:
-            raise DataError(all_of(faults))
+            raise DataError(all_of(faults, "faults") if rows.faults else all_of(faults))
         cells = {name: rows.cells[name] for name in columns}
         if self.missing_marks is None:
             notes += met_marks(cells, settings)

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from coplay.core.errors import DataError
@@ -154,6 +155,7 @@ class _Rows:
     several: int = 0
     again: list[int] = field(default_factory=list)
     again_count: int = 0
+    names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._reader = csv.reader(
@@ -173,6 +175,7 @@ class _Rows:
         for line, row in self._read:
             if any(cell.strip() for cell in row):
                 self._first = (line, row)
+                self.names = [cell.strip() for cell in row]
                 return row
             self.blank += 1
         raise DataError(f"{self.path}: expected a table, got an empty file")
@@ -223,12 +226,31 @@ class _Rows:
         if "field limit" in reason:
             what = f"a cell of more than {csv.field_size_limit():,} characters, or one that opens "
             what += f"with {quote} and is never closed"
+        column = ""
         if "end of data" in reason:
             what = f"a cell that opens with {quote} in this row is never closed"
+            place = self._open_cell(line)
+            if place < len(self.names):
+                column = f", column {quoted(self.names[place])}"
         return (
-            f'{self.path}, line {line}: {what}; mend it, or set quote = "" if quotes are ordinary '
-            "characters"
+            f'{self.path}, line {line}{column}: {what}; mend it, or set quote = "" if quotes are '
+            "ordinary characters"
         )
+
+    def _open_cell(self, line: int) -> int:
+        """Return the place of the cell that opens in a line and is not closed in it."""
+        with opened(self.path) as stream:
+            text = io.TextIOWrapper(stream, self.text.encoding, newline="")
+            row = next(islice(text, line - 1, None), "")
+            text.detach()
+        cells = 0
+        is_open = False
+        for letter in row:
+            if letter == self.how.quote:
+                is_open = not is_open
+            elif letter == self.how.separator and not is_open:
+                cells += 1
+        return cells
 
     def batches(
         self, names: Sequence[str], is_padded: bool

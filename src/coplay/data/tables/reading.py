@@ -68,7 +68,7 @@ class Rows:
             DataError: There are some; the message has a line for each.
         """
         if self.faults:
-            raise DataError(all_of(self.faults))
+            raise DataError(all_of(self.faults, "faults"))
 
     def units(self, name: str) -> np.ndarray:
         """Return the texts of a column that names what rows belong to, shape (n,).

@@ -166,7 +166,7 @@ def _of_many(name: str, cells: Cells, settings: Settings) -> Typed | None:
     amounts = sum(counts[text] for text in counts if number(text) is not None or is_date(text))
     if 2 * amounts >= counts.total():
         return None  # numbers with a fault, of which the line is to be named
-    what = "an identifier" if len(counts) == counts.total() else "free text"
+    what = "free text" if are_sentences(counts) else "an identifier"
     reason = f"column {quoted(name)} is {what}: more than {_MANY_TEXTS:,} different texts"
     return Typed("unread", np.zeros(len(cells), np.int8), _nowhere(len(cells)), reason=reason)
 
@@ -293,14 +293,20 @@ def _numbers_or_texts(
     return Typed("texts", codes.clip(0), codes < 0, tuple(counts))
 
 
+def are_sentences(counts: Counter[str]) -> bool:
+    """Whether texts have three words or more on average, as notes have and names do not."""
+    spaces = sum(count * text.count(" ") for text, count in counts.items())
+    return spaces >= 2 * counts.total()
+
+
 def _said_of_texts(name: str, counts: Counter[str], settings: Settings) -> str:
     """Say why many different texts are no categories."""
     total = counts.total()
     what = f"holds {len(counts):,} different texts in {counted(total, 'row')}"
-    if len(counts) == total:
-        what = f"is an identifier: it holds another text in each of {counted(total, 'row')}"
-    elif 2 * sum(counts[text] for text in counts if " " in text) > total:
+    if are_sentences(counts):
         what = f"is free text: {len(counts):,} different texts in {counted(total, 'row')}"
+    elif len(counts) == total:
+        what = f"is an identifier: it holds another text in each of {counted(total, 'row')}"
     # no example: notes are part of the record, and a text of its own may be a person's
     return f"column {quoted(name)} {what}; {settings.remedies.as_classes(name)}"
 
