@@ -261,8 +261,8 @@ class _TableInMemory(Table):
 
     def reading_of(self, rows: Rows, columns: Sequence[str]) -> tuple[Settings, list[str]]:
         """Return how cells become values: a frame has a type for categories, and says so."""
-        settings, said = super().reading_of(rows, columns)
-        return replace(settings, finds_categories=False), said
+        settings, of_marks = super().reading_of(rows, columns)
+        return replace(settings, finds_categories=False), of_marks
 
     @property
     def remedies(self) -> Remedies:

@@ -146,7 +146,7 @@ def proposal(
     rows.check()
     cells = {name: each for name, each in rows.cells.items() if name not in rows.refused}
     marks, _ = found_marks(cells, None, None)
-    reading = {**rows.found, **_reading(marks)}
+    reading = {**rows.unusual, **_reading(marks)}
     if unit is not None:
         rows.check_names({"unit": [unit]})
     seeming, of_units = unit_of(rows)

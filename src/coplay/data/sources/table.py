@@ -143,9 +143,9 @@ class Table(Source):
     ) -> Dataset:
         """Make a data set, called ``name``, of rows; they are as agreed, or else as cells say."""
         chosen = self._chosen(rows, unit, bool(agreed))
-        settings, said = self.reading_of(rows, chosen)
+        settings, of_marks = self.reading_of(rows, chosen)
         if agreed:
-            return self._loaded_as(rows, name, chosen, agreed, unit, settings, said)
+            return self._loaded_as(rows, name, chosen, agreed, unit, settings, of_marks)
         columns, notes = self._typed(rows, chosen, settings)
         keeping = self._keeping(columns, {})
         kept, dropped = kept_rows(rows, columns, keeping, self.missing, settings)
@@ -156,7 +156,7 @@ class Table(Source):
         if not set(made) - {LABEL}:
             reasons = "; ".join([*notes, *left_out]) or "there is no other column than the classes"
             raise DataError(f"{rows.title}: no column can be read as a variable: {reasons}")
-        notes = [summary(rows, made, columns), *rows.notes(chosen), *said, *notes]
+        notes = [summary(rows, made, columns), *rows.notes(chosen), *of_marks, *notes]
         notes += [*left_out, *dropped]
         return self._noted(assemble(name, made, notes), rows, train, test, unit)
 
@@ -168,7 +168,7 @@ class Table(Source):
         agreed: Mapping[str, Variable],
         unit: str | None,
         settings: Settings,
-        said: Sequence[str],
+        of_marks: Sequence[str],
     ) -> Dataset:
         """Convert the columns that were agreed, as what they were agreed to be."""
         wanted = wanted_of(chosen, agreed, self.label_column)
@@ -184,7 +184,7 @@ class Table(Source):
         made |= with_missing(
             made, columns, {key: name for name, key in wanted.items()}, train, test
         )
-        notes = [summary(rows, made, columns), *rows.notes(list(wanted)), *said, *dropped]
+        notes = [summary(rows, made, columns), *rows.notes(list(wanted)), *of_marks, *dropped]
         data = assemble(title, made, notes)
         unread = [name for name in rows.names if name not in wanted]
         return self._noted(replace(data, unread=unread), rows, train, test, unit)
@@ -209,7 +209,7 @@ class Table(Source):
             columns: The columns that are read.
         """
         cells = {name: rows.cells[name] for name in columns if name not in rows.refused}
-        marks, said = found_marks(cells, self.decimal, self.thousands)
+        marks, of_marks = found_marks(cells, self.decimal, self.thousands)
         settings = Settings(
             marks,
             MISSING if self.missing_marks is None else self.missing_marks,
@@ -219,7 +219,7 @@ class Table(Source):
             self.dates,
             remedies=self.remedies,
         )
-        return settings, said
+        return settings, of_marks
 
     @property
     def remedies(self) -> Remedies:

@@ -50,9 +50,9 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
         grid = _grid(path, text, how, form, notes, lambda: pace.at(stream.tell()))
         text.detach()
     if form.separator is None and how.separator != ",":
-        grid.found["separator"] = how.separator
+        grid.unusual["separator"] = how.separator
     if form.encoding is None and encoding != "utf-8-sig":
-        grid.found["encoding"] = encoding
+        grid.unusual["encoding"] = encoding
     return grid
 
 

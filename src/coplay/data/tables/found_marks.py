@@ -64,21 +64,21 @@ def found_marks(
         for form in _forms(_looked_at(cells)):
             forms[form] += 1
             witnesses.setdefault(form, name)
-    found = _marks(forms)
-    marks = Marks(decimal or found.decimal, found.thousands if thousands is None else thousands)
+    met = _marks(forms)
+    marks = Marks(decimal or met.decimal, met.thousands if thousands is None else thousands)
     if marks.decimal == marks.thousands:  # what was said wins
         other = "," if marks.thousands == "." else "."
         marks = Marks(marks.decimal, "") if thousands is None else Marks(other, thousands)
-    said = []
+    unusual = []
     if marks.decimal != "." and decimal is None:
-        said.append(f"{marks.decimal!r} before a fraction")
+        unusual.append(f"{marks.decimal!r} before a fraction")
     if marks.thousands and thousands is None:
-        said.append(f"{marks.thousands!r} between thousands")
-    if not said:
+        unusual.append(f"{marks.thousands!r} between thousands")
+    if not unusual:
         return marks, []
     names = dict.fromkeys(witnesses[form] for form in witnesses if form != "1.5")
     listed = some(map(quoted, names))
-    return marks, [f"numbers are read with {' and '.join(said)}, as found in {listed}"]
+    return marks, [f"numbers are read with {' and '.join(unusual)}, as found in {listed}"]
 
 
 def _looked_at(cells: Cells) -> Counter[str]:

@@ -100,7 +100,7 @@ class Grid:
         notes: What was left out or mended, in sentences.
         refused: Columns whose type cannot be read, with the reason.
         faults: What is wrong with the file, to be told together with what is wrong with its cells.
-        found: Settings of the source that were found and are not the usual, such as separator.
+        unusual: Settings of the source that were found and are not the usual, such as separator.
     """
 
     path: Path
@@ -111,7 +111,7 @@ class Grid:
     notes: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-    found: dict[str, str] = field(default_factory=dict)
+    unusual: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         fault = names_fault(self.names, self.path)

@@ -9,6 +9,7 @@ import numpy as np
 
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
+from coplay.core.memory import give_back
 from coplay.data.tables.delimited import read_delimited
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
 from coplay.data.tables.grid import Cells, Grid
@@ -32,7 +33,7 @@ class Rows:
         self.title = some([grid.path for grid in grids], 3)
         self.refused: dict[str, str] = {}
         self.faults: list[str] = []
-        self.found = dict(grids[0].found)
+        self.unusual = dict(grids[0].unusual)
         self.cells: dict[str, Cells] = {}
         for name in self.names:
             self.cells[name] = Cells()
@@ -60,6 +61,7 @@ class Rows:
                 cells.clear()
         for cells in self.cells.values():
             cells.clear()
+        give_back()
 
     def check(self) -> None:
         """Refuse files with faults, for those who do not tell them together with cells'.
