@@ -254,7 +254,10 @@ class TestLines:
         ("lines", "words"),
         [
             (["a,b", "1,2", "3", "4,5,6"], ["1 in line 3, 3 in line 4 (2 lines in all)"]),
-            (["a,b", "1,2", '3,"4', "5,6"], ["line 3, column 'b': a cell that opens with", "never closed"]),
+            (
+                ["a,b", "1,2", '3,"4', "5,6"],
+                ["line 3, column 'b': a cell that opens with", "never closed"],
+            ),
             (["a,b", '"1"2,3'], ["line 2: a quote", 'set quote = ""']),
             (["a,a,b", "1,2,3"], ["columns 1, 2 are all called 'a'"]),
             (["a,,b", "1,2,3"], ["column 2 has no name"]),

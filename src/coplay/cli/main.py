@@ -210,7 +210,7 @@ def _add_reading(commands: Any) -> None:
         "--out",
         type=path_given,
         required=True,
-        help="a file .npz or .csv, or .png for images",
+        help="a file .csv, .tsv, .parquet or .npz, or .png for images",
     )
     add_trust(sample)
     sample.set_defaults(command=_sample)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from coplay.core.errors import CoplayError
 from coplay.core.inside import write_output
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.text import cell
+from coplay.data.sources.base import Source
+from coplay.data.sources.table import Table
+from coplay.data.table_form import TableForm, as_parquet, as_text, form_of_table
+from coplay.run.result import Result
 from coplay.run.sampling import load_player
+
+_TABLES = (".csv", ".tsv", ".parquet")
+"""Endings of files with a row per sample."""
 
 
 def sample_file(
@@ -34,7 +42,8 @@ def sample_file(
         n: Number of samples, at least 1.
         seed: Seed of the draw.
         out: The file: ``.npz``, one array per variable, with the names of its classes in
-            ``NAME.names``; ``.csv``, a row per sample, classes by name; ``.png``, a grid of images.
+            ``NAME.names``; ``.csv``, ``.tsv`` or ``.parquet``, a row per sample in the form of the
+            player's table if that is here; ``.png``, a grid of images.
         trust: Whether a class outside coplay may be imported for the model.
 
     Returns:
@@ -48,17 +57,46 @@ def sample_file(
     """
     if n < 1:
         raise CoplayError(f"-n {n}: expected at least 1 sample")
-    if out.suffix not in (".npz", ".csv", ".png"):
-        raise CoplayError(f"--out {out}: expected a name that ends in .npz, .csv or .png")
+    if out.suffix not in (*_TABLES, ".npz", ".png"):
+        raise CoplayError(
+            f"--out {out}: expected a name that ends in {', '.join(_TABLES)}, .npz or .png"
+        )
     loaded = load_player(run, player, game, trust)
     samples = loaded.draw(n, 0, f"file {seed}")
-    content = _content(samples, loaded.space, out)
+    form = _form(run, player, trust) if out.suffix in _TABLES else None
+    content = _content(samples, loaded.space, out, form)
     write_output(out, content, "give permission, make room or name another file with --out")
     return samples
 
 
-def _content(samples: Samples, space: Space, out: Path) -> bytes:
+def _form(run: Path, player: str, trust: bool) -> TableForm | None:
+    """Return the form of the table that a player learned from; None where it is not here."""
+    config = Result.load(run, trust).config
+    section = config.players.get(player)
+    source: Source = config.data.source
+    columns: Mapping[str, str] = {}
+    if section is not None and section.data is not None:
+        source, columns = section.data.source, section.data.columns
+    elif section is not None and section.site is not None:
+        if not Path(section.site).is_file():
+            return None
+        data = config.site_files[player].data
+        source, columns = data.source.at(Path(section.site).parent), data.columns
+    return form_of_table(source, columns) if isinstance(source, Table) else None
+
+
+def _content(samples: Samples, space: Space, out: Path, form: TableForm | None) -> bytes:
     """Return what is to be written."""
+    is_flat = not any(space[name].shape for name in tensors(samples))
+    if out.suffix == ".parquet" and not is_flat:
+        raise CoplayError(
+            f"--out {out}: the samples are no table of numbers; write an .npz instead"
+        )
+    if out.suffix == ".parquet":
+        return as_parquet(samples, space, form or TableForm(()))
+    if out.suffix in _TABLES and is_flat and (form is not None or out.suffix == ".tsv"):
+        separator = "\t" if out.suffix == ".tsv" else None
+        return as_text(samples, space, form or TableForm(()), separator)
     if out.suffix == ".csv":
         return as_csv(samples, space).encode()
     if out.suffix == ".npz":

@@ -62,7 +62,9 @@ def array_column(variable: Variable, train: np.ndarray, test: np.ndarray) -> Col
     )
 
 
-def real_column(train: np.ndarray, test: np.ndarray, name: str, origin: str) -> Column:
+def real_column(
+    train: np.ndarray, test: np.ndarray, name: str, origin: str, is_exact: bool = False
+) -> Column:
     """Convert numbers to a real variable: with 32 bits, or with 64 where 32 would change them.
 
     32 bits hold seven digits. Whole numbers that they cannot hold exactly, such as dates written
@@ -74,6 +76,7 @@ def real_column(train: np.ndarray, test: np.ndarray, name: str, origin: str) -> 
         test: Values of the test split.
         name: The variable's name, for the note.
         origin: What errors call the data.
+        is_exact: Whether they are kept as they are, such as moments to the second.
 
     Raises:
         DataError: A whole number is too large for 64-bit floats, or a number for 32-bit ones.
@@ -91,7 +94,9 @@ def real_column(train: np.ndarray, test: np.ndarray, name: str, origin: str) -> 
         _check_range(values, origin)
     notes: tuple[str, ...] = ()
     kind: type[np.floating] = np.float32
-    if needs_64_bits(both):
+    if is_exact and train.dtype == np.float64:
+        kind = np.float64
+    elif needs_64_bits(both):
         kind = np.float64
         notes = (f"{quoted(name)}: kept with 64 bits, since 32 would change its numbers",)
     variable = Variable(kind="real", shape=train.shape[1:])

@@ -135,7 +135,7 @@ class Table(Source):
                 raise _no_file(path)
         rows = read_tables(paths, test_paths, self.form, self.limit)
         data = self.of_rows(rows, stem(paths[0]), agreed, unit)
-        rows.forget_cells()
+        rows.forget_cells(rows.names)
         return data
 
     def of_rows(
@@ -286,6 +286,7 @@ class Table(Source):
                 faults.append(f"{rows.place(column.row)}, {column.text}")
             elif column.kind == "unread" and name != self.label_column:
                 notes.append(f"not read: {column.reason}")
+                rows.forget_cells([name])
             else:
                 columns[name] = column
         label = self.label_column

@@ -143,7 +143,8 @@ def column_as(
         return coded_column(values[train], values[test], column.texts, origin, name, known)
     if column.kind == "binary":
         return array_column(Variable(kind="binary"), values[train], values[test])
-    numbers = real_column(values[train], values[test], name, origin)
+    is_date = column.dates is not None
+    numbers = real_column(values[train], values[test], name, origin, is_exact=is_date)
     if agreed.kind == "real":
         return numbers
     # whole numbers up to 2**53 are exact in 64 bits, whatever the networks compute in

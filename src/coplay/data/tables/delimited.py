@@ -23,12 +23,13 @@ from coplay.data.tables.written import HEAD, Written, names_of, written
 from coplay.data.words import all_of, counted, quoted, some
 
 
-def read_delimited(path: Path, form: TextFormat) -> Grid:
+def read_delimited(path: Path, form: TextFormat, most: int | None = None) -> Grid:
     """Read a table of lines.
 
     Args:
         path: The file, gzipped if it ends in ``.gz``.
         form: How it is written.
+        most: Stop after so many rows, or some thousand more; None to read all.
 
     Raises:
         DataError: It cannot be decoded, or its lines are no table; the message names the lines.
@@ -47,7 +48,12 @@ def read_delimited(path: Path, form: TextFormat) -> Grid:
     with opened(path) as stream:
         text = io.TextIOWrapper(stream, encoding, newline="")
         pace = Pace(f"reading {path}", _size(path))
-        grid = _grid(path, text, how, form, notes, lambda: pace.at(stream.tell()))
+
+        def goes_on(rows: int) -> bool:
+            pace.at(stream.tell())
+            return most is None or rows < most
+
+        grid = _grid(path, text, how, form, notes, goes_on)
         text.detach()
     if form.separator is None and how.separator != ",":
         grid.unusual["separator"] = how.separator
@@ -67,7 +73,7 @@ def _grid(
     how: Written,
     form: TextFormat,
     notes: list[str],
-    goes_on: Callable[[], None],
+    goes_on: Callable[[int], bool],
 ) -> Grid:
     """Read the cells of a text that is open."""
     rows = _Rows(path, text, how)
@@ -76,7 +82,8 @@ def _grid(
     for batch, lines in rows.batches(grid.names, is_padded):
         columns = zip(*batch, strict=True)
         grid.add(dict(zip(grid.names, columns, strict=True)), lines)
-        goes_on()
+        if not goes_on(len(grid)):
+            break
     grid.faults += rows.faults(header)
     grid.notes += [*notes, *rows.notes()]
     if not len(grid):

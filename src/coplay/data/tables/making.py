@@ -122,7 +122,9 @@ def _column(
     if column.kind == "binary":
         bits = array_column(Variable(kind="binary"), values[train], values[test])
         return bits.noted(f"{quoted(name)}: {column.texts[1]} is 1, {column.texts[0]} is 0")
-    numbers = real_column(values[train], values[test], name, origin).noted(*column.notes)
+    numbers = real_column(
+        values[train], values[test], name, origin, is_exact=column.dates is not None
+    ).noted(*column.notes)
     if column.unit:
         variable = numbers.variable.model_copy(update={"unit": column.unit})
         return replace(numbers, variable=variable)

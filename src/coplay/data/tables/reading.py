@@ -12,10 +12,13 @@ from coplay.core.errors import DataError
 from coplay.core.memory import give_back
 from coplay.data.tables.delimited import read_delimited
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
-from coplay.data.tables.grid import Cells, Grid
+from coplay.data.tables.grid import ROWS_AT_ONCE, Cells, Grid
 from coplay.data.tables.json_lines import read_json_lines
 from coplay.data.tables.parquet import read_arrow, read_parquet
 from coplay.data.words import all_of, quoted, some
+
+_LARGE = 500_000
+"""Rows of which the texts take memory that is worth returning."""
 
 
 class Rows:
@@ -54,14 +57,14 @@ class Rows:
             row -= len(grid)
         raise IndexError(row)
 
-    def forget_cells(self) -> None:
-        """Let the texts go once they are values; where rows stand is still known."""
-        for grid in self._grids:
-            for cells in grid.cells.values():
-                cells.clear()
-        for cells in self.cells.values():
-            cells.clear()
-        give_back()
+    def forget_cells(self, names: Sequence[str]) -> None:
+        """Let the texts of columns go once they are values; where rows stand is still known."""
+        for name in names:
+            for grid in self._grids:
+                grid.cells[name].clear()
+            self.cells[name].clear()
+        if len(self) >= _LARGE:
+            give_back()
 
     def check(self) -> None:
         """Refuse files with faults, for those who do not tell them together with cells'.
@@ -134,6 +137,19 @@ def read_tables(
         _check_columns(train[0], grid)
     train = _limited(train, limit)
     return Rows([*train, *_limited(test, limit)], sum(map(len, train)))
+
+
+def read_first(path: Path, form: TextFormat) -> Rows:
+    """Read the first rows of a table, which show how it is written; of a small one all.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    if ending(path) in (".csv", ".tsv"):
+        grid = read_delimited(path, form, ROWS_AT_ONCE)
+    else:
+        grid = read_table(path, form).limited(ROWS_AT_ONCE)
+    return Rows([grid], len(grid))
 
 
 def read_table(path: Path, form: TextFormat) -> Grid:

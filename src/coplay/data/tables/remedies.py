@@ -48,7 +48,10 @@ class Remedies:
         Args:
             rows: How many rows have some.
         """
-        return f'set missing = "drop rows" to leave out {rows}, or leave columns out with without'
+        return (
+            f'set missing = "drop rows" to leave out {rows}, or missing = "keep" for models that '
+            "learn from incomplete rows, or leave columns out with without"
+        )
 
     def none_complete(self) -> str:
         """Say what to do where every row has a missing cell."""
