@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -67,3 +68,12 @@ def format_points(difference: Mapping[str, Any], digits: int, with_unit: bool = 
 def listing(values: Iterable[Any]) -> str:
     """Return values with commas between them, such as seeds."""
     return ", ".join(map(str, values))
+
+
+def difference(paired: Mapping[str, float] | None) -> str:
+    """Return a paired difference with its standard error, if it has one; nothing for None."""
+    if paired is None:
+        return ""
+    if math.isnan(paired["error"]):
+        return f"{paired['mean']:+.1f}"
+    return f"{paired['mean']:+.1f} ± {paired['error']:.1f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,3 +50,17 @@ def seconds_of_run(result: Result) -> float:
     for play in result.plays.values():
         seconds += sum(sum(row.seconds.values()) for row in play.rows)
     return seconds
+
+
+def paired(values: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """Return the mean difference of two games over seeds, and its standard error.
+
+    Example:
+        >>> paired([3.0, 5.0, 7.0], [1.0, 1.0, 1.0])["mean"]
+        4.0
+    """
+    differences = [one - other for one, other in zip(values, others, strict=True)]
+    error = math.nan
+    if len(differences) > 1:
+        error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return {"mean": statistics.fmean(differences), "error": error, "n": len(differences)}

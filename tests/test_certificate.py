@@ -5,13 +5,16 @@ import re
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from coplay import Config, Federation
 from coplay.games.sample_exchange import SampleExchange
 from coplay.metrics.base import Value
 from coplay.metrics.class_shares import corrected
+from coplay.report import share_bars
 from coplay.report.chance import tables
 from coplay.report.measured import shares
+from coplay.report.share_bars import SharesPanel
 from coplay.run.certificate import Certificate, certificate, corrected_variance
 from coplay.run.shares_played import weights_played
 from coplay.theory import bands
@@ -101,6 +104,14 @@ def test_shares_of_models_without_a_bias_are_inside_and_biased_ones_are_not(resu
         moved = [share + 0.08 for share in measured]
         assert not any(proof.inside(name, moved, predicted[name]))
     assert sum(inside) >= 35, "of 40; 38 on average"
+
+
+def test_the_band_is_drawn_around_the_prediction():
+    panel = SharesPanel("north", [0.5, 0.5], None, [0.3, 0.05], None, width=[0.1, 0.2])
+    axes = Figure().add_subplot()
+    share_bars._panel(axes, panel)
+    bars = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in axes.patches]
+    assert bars[-2:] == [pytest.approx((0.2, 0.4)), pytest.approx((0.0, 0.25))]
 
 
 def test_the_page_says_so(result):

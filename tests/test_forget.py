@@ -1,6 +1,7 @@
 """``coplay forget``: what is certified, what is played, what is measured, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from coplay.run.forgetting import forgetting
 from coplay.run.preparing import prepare
 from coplay.theory.unlearning import rounds_to_forget
 from coplay.theory.weights import among, by_edges
+
+from .by_hand import write_checkpoint, write_rows
 
 THREE = """\
 [data]
@@ -97,6 +100,51 @@ def test_what_is_below_already_plays_nothing(played, capsys, tmp_path):
     text = run(capsys, "forget", played, "clinic", "--below", "0.5", "--out", tmp_path / "new")
     assert "nothing is to be played" in text
     assert not (tmp_path / "new").exists()
+
+
+def test_at_a_share_of_exactly_the_value_one_more_round_is_played(played):
+    """Below is below: after three rounds of 1/2 each, 0.4 has become 0.05."""
+    edges = by_edges(torch.full((2, 2), 0.5))
+    assert rounds_to_forget(edges, np.array([0.4, 0.4]), 0.05) == (4, 0.025)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"late": {"south": {"action": "turn", "reason": "slow"}}},
+        {"left": {"south": 2}},
+    ],
+)
+def test_where_somebody_was_away_only_all_is_a_bound_of_what_is_left(played, tmp_path, event):
+    """The weights of such rounds are not those of the config, so that nothing was followed."""
+    folder = tmp_path / "run"
+    shutil.copytree(played, folder)
+    home = folder / "sample_exchange"
+    lines = (home / "rows.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows:
+        row.pop("seal")
+    rows[2] |= event
+    write_checkpoint(home, len(rows), chain=write_rows(home, rows))
+    before = forgetting(Result.load(played), "clinic", 0.001)
+    plan = forgetting(Result.load(folder), "clinic", 0.001)
+    assert not before.bounded
+    assert plan.bounded
+    assert plan.before == [1, 1]
+    # a third of what is left stays in a round: 1/3^7 < 0.001 < 0.2/3^4
+    assert (before.rounds, plan.rounds) == (5, 7)
+
+
+def test_with_originals_all_is_a_bound_and_the_rest_is_played_without(tmp_path):
+    """Originals take the place of copies by M of all players, which the site has left."""
+    game = "name = 'sample_exchange'\nrounds = 4\noriginals = true"
+    folder = with_game(tmp_path, game)
+    result = Result.load(folder)
+    assert result.config.game.originals
+    plan = forgetting(result, "clinic", 0.01)
+    assert plan.bounded
+    assert not plan.config.game.originals
+    assert plan.config.game.own_rounds == 1
 
 
 @pytest.mark.parametrize(

@@ -168,9 +168,10 @@ def test_codes_are_said_wherever_a_table_is_looked_at(tmp_path, monkeypatch, cap
     options = ["--missing-marks", "-9", "--out", "marked"]
     said = output(capsys, "init", "--from", "a.csv", "b.csv", *options)
     assert "stands in" not in said
-    assert "a: 3 rows of 60 with missing cells are dropped" in said
+    assert "a: 3 rows of 60 with missing cells are kept, since these" in said
     config = Config.from_file("marked/federation.toml")
     assert config.variables["chol"].low == 100
+    assert config.variables["chol"].optional
     assert "-9" in SiteFile.from_file(Path("marked/a/site.toml")).data.source.missing_marks
     assert "no fault was met" in output(capsys, "check", "marked/federation.toml")
 

@@ -140,7 +140,7 @@ class TestPlan:
         config.write_text(NAMED.replace('{ name = "digits" }', '{ name = "npz", file = "no.npz" }'))
         text = run(capsys, "plan", config)
         assert "echo: a fault that all models add" in text
-        assert "left out: no data were read, so bytes, class shares and variables are not" in text
+        assert "left out: no data were read, so bytes, class shares, the error of" in text
         assert "no.npz" in text
         assert "-> mend that" in text
 
@@ -226,6 +226,14 @@ class TestDesign:
         assert torch.allclose(after.game.weights(after.player_names)[0], present)
         assert prepare(after)
 
+    def test_a_file_of_windows_stays_one(self, config, capsys):
+        config.write_bytes(NAMED.replace("\n", "\r\n").encode())
+        run(capsys, "design", config, "--keep", "clinic=1/3", "--write")
+        written = config.read_bytes()
+        assert b"alpha = [\r\n" in written
+        assert written.count(b"\n") == written.count(b"\r\n") == NAMED.count("\n") + 4
+        assert Config.from_file(config)
+
     def test_all_keep_the_same_or_each_its_own(self, config, capsys):
         for options, wanted in [
             (["--keep", "0.4"], [0.4] * 3),
@@ -254,6 +262,19 @@ class TestDesign:
         values = json.loads(run(capsys, "design", config, *options))
         assert values["reached"][0] == pytest.approx([0.6, 0, 0.4], abs=1e-9)
         assert values["reached"][1] == pytest.approx([0.4, 0.2, 0.4], abs=1e-9)
+
+    def test_a_share_may_be_written_in_every_way_a_share_to_keep_may(self, config, capsys):
+        reached = []
+        for share in ("0.25", "1/4", "25%"):
+            text = run(capsys, "design", config, "--share", share, "--json")
+            reached.append(json.loads(text)["reached"])
+        assert reached[0] == reached[1] == reached[2]
+        assert np.diag(reached[0]) == pytest.approx([0.5] * 3)
+        for share in ("a third", "1/0"):
+            with pytest.raises(SystemExit):
+                main(["design", str(config), "--share", share])
+            fault = f"argument --share: expected a share such as 0.33, 1/3 or 33%, got '{share}'"
+            assert fault in capsys.readouterr().err
 
     def test_a_table_of_targets_and_links(self, config, tmp_path, capsys):
         alpha = torch.tensor([[0.6, 0.4, 0], [0.1, 0.7, 0.2], [0, 0.5, 0.5]], dtype=torch.float64)
@@ -358,6 +379,19 @@ class TestRewriting:
         assert tomllib.loads(changed)["game"] == {"alpha": [[0.5, 0.5], [0.0, 1.0]], "rounds": 3}
         assert "# old" not in changed
         assert changed.endswith("]\nrounds = 3\n\n[measure]\nsamples = 100\n")
+
+    def test_ends_of_lines_stay_as_they_are_in_windows(self):
+        text = CLINICS.replace("players = 3 ", "players = 2 ")
+        expected = with_alpha(text, self.ALPHA, ["a", "b"]).replace("\n", "\r\n")
+        assert with_alpha(text.replace("\n", "\r\n"), self.ALPHA, ["a", "b"]) == expected
+        lines = "[game]\r\nalpha = [ # old\r\n  [1, 0],\r\n  [0, 1],\r\n]\r\nrounds = 3"
+        changed = with_alpha(lines, self.ALPHA, ["a", "b"])
+        assert changed.count("\n") == changed.count("\r\n") == 6
+        assert tomllib.loads(changed)["game"] == {"alpha": [[0.5, 0.5], [0.0, 1.0]], "rounds": 3}
+
+    def test_a_line_separator_in_a_comment_ends_no_line(self):
+        text = "[game] # of\u2028two\nown_weight = 0.5\n"
+        assert with_alpha(text, self.ALPHA, ["a", "b"]).startswith("[game] # of\u2028two\nalpha")
 
     @pytest.mark.parametrize(
         ("head", "own"),

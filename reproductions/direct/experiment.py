@@ -8,17 +8,16 @@ python -m reproductions direct --arms "*/0.1"   # one own weight only
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from coplay.core.components import name_of
 from coplay.run.result import Result
 
 from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary
-from ..markdown import listing, table
-from ..spreads import other_share, seconds_playing, spread
+from ..markdown import difference, listing, table
+from ..spreads import other_share, paired, seconds_playing, spread
 
 OWN_WEIGHTS = (0.1, 0.3)
 CLASSES = {"low": range(5), "high": range(5, 10)}
@@ -61,20 +60,6 @@ def _form(result: Result, play: str) -> str:
     return name_of("game", game)
 
 
-def paired(values: Sequence[float], others: Sequence[float]) -> dict[str, float]:
-    """Return the mean difference of two games over seeds, and its standard error.
-
-    Example:
-        >>> paired([3.0, 5.0, 7.0], [1.0, 1.0, 1.0])["mean"]
-        4.0
-    """
-    differences = [one - other for one, other in zip(values, others, strict=True)]
-    error = math.nan
-    if len(differences) > 1:
-        error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return {"mean": statistics.fmean(differences), "error": error, "n": len(differences)}
-
-
 def games_table(summary: Summary) -> str:
     """Fréchet distances by game and own weight, with paired differences."""
     columns = ["own weight α", "game", "FID, mean of both sites", "share of the other's digits"]
@@ -85,7 +70,7 @@ def games_table(summary: Summary) -> str:
         row += [_plus_minus(cell["fid"]["mean"], cell["fid"]["std"])]
         row += [f"{cell['share']['mean']:.3f}", f"{cell['seconds']['mean']:.0f}"]
         for other in AGAINST:
-            row.append(_difference(cell["against"].get(other)))
+            row.append(difference(cell["against"].get(other)))
         rows.append(row)
     first = summary["cells"][0]
     return (
@@ -98,14 +83,6 @@ def games_table(summary: Summary) -> str:
 
 def _plus_minus(mean: float, deviation: float) -> str:
     return f"{mean:.1f} ± {deviation:.1f}"
-
-
-def _difference(difference: Mapping[str, float] | None) -> str:
-    if difference is None:
-        return ""
-    if math.isnan(difference["error"]):
-        return f"{difference['mean']:+.1f}"
-    return f"{difference['mean']:+.1f} ± {difference['error']:.1f}"
 
 
 class Direct(ConfigExperiment):

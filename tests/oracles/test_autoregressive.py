@@ -409,3 +409,18 @@ def test_a_table_without_class_is_not_classified():
     model = ready(PAIR)
     with pytest.raises(ModelError, match="can only tell a categorical number called 'class'"):
         model.classify(PAIR.empty())
+
+
+def test_early_stopping_uses_rows_that_lack_columns():
+    """No source has all columns; the held-out loss still falls, and learning ends at its best."""
+    rows, _ = of_four(300)
+    sources = mixture(rows.select("a", "b", "c"), rows.select("b", "c", "class"))
+    model = ready(FOUR, validation=0.3, patience=2, learning_rate=0.1, average=0.0)
+    losses = []
+    for turn in range(40):
+        numbers = model.learn(sources, 10, stream(turn, "turn"))
+        if numbers.get("stopped"):
+            break
+        losses.append(numbers["validation_loss"])
+    assert numbers["stopped"] == 1.0
+    assert numbers["validation_loss"] == min(losses) < losses[0]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from coplay import Federation, Player, Space, Variable
-from coplay.core.errors import ConfigError
+from coplay import Config, Federation, Player, Space, Variable
+from coplay.core.errors import ConfigError, RunFolderError
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Evaluate, Restore, Save
 from coplay.core.space import SOURCE
@@ -215,3 +215,10 @@ def test_a_new_run_begins_with_the_models_of_another(small_config, tmp_path):
     nets = [load_player(each.folder, name).model._model._net for each in (first, second)]
     for before, after in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.allclose(before, after, atol=1e-20)
+
+    values = config(5, 0.1).to_dict()
+    values["players"] = dict(reversed(values["players"].items()))
+    with pytest.raises(
+        RunFolderError, match="know players by their places, which were north, south"
+    ):
+        Federation(Config.from_dict(values)).run(tmp_path / "third", start_from=first.folder)

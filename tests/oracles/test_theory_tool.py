@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from coplay.core.errors import EquilibriumError
 from coplay.core.streams import stream
-from coplay.theory import bands, design, echo, nearest, noise, unlearning, weights
+from coplay.theory import (
+    bands,
+    barrier,
+    design,
+    distance,
+    echo,
+    nearest,
+    noise,
+    unlearning,
+    weights,
+)
 from coplay.theory.equilibrium import influence_matrix, rounds_needed, spectral_radius
 from coplay.theory.identifiability import correlation_interval, frechet_bounds, pairs_apart
 
@@ -98,12 +108,71 @@ class TestDesign:
                     gained = result.distance**2 / 2 - further.item()
                     assert gained < 1e-6 * 1e-4
 
+    @pytest.mark.parametrize("kind", ["any", "all the same", "few links"])
+    def test_so_it_is_for_more_sites_than_are_all_followed_to_the_end(self, kind):
+        n = 24
+        generator = stream(7, "unreachable")
+        target = torch.rand(n, n, generator=generator, dtype=torch.float64) ** 2
+        links = torch.ones(n, n, dtype=torch.bool)
+        if kind == "all the same":
+            target = target[:1].expand(n, n)
+        if kind == "few links":
+            links = (torch.rand(n, n, generator=generator) < 0.2).fill_diagonal_(True)
+            links[0] = links[0] & torch.eye(n, dtype=torch.bool)[0]
+        result = design.design(target / target.sum(1, keepdim=True), least_own=0.01, links=links)
+        alpha = result.alpha
+        assert not result.exact
+        assert result.optimality < 1e-6
+        assert (alpha >= 0).all()
+        assert (alpha[~links] == 0).all()
+        assert (alpha.diag() >= 0.01 - 1e-9).all()
+        assert torch.allclose(alpha.sum(1), torch.ones(n, dtype=torch.float64), atol=1e-9)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_behind_a_barrier_descent_ends_where_it_ends_without_one(self, seed, monkeypatch):
+        target = torch.rand(7, 7, generator=stream(seed, "barrier"), dtype=torch.float64)
+        target = target / target.sum(1, keepdim=True)
+        without = design.design(target, least_own=0.05)
+        monkeypatch.setattr(nearest, "_FEW", 2)
+        behind = design.design(target, least_own=0.05)
+        assert behind.optimality < 1e-6
+        assert behind.distance == pytest.approx(without.distance, rel=1e-6)
+
+    def test_newtons_steps_go_on_after_the_barrier_is_gone(self, monkeypatch):
+        monkeypatch.setattr(nearest, "_FEW", 2)
+        monkeypatch.setattr(nearest, "_POLISHED_AFTER", ())
+        target = torch.rand(7, 7, generator=stream(3, "barrier"), dtype=torch.float64)
+        assert design.design(target / target.sum(1, keepdim=True)).optimality < 1e-6
+
+    def test_behind_a_barrier_slope_and_barrier_balance(self):
+        """In every row x (∂f/∂x − ν) = μ for the ν that keeps its sum."""
+        target = influence_matrix(random_weights(6, 4)).numpy()
+        allowed = np.ones((6, 6), dtype=bool)
+        allowed[0, 3] = False
+        feasible = distance.Feasible(0.02, allowed)
+        begun = distance.Point(feasible.projected(np.eye(6)), target)
+        point = barrier.lowered(begun, feasible, 1e-4)
+        x = point.alpha - feasible.floor
+        assert (x[allowed] > 0).all()
+        assert x[0, 3] == 0
+        assert point.alpha.sum(1) == pytest.approx(np.ones(6), abs=1e-12)
+        for i in range(6):
+            free = allowed[i]
+            product = x[i, free] * point.gradient[i, free] - 1e-4
+            held = (x[i, free] @ product) / (x[i, free] @ x[i, free])
+            assert np.abs(product - held * x[i, free]).max() < 1e-4 / 2
+
+    def test_a_least_own_weight_of_one_leaves_nothing_to_choose(self, monkeypatch):
+        monkeypatch.setattr(nearest, "_FEW", 2)
+        result = design.design(torch.full((3, 3), 1 / 3), least_own=1.0)
+        assert torch.equal(result.alpha, torch.eye(3, dtype=torch.float64))
+
     def test_the_slope_and_its_change_are_those_of_the_distance(self):
         alpha = random_weights(4, 3).numpy()
         target = influence_matrix(random_weights(4, 4)).numpy()
         step = random_weights(4, 5).numpy() - alpha
-        point = nearest.Point(alpha, target)
-        sides = [nearest.Point(alpha + h * step, target) for h in (1e-5, -1e-5)]
+        point = distance.Point(alpha, target)
+        sides = [distance.Point(alpha + h * step, target) for h in (1e-5, -1e-5)]
         along = (sides[0].value - sides[1].value) / 2e-5
         assert (point.gradient * step).sum() == pytest.approx(along, rel=1e-6)
         turned = (sides[0].gradient - sides[1].gradient) / 2e-5
@@ -216,6 +285,11 @@ class TestEcho:
             True,
         )
 
+    def test_an_error_that_is_met_exactly_is_met(self):
+        even = torch.full((2, 2), 0.5, dtype=torch.float64)
+        assert echo.rounds_within(even, 0.25) == (2, True)
+        assert echo.rounds_within(even, 0.2499) == (3, True)
+
     def test_many_rounds_are_a_bound_and_called_so(self):
         alpha = torch.tensor([[1e-3, 1 - 1e-3], [1 - 1e-3, 1e-3]], dtype=torch.float64)
         rounds, exact = echo.rounds_within(alpha, 1e-3)
@@ -313,6 +387,31 @@ class TestNoise:
     def test_drawn_anew_it_never_is_more(self, alpha):
         ones = torch.ones(len(alpha), dtype=torch.float64)
         assert (noise.noise_anew(alpha, ones) <= noise.noise_once(alpha, ones) + 1e-12).all()
+
+    @pytest.mark.parametrize("epsilon", [0.01, 0.5, 3.0, 20.0])
+    def test_noise_of_a_budget_spends_exactly_its_delta(self, epsilon):
+        """δ is the mass by which one output's density exceeds e^ε times the neighbour's."""
+        deviation = noise.gaussian_noise(epsilon, 1e-3)
+        x = np.linspace(-12 * deviation - 1, 12 * deviation + 2, 400_001)
+        p = np.exp(-((x - 1) ** 2) / (2 * deviation**2)) / (deviation * np.sqrt(2 * np.pi))
+        q = np.exp(-(x**2) / (2 * deviation**2)) / (deviation * np.sqrt(2 * np.pi))
+        excess = np.maximum(p - np.exp(epsilon) * q, 0)
+        assert np.trapezoid(excess, x) == pytest.approx(1e-3, rel=1e-4)
+
+    def test_it_is_less_than_the_usual_bound_where_that_holds(self):
+        for epsilon in (0.05, 0.3, 0.99):
+            usual = np.sqrt(2 * np.log(1.25 / 1e-5)) / epsilon
+            assert 0.5 * usual < noise.gaussian_noise(epsilon, 1e-5) < usual
+
+    def test_very_large_and_very_small_budgets_end(self):
+        # δ of no more than e^(−ε) needs about s = 1/√(2ε) for large ε
+        assert noise.gaussian_noise(1e4, 1e-5) == pytest.approx(1 / np.sqrt(2e4), rel=0.05)
+        assert noise.gaussian_noise(1e-6, 1e-5) > 1e3
+
+    @pytest.mark.parametrize("budget", [(0.0, 0.1), (-1.0, 0.1), (1.0, 0.0), (1.0, 1.0)])
+    def test_a_budget_that_is_none(self, budget):
+        with pytest.raises(ValueError, match="expected epsilon above 0 and delta between 0 and 1"):
+            noise.gaussian_noise(*budget)
 
 
 class TestOpen:

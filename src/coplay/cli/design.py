@@ -37,7 +37,8 @@ def add_design(commands: Any) -> None:
     )
     design.add_argument(
         "--share",
-        type=float,
+        type=_share,
+        metavar="SHARE",
         help="everybody keeps this share of its own, the rest is one common mixture",
     )
     design.add_argument(
@@ -54,7 +55,10 @@ def add_design(commands: Any) -> None:
         help="a TOML table [mixtures] with a row for each site, and [links] if not all may listen",
     )
     design.add_argument(
-        "--least-own", type=float, help="least weight of a site's own data; by default 0.01"
+        "--least-own",
+        type=_share,
+        metavar="SHARE",
+        help="least weight of a site's own data; by default 0.01",
     )
     design.add_argument("--json", action="store_true", help="print all numbers as JSON")
     where = design.add_mutually_exclusive_group()
@@ -126,17 +130,34 @@ def _shares(option: str, texts: list[str], faults: list[str]) -> dict[str, float
     shares = {}
     for text in texts:
         name, _, value = text.rpartition("=")
-        top, slash, bottom = value.partition("/")
         if name in shares:
             faults.append(f"{option} {text}: there is another share for {name!r}; give one")
         try:
-            if value.endswith("%"):
-                shares[name] = float(value[:-1]) / 100
-            else:
-                shares[name] = float(top) / float(bottom) if slash else float(value)
+            shares[name] = _number(value)
         except (ValueError, ZeroDivisionError):
             faults.append(f"{option} {text}: expected NAME=SHARE, such as north=0.33 or north=1/3")
     return shares
+
+
+def _number(text: str) -> float:
+    """Read a number, a fraction such as 1/3, or a percentage.
+
+    Raises:
+        ValueError: It is none of these.
+        ZeroDivisionError: It is a fraction of 0.
+    """
+    if text.endswith("%"):
+        return float(text[:-1]) / 100
+    top, slash, bottom = text.partition("/")
+    return float(top) / float(bottom) if slash else float(text)
+
+
+def _share(text: str) -> float:
+    try:
+        return _number(text)
+    except (ValueError, ZeroDivisionError):
+        message = f"expected a share such as 0.33, 1/3 or 33%, got {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _lines(result: Designed) -> list[str]:
@@ -188,7 +209,8 @@ def _write(source: Path, target: Path, result: Designed) -> None:
     from coplay.core import storage
     from coplay.run.rewriting import with_alpha
 
-    text = with_alpha(source.read_text(encoding="utf-8"), result.alpha, result.names)
+    before = source.read_bytes().decode()  # read as text, ends of lines would change
+    text = with_alpha(before, result.alpha, result.names)
     if text is None:
         raise ConfigError(
             [

@@ -244,6 +244,9 @@ class Game(Component, Generic[S]):
     shows_others: ClassVar[bool] = False
     """Whether what a player shows after a run needs the models of others, where they are."""
 
+    numbers_players: ClassVar[bool] = False
+    """Whether models know players by their places, so that others in their places are not known."""
+
     def finished(self, player: Player, models: Mapping[str, LocalModel]) -> None:
         """Let a player that was loaded from a finished run draw what it has of this game.
 

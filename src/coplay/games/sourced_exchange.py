@@ -58,6 +58,7 @@ class SourcedExchange(FirstHand[FirstHandState]):
     """
 
     citation: ClassVar[tuple[str, ...]] = ("schlesinger2025game",)
+    numbers_players: ClassVar[bool] = True
 
     def check(self, players: Sequence[Party]) -> None:
         """Refuse also models that cannot be conditioned on the source."""

@@ -84,6 +84,7 @@ class Autoregressive(NeuralModel):
     """
 
     learns_incomplete: ClassVar[bool] = True
+    validates_incomplete: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ("tiwald2025tabularargn", "hoogeboom2022ardm")
 
     batch: int = Field(default=128, ge=2)

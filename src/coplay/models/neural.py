@@ -48,8 +48,8 @@ class NeuralModel(LocalModel):
             draws from the last.
         precision: ``"bfloat16"`` computes matrix products and convolutions in 16 bits where torch's
             autocast does so.
-        validation: Share of the samples of every source that has all variables that is set aside to
-            stop early by; 0 for none.
+        validation: Share of the samples of every source that is set aside to stop early by; 0 for
+            none. Most models set nothing aside of a source that lacks a variable.
         patience: Turns without a better validation loss after which the model learns no more and
             returns to its best parameters. The count begins anew when the sources or their weights
             change.
@@ -86,6 +86,9 @@ class NeuralModel(LocalModel):
 
     scales: ClassVar[bool] = False
     """Whether the network works in standard units."""
+
+    validates_incomplete: ClassVar[bool] = False
+    """Whether early stopping can use samples that lack variables."""
 
     def unscaled(self, space: Space) -> Collection[str]:
         """Return the names of variables that the network takes as they are."""
@@ -194,10 +197,7 @@ class NeuralModel(LocalModel):
         """Take note of scales that may have changed, for a subclass that needs to know."""
 
     def kind_of_step(self, mixture: Mixture) -> str:
-        """Return a text that decides how many operations a step takes.
-
-        Counting them slows a step down, so they are counted once per kind.
-        """
+        """Return a text that decides how many operations a step takes; counting is slow."""
         sources = []
         for part in mixture.parts:
             variables = ",".join(map(str, part.samples.keys()))
@@ -260,8 +260,8 @@ class NeuralModel(LocalModel):
             count = round(self.validation * len(part.samples))
             generator = stream(self._seed, "validation", part.name)
             order = torch.randperm(len(part.samples), generator=generator)
-            whole = all(name in part.samples.keys() for name in self._space)
-            if not count or not whole or count >= len(part.samples):
+            fits = self.validates_incomplete or set(self._space) <= set(part.samples.keys())
+            if not count or not fits or count >= len(part.samples):
                 learned_from.append(part)
                 continue
             aside = pick(part.samples, order[:count].sort().values)

@@ -140,7 +140,7 @@ class Federation:
             record = first_record(self.config, prepared)
             now = DataDigest.of(prepared.data, prepared.own)
             if beginning is not None:
-                beginning.check(record.data, prepared.players)
+                beginning.check(record.data, prepared.games)
                 origin = beginning.origin(self.config, now, prepared.facts)
                 record = replace(record, started_from=origin)
             now.write(folder)
@@ -336,9 +336,8 @@ class Federation:
         predicted = prepared.games[0].predicted
         config = self.config
         run = run_id(config.to_dict())
-        measure = config.measure
         names = [game.name for game in prepared.games]
-        judging = Judging(names, measure.target, measure.samples)
+        judging = Judging(names, config.measure.target, config.measure.samples)
         settings = RunSettings(
             config.seed, config.engine, config.checkpoint, predicted, run, judging
         )

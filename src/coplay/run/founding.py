@@ -270,7 +270,7 @@ def _merged(one: Proposed, other: Proposed) -> Proposed | None:
     if OTHER in (*one.levels, *other.levels):
         levels.append(OTHER)
     ends = _both_as_numbers(one, other) or Proposed("real")
-    return Proposed(kind, ends.low, ends.high, tuple(levels))
+    return Proposed(kind, ends.low, ends.high, tuple(levels), one.optional or other.optional)
 
 
 def _with_words(variable: Proposed, other: Proposed) -> Proposed:
@@ -294,7 +294,7 @@ def _both_as_numbers(one: Proposed, other: Proposed) -> Proposed | None:
         return None
     low = min(lows) if len(lows) == 2 else None
     high = max(highs) if len(highs) == 2 else None
-    return Proposed("real", low, high)
+    return Proposed("real", low, high, optional=one.optional or other.optional)
 
 
 def _as_numbers(variable: Proposed) -> Proposed | None:
@@ -305,15 +305,16 @@ def _as_numbers(variable: Proposed) -> Proposed | None:
     if not all(level.removeprefix("-").isdecimal() for level in levels):
         return None
     if variable.kind == "binary":  # a proposal does not say its words; mostly they are 0 and 1
-        return Proposed("real", 0, 1)
+        return Proposed("real", 0, 1, optional=variable.optional)
     if variable.low is None and OTHER not in variable.levels:
         numbers = [float(level) for level in levels]
-        return Proposed("real", min(numbers), max(numbers))
-    return Proposed("real", variable.low, variable.high)
+        return Proposed("real", min(numbers), max(numbers), optional=variable.optional)
+    return Proposed("real", variable.low, variable.high, optional=variable.optional)
 
 
 def _as_proposed(section: VariableSection) -> Proposed:
-    return Proposed(section.kind, section.low, section.high, section.categories or ())
+    levels = section.categories or ()
+    return Proposed(section.kind, section.low, section.high, levels, section.optional)
 
 
 def _check_units(units: Mapping[tuple[str, str], str]) -> None:

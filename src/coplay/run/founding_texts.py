@@ -30,12 +30,16 @@ FORBIDDEN = re.compile(r"[^A-Za-z0-9_.-]+")
 
 def section_of(variable: Proposed) -> VariableSection:
     """Return what was proposed as a section of a config; ranges and levels are from data."""
+    optional = variable.optional
     if variable.kind == "categorical":
-        return VariableSection(kind="categorical", categories=variable.levels, from_data=True)
+        return VariableSection(
+            kind="categorical", categories=variable.levels, optional=optional, from_data=True
+        )
     if variable.kind == "binary":
-        return VariableSection(kind="binary")
+        return VariableSection(kind="binary", optional=optional)
     return VariableSection(
         kind=variable.kind,
+        optional=optional,
         low=variable.low,
         high=variable.high,
         from_data=variable.low is not None or variable.high is not None,
@@ -115,7 +119,7 @@ class SiteDraft:
         lacks: Agreed variables that it does not have.
         columns: Column by agreed variable, where their names differ.
         incomplete: Number of rows that are dropped, since a value is missing.
-        has_marks: Whether marks for missing values are met in its columns.
+        kept: Number of rows with a missing value that are kept, since the variable is optional.
         tell: What it tells of its rows.
         hold: Whether its messages wait for an approval.
         outside: What becomes of values outside the agreed ranges.
@@ -127,7 +131,7 @@ class SiteDraft:
     lacks: Sequence[str]
     columns: Mapping[str, str] = field(default_factory=dict)
     incomplete: int = 0
-    has_marks: bool = False
+    kept: int = 0
     tell: Telling = field(default_factory=lambda: Telling(count="tens", numbers=tuple(MEASURES)))
     hold: bool = False
     outside: Outside = "refuse"
@@ -135,20 +139,25 @@ class SiteDraft:
     @classmethod
     def of(cls, federation: str, name: str, table: Proposal, lacks: Sequence[str]) -> Self:
         """Draft the file of a site whose columns are called as the variables are."""
-        incomplete = table.incomplete_in(table.variables)
-        return cls(
-            federation, name, table, lacks, incomplete=incomplete, has_marks=bool(incomplete)
-        )
+        needed = [key for key, variable in table.variables.items() if not variable.optional]
+        dropped = table.incomplete_in(needed)
+        kept = table.incomplete_in(table.variables) - dropped
+        return cls(federation, name, table, lacks, incomplete=dropped, kept=kept)
 
     @property
     def lines(self) -> list[str]:
-        """What becomes of rows with missing cells, in a sentence."""
-        if not self.incomplete:
-            return []
-        return [
-            f"{self.name}: {counted(self.incomplete, 'row')} of {self.table.rows:,} with missing "
-            "cells are dropped (missing in its site file)"
-        ]
+        """What becomes of rows with missing cells, in sentences."""
+        lines = []
+        of_all = f"of {self.table.rows:,} with missing cells"
+        if self.incomplete:
+            dropped = counted(self.incomplete, "row")
+            lines.append(f"{self.name}: {dropped} {of_all} are dropped (missing in its site file)")
+        if self.kept:
+            lines.append(
+                f"{self.name}: {counted(self.kept, 'row')} {of_all} are kept, since these "
+                "variables may be missing (optional)"
+            )
+        return lines
 
 
 def site_text(draft: SiteDraft, path: Path) -> str:
@@ -166,7 +175,7 @@ def site_text(draft: SiteDraft, path: Path) -> str:
     }
     if draft.incomplete:
         source["missing"] = "drop rows"
-    if draft.has_marks:
+    if draft.incomplete or draft.kept:
         source["missing_marks"] = list(table.missing_marks)
     data: dict[str, Any] = {"lacks": list(draft.lacks), "source": source}
     if draft.outside != "refuse":

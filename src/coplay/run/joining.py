@@ -94,14 +94,15 @@ def joined(
         )
     needed = [c for v, c in columns.items() if not config.variables[v].optional]
     lacks = [v for v in config.variables if v not in columns]
+    dropped = read.incomplete_in(needed)
     draft = SiteDraft(
         config.name,
         name,
         read,
         lacks,
         {v: column for v, column in columns.items() if v != column},
-        read.incomplete_in(needed),
-        bool(read.incomplete_in(columns.values())),
+        dropped,
+        read.incomplete_in(columns.values()) - dropped,
         Telling() if tell is None else tell,
         hold,
         outside,

@@ -10,10 +10,13 @@ from coplay.core.text import in_units
 from coplay.data.words import counted, quoted, some
 from coplay.games.sample_exchange import SampleExchange
 from coplay.run.config import Config
-from coplay.run.planning import Plan, PlayerPlan, VariablePlan, plan_of
+from coplay.run.open_pairs import OpenPair
+from coplay.run.plan import Plan, PlayerPlan, VariablePlan
+from coplay.run.planning import plan_of
 from coplay.run.preparing import Prepared
 
 _LISTED = 12
+_NARROW = 0.1  # width of bounds that leave little open
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,15 @@ def lines_of_plan(plan: Plan, *, short: bool = False) -> list[Line]:
     """
     lines = [_existence(plan), _rounds(plan), *_band(plan), _echo(plan)]
     if not short:
-        lines += [*_noise(plan), *_traffic(plan)]
+        lines += [*_noise(plan), *_privacy(plan), *_traffic(plan)]
     lines += _unheard(plan)
     if not short:
         lines += [_variables(each) for each in plan.by_variable[:_LISTED]]
-        lines += [*_apart(plan), *[_player(each, plan) for each in plan.players[:_LISTED]]]
+        lines += [
+            *_apart(plan),
+            *_open(plan),
+            *[_player(each, plan) for each in plan.players[:_LISTED]],
+        ]
         if len(plan.players) > _LISTED:
             hidden = counted(len(plan.players) - _LISTED, "more player")
             lines.append(Line(f"{hidden} are not listed", "--json has the numbers of all"))
@@ -137,6 +144,32 @@ def _noise(plan: Plan) -> list[Line]:
     return [Line(says, do)]
 
 
+def _privacy(plan: Plan) -> list[Line]:
+    """Say what error a privacy budget costs."""
+    if not plan.privacy:
+        return []
+    once = [f"±{_error(max(cost.once))} at ε = {cost.epsilon:g}" for cost in plan.privacy]
+    anew = [f"±{_error(max(cost.anew))}" for cost in plan.privacy]
+    first = plan.privacy[0]
+    worst = max(zip(first.once, plan.players, strict=True), key=lambda each: each[0])[1]
+    says = (
+        f"privacy: if every site hid single rows by noise on its shares (δ = {first.delta:g}), "
+        f"drawn once, that would move a share in a model by up to {', '.join(once)} (95 %, "
+        f"'{worst.name}'); drawn anew in {counted(first.rounds, 'round')} that share ε: "
+        f"{', '.join(anew)}"
+    )
+    do = (
+        "coplay adds none: a site that must promise ε gives a noisy stand-in for its rows, at the "
+        "least ε whose error you can bear; twice the rows halve it"
+    )
+    return [Line(says, do)]
+
+
+def _error(half: float) -> str:
+    """Write half of a band of shares; beyond 1 nothing is left of them."""
+    return "1 (all)" if half >= 1 else f"{half:.2g}"
+
+
 def _traffic(plan: Plan) -> list[Line]:
     if plan.traffic is None:
         return []
@@ -172,13 +205,50 @@ def _variables(each: VariablePlan) -> Line:
 
 
 def _apart(plan: Plan) -> list[Line]:
-    if not plan.apart:
+    bounded = {pair.variables for pair in plan.open if pair.of}
+    rest = [pair for pair in plan.apart if pair not in bounded]
+    if not rest:
         return []
-    listed = some([f"{quoted(one)} with {quoted(other)}" for one, other in plan.apart], 6)
+    listed = some([f"{quoted(one)} with {quoted(other)}" for one, other in rest], 6)
+    reasons = some(dict.fromkeys(pair.why for pair in plan.open if pair.why), 6)
     says = (
         f"nobody observes together: {listed}; how these go together is an assumption of the models"
     )
+    if reasons:
+        says += f", and nothing bounds it here ({reasons})"
     return [Line(says, "do not read their joint off samples, or find one site that observes both")]
+
+
+def _open(plan: Plan) -> list[Line]:
+    """Say between what it lies how pairs go together that nobody observes together."""
+    bounded = [pair for pair in plan.open if pair.of]
+    lines = [_bounded(pair) for pair in bounded[:_LISTED]]
+    if len(bounded) > _LISTED:
+        hidden = counted(len(bounded) - _LISTED, "more pair")
+        lines.append(
+            Line(f"nobody observes together: {hidden} with bounds", "--json has all of them")
+        )
+    return lines
+
+
+def _bounded(pair: OpenPair) -> Line:
+    """Say what rows leave open of one pair."""
+    one, other = pair.variables
+    assert pair.low is not None
+    assert pair.high is not None
+    what = "their correlation"
+    if pair.categories:
+        first, second = pair.categories
+        what = f"the probability of {quoted(one)} = {first} with {quoted(other)} = {second}"
+    says = (
+        f"nobody observes together: {quoted(one)} with {quoted(other)}; {what} may lie anywhere "
+        f"from {pair.low:.2f} to {pair.high:.2f}"
+    )
+    if pair.given:
+        says += f", by what both have in common with {some(map(quoted, pair.given), 3)}"
+    if pair.high - pair.low < _NARROW:
+        return Line(says, "little is open: take what samples say of it within these bounds")
+    return Line(says, "do not read their joint off samples; find one site that observes both")
 
 
 def _player(each: PlayerPlan, plan: Plan) -> Line:

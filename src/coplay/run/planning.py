@@ -8,7 +8,6 @@ observes together (I). ``docs/theory.md`` has the equations.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -19,11 +18,15 @@ from torch import Tensor
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, EquilibriumError
 from coplay.core.facts import Facts
+from coplay.data.words import quoted, some
 from coplay.games.base import MOST_IN_M
 from coplay.games.sample_exchange import SampleExchange
 from coplay.run.checking import sample_bytes, unseen_pairs
 from coplay.run.config import Config
+from coplay.run.open_pairs import open_pairs, rows_here
+from coplay.run.plan import LeftOut, Plan, PlayerPlan, Traffic, VariablePlan
 from coplay.run.preparing import Prepared
+from coplay.run.privacy_cost import PrivacyCost, privacy_costs
 from coplay.theory import bands, echo, noise
 from coplay.theory.equilibrium import influence_matrix
 from coplay.theory.weights import dense, of_variable
@@ -33,125 +36,6 @@ MOST_PREPARED = MOST_IN_M
 
 ERROR = 0.01
 """Deviation of a share from the equilibrium that a plan counts rounds to."""
-
-
-@dataclass(frozen=True)
-class PlayerPlan:
-    """What theory says of one player; None where it takes a dense matrix that is not made.
-
-    Args:
-        name: The player.
-        own_weight: α_ii.
-        hears: From how many others it receives samples.
-        heard_by: How many others receive samples of it.
-        keeps: Share of its own data in its model at the equilibrium, M_ii.
-        contribution: Mean share of its data in all models, a mean over a column of M.
-        echo: Factor by which a bias of this model alone grows, (I − W)⁻¹_ii.
-        echo_of_all: Factor by which a bias that all models have grows in this one.
-        band: Half of the width in which 95 % of its shares of a class lie by chance, the largest
-            over the classes; where shares are not known, that of a share of one half at all others,
-            which is the largest possible.
-        noise_once: Standard deviation in this model if all data carry noise of 1, drawn once.
-        noise_anew: The same at rest, if the noise is drawn anew in every round.
-    """
-
-    name: str
-    own_weight: float
-    hears: int
-    heard_by: int
-    echo_of_all: float
-    keeps: float | None = None
-    contribution: float | None = None
-    echo: float | None = None
-    band: float | None = None
-    noise_once: float | None = None
-    noise_anew: float | None = None
-
-
-@dataclass(frozen=True)
-class VariablePlan:
-    """Whose data variables are learned from, where not all players have all variables.
-
-    Args:
-        variables: Variables that the same players learn and the same ones observe.
-        players: The players that learn them.
-        observed_by: Those of them whose data have them.
-        influence: M of these variables (A2) among the players that learn them, row by row: what
-            the distribution of each of the variables alone is mixed of.
-    """
-
-    variables: Sequence[str]
-    players: Sequence[str]
-    observed_by: Sequence[str]
-    influence: Sequence[Sequence[float]]
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """What travels in a round in which fresh samples are drawn, in bytes without framing.
-
-    Args:
-        largest_link: Over the link that carries most.
-        all_links: Over all.
-    """
-
-    largest_link: float
-    all_links: float
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """What was not computed.
-
-    Args:
-        reason: What, and why.
-        do: What to do to get it.
-    """
-
-    reason: str
-    do: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What theory says of a game before it is played.
-
-    Args:
-        title: The config's.
-        rounds: Rounds that the game plays, at most.
-        before: Rounds of these that are alone or of a warm-up.
-        rounds_needed: Rounds after which no share is further than 1 % from the equilibrium; None
-            where own weights are so small that it takes more than a hundred thousand.
-        exact: Whether that is the smallest such number by ‖Wᵗ‖_∞, not a bound of it.
-        samples: n, samples a round.
-        shares_known: Whether the band is that of the players' own shares.
-        originals: Whether own data take the place of copies, which breaks the echo of one model.
-        players: The players; the first only where there are many.
-        count: How many players there are.
-        unheard: Players whose samples nobody receives.
-        traffic: What travels; None where the variables are not known.
-        apart: Pairs of variables that no player observes together.
-        left_out: What was not computed.
-        influence: M (A2), row by row; None for many players.
-        by_variable: M of every kind of variable, where not all players have all variables.
-    """
-
-    title: str
-    rounds: int
-    before: int
-    rounds_needed: int | None
-    exact: bool
-    samples: int
-    shares_known: bool
-    originals: bool
-    players: Sequence[PlayerPlan]
-    count: int
-    unheard: Sequence[str]
-    traffic: Traffic | None
-    apart: Sequence[tuple[str, str]]
-    left_out: Sequence[LeftOut]
-    influence: Sequence[Sequence[float]] | None
-    by_variable: Sequence[VariablePlan]
 
 
 def plan_of(
@@ -188,12 +72,7 @@ def plan_of(
     influence = None
     by_variable: list[VariablePlan] = []
     if facts is None:
-        reason = "no data were read, so bytes, class shares and variables are not in this plan"
-        do = f"plan without --no-data, with up to {MOST_PREPARED} players"
-        if fault:
-            reason = f"{reason}: {fault}"
-            do = "mend that, and 'coplay check' will say no fault was met"
-        left_out.append(LeftOut(reason, do))
+        left_out.append(_unread(fault))
     if len(names) <= MOST_IN_M:
         influence = influence_matrix(dense(alpha))
         players = _of_few(names, alpha, influence, shares, game.samples_per_round)
@@ -205,6 +84,15 @@ def plan_of(
             f"{len(names):,}² numbers, which is made for up to {MOST_IN_M} players"
         )
         left_out.append(LeftOut(reason, "--player NAME gives the echo and the band of one"))
+    costs: Sequence[PrivacyCost] = []
+    if facts is not None and len(names) <= MOST_IN_M:
+        counts = [facts[name].count for name in names]
+        costs = privacy_costs(dense(alpha), counts, game.rounds)
+        if not costs:
+            untold = [name for name, count in zip(names, counts, strict=True) if not count]
+            left_out.append(_uncounted(untold))
+    apart = [] if facts is None else unseen_pairs(facts.values())
+    rows = {} if prepared is None or not apart else rows_here(prepared)
     needed, exact = _rounds(alpha)
     columns = cast(Any, alpha).tocsc()
     listeners = np.diff(_without_own(columns).indptr)
@@ -221,11 +109,30 @@ def plan_of(
         count=len(names),
         unheard=[names[j] for j in np.flatnonzero(listeners == 0).tolist()],
         traffic=None if facts is None else _traffic(alpha, game.samples_per_round, facts, names),
-        apart=[] if facts is None else unseen_pairs(facts.values()),
+        apart=apart,
+        open=open_pairs(apart, rows, len(names)),
+        privacy=costs,
         left_out=left_out,
         influence=None if influence is None else influence.tolist(),
         by_variable=by_variable,
     )
+
+
+def _unread(fault: str) -> LeftOut:
+    """Say that no data were read, and why."""
+    reason = (
+        "no data were read, so bytes, class shares, the error of privacy and variables are not "
+        "in this plan"
+    )
+    if fault:
+        return LeftOut(f"{reason}: {fault}", "mend that, and 'coplay check' will meet no fault")
+    return LeftOut(reason, f"plan without --no-data, with up to {MOST_PREPARED} players")
+
+
+def _uncounted(untold: Sequence[str]) -> LeftOut:
+    """Say why the error of privacy is not in a plan."""
+    reason = f"the error that privacy costs: {some(map(quoted, untold), 6)} tell no number of rows"
+    return LeftOut(reason, 'let these tell it: count = "tens" under [tell] of the site file')
 
 
 def _shares(prepared: Prepared, names: Sequence[str]) -> Tensor | None:

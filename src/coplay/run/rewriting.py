@@ -34,10 +34,10 @@ def _written(value: float) -> str:
 
 
 def with_alpha(text: str, alpha: Tensor, names: Sequence[str]) -> str | None:
-    """Return the text of a config with other weights; all else stays, comments included.
+    """Return the text of a config with other weights; comments and ends of lines stay as they are.
 
     Args:
-        text: The config's TOML.
+        text: The config's TOML, its lines ended by line feeds or as in Windows.
         alpha: The weights, shape (N, N).
         names: The players, in order.
 
@@ -45,7 +45,10 @@ def with_alpha(text: str, alpha: Tensor, names: Sequence[str]) -> str | None:
         The new text; None where its game is not written as a section ``[game]``, so that no line
         can be put into its place.
     """
-    lines = text.splitlines()
+    end = "\r\n" if "\r\n" in text else "\n"
+    if not text.endswith("\n"):
+        text += end
+    lines = text.split("\n")  # in a file of Windows, each keeps its \r
     heads = [
         number
         for number, line in enumerate(lines)
@@ -55,8 +58,9 @@ def with_alpha(text: str, alpha: Tensor, names: Sequence[str]) -> str | None:
         return None
     start = heads[0] + 1
     kept, place, after = _without_weights(lines, start)
-    changed = [*lines[:start], *kept[:place], *alpha_lines(alpha, names), *kept[place:]]
-    result = "\n".join([*changed, *lines[after:]]) + "\n"
+    rows = [f"{line}{end[:-1]}" for line in alpha_lines(alpha, names)]
+    changed = [*lines[:start], *kept[:place], *rows, *kept[place:]]
+    result = "\n".join([*changed, *lines[after:]])
     try:
         return result if _says_the_same(text, result) else None
     except tomllib.TOMLDecodeError:
@@ -89,7 +93,7 @@ def _end_of_value(lines: Sequence[str], start: int) -> int:
     """Return the line after a value, which may take several lines."""
     for end in range(start + 1, len(lines) + 1):
         try:
-            tomllib.loads("\n".join(lines[start:end]))
+            tomllib.loads("\n".join(lines[start:end]) + "\n")
         except tomllib.TOMLDecodeError:
             continue
         return end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from coplay.core import remedies
 from coplay.core.errors import CheckpointError, RunFolderError
@@ -20,6 +20,9 @@ from coplay.run.data_digest import DataDigest
 from coplay.run.record import DataRecord, Origin, RunRecord, read_record, space_to_json
 from coplay.run.rows import Chain
 from coplay.run.site_folders import mark_at_start
+
+if TYPE_CHECKING:
+    from coplay.run.preparing import PreparedGame
 
 
 @dataclass(frozen=True)
@@ -68,25 +71,32 @@ class Beginning:
             last[name] = checkpoint
         return cls(folder, record, last)
 
-    def check(self, data: DataRecord, players: Mapping[str, Sequence[Player | Recipe]]) -> None:
+    def check(self, data: DataRecord, games: Sequence[PreparedGame]) -> None:
         """Refuse players that have no model in the other run, or learn other variables.
 
         Args:
             data: The new run's data.
-            players: The players of the new run, by game.
+            games: The games of the new run.
 
         Raises:
             RunFolderError: With all faults.
         """
         faults: dict[str, None] = {}
-        for game, seats in players.items():
-            for player in seats:
-                if player.name not in self.last[game].names:
-                    faults[f"'{game}' has no model of player '{player.name}'"] = None
-        before = self.record.data
-        spaces = [space_to_json(before.space), space_to_json(data.space)]
+        before = list(self.record.config["players"])
+        for each in games:
+            names = [player.name for player in each.seats.players]
+            for name in names:
+                if name not in self.last[each.name].names:
+                    faults[f"'{each.name}' has no model of player '{name}'"] = None
+            if each.game.numbers_players and names != before:
+                faults[
+                    f"models of '{each.name}' know players by their places, which were "
+                    f"{', '.join(before)} there and are {', '.join(names)} here"
+                ] = None
+        learned_from = self.record.data
+        spaces = [space_to_json(learned_from.space), space_to_json(data.space)]
         for name, variables in data.learned.items():
-            learned = before.learned.get(name, variables)
+            learned = learned_from.learned.get(name, variables)
             if list(learned) != list(variables):
                 faults[f"player '{name}' learned {', '.join(learned)} there"] = None
             for variable in variables:

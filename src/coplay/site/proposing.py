@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from coplay.core.errors import DataError
+from coplay.core.space import LABEL
 from coplay.core.variable import Kind
 from coplay.data.classes import natural_key
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
@@ -49,12 +50,14 @@ class Proposed:
         high: Largest value, rounded outwards.
         levels: Categories in the order of their names, which does not say which is commonest; rare
             ones are in ``other``. What is binary has the words that stand in the table.
+        optional: Whether cells of it are missing.
     """
 
     kind: Kind
     low: float | None = None
     high: float | None = None
     levels: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,10 @@ def proposal(
         if isinstance(column, str):
             notes.append(f"left out: {column}")
             continue
-        variables[name], counts[name], read = column
+        variable, counts[name], read = column
+        # a class may not be missing
+        optional = name != LABEL and bool(read.missing.any())
+        variables[name] = replace(variable, optional=optional)
         absent[name] = read.missing
         if read.kind == "real":
             numbers[name] = read.values[~read.missing]

@@ -6,8 +6,10 @@ where no link is allowed. With K = (I − W)⁻¹ and G = Kᵀ (M − M*),
     ∂f/∂α_ij = (G Mᵀ)_ij   (j ≠ i),        ∂f/∂α_ii = G_ii.
 
 M is not linear in α, so f may have several minima, and several beginnings are tried. Small own
-weights make f a narrow valley, so descent is by L-BFGS and then by Newton's steps among the entries
-that are free, each solved for by conjugate gradients. A
+weights make f a narrow valley. Few sites descend by L-BFGS and then by Newton's steps among the
+entries that are free, each solved for by conjugate gradients. With many sites it takes long to find
+out which entries are free: there, a barrier that is lowered by degrees keeps weights off their
+bounds (:mod:`coplay.theory.barrier`), the best beginning is followed, and Newton's steps end it. A
 minimum is recognised by the size of the projected step, max |P(α − ∇f) − α|, which is 0 exactly
 where the conditions of first order hold.
 
@@ -18,8 +20,6 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +28,8 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from coplay.core.streams import stream
+from coplay.theory.barrier import lowered
+from coplay.theory.distance import Feasible, Point, optimality
 
 STARTS = 8
 """Beginnings from which descent is tried."""
@@ -36,86 +38,13 @@ OPTIMAL = 1e-8
 """Size of the projected step at which descent ends."""
 
 _FEW = 20  # sites for which every beginning is followed to its end
+_FIRST_BARRIER = 1e-6  # a stronger one would take all beginnings to the same place
+_POLISHED_AFTER = (2e-9, 2e-11, 2e-13)  # strengths after which Newton's steps try for the end
 _MOST_CYCLES = 6
 _MOST_STEPS = 200  # of Newton's, in a cycle
+_LAST_STEPS = 2000  # of Newton's, once the barrier is as low as it goes
 _MOST_INNER = 300  # of conjugate gradients, for one step of Newton's
 _AT_BOUND = 1e-12
-
-
-@dataclass(frozen=True)
-class Feasible:
-    """Rows on the simplex with a least own weight and no weight where no link is.
-
-    Args:
-        least_own: Least α_ii.
-        allowed: Where an entry may be positive, shape (N, N), bool, true on the diagonal.
-    """
-
-    least_own: float
-    allowed: np.ndarray
-
-    @cached_property
-    def floor(self) -> np.ndarray:
-        """The least weights, shape (N, N)."""
-        return self.least_own * np.eye(len(self.allowed))
-
-    def projected(self, alpha: np.ndarray) -> np.ndarray:
-        """Return the nearest weights of this kind, shape (N, N)."""
-        free = np.where(self.allowed, alpha - self.floor, -np.inf)
-        ordered = -np.sort(-free, axis=1)
-        # the threshold of the simplex of mass 1 − a: the last one that leaves its entry positive
-        sums = np.cumsum(np.where(np.isfinite(ordered), ordered, 0.0), axis=1)
-        thresholds = (sums - (1 - self.least_own)) / np.arange(1, len(alpha) + 1)
-        last = np.maximum((ordered > thresholds).sum(1), 1) - 1
-        threshold = np.take_along_axis(thresholds, last[:, None], 1)
-        result: np.ndarray = np.maximum(free - threshold, 0) + self.floor
-        return result
-
-
-@dataclass(frozen=True)
-class Point:
-    """Weights, f, and its derivatives there.
-
-    Args:
-        alpha: Weights with positive own weights, shape (N, N).
-        wanted: M*, shape (N, N).
-    """
-
-    alpha: np.ndarray
-    wanted: np.ndarray
-    inverse: np.ndarray = field(init=False, repr=False)
-    reached: np.ndarray = field(init=False, repr=False)
-    back: np.ndarray = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        own = self.alpha.diagonal()
-        inverse = np.linalg.inv(np.eye(len(own)) - self.alpha + np.diag(own))
-        reached = inverse * own
-        object.__setattr__(self, "inverse", inverse)
-        object.__setattr__(self, "reached", reached)
-        object.__setattr__(self, "back", inverse.T @ (reached - self.wanted))
-
-    @property
-    def value(self) -> float:
-        """The half sum of squares f."""
-        return 0.5 * float(np.square(self.reached - self.wanted).sum())
-
-    @cached_property
-    def gradient(self) -> np.ndarray:
-        """Derivatives of f, shape (N, N)."""
-        gradient = self.back @ self.reached.T
-        np.fill_diagonal(gradient, self.back.diagonal())
-        return gradient
-
-    def curvature(self, direction: np.ndarray) -> np.ndarray:
-        """Return by how much the gradient changes per step in a direction, shape (N, N)."""
-        own = np.diag(direction.diagonal())
-        others = direction - own
-        moved = self.inverse @ (others @ self.reached + own)
-        turned = self.inverse.T @ (others.T @ self.back + moved)
-        change = turned @ self.reached.T + self.back @ moved.T
-        np.fill_diagonal(change, turned.diagonal())
-        return change
 
 
 def nearest_weights(
@@ -133,16 +62,30 @@ def nearest_weights(
     feasible = Feasible(least_own, allowed.numpy())
     target = wanted.numpy()
     points = [Point(alpha, target) for alpha in _beginnings(target, feasible, starts, seed)]
-    if len(target) > _FEW:  # then the end of each descent takes longer than its beginning
-        points = [min((_approached(each, feasible) for each in points), key=lambda p: p.value)]
+    if len(target) > _FEW:
+        best = _of_many(points, feasible)
+        return torch.from_numpy(best.alpha), optimality(best, feasible)
     best = min((descended(each, feasible) for each in points), key=lambda end: end.value)
     return torch.from_numpy(best.alpha), optimality(best, feasible)
 
 
-def optimality(point: Point, feasible: Feasible) -> float:
-    """Return the size of the projected step, 0 where the conditions of first order hold."""
-    step = feasible.projected(point.alpha - point.gradient) - point.alpha
-    return float(np.abs(step).max())
+def _of_many(points: list[Point], feasible: Feasible) -> Point:
+    """Return the end of the best beginning, by a barrier that is lowered."""
+    if feasible.least_own == 1:  # nothing is left to choose
+        return points[0]
+    strength = _FIRST_BARRIER
+    begun = [lowered(each, feasible, strength) for each in points]
+    inside = min(begun, key=lambda each: each.value)
+    best = Point(feasible.projected(inside.alpha), inside.wanted)
+    for last in _POLISHED_AFTER:
+        while strength > last:
+            strength *= 0.2
+            inside = lowered(inside, feasible, strength)
+        at_bounds = Point(feasible.projected(inside.alpha), inside.wanted)
+        best = min(best, _polished(at_bounds, feasible), key=lambda each: each.value)
+        if optimality(best, feasible) < OPTIMAL:
+            return best
+    return _polished(best, feasible, _LAST_STEPS)
 
 
 def _beginnings(wanted: np.ndarray, feasible: Feasible, starts: int, seed: int) -> list[np.ndarray]:
@@ -204,9 +147,9 @@ def _approached(point: Point, feasible: Feasible) -> Point:
     return after if after.value <= point.value else point
 
 
-def _polished(point: Point, feasible: Feasible) -> Point:
+def _polished(point: Point, feasible: Feasible, steps: int = _MOST_STEPS) -> Point:
     """Descend by Newton's steps, until the conditions of first order hold or nothing is gained."""
-    for _ in range(_MOST_STEPS):
+    for _ in range(steps):
         if optimality(point, feasible) < OPTIMAL:
             break
         direction = _newton(point, feasible)

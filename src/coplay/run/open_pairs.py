@@ -1,0 +1,265 @@
+"""What the rows that are here leave open of variables that nobody observes together (I)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coplay.core.space import Space, Variable, tensors
+from coplay.run.preparing import Prepared
+from coplay.theory.identifiability import correlation_interval, frechet_bounds
+
+MOST_PAIRS = 200
+"""Most pairs whose bounds are worked out."""
+
+_FEWEST = 2  # rows that make a correlation
+_SEMIDEFINITE = 1e-6  # least eigenvalue of correlations that come from several sites
+
+
+@dataclass(frozen=True)
+class Column:
+    """One variable of the rows of one site.
+
+    Args:
+        values: Shape (n,); numbers, or those of categories.
+        present: Which are no missing values, shape (n,), bool.
+    """
+
+    values: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a site observes.
+
+    Args:
+        space: Its variables.
+        columns: Those of them that are one number or category per row.
+    """
+
+    space: Space
+    columns: Mapping[str, Column]
+
+
+@dataclass(frozen=True)
+class OpenPair:
+    """Between what it lies how two variables go together.
+
+    Args:
+        variables: The two.
+        of: ``probability`` of two categories, for those whose bounds are furthest apart;
+            ``correlation`` of two numbers; empty where no bounds are known.
+        low: The least value.
+        high: The largest one.
+        categories: The two categories, for a probability.
+        given: The variables that both are observed with, and that narrow the bounds.
+        why: Why no bounds are known; empty where they are.
+    """
+
+    variables: tuple[str, str]
+    of: str = ""
+    low: float | None = None
+    high: float | None = None
+    categories: Sequence[str] = ()
+    given: Sequence[str] = ()
+    why: str = ""
+
+
+def rows_here(prepared: Prepared) -> dict[str, Rows]:
+    """Return the rows that a plan may read: a pool's, and tables that the config itself names.
+
+    A site with a file of its own tells what that file lets it tell, and its rows are left alone.
+    """
+    rows = {}
+    for name, facts in prepared.facts.items():
+        samples = None
+        if prepared.sites is not None and name in prepared.sites.data:
+            samples = prepared.sites.data[name]
+        own = prepared.own.get(name)
+        if own is not None and own.held is not None and not own.has_site_file:
+            samples = own.held.train
+        if samples is None:
+            continue
+        columns = {}
+        for variable, values in tensors(samples).items():
+            if variable in facts.variables and facts.variables[variable].size == 1:
+                columns[variable] = _column(facts.variables[variable], values)
+        rows[name] = Rows(facts.variables, columns)
+    return rows
+
+
+def _column(variable: Variable, values: Tensor) -> Column:
+    # values may be missing at a site where agreed ones may not
+    optional = variable.model_copy(update={"optional": True})
+    return Column(values.flatten().double(), optional.present(values))
+
+
+def open_pairs(
+    apart: Sequence[tuple[str, str]], rows: Mapping[str, Rows], players: int
+) -> list[OpenPair]:
+    """Return what rows leave open of pairs that nobody observes together.
+
+    Correlations and shares are those of the rows of all sites that observe what is asked, so the
+    bounds hold where their populations are alike.
+
+    Args:
+        apart: The pairs.
+        rows: Rows by player.
+        players: How many players there are; without the rows of all, no bounds are worked out.
+    """
+    if len(rows) < players:
+        why = "not all rows are here to be read"
+        return [OpenPair(pair, why=why) for pair in apart]
+    pairs = [_open(pair, rows) for pair in apart[:MOST_PAIRS]]
+    why = f"bounds are worked out for {MOST_PAIRS} pairs at most"
+    return pairs + [OpenPair(pair, why=why) for pair in apart[MOST_PAIRS:]]
+
+
+def _open(pair: tuple[str, str], rows: Mapping[str, Rows]) -> OpenPair:
+    """Return the bounds of one pair."""
+    for name in pair:
+        holders = [each for each in rows.values() if name in each.space]
+        if holders[0].space[name].size > 1:
+            return OpenPair(pair, why=f"'{name}' is no single number or category")
+        if not any(name in each.columns for each in holders):
+            return OpenPair(pair, why=f"nobody observes '{name}'")
+    if all(_categories(name, rows) for name in pair):
+        return _of_categories(pair, rows)
+    if all(_categories(name, rows) <= 2 for name in pair):
+        return _of_numbers(pair, rows)
+    return OpenPair(pair, why="no bound is known for a number and more than two categories")
+
+
+def _categories(name: str, rows: Mapping[str, Rows]) -> int:
+    """Return how many categories a variable has; 0 for a number."""
+    variable = next(each.space[name] for each in rows.values() if name in each.space)
+    return 2 if variable.kind == "binary" else variable.classes or 0
+
+
+def _category(name: str, place: int, rows: Mapping[str, Rows]) -> str:
+    variable = next(each.space[name] for each in rows.values() if name in each.space)
+    return variable.class_names[place] if variable.class_names else str(place)
+
+
+def _together(names: Sequence[str], rows: Mapping[str, Rows]) -> Tensor:
+    """Return all rows that have several variables, shape (n, V)."""
+    parts = [torch.zeros(0, len(names), dtype=torch.float64)]
+    for each in rows.values():
+        if all(name in each.columns for name in names):
+            columns = [each.columns[name] for name in names]
+            complete = torch.stack([column.present for column in columns]).all(0)
+            parts.append(torch.stack([column.values for column in columns], 1)[complete])
+    return torch.cat(parts)
+
+
+def _names(rows: Mapping[str, Rows]) -> list[str]:
+    """Return all variables that somebody observes, in order."""
+    return list(dict.fromkeys(name for each in rows.values() for name in each.columns))
+
+
+def _of_categories(pair: tuple[str, str], rows: Mapping[str, Rows]) -> OpenPair:
+    """Return Fréchet's bounds, within each value of the third variable that narrows them most."""
+    alone = [_counts([name], rows) for name in pair]
+    if not all(counts.sum() for counts in alone):
+        return OpenPair(pair, why="too few rows have a value of both")
+    one, other = (counts / counts.sum() for counts in alone)
+    best = frechet_bounds(one, other)
+    given: list[str] = []
+    for third in _names(rows):
+        if third in pair or not _categories(third, rows):
+            continue
+        narrowed = _within(pair, third, rows)
+        if narrowed is not None and _width(narrowed) < _width(best) - 1e-12:
+            best = narrowed
+            given = [third]
+    low, high = best
+    place = int((high - low).argmax())
+    row, column = divmod(place, low.shape[1])
+    categories = (_category(pair[0], row, rows), _category(pair[1], column, rows))
+    return OpenPair(
+        pair, "probability", low[row, column].item(), high[row, column].item(), categories, given
+    )
+
+
+def _counts(names: Sequence[str], rows: Mapping[str, Rows]) -> Tensor:
+    """Return how many rows have each combination of categories, one axis for each variable."""
+    values = _together(names, rows).long()
+    sizes = [_categories(name, rows) for name in names]
+    counts = torch.zeros(sizes, dtype=torch.float64)
+    return counts.index_put(
+        tuple(values.T), torch.ones(len(values), dtype=torch.float64), accumulate=True
+    )
+
+
+def _within(
+    pair: tuple[str, str], third: str, rows: Mapping[str, Rows]
+) -> tuple[Tensor, Tensor] | None:
+    """Return the bounds within each value of a third variable; None where some are unknown."""
+    given = _counts([third], rows)
+    tables = [_counts([third, name], rows) for name in pair]
+    values = given > 0
+    if not values.any() or any((table.sum(1)[values] == 0).any() for table in tables):
+        return None
+    p, q = (table[values] / table[values].sum(1, keepdim=True) for table in tables)
+    return frechet_bounds(p, q, given[values] / given.sum())
+
+
+def _width(bounds: tuple[Tensor, Tensor]) -> float:
+    return (bounds[1] - bounds[0]).sum().item()
+
+
+def _of_numbers(pair: tuple[str, str], rows: Mapping[str, Rows]) -> OpenPair:
+    """Return the interval of a correlation by correlations with others that both are seen with."""
+    chosen: list[str] = []
+    interval = (-1.0, 1.0)
+    for third in _names(rows):
+        if third in pair or _categories(third, rows) > 2:
+            continue
+        trial = [*chosen, third]
+        narrowed = _by_others(pair, trial, rows)
+        if narrowed is not None:
+            chosen = trial
+            interval = narrowed
+    return OpenPair(pair, "correlation", max(interval[0], -1), min(interval[1], 1), (), chosen)
+
+
+def _by_others(
+    pair: tuple[str, str], others: Sequence[str], rows: Mapping[str, Rows]
+) -> tuple[float, float] | None:
+    """Return the interval; None where a correlation is unknown or they contradict each other.
+
+    Correlations come from different sites and may not fit together: they must be those of some
+    distribution, with each of the two variables added.
+    """
+    names = [*others, *pair]
+    matrix = torch.eye(len(names), dtype=torch.float64)
+    for i, one in enumerate(names):
+        for j in range(i):
+            if {i, j} == {len(others), len(others) + 1}:
+                continue
+            value = _correlation(one, names[j], rows)
+            if value is None:
+                return None
+            matrix[i, j] = matrix[j, i] = value
+    count = len(others)
+    for last in (count, count + 1):
+        places = torch.tensor([*range(count), last])
+        if torch.linalg.eigvalsh(matrix[places][:, places])[0] < _SEMIDEFINITE:
+            return None
+    return correlation_interval(matrix[count, :count], matrix[-1, :count], matrix[:count, :count])
+
+
+def _correlation(one: str, other: str, rows: Mapping[str, Rows]) -> float | None:
+    """Return the correlation of all rows that have both; None where there is none."""
+    both = _together([one, other], rows)
+    if len(both) < _FEWEST:
+        return None
+    centred = both - both.mean(0)
+    scale = centred.square().sum(0).sqrt()
+    if (scale == 0).any():
+        return None
+    return ((centred[:, 0] / scale[0]) @ (centred[:, 1] / scale[1])).item()
