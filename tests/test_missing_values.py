@@ -128,7 +128,7 @@ ROWS = ["30,yes,Ulm", ",no,Bonn", "50,,Ulm", "60,yes,", "NA,no,Bonn", "20,no,Ulm
 class TestTables:
     def test_missing_cells_are_kept_and_counted(self, tmp_path):
         file = write(tmp_path / "t.csv", ROWS)
-        data = Table(file=file, missing="keep", missing_marks=("NA",)).load()
+        data = Table(file=file, missing="keep", missing_marks=("NA",), numbers=("age",)).load()
         assert all(data.space[name].optional for name in data.space)
         whole = torch.cat([data.train, data.test])
         assert int(whole["age"].isnan().sum()) == 10

@@ -92,16 +92,15 @@ class TestTypes:
             )
         data = load(tmp_path / "t.csv", lines)
         assert str(data.space) == (
-            "Space(smokes: binary scalar, ok: binary scalar, "
-            "town: categorical of 2 scalar, dose: real scalar)"
+            "Space(born: real scalar days since 1970-01-01, smokes: binary scalar, "
+            "ok: binary scalar, town: categorical of 2 scalar, dose: real scalar)"
         )
         assert data.space["town"].names == ("Bonn", "Ulm")
         assert sum(values(data, "smokes")) == 6
         assert data.notes == (
-            f"12 rows read from {tmp_path / 't.csv'}: binary 'smokes', 'ok'; categorical 'town'; "
-            "real 'dose'",
-            "not read: column 'born' holds dates or times",
-            "not read: column 'name' holds 12 different texts in 12 rows; "
+            f"12 rows read from {tmp_path / 't.csv'}: date 'born'; binary 'smokes', 'ok'; "
+            "categorical 'town'; real 'dose'",
+            "not read: column 'name' is an identifier: it holds another text in each of 12 rows; "
             "categories = ['name'] reads them as classes",
             "not read: column 'note' is empty",
             "'smokes': yes is 1, no is 0",
@@ -110,13 +109,14 @@ class TestTypes:
         )
 
     def test_bad_cells_of_all_columns_are_told_at_once(self, tmp_path):
-        lines = ["dose,count,age", *(f'{i},"{i + 1},000",{i}' for i in range(60))]
+        lines = ["dose,count,age", *(f'{i / 2},"{i + 1},000",{i}' for i in range(60))]
         lines[51] = 'n/k,"51,000",50'
+        lines[2] = '0.5,"2,000",1 kg'
         message = fault(write(tmp_path / "t.csv", lines))
         assert f"{tmp_path}/t.csv, line 52, column 'dose': expected a number, got 'n/k'" in message
         assert "missing_marks = ['n/k']" in message
-        assert "line 2, column 'count': expected a number, got '1,000' (60 cells of 60" in message
-        assert "set thousands or decimal" in message
+        assert "line 3, column 'age': expected a number, got '1 kg'; mend it" in message
+        lines[2] = '0.5,"2,000",1'
         data = load(
             tmp_path / "t.csv",
             lines,
@@ -158,19 +158,19 @@ class TestTypes:
         assert "line 2, column 'x': expected a number, got 'n/k'" in message
         assert "(74 cells of 100 are none: 'n/k')" in message
 
-    @pytest.mark.parametrize("cell", ["1_000", "nan", "inf", "1e999", "0x10", "12,34,5", "٣"])
+    @pytest.mark.parametrize("cell", ["1_000", "inf", "1e999", "0x10", "12,34,5", "٣"])
     def test_what_python_takes_for_a_number_is_none(self, tmp_path, cell):
         lines = ["x;y", "1;1", "2;1", f"{cell};1", "4;1"]
         message = fault(write(tmp_path / "t.csv", lines), separator=";")
         assert f"line 4, column 'x': expected a number, got '{cell}'" in message
 
     def test_whole_numbers_keep_all_their_digits(self, tmp_path):
-        dates = [20230601 + i for i in range(30)]
-        numbers = [1234567890123 + i for i in range(30)]
+        dates = [20230601 + i % 29 for i in range(30)]
+        numbers = [1234567890123 + i % 29 for i in range(30)]
         lines = ["date,number,x", *(f"{a},{b},1.5" for a, b in zip(dates, numbers, strict=True))]
         data = load(tmp_path / "t.csv", lines)
-        assert values(data, "date") == dates
-        assert values(data, "number") == numbers
+        assert values(data, "date") == sorted(dates)
+        assert values(data, "number") == sorted(numbers)
         assert data.train["x"].dtype == torch.float32
         assert "'date': kept with 64 bits, since 32 would change its numbers" in data.notes
         lines.append("1,9007199254740993,1")
@@ -205,16 +205,21 @@ class TestTypes:
 
 class TestMissing:
     LINES = ("ward,age,dose", "a,1,2", "b,,3", "NA,4,5", "a,6,", "b,7,8")
+    """NA stands for a missing value unless a setting says otherwise."""
 
     def test_missing_cells_are_refused_with_lines_and_counts(self, tmp_path):
         file = write(tmp_path / "t.csv", self.LINES)
-        message = fault(file)
+        message = fault(file, missing="refuse", missing_marks=())
         assert "line 3, column 'age': the cell is missing; 1 of 5 are" in message
         assert "line 5, column 'dose': the cell is missing; 1 of 5 are" in message
         assert 'set missing = "drop rows" to leave out 2 rows of 5' in message
 
-    def test_na_is_a_class_unless_it_is_set_as_a_mark(self, tmp_path):
-        data = load(tmp_path / "t.csv", self.LINES, label_column="ward", missing="drop rows")
+    def test_na_is_missing_unless_marks_say_otherwise(self, tmp_path):
+        settings = {"label_column": "ward", "missing": "drop rows"}
+        data = load(tmp_path / "t.csv", self.LINES, **settings)
+        assert data.class_names == ("a", "b")
+        assert any(note.startswith("'NA' counts as missing in 'ward'") for note in data.notes)
+        data = load(tmp_path / "t.csv", self.LINES, **settings, missing_marks=())
         assert data.class_names == ("NA", "a", "b")
         note = "'ward': 'NA' counts as a category; missing_marks = ['NA'] changes that"
         assert note in data.notes
@@ -248,20 +253,16 @@ class TestLines:
     @pytest.mark.parametrize(
         ("lines", "words"),
         [
-            (["a;b", "1;2", "3;4"], ["';' divides every line into 2 cells", "set separator = ';'"]),
-            (["a;b", "1,5;2", "3;4"], ["set separator = ';', and decimal = ','"]),
-            (['"a";"b"', '"1";"2"'], ["set separator = ';'"]),
-            (["a;b,c", "1,5;2"], ["set separator = ';', and decimal = ','"]),
-            (["a\tb", "1\t2"], ["set separator = '\\t'"]),
-            (["a|b", "1|2"], ["set separator = '|'"]),
             (["a,b", "1,2", "3", "4,5,6"], ["1 in line 3, 3 in line 4 (2 lines in all)"]),
-            (["a,b", "1,2", '3,"4', "5,6"], ["line 3: a cell that opens with", "never closed"]),
+            (
+                ["a,b", "1,2", '3,"4', "5,6"],
+                ["line 3, column 'b': a cell that opens with", "never closed"],
+            ),
             (["a,b", '"1"2,3'], ["line 2: a quote", 'set quote = ""']),
             (["a,a,b", "1,2,3"], ["columns 1, 2 are all called 'a'"]),
             (["a,,b", "1,2,3"], ["column 2 has no name"]),
             (["", "", ""], ["an empty file"]),
             (["a,b"], ["expected rows, got none"]),
-            (["5.1,3.5,x", "4.9,3.0,y"], ["names of the columns", "looks like a row", "set names"]),
             (["a,b", "1,\0002"], ["line 2: a NUL character"]),
             (["sep=;", "a;b", "1;2"], ["Excel's 'sep=;'", "remove it"]),
         ],
@@ -273,16 +274,20 @@ class TestLines:
 
     def test_latin_1_is_named_with_its_line_and_setting(self, tmp_path):
         file = write(tmp_path / "t.csv", ["town,x", "Ulm,1", "Köln,2", "Ulm,3"], encoding="latin-1")
-        message = fault(file)
-        assert "t.csv, line 3: byte 0xf6 is no utf-8 character" in message
+        message = fault(file, encoding="utf-8")
+        assert "t.csv, line 3, column 'town': byte 0xf6 is no utf-8 character" in message
         assert "set encoding to the file's own, such as 'latin-1'" in message
         data = Table(file=file, encoding="latin-1").load()
         assert data.space["town"].names == ("Köln", "Ulm")
+        found = Table(file=file).load()
+        assert found.space["town"].names == ("Köln", "Ulm")
+        assert any("read as cp1252, since it is no UTF-8 (line 3)" in note for note in found.notes)
 
     def test_encodings(self, tmp_path):
         lines = ["town,x", "Köln,1", "Ulm,2", "Ulm,3"]
         file = write(tmp_path / "t.csv", lines, encoding="utf-16")
-        assert "set encoding = 'utf-16'" in fault(file)
+        assert "set encoding = 'utf-16'" in fault(file, encoding="utf-8")
+        assert Table(file=file).load().space["town"].names == ("Köln", "Ulm")
         assert Table(file=file, encoding="utf-16").load().space["town"].names == ("Köln", "Ulm")
         file = write(tmp_path / "t.csv", lines, encoding="utf-8-sig")
         assert list(Table(file=file).load().space) == ["town", "x"]
@@ -349,8 +354,9 @@ class TestLines:
         assert "cannot read" in fault(tmp_path / "bad.csv.gz")
 
     def test_decimal_and_thousands_must_differ(self):
+        source = {"name": "table", "file": "t", "thousands": ".", "decimal": "."}
         with pytest.raises(ConfigError, match="two marks"):
-            Config.from_dict({"data": {"source": {"name": "table", "file": "t", "thousands": "."}}})
+            Config.from_dict({"data": {"source": source}})
 
 
 class TestOtherForms:
@@ -395,7 +401,8 @@ class TestOtherForms:
         assert values(data, "narrow") == [np.float32(0.1 * i) for i in range(8)]
         assert data.space["ok"].kind == "binary"
         assert data.space["town"].names == ("Bonn", "Ulm")
-        assert "not read: column 'born' holds dates or times" in data.notes
+        assert values(data, "born") == list(range(8))
+        assert data.space["born"].unit == "days since 1970-01-01"
         assert any("'tags' has the type list" in note for note in data.notes)
         holed = arrow.table({"x": [1.0, None, float("nan"), 4.0], "y": [1, 2, 3, 4]})
         parquet.write_table(holed, str(file))
@@ -453,8 +460,8 @@ class TestPrivacy:
             source.load()
 
     def test_faults_of_local_tables_name_the_source_with_the_settings(self, tmp_path):
-        file = write(tmp_path / "t.csv", ["a;b", "1;2", "3;4"])
-        with pytest.raises(DataError, match="set separator = ';'") as caught:
+        file = write(tmp_path / "t.csv", ["a,b", "1,2", "3,4,5"])
+        with pytest.raises(DataError, match="or set separator") as caught:
             HuggingFace(dataset=file).load()
         assert f'name = "table", file = "{file}"' in str(caught.value)
 

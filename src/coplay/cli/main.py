@@ -211,7 +211,7 @@ def _add_reading(commands: Any) -> None:
         "--out",
         type=path_given,
         required=True,
-        help="a file .npz, .csv, .tsv or .parquet, or .png for images",
+        help="a file .csv, .tsv, .parquet or .npz, or .png for images",
     )
     add_given(sample)
     add_trust(sample)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,9 @@ from coplay.core.errors import CoplayError
 from coplay.core.inside import write_output
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.text import cell
+from coplay.data.sources.base import Source
+from coplay.data.sources.table import Table
+from coplay.data.table_form import TableForm, as_parquet, as_text, form_of_table
 from coplay.run.drawing import asked_of
 from coplay.run.given import MOST_DRAWS
 from coplay.run.given_draws import DrawRecord, draw_given
@@ -22,8 +24,11 @@ from coplay.run.result import Result
 from coplay.run.rules_of import check_kept
 from coplay.run.sampling import load_player
 
-ENDINGS = (".npz", ".csv", ".tsv", ".parquet", ".png")
+ENDINGS = (".csv", ".tsv", ".parquet", ".npz", ".png")
 """Of the files that samples are written into."""
+
+_TABLES = (".csv", ".tsv", ".parquet")
+"""Endings of files with a row per sample."""
 
 
 def sample_file(
@@ -47,8 +52,8 @@ def sample_file(
         n: Number of samples, at least 1.
         seed: Seed of the draw.
         out: The file: ``.npz``, one array per variable, with the names of its classes in
-            ``NAME.names``; ``.csv``, ``.tsv`` or ``.parquet``, a row per sample, classes by name;
-            ``.png``, a grid of images.
+            ``NAME.names``; ``.csv``, ``.tsv`` or ``.parquet``, a row per sample in the form of the
+            player's table if that is here; ``.png``, a grid of images.
         trust: Whether a class outside coplay may be imported for the model.
         given: Conditions that all samples fulfil, such as ``age=40..60``.
         most: Rows that are drawn for the conditions at most.
@@ -81,19 +86,44 @@ def sample_file(
     if loaded.rules:
         check_kept(loaded)
         tell(f"rules: {loaded.kept_by_rules}")
-    content = _content(samples, loaded.space, out)
+    form = _form(run, player, trust) if out.suffix in _TABLES else None
+    content = _content(samples, loaded.space, out, form)
     write_output(out, content, "give permission, make room or name another file with --out")
     return record
 
 
-def _content(samples: Samples, space: Space, out: Path) -> bytes:
+def _form(run: Path, player: str, trust: bool) -> TableForm | None:
+    """Return the form of the table that a player learned from; None where it is not here."""
+    config = Result.load(run, trust).config
+    section = config.players.get(player)
+    source: Source = config.data.source
+    columns: Mapping[str, str] = {}
+    if section is not None and section.data is not None:
+        source, columns = section.data.source, section.data.columns
+    elif section is not None and section.site is not None:
+        if not Path(section.site).is_file():
+            return None
+        data = config.site_files[player].data
+        source, columns = data.source.at(Path(section.site).parent), data.columns
+    return form_of_table(source, columns) if isinstance(source, Table) else None
+
+
+def _content(samples: Samples, space: Space, out: Path, form: TableForm | None) -> bytes:
     """Return what is to be written."""
+    is_flat = not any(space[name].shape for name in tensors(samples))
+    if out.suffix == ".parquet" and not is_flat:
+        raise CoplayError(
+            f"--out {out}: the samples are no table of numbers; write an .npz instead"
+        )
+    if out.suffix == ".parquet":
+        return as_parquet(samples, space, form or TableForm(()))
+    if out.suffix in _TABLES and is_flat and (form is not None or out.suffix == ".tsv"):
+        separator = "\t" if out.suffix == ".tsv" else None
+        return as_text(samples, space, form or TableForm(()), separator)
     if out.suffix == ".csv":
         return as_csv(samples, space).encode()
     if out.suffix == ".tsv":
         return as_csv(samples, space, "\t").encode()
-    if out.suffix == ".parquet":
-        return _as_parquet(samples, space)
     if out.suffix == ".npz":
         return _as_npz(samples, space)
     from coplay.report.figures import image_grid
@@ -118,31 +148,6 @@ def _as_npz(samples: Samples, space: Space) -> bytes:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-    return file.getvalue()
-
-
-def _as_parquet(samples: Samples, space: Space) -> bytes:
-    """Write samples as a column per number; categories are a dictionary of their names."""
-    try:
-        pa = importlib.import_module("pyarrow")  # it has no types of its own
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise CoplayError(
-            f"Parquet files need the package pyarrow ({error}); pip install 'coplay[tables]', or "
-            "write .csv"
-        ) from error
-    columns = {}
-    for name, tensor in tensors(samples).items():
-        names = space[name].names
-        for place in np.ndindex(tuple(tensor.shape[1:])):
-            values = tensor[(slice(None), *place)].numpy()
-            column = pa.array(values.astype(np.bool_) if space[name].kind == "binary" else values)
-            if names is not None:
-                codes = pa.array(values.astype(np.int32))
-                column = pa.DictionaryArray.from_arrays(codes, list(names))
-            columns[".".join([name, *map(str, place)])] = column
-    file = io.BytesIO()
-    parquet.write_table(pa.table(columns), file)
     return file.getvalue()
 
 

@@ -36,3 +36,18 @@ def keep_freed_memory() -> bool:
     if not mallopt(_MMAP_THRESHOLD, _LARGEST):
         return False
     return bool(mallopt(_TRIM_THRESHOLD, _NEVER))
+
+
+def give_back() -> bool:
+    """Return to the system what was freed, as the texts of a large table are once they are numbers.
+
+    Returns:
+        Whether there was something to return; False on a C library other than glibc.
+
+    Example:
+        >>> give_back() in (True, False)
+        True
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    return bool(ctypes.CDLL(None).malloc_trim(0))

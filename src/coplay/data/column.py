@@ -15,6 +15,8 @@ from coplay.data.words import quoted
 EXACT = 2**53
 """Whole numbers up to here are exact in 64-bit floats."""
 
+_AT_ONCE = 1_000_000  # numbers that are looked at at a time
+
 _COARSE = 1e-5
 """Rounding to 32 bits may move a number by this share of its column's range, and no further."""
 
@@ -60,7 +62,9 @@ def array_column(variable: Variable, train: np.ndarray, test: np.ndarray) -> Col
     )
 
 
-def real_column(train: np.ndarray, test: np.ndarray, name: str, origin: str) -> Column:
+def real_column(
+    train: np.ndarray, test: np.ndarray, name: str, origin: str, is_exact: bool = False
+) -> Column:
     """Convert numbers to a real variable: with 32 bits, or with 64 where 32 would change them.
 
     32 bits hold seven digits. Whole numbers that they cannot hold exactly, such as dates written
@@ -72,6 +76,7 @@ def real_column(train: np.ndarray, test: np.ndarray, name: str, origin: str) -> 
         test: Values of the test split.
         name: The variable's name, for the note.
         origin: What errors call the data.
+        is_exact: Whether they are kept as they are, such as moments to the second.
 
     Raises:
         DataError: A whole number is too large for 64-bit floats, or a number for 32-bit ones.
@@ -89,7 +94,9 @@ def real_column(train: np.ndarray, test: np.ndarray, name: str, origin: str) -> 
         _check_range(values, origin)
     notes: tuple[str, ...] = ()
     kind: type[np.floating] = np.float32
-    if _needs_64_bits(both):
+    if is_exact and train.dtype == np.float64:
+        kind = np.float64
+    elif needs_64_bits(both):
         kind = np.float64
         notes = (f"{quoted(name)}: kept with 64 bits, since 32 would change its numbers",)
     variable = Variable(kind="real", shape=train.shape[1:])
@@ -121,16 +128,21 @@ def _check_range(values: np.ndarray, origin: str) -> None:
         )
 
 
-def _needs_64_bits(both: list[np.ndarray]) -> bool:
+def needs_64_bits(both: list[np.ndarray]) -> bool:
     """Whether numbers would change when they are stored as 32-bit floats."""
     if all(values.dtype in (np.float16, np.float32) for values in both):
         return False
-    values = np.concatenate([values.ravel().astype(np.float64) for values in both])
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return False
-    moved = np.abs(values.astype(np.float32).astype(np.float64) - values)
-    if moved[values == np.trunc(values)].any():
-        return True
-    spread = values.max() - values.min()
-    return bool(spread > 0 and moved.max() > _COARSE * spread)
+    low, high, furthest = np.inf, -np.inf, 0.0
+    for values in both:
+        flat = values.ravel()
+        for start in range(0, len(flat), _AT_ONCE):
+            part = flat[start : start + _AT_ONCE].astype(np.float64)
+            part = part[np.isfinite(part)]
+            if not len(part):
+                continue
+            moved = np.abs(part.astype(np.float32).astype(np.float64) - part)
+            if moved[part == np.trunc(part)].any():
+                return True
+            low, high = min(low, part.min()), max(high, part.max())
+            furthest = max(furthest, moved.max())
+    return bool(high > low and furthest > _COARSE * (high - low))

@@ -24,7 +24,7 @@ from coplay.data.sources.npz import Npz
 from coplay.data.sources.table import Table
 from coplay.data.tables.grid import Grid
 from coplay.data.tables.reading import Rows
-from coplay.data.tables.remedies import InMemory
+from coplay.data.tables.remedies import InMemory, Remedies
 from coplay.data.tables.types import Settings
 from coplay.data.words import quoted
 
@@ -259,10 +259,15 @@ def _of_rows(
 class _TableInMemory(Table):
     """Reads rows that are in memory, about which one can do other things than about a file's."""
 
+    def reading_of(self, rows: Rows, columns: Sequence[str]) -> tuple[Settings, list[str]]:
+        """Return how cells become values: a frame has a type for categories, and says so."""
+        settings, of_marks = super().reading_of(rows, columns)
+        return replace(settings, finds_categories=False), of_marks
+
     @property
-    def reading(self) -> Settings:
-        """How cells become values; errors say what can be done in Python."""
-        return replace(super().reading, remedies=InMemory())
+    def remedies(self) -> Remedies:
+        """What one can do about cells that cannot be read, in Python."""
+        return InMemory()
 
 
 def _check_whole(data: Dataset, n: int, others: Mapping[str, Column], title: str) -> None:
@@ -318,8 +323,8 @@ def _array(values: Any) -> np.ndarray:
 
 def _unreadable(name: str, dtype: Any, values: Sequence[Any]) -> str:
     """Say why a column of a frame cannot be read; empty if it can."""
-    if dtype.is_temporal():
-        return f"column {quoted(name)} holds dates or times"
+    if str(dtype).startswith("Duration"):
+        return f"column {quoted(name)} holds durations"
     if dtype.is_nested() or any(isinstance(value, (list, dict, bytes)) for value in values[:100]):
         return f"column {quoted(name)} has the type {dtype}"
     return ""

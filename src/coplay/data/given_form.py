@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from coplay.core.space import LABEL, Samples, Space
 from coplay.core.variable import Variable
 from coplay.data.sources.memory import Memory
+from coplay.data.tables.dates import DAYS, HOURS
+
+_MIDNIGHT = datetime(1970, 1, 1)
 
 
 def as_given(samples: Samples, space: Space, source: Memory) -> Any:
@@ -52,6 +56,8 @@ def _values(
     values: np.ndarray, variable: Variable, dtype: str, source: Memory, name: str
 ) -> np.ndarray:
     """Return the values of one variable as they were given."""
+    if variable.unit in (DAYS, HOURS) and dtype:
+        return _moments(values, variable.unit, dtype)
     if variable.kind == "categorical":
         texts = np.array(variable.class_names)[values]
         return _of_dtype(texts, dtype)
@@ -60,6 +66,26 @@ def _values(
     if variable.kind == "binary" and not dtype:
         return values.astype(np.bool_)
     return _of_dtype(values, dtype)
+
+
+def _moments(values: np.ndarray, unit: str, dtype: str) -> np.ndarray:
+    """Return dates and times of day as they were given: as values of Python, or texts."""
+    kind = dtype.lower()
+    moments = np.empty(len(values), object)
+    for place, value in enumerate(values.tolist()):
+        if value != value:
+            continue
+        if unit == HOURS:
+            clock = _MIDNIGHT + timedelta(seconds=round(value * 3600) % 86400)
+            moments[place] = clock.time() if kind.startswith("time") else str(clock.time())
+            continue
+        moment = _MIDNIGHT + timedelta(microseconds=round(value * 86400e6))
+        day = (_MIDNIGHT + timedelta(days=round(value))).date()
+        if kind.startswith("datetime"):
+            moments[place] = moment
+        else:
+            moments[place] = day if kind.startswith("date") else str(day)
+    return moments
 
 
 def _of_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -107,6 +133,8 @@ def _frame(columns: Mapping[str, np.ndarray], space: Space, source: Memory) -> A
 
 def _as_pandas(column: Any, dtype: str, variable: Variable) -> Any:
     """Return a column of pandas in the type that it had."""
+    if dtype.startswith("datetime64") and "," in dtype:  # the moments are those of its zone's UTC
+        return column.astype("datetime64[ns]").dt.tz_localize("UTC").astype(dtype)
     if not dtype.startswith("category"):
         return column.astype(dtype)
     pandas = importlib.import_module("pandas")  # it has no types of its own

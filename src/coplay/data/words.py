@@ -45,8 +45,8 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def all_of(faults: Sequence[str]) -> str:
-    """Return one message for the faults of all columns.
+def all_of(faults: Sequence[str], what: str = "columns cannot be read") -> str:
+    """Return one message for the faults of all columns, or of what is named.
 
     Example:
         >>> print(all_of(["column 'a' is empty", "column 'b' is empty"]))
@@ -56,6 +56,4 @@ def all_of(faults: Sequence[str]) -> str:
     """
     if len(faults) == 1:
         return faults[0]
-    return "\n".join(
-        [f"{len(faults)} columns cannot be read:", *(f"  - {fault}" for fault in faults)]
-    )
+    return "\n".join([f"{len(faults)} {what}:", *(f"  - {fault}" for fault in faults)])

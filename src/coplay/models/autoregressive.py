@@ -51,6 +51,9 @@ _VALIDATION_DRAWS = 8  # of order and place, for early stopping
 _LEVELS = "levels"
 _INSIDE = "inside"
 
+_ROWS_AT_ONCE = 50_000
+"""Rows that become levels at a time."""
+
 
 class Autoregressive(NeuralModel):
     """Columns of a table one by one, each given any of the others; exact log p.
@@ -129,9 +132,14 @@ class Autoregressive(NeuralModel):
 
     def _as_levels(self, samples: Samples) -> Samples:
         """Return the levels of samples, (n, D), and Σ_d log p(x_d | its level), (n,)."""
-        levels = self._bins.levels(samples)
-        inside = self._bins.log_inside(samples, levels).sum(1)
-        return TensorDict({_LEVELS: levels, _INSIDE: inside.float()}, [len(samples)])
+        levels = []
+        inside = []
+        for start in range(0, max(len(samples), 1), _ROWS_AT_ONCE):
+            rows = pick(samples, slice(start, start + _ROWS_AT_ONCE))
+            of_rows = self._bins.levels(rows)
+            inside.append(self._bins.log_inside(rows, of_rows).sum(1).float())
+            levels.append(of_rows.to(torch.int32))  # a large table has as many levels as numbers
+        return TensorDict({_LEVELS: torch.cat(levels), _INSIDE: torch.cat(inside)}, [len(samples)])
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of one step, a mean over the batch."""
@@ -140,7 +148,7 @@ class Autoregressive(NeuralModel):
 
     def _surprise(self, rows: Samples, generator: torch.Generator) -> Tensor:
         """Estimate −log p of rows from one order and one place each; shape (n,)."""
-        levels = rows[_LEVELS]
+        levels = rows[_LEVELS].long()
         observed = levels >= 0
         count = observed.sum(1)
         # columns in random order, those that are missing behind all others

@@ -16,7 +16,7 @@ from coplay.data.tables.encodings import encoding_of, read_bytes
 from coplay.data.tables.filling import filled
 from coplay.data.tables.formats import ending
 from coplay.data.tables.grid import Grid
-from coplay.data.tables.reading import read_table
+from coplay.data.tables.reading import Rows, read_table
 from coplay.run.completing import fill
 from coplay.run.drawing import aliases_of, own_data_of
 from coplay.run.fields import problems_of
@@ -62,22 +62,26 @@ def complete_file(
     result = Result.load(run, trust)
     source = _source(result, player, table, settings or {})
     grid = _grid(table, source)
-    filling = fill(loaded, grid, source.reading, aliases_of(result, loaded), seed)
+    reading, of_marks = source.reading_of(Rows([grid], len(grid)), grid.names)
+    filling = fill(loaded, grid, reading, aliases_of(result, loaded), seed)
     content = read_bytes(table)
-    codec, _ = encoding_of(content, table, source.encoding)
-    separator = source.separator or ("\t" if ending(table) == ".tsv" else ",")
-    text, count = filled(content.decode(codec), separator, source.quote, filling.new)
+    codec, _, _ = encoding_of(table, source.encoding)
+    separator = source.separator or grid.unusual.get("separator", ",")
+    quote = grid.unusual.get("quote", '"') if source.quote is None else source.quote
+    text, count = filled(content.decode(codec), separator, quote, filling.new)
     if count != sum(map(len, filling.new.values())):
         raise DataError(f"{table}: its rows were not met again where they were read")
     written = _encoded(text, codec, content, out)
     write_output(out, written, "give permission, make room or name another file with --out")
-    return [*grid.notes, *filling.lines()]
+    return [*grid.notes, *of_marks, *filling.lines()]
 
 
 def _grid(table: Path, source: Table) -> Grid:
     """Read a table; an error names the options of this command beside the settings of a source."""
     try:
-        return read_table(table, source.form)
+        grid = read_table(table, source.form)
+        Rows([grid], len(grid)).check()
+        return grid
     except DataError as error:
         options = "--separator, --decimal, --thousands and --encoding set how the table is read"
         raise DataError(f"{error}\n{options}") from error

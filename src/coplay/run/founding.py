@@ -26,6 +26,7 @@ from coplay.run.founding_texts import (
     site_text,
 )
 from coplay.run.schema import VariableSection
+from coplay.run.unlike_units import proposed_ranges, unlike_units
 from coplay.site.conforming import BITS, OTHER
 from coplay.site.proposing import Proposal, Proposed, common_levels, proposal, summary
 
@@ -106,8 +107,9 @@ def from_tables(
     lines = [*summary(list(proposals.values()))]
     for name, each in proposals.items():
         lines += [f"{name}: {note}" for note in each.notes]
-    alike = perhaps_one({name: each.variables for name, each in proposals.items()})
-    lines += [*notes, *alike, why, *_said_of_variables(variables, names)]
+    proposed = {name: each.variables for name, each in proposals.items()}
+    notes += [*perhaps_one(proposed), *unlike_units(proposed_ranges(proposed))]
+    lines += [*notes, why, *_said_of_variables(variables, names)]
     called = _name_of(out)
     texts = {out / "federation.toml": federation_text(called, variables, names, chosen)}
     for name, each in proposals.items():
@@ -143,7 +145,8 @@ def from_proposals(files: Sequence[Path], out: Path, target: str | None) -> Foun
     _check_units(units)
     chosen, why = _target(variables, target)
     text = federation_text(_name_of(out), variables, names, chosen, has_site_files=False)
-    lines = [*notes, *perhaps_one(proposed), why, *_said_of_variables(variables, names)]
+    notes += [*perhaps_one(proposed), *unlike_units(proposed_ranges(proposed))]
+    lines = [*notes, why, *_said_of_variables(variables, names)]
     return Founding({out / "federation.toml": text}, lines)
 
 

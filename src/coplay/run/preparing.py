@@ -48,6 +48,7 @@ from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seat
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.stopping import check_stopping
 from coplay.run.trials import try_models
+from coplay.run.unlike_units import ranges_of, unlike_units
 from coplay.run.versions import versions
 
 
@@ -171,6 +172,10 @@ def prepare(
     if pool is not None:
         rules = rules_of(config, pool.space if agreed is None else agreed)
         notes += [f"{each} in the pool" for each in rules.counts(pool.train)]
+    # what a site file is read to hold is told at the site only
+    open_rows = {name: each.held for name, each in own.items() if not each.has_site_file}
+    held = {name: rows for name, rows in open_rows.items() if rows is not None}
+    notes += unlike_units(ranges_of(held))
     judged_by = pool
     if config.reference is not None:
         judged_by = config.reference.source.load()

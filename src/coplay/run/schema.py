@@ -139,6 +139,8 @@ def _of_both(one: Variable, other: Variable) -> Variable | None:
     """Return the variable whose values are those of either; None if there is no such."""
     if one.shape != other.shape or one.unit != other.unit:
         return None
+    if one.kind != other.kind and _may_be_numbers(one) and _may_be_numbers(other):
+        one, other = _as_numbers(one), _as_numbers(other)
     numbers = {"real", "count"}
     kinds = {one.kind, other.kind}
     optional = one.optional or other.optional
@@ -153,6 +155,20 @@ def _of_both(one: Variable, other: Variable) -> Variable | None:
             kind=kind, shape=one.shape, low=low, high=high, unit=one.unit, optional=optional
         )
     return None
+
+
+def _may_be_numbers(variable: Variable) -> bool:
+    """Whether all values are numbers; classes that are called by whole numbers are."""
+    return all(name.lstrip("-").isdecimal() for name in variable.class_names)
+
+
+def _as_numbers(variable: Variable) -> Variable:
+    """Return a variable of which one site has too few numbers to show what they are."""
+    if variable.kind in ("real", "count"):
+        return variable
+    return Variable(
+        kind="real", shape=variable.shape, unit=variable.unit, optional=variable.optional
+    )
 
 
 def _of_all_classes(one: Variable, other: Variable, optional: bool) -> Variable:

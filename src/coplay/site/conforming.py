@@ -13,13 +13,11 @@ from coplay.core.components import nearest
 from coplay.core.errors import DataError
 from coplay.core.variable import Variable
 from coplay.data.column import EXACT
+from coplay.data.tables.booleans import BITS as BITS  # what both callers of this module use
 from coplay.data.words import counted, quoted
 
 OTHER = "other"
 """The agreed category that takes those that are too rare to be agreed on."""
-
-BITS = ({"0", "false", "no", "n", "f"}, {"1", "true", "yes", "y", "t"})
-"""What 0 and 1 of a binary variable may be called as categories."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ def looked_over(source: Source, columns: Collection[str], unit: str | None) -> l
     if not all(file.is_file() for file in files):
         return []  # whoever loads the rows says so
     rows = read_tables(files, [], source.form, source.limit)
-    settings = source.reading
+    rows.check()
+    settings, _ = source.reading_of(rows, rows.names)
     numbers = {}
     texts = {}
     for name in rows.names:

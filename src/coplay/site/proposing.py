@@ -15,8 +15,8 @@ from coplay.core.errors import DataError
 from coplay.core.space import LABEL
 from coplay.core.variable import Kind
 from coplay.data.classes import natural_key
-from coplay.data.tables.delimited import form_of
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
+from coplay.data.tables.found_marks import found_marks
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows, read_tables
@@ -144,9 +144,12 @@ def proposal(
     Raises:
         DataError: It cannot be read, has no such column, or holds nothing to learn from.
     """
-    form, decimal = form_of_table(path)
-    reading = _reading(form, decimal)
-    rows = read_tables([path], [], form, None)
+    _check_is_table(path)
+    rows = read_tables([path], [], TextFormat(), None)
+    rows.check()
+    cells = {name: each for name, each in rows.cells.items() if name not in rows.refused}
+    marks, _ = found_marks(cells, None, None)
+    reading = {**rows.unusual, **_reading(marks)}
     if unit is not None:
         rows.check_names({"unit": [unit]})
     seeming, of_units = unit_of(rows)
@@ -157,7 +160,9 @@ def proposal(
     counts: dict[str, Counter[str]] = {}
     numbers: dict[str, np.ndarray] = {}
     absent: dict[str, np.ndarray] = {}
-    settings = Settings(Marks(decimal), tuple(dict.fromkeys([*_MISSING_MARKS, *missing_marks])))
+    settings = Settings(
+        marks, tuple(dict.fromkeys([*_MISSING_MARKS, *missing_marks])), infers=False
+    )
     for name in rows.names:
         if name == guessed:
             how = "was said" if unit else "seems"
@@ -196,8 +201,8 @@ def proposal(
     )
 
 
-def form_of_table(path: Path) -> tuple[TextFormat, str]:
-    """Return how a table seems to be written, and its decimal mark.
+def _check_is_table(path: Path) -> None:
+    """Refuse what is no table.
 
     Raises:
         DataError: There is no table of this name.
@@ -211,7 +216,6 @@ def form_of_table(path: Path) -> tuple[TextFormat, str]:
             "as images and arrays, are named in a site file that you write: 'coplay list source' "
             "shows which there are"
         )
-    return form_of(path)
 
 
 def _said_of_few_numbers(
@@ -254,12 +258,15 @@ def _said_of_rare(
     return notes
 
 
-def _reading(form: TextFormat, decimal: str) -> dict[str, str]:
-    """Return the settings of a table's source that are not its defaults."""
-    reading = {"encoding": form.encoding, "decimal": decimal}
-    usual = {"encoding": TextFormat().encoding, "decimal": "."}
-    unusual = {key: value for key, value in reading.items() if value != usual[key]}
-    return unusual if form.separator is None else {"separator": form.separator, **unusual}
+def _reading(marks: Marks) -> dict[str, str]:
+    """Return the settings of a table's source that say which marks are in its numbers."""
+    usual = Marks()
+    reading = {}
+    if marks.decimal != usual.decimal:
+        reading["decimal"] = marks.decimal
+    if marks.thousands != usual.thousands:
+        reading["thousands"] = marks.thousands
+    return reading
 
 
 def _said_of_reading(reading: Mapping[str, str]) -> list[str]:

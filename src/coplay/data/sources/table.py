@@ -12,18 +12,10 @@ import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from coplay.core.errors import DataError
+from coplay.core.pace import Pace
 from coplay.core.temporary import temporary_folder
 from coplay.core.variable import Variable
-from coplay.data.classes import coded_column
-from coplay.data.column import Column, array_column, real_column
-from coplay.data.sources.base import (
-    LABEL,
-    Dataset,
-    Source,
-    assemble,
-    held_out,
-    missing,
-)
+from coplay.data.sources.base import LABEL, Dataset, Source, assemble, held_out, missing
 from coplay.data.tables.agreed import (
     column_as,
     none_of,
@@ -32,12 +24,15 @@ from coplay.data.tables.agreed import (
     wanted_of,
     with_missing,
 )
+from coplay.data.tables.dates import Order
 from coplay.data.tables.formats import ENDINGS, TextFormat, stem
-from coplay.data.tables.notes import marks_as_categories, number_notes, summary
-from coplay.data.tables.numbers import Marks
+from coplay.data.tables.found_marks import found_marks
+from coplay.data.tables.making import kept_rows, label_faults, made_columns
+from coplay.data.tables.notes import met_marks, spelled_two_ways, summary
 from coplay.data.tables.reading import Rows, read_tables
-from coplay.data.tables.types import Fault, Settings, Typed, typed, unmet_marks
-from coplay.data.words import all_of, counted, quoted, some
+from coplay.data.tables.remedies import Remedies
+from coplay.data.tables.types import MISSING, Fault, Settings, Typed, typed, unmet_marks
+from coplay.data.words import all_of, quoted, some
 
 
 class Table(Source):
@@ -60,12 +55,18 @@ class Table(Source):
         without: Columns that are left out.
         categories: Columns that are categories even where they hold numbers or many texts.
         names: Names of the columns of a file without a line of names.
-        separator: Between cells; without it a comma, or a tab in ``.tsv``.
+        separator: Between cells. It, the encoding, the marks in numbers and quotes are found where
+            they are not set, and what was found is noted where it is not the usual.
         encoding: Of the characters of a text, such as ``latin-1``.
         decimal: Before the fraction of a number.
         thousands: Between thousands, such as ``,`` in 1,000; empty for none.
         quote: Around cells that hold separators; empty where quotes are ordinary characters.
-        missing_marks: Cells that stand for a missing value, beside empty ones, such as ``NA``.
+        numbers: Columns whose whole numbers are amounts, where few or unlike ones would be taken
+            for categories or names of rows.
+        identifiers: Columns that name rows, and are left out.
+        dates: Which comes first in dates such as 02/03/2024; found where a date shows it.
+        missing_marks: Cells that stand for a missing value, beside empty ones, such as ``-999``.
+            Where none are set they are NA, N/A, NaN, null, None and ?.
         missing: What becomes of rows with a missing cell: they are refused, or dropped and counted,
             or kept, where the variable may then be missing; classes may not. A variable that was
             agreed to be ``optional`` is kept in any case.
@@ -86,11 +87,14 @@ class Table(Source):
     categories: tuple[str, ...] = ()
     names: tuple[str, ...] | None = Field(default=None, min_length=1)
     separator: str | None = Field(default=None, min_length=1, max_length=1)
-    encoding: str = "utf-8"
-    decimal: str = Field(default=".", min_length=1, max_length=1)
-    thousands: str = Field(default="", max_length=1)
-    quote: str = Field(default='"', max_length=1)
-    missing_marks: tuple[str, ...] = ()
+    encoding: str | None = None
+    decimal: str | None = Field(default=None, min_length=1, max_length=1)
+    thousands: str | None = Field(default=None, max_length=1)
+    quote: str | None = Field(default=None, max_length=1)
+    numbers: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    dates: Order | None = None
+    missing_marks: tuple[str, ...] | None = None
     missing: Literal["refuse", "drop rows", "keep"] = "refuse"
     test_share: float = Field(default=0.2, gt=0, lt=1)
     limit: PositiveInt | None = None
@@ -99,7 +103,9 @@ class Table(Source):
 
     @field_validator("encoding")
     @classmethod
-    def _known_encoding(cls, name: str) -> str:
+    def _known_encoding(cls, name: str | None) -> str | None:
+        if name is None:
+            return None
         try:
             "".encode(codecs.lookup(name).name)
         except LookupError as error:
@@ -110,7 +116,7 @@ class Table(Source):
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Self:
-        if self.decimal == self.thousands:
+        if self.decimal is not None and self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}; expected two marks")
         return self
 
@@ -128,25 +134,30 @@ class Table(Source):
             if not path.is_file():
                 raise _no_file(path)
         rows = read_tables(paths, test_paths, self.form, self.limit)
-        return self.of_rows(rows, stem(paths[0]), agreed, unit)
+        data = self.of_rows(rows, stem(paths[0]), agreed, unit)
+        rows.forget_cells(rows.names)
+        return data
 
     def of_rows(
         self, rows: Rows, name: str, agreed: Mapping[str, Variable], unit: str | None
     ) -> Dataset:
         """Make a data set, called ``name``, of rows; they are as agreed, or else as cells say."""
         chosen = self._chosen(rows, unit, bool(agreed))
+        settings, of_marks = self.reading_of(rows, chosen)
         if agreed:
-            return self._loaded_as(rows, name, chosen, agreed, unit)
-        columns, notes = self._typed(rows, chosen)
-        kept, dropped = self._kept(rows, columns, self._keeping(columns, {}))
+            return self._loaded_as(rows, name, chosen, agreed, unit, settings, of_marks)
+        columns, notes = self._typed(rows, chosen, settings)
+        keeping = self._keeping(columns, {})
+        kept, dropped = kept_rows(rows, columns, keeping, self.missing, settings)
         train, test = self._split(rows, kept)
-        made, left_out = self._columns(rows, columns, train, test)
+        made, left_out = made_columns(rows, columns, train, test, settings, self.label_column)
         own_names = {name: name for name in made if name in columns}  # classes have another
         made |= with_missing(made, columns, own_names, train, test)
         if not set(made) - {LABEL}:
             reasons = "; ".join([*notes, *left_out]) or "there is no other column than the classes"
             raise DataError(f"{rows.title}: no column can be read as a variable: {reasons}")
-        notes = [summary(rows, made), *rows.notes(chosen), *notes, *left_out, *dropped]
+        notes = [summary(rows, made, columns), *rows.notes(chosen), *of_marks, *notes]
+        notes += [*left_out, *dropped]
         return self._noted(assemble(name, made, notes), rows, train, test, unit)
 
     def _loaded_as(
@@ -156,13 +167,16 @@ class Table(Source):
         chosen: Sequence[str],
         agreed: Mapping[str, Variable],
         unit: str | None,
+        settings: Settings,
+        of_marks: Sequence[str],
     ) -> Dataset:
         """Convert the columns that were agreed, as what they were agreed to be."""
         wanted = wanted_of(chosen, agreed, self.label_column)
         if not wanted:
             raise DataError(f"{rows.title}: {none_of(agreed, rows.names)}")
-        columns = typed_as(wanted, rows, self.reading, agreed)
-        kept, dropped = self._kept(rows, columns, self._keeping(columns, agreed))
+        columns = typed_as(wanted, rows, settings, agreed)
+        keeping = self._keeping(columns, agreed)
+        kept, dropped = kept_rows(rows, columns, keeping, self.missing, settings)
         train, test = self._split(rows, kept)
         made = {}
         for name, key in wanted.items():
@@ -170,7 +184,7 @@ class Table(Source):
         made |= with_missing(
             made, columns, {key: name for name, key in wanted.items()}, train, test
         )
-        notes = [summary(rows, made), *rows.notes(list(wanted)), *dropped]
+        notes = [summary(rows, made, columns), *rows.notes(list(wanted)), *of_marks, *dropped]
         data = assemble(title, made, notes)
         unread = [name for name in rows.names if name not in wanted]
         return self._noted(replace(data, unread=unread), rows, train, test, unit)
@@ -187,10 +201,30 @@ class Table(Source):
         """How the files are written."""
         return TextFormat(self.separator, self.encoding, self.quote, self.names)
 
+    def reading_of(self, rows: Rows, columns: Sequence[str]) -> tuple[Settings, list[str]]:
+        """Return how cells become values, and what was found of their marks.
+
+        Args:
+            rows: The table.
+            columns: The columns that are read.
+        """
+        cells = {name: rows.cells[name] for name in columns if name not in rows.refused}
+        marks, of_marks = found_marks(cells, self.decimal, self.thousands)
+        settings = Settings(
+            marks,
+            MISSING if self.missing_marks is None else self.missing_marks,
+            self.categories,
+            self.numbers,
+            self.identifiers,
+            self.dates,
+            remedies=self.remedies,
+        )
+        return settings, of_marks
+
     @property
-    def reading(self) -> Settings:
-        """How cells become values."""
-        return Settings(Marks(self.decimal, self.thousands), self.missing_marks, self.categories)
+    def remedies(self) -> Remedies:
+        """What one can do about cells that cannot be read."""
+        return Remedies()
 
     def _chosen(self, rows: Rows, unit: str | None, has_agreed: bool) -> list[str]:
         """Return the columns to read, the classes included and the units left out.
@@ -202,6 +236,8 @@ class Table(Source):
             "columns": self.columns or (),
             "without": self.without,
             "categories": self.categories,
+            "numbers": self.numbers,
+            "identifiers": self.identifiers,
             "label_column": (self.label_column,) if self.label_column is not None else (),
             "unit": (unit,) if unit is not None else (),
         }
@@ -220,21 +256,24 @@ class Table(Source):
             )
         return chosen
 
-    def _typed(self, rows: Rows, chosen: Sequence[str]) -> tuple[dict[str, Typed], list[str]]:
+    def _typed(
+        self, rows: Rows, chosen: Sequence[str], settings: Settings
+    ) -> tuple[dict[str, Typed], list[str]]:
         """Return the columns that can be read, and sentences on those that cannot.
 
         Raises:
             DataError: Cells are not what their column is; the message has a line for each column.
         """
-        settings = self.reading
         columns: dict[str, Typed] = {}
         notes: list[str] = []
-        faults: list[str] = []
+        faults = list(rows.faults)
         left = [name for name in rows.names if name not in chosen]
         if left:
             listed = some([quoted(name) for name in left], 12)
             notes.append(f"left out by the settings columns and without: {listed}")
-        for name in chosen:
+        pace = Pace(f"columns of {rows.title}", len(chosen))
+        for place, name in enumerate(chosen):
+            pace.at(place)
             refused = rows.refused.get(name)
             if refused is not None and name == self.label_column:
                 faults.append(f"{rows.title}: label_column cannot be read: {refused}")
@@ -247,29 +286,22 @@ class Table(Source):
                 faults.append(f"{rows.place(column.row)}, {column.text}")
             elif column.kind == "unread" and name != self.label_column:
                 notes.append(f"not read: {column.reason}")
+                rows.forget_cells([name])
             else:
                 columns[name] = column
-        if self.label_column is not None and self.label_column not in rows.refused:
-            faults += self._label_faults(rows, columns.get(self.label_column))
+        label = self.label_column
+        if label is not None and label not in rows.refused:
+            faults += label_faults(rows, label, columns.get(label))
         if faults:
-            raise DataError(all_of(faults))
-        unmet = unmet_marks((rows.cells[name] for name in chosen), settings)
-        if unmet:
+            raise DataError(all_of(faults, "faults") if rows.faults else all_of(faults))
+        cells = {name: rows.cells[name] for name in columns}
+        if self.missing_marks is None:
+            notes += met_marks(cells, settings)
+        elif unmet := unmet_marks(cells.values(), settings):
             notes.append(f"missing_marks: {', '.join(map(quoted, unmet))} stands in no cell")
+        for name in columns:
+            notes += spelled_two_ways(name, rows, columns[name])
         return columns, notes
-
-    def _label_faults(self, rows: Rows, column: Typed | None) -> list[str]:
-        """Refuse a column that holds no classes."""
-        if column is None or column.kind == "unread":
-            return [f"{rows.title}: label_column {quoted(self.label_column)} holds nothing"]
-        numbers = [Marks().number(text) for text in column.texts]  # labels have plain marks
-        fractions = [text for text, n in zip(column.texts, numbers, strict=True) if n and n % 1]
-        if fractions and None not in numbers:
-            return [
-                f"{rows.title}: expected whole numbers or texts in label_column "
-                f"{quoted(self.label_column)}, got numbers such as {quoted(fractions[0])}"
-            ]
-        return []
 
     def _keeping(
         self, columns: Mapping[str, Typed], agreed: Mapping[str, Variable]
@@ -279,41 +311,6 @@ class Table(Source):
         if self.missing == "keep":
             kept |= {name for name in columns if name not in agreed or agreed[name].optional}
         return kept - {self.label_column, LABEL}
-
-    def _kept(
-        self, rows: Rows, columns: Mapping[str, Typed], keeping: Collection[str]
-    ) -> tuple[np.ndarray, list[str]]:
-        """Return which rows are kept, shape (n,), and a sentence on the others.
-
-        Raises:
-            DataError: Cells are missing and rows are not to be dropped, or none is left.
-        """
-        incomplete = np.zeros(len(rows), np.bool_)
-        faults = []
-        counts = []
-        for name, column in columns.items():
-            count = int(column.missing.sum())
-            if not count or name in keeping:
-                continue
-            incomplete |= column.missing
-            first = rows.place(int(np.flatnonzero(column.missing)[0]))
-            counts.append(f"{quoted(name)} {count:,}")
-            faults.append(
-                f"{first}, column {quoted(name)}: the cell is missing; {count:,} of {len(rows):,} "
-                "are"
-            )
-        if not faults:
-            return ~incomplete, []
-        if self.missing != "drop rows":
-            gone = f"{counted(int(incomplete.sum()), 'row')} of {len(rows):,}"
-            raise DataError(f"{all_of(faults)}\n{self.reading.remedies.missing(gone)}")
-        if incomplete.all():
-            raise DataError(
-                f"{rows.title}: every row has a missing cell ({', '.join(counts)}); "
-                f"{self.reading.remedies.none_complete()}"
-            )
-        dropped = f"{counted(int(incomplete.sum()), 'row')} of {len(rows):,} dropped"
-        return ~incomplete, [f"{dropped}, since cells are missing: {', '.join(counts)}"]
 
     def _split(self, rows: Rows, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the places of the training and of the test rows."""
@@ -327,33 +324,6 @@ class Table(Source):
             if not len(left):
                 raise DataError(f"{rows.title}: no complete row is left in the {split} split")
         return train_rows, test_rows
-
-    def _columns(
-        self, rows: Rows, columns: Mapping[str, Typed], train: np.ndarray, test: np.ndarray
-    ) -> tuple[dict[str, Column], list[str]]:
-        """Convert the columns, the classes last, and say which of them hold nothing any more."""
-        made: dict[str, Column] = {}
-        notes = []
-        label = self.label_column
-        for name, column in columns.items():
-            if name == label:
-                continue
-            texts = np.unique(column.values[np.concatenate([train, test])])
-            if column.kind == "texts" and len(texts) < 2:
-                notes.append(
-                    f"not read: column {quoted(name)} has one text in the rows that are left"
-                )
-            else:
-                made[name] = _column(name, column, train, test, rows.title, self.reading)
-            if column.kind == "real" and name in made:
-                cells = rows.cells[name]
-                made[name] = made[name].noted(*number_notes(name, cells, self.reading))
-        if label is not None:
-            values = columns[label]
-            origin = f"{rows.title}, label_column {quoted(label)}"
-            classes = coded_column(values.values[train], values.values[test], values.texts, origin)
-            made[LABEL] = classes.noted(*marks_as_categories(label, values, self.reading))
-        return made, notes
 
     @classmethod
     def tiny(cls) -> Self:
@@ -379,22 +349,3 @@ def _no_file(path: Path) -> DataError:
     if path.is_dir():
         return DataError(f"{path} is a folder; set file to a table in it ({', '.join(ENDINGS)})")
     return missing("file", path)
-
-
-def _column(
-    name: str, column: Typed, train: np.ndarray, test: np.ndarray, title: str, reading: Settings
-) -> Column:
-    """Convert a column of a known type."""
-    origin = f"{title}, column {quoted(name)}"
-    values = column.values
-    if column.kind == "texts":
-        return coded_column(values[train], values[test], column.texts, origin, name).noted(
-            *marks_as_categories(name, column, reading)
-        )
-    if column.kind == "binary":
-        bits = array_column(Variable(kind="binary"), values[train], values[test])
-        return bits.noted(f"{quoted(name)}: {column.texts[1]} is 1, {column.texts[0]} is 0")
-    numbers = real_column(values[train], values[test], name, origin)
-    if len(np.unique(values[np.concatenate([train, test])])) == 1:
-        return numbers.noted(f"{quoted(name)} is {values[train[0]]:g} in every row")
-    return numbers

@@ -87,6 +87,7 @@ def _typed(name: str, rows: Rows, settings: Settings, agreed: Variable) -> Typed
         return f"{rows.title}: {refused}"
     if agreed.kind == "categorical":
         settings = replace(settings, categories=(*settings.categories, name))
+    settings = replace(settings, infers=False, identifiers=())
     column = typed(name, rows.cells[name], settings)
     if isinstance(column, Fault):
         return f"{rows.place(column.row)}, {column.text}"
@@ -142,7 +143,8 @@ def column_as(
         return coded_column(values[train], values[test], column.texts, origin, name, known)
     if column.kind == "binary":
         return array_column(Variable(kind="binary"), values[train], values[test])
-    numbers = real_column(values[train], values[test], name, origin)
+    is_date = column.dates is not None
+    numbers = real_column(values[train], values[test], name, origin, is_exact=is_date)
     if agreed.kind == "real":
         return numbers
     # whole numbers up to 2**53 are exact in 64 bits, whatever the networks compute in

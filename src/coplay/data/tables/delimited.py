@@ -9,65 +9,132 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from coplay.core.errors import DataError
-from coplay.data.tables.encodings import encoding_of, read_bytes
-from coplay.data.tables.formats import TextFormat, ending
+from coplay.core.pace import Pace
+from coplay.data.tables.encodings import encoding_of, misfit_at, misfit_text, opened
+from coplay.data.tables.formats import TextFormat
 from coplay.data.tables.grid import ROWS_AT_ONCE, Grid
-from coplay.data.words import counted, quoted, some
-
-_SEPARATORS = (";", "\t", "|", ",")
-_NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
-
-_HEAD = 100_000  # bytes in which another separator is looked for
+from coplay.data.tables.written import HEAD, Written, names_of, written
+from coplay.data.words import all_of, counted, quoted, some
 
 
-def read_delimited(path: Path, form: TextFormat) -> Grid:
+def read_delimited(path: Path, form: TextFormat, most: int | None = None) -> Grid:
     """Read a table of lines.
 
     Args:
         path: The file, gzipped if it ends in ``.gz``.
         form: How it is written.
+        most: Stop after so many rows, or some thousand more; None to read all.
 
     Raises:
         DataError: It cannot be decoded, or its lines are no table; the message names the lines.
     """
-    content = read_bytes(path)
-    encoding, notes = encoding_of(content, path, form.encoding)
-    separator = form.separator or ("\t" if ending(path) == ".tsv" else ",")
-    head = content[:_HEAD].decode(encoding, "ignore")
+    head = _head_of(path, form)
     if re.match("sep=.?[\r\n]", head, re.IGNORECASE):
         raise DataError(
             f"{path}: the first line is Excel's {quoted(head.splitlines()[0])}; remove it, and set "
             "separator to what it says"
         )
-    if form.separator is None:
-        _check_separator(path, head, separator)
-    text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
-    rows = _Rows(path, text, separator, form)
-    header = list(form.names or rows.first())
-    if form.names is None:
-        header = [name.strip() for name in header]
-        notes += _check_header(path, header)
-    is_padded = form.names is None and len(header) > 1 and not header[-1]
-    header = header[:-1] if is_padded else header
-    numbers_rows = form.names is None and len(header) > 1 and not header[0]
-    if numbers_rows:
-        header[0] = _ROW_NUMBERS
+    how = written(path, head, form)
+    encoding, notes, misfit = encoding_of(path, form.encoding)
+    if misfit is not None:
+        raise DataError(_misfit(path, head, how, form, misfit))
+    notes += how.notes
+    with opened(path) as stream:
+        text = io.TextIOWrapper(stream, encoding, newline="")
+        pace = Pace(f"reading {path}", _size(path))
+
+        def goes_on(rows: int) -> bool:
+            pace.at(stream.tell())
+            return most is None or rows < most
+
+        grid = _grid(path, text, how, form, notes, goes_on)
+        text.detach()
+    if form.separator is None and how.separator != ",":
+        grid.unusual["separator"] = how.separator
+    if form.encoding is None and encoding != "utf-8-sig":
+        grid.unusual["encoding"] = encoding
+    if form.quote is None and how.quote != '"':
+        grid.unusual["quote"] = how.quote
+    return grid
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 for one that is packed, whose text is longer."""
+    return 0 if path.name.lower().endswith(".gz") else path.stat().st_size
+
+
+def _grid(
+    path: Path,
+    text: io.TextIOWrapper,
+    how: Written,
+    form: TextFormat,
+    notes: list[str],
+    goes_on: Callable[[int], bool],
+) -> Grid:
+    """Read the cells of a text that is open."""
+    rows = _Rows(path, text, how)
+    header, numbers_rows, is_padded = _header(rows, form, notes)
     grid = Grid(path, header)
-    for batch, lines in rows.batches(len(header), is_padded):
+    for batch, lines in rows.batches(grid.names, is_padded):
         columns = zip(*batch, strict=True)
-        grid.add(dict(zip(header, columns, strict=True)), lines)
-    rows.raise_faults(header)
+        grid.add(dict(zip(grid.names, columns, strict=True)), lines)
+        if not goes_on(len(grid)):
+            break
+    grid.faults += rows.faults(header)
     grid.notes += [*notes, *rows.notes()]
     if not len(grid):
+        if grid.faults:
+            raise DataError(all_of(grid.faults))
         raise DataError(f"{path}: expected rows, got none{_only(header, form)}")
     if numbers_rows:
         _check_row_numbers(grid)
     return grid
+
+
+def _header(rows: _Rows, form: TextFormat, notes: list[str]) -> tuple[list[str], bool, bool]:
+    """Return the names, whether the first numbers the rows, and whether the last was left out."""
+    if form.names is not None:
+        return list(form.names), False, False
+    header = [name.strip() for name in rows.first()]
+    is_padded = len(header) > 1 and not header[-1]
+    header = header[:-1] if is_padded else header
+    names, note = names_of(header, rows.peeked(20))
+    if note:
+        notes.append(note)
+    if names != header:
+        rows.put_back_first()
+        return names, False, is_padded
+    numbers_rows = len(header) > 1 and not header[0]
+    if numbers_rows:
+        header[0] = _ROW_NUMBERS
+    return header, numbers_rows, is_padded
+
+
+def _head_of(path: Path, form: TextFormat) -> str:
+    """Return the first characters of a file, well enough to see how it is written."""
+    with opened(path) as stream:
+        head = stream.read(HEAD)
+    codec = form.encoding or "utf-8"
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") and form.encoding is None:
+        codec = "utf-16"
+    return head.decode(codec, "ignore").removeprefix("\ufeff")
+
+
+def _misfit(path: Path, head: str, how: Written, form: TextFormat, place: int) -> str:
+    """Say where a byte stands that is no character, and what to do."""
+    misfit = misfit_at(path, place)
+    before = misfit.before.decode("latin-1").split(how.separator)
+    column = ""
+    names = next(csv.reader([head.splitlines()[0]], delimiter=how.separator), []) if head else []
+    if misfit.line > 1 and len(before) <= len(names):
+        column = f", column {quoted(names[len(before) - 1].strip())}"
+    return f"{path}, line {misfit.line}{column}: {misfit_text(misfit, form.encoding)}"
 
 
 _ROW_NUMBERS = "(row numbers)"
@@ -88,35 +155,61 @@ class _Rows:
 
     path: Path
     text: io.TextIOWrapper
-    separator: str
-    form: TextFormat
+    how: Written
     blank: int = 0
     padded: int = 0
     uneven: list[tuple[int, int]] = field(default_factory=list)
     uneven_count: int = 0
     longest: tuple[int, int] = (1, 0)
     several: int = 0
+    again: list[int] = field(default_factory=list)
+    again_count: int = 0
+    names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._reader = csv.reader(
             self.text,
-            delimiter=self.separator,
-            quotechar=self.form.quote or None,
-            quoting=csv.QUOTE_MINIMAL if self.form.quote else csv.QUOTE_NONE,
+            delimiter=self.how.separator,
+            quotechar=self.how.quote or None,
+            quoting=csv.QUOTE_MINIMAL if self.how.quote else csv.QUOTE_NONE,
             strict=True,
-            skipinitialspace=self.separator != " ",  # so that a quote after a space is one
+            skipinitialspace=self.how.separator != " ",  # so that a quote after a space is one
         )
+        self._read: Iterator[tuple[int, list[str]]] = self._lines()
+        self._ahead: list[tuple[int, list[str]]] = []
+        self._first: tuple[int, list[str]] = (1, [])
 
     def first(self) -> list[str]:
         """Return the first line that is not blank, which has the names."""
-        for _, row in self._rows():
+        for line, row in self._read:
             if any(cell.strip() for cell in row):
+                self._first = (line, row)
+                self.names = [cell.strip() for cell in row]
                 return row
             self.blank += 1
         raise DataError(f"{self.path}: expected a table, got an empty file")
 
+    def peeked(self, count: int) -> list[list[str]]:
+        """Return some rows that stay to be read; none after a fault, which is met later."""
+        try:
+            for line, row in self._read:
+                self._ahead.append((line, row))
+                if len(self._ahead) == count:
+                    break
+        except DataError as error:
+            self._read = _Raising(error)
+        return [row for _, row in self._ahead if len(row) > 1 or any(row)]
+
+    def put_back_first(self) -> None:
+        """Let the first line be a row."""
+        self._ahead.insert(0, self._first)
+
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """The rows with the lines that they begin in."""
+        yield from self._ahead
+        yield from self._read
+
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
         reader = self._reader
         line = reader.line_num + 1
         try:
@@ -135,30 +228,55 @@ class _Rows:
 
     def _fault(self, line: int, reason: str) -> str:
         """Return the message for a quote that csv stumbles over."""
-        quote = self.form.quote
+        quote = self.how.quote
         what = (
             f"a quote {quote} inside a quoted cell ({reason}), or one that an earlier cell opened"
         )
         if "field limit" in reason:
             what = f"a cell of more than {csv.field_size_limit():,} characters, or one that opens "
             what += f"with {quote} and is never closed"
+        column = ""
         if "end of data" in reason:
             what = f"a cell that opens with {quote} in this row is never closed"
+            place = self._open_cell(line)
+            if place < len(self.names):
+                column = f", column {quoted(self.names[place])}"
         return (
-            f'{self.path}, line {line}: {what}; mend it, or set quote = "" if quotes are ordinary '
-            "characters"
+            f'{self.path}, line {line}{column}: {what}; mend it, or set quote = "" if quotes are '
+            "ordinary characters"
         )
 
-    def batches(self, width: int, is_padded: bool) -> Iterator[tuple[list[list[str]], list[int]]]:
-        """Some rows of this width at a time, with their lines.
+    def _open_cell(self, line: int) -> int:
+        """Return the place of the cell that opens in a line and is not closed in it."""
+        with opened(self.path) as stream:
+            text = io.TextIOWrapper(stream, self.text.encoding, newline="")
+            row = next(islice(text, line - 1, None), "")
+            text.detach()
+        cells = 0
+        is_open = False
+        for letter in row:
+            if letter == self.how.quote:
+                is_open = not is_open
+            elif letter == self.how.separator and not is_open:
+                cells += 1
+        return cells
+
+    def batches(
+        self, names: Sequence[str], is_padded: bool
+    ) -> Iterator[tuple[list[list[str]], list[int]]]:
+        """Some rows at a time, with their lines.
 
         Args:
-            width: Number of columns.
+            names: Names of the columns.
             is_padded: Whether the line of names ends with a separator.
         """
         batch: list[list[str]] = []
         lines: list[int] = []
+        width, wanted = len(names), list(names)
         for line, row in self._rows():
+            if row[0:1] == wanted[0:1] and [cell.strip() for cell in row] == wanted:
+                self._note_again(line)
+                continue
             if len(row) != width:
                 row = self._mended(line, row, width)
                 if not row:
@@ -188,17 +306,33 @@ class _Rows:
             self.uneven.append((line, len(row)))
         return []
 
-    def raise_faults(self, header: Sequence[str]) -> None:
-        """Refuse rows that have more or fewer cells than there are columns."""
-        if not self.uneven:
-            return
-        lines = [f"{cells} in line {line}" for line, cells in self.uneven]
-        more = f" ({self.uneven_count:,} lines in all)" if self.uneven_count > 1 else ""
-        raise DataError(
-            f"{self.path}: expected {counted(len(header), 'cell')} a line, as there are names of "
-            f"columns, got {', '.join(lines)}{more}; mend these lines, quote cells that hold "
-            f"{self.separator!r}, or set separator"
-        )
+    def _note_again(self, line: int) -> None:
+        """Remember a line with the names of the columns among the rows."""
+        self.again_count += 1
+        if len(self.again) < 5:
+            self.again.append(line)
+
+    def faults(self, header: Sequence[str]) -> list[str]:
+        """Name rows that have more or fewer cells than there are columns, or are their names."""
+        faults = []
+        if self.again:
+            others = ""
+            if self.again_count > 1:
+                listed = ", ".join(map(str, self.again[1:]))
+                others = f" ({self.again_count} such lines, next {listed})"
+            faults.append(
+                f"{self.path}, line {self.again[0]}: the names of the columns stand here again, "
+                f"column {quoted(header[0])} first{others}; remove the line"
+            )
+        if self.uneven:
+            lines = [f"{cells} in line {line}" for line, cells in self.uneven]
+            more = f" ({self.uneven_count:,} lines in all)" if self.uneven_count > 1 else ""
+            faults.append(
+                f"{self.path}: expected {counted(len(header), 'cell')} a line, as there are names "
+                f"of columns, got {', '.join(lines)}{more}; mend these lines, quote cells that "
+                f"hold {self.how.separator!r}, or set separator"
+            )
+        return faults
 
     def notes(self) -> list[str]:
         """Say what was left out."""
@@ -216,138 +350,17 @@ class _Rows:
         return notes
 
 
-@dataclass(frozen=True)
-class _Division:
-    """A separator that divides every line into as many cells.
+class _Raising:
+    """Raises an error where a row is asked for."""
 
-    Args:
-        separator: It.
-        count: How many cells it divides the first line into.
-        has_commas: Whether numbers such as 1,5 are among them.
-    """
+    def __init__(self, error: DataError) -> None:
+        self._error = error
 
-    separator: str
-    count: int
-    has_commas: bool
+    def __iter__(self) -> _Raising:
+        return self
 
-
-def _lines_of(head: str) -> list[str]:
-    """Return the first lines without what stands in quotes, whose separators are text."""
-    plain = re.sub(r'"[^"]*"', "", head)
-    lines = [line for line in plain.splitlines() if line.strip()][:20]
-    return lines[:-1] if len(head) > _HEAD - 10 else lines  # the last may be cut off
-
-
-def _better_division(lines: Sequence[str], separator: str) -> _Division | None:
-    """Return what divides lines better than a separator; None where nothing does."""
-    if not lines:
-        return None
-    own = lines[0].count(separator)
-    for other in _SEPARATORS:
-        count = lines[0].count(other)
-        is_everywhere = all(line.count(other) == count for line in lines)
-        if other == separator or not count or not is_everywhere:
-            continue
-        if own and count < own:
-            continue
-        cells = [cell.strip() for line in lines[1:] for cell in line.split(other)]
-        has_commas = any(re.fullmatch(r"[+-]?[0-9]+,[0-9]+", cell) for cell in cells)
-        return _Division(other, count + 1, has_commas)
-    return None
-
-
-def form_of(path: Path) -> tuple[TextFormat, str]:
-    """Return how a table of lines seems to be written, and the mark before its numbers' fraction.
-
-    It is for those who write down what they saw; who reads a table says how it is written.
-
-    Args:
-        path: The file. For one that is no table of lines, and where nothing else can be seen, the
-            usual form is returned, and reading says what is wrong.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    if ending(path) not in (".csv", ".tsv"):
-        return TextFormat(), "."
-    content = read_bytes(path)
-    encoding = "utf-8"
-    if not _decodes(content, encoding) and _decodes(content, "cp1252"):
-        encoding = "cp1252"
-    head = content[:_HEAD].decode(encoding, "ignore").removeprefix("\ufeff")
-    usual = "\t" if ending(path) == ".tsv" else ","
-    division = _better_division(_lines_of(head), usual)
-    if division is None:
-        return TextFormat(encoding=encoding), "."
-    decimal = "," if division.has_commas else "."
-    return TextFormat(separator=division.separator, encoding=encoding), decimal
-
-
-def _decodes(content: bytes, encoding: str) -> bool:
-    is_utf_16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        content.decode(encoding)
-    except UnicodeError:
-        return False
-    return not is_utf_16  # single bytes would read it, as nonsense
-
-
-def _check_separator(path: Path, text: str, separator: str) -> None:
-    """Refuse a text whose lines another separator divides better."""
-    lines = _lines_of(text)
-    if not lines:
-        return
-    other = _better_division(lines, separator)
-    if other is not None:
-        decimal = ", and decimal = ',' for numbers like 1,5" if other.has_commas else ""
-        own = lines[0].count(separator) + 1
-        raise DataError(
-            f"{path}: {other.separator!r} divides every line into {other.count} cells, the "
-            f"separator {separator!r} the first into {own}; set separator = {other.separator!r}"
-            f"{decimal}, or separator = {separator!r} if that is right"
-        )
-    if separator not in lines[0]:
-        _check_unusual(path, lines)
-
-
-def _check_unusual(path: Path, lines: Sequence[str]) -> None:
-    """Refuse lines of one cell that spaces or colons divide into numbers."""
-    for other in (" ", ":"):
-        rows = [line.split() if other == " " else line.split(other) for line in lines]
-        width = len(rows[0])
-        cells = [cell.strip() for row in rows[1:] for cell in row]
-        numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
-        is_divided = width > 1 and all(len(row) == width for row in rows)
-        if not is_divided or 2 * len(numbers) < len(cells) or not numbers:
-            continue
-        what = "spaces divide" if other == " " else "':' divides"
-        advice = f"set separator = {other!r}"
-        if other == " " and any(len(line.split(" ")) != width for line in lines):
-            advice = "they are of several lengths, so write the file with commas"
-        raise DataError(
-            f"{path}: {what} every line into {width} cells, and no other separator stands in the "
-            f"first; {advice}"
-        )
-
-
-def _check_header(path: Path, header: Sequence[str]) -> list[str]:
-    """Refuse a first line that looks like data, or say that one of numbers is taken for names."""
-    numbers = [name for name in header if _NUMBER.fullmatch(name)]
-    if 2 * len(numbers) <= len(header) or not numbers:
-        return []
-    listed = some([quoted(name) for name in header])
-    if all(name.isdecimal() for name in numbers):
-        # pandas numbers columns from 0, and a column a year is called by it
-        values = [int(name) for name in numbers]
-        if len(values) > 1 and values == sorted(set(values)):
-            return [
-                f"line 1 ({listed}) is taken for the names of the columns, though it holds "
-                'numbers; set names = ["…", …] if it is a row'
-            ]
-    raise DataError(
-        f"{path}, line 1: expected the names of the columns, got what looks like a row ({listed}); "
-        'set names = ["…", …] to name the columns of a file without such a line'
-    )
+    def __next__(self) -> tuple[int, list[str]]:
+        raise self._error
 
 
 def _check_row_numbers(grid: Grid) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
+ENDINGS = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".jsonl", ".ndjson", ".json")
 """Endings of tables; those of text may have ``.gz`` behind them."""
 
 
@@ -14,15 +14,16 @@ class TextFormat:
     """How a table of lines is written.
 
     Args:
-        separator: Between cells; None for a tab in ``.tsv`` and a comma elsewhere.
-        encoding: Of the characters.
-        quote: Around cells; empty where quotes are ordinary characters.
-        names: Names of the columns of a file without a line of names; None where there is one.
+        separator: Between cells; None to find it.
+        encoding: Of the characters; None to find it.
+        quote: Around cells; empty where quotes are ordinary characters; None to find it.
+        names: Names of the columns of a file without a line of names; None where there is one, or
+            to find out whether there is.
     """
 
     separator: str | None = None
-    encoding: str = "utf-8"
-    quote: str = '"'
+    encoding: str | None = None
+    quote: str | None = None
     names: tuple[str, ...] | None = None
 
 

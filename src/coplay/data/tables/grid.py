@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ ROWS_AT_ONCE = 20_000
 """Rows that are read at a time."""
 
 _BETWEEN = "\0"  # what no cell may hold
+
+_LARGE = 200_000
+"""Rows of a column from which on further ones are compressed."""
 
 
 class Cells:
@@ -28,7 +32,7 @@ class Cells:
     """
 
     def __init__(self) -> None:
-        self._packed: list[str] = []
+        self._packed: list[str | bytes] = []
         self._count = 0
 
     def add(self, cells: Sequence[str]) -> int | None:
@@ -41,9 +45,15 @@ class Cells:
         packed = _BETWEEN.join(cells)
         if packed.count(_BETWEEN) != len(cells) - 1:
             return next(place for place, cell in enumerate(cells) if _BETWEEN in cell)
-        self._packed.append(packed)
+        is_large = self._count >= _LARGE
+        self._packed.append(zlib.compress(packed.encode(), 1) if is_large else packed)
         self._count += len(cells)
         return None
+
+    def clear(self) -> None:
+        """Forget the cells."""
+        self._packed.clear()
+        self._count = 0
 
     def extend(self, other: Cells) -> None:
         """Append the cells of another table's column."""
@@ -52,11 +62,12 @@ class Cells:
 
     def packed(self) -> Iterator[str]:
         """The cells of some rows at a time, as one text."""
-        return iter(self._packed)
+        for packed in self._packed:
+            yield packed if isinstance(packed, str) else zlib.decompress(packed).decode()
 
     def parts(self) -> Iterator[list[str]]:
         """The cells of some rows at a time."""
-        for packed in self._packed:
+        for packed in self.packed():
             yield packed.split(_BETWEEN)
 
     def first(self, count: int) -> Cells:
@@ -88,6 +99,8 @@ class Grid:
         lines: Line of each row, from 1.
         notes: What was left out or mended, in sentences.
         refused: Columns whose type cannot be read, with the reason.
+        faults: What is wrong with the file, to be told together with what is wrong with its cells.
+        unusual: Settings of the source that were found and are not the usual, such as separator.
     """
 
     path: Path
@@ -97,9 +110,14 @@ class Grid:
     lines: array[int] = field(default_factory=lambda: array("q"))
     notes: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    unusual: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_names(self.names, self.path)
+        fault = names_fault(self.names, self.path)
+        if fault:
+            self.faults.append(fault)
+            self.names = _own_names(self.names)
         self.cells = {name: Cells() for name in self.names}
         self._trimmed: dict[str, int] = {}
 
@@ -130,7 +148,7 @@ class Grid:
         """Return the first so many rows; all for None."""
         if count is None or count >= len(self):
             return self
-        grid = Grid(self.path, self.names, self.unit, notes=self.notes, refused=self.refused)
+        grid = Grid(self.path, self.names, self.unit, refused=self.refused, faults=self.faults)
         grid.cells = {name: cells.first(count) for name, cells in self.cells.items()}
         grid.lines = self.lines[:count]
         grid._trimmed = self._trimmed
@@ -152,12 +170,8 @@ class Grid:
         return [f"spaces around cells are left out: {some(columns)}"] if columns else []
 
 
-def check_names(names: Sequence[str], path: Path) -> None:
-    """Refuse columns without a name and columns of one name.
-
-    Raises:
-        DataError: There are some; the message lists all.
-    """
+def names_fault(names: Sequence[str], path: Path) -> str:
+    """Name columns without a name and columns of one name; empty where there are none."""
     faults = []
     places: dict[str, list[int]] = {}
     for place, name in enumerate(names, start=1):
@@ -168,5 +182,12 @@ def check_names(names: Sequence[str], path: Path) -> None:
             faults.append(f"column {listed} has no name")
         elif len(columns) > 1:
             faults.append(f"columns {listed} are all called {quoted(name)}")
-    if faults:
-        raise DataError(f"{path}: {'; '.join(faults)}; give every column a name of its own")
+    return f"{path}: {'; '.join(faults)}; give every column a name of its own" if faults else ""
+
+
+def _own_names(names: Sequence[str]) -> list[str]:
+    """Give every column a name of its own, so that its cells can be looked at."""
+    own: list[str] = []
+    for place, name in enumerate(names, start=1):
+        own.append(f"column {place}" if not name or name in own else name)
+    return own

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from coplay.data.column import Column
+from coplay.data.tables.dates import DAYS, HOURS
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import has_leading_zeros, may_be_thousands
 from coplay.data.tables.reading import Rows
@@ -43,10 +46,73 @@ def marks_as_categories(name: str, column: Typed, reading: Settings) -> list[str
     return [f"{quoted(name)}: {listed} counts as a category; {remedy}"]
 
 
-def summary(rows: Rows, columns: Mapping[str, Column]) -> str:
-    """Say what was read."""
+def met_marks(columns: Mapping[str, Cells], reading: Settings) -> list[str]:
+    """Say which of the usual marks for a missing value stand in which columns.
+
+    Args:
+        columns: The cells by column.
+        reading: How they are read.
+    """
+    met: dict[str, list[str]] = {}
+    for name, cells in columns.items():
+        marks = set(reading.missing)
+        for part in cells.parts():
+            here = marks.intersection(part)
+            marks -= here
+            for mark in here:
+                met.setdefault(mark, []).append(quoted(name))
+    notes = []
+    for mark in sorted(met):
+        notes.append(
+            f"{quoted(mark)} counts as missing in {some(met[mark])}; missing_marks = […] names "
+            "other marks, or none"
+        )
+    return notes
+
+
+def spelled_two_ways(name: str, rows: Rows, column: Typed) -> list[str]:
+    """Say which categories differ in capitals and spaces alone, with the first line of each.
+
+    Args:
+        name: The column.
+        rows: The table.
+        column: Its categories.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, text in enumerate(column.texts if column.kind == "texts" else ()):
+        groups.setdefault(" ".join(text.casefold().split()), []).append(place)
+    notes = []
+    for places in groups.values():
+        if len(places) < 2:
+            continue
+        each: list[str] = []
+        for place in places:
+            row = int(np.flatnonzero((column.values == place) & ~column.missing)[0])
+            where = rows.place(row) if not each else rows.place(row).rpartition(", ")[2]
+            each.append(f"{where}, has {quoted(column.texts[place])}")
+        notes.append(
+            f"{quoted(name)}: one category seems to be spelled {len(places)} ways: "
+            f"{' and '.join(each)}; they are categories of their own until they are written alike"
+        )
+    return notes
+
+
+def summary(rows: Rows, columns: Mapping[str, Column], cells: Mapping[str, Typed]) -> str:
+    """Say what was read.
+
+    Args:
+        rows: The table.
+        columns: The variables that were made of it.
+        cells: Its columns, which say which numbers are whole and which are dates.
+    """
     kinds: dict[str, list[str]] = {}
     for name, column in columns.items():
-        kinds.setdefault(column.variable.kind, []).append(quoted(name))
+        kind: str = column.variable.kind
+        read = cells.get(name)
+        if read is not None and kind == "real":
+            kind = "whole" if read.is_whole else kind
+            kind = "date" if read.unit == DAYS else kind
+            kind = "time of day" if read.unit == HOURS else kind
+        kinds.setdefault(kind, []).append(quoted(name))
     listed = "; ".join(f"{kind} {some(names)}" for kind, names in kinds.items())
     return f"{counted(len(rows), 'row')} read from {rows.title}: {listed}"

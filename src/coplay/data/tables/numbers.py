@@ -137,23 +137,3 @@ def is_date(text: str) -> bool:
         (True, True, False)
     """
     return bool(_DATE.fullmatch(text))
-
-
-def plain_numbers(cells: Cells) -> np.ndarray | None:
-    """Return the numbers of a column in which all cells are plain ones; None otherwise.
-
-    Whole numbers from 2**53 on are left to the slower way, which checks them.
-
-    Args:
-        cells: The column.
-    """
-    parts = []
-    for packed in cells.packed():
-        if "_" in packed or not packed.isascii():  # Python would take 1_000 for a number
-            return None
-        try:
-            parts.append(np.array(list(map(float, packed.split("\0")))))
-        except ValueError:
-            return None
-    numbers = np.concatenate(parts)
-    return numbers if bool((np.abs(numbers) < EXACT).all()) else None

@@ -1,8 +1,9 @@
-"""Tables in Parquet files, by pyarrow: every column as text, so that all tables have one reader."""
+"""Tables in Parquet and Arrow files, by pyarrow: every column as text, for one reader of all."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,47 @@ def read_parquet(path: Path) -> Grid:
     parquet = _package("pyarrow.parquet")
     try:
         with path.open("rb") as stream:  # a path given as a text could be taken for a pattern
-            return _read(path, parquet.ParquetFile(stream))
+            file = parquet.ParquetFile(stream)
+            return _read(path, file.schema_arrow, file.iter_batches(ROWS_AT_ONCE))
     except DataError:
         raise
     except Exception as error:  # pyarrow has many errors of its own
         reason = _first_line(error)
         raise DataError(f"{path} is no Parquet file, or is damaged ({reason})") from error
+
+
+def read_arrow(path: Path) -> Grid:
+    """Read a local file of Arrow, as Feather's second version is: of the form for files or streams.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: It is none, or pyarrow is not installed.
+    """
+    ipc = _package("pyarrow.ipc")
+    try:
+        with path.open("rb") as stream:
+            is_file = stream.read(len(_MAGIC)) == _MAGIC
+            stream.seek(0)
+            reader = ipc.open_file(stream) if is_file else ipc.open_stream(stream)
+            return _read(path, reader.schema, _batches(reader, is_file))
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow has many errors of its own
+        reason = _first_line(error)
+        raise DataError(f"{path} is no file of Arrow, or is damaged ({reason})") from error
+
+
+_MAGIC = b"ARROW1"
+
+
+def _batches(reader: Any, is_file: bool) -> Iterator[Any]:
+    """The rows of a file of Arrow, some thousand at a time."""
+    whole = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+    for batch in whole:
+        for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+            yield batch.slice(start, ROWS_AT_ONCE)
 
 
 def _package(name: str) -> Any:
@@ -45,13 +81,13 @@ def _package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise DataError(
-            f"Parquet files need the package pyarrow ({error}); pip install 'coplay[tables]'"
+            f"files of Parquet and Arrow need the package pyarrow ({error}); "
+            "pip install 'coplay[tables]'"
         ) from error
 
 
-def _read(path: Path, file: Any) -> Grid:
+def _read(path: Path, schema: Any, batches: Iterable[Any]) -> Grid:
     """Read a file that is open."""
-    schema = file.schema_arrow
     grid = Grid(path, [name.strip() for name in schema.names], "row")
     readable = []
     for name, kind in zip(schema.names, schema.types, strict=True):
@@ -65,7 +101,7 @@ def _read(path: Path, file: Any) -> Grid:
                 f"column {quoted(name)} holds durations, read as numbers of {_UNITS[kind.unit]}"
             )
     first = 1
-    for batch in file.iter_batches(ROWS_AT_ONCE):
+    for batch in batches:
         if not batch.num_rows:
             continue
         columns = {}

@@ -9,12 +9,16 @@ import numpy as np
 
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
+from coplay.core.memory import give_back
 from coplay.data.tables.delimited import read_delimited
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
-from coplay.data.tables.grid import Cells, Grid
+from coplay.data.tables.grid import ROWS_AT_ONCE, Cells, Grid
 from coplay.data.tables.json_lines import read_json_lines
-from coplay.data.tables.parquet import read_parquet
-from coplay.data.words import quoted, some
+from coplay.data.tables.parquet import read_arrow, read_parquet
+from coplay.data.words import all_of, quoted, some
+
+_LARGE = 500_000
+"""Rows of which the texts take memory that is worth returning."""
 
 
 class Rows:
@@ -31,6 +35,8 @@ class Rows:
         self.names = grids[0].names
         self.title = some([grid.path for grid in grids], 3)
         self.refused: dict[str, str] = {}
+        self.faults: list[str] = []
+        self.unusual = dict(grids[0].unusual)
         self.cells: dict[str, Cells] = {}
         for name in self.names:
             self.cells[name] = Cells()
@@ -38,6 +44,7 @@ class Rows:
                 self.cells[name].extend(grid.cells[name])
         for grid in grids:
             self.refused |= grid.refused
+            self.faults += grid.faults
 
     def __len__(self) -> int:
         return sum(map(len, self._grids))
@@ -49,6 +56,24 @@ class Rows:
                 return grid.place(row)
             row -= len(grid)
         raise IndexError(row)
+
+    def forget_cells(self, names: Sequence[str]) -> None:
+        """Let the texts of columns go once they are values; where rows stand is still known."""
+        for name in names:
+            for grid in self._grids:
+                grid.cells[name].clear()
+            self.cells[name].clear()
+        if len(self) >= _LARGE:
+            give_back()
+
+    def check(self) -> None:
+        """Refuse files with faults, for those who do not tell them together with cells'.
+
+        Raises:
+            DataError: There are some; the message has a line for each.
+        """
+        if self.faults:
+            raise DataError(all_of(self.faults, "faults"))
 
     def units(self, name: str) -> np.ndarray:
         """Return the texts of a column that names what rows belong to, shape (n,).
@@ -114,6 +139,19 @@ def read_tables(
     return Rows([*train, *_limited(test, limit)], sum(map(len, train)))
 
 
+def read_first(path: Path, form: TextFormat) -> Rows:
+    """Read the first rows of a table, which show how it is written; of a small one all.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    if ending(path) in (".csv", ".tsv"):
+        grid = read_delimited(path, form, ROWS_AT_ONCE)
+    else:
+        grid = read_table(path, form).limited(ROWS_AT_ONCE)
+    return Rows([grid], len(grid))
+
+
 def read_table(path: Path, form: TextFormat) -> Grid:
     """Read one table by its ending.
 
@@ -127,6 +165,8 @@ def read_table(path: Path, form: TextFormat) -> Grid:
     kind = ending(path)
     if kind == ".parquet":
         return read_parquet(path)
+    if kind in (".feather", ".arrow"):
+        return read_arrow(path)
     if kind in (".json", ".jsonl", ".ndjson"):
         return read_json_lines(path)
     if kind in (".csv", ".tsv") or form.separator is not None:

@@ -16,6 +16,10 @@ class Remedies:
         """Say how a column becomes categories."""
         return f"categories = [{quoted(name)}] reads them as classes"
 
+    def as_numbers(self, name: str) -> str:
+        """Say how whole numbers become amounts."""
+        return f"numbers = [{quoted(name)}] reads them as amounts"
+
     def too_long(self, name: str) -> str:
         """Say what to do about numbers with too many digits."""
         return f"leave the column out with without = [{quoted(name)}], or read it as categories"
@@ -44,7 +48,10 @@ class Remedies:
         Args:
             rows: How many rows have some.
         """
-        return f'set missing = "drop rows" to leave out {rows}, or leave columns out with without'
+        return (
+            f'set missing = "drop rows" to leave out {rows}, or missing = "keep" for models that '
+            "learn from incomplete rows, or leave columns out with without"
+        )
 
     def none_complete(self) -> str:
         """Say what to do where every row has a missing cell."""
@@ -78,6 +85,10 @@ class InMemory(Remedies):
     def as_classes(self, name: str) -> str:
         """Say how a column becomes categories."""
         return f"in a frame, the type category makes {quoted(name)} classes"
+
+    def as_numbers(self, name: str) -> str:
+        """Say how whole numbers become amounts."""
+        return f"play(…, variables=…) with kind = 'real' makes {quoted(name)} an amount"
 
     def too_long(self, name: str) -> str:
         """Say what to do about numbers with too many digits."""
