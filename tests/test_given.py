@@ -140,7 +140,7 @@ def test_the_command_line_draws_into_every_form_of_table(run, tmp_path, capsys):
     assert frame["age"].between(20, 40).all()
     assert len(frame) == 50
     tabs = pd.read_csv(rows["tsv"], sep="\t")
-    assert tabs.equals(frame)
+    pd.testing.assert_frame_equal(tabs, frame)
     parquet = pq.read_table(rows["parquet"]).to_pandas()
     assert parquet["kind"].tolist() == frame["kind"].tolist()
     assert parquet["age"].tolist() == np.load(rows["npz"])["age"].tolist()
