@@ -212,12 +212,12 @@ class TestPictureFolders:
             assert main(["sample", str(run), "--player", "south", "-n", "20", "--out", out]) == 0
         with (tmp_path / "s.csv").open() as stream:
             rows = list(csv.DictReader(stream))
-        assert {row["class"] for row in rows} == {"cat", "dog"}
+        assert {row["pet"] for row in rows} == {"cat", "dog"}
         assert {row["town"] for row in rows} == {"Bonn", "Ulm"}
         arrays = np.load(tmp_path / "s.npz")
         assert arrays["class.names"].tolist() == ["cat", "dog"]
         named = arrays["class.names"][arrays["class"]].tolist()
-        assert named == [row["class"] for row in rows]
+        assert named == [row["pet"] for row in rows]
 
 
 class TestWhite:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from coplay import Config, Federation
+from coplay import Config, Federation, Space, Variable
 from coplay.metrics.base import Value
 from coplay.report.columns import section
 from coplay.report.page import write
@@ -23,7 +23,9 @@ def of(statistic, number, *names):
 def measured_of(last):
     """A result with one game, measured as given: by player, then by quantity."""
     play = SimpleNamespace(last=last)
-    return SimpleNamespace(plays={"sample_exchange": play}, parties=list(last))
+    image = Space({"image": Variable(kind="binary", shape=(2, 2))})  # so that there is no chart
+    record = SimpleNamespace(data=SimpleNamespace(space=image))
+    return SimpleNamespace(plays={"sample_exchange": play}, parties=list(last), record=record)
 
 
 TWO = {

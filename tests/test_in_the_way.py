@@ -77,7 +77,7 @@ def test_a_comparison_goes_into_no_folder_with_other_things(tmp_path, capsys):
 
 def test_a_damaged_seal_is_told_as_damage(tmp_path):
     rows = tmp_path / "t.csv"
-    rows.write_text("x\n" + "\n".join(str(i) for i in range(40)) + "\n")
+    rows.write_text("x\n" + "\n".join(str(i / 2) for i in range(40)) + "\n")
     config = Config.from_dict(
         {
             "players": 2,

@@ -235,8 +235,8 @@ def test_categories_of_a_pool_get_the_numbers_of_the_agreement(hospitals, tmp_pa
 
 
 def test_categories_keep_their_names_where_each_site_has_others(tmp_path):
-    (tmp_path / "north.csv").write_text("t,x\n" + "benign,1\nmalignant,2\n" * 10)
-    (tmp_path / "south.csv").write_text("t,x\n" + "in situ,1\nmalignant,2\n" * 10)
+    (tmp_path / "north.csv").write_text("t,x\n" + "benign,1.5\nmalignant,2.5\n" * 10)
+    (tmp_path / "south.csv").write_text("t,x\n" + "in situ,1.5\nmalignant,2.5\n" * 10)
     config = Config.from_dict(
         {
             "model": {"name": "conditionals", "hidden": 8, "sample_sweeps": 3},
@@ -249,7 +249,7 @@ def test_categories_keep_their_names_where_each_site_has_others(tmp_path):
     assert prepared.agreed["t"].class_names == ("benign", "in situ", "malignant")
     for name, first in (("north", 0), ("south", 1)):
         train = prepared.own[name].load().train
-        assert torch.equal(train["t"], torch.where(train["x"] == 1, first, 2))
+        assert torch.equal(train["t"], torch.where(train["x"] == 1.5, first, 2))
     Federation(config).run(tmp_path / "run")
     out = str(tmp_path / "s.csv")
     command = ["sample", str(tmp_path / "run"), "--player", "south", "-n", "50", "--out", out]
@@ -489,7 +489,7 @@ def test_players_of_a_pool_and_others_are_scored_where_a_pool_has_classes(tmp_pa
 def test_class_shares_are_predicted_where_all_players_tell_theirs(hospitals, tmp_path):
     """South has 30 of a and 10 of b, north 10 and 30; each learns half from the other."""
     for name, cells in (("north", "abbb"), ("south", "aaab")):
-        rows = [f"{cell},{i}" for i, cell in enumerate(cells * 10)]
+        rows = [f"{cell},{i / 2}" for i, cell in enumerate(cells * 10)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["class,x", *rows]) + "\n")
     sources = {}
     for name in ("north", "south"):

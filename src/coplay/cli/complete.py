@@ -10,6 +10,9 @@ from coplay.cli.code import add_trust, code_from, trusted_folders
 from coplay.cli.folders import path_given
 from coplay.cli.terminal import remark, say
 
+_READING = ("separator", "decimal", "thousands", "encoding", "missing_marks")
+"""Options that say how a table is written, called as the settings of its source are."""
+
 
 def add_complete(commands: Any) -> None:
     """Add the command."""
@@ -39,12 +42,8 @@ def add_complete(commands: Any) -> None:
 def _complete(given: argparse.Namespace) -> None:
     from coplay.run.complete_file import complete_file
 
-    settings = {}
-    for name in ("separator", "decimal", "thousands", "encoding"):
-        if getattr(given, name) is not None:
-            settings[name] = getattr(given, name)
-    if given.missing_marks is not None:
-        settings["missing_marks"] = tuple(given.missing_marks)
+    named = {name: getattr(given, name) for name in _READING}
+    settings = {name: value for name, value in named.items() if value is not None}
     with code_from(*trusted_folders(given)):
         lines = complete_file(
             given.run,

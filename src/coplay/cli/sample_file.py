@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,12 @@ from coplay.core.errors import CoplayError
 from coplay.core.inside import write_output
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.text import cell
-from coplay.data.sources.base import Source
-from coplay.data.sources.table import Table
-from coplay.data.table_form import TableForm, as_parquet, as_text, form_of_table
 from coplay.run.drawing import asked_of
 from coplay.run.given import MOST_DRAWS
 from coplay.run.given_draws import DrawRecord, draw_given
 from coplay.run.result import Result
 from coplay.run.rules_of import check_kept
+from coplay.run.sample_table import as_table, form_of_player
 from coplay.run.sampling import load_player
 
 ENDINGS = (".csv", ".tsv", ".parquet", ".npz", ".png")
@@ -86,40 +84,20 @@ def sample_file(
     if loaded.rules:
         check_kept(loaded)
         tell(f"rules: {loaded.kept_by_rules}")
-    form = _form(run, player, trust) if out.suffix in _TABLES else None
-    content = _content(samples, loaded.space, out, form)
+    content = None
+    if out.suffix in _TABLES:
+        form = form_of_player(Result.load(run, trust), player)
+        if form is not None and loaded.rules:
+            form = form.in_full()  # rounded numbers would break sums
+        content = as_table(samples, loaded.space, out, form)
+    if content is None:
+        content = _content(samples, loaded.space, out)
     write_output(out, content, "give permission, make room or name another file with --out")
     return record
 
 
-def _form(run: Path, player: str, trust: bool) -> TableForm | None:
-    """Return the form of the table that a player learned from; None where it is not here."""
-    config = Result.load(run, trust).config
-    section = config.players.get(player)
-    source: Source = config.data.source
-    columns: Mapping[str, str] = {}
-    if section is not None and section.data is not None:
-        source, columns = section.data.source, section.data.columns
-    elif section is not None and section.site is not None:
-        if not Path(section.site).is_file():
-            return None
-        data = config.site_files[player].data
-        source, columns = data.source.at(Path(section.site).parent), data.columns
-    return form_of_table(source, columns) if isinstance(source, Table) else None
-
-
-def _content(samples: Samples, space: Space, out: Path, form: TableForm | None) -> bytes:
-    """Return what is to be written."""
-    is_flat = not any(space[name].shape for name in tensors(samples))
-    if out.suffix == ".parquet" and not is_flat:
-        raise CoplayError(
-            f"--out {out}: the samples are no table of numbers; write an .npz instead"
-        )
-    if out.suffix == ".parquet":
-        return as_parquet(samples, space, form or TableForm(()))
-    if out.suffix in _TABLES and is_flat and (form is not None or out.suffix == ".tsv"):
-        separator = "\t" if out.suffix == ".tsv" else None
-        return as_text(samples, space, form or TableForm(()), separator)
+def _content(samples: Samples, space: Space, out: Path) -> bytes:
+    """Return what is to be written, in a form that is the same for all data."""
     if out.suffix == ".csv":
         return as_csv(samples, space).encode()
     if out.suffix == ".tsv":

@@ -7,7 +7,7 @@ import importlib
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ class TableForm:
         """Return the column that a variable was."""
         names = {own: column for column, own in self.variables.items()}
         return names.get(variable, variable)
+
+    def in_full(self) -> TableForm:
+        """Return the form with all digits of numbers."""
+        columns = {name: replace(form, decimals=None) for name, form in self.columns.items()}
+        return replace(self, columns=columns)
 
     def order(self, variables: Sequence[str]) -> list[str]:
         """Return variables in the order of the table's columns, those that it lacks last."""

@@ -42,7 +42,7 @@ from coplay.core.subset import Subset
 from coplay.models.base import Mixture, Portion
 from coplay.models.neural import NeuralModel
 from coplay.nets import devices, parameters
-from coplay.nets.any_order import AnyOrder
+from coplay.nets.any_order import AnyOrder, columns_of
 from coplay.nets.bins import Bins
 
 _MOST_COLUMNS = 2000
@@ -138,7 +138,7 @@ class Autoregressive(NeuralModel):
             rows = pick(samples, slice(start, start + _ROWS_AT_ONCE))
             of_rows = self._bins.levels(rows)
             inside.append(self._bins.log_inside(rows, of_rows).sum(1).float())
-            levels.append(of_rows.to(torch.int32))  # a large table has as many levels as numbers
+            levels.append(of_rows)
         return TensorDict({_LEVELS: torch.cat(levels), _INSIDE: torch.cat(inside)}, [len(samples)])
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
@@ -148,7 +148,7 @@ class Autoregressive(NeuralModel):
 
     def _surprise(self, rows: Samples, generator: torch.Generator) -> Tensor:
         """Estimate −log p of rows from one order and one place each; shape (n,)."""
-        levels = rows[_LEVELS].long()
+        levels = rows[_LEVELS]
         observed = levels >= 0
         count = observed.sum(1)
         # columns in random order, those that are missing behind all others
@@ -158,7 +158,7 @@ class Autoregressive(NeuralModel):
         given = observed & (rank < place[:, None])
         asked = observed & ~given
         log_p = self._net.log_probabilities(torch.where(given, levels, -1), levels)
-        total = torch.where(asked[:, self._net.order], log_p, 0.0).sum(1)
+        total = torch.where(columns_of(asked, self._net.order), log_p, 0.0).sum(1)
         return -total * count / (count - place).clamp_min(1) - rows[_INSIDE]
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:

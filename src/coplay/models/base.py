@@ -102,6 +102,7 @@ class LocalModel(Component):
     ``log_prob(samples)``, log p in nats, shape (n,); ``log_weights(samples, draws, generator)``,
     log importance weights, shape (draws, n); ``classify(samples)``, class probabilities, shape
     (n, C); ``complete(partial, generator)``, samples with what was missing;
+    ``complete_within(partial, name, subset, generator)``, the same with a variable in a subset;
     ``best_response(moments)``, for exponential families; ``go_on()``, for a model that may stop
     learning early.
 

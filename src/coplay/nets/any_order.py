@@ -110,7 +110,7 @@ class AnyOrder(nn.Module):
         parts = []
         for group in self._alike:
             log_p = group.logits(vector).float().log_softmax(2)
-            asked = levels[:, group.columns].clamp_min(0)
+            asked = columns_of(levels, group.columns).clamp_min(0)
             parts.append(log_p.gather(2, asked[:, :, None])[:, :, 0])
         return torch.cat(parts, 1)
 
@@ -119,6 +119,11 @@ class AnyOrder(nn.Module):
             state = state + block(state)
         vector: Tensor = F.silu(self.normed(state))
         return vector
+
+
+def columns_of(values: Tensor, columns: Sequence[int]) -> Tensor:
+    """Return some columns of values of shape (n, D), in their order."""
+    return values.index_select(1, torch.tensor(columns).to(values.device))
 
 
 class _Alike(nn.Module):
@@ -161,7 +166,7 @@ class _Alike(nn.Module):
 
     def forward(self, levels: Tensor) -> Tensor:
         """Return the columns' part of a row, shape (n, H); levels of all columns, (n, D)."""
-        own = levels[:, self.columns]
+        own = columns_of(levels, self.columns)
         own = torch.where(own < 0, self.size, own)
         start = torch.arange(len(self.columns)).to(own.device) * (self.size + 1)
         embedded = F.embedding(own + start, self.values().flatten(0, 1))

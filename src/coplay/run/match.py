@@ -221,7 +221,8 @@ class Match:
         state, more = self._lose(state, self.scoring.ask_players(names, measured, round))
         row = row.merged(more)
         for answer in answers:
-            measured[answer.sender] |= self.measuring.of_rules(answer.numbers)
+            if answer.sender in measured:
+                measured[answer.sender] |= self.measuring.of_rules(answer.numbers)
             if "log_p" in answer.numbers:  # of the real test samples, by a player that has it
                 measured[answer.sender]["log_p"] = self.measuring.log_prob(answer.numbers)
         alpha = self.game.sparse_weights(state)
