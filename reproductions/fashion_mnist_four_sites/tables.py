@@ -132,7 +132,7 @@ def _panel(
         for images, cells in summary["images_per_class"].items():
             if method in cells:
                 points.append((int(images), accuracy(cells[method])))
-        if points:
+        if len(points) > 1:  # one number of images makes no curve
             curves[method] = points
     levels = {}
     if OPTIMAL in summary:
