@@ -41,12 +41,12 @@ from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.subset import Subset
 from coplay.models.base import Mixture, Portion
 from coplay.models.neural import NeuralModel
+from coplay.models.parts import check_class, in_parts
 from coplay.nets import devices, parameters
 from coplay.nets.any_order import AnyOrder, columns_of
 from coplay.nets.bins import Bins
 
 _MOST_COLUMNS = 2000
-_ROWS = 2000  # at a time, for memory
 _VALIDATION_DRAWS = 8  # of order and place, for early stopping
 _LEVELS = "levels"
 _INSIDE = "inside"
@@ -182,8 +182,8 @@ class Autoregressive(NeuralModel):
         """
         parts = []
         with self.averaged(), torch.no_grad():
-            for start in range(0, max(1, len(partial)), _ROWS):
-                parts.append(self._completed(pick(partial, slice(start, start + _ROWS)), generator))
+            for part in in_parts(partial):
+                parts.append(self._completed(part, generator))
         return join(parts)
 
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
@@ -249,8 +249,8 @@ class Autoregressive(NeuralModel):
         column = self._bins.columns[name].start
         parts = []
         with self.averaged(), torch.no_grad():
-            for start in range(0, max(1, len(partial)), _ROWS):
-                levels = self._bins.levels(pick(partial, slice(start, start + _ROWS)))
+            for part in in_parts(partial):
+                levels = self._bins.levels(part)
                 state = self._net.begin(self._known(levels).to(self._place))
                 parts.append(self._net.logits(state, column).cpu().double().softmax(1))
         return torch.cat(parts) * (within[1] - within[0])
@@ -268,8 +268,7 @@ class Autoregressive(NeuralModel):
         with self.averaged(), torch.no_grad():
             # on the CPU, since not all accelerators have 64 bits
             net = deepcopy(self._net).cpu().double()
-            for start in range(0, max(1, len(samples)), _ROWS):
-                part = pick(samples, slice(start, start + _ROWS))
+            for part in in_parts(samples):
                 parts.append(self._log_prob(net, part))
         return torch.cat(parts)
 
@@ -290,16 +289,11 @@ class Autoregressive(NeuralModel):
         Raises:
             ModelError: There is no class.
         """
-        if LABEL not in self._space or not self._space[LABEL].classes or self._space[LABEL].shape:
-            raise ModelError(
-                f"autoregressive can only tell a categorical number called '{LABEL}'; "
-                f"the variables are {', '.join(self._space)}"
-            )
+        check_class("autoregressive", self._space)
         column = self._bins.columns[LABEL].start
         parts = []
         with self.averaged(), torch.no_grad():
-            for start in range(0, max(1, len(samples)), _ROWS):
-                part = pick(samples, slice(start, start + _ROWS))
+            for part in in_parts(samples):
                 levels = self._known(self._bins.levels(part))
                 levels[:, column] = -1
                 state = self._net.begin(levels.to(self._place))

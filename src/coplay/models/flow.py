@@ -28,6 +28,7 @@ from coplay.core.errors import ModelError
 from coplay.core.space import LABEL, Samples, Space, join
 from coplay.models.base import Mixture
 from coplay.models.neural import NeuralModel
+from coplay.models.parts import check_class
 from coplay.nets import devices, parameters
 from coplay.nets.combinations import Combinations
 from coplay.nets.splines import check_columns, splines
@@ -221,11 +222,7 @@ class Flow(NeuralModel):
         Raises:
             ModelError: There is no class, or real numbers are missing.
         """
-        if LABEL not in self._space or not self._space[LABEL].classes or self._space[LABEL].shape:
-            raise ModelError(
-                f"flow can only tell a categorical number called '{LABEL}'; "
-                f"the variables are {', '.join(self._space)}"
-            )
+        check_class("flow", self._space)
         likelihoods: Tensor | float = 0.0
         if self._has_reals(samples):
             likelihoods = self._log_likelihoods(samples)

@@ -27,15 +27,15 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from coplay.core.errors import ModelError
-from coplay.core.space import LABEL, Samples, Space, join, pick
+from coplay.core.space import LABEL, Samples, Space, join
 from coplay.core.streams import stream
 from coplay.models.base import LocalModel, Mixture
+from coplay.models.parts import check_class, in_parts
 from coplay.nets import correlations, parameters
 from coplay.nets.intervals import DRAWS, by_columns, calibrated, drawn_inside, picked_inside
 from coplay.nets.marginals import Marginals, joined, scores
 
 _MOST_COLUMNS = 1000
-_ROWS = 2000  # at a time, for memory
 _UNKNOWN = 2.0  # stands for a correlation that is not known, in a state
 
 
@@ -165,8 +165,8 @@ class GaussianCopula(LocalModel):
         is given stays to the last bit.
         """
         parts = []
-        for start in range(0, max(1, len(partial)), _ROWS):
-            parts.append(self._completed(pick(partial, slice(start, start + _ROWS)), generator))
+        for part in in_parts(partial):
+            parts.append(self._completed(part, generator))
         return join(parts)
 
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
@@ -194,16 +194,11 @@ class GaussianCopula(LocalModel):
         Raises:
             ModelError: There is no class.
         """
-        if LABEL not in self._space or not self._space[LABEL].classes or self._space[LABEL].shape:
-            raise ModelError(
-                f"gaussian_copula can only tell a categorical number called '{LABEL}'; "
-                f"the variables are {', '.join(self._space)}"
-            )
+        check_class("gaussian_copula", self._space)
         parts = []
         generator = stream(0, "classify")
-        for start in range(0, max(1, len(samples)), _ROWS):
-            part = pick(samples, slice(start, start + _ROWS)).exclude(LABEL)
-            parts.append(self._classified(part, generator))
+        for part in in_parts(samples):
+            parts.append(self._classified(part.exclude(LABEL), generator))
         return torch.cat(parts)
 
     def _classified(self, part: Samples, generator: torch.Generator) -> Tensor:

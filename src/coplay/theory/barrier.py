@@ -11,14 +11,12 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from coplay.theory.conjugate import newton_step
 from coplay.theory.distance import Feasible, Point
 
 _MOST_STEPS = 40
-_MOST_INNER = 300  # of conjugate gradients, for one step
 _INSIDE = 0.1  # share of even weights mixed into weights at bounds
 _TO_THE_BOUND = 0.95  # of the way that is left
 
@@ -67,33 +65,8 @@ def _step(point: Point, feasible: Feasible, strength: float) -> Point | None:
     slope = along(np.where(allowed, x * point.gradient - strength, 0.0))
     if np.abs(slope).max() < 0.5 * strength:
         return None
-    u = _solved(slope, bent, strength)
+    u = newton_step(slope, bent, closer=0.5, flat=1e-12 * strength)
     return _searched(point, x, u, float((slope * u).sum()), feasible, strength)
-
-
-def _solved(
-    slope: np.ndarray, bent: Callable[[np.ndarray], np.ndarray], least: float
-) -> np.ndarray:
-    """Return Newton's step by conjugate gradients, which end where the curvature is negative."""
-    residual = -slope
-    step = np.zeros_like(residual)
-    direction = residual
-    size = first = float(np.square(residual).sum())
-    wanted = first * min(0.01, first**0.5)  # solve more exactly as the end comes near
-    for _ in range(_MOST_INNER):
-        turned = bent(direction)
-        curvature = float((direction * turned).sum())
-        if curvature <= 1e-12 * least * float(np.square(direction).sum()):
-            return step if step.any() else direction
-        length = size / curvature
-        step = step + length * direction
-        residual = residual - length * turned
-        following = float(np.square(residual).sum())
-        if following <= wanted:
-            break
-        direction = residual + following / size * direction
-        size = following
-    return step
 
 
 def _searched(

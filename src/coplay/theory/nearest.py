@@ -29,6 +29,7 @@ from torch import Tensor
 
 from coplay.core.streams import stream
 from coplay.theory.barrier import lowered
+from coplay.theory.conjugate import MOST, newton_step
 from coplay.theory.distance import Feasible, Point, optimality
 
 STARTS = 8
@@ -43,7 +44,6 @@ _POLISHED_AFTER = (2e-9, 2e-11, 2e-13)  # strengths after which Newton's steps t
 _MOST_CYCLES = 6
 _MOST_STEPS = 200  # of Newton's, in a cycle
 _LAST_STEPS = 2000  # of Newton's, once the barrier is as low as it goes
-_MOST_INNER = 300  # of conjugate gradients, for one step of Newton's
 _AT_BOUND = 1e-12
 
 
@@ -201,27 +201,13 @@ def _newton(point: Point, feasible: Feasible) -> np.ndarray:
         result: np.ndarray = np.where(free, kept - kept.sum(1, keepdims=True) / count, 0.0)
         return result
 
-    residual = -along(point.gradient)
-    step = np.zeros_like(residual)
-    direction = residual
-    size = first = float(np.square(residual).sum())
-    if not first:
-        return step
-    wanted = first * min(0.01, first)  # solve more exactly as the end comes near
-    for _ in range(min(_MOST_INNER, int(free.sum()))):
-        bent = along(point.curvature(direction))
-        curvature = float((direction * bent).sum())
-        if curvature <= 1e-14 * float(np.square(direction).sum()):
-            return step if step.any() else direction
-        length = size / curvature
-        step = step + length * direction
-        residual = residual - length * bent
-        following = float(np.square(residual).sum())
-        if following <= wanted:
-            break
-        direction = residual + following / size * direction
-        size = following
-    return step
+    return newton_step(
+        along(point.gradient),
+        lambda direction: along(point.curvature(direction)),
+        closer=1,
+        flat=1e-14,
+        most=min(MOST, int(free.sum())),
+    )
 
 
 def _free(point: Point, feasible: Feasible) -> np.ndarray:
