@@ -75,9 +75,10 @@ def sample_file(
         listed = ", ".join(ENDINGS[:-1])
         raise CoplayError(f"--out {out}: expected a name that ends in {listed} or {ENDINGS[-1]}")
     loaded = load_player(run, player, game, trust)
+    result = Result.load(run, trust)
     record = None
     if given:
-        conditions = asked_of(Result.load(run, trust), loaded).conditions(given)
+        conditions = asked_of(result, loaded).conditions(given)
         samples, record = draw_given(loaded, conditions, n, seed, most)
     else:
         samples = loaded.draw(n, 0, f"file {seed}")
@@ -86,7 +87,7 @@ def sample_file(
         tell(f"rules: {loaded.kept_by_rules}")
     content = None
     if out.suffix in _TABLES:
-        form = form_of_player(Result.load(run, trust), player)
+        form = form_of_player(result, player)
         if form is not None and loaded.rules:
             form = form.in_full()  # rounded numbers would break sums
         content = as_table(samples, loaded.space, out, form)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from coplay.core.errors import CoplayError
 from coplay.core.space import Samples, Space, tensors
-from coplay.data.sources.base import Source
 from coplay.data.sources.table import Table
 from coplay.data.table_form import TableForm, as_parquet, as_text, form_of_table
+from coplay.run.drawing import own_data_of
 from coplay.run.result import Result
 
 
 def form_of_player(result: Result, player: str) -> TableForm | None:
     """Return the form of the table that a player learned from; None where it is not here."""
-    config = result.config
-    section = config.players.get(player)
-    source: Source = config.data.source
-    columns: Mapping[str, str] = {}
-    if section is not None and section.data is not None:
-        source, columns = section.data.source, section.data.columns
-    elif section is not None and section.site is not None:
-        if not Path(section.site).is_file():
-            return None
-        data = config.site_files[player].data
-        source, columns = data.source.at(Path(section.site).parent), data.columns
+    section = result.config.players.get(player)
+    own = own_data_of(result, player)
+    if own is None and section is not None and section.site is not None:
+        return None  # its site file is elsewhere
+    source = result.config.data.source if own is None else own.source
+    columns = {} if own is None else own.columns
     return form_of_table(source, columns) if isinstance(source, Table) else None
 
 
