@@ -186,8 +186,9 @@ class Autoregressive(NeuralModel):
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
         """Draw what is missing given what is there, column by column.
 
-        The order is random where every two columns were learned together. Variables may be absent, and so may single values of them (NaN, -1 or, of bits, 255). What
-        is given stays to the last bit.
+        The order is random where every two columns were learned together. Variables may be absent,
+        and so may single values of them (NaN, -1 or, of bits, 255). What is given stays to the last
+        bit.
         """
         parts = []
         with self.averaged(), torch.no_grad():
