@@ -103,8 +103,9 @@ def _figures(arm: Settings, cell: Cell, folder: Path) -> Figures:
                 games[game][name] = {",".join(each): truth.moment(rows, each) for each in of}
             else:
                 games[game][name] = truth.variation(rows)
-    pairs = result.record.data.open
-    bounds = {" ".join(pair.variables): [pair.low, pair.high] for pair in pairs}
+    bounds = {}
+    for pair in result.record.data.open:
+        bounds[" ".join(sorted(pair.variables, key=truth.NAMES.index))] = [pair.low, pair.high]
     return {
         "seed": cell.seed,
         "versions": versions(),
