@@ -91,7 +91,7 @@ def test_bounds_of_a_run_are_the_closed_form_of_its_rows(result):
 
 def test_the_page_has_pairs_bounds_and_what_models_end_with(result):
     data, page = section_of(result)
-    assert "No site saw (x and z) and (w and z) together." in page
+    assert "No site saw x and z, or w and z together." in page
     assert "what models say of it is an assumption" in page
     pair = next(pair for pair in result.record.data.open if pair.variables == ("x", "z"))
     assert f"{pair.low:.2f} to {pair.high:.2f}".replace("-", "−") in page

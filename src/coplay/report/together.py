@@ -9,8 +9,8 @@ from dataclasses import asdict
 from coplay.report.parts import Cell, PageSection, Table
 from coplay.report.words import listed, sentence_case, span, words
 from coplay.run.open_pairs import OpenPair
-from coplay.run.result import Result
 from coplay.run.overlap import Ended, Overlap, overlap_of
+from coplay.run.result import Result
 
 _TITLE = "Columns seen together"
 _BESIDE = 6  # players that have a column of their own; more are summed up
@@ -53,7 +53,7 @@ def _pairs_in_words(pairs: Sequence[OpenPair]) -> str:
     names = [" and ".join(pair.variables) for pair in pairs]
     if len(names) > _SITES:
         return f"{len(names):,} pairs of columns"
-    return listed(f"({name})" for name in names) if len(names) > 1 else names[0]
+    return ", or ".join(names)
 
 
 def _open_table(game: str, ended: Sequence[Ended], overlap: Overlap) -> Table:
@@ -71,7 +71,8 @@ def _open_table(game: str, ended: Sequence[Ended], overlap: Overlap) -> Table:
         elif players:
             row.append(_range(each))
         rows.append(row)
-    return Table(header, rows, _caption(game, ended, overlap), numeric=False)
+    groups = [("seen by no site", 4), ("models end with", len(beside))] if beside else []
+    return Table(header, rows, _caption(game, ended, overlap), groups, numeric=False)
 
 
 def _caption(game: str, ended: Sequence[Ended], overlap: Overlap) -> str:
