@@ -52,8 +52,9 @@ def joint(folder: Path, seed: int, rows: int) -> np.ndarray:
         missing = generator.random(values.shape) < MISSING
         lines = [",".join(LEVELS)]
         for row, lacking in zip(values.tolist(), missing.tolist(), strict=True):
-            texts = [f"{name}{value}" for name, value in zip(LEVELS, row, strict=True)]
-            texts = ["" if no else text for text, no in zip(texts, lacking, strict=True)]
+            texts = []
+            for name, value, is_missing in zip(LEVELS, row, lacking, strict=True):
+                texts.append("" if is_missing else f"{name}{value}")
             lines.append(",".join(texts))
         (folder / f"{site}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
         complete.append(values[~missing.any(1)])

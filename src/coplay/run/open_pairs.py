@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coplay.core.facts import Facts
-from coplay.core.space import Samples, Space, Variable, tensors
+from coplay.core.space import Samples, Space, Variable, pick, tensors
 from coplay.theory.completion import mattering, possible_correlations
 from coplay.theory.identifiability import correlation_interval, frechet_bounds, pairs_apart
 
@@ -159,9 +159,10 @@ def _never_in_a_row(
     together: set[tuple[str, str]] = set(apart)
     for player, samples in held.items():
         space = facts[player].variables
-        here = [name for name in names if name in samples.keys() and space[name].size == 1]
+        has = [name for name in names if name in space and name in samples.keys()]
+        here = [name for name in has if space[name].size == 1]
         for start in range(0, len(samples) if here else 0, _AT_ONCE):
-            part = samples[start : start + _AT_ONCE]
+            part = pick(samples, slice(start, start + _AT_ONCE))
             there = [_column(space[name], part[name]).present for name in here]
             table = torch.stack(there, 1).float()
             for i, j in (table.T @ table).nonzero().tolist():

@@ -21,7 +21,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
+
+from coplay.theory.identifiability import correlation_interval
 
 MOST = 12
 """Most variables beside which the ends are worked out."""
@@ -55,12 +58,16 @@ def possible_correlations(known: Tensor, one: int, other: int) -> tuple[float, f
         (0.28, 1.0)
     """
     places = mattering(known, one, other)
+    if len(places) == 2:
+        return -1.0, 1.0
     if len(places) > MOST:
         return None
     matrix = known.double().numpy()[np.ix_(places, places)] * (1 - _SHRUNK)
     np.fill_diagonal(matrix, 1.0)
     first, second = places.index(one), places.index(other)
     matrix[first, second] = matrix[second, first] = np.nan
+    if not np.isnan(matrix).any(where=_beside((first, second), len(matrix))):
+        return _by_closed_form(matrix, first, second)
     unknown = [(first, second)]
     for i, j in np.argwhere(np.isnan(matrix)).tolist():
         if i < j and (i, j) not in ((first, second), (second, first)):
@@ -78,6 +85,26 @@ def possible_correlations(known: Tensor, one: int, other: int) -> tuple[float, f
         aim[0] = sign
         ends.append(float(_lowered(filled, bases, start, aim)[0]))
     return max(-1.0, ends[0]), min(1.0, ends[1])
+
+
+def _beside(pair: tuple[int, int], count: int) -> np.ndarray:
+    """Return where a matrix has other entries than that of a pair, shape (count, count), bool."""
+    others = np.ones((count, count), dtype=bool)
+    others[pair] = others[pair[::-1]] = False
+    return others
+
+
+def _by_closed_form(matrix: np.ndarray, first: int, second: int) -> tuple[float, float] | None:
+    """Return both ends where nothing else is open; None where the known do not fit together."""
+    others = [place for place in range(len(matrix)) if place not in (first, second)]
+    for one in (first, second):
+        places = [*others, one]
+        if np.linalg.eigvalsh(matrix[np.ix_(places, places)])[0] <= 0:
+            return None
+    rows = torch.from_numpy(matrix)
+    among = rows[others][:, others]
+    low, high = correlation_interval(rows[first, others], rows[second, others], among)
+    return max(-1.0, low), min(1.0, high)
 
 
 def mattering(known: Tensor, one: int, other: int) -> list[int]:
