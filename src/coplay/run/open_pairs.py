@@ -152,26 +152,21 @@ def _rows(prepared: Prepared) -> Iterator[tuple[str, Samples]]:
 def _never_in_a_row(
     facts: Mapping[str, Facts], held: Mapping[str, Samples], apart: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    """Return further pairs: of variables that may be missing, never there in one row."""
+    """Return further pairs: of variables that are never there in one row."""
     names: dict[str, None] = {}
     for each in facts.values():
-        names |= {name: None for name in each.variables if each.variables[name].optional}
-    together: set[tuple[str, str]] = set(apart)
+        names |= {name: None for name in each.variables if each.variables[name].size == 1}
+    together = set(map(frozenset, apart))
     for player, samples in held.items():
         space = facts[player].variables
-        has = [name for name in names if name in space and name in samples.keys()]
-        here = [name for name in has if space[name].size == 1]
-        for start in range(0, len(samples) if here else 0, _AT_ONCE):
+        here = [name for name in names if name in space and name in samples.keys()]
+        for start in range(0, len(samples) if len(here) > 1 else 0, _AT_ONCE):
             part = pick(samples, slice(start, start + _AT_ONCE))
             there = [_column(space[name], part[name]).present for name in here]
             table = torch.stack(there, 1).float()
             for i, j in (table.T @ table).nonzero().tolist():
-                together.add((here[i], here[j]))
-    one_number = {}
-    for each in facts.values():
-        one_number |= {name: each.variables[name].size == 1 for name in each.variables}
-    lasting = [name for name in names if one_number[name]]
-    return [pair for pair in _two_of(lasting) if not {pair, pair[::-1]} & together]
+                together.add(frozenset((here[i], here[j])))
+    return [pair for pair in _two_of(list(names)) if frozenset(pair) not in together]
 
 
 def _two_of(names: Sequence[str]) -> Iterator[tuple[str, str]]:
