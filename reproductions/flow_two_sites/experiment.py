@@ -49,8 +49,6 @@ def _arms() -> dict[str, Settings]:
     for family, model in MODELS.items():
         for what, variables in VARIABLES.items():
             for method in METHODS:
-                if method == "by source" and family != "flow":
-                    continue  # a hierarchical VAE cannot be conditioned on one more category
                 for own_weight in WEIGHTS:
                     if method == "pooled" and own_weight != WEIGHTS[0]:
                         continue  # one model of all data knows no weights
