@@ -39,7 +39,7 @@ def section(result: Result) -> PageSection | None:
     ]
     tables = [_open_table(game, ended, overlap) for game, ended in overlap.ended.items()]
     if by_some:
-        tables.append(_seen_table(by_some, overlap))
+        tables.append(_partial_table(by_some, overlap))
     data = {
         "open": [asdict(pair) for pair in overlap.open],
         "bounds_by_samples": overlap.by_samples,
@@ -129,7 +129,7 @@ def _number(value: float) -> str:
     return f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
 
 
-def _seen_table(by_some: dict[tuple[str, str], list[str]], overlap: Overlap) -> Table:
+def _partial_table(by_some: dict[tuple[str, str], list[str]], overlap: Overlap) -> Table:
     """A line per pair that some sites saw, by which."""
     rows: list[list[Cell]] = []
     for pair, players in list(by_some.items())[:_PAIRS]:
