@@ -26,8 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,10 @@ class Peer:
     takes_gaps: bool = True
 
 
-def _of_fenris(synthesizer: str, coordinator: str, rounds: int) -> Peer:
+def _of_fenris(synthesizer: str, coordinator: str, rounds: int, fresh: bool = False) -> Peer:
     """Return a model of FENRIS, which leaves out rows with missing cells."""
     settings = {"synthesizer": synthesizer, "coordinator": coordinator, "rounds": rounds}
-    return Peer("fenris", "fenris_sites.py", settings, takes_gaps=False)
+    return Peer("fenris", "fenris_sites.py", {**settings, "fresh": fresh}, takes_gaps=False)
 
 
 PEERS: Mapping[str, Peer] = {
@@ -83,8 +84,10 @@ PEERS: Mapping[str, Peer] = {
     ),
     "Fed-TGAN, 3 rounds": _of_fenris("fed_tgan", "fed_tgan", 3),
     "Fed-TGAN, 100 rounds": _of_fenris("fed_tgan", "fed_tgan", 100),
+    "Fed-TGAN, 100 rounds, seeds anew": _of_fenris("fed_tgan", "fed_tgan", 100, fresh=True),
     "FedTabDiff, 3 rounds": _of_fenris("fedtabdiff", "fedavg", 3),
     "FedTabDiff, 500 rounds": _of_fenris("fedtabdiff", "fedavg", 500),
+    "FedTabDiff, 500 rounds, seeds anew": _of_fenris("fedtabdiff", "fedavg", 500, fresh=True),
 }
 """FENRIS plays 3 rounds by default; what it was taken from played hundreds."""
 
@@ -121,7 +124,7 @@ class Task:
         folder: Where its files lie.
         seed: Decided which rows lie where.
         space: The schema of all sites.
-        sites: The names of their files without the suffix.
+        lacks: Columns that are missing from each site's file; its keys are the sites.
         test: Rows that no site has.
     """
 
@@ -130,7 +133,7 @@ class Task:
     folder: Path
     seed: int
     space: Space
-    sites: tuple[str, ...]
+    lacks: Mapping[str, Sequence[str]]
     test: Samples
 
 
@@ -145,23 +148,22 @@ def task_of(title: str, tables: Path, seed: int, folder: Path) -> Task:
     files = [grid.write(folder / f"half_{i}.csv") for i, grid in enumerate(halves)]
     from_tables(files, folder / "schema", case.target, None, MISSING).write()
     space = agreed_space(Config.from_file(folder / "schema" / "federation.toml").variables)
-    gaps = title.endswith(GAPS)
+    lacks = case.lacks if title.endswith(GAPS) else complete.lacks
     everything = []
     for name, whole in sites.items():
-        lacks = case.lacks[name] if gaps else ()
-        whole.without(lacks).write(folder / f"{name}.csv")
-        is_empty = [column in lacks for column in whole.header]
+        whole.without(lacks[name]).write(folder / f"{name}.csv")
+        is_empty = [column in lacks[name] for column in whole.header]
         for row in whole.rows:
             pairs = zip(row, is_empty, strict=True)
             everything.append(["" if empty or cell in MISSING else cell for cell, empty in pairs])
     Grid(test.header, everything).write(folder / "all.csv")
     rows = rows_of(test.write(folder / "test.csv"), space, MISSING)
-    return Task(case, title, folder, seed, space, tuple(sites), rows)
+    return Task(case, title, folder, seed, space, lacks, rows)
 
 
 def ours(task: Task) -> Cell:
     """Let our model learn the rows of all sites."""
-    parts = {name: rows_of(task.folder / f"{name}.csv", task.space, MISSING) for name in task.sites}
+    parts = {name: rows_of(task.folder / f"{name}.csv", task.space, MISSING) for name in task.lacks}
     steps = ROUNDS * task.case.steps
     start = time.process_time()
     drawn = pooled(parts, MODELS[OURS], task.space, task.seed, steps)
@@ -190,12 +192,13 @@ def of_peer(task: Task, title: str, python: str) -> Cell:
             kinds[name] = "category"
     job = {
         "train": "all.csv",
-        "sites": [f"{name}.csv" for name in task.sites],
+        "sites": [f"{name}.csv" for name in task.lacks],
         "kinds": kinds,
         "rows": DRAWN,
         "seed": task.seed,
         "settings": peer.settings,
         "missing": MISSING,
+        "gaps": sorted(set(chain(*task.lacks.values()))),
     }
     (task.folder / "job.json").write_text(json.dumps(job))
     worker = ROOT / "benchmarks" / "peers" / peer.worker
@@ -237,7 +240,9 @@ def keep(cell: Cell) -> None:
     save("table_peers", {"drawn": DRAWN, "cells": [asdict(each) for each in cells]})
 
 
-def measure(title: str, tables: Path, seed: int, pythons: Mapping[str, str | None]) -> None:
+def measure(
+    title: str, tables: Path, seed: int, pythons: Mapping[str, str | None], peers: Sequence[str]
+) -> None:
     """Measure what is not measured yet of one table and seed."""
     known = {cell.key for cell in kept()}
     with tempfile.TemporaryDirectory() as place:
@@ -245,7 +250,8 @@ def measure(title: str, tables: Path, seed: int, pythons: Mapping[str, str | Non
         if (title, OURS, seed) not in known:
             keep(real_rows(task))
             keep(ours(task))
-        for name, peer in PEERS.items():
+        for name in peers:
+            peer = PEERS[name]
             python = pythons[peer.environment]
             takes = peer.takes_gaps or not title.endswith(GAPS)
             if python and takes and (title, name, seed) not in known:
@@ -261,13 +267,14 @@ def main() -> None:
     parser.add_argument("--argn", help="interpreter that has mostlyai-engine")
     parser.add_argument("--fenris", help="interpreter that has fenris")
     parser.add_argument("--cases", nargs="+", default=titles, choices=titles)
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pythons = {"argn": arguments.argn, "fenris": arguments.fenris}
     for title in arguments.cases:
         for seed in arguments.seeds:
-            measure(title, arguments.folder, seed, pythons)
+            measure(title, arguments.folder, seed, pythons, arguments.peers)
 
 
 if __name__ == "__main__":

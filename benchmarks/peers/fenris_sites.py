@@ -62,21 +62,19 @@ class Federation:
             self.coordinator.attach_global_init_artifacts(first.coordinator)
         self.storage = [Payload() for _ in sites]
 
-    def play(self) -> None:
+    def play(self, seed: int) -> None:
         """Play one round."""
         steps = self.coordinator.train(range(len(self.sites)))
         requests = next(steps)
         while True:
-            replies = [(site, self._reply(site, request)) for site, request in requests]
+            replies = [(site, self._reply(site, request, seed)) for site, request in requests]
             try:
                 requests = steps.send(replies)
             except StopIteration:
                 return
 
-    def _reply(self, site: int, request: Payload) -> Payload:
-        context = TrainContext(
-            self.name, self.seed.training, self.schema, self.artifacts, self.storage[site]
-        )
+    def _reply(self, site: int, request: Payload, seed: int) -> Payload:
+        context = TrainContext(self.name, seed, self.schema, self.artifacts, self.storage[site])
         # it changes the frame that it is given
         return self.synthesizer.train(request, self.sites[site].copy(), context)
 
@@ -108,8 +106,11 @@ def main(folder: Path) -> None:
     rounds = job["settings"].get("rounds", DEFAULT_ROUNDS)
     start = time.process_time()
     federation = Federation(job, sites)
-    for _ in range(rounds):
-        federation.play()
+    fresh = job["settings"].get("fresh", False)
+    for number in range(rounds):
+        seed = federation.seed.training
+        # FENRIS draws the same noise, rows and times in every round
+        federation.play(seed + 1000 * number if fresh else seed)
     learning = time.process_time() - start
     start = time.process_time()
     drawn = federation.draw(job["rows"])

@@ -33,7 +33,7 @@ def learned(workspace: Path) -> dict[str, Any]:
     return {
         "epochs": float(progress["epoch"].iloc[-1]),
         "steps": int(progress["steps"].iloc[-1]),
-        "epoch taken": float(taken["epoch"].iloc[-1]),
+        "the epoch taken": float(taken["epoch"].iloc[-1]),
     }
 
 
@@ -53,7 +53,9 @@ def main(folder: Path) -> None:
     model.fit(rows)
     learning = time.process_time() - start
     start = time.process_time()
-    drawn = model.sample(n_samples=job["rows"])
+    # columns that a site lacks are drawn in every row, as ours are
+    imputation = {"columns": job["gaps"]} if job["gaps"] else None
+    drawn = model.sample(n_samples=job["rows"], imputation=imputation)
     drawing = time.process_time() - start
     drawn.to_csv(folder / "drawn.csv", index=False)
     packages = ("mostlyai-engine", "torch", "numpy", "pandas")
