@@ -72,7 +72,7 @@ def _learned(by_seed: BySeed) -> str:
     names: Sequence[str] = list(next(iter(by_seed.values()))["learned"])
     for name in names:
         values = [cell["learned"][name] for cell in by_seed.values()]
-        parts.append(f"{statistics.fmean(values):.0f} {name}")
+        parts.append(f"{name} {statistics.fmean(values):.0f}")
     return ", ".join(parts)
 
 

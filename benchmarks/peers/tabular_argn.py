@@ -33,7 +33,7 @@ def learned(workspace: Path) -> dict[str, Any]:
     return {
         "epochs": float(progress["epoch"].iloc[-1]),
         "steps": int(progress["steps"].iloc[-1]),
-        "the epoch taken": float(taken["epoch"].iloc[-1]),
+        "epoch taken": float(taken["epoch"].iloc[-1]),
     }
 
 
