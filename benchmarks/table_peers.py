@@ -8,6 +8,9 @@ of its own, outside of this one, and PYTHON is its interpreter:
     python3.11 -m venv argn && argn/bin/pip install mostlyai-engine==2.7.3
     python3.12 -m venv fenris && fenris/bin/pip install fenris==0.1.0
 
+Beside a torch for CPUs alone, PyPI's torchvision, which mostlyai-engine brings, fails to import
+("operator torchvision::nms does not exist"); it is not needed: argn/bin/pip uninstall torchvision.
+
 The tables, the rows of the sites and the rows for testing are those of ``reproductions/tables``,
 but every site has all columns, except where the table says "with gaps". A peer that learns at one
 place gets the rows of all sites together; one that learns at sites gets theirs. All get the same
@@ -88,6 +91,18 @@ PEERS: Mapping[str, Peer] = {
     "FedTabDiff, 3 rounds": _of_fenris("fedtabdiff", "fedavg", 3),
     "FedTabDiff, 500 rounds": _of_fenris("fedtabdiff", "fedavg", 500),
     "FedTabDiff, 500 rounds, seeds anew": _of_fenris("fedtabdiff", "fedavg", 500, fresh=True),
+    "FedTabDiff, 500 rounds, seeds anew, own schema": Peer(
+        "fenris",
+        "fenris_sites.py",
+        {
+            "synthesizer": "fedtabdiff",
+            "coordinator": "fedavg",
+            "rounds": 500,
+            "fresh": True,
+            "own schema": True,
+        },
+        takes_gaps=False,
+    ),
 }
 """FENRIS plays 3 rounds by default; what it was taken from played hundreds."""
 

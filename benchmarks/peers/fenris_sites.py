@@ -31,7 +31,7 @@ from fenris.core.algorithm import (
     Synthesizer,
     TrainContext,
 )
-from fenris.core.data.schemas import ColumnSchema, TableSchema
+from fenris.core.data.schemas import ColumnSchema, TableSchema, infer_schema
 from fenris.core.payload import Payload
 
 DEFAULT_ROUNDS = 3
@@ -50,6 +50,8 @@ class Federation:
         self.together = pd.concat(sites, ignore_index=True)
         self.name: str = job["settings"]["coordinator"]
         self.schema = _schema(job["kinds"], self.together)
+        if job["settings"].get("own schema"):
+            self.schema = infer_schema(self.together)
         self.seed = SeedConfig.from_master(job["seed"])
         self.synthesizer: Synthesizer = factory.create_synthesizer(
             job["settings"]["synthesizer"], {}
