@@ -203,9 +203,9 @@ class Autoregressive(NeuralModel):
         if self._together.all_of(self._bins.known_columns):
             self._fill(levels, self._in_order(order), generator)
         else:
-            for rows, columns in by_columns(given):
+            for rows, present in by_columns(given):
                 alike = levels[rows]
-                self._fill_apart(alike, self._in_order(order, columns), generator)
+                self._fill_apart(alike, self._in_order(order, present), generator)
                 levels[rows] = alike
         values = self._bins.values(levels, generator)
         for name, columns in self._bins.columns.items():

@@ -40,10 +40,13 @@ def section(result: Result) -> PageSection | None:
     tables = [_open_table(game, ended, overlap) for game, ended in overlap.ended.items()]
     if by_some:
         tables.append(_partial_table(by_some, overlap))
+    ended_plain = {}
+    for game, ended in overlap.ended.items():
+        ended_plain[game] = [asdict(each) for each in ended]
     data = {
         "open": [asdict(pair) for pair in overlap.open],
         "bounds_by_samples": overlap.by_samples,
-        "ended": {game: [asdict(each) for each in ended] for game, ended in overlap.ended.items()},
+        "ended": ended_plain,
         "by_some": [{"pair": pair, "players": players} for pair, players in by_some.items()],
     }
     return PageSection("together", _TITLE, text, tables, data=data)
