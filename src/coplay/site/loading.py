@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from coplay.core.errors import CoplayError, DataError
-from coplay.core.space import Samples, Space, pick
+from coplay.core.space import Samples, Space, tensors
 from coplay.data.sources.base import Dataset
+from coplay.data.sources.table import Table
 from coplay.site.agreed_rows import AgreedRows
 from coplay.site.agreement import Agreement, DataOfSite
 from coplay.site.columns import columns_of, left_out, present_in
@@ -61,7 +62,9 @@ def load_site(
     except CoplayError as error:
         raise DataError(f"{site}: {error}") from error
     present = present_in(data, agreement, columns, parts, site)
-    read = [AgreedRows.of(part, data, columns, space.only(present), site) for part in parts]
+    variables = space.only(present)
+    is_own = given is None and isinstance(data.source, Table)  # rows in memory are somebody's
+    read = [AgreedRows.of(part, data, columns, variables, site, is_own) for part in parts]
     notes = [note for part in parts for note in part.notes]
     notes += left_out(parts[0], columns, agreement, present, data.unit)
     notes += [note for part in read for note in part.notes]
@@ -70,14 +73,17 @@ def load_site(
         tests = np.concatenate([np.zeros(read[0].n, bool), np.ones(read[1].n, bool)])
     rows = {}
     for variable in present:
-        rows[variable] = torch.cat([part.values[variable] for part in read])
+        values = [part.values[variable] for part in read]
+        rows[variable] = values[0] if len(values) == 1 else torch.cat(values)
     samples = Samples(rows, batch_size=[sum(part.n for part in read)])
+    del rows
     units = None
     if data.unit is not None:
         units = np.concatenate([part.units for part in read])
     if agreement.rules is not None:
         notes += [f"{each}" for each in agreement.rules.counts(samples)]
     split = split_of(len(samples), data.held_out, units, tests, site)
+    del parts, read
     return _holdings(space, samples, split, units, [*notes, str(split)])
 
 
@@ -89,11 +95,19 @@ def _holdings(
     if units is not None:
         numbers = _numbered(units[split.train.numpy()])
         chosen = _numbered(units[split.chosen_on.numpy()])
+    places = (split.train, split.scored, split.chosen_on)
+    train, scored, chosen_on = (Samples({}, batch_size=[len(rows)]) for rows in places)
+    whole = tensors(samples)
+    for name in list(whole):
+        del samples[name]  # of a large table, all rows do not fit twice
+        values = whole.pop(name)
+        for part, rows in zip((train, scored, chosen_on), places, strict=True):
+            part[name] = values.index_select(0, rows)
     return Holdings(
         space,
-        pick(samples, split.train),
-        pick(samples, split.scored),
-        pick(samples, split.chosen_on),
+        train,
+        scored,
+        chosen_on,
         numbers,
         tuple(notes),
         chosen,
