@@ -197,7 +197,9 @@ def test_missing_cells_of_a_file_with_types_are_filled(tmp_path, monkeypatch, ca
     assert code == 0, said
     assert is_stream(out) == kind.startswith("stream")
     back = whole(out)
-    assert back.schema.equals(table.schema, check_metadata=True)
+    # Parquet has no whole seconds, so what the file has is what is kept
+    written = whole(tmp_path / f"in{ending}")
+    assert back.schema.equals(written.schema, check_metadata=True)
     before, after = table.to_pylist(), back.to_pylist()
     for one, other in zip(before, after, strict=True):
         for name, value in one.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 from collections.abc import Mapping
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ def _filled(column: Any, texts: Mapping[int, str]) -> Any:
         return _filled(plain, texts).dictionary_encode()
     rows = sorted(texts)
     cells = arrow.array([texts[row] for row in rows], arrow.string())
+    if types.is_time(kind):  # which pyarrow does not read from texts
+        cells = arrow.array([time.fromisoformat(texts[row]) for row in rows], kind)
     if types.is_null(kind):  # a column without any value has no type of its own
         kind = _type_of(cells)
         column = column.cast(kind)
