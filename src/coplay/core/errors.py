@@ -174,5 +174,9 @@ class CheckpointError(CoplayError):
     """A checkpoint that cannot be written or read."""
 
 
+class EgressError(CoplayError):
+    """A record of what left a site that is damaged, rolled back, or cannot be written."""
+
+
 class WriteError(CheckpointError):
     """A file that the system refuses to write: the disk is full, or permission is missing."""

@@ -30,6 +30,7 @@ from coplay.core.history import Roster
 from coplay.core.keeping import ERRORS
 from coplay.core.measures import FLOPS
 from coplay.core.message import (
+    Head,
     Ledger,
     LinkTraffic,
     Message,
@@ -43,7 +44,9 @@ from coplay.core.message import (
 from coplay.core.requests import SHOWING
 from coplay.core.telling import EVERYTHING
 from coplay.core.text import visible
+from coplay.engines.borders import admitted, recorded
 from coplay.engines.gate import checked_reply, refusal, unknown_receivers
+from coplay.engines.heads import Heads
 from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
 from coplay.games.party import Party
@@ -59,7 +62,7 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     are known. A request that the player may not be asked now is refused before anything changes
     (:mod:`coplay.engines.gate`).
     """
-    return refusal(game, player, message) or _answer_accepted(game, player, message)
+    return answer_all(game, [player], [message], together=False)[0]
 
 
 def _answer_accepted(game: Game, player: Player, message: Message) -> Message | PlayerLost:
@@ -99,15 +102,37 @@ def _with_seconds(player: Player, reply: Message) -> Message:
 
 
 def answer_all(
-    game: Game, players: Sequence[Player], messages: Sequence[Message]
+    game: Game, players: Sequence[Player], messages: Sequence[Message], together: bool = True
 ) -> list[Message | PlayerLost]:
-    """Answer for players of one process: together where the game can, else one after the other."""
+    """Answer for players of one process: together where the game can, else one after the other.
+
+    Args:
+        game: The rules.
+        players: The players.
+        messages: What each of them is asked.
+        together: Whether the game may answer for all of them at once.
+    """
     pairs = list(zip(players, messages, strict=True))
     checked: Checked = {}  # messages to players of one process may share what they carry
-    refused = [refusal(game, player, message, checked) for player, message in pairs]
-    accepted = [pair for pair, loss in zip(pairs, refused, strict=True) if loss is None]
-    answers = iter(_answer_all_accepted(game, accepted))
-    return [next(answers) if loss is None else loss for loss in refused]
+    losses: list[PlayerLost | None] = []
+    accepted: list[tuple[Player, Message]] = []
+    for player, message in pairs:
+        admittance = refusal(game, player, message, checked) or admitted(game, player, message)
+        if isinstance(admittance, Message):
+            losses.append(None)
+            accepted.append((player, admittance))
+        else:
+            losses.append(admittance)
+    if together:
+        answered = _answer_all_accepted(game, accepted)
+    else:
+        answered = [_answer_accepted(game, player, message) for player, message in accepted]
+    rest = iter(answered)
+    answers = [next(rest) if loss is None else loss for loss in losses]
+    final = []
+    for (player, message), each in zip(pairs, answers, strict=True):
+        final.append(recorded(game, player, message, each))
+    return final
 
 
 def _answer_all_accepted(
@@ -214,6 +239,7 @@ class Engine(Component):
     _seated: dict[str, Party] = PrivateAttr(default_factory=dict)
     _late: list[PlayerLate] = PrivateAttr(default_factory=list)
     _ledger: Ledger = PrivateAttr(default_factory=Ledger)
+    _heads: Heads = PrivateAttr(default_factory=Heads)
 
     @property
     def ledger(self) -> Ledger:
@@ -224,6 +250,15 @@ class Engine(Component):
     def parties(self) -> Mapping[str, Party]:
         """Everybody in the game by name, as the coordinator knows them."""
         return self._seated
+
+    @property
+    def heads(self) -> Mapping[str, Head]:
+        """The ends of the records of what left the sites that keep one, by player."""
+        return self._heads.known
+
+    def start_heads(self, known: Mapping[str, Head]) -> None:
+        """Refuse records of sites that end before these."""
+        self._heads = Heads(known)
 
     def start_ledger(self, links: Sequence[LinkTraffic]) -> None:
         """Continue counting from what has travelled before."""
@@ -269,7 +304,8 @@ class Engine(Component):
                 continue
             player = self._seated.get(message.receiver)
             reply = next(replies, None)
-            checked.append(checked_reply(self._game, player, message, reply, self.handles))
+            answer = checked_reply(self._game, player, message, reply, self.handles)
+            checked.append(self._heads.checked(message, answer))
         return checked
 
     def _count(self, purpose: str, sender: str, receiver: str, payload: Payload) -> None:

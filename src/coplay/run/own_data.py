@@ -36,6 +36,7 @@ from coplay.run.config import Config
 from coplay.run.foreign import code_of
 from coplay.run.rules_of import rules_of_sites
 from coplay.run.schema import agreed_space, inferred
+from coplay.run.site_border import guard
 from coplay.run.site_file import SiteData
 from coplay.run.site_folders import (
     Beginning,
@@ -48,6 +49,7 @@ from coplay.run.site_folders import (
 )
 from coplay.site.agreement import Agreement
 from coplay.site.holdings import Holdings
+from coplay.site.ingress import Policy
 from coplay.site.loading import load_site
 from coplay.site.measuring import FOLDER, SiteMeasurer, number_log
 from coplay.site.told_names import check_told
@@ -65,6 +67,7 @@ class OwnData:
         tell: What it tells of its rows.
         given: The rows themselves, for data that are in memory; None for those of a source.
         has_site_file: Whether a site file says all this.
+        accepts: What it accepts of what others send.
         approval: What was approved of a site that holds its messages back until then; None for one
             that does not.
     """
@@ -76,6 +79,7 @@ class OwnData:
     tell: Telling = EVERYTHING
     given: Dataset | None = None
     has_site_file: bool = False
+    accepts: Policy = field(default_factory=Policy)
     approval: Approval | None = None
     _held: Holdings | None = field(default=None, repr=False, compare=False)
 
@@ -149,6 +153,7 @@ class SiteRecipe:
             self._note(held)
             player = self._built(held)
             self._begin(player)
+            guard(player, self.own, self.home)
         except FAILURES as error:  # a model is foreign code
             raise told_error(self.name, error, self.home) from None
         return player
@@ -264,6 +269,8 @@ def own_data(
         learns = config.players[name].variables if file is None else file.learns
         if learns is None and "data" in config.model_fields_set:
             learns = config.data.variables
+        if file is not None:
+            file.accepts.check(name, space)
         sites[name] = OwnData(
             name,
             data,
@@ -272,6 +279,7 @@ def own_data(
             EVERYTHING if file is None else file.tell,
             given.get(name),
             file is not None,
+            Policy() if file is None else file.accepts,
             None if file is None else approval_of(config, name),
         )
     return sites

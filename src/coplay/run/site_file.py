@@ -13,6 +13,7 @@ from coplay.core.components import READING, Section
 from coplay.core.errors import ConfigError
 from coplay.core.telling import Telling
 from coplay.run.fields import ModelField, RulesField, SourceField, problems_of
+from coplay.site.ingress import Policy
 
 
 class SiteData(Section):
@@ -46,8 +47,10 @@ class SiteData(Section):
         return self.model_copy(update={"source": self.source.at(home), "test": test})
 
 
-class Accepting(Section):
+class Accepting(Policy):
     """What a site agrees to; a federation that asks for more is refused at the site.
+
+    What it accepts of what others send is a :class:`~coplay.site.ingress.Policy`.
 
     Args:
         games: Names of the games that it plays; None for all.
