@@ -21,6 +21,7 @@ from coplay.cli.code import add_trust, code_from, trusted_folders
 from coplay.cli.complete import add_complete
 from coplay.cli.demo import add_demo
 from coplay.cli.design import add_design
+from coplay.cli.egress import add_egress
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.folders import path_given
 from coplay.cli.forget import add_forget
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_playing(commands)
     add_forget(commands)
     add_site(commands)
+    add_egress(commands)
     _add_compare(commands)
     _add_reading(commands)
     add_list(commands)

@@ -14,7 +14,7 @@ from coplay.core.facts import Facts
 from coplay.core.measures import FLOPS
 from coplay.core.message import COORDINATOR, Message, PlayerLost, bytes_of
 from coplay.core.requests import Measure
-from coplay.core.space import Space
+from coplay.core.space import LABEL, Samples, Space
 from coplay.site import egress
 from coplay.site.egress import Egress, Line, Part
 from coplay.site.ingress import Ingress, Policy
@@ -102,7 +102,7 @@ class SiteBorder:
                 variables=[str(variable) for variable in samples.keys()],
                 count=len(samples),
                 bytes=bytes_of(samples),
-                kind=self._kind(egress.OF_MODEL),
+                kind=self._kind(self._kind_of_part(samples)),
                 sha256=of_samples(self.space, samples),
             )
             parts.append(part)
@@ -115,11 +115,21 @@ class SiteBorder:
             numbers=numbers,
         )
 
+    def _kind_of_part(self, samples: Samples) -> str:
+        """Return what a part of an answer is: samples of the site's variables, or other tensors."""
+        names = [str(variable) for variable in samples.keys()]
+        are_samples = all(name in self.space or name == LABEL for name in names)
+        return egress.OF_MODEL if are_samples else egress.PARAMETERS
+
     def _kind(self, kind: str) -> str:
         """Return what a number is where the site has a budget, and where it has none."""
         if self.record.spent() is None:
             return kind
-        private = {egress.OF_MODEL: egress.POST_PROCESSING, egress.OF_ROWS: egress.CHARGED}
+        private = {
+            egress.OF_MODEL: egress.POST_PROCESSING,
+            egress.PARAMETERS: egress.POST_PROCESSING,
+            egress.OF_ROWS: egress.CHARGED,
+        }
         return private.get(kind, kind)
 
 

@@ -39,6 +39,9 @@ PUBLIC = "public"
 OF_MODEL = "of the model"
 """Of samples and numbers: what follows from the model, which has learned from the rows."""
 
+PARAMETERS = "parameters of the model"
+"""Of tensors that are no samples: networks that travel, or gradients."""
+
 OF_ROWS = "of the rows"
 """Of a number: it was computed from real rows, and the site's ``[tell]`` names it."""
 

@@ -12,7 +12,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,6 +83,33 @@ class Policy(Section):
                 )
         if faults:
             raise ConfigError(faults)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A portion that came and was not taken: a line of the site's file.
+
+    Args:
+        at: When, as UTC.
+        round: The round.
+        sender: Whose samples they were.
+        request: With which request they came.
+        order: Its place in the round.
+        count: Number of samples.
+        bytes: Size of their tensors.
+        reason: Why they were dropped, in words.
+        is_strike: Whether the portion itself was beyond the policy, or its sender was left out.
+    """
+
+    at: str
+    round: int
+    sender: str
+    request: str
+    order: int
+    count: int
+    bytes: int
+    reason: str
+    is_strike: bool
 
 
 @dataclass(frozen=True)
@@ -182,21 +209,22 @@ class Ingress:
 
     def _note(self, message: Message, sender: str, portion: Payload, reason: str) -> None:
         """Write down what was dropped."""
-        if self.strikes_of(sender) < self.policy.strikes:
+        is_strike = self.strikes_of(sender) < self.policy.strikes
+        if is_strike:
             strike = _Strike(sender, message.round, message.action, message.request.order)
             self._strikes.setdefault(strike)
-        line = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "round": message.round,
-            "sender": sender,
-            "request": message.action,
-            "order": message.request.order,
-            "count": count_of(portion),
-            "bytes": bytes_of(portion),
-            "reason": reason,
-            "strikes": self.strikes_of(sender),
-        }
-        _append(self.path, json.dumps(line) + "\n")
+        line = Dropped(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            round=message.round,
+            sender=sender,
+            request=message.action,
+            order=message.request.order,
+            count=count_of(portion),
+            bytes=bytes_of(portion),
+            reason=reason,
+            is_strike=is_strike,
+        )
+        _append(self.path, json.dumps(asdict(line)) + "\n")
 
 
 def _range_fault(values: Tensor, low: float, high: float) -> str:
@@ -229,8 +257,8 @@ def _append(path: Path, text: str) -> None:
         raise storage.cannot_write(path, error) from error
 
 
-def read_dropped(path: Path) -> list[dict[str, object]]:
-    """Return the lines of what was dropped; one that was cut off while it was written is none.
+def read_dropped(path: Path) -> list[Dropped]:
+    """Return the portions that were dropped; a line that was cut off while it was written is none.
 
     Args:
         path: The file, which need not exist.
@@ -242,11 +270,9 @@ def read_dropped(path: Path) -> list[dict[str, object]]:
         return []
     for text in texts:
         try:
-            line = json.loads(text)
-        except ValueError:
+            lines.append(Dropped(**json.loads(text)))
+        except (ValueError, TypeError, RecursionError):
             continue
-        if isinstance(line, dict):
-            lines.append(line)
     return lines
 
 
@@ -260,10 +286,6 @@ def _strikes_in(path: Path) -> list[_Strike]:
         _append(path, "\n")
     strikes = []
     for line in read_dropped(path):
-        if str(line.get("reason", "")).startswith("it is left out"):
-            continue
-        values = (line.get("sender"), line.get("round"), line.get("request"), line.get("order"))
-        sender, round, request, order = values
-        if isinstance(round, int) and isinstance(order, int):
-            strikes.append(_Strike(str(sender), round, str(request), order))
+        if line.is_strike:
+            strikes.append(_Strike(line.sender, line.round, line.request, line.order))
     return strikes
