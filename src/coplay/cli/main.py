@@ -29,6 +29,7 @@ from coplay.cli.init import add_init
 from coplay.cli.listing import add_list
 from coplay.cli.options import add_given, add_settings
 from coplay.cli.plan import add_plan
+from coplay.cli.release import add_release
 from coplay.cli.site import add_site
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
@@ -219,6 +220,7 @@ def _add_reading(commands: Any) -> None:
     add_trust(sample)
     sample.set_defaults(command=_sample)
     add_complete(commands)
+    add_release(commands)
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -145,8 +145,8 @@ def page(site: str, records: Sequence[SiteRecord]) -> str:
         f"# What left {site}",
         "",
         "Every message is written into a record on this site's own disk before it leaves. This "
-        "page sums the record up. No row is sent as such: what leaves are samples that a model drew, "
-        "which may repeat what it has learned from, and the numbers named below.",
+        "page sums the record up. No row is sent as such: what leaves are samples that a model "
+        "drew, which may repeat what it has learned from, and the numbers named below.",
     ]
     for record in records:
         lines += ["", f"## {words(record.game)}", ""]
