@@ -37,7 +37,7 @@ samples_per_round = 60
 on_lost = "{on_lost}"
 [measure]
 metrics = []
-samples = 40
+samples = 100
 [checkpoint]
 every_rounds = {checkpoint}
 """

@@ -41,7 +41,7 @@ def played(folder, model, coarse):
     site = path.with_name("north.toml")
     site.write_text(f"{site.read_text()}[model]\n{settings}\n")
     text = path.read_text().replace("samples_per_round = 60", "samples_per_round = 400")
-    path.write_text(text.replace("samples = 40", "samples = 200"))
+    path.write_text(text.replace("samples = 100", "samples = 200"))
     values = Config.from_file(path).to_dict()
     messages = folder / "messages"
     values["engine"] = {"name": "tests.capturing:Capturing", "folder": str(messages)}

@@ -111,7 +111,7 @@ def test_a_run_from_one_pool_has_no_record(tmp_path):
         {
             "game": {"name": "sample_exchange", "rounds": 1, "samples_per_round": 20},
             "model": {"name": "sklearn.neighbors:KernelDensity"},
-            "measure": {"metrics": [], "samples": 20},
+            "measure": {"metrics": [], "samples": 100},
             "compare": [],
         }
     )
