@@ -24,6 +24,9 @@ class Keeping(Ruled):
     home: Path | None
     log: NumberLog
 
+    is_private: bool = False
+    """Whether nothing that is computed from real rows may leave, not even what went wrong."""
+
     @property
     @abstractmethod
     def state(self) -> PlayerState:

@@ -57,9 +57,7 @@ class Charge:
     delta: float = 0.0
 
 
-def spent_epsilon(
-    charges: Sequence[Charge], delta: float, accountant: Accountant = "prv"
-) -> float:
+def spent_epsilon(charges: Sequence[Charge], delta: float, accountant: Accountant = "prv") -> float:
     """Return the ε that charges have spent together at a δ.
 
     Args:

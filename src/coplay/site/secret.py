@@ -5,10 +5,12 @@ follows from a seed could be subtracted. So it comes from the operating system, 
 a step that is repeated has other noise.
 
 A sum of floats plus a float of noise shows by its last bits which sum it was (Mironov, CCS 2012).
-So sums are whole numbers of steps of a grid, and the noise that is added is a normal number rounded
-to the grid. Rounding a whole number plus a normal number is post-processing of the Gaussian
-mechanism; what is left is how well 53 bits stand for a uniform number, at most about 2⁻³⁰ of a
-probability a number with the grid that is used here.
+So a sum becomes a whole number of steps of a grid, and the noise that is added is a normal number
+rounded to whole steps. Rounding a whole number plus a normal number is post-processing of the
+Gaussian mechanism. Rounding the sum adds a step a number to the sensitivity, and the sum itself has
+rounding errors; both stay below the :data:`MARGIN` by which rows are kept inside their bound. What
+is left is how well 53 bits stand for a uniform number, which changes no probability by more than
+about 2⁻³⁰ of it.
 
 References:
     On significance of the least significant bits for differential privacy (I. Mironov, CCS 2012).
@@ -26,8 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GRID = 2.0**-20
-"""Step of the grid, in standard deviations of the noise."""
+GRID = 2.0**-30
+"""Step of the grid, in units of the sensitivity."""
+
+MARGIN = 1e-5
+"""Share of the sensitivity that is left for rounding."""
 
 _BITS = 53
 
@@ -61,18 +66,19 @@ def normal(shape: Sequence[int]) -> Tensor:
     return torch.from_numpy(drawn).reshape(*shape)
 
 
-def noisy(sums: Tensor, deviation: float) -> Tensor:
-    """Return sums on the grid with normal noise on it.
+def noisy(sums: Tensor, sensitivity: float, noise: float) -> Tensor:
+    """Return sums on a grid, with normal noise on the grid.
 
     Args:
-        sums: Float64, any shape; each becomes the nearest whole number of steps.
-        deviation: Standard deviation of the noise, above 0; 0 leaves all as it is.
+        sums: Float64, any shape, of vectors no longer than ``sensitivity`` less the margin.
+        sensitivity: How far one unit moves them, above 0.
+        noise: Standard deviation of the noise in units of the sensitivity; 0 for none.
     """
-    if not deviation:
-        return sums.double()
-    step = deviation * GRID
-    noise = (normal(sums.shape) / GRID).round()
-    return ((sums.double() / step).round() + noise) * step
+    step = sensitivity * GRID
+    whole = (sums.double() / step).round()
+    if noise:
+        whole = whole + (normal(sums.shape) * (noise / GRID)).round()
+    return whole * step
 
 
 def chosen(count: int, rate: float) -> Tensor:
