@@ -101,7 +101,7 @@ def test_what_a_site_tells_of_its_rows_is_marked_as_such(tmp_path):
     north = lines_of(record(tmp_path / "run", "north"))
     assert north[0]["numbers"] == {"count": "of the rows"}
     (measured,) = [line for line in north if line["request"] == "measure"]
-    assert measured["numbers"]["column_fidelity"] == "of the rows"
+    assert measured["numbers"]["column_fidelity"] == "of held-out rows"
     for line in lines_of(record(tmp_path / "run", "south")):
         assert set(line["numbers"].values()) <= {"public"}, "it tells nothing"
 

@@ -180,3 +180,10 @@ class EgressError(CoplayError):
 
 class WriteError(CheckpointError):
     """A file that the system refuses to write: the disk is full, or permission is missing."""
+
+
+class PrivacyError(CoplayError):
+    """A promise of privacy that cannot be kept: a budget is spent, or a setting rules it out.
+
+    Its words depend on settings and on the budget alone, never on rows, and may be told.
+    """

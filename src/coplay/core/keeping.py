@@ -27,6 +27,9 @@ class Keeping(Ruled):
     border: Border | None = None
     """What stands between it and everybody else; None for a player without a site file."""
 
+    is_private: bool = False
+    """Whether nothing that is computed from real rows may leave, not even what went wrong."""
+
     @property
     @abstractmethod
     def state(self) -> PlayerState:

@@ -18,6 +18,7 @@ from coplay.core.components import Component
 from coplay.core.errors import (
     FAILURES,
     CoplayError,
+    PrivacyError,
     SiteError,
     StateError,
     errors_of,
@@ -95,7 +96,10 @@ def _with_seconds(player: Player, reply: Message) -> Message:
     if not isinstance(reply, Message) or not isinstance(reply.numbers, dict):
         return reply  # a game of the user's own may return anything; the coordinator's gate says so
     reply = _told(player, reply)
-    seconds = {}
+    seconds: dict[str, float] = {}
+    if player.is_private:  # how long something takes may depend on rows
+        player.take_seconds()
+        return reply
     for name, spent in player.take_seconds().items():
         seconds[name] = player.tell.seconds_of(spent)
     return replace(reply, numbers={**reply.numbers, **seconds})
@@ -195,6 +199,8 @@ def failed(player: Player, message: Message, error: BaseException) -> PlayerLost
         error = error.__cause__ or error
     # a model is foreign code: its words may quote private data, and stay with the player
     reason = shareable(error) or _withheld(player, error)
+    if player.is_private:
+        reason = unsaid(player.name, error, player.home)
     return kind(player.name, message.action, message.round, reason)
 
 
@@ -206,6 +212,20 @@ def _withheld(player: Player, error: BaseException) -> str:
     # where the folder of a site lies is nobody else's business
     where = errors_of(player.home) if player.measures else player.home / ERRORS
     return f"{kind} (traceback in {where})"
+
+
+def unsaid(name: str, error: BaseException, home: Path | None) -> str:
+    """Return what may be told of an error at a site that made a promise: not even its kind.
+
+    Args:
+        name: The player.
+        error: The error; words of a :class:`PrivacyError` depend on no row.
+        home: The player's folder; None for one that writes nothing.
+    """
+    if isinstance(error, PrivacyError) and shareable(error):
+        return str(error)
+    where = "" if home is None else f" ({errors_of(home)})"
+    return f"player '{name}': an error, all of which stays with the player{where}"
 
 
 def told_error(name: str, error: BaseException, home: Path | None, words: str = "") -> CoplayError:

@@ -21,10 +21,11 @@ NOTHING = "none promised"
 _KINDS = {
     egress.OF_MODEL: "drawn from or reported by its model, which has learned from its rows",
     egress.PARAMETERS: "networks, or what follows from them; the model has learned from its rows",
-    egress.OF_ROWS: "computed from its real rows, and named in [tell] of its site file",
+    egress.OF_ROWS: "computed from rows it learned from, and named in [tell] of its site file",
+    egress.MEASURED: "measured on rows it held out, and named in [tell] of its site file",
     egress.PUBLIC: "what the work took; nothing of the rows",
     egress.POST_PROCESSING: "made from what the budget had paid for before",
-    egress.CHARGED: "charged to the budget",
+    egress.CHARGED: "of a model whose learning is charged to the budget",
 }
 
 
@@ -191,7 +192,7 @@ def _game_lines(record: SiteRecord) -> list[str]:
     for kind, names in numbers.items():
         listing = listed(words(name) for name in _first(names))
         lines.append(f"- Numbers ({_KINDS.get(kind, kind)}): {listing}.")
-    if egress.OF_ROWS not in numbers and egress.CHARGED not in numbers:
+    if egress.OF_ROWS not in numbers and egress.MEASURED not in numbers:
         lines.append("- No number that was computed from real rows left.")
     for line in sent:
         if line.what == egress.LOSS:

@@ -13,6 +13,7 @@ from coplay.core.components import READING, Section
 from coplay.core.errors import ConfigError
 from coplay.core.telling import Telling
 from coplay.run.fields import ModelField, RulesField, SourceField, problems_of
+from coplay.run.private_site import Privacy
 from coplay.site.ingress import Policy
 
 
@@ -75,6 +76,7 @@ class SiteFile(Section):
         tell: What it tells of its real rows.
         accepts: What it agrees to.
         hold: Whether its messages wait until ``coplay site approve``.
+        privacy: What it promises for its rows; without, nothing.
         rules: Rules between columns, in the names of the agreed variables, beside those of the
             federation.
     """
@@ -88,6 +90,7 @@ class SiteFile(Section):
     accepts: Accepting = Field(default_factory=Accepting)
     hold: bool = False
     rules: RulesField = ()
+    privacy: Privacy | None = None
 
     @classmethod
     def from_file(cls, path: Path, trust: bool = True) -> SiteFile:
@@ -114,7 +117,9 @@ class SiteFile(Section):
             raise ConfigError([f"cannot read the site file {path}: {error}"]) from None
         except ValidationError as error:
             raise ConfigError([f"{path}: {fault}" for fault in problems_of(error)]) from None
-        return file.model_copy(update={"data": file.data.at(path.resolve().parent)})
+        home = path.resolve().parent
+        privacy = None if file.privacy is None else file.privacy.at(home)
+        return file.model_copy(update={"data": file.data.at(home), "privacy": privacy})
 
 
 def refuse_site_file(values: Mapping[str, object], origin: str) -> None:

@@ -31,11 +31,21 @@ class SiteBorder:
         space: The variables of the site's samples.
         policy: What the site accepts.
         record: The record of what left.
+        of_model: What follows from the site's model: :data:`egress.OF_MODEL`, or
+            :data:`egress.POST_PROCESSING` of a stand-in, or :data:`egress.CHARGED`.
     """
 
-    def __init__(self, home: Path, space: Space, policy: Policy, record: Egress) -> None:
+    def __init__(
+        self,
+        home: Path,
+        space: Space,
+        policy: Policy,
+        record: Egress,
+        of_model: str = egress.OF_MODEL,
+    ) -> None:
         self.space = space
         self.record = record
+        self.of_model = of_model
         self.ingress = Ingress(home, space, policy)
 
     def enters(self, message: Message) -> tuple[Message, Mapping[str, str]]:
@@ -122,15 +132,15 @@ class SiteBorder:
         return egress.OF_MODEL if are_samples else egress.PARAMETERS
 
     def _kind(self, kind: str) -> str:
-        """Return what a number is where the site has a budget, and where it has none."""
-        if self.record.spent() is None:
-            return kind
-        private = {
-            egress.OF_MODEL: egress.POST_PROCESSING,
-            egress.PARAMETERS: egress.POST_PROCESSING,
-            egress.OF_ROWS: egress.CHARGED,
-        }
-        return private.get(kind, kind)
+        """Return what a number is where the site has a budget, and where it has none.
+
+        The rows that a site with a stand-in learns from are draws of it.
+        """
+        if kind in (egress.OF_MODEL, egress.PARAMETERS) and self.of_model != egress.OF_MODEL:
+            return self.of_model
+        if kind == egress.OF_ROWS and self.of_model == egress.POST_PROCESSING:
+            return self.of_model
+        return kind
 
 
 def _line_of_loss(loss: PlayerLost, receiver: str) -> Line:
@@ -147,6 +157,8 @@ def _kind_of(name: str, reply: Message) -> str:
     """Return what a number of an answer is."""
     if name == FLOPS or name.startswith(SECONDS):
         return egress.PUBLIC
-    if reply.request.tells_of_rows or isinstance(reply.request, Measure):
+    if isinstance(reply.request, Measure):
+        return egress.MEASURED
+    if reply.request.tells_of_rows:
         return egress.OF_ROWS
     return egress.OF_MODEL

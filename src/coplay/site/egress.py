@@ -43,13 +43,16 @@ PARAMETERS = "parameters of the model"
 """Of tensors that are no samples: networks that travel, or gradients."""
 
 OF_ROWS = "of the rows"
-"""Of a number: it was computed from real rows, and the site's ``[tell]`` names it."""
+"""Of a number: it was computed from rows that are learned from, and ``[tell]`` names it."""
+
+MEASURED = "of held-out rows"
+"""Of a number: it was measured on rows that are held out, and ``[tell]`` names it."""
 
 POST_PROCESSING = "post-processing"
-"""Of samples and numbers of a private site: they follow from what was paid for before."""
+"""Of samples and numbers of a site with a stand-in: they follow from what was paid for before."""
 
 CHARGED = "charged"
-"""Of a number of a private site: it was charged to the site's budget."""
+"""Of samples of a site whose model learns by DP-SGD: its steps are charged to the budget."""
 
 
 @dataclass(frozen=True)
