@@ -20,9 +20,12 @@ from coplay.cli.main import main
 from coplay.core.message import COORDINATOR, Message, PlayerLost
 from coplay.engines.base import answer
 from coplay.games.sample_exchange_expected import Turn
+from coplay.run.known_heads import read_heads
 from coplay.run.own_data import SiteRecipe, own_data
+from coplay.run.private_site import PrivateSite
 from coplay.site.egress import Record
 
+from .private_sites import MOMENTS, federation
 from .sites_for_borders import lines_of, record, wards
 
 
@@ -327,3 +330,50 @@ def test_nothing_leaves_a_site_whose_disk_is_full(small_disk):
     filler.unlink()
     again = answer(config.game, player, replace(ask, round=lost.round + 1))
     assert again.head.lines == len(lines) + 1, "and it goes on once there is room"
+
+
+# ------------------------------------------------------------------------- budgets, and processes
+
+
+def test_a_site_with_a_stand_in_has_one_epsilon_in_every_line(tmp_path, capsys):
+    """The budget itself says what was spent; all that leaves follows from the stand-in."""
+    privacy = {"stand_in": MOMENTS}
+    config = federation(tmp_path, privacy, compare=[])
+    Federation(config).run(tmp_path / "run")
+    lines = lines_of(record(tmp_path / "run", "north"))
+    budget = PrivateSite.of(config.site_files["north"].privacy, config.name, "north").budget
+    assert {line["epsilon"] for line in lines} == {budget.spent().epsilon}
+    assert 0 < budget.spent().epsilon <= 1
+    kinds = {kind for line in lines for kind in line["numbers"].values()}
+    kinds |= {part["kind"] for line in lines for part in line["parts"]}
+    assert kinds <= {"public", "post-processing"}
+    assert "post-processing" in kinds
+    assert {line["epsilon"] for line in lines_of(record(tmp_path / "run", "south"))} == {None}
+    page = output(capsys, "egress", "show", tmp_path / "run", "--player", "north", "--page")
+    assert f"ε = {budget.spent().epsilon:.4g} of the site's budget was spent" in page
+
+
+def without_times(lines):
+    """Lines without what differs from one play of the same run to the next."""
+    bare = []
+    for line in lines:
+        for name in ("at", "before", "digest", "sha256", "bytes"):  # seconds are in the bytes
+            del line[name]
+        bare.append(line)
+    return bare
+
+
+@pytest.mark.slow
+def test_sites_in_processes_of_their_own_write_the_same_record(tmp_path):
+    """Ray's processes keep the records themselves, and the coordinator knows their ends."""
+    pytest.importorskip("ray")
+    path = wards(tmp_path / "wards")
+    Federation(Config.from_file(path)).run(tmp_path / "here")
+    values = Config.from_file(path).to_dict() | {"engine": {"name": "ray", "processes": 2}}
+    Federation(Config.from_dict(values)).run(tmp_path / "there")
+    for name in ("north", "south"):
+        here = without_times(lines_of(record(tmp_path / "here", name)))
+        there = without_times(lines_of(record(tmp_path / "there", name)))
+        assert here == there
+    assert main(["egress", "verify", str(tmp_path / "there")]) == 0
+    assert read_heads(tmp_path / "there" / "sample_exchange").keys() == {"north", "south"}

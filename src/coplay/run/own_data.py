@@ -37,7 +37,7 @@ from coplay.run.rules_of import rules_of_sites
 from coplay.run.schema import agreed_space, inferred
 from coplay.run.site_border import guard
 from coplay.run.site_checks import check_private_sites, refuse_code
-from coplay.run.site_file import SiteData
+from coplay.run.site_file import SiteData, data_of
 from coplay.run.site_folders import (
     Beginning,
     Earlier,
@@ -283,7 +283,7 @@ def own_data(
     parts: dict[str, SiteData] = {}
     for name in owners:
         # a process that plays it elsewhere has another folder to take paths from
-        parts[name] = _data_of(config, name).at(Path.cwd())
+        parts[name] = data_of(config, name).at(Path.cwd())
     space = agreed_space(config.variables) if config.variables else None
     if space is None:
         space = inferred(spaces_of(parts, pool, given))
@@ -396,13 +396,3 @@ def load_here(sites: Mapping[str, OwnData]) -> None:
             faults.append(str(error))
     if faults:
         raise DataError("\n".join(faults))
-
-
-def _data_of(config: Config, name: str) -> SiteData:
-    """Return where a player's data are; what it does not observe is lacking."""
-    if name in config.site_files:
-        return config.site_files[name].data
-    player = config.players[name]
-    assert player.data is not None, "a player with data of its own has one of both"
-    lacks = dict.fromkeys([*player.data.lacks, *player.unobserved])
-    return player.data.model_copy(update={"lacks": tuple(lacks)})

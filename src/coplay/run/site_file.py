@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt, ValidationError
 
@@ -15,6 +15,9 @@ from coplay.core.telling import Telling
 from coplay.run.fields import ModelField, RulesField, SourceField, problems_of
 from coplay.run.private_site import Privacy
 from coplay.site.ingress import Policy
+
+if TYPE_CHECKING:
+    from coplay.run.config import Config
 
 
 class SiteData(Section):
@@ -184,3 +187,13 @@ def read_sites(
     if faults:
         raise ConfigError(faults)
     return files
+
+
+def data_of(config: Config, name: str) -> SiteData:
+    """Return where a player's data are; what it does not observe is lacking."""
+    if name in config.site_files:
+        return config.site_files[name].data
+    player = config.players[name]
+    assert player.data is not None, "a player with data of its own has one of both"
+    lacks = dict.fromkeys([*player.data.lacks, *player.unobserved])
+    return player.data.model_copy(update={"lacks": tuple(lacks)})
