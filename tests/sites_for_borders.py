@@ -38,6 +38,7 @@ on_lost = "{on_lost}"
 [measure]
 metrics = []
 samples = 100
+every_rounds = 1
 [checkpoint]
 every_rounds = {checkpoint}
 """

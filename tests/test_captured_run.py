@@ -29,12 +29,12 @@ MEMORISER = {"name": "tests.wall:Copies"}
 
 def played(folder, model, coarse):
     """Play a run of sites whose messages are captured; north has the planted rows."""
-    path = wards(folder / "wards", rounds=8, n=240)
+    path = wards(folder / "wards", rounds=8, n=600)
     table = path.with_name("north.csv")
     header, *lines = table.read_text().splitlines()
     if coarse:  # on a grid, so that rows meet by chance
         rows = [line.split(",") for line in lines]
-        lines = [f"{round(float(a) / 5) * 5},{round(float(d), 1)},{o}" for a, d, o in rows]
+        lines = [f"{round(float(a) / 2) * 2},{round(float(d) * 20) / 20},{o}" for a, d, o in rows]
     lines += [f"{a!r},{d!r},{o}" for a, d, o in PLANTED * 3]
     table.write_text("\n".join([header, *lines]) + "\n")
     settings = "\n".join(f"{key} = {value!r}" for key, value in model.items())

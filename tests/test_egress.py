@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import random
 import resource
 import stat
+import sys
 from dataclasses import replace
 
 import pytest
@@ -20,6 +23,7 @@ from coplay.engines.heads import Heads
 from coplay.site import egress
 from coplay.site.egress import FIRST, Egress, Line, Record
 
+from .power import Disk, PowerCut
 from .sites_for_borders import lines_of
 
 # ------------------------------------------------------------------------------- the file by itself
@@ -128,6 +132,28 @@ def test_a_full_disk_leaves_the_record_as_it_was(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert writer.path.read_bytes() == before
     assert writer.write(Line(egress.REPLY)).lines == 4, "and it goes on once there is room"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("chance", [None, 1, 2])
+def test_a_line_is_safe_on_disk_before_its_end_is_named(tmp_path, monkeypatch, chance):
+    """The power fails at any moment: whatever could have left by then is in the record after it."""
+    for cut in range(1, 9):
+        root = tmp_path / f"{cut}"
+        root.mkdir()
+        after = tmp_path / f"{cut}-after"
+        lots = None if chance is None else random.Random(chance * 100 + cut)
+        named = []
+        with monkeypatch.context() as patch:
+            Disk(root, cut, after, lots).install(patch)
+            with contextlib.suppress(PowerCut):
+                writer = Egress(root / "site" / "egress.jsonl")
+                for round in range(1, 9):
+                    named.append(writer.write(Line(egress.REPLY, round=round)))
+        assert len(named) < 8, "the power did not fail"
+        left = Record.read(after / "site" / "egress.jsonl")
+        assert left.fault == ""
+        assert [line.head for line in left.lines[: len(named)]] == named
 
 
 def test_the_version_of_the_model_goes_back_with_the_model(tmp_path):

@@ -8,6 +8,7 @@ import stat
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from coplay import Config, Federation, Space, Variable
 from coplay.cli.main import main
@@ -196,7 +197,7 @@ def test_a_policy_that_makes_no_sense_is_refused_before_play(tmp_path, text, fau
 
 def models_of(run, game, name="north"):
     (path,) = (run / "sites" / name / game).rglob("models/*.safetensors")
-    return path.read_bytes()
+    return {key: tensor.tolist() for key, tensor in load_file(path).items()}
 
 
 def played(folder, run, accepts, resumed_at=None, rounds=5):

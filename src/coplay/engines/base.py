@@ -18,6 +18,7 @@ from coplay.core.components import Component
 from coplay.core.errors import (
     FAILURES,
     CoplayError,
+    EgressError,
     PrivacyError,
     SiteError,
     StateError,
@@ -219,10 +220,10 @@ def unsaid(name: str, error: BaseException, home: Path | None) -> str:
 
     Args:
         name: The player.
-        error: The error; words of a :class:`PrivacyError` depend on no row.
+        error: The error; words of a :class:`PrivacyError` or :class:`EgressError` depend on no row.
         home: The player's folder; None for one that writes nothing.
     """
-    if isinstance(error, PrivacyError) and shareable(error):
+    if isinstance(error, PrivacyError | EgressError) and shareable(error):
         return str(error)
     where = "" if home is None else f" ({errors_of(home)})"
     return f"player '{name}': an error, all of which stays with the player{where}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from coplay.core.errors import CoplayError, EgressError
+from coplay.core.errors import FAILURES, EgressError
 from coplay.core.message import COORDINATOR, Message, PlayerLost
 from coplay.core.text import visible
 from coplay.engines.gate import checked_reply, lacking, plays
@@ -28,7 +28,7 @@ def admitted(game: Game, player: Player, message: Message) -> Message | PlayerLo
         return message
     try:
         entered, dropped = player.border.enters(message)
-    except CoplayError as error:
+    except FAILURES as error:
         _note(player, message, error)
         return _lost(player, message, "what it received cannot be written down, so it takes none")
     if dropped and lacking(game, player, entered):
@@ -64,12 +64,14 @@ def recorded(
             answer = checked_reply(game, player, message, answer)
     try:
         return player.border.leaves(answer, receiver, is_move)
-    except EgressError as error:
-        if type(message) is Message:
-            _note(player, message, error)
-        action = message.action if type(message) is Message else ""
-        round = message.round if type(message) is Message else 0
-        return PlayerLost(player.name, action, round, str(error))
+    except FAILURES as error:
+        words = "what leaves it cannot be written down, so nothing does"
+        if isinstance(error, EgressError):
+            words = str(error)
+        if type(message) is not Message:
+            return PlayerLost(player.name, "", 0, words)
+        _note(player, message, error)
+        return _lost(player, message, words)
 
 
 def _note(player: Player, message: Message, error: BaseException) -> None:

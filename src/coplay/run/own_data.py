@@ -35,7 +35,7 @@ from coplay.run.config import Config
 from coplay.run.private_site import PrivateSite
 from coplay.run.rules_of import rules_of_sites
 from coplay.run.schema import agreed_space, inferred
-from coplay.run.site_border import guard
+from coplay.run.site_border import guard, words_recorded
 from coplay.run.site_checks import check_private_sites, refuse_code
 from coplay.run.site_file import SiteData, data_of
 from coplay.run.site_folders import (
@@ -155,15 +155,16 @@ class SiteRecipe:
         if self.home is None:
             return self._built(self._rows())
         make_private(self.home)
-        held = self._rows()
-        try:
-            self._note(held)
-            player = self._built(held)
-            self._begin(player)
-            guard(player, self.own, self.home)
-        except FAILURES as error:  # a model is foreign code
-            words = "" if self.own.privacy is None else unsaid(self.name, error, self.home)
-            raise told_error(self.name, error, self.home, words) from None
+        with words_recorded(self.own, self.home):
+            held = self._rows()
+            try:
+                self._note(held)
+                player = self._built(held)
+                self._begin(player)
+                guard(player, self.own, self.home)
+            except FAILURES as error:  # a model is foreign code
+                words = "" if self.own.privacy is None else unsaid(self.name, error, self.home)
+                raise told_error(self.name, error, self.home, words) from None
         return player
 
     def _played_with(self, held: Holdings) -> Holdings:

@@ -19,7 +19,7 @@ from coplay.site import egress
 from coplay.site.egress import Egress, Line, Part
 from coplay.site.ingress import Ingress, Policy
 
-_LONGEST = 500
+LONGEST_TEXT = 500
 """Characters of the words of a loss that the record keeps."""
 
 
@@ -63,9 +63,8 @@ class SiteBorder:
         try:
             content = reply_to_bytes(answer)
         except MessageError as error:
-            raise EgressError(
-                f"its answer cannot be written down, so it does not leave: {error}"
-            ) from error
+            # the error may quote anything: a game of the user's may return anything
+            raise EgressError("its answer cannot be written down, so it does not leave") from error
         if isinstance(answer, PlayerLost):
             line = _line_of_loss(answer, receiver)
         else:
@@ -149,7 +148,7 @@ def _line_of_loss(loss: PlayerLost, receiver: str) -> Line:
         round=loss.round,
         to=receiver,
         request=loss.action,
-        text=loss.reason[:_LONGEST],
+        text=loss.reason[:LONGEST_TEXT],
     )
 
 

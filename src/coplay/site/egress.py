@@ -213,9 +213,12 @@ class Record:
             EgressError: It says which line.
         """
         if self.fault:
+            # the last parts of the path say which it is; where it lies is nobody else's business
+            place = "/".join(self.path.parts[-4:])
             raise EgressError(
-                f"{self.path} is damaged at {self.fault}. The {len(self.lines)} lines before it "
-                "are whole; nothing leaves the site until the file is restored from a copy"
+                f"its egress record ({place}) is damaged at {self.fault}. The {len(self.lines)} "
+                "lines before it are whole; nothing leaves the site until the file is restored "
+                "from a copy"
             )
 
     def missing(self, known: Head) -> str:
