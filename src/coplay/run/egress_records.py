@@ -63,15 +63,15 @@ class SiteRecord:
         end = self.record.head
         if end is None:
             return f"{self.title}: no line"
-        said = f"{self.title}: the chain of {end.lines} lines is whole; its end is {_text(end)}"
+        text = f"{self.title}: the chain of {end.lines} lines is whole; its end is {_text(end)}"
         if self.record.torn:
-            said += (
+            text += (
                 f"; after it stand {self.record.torn} bytes of a line that was cut off while it "
                 "was written, of which nothing has left"
             )
         if self.known is None:
-            return f"{said}; that nothing is missing after it only shows who knows a later line"
-        return f"{said}; the coordinator knows line {self.known.lines}, and it is in it"
+            return f"{text}; that nothing is missing after it only shows who knows a later line"
+        return f"{text}; the coordinator knows line {self.known.lines}, and it is in it"
 
 
 def _text(head: Head) -> str:
