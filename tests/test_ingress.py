@@ -197,7 +197,7 @@ def test_a_policy_that_makes_no_sense_is_refused_before_play(tmp_path, text, fau
 
 def models_of(run, game, name="north"):
     (path,) = (run / "sites" / name / game).rglob("models/*.safetensors")
-    return {key: tensor.tolist() for key, tensor in load_file(path).items()}
+    return {key: tensor.numpy().tobytes() for key, tensor in load_file(path).items()}
 
 
 def played(folder, run, accepts, resumed_at=None, rounds=5):
