@@ -33,6 +33,7 @@ name = "gaussian_copula"
 name = "sample_exchange"
 rounds = {rounds}
 own_rounds = 1
+own_weight = 0.5
 samples_per_round = 60
 on_lost = "{on_lost}"
 [measure]
