@@ -28,7 +28,7 @@ ALLOWED = {
     "player": {"core", "models"},
     "games": {"core", "theory", "nets", "models", "player"},
     "engines": {"core", "games", "player"},
-    "site": {"core", "data", "metrics", "models", "player"},
+    "site": {"core", "theory", "data", "metrics", "models", "player"},
     "run": {
         "core",
         "theory",

@@ -22,6 +22,8 @@ from coplay.core.message import COORDINATOR, PlayerDied, PlayerLost
 from coplay.core.requests import Evaluate, Measure, Save
 from coplay.core.telling import EVERYTHING
 from coplay.engines.local import Local
+from coplay.run.known_heads import read_heads
+from coplay.site.egress import Record
 
 from . import wall
 
@@ -446,6 +448,11 @@ def test_a_whole_run_needs_nothing_of_the_sites_but_their_messages(apart, tmp_pa
         assert own.stat().st_mode & 0o777 == 0o700
         assert len(list(own.rglob(f"site/{site.name}.jsonl"))) == 2, "it measured itself"
         assert not list(own.rglob("checkpoints"))
+        # what left is written down there, and the coordinator has the end of it from the messages
+        for game in ("sample_exchange", "isolated"):
+            left = Record.read(own / game / "egress.jsonl")
+            assert left.fault == ""
+            assert read_heads(run / game)[site.name] == left.head
         for path in own.rglob("*"):
             assert path.is_dir() or path.stat().st_mode & 0o777 == 0o600, path
     # and the coordinator has nothing of any site

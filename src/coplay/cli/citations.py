@@ -60,6 +60,22 @@ ENTRIES = {
   eprint = {1610.09585},
   archiveprefix = {arXiv},
 }""",
+    "balle2018gaussian": """@inproceedings{balle2018gaussian,
+  title     = {Improving the {G}aussian Mechanism for Differential Privacy: Analytical Calibration
+               and Optimal Denoising},
+  author    = {Balle, Borja and Wang, Yu-Xiang},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year      = {2018},
+  note      = {arXiv:1805.06530}
+}""",
+    "abadi2016deep": """@inproceedings{abadi2016deep,
+  title     = {Deep Learning with Differential Privacy},
+  author    = {Abadi, Mart{\'\\i}n and Chu, Andy and Goodfellow, Ian and McMahan, H. Brendan and
+               Mironov, Ilya and Talwar, Kunal and Zhang, Li},
+  booktitle = {ACM Conference on Computer and Communications Security (CCS)},
+  year      = {2016},
+  note      = {arXiv:1607.00133}
+}""",
     "tiwald2025tabularargn": """@misc{tiwald2025tabularargn,
   title = {{TabularARGN}: A Flexible and Efficient Auto-Regressive Framework for Generating
            High-Fidelity Synthetic Data},

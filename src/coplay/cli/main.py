@@ -21,6 +21,7 @@ from coplay.cli.code import add_trust, code_from, trusted_folders
 from coplay.cli.complete import add_complete
 from coplay.cli.demo import add_demo
 from coplay.cli.design import add_design
+from coplay.cli.egress import add_egress
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
 from coplay.cli.folders import path_given
 from coplay.cli.forget import add_forget
@@ -28,6 +29,7 @@ from coplay.cli.init import add_init
 from coplay.cli.listing import add_list
 from coplay.cli.options import add_given, add_settings
 from coplay.cli.plan import add_plan
+from coplay.cli.release import add_release
 from coplay.cli.site import add_site
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
@@ -102,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_playing(commands)
     add_forget(commands)
     add_site(commands)
+    add_egress(commands)
     _add_compare(commands)
     _add_reading(commands)
     add_list(commands)
@@ -217,6 +220,7 @@ def _add_reading(commands: Any) -> None:
     add_trust(sample)
     sample.set_defaults(command=_sample)
     add_complete(commands)
+    add_release(commands)
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ from tensordict import TensorDict
 from coplay.core.errors import MessageError
 from coplay.core.facts import PROTOCOL, Facts
 from coplay.core.message import (
+    Head,
     Message,
     Payload,
     PlayerDied,
@@ -77,6 +78,8 @@ class _Head:
     rows: Sequence[int] = ()  # of each sample set
     widths: Sequence[int] = ()  # number of variables of each sample set
     variables: Sequence[str] = ()  # of all sample sets, one after the other
+    lines: int | None = None  # of the record of what left the sender, where it keeps one
+    last: str | None = None  # digest of the last of them
 
 
 @dataclass
@@ -188,7 +191,7 @@ def reply_from_bytes(data: bytes, ask: Message) -> Message | PlayerLost:
             raise MessageError(
                 f"{origin}: expected a loss of kind {known}, got {shortened(head.lost_as)}"
             )
-        return kind(head.sender, head.action, head.round, head.reason)
+        return kind(head.sender, head.action, head.round, head.reason, _end(head, origin))
     if head.kind != "reply":
         raise MessageError(f"{origin}: expected a reply or a loss, got a {head.kind}")
     expected = (ask.action, ask.request.order)
@@ -198,7 +201,8 @@ def reply_from_bytes(data: bytes, ask: Message) -> Message | PlayerLost:
             f"got that to {_named(head.action, head.order)}"
         )
     payload = _payload(head, rest, origin)
-    return Message(ask.request, head.sender, head.receiver, head.round, numbers, payload)
+    end = _end(head, origin)
+    return Message(ask.request, head.sender, head.receiver, head.round, numbers, payload, end)
 
 
 def facts_to_bytes(facts: Facts) -> bytes:
@@ -231,7 +235,35 @@ def _head_of_loss(loss: PlayerLost) -> _Head:
     """
     own = next(kind for kind in type(loss).__mro__ if kind in _LOSSES.values())
     name = next(name for name, kind in _LOSSES.items() if kind is own)
-    return _Head("loss", loss.player, "", loss.round, loss.action, reason=loss.reason, lost_as=name)
+    return _Head(
+        "loss",
+        loss.player,
+        "",
+        loss.round,
+        loss.action,
+        reason=loss.reason,
+        lost_as=name,
+        **_of_record(loss.head),
+    )
+
+
+def _of_record(end: Head | None) -> dict[str, Any]:
+    """Return how the end of a sender's record stands in the header; empty where it keeps none."""
+    return {} if end is None else {"lines": end.lines, "last": end.digest}
+
+
+def _end(head: _Head, origin: str) -> Head | None:
+    """Return the end of a sender's record; None where it names none.
+
+    Raises:
+        MessageError: It is none.
+    """
+    if head.lines is None and head.last is None:
+        return None
+    end = Head(head.lines or 0, head.last or "")
+    if end.fault:
+        raise MessageError(f"{origin}: the end of its egress record: {end.fault}")
+    return end
 
 
 def _named(action: str, order: int) -> str:
@@ -251,6 +283,7 @@ def _head(kind: Literal["request", "reply"], message: Message, sets: _Sets) -> _
         rows=sets.rows,
         widths=sets.widths,
         variables=sets.variables,
+        **_of_record(message.head),
     )
 
 

@@ -37,6 +37,7 @@ FOLDERS = {
     "engine": "coplay.engines",
     "model": "coplay.models",
     "metric": "coplay.metrics",
+    "stand_in": "coplay.site.stand_ins",
 }
 """Kind of component to the package whose modules are its registry."""
 
@@ -47,6 +48,7 @@ BASES = {
     "engine": "Engine",
     "model": "LocalModel",
     "metric": "Metric",
+    "stand_in": "StandIn",
 }
 """Kind of component to the name of its base class."""
 

@@ -174,5 +174,16 @@ class CheckpointError(CoplayError):
     """A checkpoint that cannot be written or read."""
 
 
+class EgressError(CoplayError):
+    """A record of what left a site that is damaged, rolled back, or cannot be written."""
+
+
 class WriteError(CheckpointError):
     """A file that the system refuses to write: the disk is full, or permission is missing."""
+
+
+class PrivacyError(CoplayError):
+    """A promise of privacy that cannot be kept: a budget is spent, or a setting rules it out.
+
+    Its words depend on settings and on the budget alone, never on rows, and may be told.
+    """

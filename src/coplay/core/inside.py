@@ -26,7 +26,7 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECAS
 _LISTED = 5
 
 # Files that are appended to or emptied where they lie, so that a second name of one changes too.
-_IN_PLACE = re.compile(r"lock|rows\.jsonl|errors\.txt|.*\.partial")
+_IN_PLACE = re.compile(r"lock|(rows|egress|ingress)\.jsonl|errors\.txt|.*\.partial")
 
 
 def file_name(text: str) -> str:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 
 from coplay.core import storage
+from coplay.core.border import Border
 from coplay.core.errors import ModelError
 from coplay.core.number_log import NumberLog
 from coplay.core.player_files import PlayerFile, PlayerState
@@ -23,6 +24,11 @@ class Keeping(Ruled):
     name: str
     home: Path | None
     log: NumberLog
+    border: Border | None = None
+    """What stands between it and everybody else; None for a player without a site file."""
+
+    is_private: bool = False
+    """Whether nothing that is computed from real rows may leave, not even what went wrong."""
 
     @property
     @abstractmethod
@@ -67,6 +73,8 @@ class Keeping(Ruled):
                 path, state = self.folder.restored(round, self.data_digest, request.mark)
                 self.load(path, state)
                 self.log.forget_after(round)
+                if self.border is not None:
+                    self.border.restored(round)
             case Finish():
                 self.folder.finish(round)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
 from coplay.core.errors import MessageError
-from coplay.core.plain import Plain, flatten, restored
+from coplay.core.plain import Plain, flatten, restored, shortened
 from coplay.core.space import Samples, payload_bytes
 
 COORDINATOR = "coordinator"
@@ -154,6 +154,35 @@ def request_from_plain(
 
 
 @dataclass(frozen=True)
+class Head:
+    """The end of a site's record of all that left it, as every answer of the site names it.
+
+    Args:
+        lines: How many lines the record has, with that of the answer.
+        digest: The digest of the last of them, which holds that of the one before.
+
+    Example:
+        >>> Head(3, "0" * 64).fault, Head(0, "0" * 64).fault
+        ('', 'expected a number of lines from 1, got 0')
+    """
+
+    lines: int
+    digest: str
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with a head that came from elsewhere; empty if nothing is."""
+        if type(self.lines) is not int or self.lines < 1:
+            return f"expected a number of lines from 1, got {shortened(self.lines)}"
+        if type(self.digest) is not str or not _DIGEST.fullmatch(self.digest):
+            return f"expected the digest of a line, got {shortened(self.digest)}"
+        return ""
+
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
 class Message:
     """One request to a player, or its answer.
 
@@ -164,6 +193,7 @@ class Message:
         round: The round it belongs to; an answer carries the round of its request.
         numbers: Small named numbers that are reported, such as losses and counts.
         payload: Sample sets by the name of the party they come from or go to.
+        head: The end of the sender's record of what left it; None where it keeps none.
 
     Example:
         >>> ask = Message(Request(), COORDINATOR, "north", 3)
@@ -177,6 +207,7 @@ class Message:
     round: int
     numbers: Mapping[str, float] = field(default_factory=dict)
     payload: Mapping[str, Payload] = field(default_factory=dict)
+    head: Head | None = None
 
     @property
     def action(self) -> str:
@@ -211,12 +242,14 @@ class PlayerLost:
         action: What it had been asked to do.
         round: The round in which it was asked.
         reason: Why it was lost, in words.
+        head: The end of its record of what left it; None where it keeps none.
     """
 
     player: str
     action: str
     round: int
     reason: str
+    head: Head | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from coplay.core.components import Component
 from coplay.core.errors import (
     FAILURES,
     CoplayError,
+    EgressError,
+    PrivacyError,
     SiteError,
     StateError,
     errors_of,
@@ -30,6 +32,7 @@ from coplay.core.history import Roster
 from coplay.core.keeping import ERRORS
 from coplay.core.measures import FLOPS
 from coplay.core.message import (
+    Head,
     Ledger,
     LinkTraffic,
     Message,
@@ -43,7 +46,9 @@ from coplay.core.message import (
 from coplay.core.requests import SHOWING
 from coplay.core.telling import EVERYTHING
 from coplay.core.text import visible
+from coplay.engines.borders import admitted, recorded
 from coplay.engines.gate import checked_reply, refusal, unknown_receivers
+from coplay.engines.heads import Heads
 from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
 from coplay.games.party import Party
@@ -59,7 +64,7 @@ def answer(game: Game, player: Player, message: Message) -> Message | PlayerLost
     are known. A request that the player may not be asked now is refused before anything changes
     (:mod:`coplay.engines.gate`).
     """
-    return refusal(game, player, message) or _answer_accepted(game, player, message)
+    return answer_all(game, [player], [message], together=False)[0]
 
 
 def _answer_accepted(game: Game, player: Player, message: Message) -> Message | PlayerLost:
@@ -92,22 +97,47 @@ def _with_seconds(player: Player, reply: Message) -> Message:
     if not isinstance(reply, Message) or not isinstance(reply.numbers, dict):
         return reply  # a game of the user's own may return anything; the coordinator's gate says so
     reply = _told(player, reply)
-    seconds = {}
+    seconds: dict[str, float] = {}
+    if player.is_private:  # how long something takes may depend on rows
+        player.take_seconds()
+        return reply
     for name, spent in player.take_seconds().items():
         seconds[name] = player.tell.seconds_of(spent)
     return replace(reply, numbers={**reply.numbers, **seconds})
 
 
 def answer_all(
-    game: Game, players: Sequence[Player], messages: Sequence[Message]
+    game: Game, players: Sequence[Player], messages: Sequence[Message], together: bool = True
 ) -> list[Message | PlayerLost]:
-    """Answer for players of one process: together where the game can, else one after the other."""
+    """Answer for players of one process: together where the game can, else one after the other.
+
+    Args:
+        game: The rules.
+        players: The players.
+        messages: What each of them is asked.
+        together: Whether the game may answer for all of them at once.
+    """
     pairs = list(zip(players, messages, strict=True))
     checked: Checked = {}  # messages to players of one process may share what they carry
-    refused = [refusal(game, player, message, checked) for player, message in pairs]
-    accepted = [pair for pair, loss in zip(pairs, refused, strict=True) if loss is None]
-    answers = iter(_answer_all_accepted(game, accepted))
-    return [next(answers) if loss is None else loss for loss in refused]
+    losses: list[PlayerLost | None] = []
+    accepted: list[tuple[Player, Message]] = []
+    for player, message in pairs:
+        admittance = refusal(game, player, message, checked) or admitted(game, player, message)
+        if isinstance(admittance, Message):
+            losses.append(None)
+            accepted.append((player, admittance))
+        else:
+            losses.append(admittance)
+    if together:
+        answered = _answer_all_accepted(game, accepted)
+    else:
+        answered = [_answer_accepted(game, player, message) for player, message in accepted]
+    rest = iter(answered)
+    answers = [next(rest) if loss is None else loss for loss in losses]
+    final = []
+    for (player, message), each in zip(pairs, answers, strict=True):
+        final.append(recorded(game, player, message, each))
+    return final
 
 
 def _answer_all_accepted(
@@ -170,6 +200,8 @@ def failed(player: Player, message: Message, error: BaseException) -> PlayerLost
         error = error.__cause__ or error
     # a model is foreign code: its words may quote private data, and stay with the player
     reason = shareable(error) or _withheld(player, error)
+    if player.is_private:
+        reason = unsaid(player.name, error, player.home)
     return kind(player.name, message.action, message.round, reason)
 
 
@@ -181,6 +213,20 @@ def _withheld(player: Player, error: BaseException) -> str:
     # where the folder of a site lies is nobody else's business
     where = errors_of(player.home) if player.measures else player.home / ERRORS
     return f"{kind} (traceback in {where})"
+
+
+def unsaid(name: str, error: BaseException, home: Path | None) -> str:
+    """Return what may be told of an error at a site that made a promise: not even its kind.
+
+    Args:
+        name: The player.
+        error: The error; words of a :class:`PrivacyError` or :class:`EgressError` depend on no row.
+        home: The player's folder; None for one that writes nothing.
+    """
+    if isinstance(error, PrivacyError | EgressError) and shareable(error):
+        return str(error)
+    where = "" if home is None else f" ({errors_of(home)})"
+    return f"player '{name}': an error, all of which stays with the player{where}"
 
 
 def told_error(name: str, error: BaseException, home: Path | None, words: str = "") -> CoplayError:
@@ -214,6 +260,7 @@ class Engine(Component):
     _seated: dict[str, Party] = PrivateAttr(default_factory=dict)
     _late: list[PlayerLate] = PrivateAttr(default_factory=list)
     _ledger: Ledger = PrivateAttr(default_factory=Ledger)
+    _heads: Heads = PrivateAttr(default_factory=Heads)
 
     @property
     def ledger(self) -> Ledger:
@@ -224,6 +271,15 @@ class Engine(Component):
     def parties(self) -> Mapping[str, Party]:
         """Everybody in the game by name, as the coordinator knows them."""
         return self._seated
+
+    @property
+    def heads(self) -> Mapping[str, Head]:
+        """The ends of the records of what left the sites that keep one, by player."""
+        return self._heads.known
+
+    def start_heads(self, known: Mapping[str, Head]) -> None:
+        """Refuse records of sites that end before these."""
+        self._heads = Heads(known)
 
     def start_ledger(self, links: Sequence[LinkTraffic]) -> None:
         """Continue counting from what has travelled before."""
@@ -269,7 +325,8 @@ class Engine(Component):
                 continue
             player = self._seated.get(message.receiver)
             reply = next(replies, None)
-            checked.append(checked_reply(self._game, player, message, reply, self.handles))
+            answer = checked_reply(self._game, player, message, reply, self.handles)
+            checked.append(self._heads.checked(message, answer))
         return checked
 
     def _count(self, purpose: str, sender: str, receiver: str, payload: Payload) -> None:

@@ -20,6 +20,7 @@ from coplay.core.expected import ANYTHING, Checked, Expected, plain_faults
 from coplay.core.history import Roster
 from coplay.core.message import (
     COORDINATOR,
+    Head,
     Message,
     PlayerDied,
     PlayerLate,
@@ -60,7 +61,7 @@ def refusal(
         faults = [_unreadable(error)]
     if not faults:
         assert isinstance(message, Message)
-        player.history.note(message.request, message.round, _plays(message))
+        player.history.note(message.request, message.round, plays(message))
         return None
     reason = f"refused, nothing has changed: {_listed(faults)}"
     return PlayerLost(player.name, _action(message), _round(message), reason)
@@ -131,7 +132,7 @@ def _request_faults(game: Game, player: Player, message: object, checked: Checke
     faults += plain_faults(message.numbers, message.payload)
     if faults:  # with these, what else it says cannot be read
         return faults
-    late = player.history.fault(message.request, message.round, game.rounds, _plays(message))
+    late = player.history.fault(message.request, message.round, game.rounds, plays(message))
     if late:
         faults.append(late)
     expected = _expected_request(game, player, message)
@@ -139,13 +140,22 @@ def _request_faults(game: Game, player: Player, message: object, checked: Checke
     return faults + expected.faults_in(numbers, payload, "received from", checked=checked)
 
 
-def _plays(message: Message) -> bool:
+def plays(message: Message) -> bool:
     """Whether a request is a move of the game, and not what every player is asked."""
     return type(message.request) not in REQUESTS
 
 
+def lacking(game: Game, player: Player, message: Message) -> list[str]:
+    """List what a game needs that a request has no more, after its site has left something out."""
+    expected = _expected_request(game, player, message)
+    needed = set(expected.needed)
+    if expected.all_or_none and expected.parts is not None:
+        needed |= set(expected.parts)
+    return sorted(needed - set(message.payload))
+
+
 def _expected_request(game: Game, player: Player, message: Message) -> Expected:
-    if not _plays(message):
+    if not plays(message):
         return every_game.expected_request(player, message)
     return game.expected_request(player, message)
 
@@ -173,7 +183,7 @@ def checked_reply(
         if not faults:
             assert isinstance(reply, Message)
             # made anew, so that nothing of the sender's own classes is left in it
-            return ask.reply(dict(reply.numbers), dict(reply.payload))
+            return replace(ask.reply(dict(reply.numbers), dict(reply.payload)), head=reply.head)
     except Exception as error:  # whatever a player sent, it must not end the coordinator
         faults = [_unreadable(error)]
     return PlayerLost(ask.receiver, ask.action, ask.round, f"bad reply: {_listed(faults)}")
@@ -185,6 +195,9 @@ def _checked_loss(ask: Message, loss: PlayerLost) -> PlayerLost:
     is_plain = type(loss) in _LOSSES and type(loss.round) is int
     is_plain = is_plain and all(type(word) is str for word in words)
     asked = (ask.receiver, ask.action, ask.round)
+    if head_fault(loss.head):
+        reason = f"bad reply: the end of its egress record: {head_fault(loss.head)}"
+        return PlayerLost(ask.receiver, ask.action, ask.round, reason)
     if is_plain and (loss.player, loss.action, loss.round) == asked:
         if len(loss.reason) > _LONGEST_REASON:
             return replace(loss, reason=f"{loss.reason[:_LONGEST_REASON]}…")
@@ -217,6 +230,8 @@ def _reply_faults(
         is_same = reply.request == ask.request
     if not is_same:
         faults.append(f"expected the answer to '{ask.action}', got that to {_action(reply)}")
+    if head_fault(reply.head):
+        faults.append(f"the end of its egress record: {head_fault(reply.head)}")
     plain = plain_faults(reply.numbers, reply.payload)
     if plain:
         return faults + plain
@@ -224,10 +239,17 @@ def _reply_faults(
     return faults + expected_reply.faults_in(reply.numbers, reply.payload, "for", handles)
 
 
+def head_fault(head: object) -> str:
+    """Describe what is wrong with the end of a sender's record; empty if nothing is."""
+    if head is None:
+        return ""
+    return head.fault if type(head) is Head else f"expected one, got {type(head).__name__}"
+
+
 def _expected_reply(game: Game | None, player: Party | None, ask: Message) -> Expected:
     if player is None or game is None:
         return ANYTHING
-    if not _plays(ask):
+    if not plays(ask):
         return every_game.expected_reply(player, ask)
     if type(ask.request) not in game.requests:
         return ANYTHING

@@ -22,6 +22,7 @@ from coplay.core.rules import Rules
 from coplay.core.space import Space
 from coplay.core.streams import single_pools
 from coplay.engines.base import answer_all, failed, told_error
+from coplay.engines.borders import recorded
 from coplay.engines.gate import acquaint, checked_reply
 from coplay.engines.ray_parts import Arrays, Kept, laid_out, received, to_arrays, to_samples
 from coplay.engines.recipes import Recipe
@@ -223,6 +224,9 @@ class Group:
                 replies.append(checked)
         except Exception as error:  # payloads could not be fetched or sent, so all have failed
             pairs = zip(players, messages, strict=True)
-            replies = [failed(player, message, error) for player, message in pairs]
+            replies = []
+            for player, message in pairs:
+                loss = failed(player, message, error)
+                replies.append(recorded(self.game, player, message, loss))
             large = [[] for _ in large]
         return [replies, *large]

@@ -14,6 +14,7 @@ from coplay.core.inside import file_name
 from coplay.metrics.base import Value
 from coplay.metrics.memorisation import leak
 from coplay.metrics.table_view import REAL, TableView
+from coplay.report.egress_words import summary
 from coplay.report.headline import Status
 from coplay.report.page import template
 from coplay.report.parts import PageSection, Table
@@ -27,6 +28,7 @@ from coplay.report.words import (
     sentence_case,
     words,
 )
+from coplay.run.egress_records import records_of
 from coplay.run.judging import best
 from coplay.run.result import Result
 from coplay.run.site_folders import site_folder, site_home
@@ -263,7 +265,15 @@ def _leaving(
     sizes = result.record.data.sizes.get(name)
     count = "was not told" if sizes is None else f"was told as {sizes:,}"
     text.append(f"The number of your rows {count}.")
-    return PageSection("leaving", "What left this site", text)
+    points = []
+    for record in records_of(result.folder, name):
+        points += [line.strip() for line in summary(record)]
+    if points:
+        text.append(
+            "The record of all that left, on your own disk before it left, sums up to this; "
+            f"'coplay egress show {result.folder} --player {name} --page' has it in plain words."
+        )
+    return PageSection("leaving", "What left this site", text, points=points)
 
 
 def _reading(result: Result, name: str) -> PageSection:

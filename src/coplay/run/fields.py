@@ -16,6 +16,7 @@ from coplay.metrics.base import Metric
 from coplay.models.base import LocalModel
 from coplay.models.estimator import Estimator
 from coplay.run.foreign import Unread, unread
+from coplay.site.stand_ins.base import StandIn
 
 
 def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
@@ -86,4 +87,5 @@ PartitionField = Annotated[Partition, *_component("partition")]
 GameField = Annotated[Game, *_component("game")]
 EngineField = Annotated[Engine, *_component("engine")]
 ModelField = Annotated[LocalModel, *_component("model")]
+StandInField = Annotated[StandIn, *_component("stand_in")]
 MetricField = Annotated[Metric, *_component("metric")]

@@ -31,6 +31,7 @@ from coplay.games.base import Game, Row, State
 from coplay.metrics.base import Value
 from coplay.run.checkpoint import Checkpoint, save_at_site, save_in_flight
 from coplay.run.judging import Judging
+from coplay.run.known_heads import keep_heads, read_heads
 from coplay.run.links_on_disk import save_traffic
 from coplay.run.measuring import Measuring
 from coplay.run.progress import Progress
@@ -115,6 +116,7 @@ class Match:
             return
         try:
             self.engine.start(self.seats.players, self.game)
+            self.engine.start_heads(read_heads(self.home))
             state, done = self._restore()
             written = 0.0
             while done < self.game.rounds:
@@ -128,6 +130,7 @@ class Match:
             self._export()
         finally:
             self.engine.close()
+            keep_heads(self.home, self.engine.heads)
 
     def _round(self, state: State, round: int, written: float) -> tuple[State, float]:
         """Play one round, measure if it is time, and write it down.
@@ -150,6 +153,7 @@ class Match:
             state, more, measured, shown = self._measure(state, round)
             row = row.merged(more)
         end = time.perf_counter()
+        keep_heads(self.home, self.engine.heads)
         saving = self._due(round, self.settings.checkpoint.every_rounds)
         if saving:  # before the row is written, since a player may be lost while it saves
             state, more = self._save(state, round)
@@ -226,11 +230,8 @@ class Match:
             if "log_p" in answer.numbers:  # of the real test samples, by a player that has it
                 measured[answer.sender]["log_p"] = self.measuring.log_prob(answer.numbers)
         alpha = self.game.sparse_weights(state)
-        if (
-            self.measuring.settings.nash_gap_steps
-            and round == self.game.rounds
-            and alpha is not None
-        ):
+        at_end = round == self.game.rounds
+        if self.measuring.settings.nash_gap_steps and at_end and alpha is not None:
             lost = list(self.scoring.gains(alpha, state.players, drawn, measured, round))
             state, more = self._lose(state, lost)
             row = row.merged(more)

@@ -13,7 +13,6 @@ from coplay.core import storage
 from coplay.core.components import name_of
 from coplay.core.errors import (
     FAILURES,
-    ConfigError,
     CoplayError,
     DataError,
     ModelError,
@@ -24,7 +23,7 @@ from coplay.core.inside import file_name
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.data.sources.base import Dataset
-from coplay.engines.base import Engine, told_error
+from coplay.engines.base import Engine, told_error, unsaid
 from coplay.engines.local import Local
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
@@ -33,10 +32,12 @@ from coplay.player import Player
 from coplay.run.agreed_data import spaces_of
 from coplay.run.approval import Approval, approval_of, check_approved_rows
 from coplay.run.config import Config
-from coplay.run.foreign import code_of
+from coplay.run.private_site import PrivateSite
 from coplay.run.rules_of import rules_of_sites
 from coplay.run.schema import agreed_space, inferred
-from coplay.run.site_file import SiteData
+from coplay.run.site_border import guard, words_recorded
+from coplay.run.site_checks import check_private_sites, refuse_code
+from coplay.run.site_file import SiteData, data_of
 from coplay.run.site_folders import (
     Beginning,
     Earlier,
@@ -48,6 +49,7 @@ from coplay.run.site_folders import (
 )
 from coplay.site.agreement import Agreement
 from coplay.site.holdings import Holdings
+from coplay.site.ingress import Policy
 from coplay.site.loading import load_site
 from coplay.site.measuring import FOLDER, SiteMeasurer, number_log
 from coplay.site.told_names import check_told
@@ -65,6 +67,7 @@ class OwnData:
         tell: What it tells of its rows.
         given: The rows themselves, for data that are in memory; None for those of a source.
         has_site_file: Whether a site file says all this.
+        accepts: What it accepts of what others send.
         approval: What was approved of a site that holds its messages back until then; None for one
             that does not.
     """
@@ -76,7 +79,9 @@ class OwnData:
     tell: Telling = EVERYTHING
     given: Dataset | None = None
     has_site_file: bool = False
+    accepts: Policy = field(default_factory=Policy)
     approval: Approval | None = None
+    privacy: PrivateSite | None = None
     _held: Holdings | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:
@@ -91,6 +96,8 @@ class OwnData:
             "model": [name_of("model", self.model), self.model.model_dump(mode="json")],
             "learns": list(self.agreement.learned),
         }
+        if self.privacy is not None:
+            parts["privacy"] = self.privacy.settings.model_dump(mode="json", exclude={"folder"})
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -105,7 +112,12 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            self._held = load_site(self.data, self.agreement, self.name, given=self.given)
+            is_private = self.privacy is not None
+            self._held = load_site(
+                self.data, self.agreement, self.name, given=self.given, steady=is_private
+            )
+            if self.privacy is not None:
+                self.privacy.check_rows(self._held)
         return self._held
 
 
@@ -143,17 +155,29 @@ class SiteRecipe:
         if self.home is None:
             return self._built(self._rows())
         make_private(self.home)
-        held = self._rows()
-        try:
-            note_rows(self.home, self.name, held)
-            self._note(held)
-            player = self._built(held)
-            self._begin(player)
-        except FAILURES as error:  # a model is foreign code
-            raise told_error(self.name, error, self.home) from None
+        with words_recorded(self.own, self.home):
+            held = self._rows()
+            try:
+                self._note(held)
+                player = self._built(held)
+                self._begin(player)
+                guard(player, self.own, self.home)
+            except FAILURES as error:  # a model is foreign code
+                words = "" if self.own.privacy is None else unsaid(self.name, error, self.home)
+                raise told_error(self.name, error, self.home, words) from None
         return player
 
-    def _built(self, held: Holdings) -> Player:
+    def _played_with(self, held: Holdings) -> Holdings:
+        """Return what the player knows of its rows: under a promise, draws of a stand-in."""
+        if self.own.privacy is None:
+            return held
+        drawn = self.own.privacy.stand_in_samples(held, writes=self.home is not None)
+        return Holdings(held.space, drawn, drawn[:0], drawn[:0])
+
+    def _built(self, real: Holdings) -> Player:
+        held = self._played_with(real)
+        if self.home is not None:
+            note_rows(self.home, self.name, held)
         model = self.own.model.fresh()
         if held.unobserved and not model.learns_incomplete:
             lacking = ", ".join(map(repr, held.unobserved))
@@ -172,15 +196,21 @@ class SiteRecipe:
             unobserved=held.unobserved,
             tell=self.own.tell,
             schema=schema_digest(self.own.agreement.space),
-            measurer=SiteMeasurer(self.name, held, self.own.tell, self.home),
+            measurer=SiteMeasurer(self.name, real, self._told_of_rows, self.home),
             log=number_log(self.name, self.home if self.own.has_site_file else None, self.own.tell),
         )
+        player.is_private = self.own.privacy is not None
         if self.own.agreement.rules is not None:
             player.rules = self.own.agreement.rules.only(player.variables)
         if self.since is not None:
             player.rows_since = rows_since(self.since, held)
         check_told(self.name, self.own.tell, player.model.reports())
         return player
+
+    @property
+    def _told_of_rows(self) -> Telling:
+        """What is told of what is measured on rows that are held out."""
+        return self.own.tell if self.own.privacy is None else Telling()
 
     def _begin(self, player: Player) -> None:
         """Let a player that has saved nothing yet take over the model that it begins with."""
@@ -249,11 +279,12 @@ def own_data(
     owners = [name for name in config.player_names if config.players[name].has_own_data]
     if not owners:
         return {}
-    _refuse_code(config)
+    refuse_code(config)
+    check_private_sites(config)
     parts: dict[str, SiteData] = {}
     for name in owners:
         # a process that plays it elsewhere has another folder to take paths from
-        parts[name] = _data_of(config, name).at(Path.cwd())
+        parts[name] = data_of(config, name).at(Path.cwd())
     space = agreed_space(config.variables) if config.variables else None
     if space is None:
         space = inferred(spaces_of(parts, pool, given))
@@ -264,15 +295,24 @@ def own_data(
         learns = config.players[name].variables if file is None else file.learns
         if learns is None and "data" in config.model_fields_set:
             learns = config.data.variables
+        if file is not None:
+            file.accepts.check(name, space)
+        tell = EVERYTHING if file is None else file.tell
+        privacy = None
+        if file is not None and file.privacy is not None:
+            tell = file.privacy.told(tell)
+            privacy = PrivateSite.of(file.privacy, config.name, name)
         sites[name] = OwnData(
             name,
             data,
             Agreement(space, learns, bool(config.variables), rules[name]),
             config.player_model(name),
-            EVERYTHING if file is None else file.tell,
+            tell,
             given.get(name),
             file is not None,
+            Policy() if file is None else file.accepts,
             None if file is None else approval_of(config, name),
+            privacy,
         )
     return sites
 
@@ -357,31 +397,3 @@ def load_here(sites: Mapping[str, OwnData]) -> None:
             faults.append(str(error))
     if faults:
         raise DataError("\n".join(faults))
-
-
-def _data_of(config: Config, name: str) -> SiteData:
-    """Return where a player's data are; what it does not observe is lacking."""
-    if name in config.site_files:
-        return config.site_files[name].data
-    player = config.players[name]
-    assert player.data is not None, "a player with data of its own has one of both"
-    lacks = dict.fromkeys([*player.data.lacks, *player.unobserved])
-    return player.data.model_copy(update={"lacks": tuple(lacks)})
-
-
-def _refuse_code(config: Config) -> None:
-    """Refuse a federation that names code which a site with a file of its own would run.
-
-    Raises:
-        ConfigError: There is such code.
-    """
-    without_model = [name for name, file in config.site_files.items() if file.model is None]
-    code = code_of(config.model)
-    if without_model and code:
-        listed = ", ".join(map(repr, without_model))
-        raise ConfigError(
-            [
-                f"model: {', '.join(code)} is code from outside coplay, and {listed} would run it; "
-                "a federation may name none for its sites: name it in the site's own file"
-            ]
-        )

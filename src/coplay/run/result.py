@@ -10,6 +10,7 @@ RUN/GAME/models/*.safetensors   what the players learned, once the game is finis
 RUN/GAME/checkpoint.json        names the checkpoint that counts, in RUN/GAME/checkpoints, with
                                 digests of its files and rows; traffic per purpose and link
 RUN/GAME/previous.json          names the one before
+RUN/GAME/heads.json             the last line that each site with a file named of what left it
 RUN/private/data.json           digests of the data; not to be passed on
 RUN/GAME/errors.txt             tracebacks of players that failed; they may show private values
 RUN/sites/NAME                  all of the files of a player with data of its own, its models too

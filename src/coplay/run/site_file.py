@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt, ValidationError
 
@@ -13,6 +13,11 @@ from coplay.core.components import READING, Section
 from coplay.core.errors import ConfigError
 from coplay.core.telling import Telling
 from coplay.run.fields import ModelField, RulesField, SourceField, problems_of
+from coplay.run.private_site import Privacy
+from coplay.site.ingress import Policy
+
+if TYPE_CHECKING:
+    from coplay.run.config import Config
 
 
 class SiteData(Section):
@@ -46,8 +51,10 @@ class SiteData(Section):
         return self.model_copy(update={"source": self.source.at(home), "test": test})
 
 
-class Accepting(Section):
+class Accepting(Policy):
     """What a site agrees to; a federation that asks for more is refused at the site.
+
+    What it accepts of what others send is a :class:`~coplay.site.ingress.Policy`.
 
     Args:
         games: Names of the games that it plays; None for all.
@@ -72,6 +79,7 @@ class SiteFile(Section):
         tell: What it tells of its real rows.
         accepts: What it agrees to.
         hold: Whether its messages wait until ``coplay site approve``.
+        privacy: What it promises for its rows; without, nothing.
         rules: Rules between columns, in the names of the agreed variables, beside those of the
             federation.
     """
@@ -85,6 +93,7 @@ class SiteFile(Section):
     accepts: Accepting = Field(default_factory=Accepting)
     hold: bool = False
     rules: RulesField = ()
+    privacy: Privacy | None = None
 
     @classmethod
     def from_file(cls, path: Path, trust: bool = True) -> SiteFile:
@@ -111,7 +120,9 @@ class SiteFile(Section):
             raise ConfigError([f"cannot read the site file {path}: {error}"]) from None
         except ValidationError as error:
             raise ConfigError([f"{path}: {fault}" for fault in problems_of(error)]) from None
-        return file.model_copy(update={"data": file.data.at(path.resolve().parent)})
+        home = path.resolve().parent
+        privacy = None if file.privacy is None else file.privacy.at(home)
+        return file.model_copy(update={"data": file.data.at(home), "privacy": privacy})
 
 
 def refuse_site_file(values: Mapping[str, object], origin: str) -> None:
@@ -176,3 +187,13 @@ def read_sites(
     if faults:
         raise ConfigError(faults)
     return files
+
+
+def data_of(config: Config, name: str) -> SiteData:
+    """Return where a player's data are; what it does not observe is lacking."""
+    if name in config.site_files:
+        return config.site_files[name].data
+    player = config.players[name]
+    assert player.data is not None, "a player with data of its own has one of both"
+    lacks = dict.fromkeys([*player.data.lacks, *player.unobserved])
+    return player.data.model_copy(update={"lacks": tuple(lacks)})

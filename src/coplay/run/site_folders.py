@@ -3,6 +3,7 @@
 RUN/sites/NAME/                 for its owner alone (mode 700); a site elsewhere has it there
 RUN/sites/NAME/GAME/checkpoints what its model was after a round; models: at the end of the game
 RUN/sites/NAME/GAME/site        what it measured itself (NAME.jsonl), what was read (NAME.txt)
+RUN/sites/NAME/GAME/egress.jsonl what left it; ingress.jsonl: what it did not take
 RUN/sites/NAME/GAME/errors.txt  the words of its errors, which may quote its rows
 RUN/sites/NAME/GAME/data.json   a digest of the rows that the game began with
 RUN/sites/NAME/verdict.json     which model is best for the site; page.html: its own page

@@ -16,7 +16,8 @@ from coplay.site.agreed_rows import AgreedRows
 from coplay.site.agreement import Agreement, DataOfSite
 from coplay.site.columns import columns_of, left_out, present_in
 from coplay.site.holdings import Holdings
-from coplay.site.splitting import Split, split_of
+from coplay.site.private_rows import unit_names
+from coplay.site.splitting import Split, split_of, steady_split_of
 
 
 def load_site(
@@ -25,6 +26,7 @@ def load_site(
     name: str,
     home: Path | None = None,
     given: Dataset | None = None,
+    steady: bool = False,
 ) -> Holdings:
     """Load the rows of a site as the agreed variables, and hold some of them out.
 
@@ -34,6 +36,7 @@ def load_site(
         name: The site's name, for errors.
         home: The folder from which relative paths are taken; None for that of the process.
         given: The rows themselves, in the place of those of ``data.source``.
+        steady: Whether a unit more or less may change no other unit's purpose.
 
     Raises:
         DataError: A file is missing or broken, a variable has no column, a value is not one that
@@ -82,7 +85,11 @@ def load_site(
         units = np.concatenate([part.units for part in read])
     if agreement.rules is not None:
         notes += [f"{each}" for each in agreement.rules.counts(samples)]
-    split = split_of(len(samples), data.held_out, units, tests, site)
+    if steady:
+        names = unit_names(samples, units)
+        split = steady_split_of(names, data.held_out, tests, site)
+    else:
+        split = split_of(len(samples), data.held_out, units, tests, site)
     del parts, read
     return _holdings(space, samples, split, units, [*notes, str(split)])
 

@@ -1,7 +1,13 @@
-"""Which rows of a site are learned from, which are scored on, and which choose its model."""
+"""Which rows of a site are learned from, which are scored on, and which choose its model.
+
+Usually whole units are drawn until their rows are the share that was asked for; a row more may then
+change the purpose of every other. Where a promise is made for a row more or less, each unit is for
+a purpose that follows from the unit alone (:func:`steady_split_of`).
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,6 +85,51 @@ def split_of(
     scored = np.isin(groups, _half(held_groups, groups))
     places = [torch.from_numpy(np.flatnonzero(rows)) for rows in _parts(held_out, scored)]
     return Split(places[0], places[1], places[2])
+
+
+def steady_split_of(
+    units: Sequence[bytes], share: float, tests: np.ndarray | None, site: str
+) -> Split:
+    """Split the rows of a site so that a unit more or less changes no other unit's purpose.
+
+    Args:
+        units: What each row belongs to, in a few bytes.
+        share: Chance of a unit to be held out, where ``tests`` does not say it.
+        tests: Which rows are held out, shape (n,); None where they are drawn.
+        site: What errors call it.
+
+    Raises:
+        DataError: Nothing is left for one of the purposes, or a unit lies on both sides.
+
+    Example:
+        >>> units = [f"p{i}".encode() for i in range(100)]
+        >>> one, two = (steady_split_of(u, 0.2, None, "site") for u in (units, units[1:]))
+        >>> set((two.train + 1).tolist()) <= set(one.train.tolist())
+        True
+    """
+    places = {unit: place_of(unit) for unit in set(units)}
+    drawn = np.array([places[unit] for unit in units])
+    held_out = drawn < share
+    scored = drawn < share / 2
+    if tests is not None:
+        _, groups = np.unique(np.array(units), return_inverse=True)
+        _check_sides(groups, tests, np.array(units), site)
+        held_out = tests
+        scored = drawn < 0.5
+    parts = _parts(held_out, scored)
+    if not all(part.any() for part in parts):
+        raise DataError(
+            f"{site}: there are too few rows to learn from, to score on and to choose a model by; "
+            "expected some for each, and at best fifty units or more"
+        )
+    train, scored_on, chosen_on = (torch.from_numpy(np.flatnonzero(part)) for part in parts)
+    return Split(train, scored_on, chosen_on)
+
+
+def place_of(unit: bytes, purpose: bytes = b"held out") -> float:
+    """Return a number in [0, 1) that follows from a unit alone."""
+    digest = hashlib.sha256(purpose + b"\0" + unit).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _parts(held_out: np.ndarray, scored: np.ndarray) -> Sequence[np.ndarray]:

@@ -1,0 +1,1 @@
+"""Differentially private stand-ins for a site's rows, one a file."""

@@ -1,0 +1,263 @@
+"""Sites that make a promise: what they are refused for, what they spend, what leaves them."""
+
+import json
+import stat
+
+import pytest
+import torch
+
+from coplay import Federation, Space, Variable, load_player
+from coplay.core.errors import CheckpointError, ConfigError, CoplayError, DataError, PrivacyError
+from coplay.run.own_data import own_data
+from coplay.site.accounting import Charge, needed_noise, spent_epsilon
+from coplay.site.budget import Budget, Spent
+from coplay.site.private_data import evenly
+from coplay.site.private_rows import PrivateRows, unit_names
+from coplay.site.splitting import steady_split_of
+from coplay.theory.noise import gaussian_noise
+
+from .private_sites import MOMENTS, VARIABLES, federation, table
+
+
+def refused(*arguments, **settings):
+    with pytest.raises(ConfigError) as error:
+        Federation(federation(*arguments, **settings)).prepare()
+    return str(error.value)
+
+
+def ledger(folder, name="north"):
+    return folder / name / "privacy" / "wards" / name / "budget.jsonl"
+
+
+# --------------------------------------------------------------------- refused before any reading
+
+
+def test_what_cannot_be_promised_is_refused_with_all_faults_before_anything_is_read(tmp_path):
+    variables = {
+        **VARIABLES,
+        "age": {"kind": "real", "low": 0},
+        "dose": {"kind": "real", "low": 0, "high": 10, "from_data": True},
+        "visits": {"kind": "count"},
+    }
+    config = federation(tmp_path, {"stand_in": MOMENTS}, variables, site={"unit": "patient"})
+    (tmp_path / "north" / "rows.csv").unlink()  # whoever reads them fails otherwise
+    with pytest.raises(ConfigError) as error:
+        Federation(config).prepare()
+    text = str(error.value)
+    place = "players.north.site: [privacy]: "
+    assert text.startswith("4 problems in the config:")
+    assert f"{place}'age' (real scalar in [0, inf]) has no range; agree on low and high" in text
+    assert f"{place}the range or the categories of 'dose' were read off somebody's data" in text
+    assert f"{place}'visits' is a count, which has no highest value" in text
+    assert f"{place}a unit ('patient') has any number of rows" in text
+
+
+def test_a_federation_that_agrees_on_no_variables_is_refused(tmp_path):
+    text = refused(tmp_path, {"stand_in": MOMENTS}, variables={})
+    assert "[privacy]: the federation agrees on no variables" in text
+
+
+@pytest.mark.parametrize(
+    ("privacy", "words"),
+    [
+        ({"stand_in": {**MOMENTS, "epsilon": 0}}, "privacy.stand_in: epsilon: Input should be g"),
+        ({"stand_in": {**MOMENTS, "epsilon": float("inf")}}, "should be a finite number"),
+        ({"stand_in": {**MOMENTS, "epsilon": -1.0}}, "greater than 0"),
+        ({"stand_in": {**MOMENTS, "delta": 0}}, "greater than 0"),
+        ({"stand_in": {**MOMENTS, "delta": 1}}, "less than 1"),
+        ({"stand_in": {**MOMENTS, "name": "moments"}}, "unknown stand_in 'moments'; known, near"),
+        ({}, "expected a stand_in, such as stand_in = {name = 'noisy_moments'"),
+        ({"epsilon": 1.0}, "expected a stand_in"),
+        ({"stand_in": MOMENTS, "epsilon": 0.5}, "epsilon = 1 is more than epsilon = 0.5"),
+        ({"stand_in": MOMENTS, "rows_per_unit": 3}, "rows_per_unit belongs to a site whose"),
+        ({"stand_in": {**MOMENTS, "by": "age"}}, "by = 'age': expected a categorical variable"),
+        ({"stand_in": MOMENTS, "epsilno": 1.0}, "epsilon"),
+    ],
+)
+def test_settings_that_promise_nothing_are_refused(tmp_path, privacy, words):
+    assert words in refused(tmp_path, privacy)
+
+
+def test_a_delta_of_one_over_n_is_refused_at_the_site_without_telling_n(tmp_path):
+    config = federation(tmp_path, {"stand_in": {**MOMENTS, "delta": 0.01}})
+    own = own_data(config, None, {})["north"]
+    with pytest.raises(DataError, match=r"delta = 0.01: expected less than 1 / \d+, one over the"):
+        own.load()
+    with pytest.raises(CoplayError) as error:
+        Federation(config).run(tmp_path / "run")
+    assert "1 /" not in str(error.value)
+    assert not ledger(tmp_path).exists()
+
+
+# ------------------------------------------------------------------------------- paid for once
+
+
+def test_a_stand_in_is_paid_for_once_and_is_the_same_in_every_round_run_and_restart(tmp_path):
+    config = federation(tmp_path, {"stand_in": MOMENTS}, compare=["isolated"])
+    Federation(config).prepare()
+    assert not ledger(tmp_path).exists(), "checking spends nothing"
+    Federation(config).run(tmp_path / "one")
+    paid = ledger(tmp_path).read_bytes()
+    assert paid.count(b"\n") == 1
+    draws = ledger(tmp_path).with_name("draws.safetensors").read_bytes()
+    longer = federation(tmp_path, {"stand_in": MOMENTS}, seed=8)
+    Federation(
+        longer.model_copy(update={"game": longer.game.model_copy(update={"rounds": 6})})
+    ).run(tmp_path / "two")
+    assert ledger(tmp_path).read_bytes() == paid
+    assert ledger(tmp_path).with_name("draws.safetensors").read_bytes() == draws
+    player = load_player(tmp_path / "two", "north")
+    assert player.draw(5, 0, "x")["age"].shape == (5,)
+    budget = Budget(ledger(tmp_path).parent, 1.0, 1e-4)
+    assert budget.spent() == Spent(pytest.approx(1.0, abs=1e-9), 1e-4)
+    for path in ledger(tmp_path).parent.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert stat.S_IMODE(ledger(tmp_path).parent.stat().st_mode) == 0o700
+
+
+def test_another_stand_in_is_refused_until_the_site_raises_its_budget(tmp_path):
+    Federation(federation(tmp_path, {"stand_in": MOMENTS})).run(tmp_path / "one")
+    other = {**MOMENTS, "epsilon": 0.5}
+    with pytest.raises(CoplayError, match="a stand-in was made with other settings"):
+        Federation(federation(tmp_path, {"stand_in": other})).run(tmp_path / "two")
+    ledger(tmp_path).with_name("stand_in.json").unlink()
+    with pytest.raises(CoplayError, match="the privacy budget is spent: epsilon = .* of 0.5 at"):
+        Federation(federation(tmp_path, {"stand_in": other})).run(tmp_path / "three")
+    Federation(federation(tmp_path, {"stand_in": other, "epsilon": 1.5})).run(tmp_path / "four")
+    spent = Budget(ledger(tmp_path).parent, 1.5, 1e-4).spent()
+    assert spent.epsilon == pytest.approx(
+        spent_epsilon([Charge("", noise=gaussian_noise(e, 1e-4)) for e in (1.0, 0.5)], 1e-4)
+    )
+    assert 1.0 < spent.epsilon < 1.5, "Gaussian noise adds up by squares"
+
+
+def test_a_budget_that_is_missing_is_not_taken_for_one_that_is_full(tmp_path):
+    Federation(federation(tmp_path, {"stand_in": MOMENTS})).run(tmp_path / "one")
+    ledger(tmp_path).unlink()
+    with pytest.raises(CoplayError, match=r"budget.jsonl is missing, though a stand-in was paid"):
+        Federation(federation(tmp_path, {"stand_in": MOMENTS})).run(tmp_path / "two")
+
+
+# --------------------------------------------------------------------------------------- budget
+
+
+def test_a_torn_line_was_never_used_and_a_changed_one_stops_everything(tmp_path):
+    budget = Budget(tmp_path, 10.0, 1e-5)
+    one = budget.charge(Charge("a", noise=4.0))
+    two = budget.charge(Charge("b", noise=4.0), Charge("c", noise=8.0))
+    assert two.epsilon > one.epsilon
+    with budget.path.open("ab") as file:
+        file.write(b'{"what": "d", "noi')
+    assert budget.spent() == two
+    three = budget.charge(Charge("d", noise=4.0))
+    assert [charge.what for charge in budget.charges()] == ["a", "b", "c", "d"]
+    assert budget.spent() == three
+    lines = budget.path.read_bytes().splitlines(keepends=True)
+    for damaged in (
+        [lines[0].replace(b"4.0", b"9.0"), *lines[1:]],
+        [lines[0], *lines[2:]],
+        [*lines[1:]],
+        [lines[1], lines[0], *lines[2:]],
+        [*lines, b"{}\n"],
+        [*lines, b"\n"],
+    ):
+        budget.path.write_bytes(b"".join(damaged))
+        with pytest.raises(PrivacyError, match=r"budget.jsonl, line \d: it is damaged"):
+            budget.charge(Charge("e", noise=100.0))
+
+
+def test_what_cannot_be_written_down_is_not_spent(tmp_path):
+    budget = Budget(tmp_path / "folder", 10.0, 1e-5)
+    (tmp_path / "folder").write_text("in the way")
+    with pytest.raises((PrivacyError, CheckpointError)):
+        budget.charge(Charge("a", noise=4.0))
+
+
+def test_charges_add_up_as_theory_says():
+    half = gaussian_noise(1.0, 1e-5) * 2**0.5
+    assert spent_epsilon([Charge("", noise=half)] * 2, 1e-5) == pytest.approx(1.0, abs=1e-9)
+    assert spent_epsilon([Charge("", noise=half, steps=2)], 1e-5) == pytest.approx(1.0, abs=1e-9)
+    assert spent_epsilon([], 1e-5) == 0
+    for epsilon in (0.1, 1.0, 10.0):
+        noise = needed_noise(lambda s: [Charge("", noise=s)], epsilon, 1e-6)
+        assert noise == pytest.approx(gaussian_noise(epsilon, 1e-6), rel=1e-12)
+        assert spent_epsilon([Charge("", noise=noise)], 1e-6) == pytest.approx(epsilon, rel=1e-9)
+    stated = Charge("own", epsilon=0.7, delta=4e-6)
+    both = [stated, Charge("", noise=gaussian_noise(1.0, 6e-6))]
+    assert spent_epsilon(both, 1e-5) == pytest.approx(1.7, abs=1e-9)
+    assert spent_epsilon([stated, stated, stated], 1e-5) == float("inf"), "their deltas are more"
+
+
+# ------------------------------------------------------------------------ one unit more or less
+
+
+def test_a_unit_more_or_less_moves_no_other_unit(tmp_path):
+    """Whoever is held out, and which rows of a patient stay, follows from that patient alone."""
+    units = [f"p{i % 70}".encode() for i in range(300)]
+    for drop in (0, 13, 69):
+        kept = [i for i in range(300) if i % 70 != drop]
+        whole = steady_split_of(units, 0.3, None, "site")
+        less = steady_split_of([units[i] for i in kept], 0.3, None, "site")
+        for purpose in ("train", "scored", "chosen_on"):
+            rows = [i for i in getattr(whole, purpose).tolist() if i in set(kept)]
+            assert rows == [kept[i] for i in getattr(less, purpose).tolist()]
+
+
+def test_equal_rows_are_told_apart_so_that_one_more_moves_one():
+    space = Space({"x": Variable(kind="binary")})
+    bits = space.samples(x=torch.tensor([0, 1, 1, 0, 1], dtype=torch.uint8))
+    names = unit_names(bits, None)
+    assert len(set(names)) == 5
+    assert set(unit_names(bits[1:], None)) < set(names)
+
+
+def test_the_split_of_a_promise_changes_by_one_row_where_others_change_by_many(tmp_path):
+    def train(skip, privacy):
+        home = tmp_path / "north"
+        home.mkdir(exist_ok=True)
+        table(home / "rows.csv", n=200)
+        lines = (home / "rows.csv").read_text().splitlines(keepends=True)
+        (home / "rows.csv").write_text("".join(lines[: 1 + skip] + lines[2 + skip :]))
+        config = federation(tmp_path, privacy, site={"outside": "clip"})
+        return set(own_data(config, None, {})["north"].load().train["age"].tolist())
+
+    one = train(500, {"stand_in": MOMENTS})
+    two = train(0, {"stand_in": MOMENTS})
+    assert len(one ^ two) <= 1
+
+
+def test_evenly_drawn_samples_fill_the_ranges():
+    space = Space(
+        {
+            "x": Variable(kind="real", low=-2, high=6),
+            "b": Variable(kind="binary", shape=(2,)),
+            "c": Variable(kind="categorical", classes=3),
+        }
+    )
+    drawn = space.check(evenly(space, 3000), "test", complete=True)
+    assert abs(float(drawn["x"].mean()) - 2) < 0.15
+    assert abs(float(drawn["b"].float().mean()) - 0.5) < 0.05
+    assert (drawn["c"].bincount() / 3000 - 1 / 3).abs().max() < 0.05
+
+
+def test_units_keep_so_many_rows():
+    space = Space({"x": Variable(kind="real", low=0, high=1)})
+    x = torch.rand(50, generator=torch.Generator().manual_seed(1))
+    from coplay.site.holdings import Holdings
+
+    samples = space.samples(x=x)
+    held = Holdings(space, samples, samples, samples, torch.arange(50) % 7)
+    rows = PrivateRows.of(held, 3)
+    assert rows.count == 7
+    assert rows.units.bincount().tolist() == [3] * 7
+    assert rows.most == 3
+
+
+def test_facts_and_records_of_a_private_site_name_draws_and_not_rows(tmp_path):
+    privacy = {"stand_in": MOMENTS}
+    config = federation(tmp_path, privacy)
+    result = Federation(config).run(tmp_path / "run")
+    text = json.dumps(json.loads((tmp_path / "run" / "run.json").read_text()))
+    own = own_data(config, None, {})["north"].load()
+    assert result.record.status == "finished"
+    assert str(len(own.train)) not in text.replace("3200", "")
