@@ -12,6 +12,7 @@ from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.player_folder import PlayerFolder
 from coplay.core.requests import Finish, Restore, Save
 from coplay.core.ruled import Ruled
+from coplay.core.watching import Watching
 
 ERRORS = "errors.txt"
 """File, in a player's folder, of the words of its errors, which may quote its rows."""
@@ -23,6 +24,8 @@ class Keeping(Ruled):
     name: str
     home: Path | None
     log: NumberLog
+    watching: Watching | None = None
+    """What looks at its answers, at its own side; None for nothing."""
 
     @property
     @abstractmethod

@@ -36,7 +36,7 @@ from coplay.run.config import Config
 from coplay.run.foreign import code_of
 from coplay.run.rules_of import rules_of_sites
 from coplay.run.schema import agreed_space, inferred
-from coplay.run.site_file import SiteData
+from coplay.run.site_file import Auditing, SiteData
 from coplay.run.site_folders import (
     Beginning,
     Earlier,
@@ -46,6 +46,7 @@ from coplay.run.site_folders import (
     site_folder,
     site_home,
 )
+from coplay.run.watching import watching
 from coplay.site.agreement import Agreement
 from coplay.site.holdings import Holdings
 from coplay.site.loading import load_site
@@ -67,6 +68,7 @@ class OwnData:
         has_site_file: Whether a site file says all this.
         approval: What was approved of a site that holds its messages back until then; None for one
             that does not.
+        audit: How it audits what it sends.
     """
 
     name: str
@@ -77,6 +79,7 @@ class OwnData:
     given: Dataset | None = None
     has_site_file: bool = False
     approval: Approval | None = None
+    audit: Auditing = field(default_factory=Auditing)
     _held: Holdings | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:
@@ -90,6 +93,7 @@ class OwnData:
             "data": self.data.model_dump(mode="json"),
             "model": [name_of("model", self.model), self.model.model_dump(mode="json")],
             "learns": list(self.agreement.learned),
+            "canaries": self.audit.canaries,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -105,7 +109,8 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            self._held = load_site(self.data, self.agreement, self.name, given=self.given)
+            share = self.audit.canaries
+            self._held = load_site(self.data, self.agreement, self.name, None, self.given, share)
         return self._held
 
 
@@ -177,6 +182,7 @@ class SiteRecipe:
         )
         if self.own.agreement.rules is not None:
             player.rules = self.own.agreement.rules.only(player.variables)
+        player.watching = watching(self.own.name, self.own.audit, held, self.home)
         if self.since is not None:
             player.rows_since = rows_since(self.since, held)
         check_told(self.name, self.own.tell, player.model.reports())
@@ -273,6 +279,7 @@ def own_data(
             given.get(name),
             file is not None,
             None if file is None else approval_of(config, name),
+            Auditing() if file is None else file.audit,
         )
     return sites
 

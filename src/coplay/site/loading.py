@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from coplay.core.space import Samples, Space, pick
 from coplay.data.sources.base import Dataset
 from coplay.site.agreed_rows import AgreedRows
 from coplay.site.agreement import Agreement, DataOfSite
+from coplay.site.canaries import canaries_of
 from coplay.site.columns import columns_of, left_out, present_in
 from coplay.site.holdings import Holdings
 from coplay.site.splitting import Split, split_of
@@ -24,6 +26,7 @@ def load_site(
     name: str,
     home: Path | None = None,
     given: Dataset | None = None,
+    canaries: float = 0.0,
 ) -> Holdings:
     """Load the rows of a site as the agreed variables, and hold some of them out.
 
@@ -33,6 +36,7 @@ def load_site(
         name: The site's name, for errors.
         home: The folder from which relative paths are taken; None for that of the process.
         given: The rows themselves, in the place of those of ``data.source``.
+        canaries: Share of the units to learn from for which a coin decides whether they are.
 
     Raises:
         DataError: A file is missing or broken, a variable has no column, a value is not one that
@@ -78,30 +82,41 @@ def load_site(
     if agreement.rules is not None:
         notes += [f"{each}" for each in agreement.rules.counts(samples)]
     split = split_of(len(samples), data.held_out, units, tests, site)
-    return _holdings(space, samples, split, units, [*notes, str(split)])
+    notes.append(str(split))
+    thrown = None
+    if canaries:
+        thrown = canaries_of(split.train, units, canaries, site, None)
+        split = replace(split, train=thrown.train)
+        notes.append(str(thrown))
+    held = _holdings(space, samples, split, units, notes)
+    if thrown is not None:
+        out = pick(samples, thrown.left_out)
+        out_units = _numbered(units, thrown.left_out)
+        held = replace(held, left_out=out, left_units=out_units, by_coin=thrown.by_coin)
+    return replace(held, is_random=tests is None)
 
 
 def _holdings(
     space: Space, samples: Samples, split: Split, units: np.ndarray | None, notes: list[str]
 ) -> Holdings:
     """Put the rows where they belong; what units are called is left behind."""
-    numbers, chosen = None, None
-    if units is not None:
-        numbers = _numbered(units[split.train.numpy()])
-        chosen = _numbered(units[split.chosen_on.numpy()])
     return Holdings(
         space,
         pick(samples, split.train),
         pick(samples, split.scored),
         pick(samples, split.chosen_on),
-        numbers,
+        _numbered(units, split.train),
         tuple(notes),
-        chosen,
+        _numbered(units, split.chosen_on),
+        _numbered(units, split.scored),
     )
 
 
-def _numbered(units: np.ndarray) -> torch.Tensor:
-    """Return a number by unit for each row; what the units are called is left behind."""
+def _numbered(all_units: np.ndarray | None, rows: torch.Tensor) -> torch.Tensor | None:
+    """Return a number by unit for some rows; what the units are called is left behind."""
+    if all_units is None:
+        return None
+    units = all_units[rows.numpy()]
     _, codes = np.unique(units, return_inverse=True)
     return torch.from_numpy(codes.reshape(-1))
 
