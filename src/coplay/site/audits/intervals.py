@@ -13,6 +13,7 @@ from scipy.stats import beta
 LEVEL = 0.95
 """Confidence of the intervals of audits."""
 
+_LEAST = -1.0  # risk that is told
 _STEPS = 60  # halvings, after which the ends of an interval are exact
 
 
@@ -123,7 +124,8 @@ def risk_of(members: tuple[int, int], controls: tuple[int, int]) -> float | None
     """Return by how much an attack succeeds more often on members than on controls.
 
     It is (r − r₀) / (1 − r₀) with the rates r of members and r₀ of controls: the part that can be
-    due to membership of what the attack did not have without it. None where r₀ = 1.
+    due to membership of what the attack did not have without it. None where r₀ = 1; a risk below −1
+    is as little a risk and counts as −1.
 
     Args:
         members: Successes, and units that were attacked.
@@ -134,7 +136,7 @@ def risk_of(members: tuple[int, int], controls: tuple[int, int]) -> float | None
         0.5
     """
     rate, base = members[0] / members[1], controls[0] / controls[1]
-    return None if base == 1 else (rate - base) / (1 - base)
+    return None if base == 1 else max((rate - base) / (1 - base), _LEAST)
 
 
 def risk_interval(
@@ -151,7 +153,7 @@ def risk_interval(
         level: Confidence.
 
     Returns:
-        Two numbers of −1 to 1; a risk below −1 is as little a risk.
+        Two numbers of −1 to 1.
 
     Example:
         >>> low, high = risk_interval((60, 100), (20, 100))
@@ -179,4 +181,4 @@ def risk_interval(
         least = (product - math.sqrt(max(inner, 0.0))) / (high0 * (2 * q0 - high0))
     if low0 * (2 * q0 - low0) > 0:
         most = (product + math.sqrt(max(outer, 0.0))) / (low0 * (2 * q0 - low0))
-    return max(1 - most, -1.0), min(1 - least, 1.0)
+    return max(1 - most, _LEAST), max(min(1 - least, 1.0), _LEAST)
