@@ -13,6 +13,9 @@ from matplotlib.ticker import NullFormatter
 from coplay.report.figures import INK, MUTED, canvas, png
 from coplay.report.panels import COLOURS
 
+Curves = dict[str, Sequence[tuple[float, Mapping[str, Any]]]]
+"""By name, points (x, {"mean": …, "std": …})."""
+
 _DASHES = ("--", ":", "-.")
 
 

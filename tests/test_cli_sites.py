@@ -20,11 +20,13 @@ from coplay.core.errors import ConfigError
 from coplay.core.facts import PROTOCOL, Facts
 from coplay.run.approval import check_held
 from coplay.run.checking import lines_of
-from coplay.run.founding import one_schema, site_names
+from coplay.run.founding import site_names
 from coplay.run.measuring_at_players import not_told
+from coplay.run.one_schema import united
 from coplay.run.preparing import prepare
 from coplay.run.site_file import SiteFile
-from coplay.site.proposing import Proposed, proposal, rounded_outwards
+from coplay.site.proposed_column import Proposed, rounded_outwards
+from coplay.site.proposing import proposal
 
 ROOT = Path(__file__).parents[1]
 
@@ -144,13 +146,14 @@ def test_columns_of_unlike_kinds_are_named_with_both_sites(tables, capsys):
 def test_a_schema_holds_what_all_sites_hold():
     one = {"age": Proposed("real", 0, 90), "town": Proposed("categorical", levels=("Ulm", "other"))}
     two = {"age": Proposed("real", 10, 120), "town": Proposed("categorical", levels=("Bonn",))}
-    variables, notes = one_schema({"a": one, "b": two})
-    assert (variables["age"].low, variables["age"].high) == (0, 120)
-    assert variables["town"].categories == ("Ulm", "Bonn", "other")
-    assert not notes
+    schema = united({"a": one, "b": two}, {})
+    age = schema.variables["age"]
+    assert (age.low, age.high) == (0, 120)
+    assert schema.variables["town"].levels == ("Ulm", "Bonn", "other")
+    assert not schema.notes
     spelled = {"sex": Proposed("categorical", levels=("Female", "male"))}
     other = {"sex": Proposed("categorical", levels=("female", "male"))}
-    _, notes = one_schema({"a": spelled, "b": other})
+    notes = united({"a": spelled, "b": other}, {}).notes
     assert "'female' of b may be 'Female' of a spelled another way" in notes[0]
 
 
@@ -440,7 +443,7 @@ def test_init_writes_down_how_a_table_is_written(tmp_path, monkeypatch, capsys):
 def test_sites_without_a_common_category_are_named():
     words = Proposed("categorical", levels=("f", "m"))
     numbers = Proposed("binary", levels=("0", "1"))
-    _, notes = one_schema({"a": {"sex": words}, "b": {"sex": numbers}})
+    notes = united({"a": {"sex": words}, "b": {"sex": numbers}}, {}).notes
     assert notes == [
         "'sex': a and b have no category in common ('f', 'm' and '0', '1'); all are categories "
         "now: if they mean the same, write them alike in one of the tables"
@@ -450,7 +453,7 @@ def test_sites_without_a_common_category_are_named():
 def test_other_for_rare_categories_is_no_word_spelled_another_way():
     rare = Proposed("categorical", levels=("Ulm", "Bonn", "other"))
     named = Proposed("categorical", levels=("Ulm", "Bonn", "Other"))
-    _, notes = one_schema({"a": {"town": rare}, "b": {"town": named}})
+    notes = united({"a": {"town": rare}, "b": {"town": named}}, {}).notes
     assert notes == []
 
 

@@ -178,11 +178,13 @@ def test_no_damage_is_used_without_a_word(runs, tmp_path, capsys, piece):
 # ------------------------------------------------------------------------- what a report says of it
 
 
-@pytest.mark.parametrize("file", ["seconds.json", "summary.json", "model", "deleted model"])
+@pytest.mark.parametrize(
+    "file", ["seconds.json", "summary.json", "classifier.safetensors", "model", "deleted model"]
+)
 def test_a_report_names_a_damaged_file_and_shows_the_rest(file, runs, tmp_path):
     run = Path(shutil.copytree(runs["finished"], tmp_path / "run"))
     assert "Damaged files" not in write(Result.load(run)).read_text(encoding="utf-8")
-    path = run / "summary.json"
+    path = run / file
     if file == "seconds.json":
         path = run / "isolated" / file
     elif "model" in file:

@@ -13,11 +13,12 @@ import pytest
 from coplay import Config
 from coplay.cli.main import main
 from coplay.data.sources.table import Table
-from coplay.run.founding import one_schema
+from coplay.run.one_schema import united
 from coplay.run.site_file import SiteFile
 from coplay.site.codes import codes_in
 from coplay.site.looking import looked_over
-from coplay.site.proposing import Proposed, proposal
+from coplay.site.proposed_column import Proposed
+from coplay.site.proposing import proposal
 
 from .test_cli_sites import output, wards
 
@@ -275,13 +276,12 @@ def test_rare_categories_are_counted_for_the_person(tmp_path):
     ],
 )
 def test_a_binary_column_of_a_proposal_fits_more_values_at_another_site(other, expected):
-    variables, _ = one_schema({"a": {"x": Proposed("binary")}, "b": {"x": other}})
-    section = variables["x"]
+    section = united({"a": {"x": Proposed("binary")}, "b": {"x": other}}, {}).variables["x"]
     if expected[0] == "real":
         assert (section.kind, section.low, section.high) == expected[:3]
     else:
         assert section.kind == "categorical"
-        assert set(expected[1]) <= set(section.categories)
+        assert set(expected[1]) <= set(section.levels)
 
 
 def test_names_spelled_two_ways_in_proposals_are_said_once(tmp_path, monkeypatch, capsys):

@@ -19,11 +19,21 @@ from coplay.run.result import Result
 
 from ..experiment import HERE, ConfigExperiment, Figures, Runs, Settings, Summary
 from ..spreads import seconds_playing, spread
-from .tables import COOPERATIVE, METHODS, OPTIMAL, PLAYERS, TABLES, draw_accuracy, headline
+from .tables import COMPARED, METHODS, OPTIMAL, PLAYERS, TABLES, draw_accuracy, headline
 
 IMAGES = (10, 50, 100, 500)  # of every class, at every site
 ALL = 1500  # 4 · 1,500 is every image of a class
 ALONE = {"name": "isolated", "rounds": 30, "local_steps": 100}
+DIRECT = {
+    "name": "direct_exchange",
+    "own_weight": 0.25,
+    "samples_per_round": 3200,
+    "rounds": 30,
+    "own_rounds": 15,
+    "local_steps": 100,
+}
+"""The weights and steps of *cooperative*; half of the later steps go to the model of own data."""
+
 NOT_GENERATED = {"generated": 0.0}
 RESIDUALS = {"residuals": True}
 GAMES: Mapping[str, Settings] = {
@@ -33,8 +43,10 @@ GAMES: Mapping[str, Settings] = {
     "cooperative": {},
     "symmetric with residuals": ALONE,
     "cooperative with residuals": {},
+    "direct": DIRECT,
     "symmetric with flows": ALONE,
     "cooperative with flows": {},
+    "direct with flows": DIRECT,
     "optimal": {**ALONE, "name": "pooled"},
 }
 MODELS: Mapping[str, Settings] = {
@@ -61,7 +73,8 @@ def _settings(method: str, images: int) -> Settings:
         values["game"] = GAMES[method]
     for player, channels in FLOWS.items():
         if method.endswith("with flows"):
-            flow = {"name": "rectified_flow", "channels": channels, "batch": 32}
+            # steps were straight when this was played
+            flow = {"name": "rectified_flow", "channels": channels, "batch": 32, "solver": "euler"}
             values[f"players.{player}.model"] = flow
         for key, value in MODELS.get(method, {}).items():
             values[f"players.{player}.model.{key}"] = value
@@ -147,14 +160,11 @@ def _cell(by_seed: Mapping[int, Figures]) -> dict[str, Any]:
 
 
 def _differences(methods: Mapping[str, Mapping[int, Figures]]) -> dict[str, Any]:
-    """Return differences of both cooperative methods to the others, where seeds are common."""
+    """Return differences between the methods that are compared, where seeds are common."""
     differences = {}
-    for one in COOPERATIVE:
-        for other in methods:
-            # The difference between both is given once.
-            if one not in methods or other in (one, COOPERATIVE[1]):
-                continue
-            if set(methods[one]) & set(methods[other]):
+    for one, others in COMPARED.items():
+        for other in others:
+            if set(methods.get(one, ())) & set(methods.get(other, ())):
                 differences[f"{one} - {other}"] = difference(methods[one], methods[other])
     return differences
 

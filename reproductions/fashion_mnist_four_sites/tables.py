@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from ..experiment import Summary
 from ..markdown import format_points, format_spread, listing, table
 
 PLAYERS = ("tiny", "small", "middle", "large")
+OPTIMAL = "optimal"
+OURS = "cooperative with residuals"
 METHODS = (
     "discriminative",
     "distillation",
@@ -18,11 +20,23 @@ METHODS = (
     "cooperative",
     "symmetric with residuals",
     "cooperative with residuals",
+    "direct",
     "symmetric with flows",
     "cooperative with flows",
+    "direct with flows",
 )
-COOPERATIVE = ("cooperative", "cooperative with residuals")
-OPTIMAL = "optimal"
+DRAWN = ("discriminative", "distillation", "symmetric", "cooperative", OURS, "direct")
+"""The methods in the chart, where they were played with more than one number of images."""
+
+WITHOUT_PLAY = ("discriminative", "distillation", "symmetric")
+COMPARED: Mapping[str, Sequence[str]] = {
+    "cooperative": (*WITHOUT_PLAY, "symmetric with residuals"),
+    "cooperative with residuals": (*WITHOUT_PLAY, "cooperative", "symmetric with residuals"),
+    "direct": (*WITHOUT_PLAY, "cooperative"),
+    "cooperative with flows": (*WITHOUT_PLAY, "cooperative", "symmetric with flows"),
+    "direct with flows": (*WITHOUT_PLAY, "symmetric with flows", "cooperative with flows"),
+}
+"""With which other methods each is compared, seed by seed."""
 
 
 def sites_tables(summary: Summary) -> str:
@@ -48,27 +62,21 @@ def _row(images: str, method: str, cell: Mapping[str, Any]) -> list[str]:
 
 
 def differences_table(by_images: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row for each method that is compared, a column for each that it is compared with."""
-    ones: dict[str, None] = {}
-    others: dict[str, None] = {}
+    """A row for each pair of methods, columns for each number of images: at the end, in time."""
+    pairs: dict[str, None] = {}
     for differences in by_images.values():
-        for name in differences:
-            one, other = name.split(" - ")
-            ones[one] = None
-            others[other] = None
+        pairs |= dict.fromkeys(differences)
     rows = []
-    for images, differences in by_images.items():
-        for one in ones:
-            at_end = []
-            at_equal_seconds = []
-            for other in others:
-                difference = differences.get(f"{one} - {other}")
-                at_end.append(_points(difference))
-                timed = difference["at_equal_seconds"] if difference else None
-                at_equal_seconds.append(_points(timed))
-            rows.append([images, one, *at_end])
-            rows.append(["", "at equal seconds", *at_equal_seconds])
-    columns = ["images", "points of …", *[f"over {other}" for other in others]]
+    for pair in pairs:
+        cells = []
+        for differences in by_images.values():
+            difference = differences.get(pair)
+            cells.append(_points(difference))
+            cells.append(_points(difference["at_equal_seconds"] if difference else None))
+        rows.append([pair.replace(" - ", " over "), *cells])
+    columns = ["points of …"]
+    for images in by_images:
+        columns += [f"{images} images", "at equal seconds"]
     return table(columns, rows)
 
 
@@ -89,8 +97,8 @@ def headline(summary: Summary) -> tuple[str, str, str]:
         mean = cells["cooperative"]["accuracy"]["mean"]
         line = f"{images} images per class: {mean:.3f}, {gain} over *symmetric*"
         beside = []
-        if COOPERATIVE[1] in cells:
-            mean = cells[COOPERATIVE[1]]["accuracy"]["mean"]
+        if OURS in cells:
+            mean = cells[OURS]["accuracy"]["mean"]
             beside.append(f"with residuals (ours) {mean:.3f}")
         if "distillation" in cells:
             beside.append(f"*distillation* {cells['distillation']['accuracy']['mean']:.3f}")
@@ -127,7 +135,7 @@ def _panel(
         accuracy: The accuracy in a cell that is drawn.
     """
     curves = {}
-    for method in METHODS:
+    for method in DRAWN:
         points = []
         for images, cells in summary["images_per_class"].items():
             if method in cells:

@@ -23,9 +23,10 @@ from .tables import TABLES, draw_curves, headline
 CLASSES = {"low": range(5), "high": range(5, 10)}
 MODELS: Mapping[str, Settings] = {
     "flow": {"name": "rectified_flow"},
+    "flow, straight steps": {"name": "rectified_flow", "solver": "euler"},
     "conv_hvae": {"name": "conv_hvae", "draw": "mean"},
 }
-STEPS = {"flow": 200, "conv_hvae": 300}
+STEPS = {"flow": 200, "flow, straight steps": 200, "conv_hvae": 300}
 """Steps a round, with which a player of each family takes about as long (``benchmarks``)."""
 
 VARIABLES = {"images": ["image"], "images and classes": ["image", "class"]}
@@ -36,31 +37,39 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "ensemble": {"name": "ensemble"},
     "pooled": {"name": "pooled", "once": True},
 }
-SHARED = {"own_weight": 0.1, "samples_per_round": 2000, "own_rounds": 4}
+WEIGHTS = (0.1, 0.3)
+"""Own weights; the first has no name in an arm's."""
+
+SHARED = {"samples_per_round": 2000, "own_rounds": 4}
 """Settings of all games in which samples travel."""
 
 
 def _arms() -> dict[str, Settings]:
-    """Every family of players on images with classes and without, by ``FAMILY/METHOD, WHAT``."""
+    """Return all arms: ``FAMILY/METHOD, WHAT``, and ``…, own weight 0.3``."""
     arms: dict[str, Settings] = {}
     for family, model in MODELS.items():
         for what, variables in VARIABLES.items():
-            for method, game in METHODS.items():
-                if method == "by source" and family != "flow":
-                    continue  # a hierarchical VAE cannot be conditioned on one more category
-                arms[f"{family}/{method}, {what}"] = {
-                    "model": model,
-                    "data.variables": variables,
-                    "game": _game(game, STEPS[family]),
-                }
+            for method in METHODS:
+                for own_weight in WEIGHTS:
+                    if method == "pooled" and own_weight != WEIGHTS[0]:
+                        continue  # one model of all data knows no weights
+                    name = f"{family}/{method}, {what}"
+                    if own_weight != WEIGHTS[0]:
+                        name += f", own weight {own_weight}"
+                    arms[name] = {
+                        "model": model,
+                        "data.variables": variables,
+                        "game": _game(METHODS[method], STEPS[family], own_weight),
+                    }
     return arms
 
 
-def _game(game: Mapping[str, Any], steps: int) -> Settings:
+def _game(game: Mapping[str, Any], steps: int, own_weight: float) -> Settings:
     rounds = {"rounds": 16, "local_steps": steps}
     if game.get("name") == "pooled":
         return {**rounds, **game}
-    return {"name": "sample_exchange", **rounds, **SHARED, **game}
+    shared = {"own_weight": own_weight, **SHARED}
+    return {"name": "sample_exchange", **rounds, **shared, **game}
 
 
 class FlowTwoSites(ConfigExperiment):

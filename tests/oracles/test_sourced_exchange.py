@@ -9,8 +9,9 @@ from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Evaluate, Restore, Save
 from coplay.core.space import SOURCE
 from coplay.engines.local import Local
+from coplay.games.by_source import GivenLabel, by_source
 from coplay.games.sourced_exchange import SourcedExchange
-from coplay.models.base import LocalModel
+from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.models.conditionals import Conditionals
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.run.sampling import load_player
@@ -136,7 +137,8 @@ def test_a_checkpoint_is_taken_up_on_the_space_with_the_source(tmp_path):
 def test_what_cannot_be_conditioned_is_refused_with_the_way_out():
     words = (
         "player 'a': ExponentialFamily cannot draw samples given whose data they come from; "
-        "choose a model that has it (conditionals, rectified_flow), or play direct_exchange"
+        "choose a model that can (conditionals, rectified_flow, conv_hvae, acgan), or play "
+        "direct_exchange"
     )
     with pytest.raises(ConfigError) as error:
         seated(SourcedExchange(), ExponentialFamily)
@@ -154,6 +156,135 @@ def test_what_cannot_be_conditioned_is_refused_with_the_way_out():
     taken = Space({"source": Variable(kind="real")})
     with pytest.raises(ConfigError, match="a variable is called 'source'"):
         seated(SourcedExchange(), BySource, taken)
+
+
+KINDS = Space({"x": Variable(kind="real"), "kind": Variable(kind="categorical", classes=3)})
+SHARES = {"a": [0.5, 0.5, 0.0], "b": [0.0, 0.25, 0.75], "c": [0.25, 0.5, 0.25]}
+
+
+class ByLabel(LocalModel):
+    """Knows the mean of each level of its one class, and draws levels that it is given."""
+
+    _means = None
+    _asked = None
+
+    def setup(self, space, seed):
+        self._space = space
+        names = [name for name in space if space[name].classes]
+        if len(names) > 1:
+            raise ValueError("one class is enough")
+        self._class = names[0] if names else None
+        self._means = torch.full((space[self._class].classes if names else 1,), 77.0)
+
+    def learn(self, mixture, steps, generator):
+        for part in mixture.parts:
+            for level in part.samples[self._class].unique().tolist():
+                of_level = part.samples[self._class] == level
+                self._means[level] = part.samples["x"][of_level].mean()
+        return {"loss": 0.0}
+
+    def sample(self, n, generator):
+        raise AssertionError("nothing is drawn without a level")
+
+    def sample_given(self, classes, n, generator):
+        assert len(classes) == n
+        return self._space.samples(**{"x": self._means[classes], self._class: classes})
+
+    def state_dict(self):
+        return {"means": self._means}
+
+    def load_state_dict(self, state):
+        self._means = state["means"].clone()
+
+
+def seated_by_label(game, home=None):
+    """Players whose x is 10 · the player's number + the kind, of kinds in their own shares."""
+    players = []
+    for place, (name, shares) in enumerate(SHARES.items()):
+        counts = (8 * torch.tensor(shares)).long()
+        kind = torch.arange(3).repeat_interleave(counts)
+        rows = KINDS.samples(x=10.0 * place + kind, kind=kind)
+        players.append(Player(name, KINDS, rows, ByLabel(), 1, home))
+    game.check(players)
+    engine = Local()
+    engine.start(players, game)
+    return engine, game.start(list(SHARES), 1), {player.name: player for player in players}
+
+
+def test_one_class_becomes_the_product_of_class_and_source(tmp_path):
+    game = SourcedExchange(alpha=ALPHA, rounds=3, samples_per_round=400)
+    engine, state, players = seated_by_label(game, tmp_path)
+    for round in (1, 2):
+        state, _ = game.play(engine, state, round)
+        for (sender, _), part in state.payload.items():
+            place = list(SHARES).index(sender)
+            assert set(part.keys()) == {"x", "kind"}
+            assert torch.equal(part["x"], 10.0 * place + part["kind"])  # its own source alone
+    for player in players.values():
+        means = player.model._means.reshape(3, 3)  # level c + C s
+        for place, shares in enumerate(SHARES.values()):
+            for kind, share in enumerate(shares):
+                assert means[place, kind] == (10.0 * place + kind if share else 77.0)
+    engine.ask([Message(Save(), COORDINATOR, name, 2) for name in SHARES])
+    again, _, _ = seated_by_label(game, tmp_path)
+    again.ask([Message(Restore(), COORDINATOR, name, 2) for name in SHARES])
+    for engine_ in (engine, again):
+        asks = [Message(Evaluate(4000, 1), COORDINATOR, name, 2) for name in SHARES]
+        for i, answer in enumerate(engine_.ask(asks, "evaluation")):
+            drawn = answer.payload[COORDINATOR]
+            source = (drawn["x"] / 10).floor().long()
+            assert torch.equal(drawn["x"] - 10 * source, drawn["kind"].float())
+            joint = torch.bincount(3 * source + drawn["kind"], minlength=9) / 4000
+            expected = M[i][:, None] * torch.tensor(list(SHARES.values()))
+            assert joint.tolist() == pytest.approx(expected.flatten().tolist(), abs=0.035)
+
+
+def test_classes_of_a_source_in_parts_count_by_the_mass_of_each_part():
+    names = list(SHARES)
+    model = ByLabel()
+    model.setup(GivenLabel.space(KINDS, names), 1)
+    seen = by_source(model, KINDS, names, "a", {"a": torch.ones(())})
+    parts = []
+    for kind, (count, mass) in enumerate([(30, 0.1), (10, 0.3)]):
+        rows = KINDS.samples(x=torch.zeros(count), kind=torch.full((count,), kind))
+        parts.append(Portion(f"b, {kind + 1} variables", rows, mass))
+    own = KINDS.samples(x=torch.zeros(1), kind=torch.tensor([2]))
+    parts.append(Portion(OWN, own, 0.6))
+    seen.learn(Mixture(tuple(parts)), 1, torch.Generator())
+    assert seen.class_shares("b").tolist() == pytest.approx([0.25, 0.75, 0.0])
+    assert seen.class_shares("a").tolist() == [0.0, 0.0, 1.0]
+
+
+def test_a_label_that_a_site_lacks_is_refused_before_play():
+    rows = KINDS.samples(x=torch.zeros(4))
+
+    class Incomplete(ByLabel):
+        learns_incomplete = True
+
+    lacks = Player("a", KINDS, rows, Incomplete(), 1)
+    rows = KINDS.samples(x=torch.zeros(4), kind=torch.zeros(4, dtype=torch.int64))
+    has = Player("b", KINDS, rows, Incomplete(), 1)
+    words = "player 'a': Incomplete needs the class of every sample, and its data have none"
+    with pytest.raises(ConfigError, match=words):
+        SourcedExchange().check([lacks, has])
+
+
+@pytest.mark.parametrize("variables", [["image"], ["image", "class"]])
+@pytest.mark.parametrize("model", ["conv_hvae", "acgan"])
+def test_models_of_one_class_play_by_source(small_config, tmp_path, model, variables):
+    small = {"conv_hvae": {"channels": 2, "hidden": 8, "latents": (3, 4)}, "acgan": {"latent": 4}}
+    config = small_config(
+        game={"name": "sourced_exchange", "rounds": 3, "local_steps": 2, "samples_per_round": 40},
+        model={"name": model, "batch": 8, **small[model]},
+        data=small_config().to_dict()["data"] | {"variables": variables},
+        compare=[],
+    )
+    result = Federation(config).run(tmp_path / "run")
+    for name in config.player_names:
+        drawn = result.sample(name, 50)
+        assert set(drawn) == set(variables)
+        if "class" in variables:
+            assert set(drawn["class"]) <= set("0123456789")
 
 
 def test_a_real_model_learns_the_sources_apart_and_draws_their_mixture():

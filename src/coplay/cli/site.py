@@ -53,7 +53,7 @@ def add_site(commands: Any) -> None:
 def _propose(given: argparse.Namespace) -> None:
     from coplay.core import storage
     from coplay.run.founding import site_names
-    from coplay.run.founding_texts import SMALL_CELL, proposal_text
+    from coplay.run.founding_texts import SMALL_CELL, proposal_text, single_notes
     from coplay.site.proposing import proposal
 
     each = proposal(given.table, SMALL_CELL, given.unit, given.missing_marks)
@@ -63,7 +63,7 @@ def _propose(given: argparse.Namespace) -> None:
         raise ConfigError([f"{out} exists already; name another file with --out"])
     text = proposal_text(name, each)
     storage.write_atomically(out, text.encode())
-    for note in each.notes:
+    for note in [*each.notes, *single_notes(each)]:
         say(f"stays here: {note}")
     say(text.rstrip())
     say(f"written: {out}. Look it over, for it is meant to leave the site")

@@ -46,6 +46,7 @@ class Facts:
         has_log_prob: Whether it may report log p.
         classifies: Whether it gives classes to samples.
         completes: Whether its model draws what samples lack, given what they have.
+        draws_by_class: Whether its model draws samples of given classes.
         measures: Whether it has rows that it holds out, to measure samples on.
         tells: Names of the numbers that leave it, of those computed from its rows.
         network: Name and settings of a model whose networks can travel, as JSON; else empty.
@@ -76,6 +77,7 @@ class Facts:
     has_log_prob: bool = False
     classifies: bool = False
     completes: bool = False
+    draws_by_class: bool = False
     measures: bool = False
     tells: Sequence[str] = ()
     network: str = ""

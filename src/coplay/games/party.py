@@ -14,7 +14,7 @@ from coplay.core.facts import Facts
 from coplay.core.history import Roster
 from coplay.core.plain import shortened
 from coplay.core.space import Space
-from coplay.models.abilities import Completes
+from coplay.models.abilities import Completes, DrawsByClass
 from coplay.models.base import LocalModel
 
 
@@ -171,3 +171,10 @@ def completes(player: Party) -> bool:
     if isinstance(player, Known):
         return player.facts.completes
     return isinstance(player.model, Completes)
+
+
+def draws_by_class(player: Party) -> bool:
+    """Whether a player's model draws samples of given classes."""
+    if isinstance(player, Known):
+        return player.facts.draws_by_class
+    return isinstance(player.model, DrawsByClass)

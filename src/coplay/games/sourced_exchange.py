@@ -8,7 +8,8 @@ share, and what i sends is first-hand: it depends on others' samples by those pa
 faults do not come back as they do in play. What a player has in the end is the mixture
 Σ_s M_is p_i(x | s), as the equilibrium predicts (A3).
 
-A model has to draw the other variables given one of them (``complete``).
+A model has to draw the other variables given one of them (``complete``), or given its class; the
+source is then a variable of its own, or part of the class (:mod:`coplay.games.by_source`).
 
 Differs from the paper: it has no sources. M is that of Game-theoretic distributed learning of
 generative models for heterogeneous data collections (D. Schlesinger, B. Flach, 2025),
@@ -23,27 +24,21 @@ from dataclasses import replace
 from typing import ClassVar, Self
 
 import torch
-from pydantic import PrivateAttr
-from torch import Tensor
 
-from coplay.core.errors import FAILURES, ConfigError, ModelError
+from coplay.core.errors import ConfigError, ModelError
 from coplay.core.facts import Facts
 from coplay.core.message import Message, Payload
-from coplay.core.space import SOURCE, Samples, Space, tensors
-from coplay.core.streams import derive, unbiased_counts
+from coplay.core.streams import derive
 from coplay.core.surroundings import own_settings
-from coplay.core.variable import Variable
 from coplay.games.beside import Beside, learn_mixture, standing_in
+from coplay.games.by_source import BySource, by_source, fault_of, way_of
 from coplay.games.draws import draws_for
 from coplay.games.first_hand import FirstHand, FirstHandState, has_own
 from coplay.games.first_hand_expected import Turn
 from coplay.games.mixtures import Ways
-from coplay.games.party import Known, Party, completes
-from coplay.models.abilities import Completes
-from coplay.models.base import OWN, LocalModel, Mixture, Portion
+from coplay.games.party import Party
+from coplay.models.base import OWN, LocalModel
 from coplay.player import Player
-
-_WAY_OUT = "choose a model that has it (conditionals, rectified_flow), or play direct_exchange"
 
 
 class SourcedExchange(FirstHand[FirstHandState]):
@@ -63,7 +58,7 @@ class SourcedExchange(FirstHand[FirstHandState]):
     def check(self, players: Sequence[Party]) -> None:
         """Refuse also models that cannot be conditioned on the source."""
         names = [player.name for player in players]
-        faults = list(filter(None, (_model_fault(each, names) for each in players)))
+        faults = list(filter(None, (fault_of(each, names) for each in players)))
         if faults:
             raise ConfigError(faults)
         super().check(players)
@@ -77,7 +72,8 @@ class SourcedExchange(FirstHand[FirstHandState]):
         beside = Beside.of(player)
         if beside.space is not None:
             return
-        space = with_source(player.variables, _names(player))
+        names = _names(player)
+        space = way_of(player.model, player.variables, names).space(player.variables, names)
         with own_settings():
             player.model.setup(space, derive(player.seed, "setup", player.name))
         beside.space = space
@@ -89,7 +85,8 @@ class SourcedExchange(FirstHand[FirstHandState]):
         beside = Beside.of(player)
         beside.receive(player, message.samples())
         round = message.round
-        with standing_in(player, _conditional(player, {player.name: 1.0})):
+        own = _own(player, beside)
+        with standing_in(player, own):
             if round <= self.own_rounds:
                 weight = 1.0 if has_own(turn) else 0.0
                 numbers = player.learn({}, {OWN: weight}, self.local_steps, round)
@@ -101,7 +98,8 @@ class SourcedExchange(FirstHand[FirstHandState]):
         beside.more = {}
         for name in turn.sources:
             if name == OWN or name in beside.samples:
-                beside.more[name] = torch.tensor(turn.mix.most(name), dtype=torch.float64)
+                shares = own.class_shares(player.name if name == OWN else name)
+                beside.more[name] = turn.mix.most(name) * shares
         beside.keep(player)
         return message.reply(numbers, drawn)
 
@@ -117,31 +115,18 @@ class SourcedExchange(FirstHand[FirstHandState]):
         """Return the facts of a player whose mixture over sources gives draws alone."""
         return replace(facts, classifies=False, has_log_prob=False)
 
-    def _mixture(self, player: Player) -> Conditional:
+    def _mixture(self, player: Player) -> BySource:
         masses = {}
         for name, mass in Beside.of(player).more.items():
-            masses[player.name if name == OWN else name] = mass.item()
-        return _conditional(player, masses or {player.name: 1.0})
+            masses[player.name if name == OWN else name] = mass
+        if not masses:
+            return _own(player, Beside.of(player))
+        return by_source(player.model, player.variables, _names(player), player.name, masses)
 
     @classmethod
     def tiny(cls) -> Self:
         """Return a game of two rounds of one step."""
         return cls(rounds=2, local_steps=1, samples_per_round=20)
-
-
-def with_source(space: Space, names: Sequence[str]) -> Space:
-    """Return a space with the source as a further categorical variable.
-
-    Args:
-        space: The variables of a player.
-        names: The players in order, which are the source's categories.
-
-    Example:
-        >>> with_source(Space({"x": Variable(kind="real")}), ["north", "south"])
-        Space(x: real scalar, source: categorical of 2 scalar)
-    """
-    variables = {name: space[name] for name in space}
-    return Space({**variables, SOURCE: Variable(kind="categorical", classes=max(2, len(names)))})
 
 
 def _names(player: Player) -> Sequence[str]:
@@ -151,98 +136,8 @@ def _names(player: Player) -> Sequence[str]:
     return player.roster.names
 
 
-def _model_fault(player: Party, names: Sequence[str]) -> str:
-    """Say why a player's model cannot be conditioned on the source; empty if it can."""
-    whose = f"player '{player.name}': {player.title}"
-    if SOURCE in player.variables:
-        return (
-            f"player '{player.name}': a variable is called '{SOURCE}', which is the name of whose "
-            "data a sample comes from; rename it, or play direct_exchange"
-        )
-    if not completes(player):
-        return f"{whose} cannot draw samples given whose data they come from; {_WAY_OUT}"
-    if isinstance(player, Known):
-        return ""  # it is at home that its model is set up
-    try:
-        player.model.fresh().setup(with_source(player.variables, names), 0)
-    except FAILURES as error:  # a model is foreign code
-        return f"{whose} takes no further variable '{SOURCE}' ({error}); {_WAY_OUT}"
-    return ""
-
-
-class Conditional(LocalModel):
-    """A model of variables and source, seen as one of the variables alone.
-
-    What it learns gets the source by the name of its portion; what it draws has sources in given
-    shares, and leaves them out.
-    """
-
-    _model: LocalModel = PrivateAttr()
-    _me: str = PrivateAttr()
-    _names: tuple[str, ...] = PrivateAttr()
-    _masses: dict[str, float] = PrivateAttr()
-
-    @property
-    def title(self) -> str:
-        """The name of this model in errors."""
-        return f"{self._model.title} given the source"
-
-    def source_of(self, portion: str) -> str:
-        """Return whose data a portion of a mixture comes from."""
-        return self._me if portion.startswith(OWN) else portion.partition(",")[0]
-
-    def setup(self, space: Space, seed: int) -> None:
-        """The game sets the model up."""
-
-    def learn(
-        self, mixture: Mixture, steps: int, generator: torch.Generator
-    ) -> Mapping[str, float]:
-        """Learn from portions whose source is known."""
-        parts = []
-        for part in mixture.parts:
-            place = self._names.index(self.source_of(part.name))
-            parts.append(replace(part, samples=_of_source(part, place)))
-        return self._model.learn(Mixture(tuple(parts)), steps, generator)
-
-    def sample(self, n: int, generator: torch.Generator) -> Samples:
-        """Draw n samples of the sources in their shares, in random order."""
-        masses = torch.tensor(list(self._masses.values()), dtype=torch.float64)
-        counts = unbiased_counts(masses / masses.sum(), n, generator)
-        places = torch.tensor([self._names.index(name) for name in self._masses])
-        sources = places.repeat_interleave(torch.tensor(counts))
-        sources = sources[torch.randperm(n, generator=generator)]
-        given = Samples({SOURCE: sources}, batch_size=[n])
-        assert isinstance(self._model, Completes)
-        return self._model.complete(given, generator).exclude(SOURCE)
-
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """Return the model's state."""
-        return self._model.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the model's state."""
-        self._model.load_state_dict(state)
-
-
-class _OfIncomplete(Conditional):
-    """The same of a model that learns from samples that lack variables."""
-
-    learns_incomplete: ClassVar[bool] = True
-
-
-def _conditional(player: Player, masses: Mapping[str, float]) -> Conditional:
-    """Return a player's model, to draw from sources of these masses."""
-    model = player.model
-    conditional = _OfIncomplete() if model.learns_incomplete else Conditional()
-    conditional._model = model
-    conditional._me = player.name
-    conditional._names = tuple(_names(player))
-    conditional._masses = dict(masses)
-    return conditional
-
-
-def _of_source(part: Portion, place: int) -> Samples:
-    """Return the samples of a portion with their source."""
-    count = len(part.samples)
-    source = torch.full((count,), place, dtype=torch.int64)
-    return Samples({**tensors(part.samples), SOURCE: source}, batch_size=[count])
+def _own(player: Player, beside: Beside) -> BySource:
+    """Return a player's model, to draw from its own source alone."""
+    mass = beside.more.get(OWN, torch.ones((), dtype=torch.float64))
+    masses = {player.name: mass}
+    return by_source(player.model, player.variables, _names(player), player.name, masses)

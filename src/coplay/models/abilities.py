@@ -58,6 +58,15 @@ class Completes(Protocol):
 
 
 @runtime_checkable
+class DrawsByClass(Protocol):
+    """A model that draws samples of given classes."""
+
+    def sample_given(self, classes: Tensor | None, n: int, generator: torch.Generator) -> Samples:
+        """Draw n samples of the model's space; classes of shape (n,), None without classes."""
+        ...
+
+
+@runtime_checkable
 class CompletesWithin(Completes, Protocol):
     """A model that completes given also that one variable lies in a subset of its values."""
 

@@ -18,7 +18,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
@@ -27,9 +26,8 @@ from pydantic import Field, PrivateAttr
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from coplay.core.errors import ModelError
 from coplay.core.space import Samples, Space
-from coplay.models.base import LocalModel, Mixture, image_and_class
+from coplay.models.base import LocalModel, Mixture, bounded_image_and_class
 from coplay.nets import devices, parameters
 from coplay.nets.gan_builder import Half, PairBuilder
 from coplay.nets.gan_halves import Halves, Moments
@@ -43,9 +41,7 @@ _FLOPS_PREFIX = "flops/"  # of keys of a state
 
 
 class Acgan(LocalModel):
-    """A pair of networks over one image and, where the player learns one, its class.
-
-    The image is binary, or real with a finite range.
+    """A pair of networks over one image, binary or real in a finite range, and its class, if any.
 
     Args:
         network: ``"mlp"`` or ``"cnn"``, the pairs of the MD-GAN paper; ignored by a half that is
@@ -115,7 +111,7 @@ class Acgan(LocalModel):
     def setup(self, space: Space, seed: int) -> None:
         """Note the variables and check the networks; a half is built when it is first used."""
         self._space = space
-        self._image, self._class = _bounded_image_and_class(space)
+        self._image, self._class = bounded_image_and_class(space, "acgan")
         self._range = PixelRange(*space[self._image].range)
         self._wire = with_real_pixels(space, self._image)
         self._class_counts = torch.zeros(self.classes, dtype=torch.float64)
@@ -343,6 +339,23 @@ class Acgan(LocalModel):
         with self._halves.averaged(), torch.no_grad():
             counts = [min(_ROWS, n - start) for start in range(0, n, _ROWS)]
             parts = [self.generate(count, generator) for count in counts]
+        return self._samples_of(parts, generator)
+
+    def sample_given(self, classes: Tensor | None, n: int, generator: torch.Generator) -> Samples:
+        """Draw images of given classes, shape (n,); None where there are no classes."""
+        if classes is None:
+            return self.sample(n, generator)
+        parts = []
+        with self._halves.averaged(), torch.no_grad():
+            for some in classes.split(_ROWS):
+                noise = torch.randn(len(some), self.latent, generator=generator).to(self._place)
+                parts.append(self._images_from(noise, some.to(self._place)))
+        return self._samples_of(parts, generator)
+
+    def _samples_of(
+        self, parts: Sequence[tuple[Tensor, Tensor | None]], generator: torch.Generator
+    ) -> Samples:
+        """Return batches of images and classes as samples; bits are drawn pixel by pixel."""
         v = self._space[self._image]
         images = torch.cat([image for image, _ in parts]).clamp(*v.range)
         if v.kind == "binary":
@@ -385,16 +398,3 @@ class Acgan(LocalModel):
     def tiny(cls) -> Self:
         """Return a model with little noise and batches of 4."""
         return cls(latent=4, batch=4)
-
-
-def _bounded_image_and_class(space: Space) -> tuple[str, str | None]:
-    """Return the names of a space's one image and of its class, if it has one."""
-    # any shape: perceptrons take an image as a row of numbers, so rows of blood values work too
-    image, label = image_and_class(space, "acgan", any_shape=True)
-    v = space[image]
-    if v.kind not in ("binary", "real") or not all(map(math.isfinite, v.range)) or not v.shape:
-        raise ModelError(
-            f"acgan needs an image, binary or real with a finite range; '{image}' is {v}. Its "
-            "generator ends in tanh, so scale the values to a known range"
-        )
-    return image, label

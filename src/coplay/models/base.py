@@ -263,3 +263,20 @@ def image_and_class(space: Space, model: str, *, any_shape: bool = False) -> tup
         return space.image_and_class(any_shape=any_shape)
     except SpaceError as error:
         raise ModelError(f"{model}: {error}") from None
+
+
+def bounded_image_and_class(space: Space, model: str) -> tuple[str, str | None]:
+    """Return the names of a space's one image, of a finite range, and of its class, if it has one.
+
+    Raises:
+        ModelError: They are not all there is, or the image has no finite range.
+    """
+    # any shape: perceptrons take an image as a row of numbers, so rows of blood values work too
+    image, label = image_and_class(space, model, any_shape=True)
+    v = space[image]
+    if v.kind not in ("binary", "real") or not all(map(math.isfinite, v.range)) or not v.shape:
+        raise ModelError(
+            f"{model} needs an image, binary or real with a finite range; '{image}' is {v}. Its "
+            "generator ends in tanh, so scale the values to a known range"
+        )
+    return image, label

@@ -11,7 +11,7 @@ from coplay.core.components import name_of
 from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
 from coplay.core.space import LABEL, Samples, Space
 from coplay.core.telling import Telling
-from coplay.models.abilities import Classifies, Completes
+from coplay.models.abilities import Classifies, Completes, DrawsByClass
 from coplay.models.base import LocalModel
 from coplay.models.likelihood import has_log_prob
 
@@ -125,6 +125,7 @@ def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> 
         has_log_prob=has_log_prob(model),
         classifies=player.classifies,
         completes=isinstance(model, Completes),
+        draws_by_class=isinstance(model, DrawsByClass),
         measures=player.measures,
         tells=tell.numbers,
         network=network,

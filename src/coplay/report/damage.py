@@ -15,8 +15,8 @@ from coplay.run.result import Result
 
 
 def section(result: Result) -> PageSection | None:
-    """Name every damaged file of times, models and the summary; None where all are intact."""
-    faults = [*_of_summary(result)]
+    """Name every damaged file: summary, classifier, times, models; None where all are intact."""
+    faults = [*_of_summary(result), *_of_classifier(result)]
     for play in result.plays.values():
         faults += [*_of_times(play), *_of_models(play)]
     if not faults:
@@ -36,6 +36,13 @@ def _of_summary(result: Result) -> Iterator[str]:
         # as texts, since NaN is not equal to itself
         if json.dumps(written, sort_keys=True) != json.dumps(expected, sort_keys=True):
             raise storage.damaged(path, "it says something else than the rows", remedy)
+    except CheckpointError as error:
+        yield str(error)
+
+
+def _of_classifier(result: Result) -> Iterator[str]:
+    try:
+        _ = result.classifier()
     except CheckpointError as error:
         yield str(error)
 

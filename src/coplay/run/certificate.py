@@ -22,7 +22,7 @@ from coplay.games.base import MOST_IN_M
 from coplay.games.sample_exchange import SampleExchange
 from coplay.metrics.base import Value
 from coplay.run.play import Play
-from coplay.run.result import Result
+from coplay.run.result import CLASSIFIER, Result
 from coplay.run.shares_played import weights_played
 from coplay.theory import bands
 from coplay.theory.equilibrium import influence_matrix
@@ -41,7 +41,9 @@ class Certificate:
         left: Largest total variation between what a model is made of after these rounds and at the
             equilibrium, for models that learn all of a round's mixture.
         widths: Half of the width in which 95 % of a player's measured shares lie by chance, one per
-            class, by player.
+            class, by player; empty where no shares were predicted and measured.
+        not_known: Why there are no widths although shares were predicted and measured; empty where
+            there are, or nothing was to be had.
         gap: Sum of what players gained by learning on alone (A3), with its interval; None where
             that was not measured.
         gap_players: Of how many players.
@@ -52,6 +54,7 @@ class Certificate:
     widths: Mapping[str, list[float]]
     gap: Value | None
     gap_players: int
+    not_known: str = ""
 
     def inside(
         self, player: str, measured: Sequence[float], predicted: Sequence[float]
@@ -71,6 +74,8 @@ class Certificate:
         if self.widths:
             widest = max(max(width) for width in self.widths.values())
             parts.append(f"chance moves measured shares by up to ±{widest:.3f} (95 %)")
+        elif self.not_known:
+            parts.append(f"how far chance moves measured shares is not known: {self.not_known}")
         if self.gap is None:
             parts.append("the Nash gap was not measured (measure.nash_gap_steps = 0)")
         else:
@@ -105,9 +110,14 @@ def certificate(result: Result) -> Certificate | str:
     shares = torch.from_numpy(followed_shares(alphas, len(result.players)))
     influence = influence_matrix(dense(alpha))
     left = 0.5 * (shares - influence).abs().sum(1).max().item()
-    widths = _widths(result, dense(alpha), shares - influence, game.samples_per_round)
+    not_known = ""
+    try:
+        widths = _widths(result, dense(alpha), shares - influence, game.samples_per_round)
+    except CoplayError:  # its words are among the damaged files of the page
+        widths = {}
+        not_known = f"it takes the domain classifier, and {CLASSIFIER} is damaged"
     gap, count = _gap(play)
-    return Certificate(len(alphas), left, widths, gap, count)
+    return Certificate(len(alphas), left, widths, gap, count, not_known)
 
 
 def _widths(result: Result, alpha: Tensor, missing: Tensor, samples: int) -> dict[str, list[float]]:
@@ -118,6 +128,9 @@ def _widths(result: Result, alpha: Tensor, missing: Tensor, samples: int) -> dic
         alpha: Weights, shape (N, N).
         missing: What models are made of, less what they are made of at the equilibrium.
         samples: Samples a round.
+
+    Raises:
+        CheckpointError: The domain classifier is damaged.
     """
     counts = result.record.data.counts
     predicted = result.predicted(result.main.name)
@@ -153,10 +166,7 @@ def _widths(result: Result, alpha: Tensor, missing: Tensor, samples: int) -> dic
 
 def _confusion(result: Result) -> tuple[Tensor | None, float]:
     """Return the domain classifier's confusion, and on how many samples of a class it rests."""
-    try:
-        classifier = result.classifier()
-    except CoplayError:  # damaged, which another part of the page says
-        return None, 0.0
+    classifier = result.classifier()
     if classifier is None:
         return None, 0.0
     return classifier.confusion, max(classifier.n_test / classifier.classes, 1.0)

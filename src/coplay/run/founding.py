@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,22 +13,21 @@ from pydantic import ValidationError
 from coplay.core import storage
 from coplay.core.components import nearest
 from coplay.core.errors import ConfigError
-from coplay.core.variable import Kind
 from coplay.data.tables.formats import stem
 from coplay.data.words import counted, quoted, some
-from coplay.run.founding_notes import perhaps_one, spelled_alike
+from coplay.run.founding_notes import perhaps_one
 from coplay.run.founding_texts import (
     FORBIDDEN,
     SMALL_CELL,
     SiteDraft,
     federation_text,
-    section_of,
     site_text,
 )
-from coplay.run.schema import VariableSection
+from coplay.run.one_schema import United, sections_of, single_of, united
+from coplay.run.schema import ProposedSection, VariableSection
 from coplay.run.unlike_units import proposed_ranges, unlike_units
-from coplay.site.conforming import BITS, OTHER
-from coplay.site.proposing import Proposal, Proposed, common_levels, proposal, summary
+from coplay.site.proposed_column import Proposed
+from coplay.site.proposing import Single, proposal, summary
 
 _TARGETS = ("target", "label", "class", "outcome", "diagnosis", "y", "num", "income")
 
@@ -101,15 +100,25 @@ def from_tables(
     proposals = {}
     for name, path in zip(names, files, strict=True):
         proposals[name] = proposal(path, SMALL_CELL, unit, missing_marks)
-    variables, notes = one_schema({name: each.variables for name, each in proposals.items()})
-    _agree_on_levels(variables, proposals)
-    chosen, why = _target(variables, target)
+    schema = united(
+        {name: each.variables for name, each in proposals.items()},
+        {name: each.single for name, each in proposals.items()},
+        {name: each.level_counts for name, each in proposals.items()},
+    )
+    proposals = {name: each.keeping(schema.kept[name]) for name, each in proposals.items()}
+    proposed = {name: each.variables for name, each in proposals.items()}
+    chosen, why = _target(schema, target)
     lines = [*summary(list(proposals.values()))]
     for name, each in proposals.items():
         lines += [f"{name}: {note}" for note in each.notes]
-    proposed = {name: each.variables for name, each in proposals.items()}
-    notes += [*perhaps_one(proposed), *unlike_units(proposed_ranges(proposed))]
-    lines += [*notes, why, *_said_of_variables(variables, names)]
+        lines += [
+            f"{name}: it lacks {quoted(column)}, which has no value there"
+            for column in each.empty
+            if column in schema.variables
+        ]
+    lines += [*schema.notes, *perhaps_one(proposed), *unlike_units(proposed_ranges(proposed)), why]
+    variables = sections_of(schema)
+    lines += _said_of_variables(variables, names)
     called = _name_of(out)
     texts = {out / "federation.toml": federation_text(called, variables, names, chosen)}
     for name, each in proposals.items():
@@ -132,21 +141,32 @@ def from_proposals(files: Sequence[Path], out: Path, target: str | None) -> Foun
         ConfigError: The proposals cannot be read, or do not fit each other.
     """
     names = []
-    proposed = {}
+    proposed: dict[str, dict[str, Proposed]] = {}
+    single: dict[str, dict[str, Single]] = {}
     units: dict[tuple[str, str], str] = {}
     for path in files:
         name, variables = read_proposal(path)
         if name in proposed:
             raise ConfigError([f"{path}: there is another proposal of a site {name!r}"])
         names.append(name)
-        proposed[name] = {key: _as_proposed(section) for key, section in variables.items()}
+        proposed[name] = {}
+        single[name] = {}
+        for key, section in variables.items():
+            variable = _as_proposed(section)
+            if variable.kind == "categorical" and len(variable.levels) == 1:
+                single[name][key] = single_of(key, variable)
+            else:
+                proposed[name][key] = variable
         units |= {(name, key): section.unit for key, section in variables.items()}
-    variables, notes = one_schema(proposed)
+    schema = united(proposed, single)
     _check_units(units)
-    chosen, why = _target(variables, target)
-    text = federation_text(_name_of(out), variables, names, chosen, has_site_files=False)
-    notes += [*perhaps_one(proposed), *unlike_units(proposed_ranges(proposed))]
-    lines = [*notes, why, *_said_of_variables(variables, names)]
+    chosen, why = _target(schema, target)
+    for name, kept in schema.kept.items():
+        proposed[name] |= {key: single[name][key].variable for key in kept}
+    sections = sections_of(schema)
+    text = federation_text(_name_of(out), sections, names, chosen, has_site_files=False)
+    notes = [*schema.notes, *perhaps_one(proposed), *unlike_units(proposed_ranges(proposed))]
+    lines = [*notes, why, *_said_of_variables(sections, names)]
     return Founding({out / "federation.toml": text}, lines)
 
 
@@ -155,7 +175,7 @@ def _name_of(out: Path) -> str:
     return FORBIDDEN.sub("_", out.resolve().name).strip("_.-") or "federation"
 
 
-def read_proposal(path: Path) -> tuple[str, dict[str, VariableSection]]:
+def read_proposal(path: Path) -> tuple[str, dict[str, ProposedSection]]:
     """Read what a site proposes.
 
     Raises:
@@ -177,7 +197,7 @@ def read_proposal(path: Path) -> tuple[str, dict[str, VariableSection]]:
     faults = []
     for key, section in variables.items():
         try:
-            sections[key] = VariableSection.model_validate(section)
+            sections[key] = ProposedSection.model_validate(section)
         except ValidationError as error:
             text = error.errors()[0]["msg"].removeprefix("Value error, ")
             faults.append(f"{path}: variables.{key}: {text}")
@@ -210,109 +230,7 @@ def site_names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-def one_schema(
-    proposed: Mapping[str, Mapping[str, Proposed]],
-) -> tuple[dict[str, VariableSection], list[str]]:
-    """Make one schema of what several sites propose.
-
-    Args:
-        proposed: Variables by site.
-
-    Returns:
-        The variables in the order in which they are met first, and what was decided.
-
-    Raises:
-        ConfigError: What does not fit, all at once, each with both sites.
-    """
-    merged: dict[str, Proposed] = {}
-    first: dict[str, str] = {}
-    faults = []
-    notes = []
-    for site, variables in proposed.items():
-        for name, variable in variables.items():
-            if name not in merged:
-                merged[name] = variable
-                first[name] = site
-                continue
-            both = _merged(merged[name], variable)
-            if both is None:
-                faults.append(
-                    f"{quoted(name)} is {merged[name].kind} at {first[name]!r} and {variable.kind} "
-                    f"at {site!r}; rename it at one of them ([data.columns]), or mend its cells"
-                )
-                continue
-            if both.kind == "real" and {variable.kind, merged[name].kind} != {"real"}:
-                notes.append(
-                    f"{quoted(name)} is {merged[name].kind} at {first[name]} and {variable.kind} "
-                    f"at {site}: {both.kind} for all"
-                )
-            if both.kind != "real":
-                notes += spelled_alike(name, merged[name], variable, first[name], site)
-            merged[name] = both
-    if faults:
-        raise ConfigError(faults)
-    return {name: section_of(variable) for name, variable in merged.items()}, notes
-
-
-def _merged(one: Proposed, other: Proposed) -> Proposed | None:
-    """Return what holds both; None for kinds that are not one."""
-    kinds = {one.kind, other.kind}
-    if kinds == {"binary"}:
-        kind: Kind = "binary"
-    elif "real" in kinds:
-        return _both_as_numbers(one, other)
-    else:
-        kind = "categorical"
-        one, other = _with_words(one, other), _with_words(other, one)
-        if not one.levels or not other.levels:
-            return None
-    levels = [level for level in dict.fromkeys([*one.levels, *other.levels]) if level != OTHER]
-    if OTHER in (*one.levels, *other.levels):
-        levels.append(OTHER)
-    ends = _both_as_numbers(one, other) or Proposed("real")
-    return Proposed(kind, ends.low, ends.high, tuple(levels), one.optional or other.optional)
-
-
-def _with_words(variable: Proposed, other: Proposed) -> Proposed:
-    """Give a binary variable the words that another site has for 0 and 1, if it says none."""
-    if variable.kind != "binary" or variable.levels:
-        return variable
-    named = [level for level in other.levels if level != OTHER]
-    if all(level.isdecimal() for level in named):
-        return replace(variable, levels=("0", "1"))
-    yes_and_no = set().union(*BITS)
-    pairs = [level for level in named if level.lower() in yes_and_no]
-    return replace(variable, levels=tuple(pairs))
-
-
-def _both_as_numbers(one: Proposed, other: Proposed) -> Proposed | None:
-    """Return a range for both; open where one does not say its end, and None without numbers."""
-    both = [_as_numbers(each) for each in (one, other)]
-    lows = [each.low for each in both if each is not None and each.low is not None]
-    highs = [each.high for each in both if each is not None and each.high is not None]
-    if None in both:
-        return None
-    low = min(lows) if len(lows) == 2 else None
-    high = max(highs) if len(highs) == 2 else None
-    return Proposed("real", low, high, optional=one.optional or other.optional)
-
-
-def _as_numbers(variable: Proposed) -> Proposed | None:
-    """Return a variable as numbers: categories that are whole numbers have too few for a range."""
-    levels = [level for level in variable.levels if level != OTHER]
-    if variable.kind == "real":
-        return variable
-    if not all(level.removeprefix("-").isdecimal() for level in levels):
-        return None
-    if variable.kind == "binary":  # a proposal does not say its words; mostly they are 0 and 1
-        return Proposed("real", 0, 1, optional=variable.optional)
-    if variable.low is None and OTHER not in variable.levels:
-        numbers = [float(level) for level in levels]
-        return Proposed("real", min(numbers), max(numbers), optional=variable.optional)
-    return Proposed("real", variable.low, variable.high, optional=variable.optional)
-
-
-def _as_proposed(section: VariableSection) -> Proposed:
+def _as_proposed(section: ProposedSection) -> Proposed:
     levels = section.categories or ()
     return Proposed(section.kind, section.low, section.high, levels, section.optional)
 
@@ -335,36 +253,25 @@ def _check_units(units: Mapping[tuple[str, str], str]) -> None:
         raise ConfigError(faults)
 
 
-def _agree_on_levels(
-    variables: dict[str, VariableSection], proposals: Mapping[str, Proposal]
-) -> None:
-    """Name the levels that have enough rows over all tables, which one person has in hand."""
-    for name, section in variables.items():
-        if section.kind != "categorical":
-            continue
-        counts: Counter[str] = Counter()
-        for each in proposals.values():
-            counts += each.level_counts.get(name, Counter())
-        levels = common_levels(counts, SMALL_CELL)
-        variables[name] = section.model_copy(update={"categories": levels})
-
-
-def _target(variables: Mapping[str, VariableSection], target: str | None) -> tuple[str | None, str]:
+def _target(schema: United, target: str | None) -> tuple[str | None, str]:
     """Return the variable to be predicted, and how it came to be.
 
     Raises:
         ConfigError: There is no such variable.
     """
+    variables = schema.variables
     if target is not None:
+        if target in schema.left_out:
+            raise ConfigError([f"--target {target}: {schema.left_out[target]}"])
         if target not in variables:
             known = some(nearest(target, variables).split(", "), 12)
             raise ConfigError(
                 [f"--target {target}: no such variable; known, nearest first: {known}"]
             )
         return target, f"target: {target}"
-    for name, section in variables.items():
+    for name, variable in variables.items():
         words = FORBIDDEN.sub("_", name.lower()).split("_")
-        if set(words) & set(_TARGETS) and section.kind in ("categorical", "binary"):
+        if set(words) & set(_TARGETS) and variable.kind in ("categorical", "binary"):
             return name, f"target: {name}, by its name; --target names another"
     return None, "target: none was named, so it is not measured of what use samples are (--target)"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from coplay.core.components import nearest
 from coplay.data.words import quoted, some
 from coplay.site.conforming import OTHER
-from coplay.site.proposing import Proposed
+from coplay.site.proposed_column import Proposed
 
 
 def spelled_alike(name: str, one: Proposed, other: Proposed, first: str, site: str) -> list[str]:

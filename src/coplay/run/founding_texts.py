@@ -14,9 +14,10 @@ import tomli_w
 from coplay.core.measures import MEASURES
 from coplay.core.telling import Telling
 from coplay.data.words import counted, quoted
-from coplay.run.schema import VariableSection
+from coplay.run.schema import ProposedSection, VariableSection
 from coplay.site.conforming import OTHER
-from coplay.site.proposing import Proposal, Proposed
+from coplay.site.proposed_column import Proposed
+from coplay.site.proposing import Proposal
 
 SMALL_CELL = 10
 """Categories with fewer rows are not named."""
@@ -28,16 +29,16 @@ FORBIDDEN = re.compile(r"[^A-Za-z0-9_.-]+")
 """What a name may not hold."""
 
 
-def section_of(variable: Proposed) -> VariableSection:
+def section_of(variable: Proposed) -> ProposedSection:
     """Return what was proposed as a section of a config; ranges and levels are from data."""
     optional = variable.optional
     if variable.kind == "categorical":
-        return VariableSection(
+        return ProposedSection(
             kind="categorical", categories=variable.levels, optional=optional, from_data=True
         )
     if variable.kind == "binary":
-        return VariableSection(kind="binary", optional=optional)
-    return VariableSection(
+        return ProposedSection(kind="binary", optional=optional)
+    return ProposedSection(
         kind=variable.kind,
         optional=optional,
         low=variable.low,
@@ -54,11 +55,28 @@ def proposal_text(name: str, each: Proposal) -> str:
         f"# categories with {SMALL_CELL} rows or more; all others are {quoted(OTHER)}. No counts.\n"
     )
     sections = {}
-    for column, variable in each.variables.items():
+    for column, variable in each.keeping(_to_propose(each)).variables.items():
         sections[column] = section_of(variable).model_dump(
             mode="json", exclude_none=True, exclude_defaults=True
         )
     return head + tomli_w.dumps({"name": name, "variables": sections})
+
+
+def _to_propose(each: Proposal) -> list[str]:
+    """Return the columns of one value that a site proposes; a range would show a number."""
+    return [name for name, one in each.single.items() if one.variable.kind != "real"]
+
+
+def single_notes(each: Proposal) -> list[str]:
+    """Say which columns of one value a site proposes, and which it does not."""
+    proposed = _to_propose(each)
+    notes = []
+    for name, one in each.single.items():
+        if name in proposed:
+            notes.append(f"{one.reason}: it becomes a variable if another site has other values")
+        else:
+            notes.append(f"left out: {one.reason}")
+    return notes
 
 
 def federation_text(

@@ -109,6 +109,9 @@ def joined(
     )
     lines = [f"{name}: {counted(read.rows, 'row')} of {table}"]
     lines += [note for note in read.notes if not _is_of_agreed(note, list(columns.values()))]
+    for column, one in read.single.items():
+        if column not in columns.values():
+            lines.append(f"left out: {one.reason}")
     lines += [*notes, *draft.lines]
     if draft.tell.numbers:
         lines.append(f"{name} tells: {', '.join(draft.tell.numbers)}")
@@ -124,8 +127,8 @@ def _is_of_agreed(note: str, columns: Sequence[str]) -> bool:
 
 def _columns(variables: Sequence[str], read: Proposal) -> tuple[dict[str, str], list[str]]:
     """Return the column of each variable that the table has, and what is said of the others."""
-    columns = {v: v for v in variables if v in read.columns}
-    free = [c for c in read.columns if c not in columns and c != read.unit]
+    columns = {v: v for v in variables if v in read.columns and v not in read.empty}
+    free = [c for c in read.columns if c not in (*columns, *read.empty, read.unit)]
     notes = []
     for variable in variables:
         if variable in columns or variable == read.unit:

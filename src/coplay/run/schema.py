@@ -87,6 +87,19 @@ class VariableSection(Section):
         )
 
 
+class ProposedSection(VariableSection):
+    """One variable as a site proposes it: a category may have one level, if others have more."""
+
+    categories: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.kind == "categorical" and len(self.categories or ()) == 1:
+            return self
+        VariableSection.model_validate(self.model_dump())
+        return self
+
+
 def agreed_space(variables: Mapping[str, VariableSection]) -> Space:
     """Return the space of agreed variables, in the order of the config."""
     return Space({name: section.variable for name, section in variables.items()})

@@ -9,7 +9,7 @@ from statistics import median
 from coplay.core.space import tensors
 from coplay.data.words import quoted, some
 from coplay.site.holdings import Holdings
-from coplay.site.proposing import Proposed
+from coplay.site.proposed_column import Proposed
 
 Range = tuple[float, float]
 

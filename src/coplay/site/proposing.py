@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,51 +11,37 @@ import numpy as np
 
 from coplay.core.errors import DataError
 from coplay.core.space import LABEL
-from coplay.core.variable import Kind
-from coplay.data.classes import natural_key
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
 from coplay.data.tables.found_marks import found_marks
-from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows, read_tables
-from coplay.data.tables.types import Fault, Settings, Typed, typed
+from coplay.data.tables.types import Settings, missing_among
 from coplay.data.words import counted, quoted, some
 from coplay.site.codes import notes_on_codes, notes_on_codes_among_texts
 from coplay.site.conforming import OTHER
-from coplay.site.units import may_name_somebody, names_somebody, unit_of
+from coplay.site.proposed_column import Proposed, ProposedColumn, proposed_column
+from coplay.site.units import unit_of
 
 _FEW_NUMBERS = 10
-"""So many different whole numbers, or fewer, are categories."""
-
-_WHOLE = re.compile("0|-?[1-9][0-9]*")
-"""A whole number as it is written where it is a name."""
+"""So many different whole numbers, or fewer, may be codes of categories."""
 
 _MISSING_MARKS = ("NA", "?", "N/A", "null", "NaN")
 """Texts that count as missing while a table is proposed."""
 
-_MANY_DIGITS = 100_000
-"""Whole numbers from here on, another in every row, are names rather than amounts."""
-
 
 @dataclass(frozen=True)
-class Proposed:
-    """One variable as a site proposes it.
+class Single:
+    """A column with too few values to be a variable unless other sites have more.
 
     Args:
-        kind: What it is.
-        low: Smallest value, rounded outwards; None where it has no range. Categories that are
-            numbers have one too, for another site may have too many of them for categories.
-        high: Largest value, rounded outwards.
-        levels: Categories in the order of their names, which does not say which is commonest; rare
-            ones are in ``other``. What is binary has the words that stand in the table.
-        optional: Whether cells of it are missing.
+        variable: What it would be.
+        values: Its values as they stand in the table.
+        reason: What is so in a few words, with its name.
     """
 
-    kind: Kind
-    low: float | None = None
-    high: float | None = None
-    levels: tuple[str, ...] = ()
-    optional: bool = False
+    variable: Proposed
+    values: frozenset[str]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +59,8 @@ class Proposal:
         missing_marks: What stands for a missing value in it, beside empty cells.
         columns: All of its columns.
         absent: In which rows a proposed variable is missing, shape (n,), by column.
+        single: Columns with too few values to be variables unless other sites have more.
+        empty: Columns without any value.
     """
 
     path: Path
@@ -87,6 +73,14 @@ class Proposal:
     missing_marks: Sequence[str] = _MISSING_MARKS
     columns: Sequence[str] = ()
     absent: Mapping[str, np.ndarray] = field(default_factory=dict)
+    single: Mapping[str, Single] = field(default_factory=dict)
+    empty: Sequence[str] = ()
+
+    def keeping(self, names: Collection[str]) -> Proposal:
+        """Return the proposal with some of its columns of one value among its variables."""
+        chosen = {name: each.variable for name, each in self.single.items() if name in names}
+        variables = self.variables | chosen
+        return replace(self, variables={c: variables[c] for c in self.columns if c in variables})
 
     def incomplete_in(self, columns: Iterable[str]) -> int:
         """Return the number of rows in which one of some columns is missing."""
@@ -95,36 +89,6 @@ class Proposal:
             if name in self.absent:
                 missing |= self.absent[name]
         return int(missing.sum())
-
-
-def rounded_outwards(low: float, high: float, grid: float = 0.0) -> tuple[float, float]:
-    """Return a range whose ends have two digits, around one that would show the extreme rows.
-
-    A range of numbers from 0 on stays there.
-
-    Args:
-        low: Smallest value.
-        high: Largest value.
-        grid: What all values are multiples of, such as 1 for whole numbers; 0 for nothing. The
-            ends are multiples of ten times as much, for with as many digits as the values have
-            they would be the extreme rows themselves.
-
-    Example:
-        >>> rounded_outwards(6.981, 28.11), rounded_outwards(0.0, 103.0)
-        ((6.0, 29.0), (0.0, 110.0))
-        >>> rounded_outwards(-3.27, 4.0), rounded_outwards(5.0, 5.0)
-        ((-3.3, 4.0), (4.0, 6.0))
-        >>> rounded_outwards(18.0, 97.0, grid=1.0)
-        (10.0, 100.0)
-    """
-    largest = max(abs(low), abs(high)) or 1.0
-    step = max(10.0 ** (math.floor(math.log10(largest)) - 1), 10 * grid)
-    # whole multiples, written with as many digits as they have
-    digits = max(0, -math.floor(math.log10(step)))
-    first, last = math.floor(low / step), math.ceil(high / step)
-    if first == last:
-        first, last = first - 10, last + 10
-    return round(first * step, digits), round(last * step, digits)
 
 
 def proposal(
@@ -156,13 +120,11 @@ def proposal(
     guessed = unit or seeming
     notes = [*_said_of_reading(reading), *rows.notes(rows.names)]
     notes += of_units if unit is None else []
-    variables: dict[str, Proposed] = {}
-    counts: dict[str, Counter[str]] = {}
-    numbers: dict[str, np.ndarray] = {}
-    absent: dict[str, np.ndarray] = {}
     settings = Settings(
         marks, tuple(dict.fromkeys([*_MISSING_MARKS, *missing_marks])), infers=False
     )
+    columns: dict[str, ProposedColumn] = {}
+    empty = []
     for name in rows.names:
         if name == guessed:
             how = "was said" if unit else "seems"
@@ -171,22 +133,23 @@ def proposal(
                 f"{quoted(name)} in the site file, so that its rows stay together)"
             )
             continue
-        column = _proposed(name, rows, small_cell, settings)
+        column = proposed_column(name, rows, small_cell, settings)
         if isinstance(column, str):
             notes.append(f"left out: {column}")
-            continue
-        variable, counts[name], read = column
-        # a class may not be missing
-        optional = name != LABEL and bool(read.missing.any())
-        variables[name] = replace(variable, optional=optional)
-        absent[name] = read.missing
-        if read.kind == "real":
-            numbers[name] = read.values[~read.missing]
-    if not variables:
+            if _is_empty(name, rows, settings):
+                empty.append(name)
+        else:
+            columns[name] = _with_optional(name, column)
+    several = {name: each for name, each in columns.items() if not each.only}
+    if not columns:
         raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")
-    notes += [*_said_of_rare(variables, counts, small_cell), *notes_on_codes(numbers)]
-    notes += notes_on_codes_among_texts(counts)
-    notes += _said_of_few_numbers(variables, numbers)
+    variables = {name: each.variable for name, each in several.items()}
+    counts = {name: each.counts for name, each in columns.items()}
+    notes += [*_said_of_rare(several, small_cell), *_notes_on_numbers(several)]
+    single = {}
+    for name, each in columns.items():
+        if each.only:
+            single[name] = Single(each.variable, frozenset(each.counts), each.only)
     return Proposal(
         path,
         variables,
@@ -197,8 +160,35 @@ def proposal(
         reading,
         settings.missing,
         rows.names,
-        absent,
+        {name: each.cells.missing for name, each in columns.items()},
+        single,
+        empty,
     )
+
+
+def _with_optional(name: str, column: ProposedColumn) -> ProposedColumn:
+    """Return a column of which cells may be missing if some are; a class may not."""
+    optional = name != LABEL and bool(column.cells.missing.any())
+    return replace(column, variable=replace(column.variable, optional=optional))
+
+
+def _is_empty(name: str, rows: Rows, settings: Settings) -> bool:
+    """Whether all cells of a column are missing."""
+    if name in rows.refused:
+        return False
+    return all(missing_among(part, settings).issuperset(part) for part in rows.cells[name].parts())
+
+
+def _notes_on_numbers(columns: Mapping[str, ProposedColumn]) -> list[str]:
+    """Say which numbers seem to be codes, of missing values or of categories."""
+    numbers = {}
+    for name, each in columns.items():
+        if each.cells.kind == "real":
+            numbers[name] = each.cells.values[~each.cells.missing]
+    notes = [*notes_on_codes(numbers)]
+    notes += notes_on_codes_among_texts({name: each.counts for name, each in columns.items()})
+    notes += _said_of_few_numbers({name: each.variable for name, each in columns.items()}, numbers)
+    return notes
 
 
 def _check_is_table(path: Path) -> None:
@@ -237,13 +227,12 @@ def _said_of_few_numbers(
     ]
 
 
-def _said_of_rare(
-    variables: Mapping[str, Proposed], counts: Mapping[str, Counter[str]], small_cell: int
-) -> list[str]:
+def _said_of_rare(columns: Mapping[str, ProposedColumn], small_cell: int) -> list[str]:
     """Say which columns have values with few rows, and what is shared of them; none is named."""
     notes = []
-    for name, variable in variables.items():
-        rare = sum(count < small_cell for count in counts[name].values())
+    for name, column in columns.items():
+        variable, counts = column.variable, column.counts
+        rare = sum(count < small_cell for count in counts.values())
         if rare and variable.kind == "binary":
             notes.append(
                 f"{quoted(name)}: one of its two values has fewer than {small_cell} rows. Nothing "
@@ -253,7 +242,7 @@ def _said_of_rare(
         elif rare and OTHER in variable.levels:
             notes.append(
                 f"{quoted(name)}: categories with fewer than {small_cell} rows ({rare} of "
-                f"{len(counts[name])}) count as {quoted(OTHER)}, without a name"
+                f"{len(counts)}) count as {quoted(OTHER)}, without a name"
             )
     return notes
 
@@ -275,102 +264,6 @@ def _said_of_reading(reading: Mapping[str, str]) -> list[str]:
         return []
     settings = " and ".join(f"{key} = {value!r}" for key, value in reading.items())
     return [f"read with {settings}, as it seems to be written"]
-
-
-def _proposed(
-    name: str, rows: Rows, small_cell: int, settings: Settings
-) -> tuple[Proposed, Counter[str], Typed] | str:
-    """Return a column as it is proposed, with its levels and cells, or why it is not."""
-    if name in rows.refused:
-        return rows.refused[name]
-    column = typed(name, rows.cells[name], settings)
-    if isinstance(column, Fault):
-        return f"{rows.place(column.row)}, {column.text}"
-    if column.kind == "unread":
-        return column.reason.split("; ")[0]  # the rest is advice for those who write the file
-    is_varied = len(set(rows.cells[name])) > _FEW_NUMBERS
-    if names_somebody(name) or (may_name_somebody(name) and is_varied):
-        return f"column {quoted(name)} seems to name somebody"
-    present = column.values[~column.missing]
-    if column.kind == "binary":
-        return _bits(_present_cells(rows.cells[name], column), column, small_cell)
-    if column.kind == "texts":
-        return _levels(name, [column.texts[i] for i in present], column, small_cell)
-    texts = _present_cells(rows.cells[name], column)
-    whole = bool((present == np.trunc(present)).all())
-    distinct = np.unique(present)
-    # a cell of 1.0 is the number 1, and no category of that name
-    whole = whole and all(map(_WHOLE.fullmatch, set(texts)))
-    if set(distinct.tolist()) == {0.0, 1.0}:
-        plain = [f"{number:g}" for number in present.tolist()]  # 1.0 and 1 are one value
-        return _bits(plain, column, small_cell)
-    if whole and len(distinct) == len(present) and _are_names(distinct):
-        return f"column {quoted(name)} holds another whole number in every row, as names of rows do"
-    if len(distinct) < 2:
-        return f"column {quoted(name)} is the same number in every row"
-    low, high = rounded_outwards(float(distinct[0]), float(distinct[-1]), _grid(distinct))
-    if whole and len(distinct) <= _FEW_NUMBERS:
-        levels = _levels(name, texts, column, small_cell)
-        if isinstance(levels, str):
-            return levels
-        return replace(levels[0], low=low, high=high), levels[1], column
-    return Proposed("real", low, high), Counter(), column
-
-
-def _grid(numbers: np.ndarray) -> float:
-    """Return the largest power of ten that all are multiples of; 0 beyond six decimals."""
-    for decimals in range(-12, 7):
-        if np.array_equal(numbers.round(decimals), numbers):
-            return float(10.0**-decimals)
-    return 0.0
-
-
-def _present_cells(cells: Cells, column: Typed) -> list[str]:
-    """Return the texts that are not missing, as they stand in the table."""
-    return [cell for cell, absent in zip(cells, column.missing, strict=True) if not absent]
-
-
-def _bits(
-    texts: Sequence[str], column: Typed, small_cell: int
-) -> tuple[Proposed, Counter[str], Typed]:
-    """Return a binary column, with its words for sites that know a third."""
-    counts = Counter(texts)
-    levels = common_levels(counts, small_cell)
-    return Proposed("binary", levels=levels), counts, column
-
-
-def _are_names(numbers: np.ndarray) -> bool:
-    """Whether numbers, another in every row, number the rows or are long as those of files are."""
-    if len(numbers) <= _FEW_NUMBERS:
-        return False
-    return bool(numbers[-1] - numbers[0] < 2 * len(numbers) or numbers[0] >= _MANY_DIGITS)
-
-
-def _levels(
-    name: str, texts: Sequence[str], column: Typed, small_cell: int
-) -> tuple[Proposed, Counter[str], Typed] | str:
-    """Return a categorical column with rare levels in ``other``."""
-    counts = Counter(texts)
-    if len(counts) == len(texts) and len(texts) > _FEW_NUMBERS:
-        return f"column {quoted(name)} holds another text in every row, as names do"
-    levels = common_levels(counts, small_cell)
-    if len(levels) < 2:
-        return f"column {quoted(name)} has fewer than two categories with {small_cell} rows"
-    return Proposed("categorical", levels=levels), counts, column
-
-
-def common_levels(counts: Counter[str], small_cell: int) -> tuple[str, ...]:
-    """Return the levels with enough rows in the order of their names, and ``other`` for more.
-
-    Example:
-        >>> common_levels(Counter({"Ulm": 40, "Bonn": 12, "Jena": 3}), 10)
-        ('Bonn', 'Ulm', 'other')
-    """
-    common = [level for level, count in counts.items() if count >= small_cell and level != OTHER]
-    common.sort(key=natural_key)
-    if len(common) < len(counts):
-        common.append(OTHER)
-    return tuple(common)
 
 
 def summary(proposals: Sequence[Proposal]) -> list[str]:

@@ -16,6 +16,7 @@ from coplay.core.variable import Variable
 from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
 from coplay.data.sources.base import LABEL, SplitRows
+from coplay.data.tables.booleans import BITS
 from coplay.data.tables.reading import Rows
 from coplay.data.tables.types import Fault, Settings, Typed, missing_among, typed
 from coplay.data.words import all_of, quoted, some
@@ -91,13 +92,22 @@ def _typed(name: str, rows: Rows, settings: Settings, agreed: Variable) -> Typed
     column = typed(name, rows.cells[name], settings)
     if isinstance(column, Fault):
         return f"{rows.place(column.row)}, {column.text}"
-    if column.kind == "unread" and not column.missing.any() and agreed.kind != "categorical":
+    if column.kind == "unread" and agreed.kind == "binary" and _is_bit(column):
+        bit = column.texts[0].lower() in BITS[1]
+        return replace(column, kind="binary", values=~column.missing & bit)
+    is_read = bool(column.texts) or not column.missing.any()
+    if column.kind == "unread" and is_read and agreed.kind != "categorical":
         return _no_numbers(name, rows, settings, column, agreed)
     if column.kind == "unread":
         return f"{rows.title}: {column.reason}"
     if column.kind == "texts" and agreed.kind != "categorical":
         return _no_numbers(name, rows, settings, column, agreed)
     return column
+
+
+def _is_bit(column: Typed) -> bool:
+    """Whether the only text of a column is a word of 0 or 1, such as y."""
+    return all(text.lower() in BITS[0] | BITS[1] for text in column.texts) and bool(column.texts)
 
 
 def _no_numbers(name: str, rows: Rows, settings: Settings, column: Typed, agreed: Variable) -> str:

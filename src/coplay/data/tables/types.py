@@ -75,7 +75,8 @@ class Typed:
         kind: What it becomes.
         values: Shape (n,): numbers, 0 and 1, or places in ``texts``; 0 where a cell is missing.
         missing: Shape (n,), where a cell is missing.
-        texts: The different texts of categories, or what 0 and 1 are called.
+        texts: The different texts of categories, or what 0 and 1 are called; the only text of a
+            column that cannot be read since it has no other.
         reason: Why it cannot be read.
         dates: How its dates are written; None for no dates.
         unit: What one of a date's numbers is.
@@ -287,7 +288,8 @@ def _numbers_or_texts(
         return Typed("binary", bits[codes.clip(0)] & (codes >= 0), codes < 0, words)
     if len(counts) == 1:
         (text,) = counts
-        return _unread(codes, f"column {quoted(name)} is {quoted(text)} in every row")
+        reason = f"column {quoted(name)} is {quoted(text)} in every row"
+        return Typed("unread", codes.clip(0), codes < 0, (text,), reason)
     if len(counts) > MOST_CATEGORIES or (2 * len(counts) >= total and len(counts) > 2):
         return _unread(codes, _said_of_texts(name, counts, settings))
     return Typed("texts", codes.clip(0), codes < 0, tuple(counts))
