@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 import common
 import torch
@@ -20,6 +21,7 @@ sys.path.insert(0, str(common.ROOT))
 from tests import planted
 
 from coplay.site.audits.auditing import audit
+from coplay.site.audits.base import Figure
 from coplay.site.audits.one_run import bound, refuted_epsilon, right_guesses
 
 REPETITIONS = 200
@@ -64,7 +66,7 @@ def memorisers() -> dict[str, dict[str, list[float]]]:
     return values
 
 
-def _numbers(figures) -> dict[str, list[float]]:
+def _numbers(figures: Sequence[Figure]) -> dict[str, list[float]]:
     numbers = {}
     for figure in figures:
         name = " ".join(filter(None, [figure.attack, figure.name, figure.of]))

@@ -85,8 +85,8 @@ def test_a_site_audits_what_it_sent_in_due_rounds_and_the_last(wards):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not audits_of(wards / "run", "south")[0].exists()
     first = audits[0].report
-    # half of the samples of a round go to the other player
-    assert first.samples == 100
+    # at an own weight of 0.3 the other player takes 140 of its 200 samples from here
+    assert first.samples == 140
     assert {"density ratio", "nearest neighbours", "linkability"} <= {
         each.attack for each in first.figures
     }
@@ -104,7 +104,7 @@ def test_audits_change_no_bit_of_the_game_and_tell_nobody(wards, tmp_path):
         kept = []
         for row in map(json.loads, rows):
             row.pop("seconds", None)
-            row.pop("chain", None)
+            row.pop("seal", None)  # of the seconds, too
             kept.append(row)
         return kept
 
@@ -283,7 +283,7 @@ def test_a_round_is_audited_once_it_is_over(tmp_path):
     def noted(request, round, payload=None):
         auditor.noted(Message(request, COORDINATOR, "north", round).reply(payload=payload))
 
-    turn = Turn(1)
+    turn = Turn()
     noted(turn, 2, samples)
     noted(Evaluate(5, 0), 2, {COORDINATOR: held.train[:30]})
     assert rounds() == []
@@ -317,7 +317,7 @@ def test_an_audit_that_fails_says_so_and_ends_nothing(tmp_path, monkeypatch):
         raise ZeroDivisionError("by a row")
 
     monkeypatch.setattr("coplay.site.audits.in_play.rows_of", failing)
-    auditor.noted(Message(Turn(1), COORDINATOR, "n", 1).reply(payload={"s": held.train[:50]}))
+    auditor.noted(Message(Turn(), COORDINATOR, "n", 1).reply(payload={"s": held.train[:50]}))
     auditor.noted(Message(Save(), COORDINATOR, "n", 1).reply())
     (audit,) = read_audits("g", auditor.path)
     assert list(audit.report.reasons) == ["it failed with ZeroDivisionError: by a row"]

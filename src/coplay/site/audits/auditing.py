@@ -153,7 +153,8 @@ def _too_few(rows: AuditRows, samples: int, shared: Sequence[str]) -> list[str]:
     if not shared:
         reasons.append("samples and rows have no variable in common")
     if samples < _FEWEST_SAMPLES:
-        reasons.append(f"{counted(samples, 'sample')} are too few: expected at least {_FEWEST_SAMPLES}")
+        few = counted(samples, "sample")
+        reasons.append(f"{few} are too few: expected at least {_FEWEST_SAMPLES}")
     for what, count in (
         ("members", rows.members.count),
         ("control units", rows.controls.count),

@@ -62,7 +62,8 @@ def coins_of_split(members: int, controls: int) -> Coins | None:
     count = int(2 * fewer - _SURE * (2 * fewer) ** 0.5)
     if count < 1:
         return None
-    heads = int(torch.rand(count, generator=stream(0, "heads of a split", members, controls)).lt(0.5).sum())
+    generator = stream(0, "heads of a split", members, controls)
+    heads = int(torch.rand(count, generator=generator).lt(0.5).sum())
     if heads > members or count - heads > controls:
         return None
     return Coins(
