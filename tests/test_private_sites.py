@@ -121,7 +121,7 @@ def test_another_stand_in_is_refused_until_the_site_raises_its_budget(tmp_path):
     with pytest.raises(CoplayError, match="a stand-in was made with other settings"):
         Federation(federation(tmp_path, {"stand_in": other})).run(tmp_path / "two")
     ledger(tmp_path).with_name("stand_in.json").unlink()
-    with pytest.raises(CoplayError, match="the privacy budget is spent: epsilon = .* of 0.5 at"):
+    with pytest.raises(CoplayError, match=r"the privacy budget is spent: epsilon = .* of 0.5 at"):
         Federation(federation(tmp_path, {"stand_in": other})).run(tmp_path / "three")
     Federation(federation(tmp_path, {"stand_in": other, "epsilon": 1.5})).run(tmp_path / "four")
     spent = Budget(ledger(tmp_path).parent, 1.5, 1e-4).spent()

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from coplay.cli.audit import add_audit
 from coplay.cli.check import add_check
 from coplay.cli.cite import add_cite
 from coplay.cli.code import add_trust, code_from, trusted_folders
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     add_design(commands)
     _add_playing(commands)
     add_forget(commands)
+    add_audit(commands)
     add_site(commands)
     add_egress(commands)
     _add_compare(commands)

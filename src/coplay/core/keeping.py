@@ -13,6 +13,7 @@ from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.player_folder import PlayerFolder
 from coplay.core.requests import Finish, Restore, Save
 from coplay.core.ruled import Ruled
+from coplay.core.watching import Watching
 
 ERRORS = "errors.txt"
 """File, in a player's folder, of the words of its errors, which may quote its rows."""
@@ -29,6 +30,9 @@ class Keeping(Ruled):
 
     is_private: bool = False
     """Whether nothing that is computed from real rows may leave, not even what went wrong."""
+
+    watching: Watching | None = None
+    """What looks at its answers, at its own side; None for nothing."""
 
     @property
     @abstractmethod

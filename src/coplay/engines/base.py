@@ -74,8 +74,8 @@ def _answer_accepted(game: Game, player: Player, message: Message) -> Message | 
             reply = player.serve(message)
         if reply is not None:
             player.take_seconds()  # measuring and saving are booked by the run, not by the player
-            return _told(player, reply)
-        return _with_seconds(player, game.serve(player, message))
+            return _watched(player, _told(player, reply))
+        return _watched(player, _with_seconds(player, game.serve(player, message)))
     except FAILURES as error:
         return failed(player, message, error)
 
@@ -158,8 +158,15 @@ def _answer_all_accepted(
         if isinstance(result, BaseException):
             answers.append(failed(player, message, result))
         else:
-            answers.append(_with_seconds(player, result))
+            answers.append(_watched(player, _with_seconds(player, result)))
     return answers
+
+
+def _watched(player: Player, reply: Message) -> Message:
+    """Let the player's own side look at what leaves."""
+    if player.watching is not None and isinstance(reply, Message):
+        player.watching.noted(reply)
+    return reply
 
 
 def grouped(players: Sequence[T], groups: int) -> list[list[T]]:

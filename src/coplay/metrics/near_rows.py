@@ -25,7 +25,7 @@ _LEFT_OUT = 4  # one column in so many is left out of the second distance
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """One number of each row of two tables.
 
     Args:
@@ -96,11 +96,11 @@ class NearRows:
 
     def nearness(self, rows: Samples) -> Nearness:
         """Return how near rows are to the nearest of the others."""
-        columns: list[_Column] = []
+        columns: list[Column] = []
         for name in self._space:
             variable = self._space[name]
             sides = (rows[name], self._among[name], self._units[name])
-            columns += _columns_of(variable, *sides)
+            columns += columns_of(variable, *sides)
         whole, partial = [], []
         step = max(1, _CELLS // len(self._among))
         for start in range(0, len(rows), step):
@@ -111,7 +111,7 @@ class NearRows:
             return Nearness(torch.zeros(0).double(), torch.zeros(0).double())
         return Nearness(torch.cat(whole), torch.cat(partial))
 
-    def _of(self, columns: list[_Column], rows: slice) -> Nearness:
+    def _of(self, columns: list[Column], rows: slice) -> Nearness:
         total = None
         largest: list[Tensor] = []  # of each pair of rows, the largest squares, in order
         for column in columns:
@@ -132,7 +132,7 @@ class NearRows:
         return Nearness(whole.double().sqrt(), partial.double().sqrt())
 
 
-def _columns_of(variable: Variable, rows: Tensor, among: Tensor, units: Tensor) -> list[_Column]:
+def columns_of(variable: Variable, rows: Tensor, among: Tensor, units: Tensor) -> list[Column]:
     """Return the numbers of one variable in standard units, side by side."""
     sides = []
     for values in (rows, among, units):
@@ -145,7 +145,7 @@ def _columns_of(variable: Variable, rows: Tensor, among: Tensor, units: Tensor) 
         ours, others, measure = (numbers[:, place] for numbers in sides)
         if not is_category:
             ours, others = _standard(measure, [ours, others])
-        columns.append(_Column(ours, others, is_category))
+        columns.append(Column(ours, others, is_category))
     return columns
 
 

@@ -14,6 +14,7 @@ from coplay.core.inside import file_name
 from coplay.metrics.base import Value
 from coplay.metrics.memorisation import leak
 from coplay.metrics.table_view import REAL, TableView
+from coplay.report.audit_tables import audit_section
 from coplay.report.egress_words import summary
 from coplay.report.headline import Status
 from coplay.report.page import template
@@ -28,10 +29,12 @@ from coplay.report.words import (
     sentence_case,
     words,
 )
+from coplay.run.auditing import read_audits_of
 from coplay.run.egress_records import records_of
 from coplay.run.judging import best
 from coplay.run.result import Result
 from coplay.run.site_folders import site_folder, site_home
+from coplay.site.audits.in_play import RoundAudit, audits_path, read_audits
 from coplay.site.judging import write_privately
 from coplay.site.measuring import COLUMNS, FOLDER, REPORTED, SAMPLES
 from coplay.site.rounds import Reported, SiteRound, read_reported, read_rounds, read_view
@@ -53,7 +56,7 @@ def write_pages(result: Result) -> list[Path]:
     for name in result.players:
         rounds = rounds_of(result, name)
         reported = reported_of(result, name)
-        if rounds or reported:
+        if rounds or reported or audits_of(result, name):
             page = site_folder(result.folder, name) / "page.html"
             write_privately(page, _html(result, name, rounds, reported))
             pages.append(page)
@@ -87,10 +90,25 @@ def reported_of(result: Result, name: str) -> list[Reported]:
     return reported
 
 
+def audits_of(result: Result, name: str) -> list[RoundAudit]:
+    """Return the audits that a site made in play, game after game.
+
+    Raises:
+        CheckpointError: A file of the site is damaged.
+    """
+    audits = []
+    for game in result.plays:
+        audits += read_audits(
+            game, audits_path(site_home(result.folder, name, game) / FOLDER, name)
+        )
+    return audits
+
+
 def _html(result: Result, name: str, rounds: list[SiteRound], reported: list[Reported]) -> str:
     sections = [
         _scores(rounds),
         _columns(rounds, views_of(result, name)),
+        audit_section(audits_of(result, name), read_audits_of(result, name)),
         _learning(reported),
         _leaving(result, name, rounds, reported),
         _reading(result, name),

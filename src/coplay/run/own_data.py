@@ -37,7 +37,7 @@ from coplay.run.rules_of import rules_of_sites
 from coplay.run.schema import agreed_space, inferred
 from coplay.run.site_border import guard, words_recorded
 from coplay.run.site_checks import check_private_sites, refuse_code
-from coplay.run.site_file import SiteData, data_of
+from coplay.run.site_file import Auditing, SiteData, data_of
 from coplay.run.site_folders import (
     Beginning,
     Earlier,
@@ -47,6 +47,7 @@ from coplay.run.site_folders import (
     site_folder,
     site_home,
 )
+from coplay.run.watching import watching
 from coplay.site.agreement import Agreement
 from coplay.site.holdings import Holdings
 from coplay.site.ingress import Policy
@@ -70,6 +71,7 @@ class OwnData:
         accepts: What it accepts of what others send.
         approval: What was approved of a site that holds its messages back until then; None for one
             that does not.
+        audit: How it audits what it sends.
     """
 
     name: str
@@ -82,6 +84,7 @@ class OwnData:
     accepts: Policy = field(default_factory=Policy)
     approval: Approval | None = None
     privacy: PrivateSite | None = None
+    audit: Auditing = field(default_factory=Auditing)
     _held: Holdings | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, object]:
@@ -95,6 +98,7 @@ class OwnData:
             "data": self.data.model_dump(mode="json"),
             "model": [name_of("model", self.model), self.model.model_dump(mode="json")],
             "learns": list(self.agreement.learned),
+            "canaries": self.audit.canaries,
         }
         if self.privacy is not None:
             parts["privacy"] = self.privacy.settings.model_dump(mode="json", exclude={"folder"})
@@ -112,9 +116,13 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            is_private = self.privacy is not None
             self._held = load_site(
-                self.data, self.agreement, self.name, given=self.given, steady=is_private
+                self.data,
+                self.agreement,
+                self.name,
+                given=self.given,
+                steady=self.privacy is not None,
+                canaries=self.audit.canaries,
             )
             if self.privacy is not None:
                 self.privacy.check_rows(self._held)
@@ -202,6 +210,7 @@ class SiteRecipe:
         player.is_private = self.own.privacy is not None
         if self.own.agreement.rules is not None:
             player.rules = self.own.agreement.rules.only(player.variables)
+        player.watching = watching(self.own.name, self.own.audit, real, self.home)
         if self.since is not None:
             player.rows_since = rows_since(self.since, held)
         check_told(self.name, self.own.tell, player.model.reports())
@@ -313,6 +322,7 @@ def own_data(
             Policy() if file is None else file.accepts,
             None if file is None else approval_of(config, name),
             privacy,
+            Auditing() if file is None else file.audit,
         )
     return sites
 

@@ -67,6 +67,21 @@ class Accepting(Policy):
     samples: PositiveInt | None = None
 
 
+class Auditing(Section):
+    """How a site audits what it sends; the numbers stay at the site.
+
+    Args:
+        every_rounds: After every so many rounds what was sent in the round is attacked, and after
+            the last one; 0 for never.
+        canaries: Share of the units to learn from for which a fair coin decides whether they are
+            learned from, so that a lower bound on ε can be stated for one unit added or removed.
+            Half of them are not learned from, in any run.
+    """
+
+    every_rounds: int = Field(default=0, ge=0)
+    canaries: float = Field(default=0.0, ge=0, le=0.5)
+
+
 class SiteFile(Section):
     """Everything that one site decides for itself.
 
@@ -78,6 +93,7 @@ class SiteFile(Section):
         learns: The agreed variables that its model learns; without them, those of the federation.
         tell: What it tells of its real rows.
         accepts: What it agrees to.
+        audit: How it audits what it sends.
         hold: Whether its messages wait until ``coplay site approve``.
         privacy: What it promises for its rows; without, nothing.
         rules: Rules between columns, in the names of the agreed variables, beside those of the
@@ -91,6 +107,7 @@ class SiteFile(Section):
     learns: tuple[str, ...] | None = Field(default=None, min_length=1)
     tell: Telling = Field(default_factory=Telling)
     accepts: Accepting = Field(default_factory=Accepting)
+    audit: Auditing = Field(default_factory=Auditing)
     hold: bool = False
     rules: RulesField = ()
     privacy: Privacy | None = None

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from coplay.core.errors import CoplayError, DataError
-from coplay.core.space import Samples, Space, tensors
+from coplay.core.space import Samples, Space, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.data.sources.table import Table
 from coplay.site.agreed_rows import AgreedRows
 from coplay.site.agreement import Agreement, DataOfSite
+from coplay.site.canaries import canaries_of
 from coplay.site.columns import columns_of, left_out, present_in
 from coplay.site.holdings import Holdings
 from coplay.site.private_rows import unit_names
-from coplay.site.splitting import Split, split_of, steady_split_of
+from coplay.site.splitting import Split, place_of, split_of, steady_split_of
 
 
 def load_site(
@@ -27,6 +29,7 @@ def load_site(
     home: Path | None = None,
     given: Dataset | None = None,
     steady: bool = False,
+    canaries: float = 0.0,
 ) -> Holdings:
     """Load the rows of a site as the agreed variables, and hold some of them out.
 
@@ -37,6 +40,7 @@ def load_site(
         home: The folder from which relative paths are taken; None for that of the process.
         given: The rows themselves, in the place of those of ``data.source``.
         steady: Whether a unit more or less may change no other unit's purpose.
+        canaries: Share of the units to learn from for which a coin decides whether they are.
 
     Raises:
         DataError: A file is missing or broken, a variable has no column, a value is not one that
@@ -85,23 +89,34 @@ def load_site(
         units = np.concatenate([part.units for part in read])
     if agreement.rules is not None:
         notes += [f"{each}" for each in agreement.rules.counts(samples)]
+    coins = None
     if steady:
         names = unit_names(samples, units)
         split = steady_split_of(names, data.held_out, tests, site)
+        if canaries:
+            coins = np.array([place_of(name, b"canary") for name in names])
     else:
         split = split_of(len(samples), data.held_out, units, tests, site)
+    notes.append(str(split))
     del parts, read
-    return _holdings(space, samples, split, units, [*notes, str(split)])
+    if not canaries:
+        return replace(_holdings(space, samples, split, units, notes), is_random=tests is None)
+    thrown = canaries_of(split.train, units, canaries, site, coins)
+    notes.append(str(thrown))
+    out = pick(samples, thrown.left_out)
+    return replace(
+        _holdings(space, samples, replace(split, train=thrown.train), units, notes),
+        left_out=out,
+        left_units=_numbered(units, thrown.left_out),
+        by_coin=thrown.by_coin,
+        is_random=tests is None,
+    )
 
 
 def _holdings(
     space: Space, samples: Samples, split: Split, units: np.ndarray | None, notes: list[str]
 ) -> Holdings:
     """Put the rows where they belong; what units are called is left behind."""
-    numbers, chosen = None, None
-    if units is not None:
-        numbers = _numbered(units[split.train.numpy()])
-        chosen = _numbered(units[split.chosen_on.numpy()])
     places = (split.train, split.scored, split.chosen_on)
     train, scored, chosen_on = (Samples({}, batch_size=[len(rows)]) for rows in places)
     whole = tensors(samples)
@@ -115,14 +130,18 @@ def _holdings(
         train,
         scored,
         chosen_on,
-        numbers,
+        _numbered(units, split.train),
         tuple(notes),
-        chosen,
+        _numbered(units, split.chosen_on),
+        _numbered(units, split.scored),
     )
 
 
-def _numbered(units: np.ndarray) -> torch.Tensor:
-    """Return a number by unit for each row; what the units are called is left behind."""
+def _numbered(all_units: np.ndarray | None, rows: torch.Tensor) -> torch.Tensor | None:
+    """Return a number by unit for some rows; what the units are called is left behind."""
+    if all_units is None:
+        return None
+    units = all_units[rows.numpy()]
     _, codes = np.unique(units, return_inverse=True)
     return torch.from_numpy(codes.reshape(-1))
 
