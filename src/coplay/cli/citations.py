@@ -70,7 +70,7 @@ ENTRIES = {
 }""",
     "abadi2016deep": """@inproceedings{abadi2016deep,
   title     = {Deep Learning with Differential Privacy},
-  author    = {Abadi, Mart{\'\i}n and Chu, Andy and Goodfellow, Ian and McMahan, H. Brendan and
+  author    = {Abadi, Mart{\'\\i}n and Chu, Andy and Goodfellow, Ian and McMahan, H. Brendan and
                Mironov, Ilya and Talwar, Kunal and Zhang, Li},
   booktitle = {ACM Conference on Computer and Communications Security (CCS)},
   year      = {2016},
