@@ -8,7 +8,7 @@ import torch
 
 from coplay import Federation, Space, Variable, load_player
 from coplay.core.errors import CheckpointError, ConfigError, CoplayError, DataError, PrivacyError
-from coplay.run.own_data import own_data
+from coplay.run.own_data import SiteRecipe, own_data
 from coplay.site.accounting import Charge, needed_noise, spent_epsilon
 from coplay.site.budget import Budget, Spent
 from coplay.site.private_data import evenly
@@ -60,7 +60,10 @@ def test_a_federation_that_agrees_on_no_variables_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("privacy", "words"),
     [
-        ({"stand_in": {**MOMENTS, "epsilon": 0}}, "privacy.stand_in: epsilon: Input should be g"),
+        (
+            {"stand_in": {**MOMENTS, "epsilon": 0}},
+            "privacy.stand_in.epsilon: input should be greater than 0, got 0",
+        ),
         ({"stand_in": {**MOMENTS, "epsilon": float("inf")}}, "should be a finite number"),
         ({"stand_in": {**MOMENTS, "epsilon": -1.0}}, "greater than 0"),
         ({"stand_in": {**MOMENTS, "delta": 0}}, "greater than 0"),
@@ -83,9 +86,11 @@ def test_a_delta_of_one_over_n_is_refused_at_the_site_without_telling_n(tmp_path
     own = own_data(config, None, {})["north"]
     with pytest.raises(DataError, match=r"delta = 0.01: expected less than 1 / \d+, one over the"):
         own.load()
+    recipe = SiteRecipe(own, 1, tmp_path / "run" / "sites" / "north" / "game")
     with pytest.raises(CoplayError) as error:
-        Federation(config).run(tmp_path / "run")
-    assert "1 /" not in str(error.value)
+        recipe.build()
+    assert "cannot be read as agreed" in str(error.value)
+    assert "delta" not in str(error.value), "whether n is below 1 / delta is not told"
     assert not ledger(tmp_path).exists()
 
 

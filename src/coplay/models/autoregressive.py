@@ -28,7 +28,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import ClassVar, Self
 
@@ -38,11 +38,12 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from coplay.core.errors import ModelError
+from coplay.core.simplex import on_simplex
 from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.subset import Subset
 from coplay.models.base import Mixture, Portion
-from coplay.models.neural import NeuralModel
 from coplay.models.parts import check_class, in_parts
+from coplay.models.privately import PrivatelyLearning
 from coplay.nets import devices, parameters
 from coplay.nets.any_order import AnyOrder, columns_of
 from coplay.nets.bins import Bins
@@ -51,6 +52,7 @@ from coplay.nets.together import Together
 
 _MOST_COLUMNS = 2000
 _VALIDATION_DRAWS = 8  # of order and place, for early stopping
+_EVEN = 0.05  # share of frequencies that is even, where noise may say that a level never occurs
 _LEVELS = "levels"
 _INSIDE = "inside"
 _TOGETHER = "together"
@@ -59,7 +61,7 @@ _ROWS_AT_ONCE = 50_000
 """Rows that become levels at a time."""
 
 
-class Autoregressive(NeuralModel):
+class Autoregressive(PrivatelyLearning):
     """Columns of a table one by one, each given any of the others; exact log p.
 
     It learns from rows with any missing columns and from parts with different ones, and completes
@@ -157,6 +159,11 @@ class Autoregressive(NeuralModel):
 
     def _surprise(self, rows: Samples, generator: torch.Generator) -> Tensor:
         """Estimate −log p of rows from one order and one place each; shape (n,)."""
+        drawn = self.with_draws(rows, generator)
+        return self.row_losses(self._net, drawn) - rows[_INSIDE]
+
+    def with_draws(self, rows: Samples, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return what is given and asked for of each row, and how much it counts."""
         levels = rows[_LEVELS]
         observed = levels >= 0
         count = observed.sum(1)
@@ -165,10 +172,55 @@ class Autoregressive(NeuralModel):
         rank = score.argsort(1).argsort(1)
         place = (devices.uniform(rows[_INSIDE], generator) * count).long()
         given = observed & (rank < place[:, None])
-        asked = observed & ~given
-        log_p = self._net.log_probabilities(torch.where(given, levels, -1), levels)
-        total = torch.where(columns_of(asked, self._net.order), log_p, 0.0).sum(1)
-        return -total * count / (count - place).clamp_min(1) - rows[_INSIDE]
+        return {
+            "levels": levels,
+            "given": torch.where(given, levels, -1),
+            "asked": observed & ~given,
+            "count": count,
+            "left": (count - place).clamp_min(1),
+        }
+
+    def row_losses(self, net: nn.Module, rows: Mapping[str, Tensor]) -> Tensor:
+        """Estimate −log P of the levels of rows, shape (n,)."""
+        assert isinstance(net, AnyOrder), "its own network"
+        log_p = net.log_probabilities(rows["given"], rows["levels"])
+        total = torch.where(columns_of(rows["asked"], net.order), log_p, 0.0).sum(1)
+        return -total * rows["count"] / rows["left"]
+
+    def as_rows(self, samples: Samples) -> Samples:
+        """Return the levels of samples."""
+        return self._as_levels(samples)
+
+    def fix_units(self) -> None:
+        """Cut the agreed ranges into bins of equal width."""
+        self._bins.known.update(dict.fromkeys(self._bins.known, True))
+        self._net.follow(self._bins.frequencies)
+
+    def histogram(self, samples: Samples) -> Tensor:
+        """Return which level each column has, as 0 and 1, shape (n, levels of all columns)."""
+        levels = self._bins.levels(samples)
+        parts = []
+        for column, size in enumerate(self._bins.sizes):
+            own = torch.where(levels[:, column] < 0, size, levels[:, column])
+            parts.append(torch.nn.functional.one_hot(own, size + 1)[:, :size])
+        return torch.cat(parts, 1).double()
+
+    @property
+    def most_at_once(self) -> int:
+        """The most ones of a row in :meth:`histogram`: one a column."""
+        return len(self._bins.sizes)
+
+    def follow_histogram(self, sums: Tensor, names: Collection[str]) -> None:
+        """Take the frequencies of levels from noisy counts."""
+        counts = sums.split(self._bins.sizes)
+        columns = range(len(counts))
+        for column in [i for name in names for i in columns[self._bins.columns[name]]]:
+            own, even = counts[column], self._bins.frequencies[column]
+            usable = even > 0
+            shares = torch.zeros_like(even)
+            shares[usable] = on_simplex(own[usable] / own[usable].sum().clamp_min(1))
+            self._bins.frequencies[column] = (1 - _EVEN) * shares + _EVEN * even
+        self._net.follow(self._bins.frequencies)
 
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """−log p from several orders and places, by the parameters that samples are drawn from."""

@@ -23,7 +23,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -32,13 +32,19 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from coplay.core.errors import ModelError
+from coplay.core.simplex import on_simplex
 from coplay.core.space import LABEL, SOURCE, Samples, Space, Variable, join, pick
 from coplay.models.base import Mixture, Portion
-from coplay.models.neural import NeuralModel
+from coplay.models.flow_parts import (
+    FlowNetworks,
+    channels_and_side,
+    error_at,
+    image_and_categories,
+)
+from coplay.models.privately import PrivatelyLearning
 from coplay.nets import devices, parameters
 from coplay.nets.clusters import Clusters
 from coplay.nets.conditions import Conditions
-from coplay.nets.convolutions import Convolutions
 from coplay.nets.flow_unet import flow_network
 from coplay.nets.variables import centre_and_half_width
 
@@ -47,19 +53,7 @@ _COUNTED = 2000  # images of a source whose missing classes are counted
 _VALIDATION_TIMES = 8
 
 
-class _Networks(nn.Module):
-    """The flow and, where there are combinations of categories, their classifier."""
-
-    def __init__(self, flow: nn.Module, shape: tuple[int, ...], combinations: int) -> None:
-        super().__init__()
-        self.flow = flow
-        self.classifier: nn.Sequential | None = None
-        if combinations:
-            convolved = Convolutions(shape, channels=16, hidden=64, kind="strided")
-            self.classifier = nn.Sequential(convolved, nn.Linear(64, combinations))
-
-
-class RectifiedFlow(NeuralModel):
+class RectifiedFlow(PrivatelyLearning):
     """A rectified flow over one image or signal, conditional on the categories beside it.
 
     The image is grey, colour or binary, of any size; a signal has one axis. Real values with an
@@ -113,15 +107,15 @@ class RectifiedFlow(NeuralModel):
 
     def build(self, space: Space) -> Any:
         """Build the network of velocities and, where there are categories, their classifier."""
-        self._image, levels = _image_and_categories(space)
+        self._image, levels = image_and_categories(space)
         has_class = any(name != SOURCE for name in levels)
         clusters = 0 if has_class else self.clusters
         self._conditions = Conditions(levels, clusters)
         self._clusters = Clusters(clusters)
         self._clustered = {}
-        shape = _channels_and_side(space[self._image])
+        shape = channels_and_side(space[self._image])
         flow = flow_network(self.network, shape, self._conditions.sizes, self.channels)
-        return _Networks(flow, shape, len(self._conditions.combinations) if levels else 0)
+        return FlowNetworks(flow, shape, len(self._conditions.combinations) if levels else 0)
 
     def sides(self) -> Mapping[str, list[nn.Parameter]]:
         """Return the parameters of the flow and, where there is one, of the classifier."""
@@ -171,21 +165,22 @@ class RectifiedFlow(NeuralModel):
         x = torch.cat([self._pixels(part) for part in with_image])
         known = torch.cat([self._conditions.known(part) for part in with_image])
         levels = self._levels(x, known, generator)
-        left_out = devices.uniform(x[:, 0, 0, 0], generator) < self.left_out
-        unknown = torch.tensor(self._conditions.sizes, dtype=torch.int64).to(x.device)
-        levels = torch.where(left_out[:, None], unknown, levels)
+        levels = self._partly_unknown(x, levels, generator)
         yield "flow", share * self._error(x, levels, generator).mean()
         if self._net.classifier is not None:
             logits = self._net.classifier(x)
             yield "classifier", share * self._conditions.surprise(known, logits).mean()
 
+    def _partly_unknown(self, x: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
+        """Return levels, of which a share is unknown."""
+        left_out = devices.uniform(x[:, 0, 0, 0], generator) < self.left_out
+        unknown = torch.tensor(self._conditions.sizes, dtype=torch.int64).to(x.device)
+        return torch.where(left_out[:, None], unknown, levels)
+
     def _error(self, x: Tensor, levels: Tensor, generator: torch.Generator) -> Tensor:
         """|v(x_t, t, s) − (x − ε)|² at a random time, as a mean over pixels; shape (n,)."""
         t = devices.normal(x[:, 0, 0, 0], generator).sigmoid()
-        noise = devices.normal(x, generator)
-        along = torch.lerp(noise, x, t[:, None, None, None])
-        velocity = self._net.flow(along, t, levels)
-        return (velocity.float() - (x - noise)).square().flatten(1).mean(1)
+        return error_at(self._net.flow, x, levels, t, devices.normal(x, generator))
 
     def _levels(self, x: Tensor, known: Tensor, generator: torch.Generator) -> Tensor:
         """Return all conditions of images: categories drawn where they are missing, and clusters.
@@ -234,6 +229,54 @@ class RectifiedFlow(NeuralModel):
         """Whether samples of a source lack a category."""
         return any(name not in part.samples.keys() for name in self._conditions.levels)
 
+    # ------------------------------------------------------------------------------ by DP-SGD
+
+    def fix_units(self) -> None:
+        """Take units from the agreed range, and all combinations of categories as even."""
+        self._conditions.shares.fill_(1 / len(self._conditions.shares))
+
+    def as_rows(self, samples: Samples) -> Samples:
+        """Return samples in standard units."""
+        return devices.moved(self._scaling.standard(samples), self._place)
+
+    def with_draws(self, rows: Samples, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return images with their levels, a time and noise each."""
+        x = self._pixels(rows)
+        known = self._conditions.known(rows)
+        levels = self._levels(x, known, generator)
+        return {
+            "x": x,
+            "known": known,
+            "levels": self._partly_unknown(x, levels, generator),
+            "time": devices.normal(x[:, 0, 0, 0], generator).sigmoid(),
+            "noise": devices.normal(x, generator),
+        }
+
+    def row_losses(self, net: nn.Module, rows: Mapping[str, Tensor]) -> Tensor:
+        """Return the flow's loss of each row and, where there is one, the classifier's."""
+        assert isinstance(net, FlowNetworks), "its own networks"
+        x = rows["x"]
+        losses = error_at(net.flow, x, rows["levels"], rows["time"], rows["noise"])
+        if net.classifier is not None:
+            losses = losses + self._conditions.surprise(rows["known"], net.classifier(x))
+        return losses
+
+    def histogram(self, samples: Samples) -> Tensor:
+        """Return which combination of categories each row has; nothing where one is missing."""
+        known = self._conditions.known(samples)
+        agreeing = self._conditions.agreeing(known).double()
+        return agreeing * ~self._conditions.unknown(known).any(1, keepdim=True)
+
+    @property
+    def most_at_once(self) -> int:
+        """A row has one combination."""
+        return 1
+
+    def follow_histogram(self, sums: Tensor, names: Collection[str]) -> None:
+        """Take the shares of combinations from noisy counts, if rows have all categories."""
+        if set(names) >= set(self._conditions.levels):
+            self._conditions.shares[:, 0] = on_simplex(sums / sums.sum().clamp_min(1))
+
     def validation_loss(self, samples: Samples, generator: torch.Generator) -> Tensor:
         """The flow's loss at several times, by the parameters that samples are drawn from."""
         here = devices.moved(samples, self._place)
@@ -277,7 +320,7 @@ class RectifiedFlow(NeuralModel):
         """Follow the velocity from noise to images, in equal steps; values of the variable."""
         v = self._space[self._image]
         n = len(levels)
-        x = torch.randn(n, *_channels_and_side(v), generator=generator).to(self._place)
+        x = torch.randn(n, *channels_and_side(v), generator=generator).to(self._place)
         taken = 2 if self.solver == "heun" else 1
         count = max(1, self.steps // taken)
         before: Tensor | None = None
@@ -302,7 +345,7 @@ class RectifiedFlow(NeuralModel):
         v = self._space[self._image]
         centre, half_width = (0.5, 0.5) if v.kind == "binary" else centre_and_half_width(v)
         values = (samples[self._image].float() - centre) / half_width
-        return values.reshape(len(values), *_channels_and_side(v))
+        return values.reshape(len(values), *channels_and_side(v))
 
     def _values_of(self, x: Tensor, v: Variable) -> Tensor:
         """Undo :meth:`_pixels`; a bit is 1 where the flow ended above 0."""
@@ -363,35 +406,3 @@ class RectifiedFlow(NeuralModel):
     def tiny(cls) -> Self:
         """Return a model with few channels and clusters."""
         return cls(channels=4, batch=16, clusters=2)
-
-
-def _channels_and_side(v: Variable) -> tuple[int, int, int]:
-    """Return channels, height and width of an image, or of a signal as an image of height 1."""
-    return (*(1,) * (3 - len(v.shape)), *v.shape)  # type: ignore[return-value]
-
-
-def _image_and_categories(space: Space) -> tuple[str, dict[str, int]]:
-    """Return the name of a space's one image or signal, and the levels of each category.
-
-    Raises:
-        ModelError: There are other variables, no image, or more than one.
-    """
-    levels = {}
-    for name in space:
-        classes = space[name].classes
-        if classes and not space[name].shape:
-            levels[name] = classes
-    images = [name for name in space if name not in levels]
-    v = space[images[0]] if images else None
-    if (
-        len(images) != 1
-        or v is None
-        or v.kind not in ("binary", "real")
-        or not 1 <= len(v.shape) <= 3
-    ):
-        has = ", ".join(f"'{name}' ({space[name]})" for name in space)
-        raise ModelError(
-            "rectified_flow needs one image or signal of real values or bits, with any number of "
-            f"categories beside it; the variables are {has}"
-        )
-    return images[0], levels

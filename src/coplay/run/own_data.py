@@ -179,7 +179,7 @@ class SiteRecipe:
         """Return what the player knows of its rows: under a promise, draws of a stand-in."""
         if self.own.privacy is None:
             return held
-        drawn = self.own.privacy.stand_in_samples(held, writes=self.home is not None)
+        drawn = self.own.privacy.samples(held, writes=self.home is not None)
         return Holdings(held.space, drawn, drawn[:0], drawn[:0])
 
     def _built(self, real: Holdings) -> Player:
@@ -187,6 +187,8 @@ class SiteRecipe:
         if self.home is not None:
             note_rows(self.home, self.name, held)
         model = self.own.model.fresh()
+        if self.own.privacy is not None:
+            model = self.own.privacy.model(model, real)
         if held.unobserved and not model.learns_incomplete:
             lacking = ", ".join(map(repr, held.unobserved))
             raise ModelError(

@@ -14,12 +14,18 @@ from coplay.core.errors import DataError
 from coplay.core.inside import file_name
 from coplay.core.space import Samples
 from coplay.core.telling import Telling
+from coplay.models.base import LocalModel
+from coplay.models.privately import PrivatelyLearning
 from coplay.run.fields import StandInField
 from coplay.site.accounting import Accountant
 from coplay.site.budget import Budget
 from coplay.site.holdings import Holdings
-from coplay.site.private_data import StandInFolder
+from coplay.site.private_data import StandInFolder, evenly
+from coplay.site.private_model import Means, PrivateModel
 from coplay.site.private_rows import PrivateRows
+from coplay.site.private_steps import Steps, without_clusters
+
+_STAND = 100  # samples that stand where the rows would, if nothing is made of them
 
 FOLDER = "privacy"
 """Folder, beside a site file, of what sites have spent and of their stand-ins."""
@@ -42,6 +48,7 @@ class Privacy(Section):
         n_is_public: Whether the numbers of rows and units may be known to anybody. The promise then
             leaves them out.
         accountant: How steps on random batches are added up: ``prv`` or, looser, ``rdp``.
+        learning: How the site's model learns by DP-SGD, where there is no stand-in.
         folder: Where the site keeps what it has spent, and the stand-in; by default ``privacy``
             beside its site file. It belongs to the data and into their backups.
     """
@@ -52,6 +59,7 @@ class Privacy(Section):
     rows_per_unit: int | None = Field(default=None, ge=1)
     n_is_public: bool = False
     accountant: Accountant = "prv"
+    learning: Steps = Field(default_factory=Steps)
     folder: str = FOLDER
 
     @model_validator(mode="after")
@@ -90,7 +98,7 @@ class Privacy(Section):
         and these stay in any case. Shares would be asked for before there is a stand-in.
         """
         if self.stand_in is None:
-            return Telling()
+            return Telling(count="exact" if self.n_is_public else "no")
         return tell.model_copy(update={"shares": False})
 
 
@@ -135,8 +143,24 @@ class PrivateSite:
                 "one of them as it is would keep the promise"
             )
 
-    def stand_in_samples(self, held: Holdings, writes: bool) -> Samples:
-        """Return the draws that take the place of a site's rows.
+    def model(self, model: LocalModel, held: Holdings) -> LocalModel:
+        """Return the model that the site plays with.
+
+        Args:
+            model: The site's model, new.
+            held: Its rows.
+        """
+        if self.settings.stand_in is not None:
+            return model
+        assert isinstance(model, PrivatelyLearning), "the site file was checked"
+        means = Means(self.rows(held), self.budget, self.settings.learning)
+        return PrivateModel.of(without_clusters(model), means)
+
+    def samples(self, held: Holdings, writes: bool) -> Samples:
+        """Return what takes the place of a site's rows in the player.
+
+        These are draws of a stand-in; without one, evenly drawn samples that say nothing of the
+        rows, since these are only in the hands of the model.
 
         Args:
             held: The site's rows.
@@ -146,10 +170,13 @@ class PrivateSite:
         Raises:
             PrivacyError: The budget is spent, or another stand-in was made.
         """
+        rows = self.rows(held)
         stand_in = self.settings.stand_in
-        assert stand_in is not None, "asked of a site with one"
+        if stand_in is None:
+            n = len(rows.samples) if self.settings.n_is_public else _STAND
+            return evenly(rows.space, n)
         folder = StandInFolder(self.folder, self.budget)
-        return folder.samples(stand_in, self.rows(held), self._digest(), writes)
+        return folder.samples(stand_in, rows, self._digest(), writes)
 
     def _digest(self) -> str:
         """Digest of what decides the stand-in, but for the rows."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError
 from coplay.core.space import Space
 from coplay.run.config import Config
 from coplay.run.foreign import code_of
 from coplay.run.private_site import Privacy
 from coplay.run.schema import VariableSection
+from coplay.site.private_steps import unfit
+
+_BY_LEARNING = ("sample_exchange", "isolated")
+"""The games in which nothing but a player's model uses its rows."""
 
 
 def check_private_sites(config: Config) -> None:
@@ -32,8 +37,28 @@ def check_private_sites(config: Config) -> None:
             check_private(name, file.privacy, config.variables, learned, file.data.unit)
         except ConfigError as error:
             faults += error.problems
+        if file.privacy.stand_in is None:
+            faults += _learning_faults(config, name)
     if faults:
         raise ConfigError(faults)
+
+
+def _learning_faults(config: Config, name: str) -> list[str]:
+    """Say why a site cannot learn by DP-SGD in what is played."""
+    place = f"players.{name}.site: [privacy]"
+    faults = []
+    unfitting = unfit(config.player_model(name))
+    if unfitting:
+        faults.append(f"{place}: {unfitting}")
+    for game in (config.game, *config.carried):
+        kind = name_of("game", game)
+        if kind not in _BY_LEARNING or getattr(game, "originals", None):
+            faults.append(
+                f"{place}: in {kind} players use their rows in other ways than by learning, which "
+                f"no budget pays for; a model that learns by DP-SGD plays {', '.join(_BY_LEARNING)}"
+                " without originals, and a stand_in plays everything"
+            )
+    return faults
 
 
 def check_private(

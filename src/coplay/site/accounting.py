@@ -115,11 +115,8 @@ def needed_noise(
         (3.7306, 3.7306)
     """
     first = charge(1.0)
-    if all(each.noise and each.rate == 1 for each in first):
-        # in closed form: noise in proportion, and precisions add up
-        return gaussian_noise(epsilon, delta) * math.sqrt(
-            sum(each.steps / each.noise**2 for each in first)
-        )
+    if len(first) == 1 and first[0].rate == 1:  # in closed form: precisions add up
+        return gaussian_noise(epsilon, delta) * math.sqrt(first[0].steps) / first[0].noise
     low, high = 0.1, _MOST_NOISE
     if spent_epsilon(charge(high), delta, accountant) > epsilon:
         raise PrivacyError(
@@ -156,7 +153,11 @@ def _by_opacus(charges: Sequence[Charge], delta: float, accountant: Accountant) 
             "what DP-SGD spends is added up by Opacus, which is not installed: "
             "pip install 'coplay[privacy]'"
         ) from None
-    history = [(charge.noise, charge.rate, charge.steps) for charge in charges]
+    counts: dict[tuple[float, float], int] = {}
+    for charge in charges:  # alike ones together: every turn of a player adds one
+        key = (charge.noise, charge.rate)
+        counts[key] = counts.get(key, 0) + charge.steps
+    history = [(noise, rate, steps) for (noise, rate), steps in counts.items()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of log 0 where all units are in a batch
         moments = RDPAccountant()

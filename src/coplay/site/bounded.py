@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coplay.core.scaling import allowed
+from coplay.core.simplex import on_simplex
 from coplay.core.space import Samples, Space
 
 _CHUNK = 4096  # rows at a time
@@ -111,7 +112,7 @@ class Features:
         counts = torch.full((1,), float(self.n or 0), dtype=torch.float64)
         if self.counts:
             counts = sums[:, 0]
-        shares = _on_simplex(counts / counts.sum().clamp_min(_FEWEST))
+        shares = on_simplex(counts / counts.sum().clamp_min(_FEWEST))
         moved = 0
         laws = []
         for block in range(self.blocks):
@@ -133,7 +134,7 @@ class Features:
             stop = start + v.size * (v.classes or 0)
             counted = classes[start:stop].reshape(v.size, -1)
             of_all = counted / (counted.sum(1, keepdim=True).clamp_min(1) if v.optional else n)
-            shares.append(torch.stack([_on_simplex(row) for row in of_all]))
+            shares.append(torch.stack([on_simplex(row) for row in of_all]))
             fits = fits and bool((of_all >= 0).all())
             start = stop
         d = self.dimensions
@@ -256,23 +257,6 @@ class Family:
             values[name][rows] = drawn.reshape(n, *v.shape)
             first += v.size
             start += v.size
-
-
-def _on_simplex(shares: Tensor) -> Tensor:
-    """Return the nearest shares that are not negative and add up to 1 (Euclidean projection).
-
-    Inside, it only spreads what is missing to 1 evenly, which is linear.
-
-    Example:
-        >>> [round(x, 2) for x in _on_simplex(torch.tensor([0.5, 0.7])).tolist()]
-        [0.4, 0.6]
-        >>> _on_simplex(torch.tensor([-1.0, 0.5])).tolist()
-        [0.0, 1.0]
-    """
-    falling = shares.sort(descending=True).values
-    excess = (falling.cumsum(0) - 1) / torch.arange(1, len(shares) + 1)
-    kept = int((falling > excess).sum())
-    return (shares - excess[kept - 1]).clamp_min(0)
 
 
 def _possible(covariance: Tensor, mean: Tensor) -> tuple[Tensor, bool]:
