@@ -28,7 +28,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from typing import ClassVar, Self
 
@@ -47,7 +47,7 @@ from coplay.models.privately import PrivatelyLearning
 from coplay.nets import devices, parameters
 from coplay.nets.any_order import AnyOrder, columns_of
 from coplay.nets.bins import Bins
-from coplay.nets.intervals import by_columns
+from coplay.nets.column_draws import ColumnDraws, one_hot_levels
 from coplay.nets.together import Together
 
 _MOST_COLUMNS = 2000
@@ -194,16 +194,12 @@ class Autoregressive(PrivatelyLearning):
     def fix_units(self) -> None:
         """Cut the agreed ranges into bins of equal width."""
         self._bins.known.update(dict.fromkeys(self._bins.known, True))
+        self._together.pairs[:] = True  # which pairs of columns rows have would tell of the rows
         self._net.follow(self._bins.frequencies)
 
     def histogram(self, samples: Samples) -> Tensor:
         """Return which level each column has, as 0 and 1, shape (n, levels of all columns)."""
-        levels = self._bins.levels(samples)
-        parts = []
-        for column, size in enumerate(self._bins.sizes):
-            own = torch.where(levels[:, column] < 0, size, levels[:, column])
-            parts.append(torch.nn.functional.one_hot(own, size + 1)[:, :size])
-        return torch.cat(parts, 1).double()
+        return one_hot_levels(self._bins.levels(samples), self._bins.sizes)
 
     @property
     def most_at_once(self) -> int:
@@ -248,65 +244,20 @@ class Autoregressive(PrivatelyLearning):
                 parts.append(self._completed(part, generator))
         return join(parts)
 
+    @property
+    def _draws(self) -> ColumnDraws:
+        return ColumnDraws(self._net, self._bins.known_columns, self._together, self._place)
+
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
         levels = self._bins.levels(part)
         given = levels >= 0
-        order = torch.randperm(levels.shape[1], generator=generator)
-        if self._together.all_of(self._bins.known_columns):
-            self._fill(levels, self._in_order(order), generator)
-        else:
-            for rows, present in by_columns(given):
-                alike = levels[rows]
-                self._fill_apart(alike, self._in_order(order, present), generator)
-                levels[rows] = alike
+        self._draws.fill(levels, generator)
         values = self._bins.values(levels, generator)
         for name, columns in self._bins.columns.items():
             if name in part.keys():
                 there = given[:, columns].reshape(part[name].shape)
                 values[name] = torch.where(there, part[name], values[name].to(part[name].dtype))
         return values
-
-    def _in_order(self, order: Tensor, given: Sequence[int] | None = None) -> list[int]:
-        """Return the columns in an order to be drawn in; what nothing is known of comes last.
-
-        Args:
-            order: All columns in the order where nothing else decides.
-            given: Which are given, where not all were learned together.
-        """
-        known = self._bins.known_columns
-        columns: list[int] = order[known[order]].tolist()
-        if given is not None:
-            columns = self._together.order([c for c in columns if c not in given], given)
-        return [*columns, *order[~known[order]].tolist()]
-
-    def _fill(self, levels: Tensor, order: Sequence[int], generator: torch.Generator) -> None:
-        """Draw the levels that rows lack, column by column, in place."""
-        state = self._net.begin(self._known(levels).to(self._place))
-        known = self._bins.known_columns
-        for column in order:
-            lacking = levels[:, column] < 0
-            if not lacking.any():
-                continue
-            drawn = self._drawn(state, column, generator)
-            drawn = torch.where(lacking, drawn, -1)
-            levels[lacking, column] = drawn[lacking]
-            if known[column]:
-                state = self._net.given_too(state, column, drawn.to(self._place))
-
-    def _fill_apart(self, levels: Tensor, order: Sequence[int], generator: torch.Generator) -> None:
-        """Draw them given only what was learned beside them, of rows that lack the same columns."""
-        for column in order:
-            if (levels[:, column] < 0).all():
-                levels[:, column] = self._drawn(self._state(levels, column), column, generator)
-
-    def _drawn(self, state: Tensor, column: int, generator: torch.Generator) -> Tensor:
-        probabilities = self._net.logits(state, column).float().softmax(1)
-        return devices.classes(probabilities, 1, generator)[:, 0].cpu()
-
-    def _state(self, levels: Tensor, column: int) -> Tensor:
-        """Return what rows amount to for one column, by what was learned beside it."""
-        beside = self._together.only_beside(self._known(levels), column)
-        return self._net.begin(beside.to(self._place))
 
     def chance_within(self, partial: Samples, name: str, subset: Subset) -> Tensor | None:
         """p(one variable lies in a subset | what is there), float64, shape (n,).
@@ -348,13 +299,9 @@ class Autoregressive(PrivatelyLearning):
         parts = []
         with self.averaged(), torch.no_grad():
             for part in in_parts(partial):
-                state = self._state(self._bins.levels(part), column)
+                state = self._draws.state(self._bins.levels(part), column)
                 parts.append(self._net.logits(state, column).cpu().double().softmax(1))
         return torch.cat(parts) * (within[1] - within[0])
-
-    def _known(self, levels: Tensor) -> Tensor:
-        """Return levels without those of columns that nothing is known of."""
-        return torch.where(self._bins.known_columns, levels, -1)
 
     def log_prob(self, samples: Samples) -> Tensor:
         """Log p(x) in nats, in the variables' own units, shape (n,).
@@ -373,12 +320,12 @@ class Autoregressive(PrivatelyLearning):
 
     def _log_prob(self, net: AnyOrder, samples: Samples) -> Tensor:
         levels = self._bins.levels(samples)
-        known = self._known(levels)
+        known = self._draws.known(levels)
         log_p = self._bins.log_inside(samples, levels).sum(1)
         order = list(range(levels.shape[1]))
         is_whole = self._together.all_of(self._bins.known_columns)
         if not is_whole:
-            order = self._in_order(torch.tensor(order), [])
+            order = self._draws.in_order(torch.tensor(order), [])
         before = torch.full_like(levels, -1)
         state = net.begin(before)
         for column in order:
@@ -403,7 +350,7 @@ class Autoregressive(PrivatelyLearning):
             for part in in_parts(samples):
                 levels = self._bins.levels(part)
                 levels[:, column] = -1
-                state = self._state(levels, column)
+                state = self._draws.state(levels, column)
                 parts.append(self._net.logits(state, column).softmax(1).cpu())
         return torch.cat(parts)
 

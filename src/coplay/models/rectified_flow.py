@@ -16,15 +16,13 @@ References:
     C. Gong, Q. Liu, ICLR 2023), arXiv:2209.03003.
     Scaling Rectified Flow Transformers for High-Resolution Image Synthesis (P. Esser et al.,
     ICML 2024), arXiv:2403.03206, for times drawn from a logit-normal.
-    Pseudo Numerical Methods for Diffusion Models on Manifolds (L. Liu et al., ICLR 2022),
-    arXiv:2202.09778, for multistep methods in place of straight steps.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, PrivateAttr
@@ -46,6 +44,7 @@ from coplay.nets import devices, parameters
 from coplay.nets.clusters import Clusters
 from coplay.nets.conditions import Conditions
 from coplay.nets.flow_unet import flow_network
+from coplay.nets.ode import Solver, followed
 from coplay.nets.variables import centre_and_half_width
 
 _ROWS = 500  # samples drawn at a time, for memory
@@ -93,7 +92,7 @@ class RectifiedFlow(PrivatelyLearning):
     learning_rate: float = Field(default=2e-3, gt=0)
     channels: int = Field(default=32, ge=4)
     steps: int = Field(default=6, ge=1)
-    solver: Literal["adams", "euler", "heun"] = "adams"
+    solver: Solver = "adams"
     clusters: int = Field(default=40, ge=0)
     left_out: float = Field(default=0.1, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -321,19 +320,11 @@ class RectifiedFlow(PrivatelyLearning):
         v = self._space[self._image]
         n = len(levels)
         x = torch.randn(n, *channels_and_side(v), generator=generator).to(self._place)
-        taken = 2 if self.solver == "heun" else 1
-        count = max(1, self.steps // taken)
-        before: Tensor | None = None
-        for i in range(count):
-            velocity = self._velocity(x, i / count, levels)
-            step = velocity / count
-            if self.solver == "heun":
-                step = (step + self._velocity(x + step, (i + 1) / count, levels) / count) / 2
-            elif self.solver == "adams" and before is not None:
-                step = (1.5 * velocity - 0.5 * before) / count
-            before = velocity
-            x = x + step
-        return self._values_of(x, v)
+
+        def velocity(x: Tensor, t: float) -> Tensor:
+            return self._velocity(x, t, levels)
+
+        return self._values_of(followed(velocity, x, self.steps, self.solver), v)
 
     def _velocity(self, x: Tensor, t: float, levels: Tensor) -> Tensor:
         time = torch.full((len(x),), t, device=x.device)

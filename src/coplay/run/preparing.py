@@ -30,7 +30,6 @@ from coplay.run.own_data import (
     OwnData,
     agreed_for,
     facts_of_sites,
-    notes_of_sites,
     own_data,
     recipes_of,
 )
@@ -45,6 +44,7 @@ from coplay.run.reach import (
 from coplay.run.record import RUN, GameRecord, RunRecord
 from coplay.run.rules_of import rules_of
 from coplay.run.site_folders import Earlier
+from coplay.run.site_notes import notes_of_sites
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.stopping import check_stopping
