@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from coplay.run.config import Config
 from coplay.run.data_record import data_record
 from coplay.run.foreign import refuse_unread
 from coplay.run.measuring import unmeasured, wanting
+from coplay.run.open_pairs import open_here
 from coplay.run.own_data import (
     OwnData,
     agreed_for,
@@ -50,6 +51,8 @@ from coplay.run.stopping import check_stopping
 from coplay.run.trials import try_models
 from coplay.run.unlike_units import ranges_of, unlike_units
 from coplay.run.versions import versions
+
+_MOST_OPEN = 500  # pairs that nobody observes together, in a record
 
 
 @dataclass(frozen=True)
@@ -246,11 +249,13 @@ def first_record(config: Config, prepared: Prepared) -> RunRecord:
         notes += [*range_notes(config, data.space, data.train)]
     if prepared.sites is not None:
         notes = [*prepared.sites.notes, *notes]
+    written = data_record(prepared.data, prepared.sites, prepared.own, prepared.facts)
+    pairs = tuple(open_here(prepared)[:_MOST_OPEN])
     return RunRecord(
         status="running",
         config=config.to_dict(),
         versions=versions(),
-        data=data_record(prepared.data, prepared.sites, prepared.own, prepared.facts),
+        data=replace(written, open=pairs),
         notes=notes,
         unmeasured=unmeasured(prepared.metrics, judged_by, at_players=prepared.at_players),
         models=_models_of_sites(prepared),
