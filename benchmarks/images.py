@@ -46,6 +46,7 @@ FILE = ROOT / "benchmarks" / "results" / "images.json"
 
 MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "rectified flow": ("rectified_flow", {}),
+    "rectified flow, straight steps": ("rectified_flow", {"solver": "euler"}),
     "rectified flow, no clusters": ("rectified_flow", {"clusters": 0}),
     "conv HVAE": ("conv_hvae", {"draw": "mean"}),
     "ACGAN": ("acgan", {"batch": 64}),

@@ -9,6 +9,7 @@ from typing import Any
 from .experiment import HERE
 from .image_tables import images
 from .markdown import format_spread, table
+from .peer_tables import table_peers
 
 RESULTS = HERE.parent / "benchmarks" / "results"
 
@@ -117,4 +118,5 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "images": images,
     "levers": levers,
     "md_gan_costs": md_gan_costs,
+    "table_peers": table_peers,
 }

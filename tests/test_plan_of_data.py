@@ -248,13 +248,33 @@ class TestPairs:
         (pair,) = pairs.open_pairs([("a", "b")], rows, 2)
         assert (pair.low, pair.high, pair.given) == (-1, 1, [])
 
-    def test_what_determines_both_leaves_nothing_open_but_does_not_break(self):
-        """A third variable of correlation 1 is no positive definite matrix, and is left out."""
+    def test_what_determines_one_leaves_nothing_open(self):
+        """A third variable of correlation 1 goes with the other as the first does."""
         rows = self.rows(
             one={"a": [1.0, 2, 3], "c": [1.0, 2, 3]}, other={"b": [3.0, 1, 2], "c": [1.0, 2, 3]}
         )
         (pair,) = pairs.open_pairs([("a", "b")], rows, 2)
-        assert (pair.low, pair.high, pair.given) == (-1, 1, [])
+        assert (pair.low, pair.high) == pytest.approx((-0.5, -0.5), abs=1e-4)
+        assert pair.given == ["c"]
+
+    def test_two_columns_of_one_site_that_no_row_has_both_of_are_open(self, config, tmp_path):
+        rows = patients()
+        half = np.arange(200) % 2 == 0
+        texts = {name: values.astype(str) for name, values in rows.items()}
+        texts["dose"] = np.where(half, texts["dose"], "")
+        texts["age"] = np.where(half, "", texts["age"])
+        write(tmp_path / "north.csv", NORTH, texts)
+        south = {name: values[:150] for name, values in rows.items()}
+        write(tmp_path / "south.csv", SOUTH, south)
+        text = TWO
+        for name in ("dose", "age"):
+            before = f'{name} = {{ kind = "real"'
+            text = text.replace(before, f"{before}, optional = true")
+        config.write_text(text)
+        parsed = Config.from_file(config)
+        named = [pair.variables for pair in plan_of(parsed, prepare(parsed)).open]
+        assert {"age", "dose"} in map(set, named)
+        assert {"age", "sex"} not in map(set, named)
 
     def test_rows_of_some_players_are_not_enough(self):
         rows = self.rows(one={"a": [1.0, 2, 3], "c": [1.0, 3, 2]}, other={"b": [3.0, 1, 2]})

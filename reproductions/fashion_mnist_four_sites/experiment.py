@@ -73,7 +73,8 @@ def _settings(method: str, images: int) -> Settings:
         values["game"] = GAMES[method]
     for player, channels in FLOWS.items():
         if method.endswith("with flows"):
-            flow = {"name": "rectified_flow", "channels": channels, "batch": 32}
+            # steps were straight when this was played
+            flow = {"name": "rectified_flow", "channels": channels, "batch": 32, "solver": "euler"}
             values[f"players.{player}.model"] = flow
         for key, value in MODELS.get(method, {}).items():
             values[f"players.{player}.model.{key}"] = value

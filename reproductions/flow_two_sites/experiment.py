@@ -23,9 +23,10 @@ from .tables import TABLES, draw_curves, headline
 CLASSES = {"low": range(5), "high": range(5, 10)}
 MODELS: Mapping[str, Settings] = {
     "flow": {"name": "rectified_flow"},
+    "flow, straight steps": {"name": "rectified_flow", "solver": "euler"},
     "conv_hvae": {"name": "conv_hvae", "draw": "mean"},
 }
-STEPS = {"flow": 200, "conv_hvae": 300}
+STEPS = {"flow": 200, "flow, straight steps": 200, "conv_hvae": 300}
 """Steps a round, with which a player of each family takes about as long (``benchmarks``)."""
 
 VARIABLES = {"images": ["image"], "images and classes": ["image", "class"]}

@@ -126,7 +126,7 @@ def _figures(case: Case, cell: Cell, model: Settings, folder: Path) -> Figures:
             drawn = player.variables.restrict(player.draw(DRAWN, 0, "score"))
             games[game][name] = scores_of(drawn, test, space, case.target)
     parts = {name: rows_of(folder / f"{name}.csv", space, MISSING) for name in result.players}
-    drawn = _pooled(parts, model, space, cell.seed, ROUNDS * case.steps)
+    drawn = pooled(parts, model, space, cell.seed, ROUNDS * case.steps)
     games["pooled"] = {"all": scores_of(drawn, test, space, case.target)}
     games["real rows"] = {
         "all": scores_of(_all_rows(case, cell, folder, space), test, space, case.target)
@@ -143,7 +143,7 @@ def _figures(case: Case, cell: Cell, model: Settings, folder: Path) -> Figures:
     }
 
 
-def _pooled(
+def pooled(
     parts: Mapping[str, Samples], settings: Settings, space: Space, seed: int, steps: int
 ) -> Samples:
     """Return draws of one model that learned all sites' rows, as they are."""

@@ -15,8 +15,9 @@ Given any columns of a row, the rest are drawn one by one in a random order. The
 one pass, and log p is exact by one order, that of the space. Columns that no source has had yet are
 drawn last, from their range, and tell nothing about others.
 
-What the sources determine: a pair of columns that no source has together is never learned
-together. What they then have in common, beyond what other columns explain, is left to the network.
+What the sources determine: where rows lack columns, a column is drawn given only those that rows
+had beside it, in an order that follows what was learned (:mod:`coplay.nets.together`). What no row
+has together is independent given what connects it, until samples of others say otherwise.
 
 References:
     TabularARGN: A Flexible and Efficient Auto-Regressive Framework for Generating High-Fidelity
@@ -27,7 +28,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import ClassVar, Self
 
@@ -45,11 +46,14 @@ from coplay.models.parts import check_class, in_parts
 from coplay.nets import devices, parameters
 from coplay.nets.any_order import AnyOrder, columns_of
 from coplay.nets.bins import Bins
+from coplay.nets.intervals import by_columns
+from coplay.nets.together import Together
 
 _MOST_COLUMNS = 2000
 _VALIDATION_DRAWS = 8  # of order and place, for early stopping
 _LEVELS = "levels"
 _INSIDE = "inside"
+_TOGETHER = "together"
 
 _ROWS_AT_ONCE = 50_000
 """Rows that become levels at a time."""
@@ -98,12 +102,14 @@ class Autoregressive(NeuralModel):
 
     _net: AnyOrder = PrivateAttr()
     _bins: Bins = PrivateAttr()
+    _together: Together = PrivateAttr()
 
     def build(self, space: Space) -> AnyOrder:
         """Build the bins and the network."""
         _check_columns(space)
         self._bins = Bins(space, self.bins)
         sizes = self._bins.sizes
+        self._together = Together(len(sizes))
         net = AnyOrder(sizes, self._bins.binned, self.hidden, self.blocks, self.embedding)
         net.follow(self._bins.frequencies)
         return net
@@ -127,7 +133,10 @@ class Autoregressive(NeuralModel):
         self._net.follow(self._bins.frequencies)
         parts = []
         for part in mixture.parts:
-            parts.append(Portion(part.name, self._as_levels(part.samples), part.weight))
+            rows = self._as_levels(part.samples)
+            if part.weight > 0:
+                self._together.follow(rows[_LEVELS] >= 0)
+            parts.append(Portion(part.name, rows, part.weight))
         return Mixture(tuple(parts))
 
     def _as_levels(self, samples: Samples) -> Samples:
@@ -171,14 +180,15 @@ class Autoregressive(NeuralModel):
     # ------------------------------------------------------------------------- drawing, completing
 
     def sample(self, n: int, generator: torch.Generator) -> Samples:
-        """Draw column by column, in a random order."""
+        """Draw column by column, in a random order where every two were learned together."""
         return self.complete(TensorDict({}, [n]), generator)
 
     def complete(self, partial: Samples, generator: torch.Generator) -> Samples:
-        """Draw what is missing given what is there, column by column in a random order.
+        """Draw what is missing given what is there, column by column.
 
-        Variables may be absent, and so may single values of them (NaN, -1 or, of bits, 255). What
-        is given stays to the last bit.
+        The order is random where every two columns were learned together. Variables may be absent,
+        and so may single values of them (NaN, -1 or, of bits, 255). What is given stays to the last
+        bit.
         """
         parts = []
         with self.averaged(), torch.no_grad():
@@ -189,26 +199,62 @@ class Autoregressive(NeuralModel):
     def _completed(self, part: Samples, generator: torch.Generator) -> Samples:
         levels = self._bins.levels(part)
         given = levels >= 0
-        state = self._net.begin(self._known(levels).to(self._place))
-        known = self._bins.known_columns
         order = torch.randperm(levels.shape[1], generator=generator)
-        # what nothing is known of comes last
-        for column in [*order[known[order]].tolist(), *order[~known[order]].tolist()]:
-            lacking = ~given[:, column]
-            if not lacking.any():
-                continue
-            probabilities = self._net.logits(state, column).float().softmax(1)
-            drawn = devices.classes(probabilities, 1, generator)[:, 0].cpu()
-            drawn = torch.where(lacking, drawn, -1)
-            levels[lacking, column] = drawn[lacking]
-            if known[column]:
-                state = self._net.given_too(state, column, drawn.to(self._place))
+        if self._together.all_of(self._bins.known_columns):
+            self._fill(levels, self._in_order(order), generator)
+        else:
+            for rows, present in by_columns(given):
+                alike = levels[rows]
+                self._fill_apart(alike, self._in_order(order, present), generator)
+                levels[rows] = alike
         values = self._bins.values(levels, generator)
         for name, columns in self._bins.columns.items():
             if name in part.keys():
                 there = given[:, columns].reshape(part[name].shape)
                 values[name] = torch.where(there, part[name], values[name].to(part[name].dtype))
         return values
+
+    def _in_order(self, order: Tensor, given: Sequence[int] | None = None) -> list[int]:
+        """Return the columns in an order to be drawn in; what nothing is known of comes last.
+
+        Args:
+            order: All columns in the order where nothing else decides.
+            given: Which are given, where not all were learned together.
+        """
+        known = self._bins.known_columns
+        columns: list[int] = order[known[order]].tolist()
+        if given is not None:
+            columns = self._together.order([c for c in columns if c not in given], given)
+        return [*columns, *order[~known[order]].tolist()]
+
+    def _fill(self, levels: Tensor, order: Sequence[int], generator: torch.Generator) -> None:
+        """Draw the levels that rows lack, column by column, in place."""
+        state = self._net.begin(self._known(levels).to(self._place))
+        known = self._bins.known_columns
+        for column in order:
+            lacking = levels[:, column] < 0
+            if not lacking.any():
+                continue
+            drawn = self._drawn(state, column, generator)
+            drawn = torch.where(lacking, drawn, -1)
+            levels[lacking, column] = drawn[lacking]
+            if known[column]:
+                state = self._net.given_too(state, column, drawn.to(self._place))
+
+    def _fill_apart(self, levels: Tensor, order: Sequence[int], generator: torch.Generator) -> None:
+        """Draw them given only what was learned beside them, of rows that lack the same columns."""
+        for column in order:
+            if (levels[:, column] < 0).all():
+                levels[:, column] = self._drawn(self._state(levels, column), column, generator)
+
+    def _drawn(self, state: Tensor, column: int, generator: torch.Generator) -> Tensor:
+        probabilities = self._net.logits(state, column).float().softmax(1)
+        return devices.classes(probabilities, 1, generator)[:, 0].cpu()
+
+    def _state(self, levels: Tensor, column: int) -> Tensor:
+        """Return what rows amount to for one column, by what was learned beside it."""
+        beside = self._together.only_beside(self._known(levels), column)
+        return self._net.begin(beside.to(self._place))
 
     def chance_within(self, partial: Samples, name: str, subset: Subset) -> Tensor | None:
         """p(one variable lies in a subset | what is there), float64, shape (n,).
@@ -250,8 +296,7 @@ class Autoregressive(NeuralModel):
         parts = []
         with self.averaged(), torch.no_grad():
             for part in in_parts(partial):
-                levels = self._bins.levels(part)
-                state = self._net.begin(self._known(levels).to(self._place))
+                state = self._state(self._bins.levels(part), column)
                 parts.append(self._net.logits(state, column).cpu().double().softmax(1))
         return torch.cat(parts) * (within[1] - within[0])
 
@@ -260,7 +305,9 @@ class Autoregressive(NeuralModel):
         return torch.where(self._bins.known_columns, levels, -1)
 
     def log_prob(self, samples: Samples) -> Tensor:
-        """Log p(x) in nats, in the variables' own units, by the space's order; shape (n,).
+        """Log p(x) in nats, in the variables' own units, shape (n,).
+
+        By the space's order, or by one that follows what was learned together.
 
         Computed in 64 bits, so that p sums and integrates to 1 to rounding.
         """
@@ -275,11 +322,19 @@ class Autoregressive(NeuralModel):
     def _log_prob(self, net: AnyOrder, samples: Samples) -> Tensor:
         levels = self._bins.levels(samples)
         known = self._known(levels)
-        state = net.begin(torch.full_like(levels, -1))
         log_p = self._bins.log_inside(samples, levels).sum(1)
-        for column in range(levels.shape[1]):
+        order = list(range(levels.shape[1]))
+        is_whole = self._together.all_of(self._bins.known_columns)
+        if not is_whole:
+            order = self._in_order(torch.tensor(order), [])
+        before = torch.full_like(levels, -1)
+        state = net.begin(before)
+        for column in order:
+            if not is_whole:
+                state = net.begin(self._together.only_beside(before, column))
             each = net.logits(state, column).log_softmax(1)
             log_p = log_p + each.gather(1, levels[:, column, None])[:, 0]
+            before[:, column] = known[:, column]
             state = net.given_too(state, column, known[:, column])
         return log_p
 
@@ -294,9 +349,9 @@ class Autoregressive(NeuralModel):
         parts = []
         with self.averaged(), torch.no_grad():
             for part in in_parts(samples):
-                levels = self._known(self._bins.levels(part))
+                levels = self._bins.levels(part)
                 levels[:, column] = -1
-                state = self._net.begin(levels.to(self._place))
+                state = self._state(levels, column)
                 parts.append(self._net.logits(state, column).softmax(1).cpu())
         return torch.cat(parts)
 
@@ -305,10 +360,12 @@ class Autoregressive(NeuralModel):
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return what every network has, and the bins."""
         bins = parameters.prefixed("bins/", self._bins.state_dict())
-        return {**super().state_dict(), **bins}
+        return {**super().state_dict(), **bins, _TOGETHER: self._together.pairs.clone()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore a state returned by :meth:`state_dict`."""
+        state = dict(state)
+        self._together.pairs = state.pop(_TOGETHER).clone()
         super().load_state_dict(state)
         self._bins.load_state_dict(parameters.under("bins/", state))
         self._net.follow(self._bins.frequencies)

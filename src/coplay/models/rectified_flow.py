@@ -5,16 +5,19 @@ them, given what is known about x (its class, or another category s):
 
     x_t = (1 − t) ε + t x        min  E |v(x_t, t, s) − (x − ε)|²
 
-Samples follow dx/dt = v(x, t, s) from t = 0 to 1 in few steps, with s drawn as often as it was
-learned from. A sample whose class is missing counts under classes drawn from p(class | x), which
-a small classifier learns beside the flow. Without classes, clusters of what is learned from take
-their place: they are this player's own, drawn in their frequencies and never sent.
+Samples follow dx/dt = v(x, t, s) from t = 0 to 1 in few steps, each bent by how v has changed since
+the one before (two-step Adams–Bashforth), with s drawn as often as it was learned from. A sample
+whose class is missing counts under classes drawn from p(class | x), which a small classifier learns
+beside the flow. Without classes, clusters of what is learned from take their place: they are this
+player's own, drawn in their frequencies and never sent.
 
 References:
     Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow (X. Liu,
     C. Gong, Q. Liu, ICLR 2023), arXiv:2209.03003.
     Scaling Rectified Flow Transformers for High-Resolution Image Synthesis (P. Esser et al.,
     ICML 2024), arXiv:2403.03206, for times drawn from a logit-normal.
+    Pseudo Numerical Methods for Diffusion Models on Manifolds (L. Liu et al., ICLR 2022),
+    arXiv:2202.09778, for multistep methods in place of straight steps.
 """
 
 from __future__ import annotations
@@ -65,8 +68,10 @@ class RectifiedFlow(NeuralModel):
     Args:
         channels: Of the network's upper level; 32 make 300 thousand weights.
         steps: Evaluations of the network per sample drawn.
-        solver: ``"euler"`` takes one evaluation for each straight step, ``"heun"`` two for one that
-            is exact to second order, which pays from about 20 evaluations on.
+        solver: ``"adams"`` bends each step by how the velocity has changed since the one before,
+            which is exact to second order at one evaluation a step; ``"euler"`` takes straight
+            steps; ``"heun"`` takes two evaluations a step, the last at t = 1, where few were
+            learned from.
         clusters: The most clusters that take the place of a class where there is none; 0 for none.
         left_out: Share of samples in [0, 1) that are learned from without their categories.
         weight_decay: AdamW's.
@@ -94,7 +99,7 @@ class RectifiedFlow(NeuralModel):
     learning_rate: float = Field(default=2e-3, gt=0)
     channels: int = Field(default=32, ge=4)
     steps: int = Field(default=6, ge=1)
-    solver: Literal["euler", "heun"] = "euler"
+    solver: Literal["adams", "euler", "heun"] = "adams"
     clusters: int = Field(default=40, ge=0)
     left_out: float = Field(default=0.1, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -275,11 +280,15 @@ class RectifiedFlow(NeuralModel):
         x = torch.randn(n, *_channels_and_side(v), generator=generator).to(self._place)
         taken = 2 if self.solver == "heun" else 1
         count = max(1, self.steps // taken)
+        before: Tensor | None = None
         for i in range(count):
             velocity = self._velocity(x, i / count, levels)
             step = velocity / count
             if self.solver == "heun":
                 step = (step + self._velocity(x + step, (i + 1) / count, levels) / count) / 2
+            elif self.solver == "adams" and before is not None:
+                step = (1.5 * velocity - 0.5 * before) / count
+            before = velocity
             x = x + step
         return self._values_of(x, v)
 

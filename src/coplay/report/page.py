@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from coplay.core.inside import file_names, refuse_links, write_output
 from coplay.core.text import json_text, visible
-from coplay.report import columns, costs, damage, formulas, measured, samples
+from coplay.report import columns, costs, damage, formulas, measured, samples, together
 from coplay.report import headline as head
 from coplay.report.parts import PageSection, Picture, plain
 from coplay.run.result import Result
@@ -29,6 +29,7 @@ SECTIONS = (
     measured.influence,
     measured.curves,
     columns.section,
+    together.section,
     costs.traffic,
     formulas.section,
     costs.time,
@@ -38,7 +39,8 @@ SECTIONS = (
 """What a report consists of, top to bottom.
 
 Each takes the result and says in a sentence what it has no data for. Costs by formulas are None for
-a run of games that have none, and columns where none were compared.
+a run of games that have none, columns where none were compared, and pairs of columns where there
+is hardly one.
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import scipy.sparse as sp
 
@@ -12,9 +12,9 @@ from coplay.core.text import in_units
 from coplay.data.words import counted, quoted, some
 from coplay.games.base import State
 from coplay.run.config import Config
+from coplay.run.open_pairs import unseen_pairs
 from coplay.run.preparing import Prepared, PreparedGame
 from coplay.run.site_file import SiteFile
-from coplay.theory.identifiability import pairs_apart
 
 _LISTED = 12
 
@@ -55,18 +55,6 @@ def _of_variables(config: Config, prepared: Prepared) -> list[str]:
         listed = some([f"{quoted(one)} with {quoted(other)}" for one, other in apart], 6)
         lines.append(f"nobody sees together: {listed}; how they go together is left to the models")
     return lines
-
-
-def unseen_pairs(players: Iterable[Facts]) -> list[tuple[str, str]]:
-    """Return the pairs of variables that no player observes both of."""
-    everything: dict[str, None] = {}
-    observed = []
-    for each in players:
-        everything |= dict.fromkeys(each.variables)
-        observed.append([name for name in each.variables if name not in each.unobserved])
-    pairs = pairs_apart(observed, sorted(everything))
-    order = {name: place for place, name in enumerate(everything)}
-    return sorted(pairs, key=lambda pair: (order[pair[0]], order[pair[1]]))
 
 
 def _of_player(name: str, facts: Facts, file: SiteFile | None) -> list[str]:

@@ -21,9 +21,9 @@ from coplay.core.facts import Facts
 from coplay.data.words import quoted, some
 from coplay.games.base import MOST_IN_M
 from coplay.games.sample_exchange import SampleExchange
-from coplay.run.checking import sample_bytes, unseen_pairs
+from coplay.run.checking import sample_bytes
 from coplay.run.config import Config
-from coplay.run.open_pairs import open_pairs, rows_here
+from coplay.run.open_pairs import open_here
 from coplay.run.plan import LeftOut, Plan, PlayerPlan, Traffic, VariablePlan
 from coplay.run.preparing import Prepared
 from coplay.run.privacy_cost import PrivacyCost, privacy_costs
@@ -91,8 +91,7 @@ def plan_of(
         if not costs:
             untold = [name for name, count in zip(names, counts, strict=True) if not count]
             left_out.append(_uncounted(untold))
-    apart = [] if facts is None else unseen_pairs(facts.values())
-    rows = {} if prepared is None or not apart else rows_here(prepared)
+    pairs = [] if prepared is None else open_here(prepared)
     needed, exact = _rounds(alpha)
     columns = cast(Any, alpha).tocsc()
     listeners = np.diff(_without_own(columns).indptr)
@@ -109,8 +108,8 @@ def plan_of(
         count=len(names),
         unheard=[names[j] for j in np.flatnonzero(listeners == 0).tolist()],
         traffic=None if facts is None else _traffic(alpha, game.samples_per_round, facts, names),
-        apart=apart,
-        open=open_pairs(apart, rows, len(names)),
+        apart=[pair.variables for pair in pairs],
+        open=pairs,
         privacy=costs,
         left_out=left_out,
         influence=None if influence is None else influence.tolist(),

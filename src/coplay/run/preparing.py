@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,11 +25,11 @@ from coplay.run.config import Config
 from coplay.run.data_record import data_record
 from coplay.run.foreign import refuse_unread
 from coplay.run.measuring import unmeasured, wanting
+from coplay.run.open_pairs import open_here
 from coplay.run.own_data import (
     OwnData,
     agreed_for,
     facts_of_sites,
-    notes_of_sites,
     own_data,
     recipes_of,
 )
@@ -43,13 +43,15 @@ from coplay.run.reach import (
 )
 from coplay.run.record import RUN, GameRecord, RunRecord
 from coplay.run.rules_of import rules_of
-from coplay.run.site_folders import Earlier
+from coplay.run.site_folders import Earlier, notes_of_sites
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.stopping import check_stopping
 from coplay.run.trials import try_models
 from coplay.run.unlike_units import ranges_of, unlike_units
 from coplay.run.versions import versions
+
+_MOST_OPEN = 500  # pairs that nobody observes together, in a record
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,11 @@ def prepare(
         prepared.append(PreparedGame(name, game, seats, influence, predicted))
     check_common_variables(config, facts)
     most = max(len(game.seats.players) for game in prepared)
-    notes = [*config.engine.notes(most), *notes_of_sites(own), *try_models(config, facts)]
+    notes = [
+        *config.engine.notes(most),
+        *notes_of_sites([name for name, site in own.items() if site.has_site_file]),
+        *try_models(config, facts),
+    ]
     if pool is not None:
         rules = rules_of(config, pool.space if agreed is None else agreed)
         notes += [f"{each} in the pool" for each in rules.counts(pool.train)]
@@ -246,11 +252,13 @@ def first_record(config: Config, prepared: Prepared) -> RunRecord:
         notes += [*range_notes(config, data.space, data.train)]
     if prepared.sites is not None:
         notes = [*prepared.sites.notes, *notes]
+    written = data_record(prepared.data, prepared.sites, prepared.own, prepared.facts)
+    pairs = tuple(open_here(prepared)[:_MOST_OPEN])
     return RunRecord(
         status="running",
         config=config.to_dict(),
         versions=versions(),
-        data=data_record(prepared.data, prepared.sites, prepared.own, prepared.facts),
+        data=replace(written, open=pairs),
         notes=notes,
         unmeasured=unmeasured(prepared.metrics, judged_by, at_players=prepared.at_players),
         models=_models_of_sites(prepared),

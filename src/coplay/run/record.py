@@ -17,6 +17,7 @@ from coplay.core.errors import CheckpointError
 from coplay.core.message import LinkTraffic
 from coplay.core.space import LABEL, Space, Variable
 from coplay.nets.sizes import NetworkSize
+from coplay.run.open_pairs import OpenPair
 from coplay.run.sparse_matrix import SparseMatrix, matrix_of
 from coplay.theory.sparse import influence_by_edges
 
@@ -43,6 +44,7 @@ class DataRecord:
             player does not tell them.
         notes: What was read, left out, converted or counted, in sentences.
         unobserved: Variables that the data of each player lack, where players have their own.
+        open: The pairs of variables that nobody observes together, the first of very many.
     """
 
     name: str
@@ -54,6 +56,7 @@ class DataRecord:
     counts: Mapping[str, list[int]]
     notes: Sequence[str] = ()
     unobserved: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    open: Sequence[OpenPair] = ()
 
     @property
     def extent(self) -> str:
@@ -84,11 +87,14 @@ class DataRecord:
             values["notes"] = list(self.notes)
         if self.unobserved:
             values["unobserved"] = {name: list(v) for name, v in self.unobserved.items()}
+        if self.open:
+            values["open"] = [asdict(pair) for pair in self.open]
         return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`json`."""
+        pairs = [OpenPair.from_json(pair) for pair in values.get("open", ())]
         return cls(
             values["name"],
             values["train"],
@@ -99,6 +105,7 @@ class DataRecord:
             values["counts"],
             tuple(values.get("notes", ())),
             values.get("unobserved", {}),
+            tuple(pairs),
         )
 
 
