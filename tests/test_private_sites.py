@@ -54,7 +54,7 @@ def test_what_cannot_be_promised_is_refused_with_all_faults_before_anything_is_r
 
 def test_a_federation_that_agrees_on_no_variables_is_refused(tmp_path):
     text = refused(tmp_path, {"stand_in": MOMENTS}, variables={})
-    assert "[privacy]: the federation agrees on no variables" in text
+    assert "variables: expected the agreed variables" in text
 
 
 @pytest.mark.parametrize(

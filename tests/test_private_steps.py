@@ -126,8 +126,9 @@ def test_secret_numbers_are_normal_and_lie_on_a_grid():
     assert abs(float(x.pow(4).mean()) - 3) < 5 * math.sqrt(96 / 200_000)
     sums = torch.tensor([math.pi, -1e3 / 3], dtype=torch.float64)
     for noise in (0.0, 2.0):
-        steps = secret.noisy(sums, 0.7, noise) / (0.7 * secret.GRID)
-        assert torch.equal(steps, steps.round())
+        noisy = secret.noisy(sums, 0.7, noise)
+        step = 0.7 * secret.GRID
+        assert torch.equal((noisy / step).round() * step, noisy)
     assert (secret.noisy(sums, 0.7, 0.0) - sums).abs().max() <= 0.35 * secret.GRID * (1 + 1e-9)
 
 

@@ -14,13 +14,12 @@ from coplay.core.errors import CoplayError
 from coplay.core.inside import write_output
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.text import cell
-from coplay.data.tables.arrow_files import PACKED
 from coplay.run.drawing import asked_of
 from coplay.run.given import MOST_DRAWS
 from coplay.run.given_draws import DrawRecord, draw_given
 from coplay.run.result import Result
 from coplay.run.rules_of import check_kept
-from coplay.run.sample_table import as_table, form_of_player
+from coplay.run.sample_table import PACKED, as_table, form_of_player
 from coplay.run.sampling import load_player
 
 ENDINGS = (".csv", ".tsv", *PACKED, ".npz", ".png")

@@ -187,3 +187,17 @@ class PrivacyError(CoplayError):
 
     Its words depend on settings and on the budget alone, never on rows, and may be told.
     """
+
+
+def unsaid(name: str, error: BaseException, home: Path | None) -> str:
+    """Return what may be told of an error at a site that made a promise: not even its kind.
+
+    Args:
+        name: The player.
+        error: The error; words of a :class:`PrivacyError` or :class:`EgressError` depend on no row.
+        home: The player's folder; None for one that writes nothing.
+    """
+    if isinstance(error, PrivacyError | EgressError) and shareable(error):
+        return str(error)
+    where = "" if home is None else f" ({errors_of(home)})"
+    return f"player '{name}': an error, all of which stays with the player{where}"

@@ -18,12 +18,11 @@ from coplay.core.components import Component
 from coplay.core.errors import (
     FAILURES,
     CoplayError,
-    EgressError,
-    PrivacyError,
     SiteError,
     StateError,
     errors_of,
     shareable,
+    unsaid,
     withheld,
 )
 from coplay.core.expected import Checked
@@ -220,20 +219,6 @@ def _withheld(player: Player, error: BaseException) -> str:
     # where the folder of a site lies is nobody else's business
     where = errors_of(player.home) if player.measures else player.home / ERRORS
     return f"{kind} (traceback in {where})"
-
-
-def unsaid(name: str, error: BaseException, home: Path | None) -> str:
-    """Return what may be told of an error at a site that made a promise: not even its kind.
-
-    Args:
-        name: The player.
-        error: The error; words of a :class:`PrivacyError` or :class:`EgressError` depend on no row.
-        home: The player's folder; None for one that writes nothing.
-    """
-    if isinstance(error, PrivacyError | EgressError) and shareable(error):
-        return str(error)
-    where = "" if home is None else f" ({errors_of(home)})"
-    return f"player '{name}': an error, all of which stays with the player{where}"
 
 
 def told_error(name: str, error: BaseException, home: Path | None, words: str = "") -> CoplayError:

@@ -17,13 +17,14 @@ from coplay.core.errors import (
     DataError,
     ModelError,
     errors_of,
+    unsaid,
 )
 from coplay.core.facts import Facts, schema_digest
 from coplay.core.inside import file_name
 from coplay.core.space import Space
 from coplay.core.telling import EVERYTHING, Telling
 from coplay.data.sources.base import Dataset
-from coplay.engines.base import Engine, told_error, unsaid
+from coplay.engines.base import Engine, told_error
 from coplay.engines.local import Local
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
@@ -116,7 +117,7 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            self._held = load_site(
+            held = load_site(
                 self.data,
                 self.agreement,
                 self.name,
@@ -125,7 +126,8 @@ class OwnData:
                 canaries=self.audit.canaries,
             )
             if self.privacy is not None:
-                self.privacy.check_rows(self._held)
+                self.privacy.check_rows(held)
+            self._held = held
         return self._held
 
 

@@ -43,8 +43,7 @@ from coplay.run.reach import (
 )
 from coplay.run.record import RUN, GameRecord, RunRecord
 from coplay.run.rules_of import rules_of
-from coplay.run.site_folders import Earlier
-from coplay.run.site_notes import notes_of_sites
+from coplay.run.site_folders import Earlier, notes_of_sites
 from coplay.run.sites import Seats, Sites, check_data, deal, facts_of_pool, seats_for
 from coplay.run.sparse_matrix import SparseMatrix
 from coplay.run.stopping import check_stopping
@@ -171,7 +170,11 @@ def prepare(
         prepared.append(PreparedGame(name, game, seats, influence, predicted))
     check_common_variables(config, facts)
     most = max(len(game.seats.players) for game in prepared)
-    notes = [*config.engine.notes(most), *notes_of_sites(own), *try_models(config, facts)]
+    notes = [
+        *config.engine.notes(most),
+        *notes_of_sites([name for name, site in own.items() if site.has_site_file]),
+        *try_models(config, facts),
+    ]
     if pool is not None:
         rules = rules_of(config, pool.space if agreed is None else agreed)
         notes += [f"{each} in the pool" for each in rules.counts(pool.train)]

@@ -8,7 +8,7 @@ from coplay.core.errors import CoplayError
 from coplay.core.space import Samples, Space, tensors
 from coplay.data.sources.table import Table
 from coplay.data.table_form import TableForm, as_packed, as_text, form_of_table
-from coplay.data.tables.arrow_files import PACKED
+from coplay.data.tables.arrow_files import PACKED as PACKED
 from coplay.run.drawing import own_data_of
 from coplay.run.result import Result
 

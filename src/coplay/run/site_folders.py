@@ -29,6 +29,7 @@ from coplay.player import Player
 from coplay.run.checkpoint import mark_of
 from coplay.run.rows import Chain
 from coplay.site.holdings import Holdings
+from coplay.site.measuring import FOLDER as MEASURED
 
 FOLDER = "sites"
 """Folder, in a run's, of the sites' own folders."""
@@ -111,6 +112,20 @@ def note_rows(home: Path, player: str, held: Holdings) -> None:
     path = home / _DATA
     if not path.exists() or not PlayerFolder(home, player).is_begun:
         storage.write_sealed(path, {"rows": held.digest}, private=True)
+
+
+def notes_of_sites(names: Sequence[str]) -> list[str]:
+    """Say where it stands what was read at sites with files of their own.
+
+    Args:
+        names: These sites.
+    """
+    if not names:
+        return []
+    return [
+        f"what was read, left out or converted at {', '.join(names)} stands in each site's own "
+        f"file, sites/NAME/GAME/{MEASURED}/NAME.txt"
+    ]
 
 
 def rows_since(folder: Path, held: Holdings) -> Literal["", "same", "changed"]:

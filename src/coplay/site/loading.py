@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,51 +89,77 @@ def load_site(
         units = np.concatenate([part.units for part in read])
     if agreement.rules is not None:
         notes += [f"{each}" for each in agreement.rules.counts(samples)]
+    del parts, read
+    rows_read = _Rows(space, samples, units, tests, notes, site)
+    return _dealt(rows_read, data.held_out, steady, canaries)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What was read at a site.
+
+    Args:
+        space: The variables that its model learns.
+        samples: All rows.
+        units: What each belongs to; None where each is one of its own.
+        tests: Which rows are held out; None where that is drawn.
+        notes: What was said of them so far; more is added.
+        site: What errors call the site.
+    """
+
+    space: Space
+    samples: Samples
+    units: np.ndarray | None
+    tests: np.ndarray | None
+    notes: list[str]
+    site: str
+
+
+def _dealt(rows: _Rows, held_out: float, steady: bool, canaries: float) -> Holdings:
+    """Hold rows out, and throw coins for canaries."""
     coins = None
     if steady:
-        names = unit_names(samples, units)
-        split = steady_split_of(names, data.held_out, tests, site)
+        names = unit_names(rows.samples, rows.units)
+        split = steady_split_of(names, held_out, rows.tests, rows.site)
         if canaries:
             coins = np.array([place_of(name, b"canary") for name in names])
     else:
-        split = split_of(len(samples), data.held_out, units, tests, site)
-    notes.append(str(split))
-    del parts, read
+        split = split_of(len(rows.samples), held_out, rows.units, rows.tests, rows.site)
+    rows.notes.append(str(split))
+    is_random = rows.tests is None
     if not canaries:
-        return replace(_holdings(space, samples, split, units, notes), is_random=tests is None)
-    thrown = canaries_of(split.train, units, canaries, site, coins)
-    notes.append(str(thrown))
-    out = pick(samples, thrown.left_out)
+        return replace(_holdings(rows, split), is_random=is_random)
+    thrown = canaries_of(split.train, rows.units, canaries, rows.site, coins)
+    rows.notes.append(str(thrown))
+    out = pick(rows.samples, thrown.left_out)
     return replace(
-        _holdings(space, samples, replace(split, train=thrown.train), units, notes),
+        _holdings(rows, replace(split, train=thrown.train)),
         left_out=out,
-        left_units=_numbered(units, thrown.left_out),
+        left_units=_numbered(rows.units, thrown.left_out),
         by_coin=thrown.by_coin,
-        is_random=tests is None,
+        is_random=is_random,
     )
 
 
-def _holdings(
-    space: Space, samples: Samples, split: Split, units: np.ndarray | None, notes: list[str]
-) -> Holdings:
+def _holdings(rows: _Rows, split: Split) -> Holdings:
     """Put the rows where they belong; what units are called is left behind."""
     places = (split.train, split.scored, split.chosen_on)
-    train, scored, chosen_on = (Samples({}, batch_size=[len(rows)]) for rows in places)
-    whole = tensors(samples)
+    train, scored, chosen_on = (Samples({}, batch_size=[len(each)]) for each in places)
+    whole = tensors(rows.samples)
     for name in list(whole):
-        del samples[name]  # of a large table, all rows do not fit twice
+        del rows.samples[name]  # of a large table, all rows do not fit twice
         values = whole.pop(name)
-        for part, rows in zip((train, scored, chosen_on), places, strict=True):
-            part[name] = values.index_select(0, rows)
+        for part, wanted in zip((train, scored, chosen_on), places, strict=True):
+            part[name] = values.index_select(0, wanted)
     return Holdings(
-        space,
+        rows.space,
         train,
         scored,
         chosen_on,
-        _numbered(units, split.train),
-        tuple(notes),
-        _numbered(units, split.chosen_on),
-        _numbered(units, split.scored),
+        _numbered(rows.units, split.train),
+        tuple(rows.notes),
+        _numbered(rows.units, split.chosen_on),
+        _numbered(rows.units, split.scored),
     )
 
 
