@@ -261,7 +261,7 @@ def test_all_wrong_cells_are_told_with_their_place(run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "out", "fault"),
     [
-        ("in.parquet", "x.parquet", "expected a name that ends in .csv or .tsv"),
+        ("in.json", "x.json", "expected a name that ends in .csv, .tsv, .parquet, .feather or"),
         ("in.csv", "x.tsv", "expected a name that ends in .csv, as"),
         ("in.csv", "in.csv", "it is the table itself, which stays; name another file"),
         ("none.csv", "x.csv", "none.csv does not exist"),

@@ -245,3 +245,20 @@ def test_adult_by_education_keeps_education_at_all_sites(capsys):
     assert {site(name).lacks for name in sites} == {()}
     for name, levels in case.levels.items():
         assert set(values_at(name, "education")) == set(levels)
+
+
+def test_dates_of_a_new_federation_stay_dates(capsys):
+    for name in "ab":
+        days = [f"2023-0{1 + i // 28}-{1 + i % 28:02}" for i in range(60)]  # no two are the same
+        column(f"{name}.csv", "visit", days)
+    variables, _ = founded(capsys, "a", "b")
+    assert variables["visit"]["unit"] == "days since 1970-01-01"
+    assert (variables["visit"]["low"], variables["visit"]["high"]) == (19000, 20000)
+    assert "no fault was met" in output(capsys, "check", "federation.toml")
+
+
+def test_a_date_beside_numbers_is_no_one_variable(capsys):
+    column("a.csv", "visit", [f"2023-01-{1 + i % 28:02}" for i in range(60)])
+    column("b.csv", "visit", [1990.5 + i % 40 for i in range(60)])
+    said = output(capsys, "init", "--from", "a.csv", "b.csv", code=2)
+    assert "'visit' is a date at 'a' and real at 'b'" in said

@@ -20,7 +20,9 @@ def add_complete(commands: Any) -> None:
         "complete", help="fill the missing cells of a table by the model of a player"
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("table", type=Path, help="a .csv or .tsv with missing cells")
+    parser.add_argument(
+        "table", type=Path, help="a .csv, .tsv, .parquet, .feather or .arrow with missing cells"
+    )
     parser.add_argument("--player", required=True)
     parser.add_argument("--game", help="by default the run's main game")
     parser.add_argument("--seed", type=int, default=0)

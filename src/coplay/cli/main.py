@@ -213,7 +213,7 @@ def _add_reading(commands: Any) -> None:
         "--out",
         type=path_given,
         required=True,
-        help="a file .csv, .tsv, .parquet or .npz, or .png for images",
+        help="a file .csv, .tsv, .parquet, .feather, .arrow or .npz, or .png for images",
     )
     add_given(sample)
     add_trust(sample)

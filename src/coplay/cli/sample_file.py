@@ -14,6 +14,7 @@ from coplay.core.errors import CoplayError
 from coplay.core.inside import write_output
 from coplay.core.space import Samples, Space, tensors
 from coplay.core.text import cell
+from coplay.data.tables.arrow_files import PACKED
 from coplay.run.drawing import asked_of
 from coplay.run.given import MOST_DRAWS
 from coplay.run.given_draws import DrawRecord, draw_given
@@ -22,10 +23,10 @@ from coplay.run.rules_of import check_kept
 from coplay.run.sample_table import as_table, form_of_player
 from coplay.run.sampling import load_player
 
-ENDINGS = (".csv", ".tsv", ".parquet", ".npz", ".png")
+ENDINGS = (".csv", ".tsv", *PACKED, ".npz", ".png")
 """Of the files that samples are written into."""
 
-_TABLES = (".csv", ".tsv", ".parquet")
+_TABLES = (".csv", ".tsv", *PACKED)
 """Endings of files with a row per sample."""
 
 
@@ -50,8 +51,8 @@ def sample_file(
         n: Number of samples, at least 1.
         seed: Seed of the draw.
         out: The file: ``.npz``, one array per variable, with the names of its classes in
-            ``NAME.names``; ``.csv``, ``.tsv`` or ``.parquet``, a row per sample in the form of the
-            player's table if that is here; ``.png``, a grid of images.
+            ``NAME.names``; ``.csv``, ``.tsv``, ``.parquet``, ``.feather`` or ``.arrow``, a row per
+            sample in the form of the player's table if that is here; ``.png``, a grid of images.
         trust: Whether a class outside coplay may be imported for the model.
         given: Conditions that all samples fulfil, such as ``age=40..60``.
         most: Rows that are drawn for the conditions at most.

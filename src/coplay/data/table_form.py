@@ -17,6 +17,7 @@ from coplay.core.space import LABEL, Samples, Space, tensors
 from coplay.core.text import cell
 from coplay.core.variable import Variable
 from coplay.data.sources.table import Table, paths_of
+from coplay.data.tables.arrow_files import PACKED, as_bytes, schema_of
 from coplay.data.tables.booleans import BITS
 from coplay.data.tables.dates import DAYS, HOURS, DateForm
 from coplay.data.tables.formats import ending
@@ -154,10 +155,7 @@ def _words(texts: Counter[str]) -> tuple[str, str] | None:
 
 def _schema(path: Path) -> Any:
     """Return the types of a Parquet or Arrow file; None for other files."""
-    if ending(path) != ".parquet":
-        return None
-    with path.open("rb") as stream:
-        return importlib.import_module("pyarrow.parquet").ParquetFile(stream).schema_arrow
+    return schema_of(path) if ending(path) in PACKED else None
 
 
 def cells_of(values: np.ndarray, variable: Variable, form: ColumnForm, marks: Marks) -> list[str]:
@@ -232,34 +230,35 @@ def as_text(samples: Samples, space: Space, form: TableForm, separator: str | No
         return file.getvalue().encode()
 
 
-def as_parquet(samples: Samples, space: Space, form: TableForm) -> bytes:
-    """Write samples as a Parquet file, with the types of the table if that was one.
+def as_packed(samples: Samples, space: Space, form: TableForm, kind: str) -> bytes:
+    """Write samples as a file of Parquet or Arrow, with the types of the table if that has some.
 
     Args:
         samples: The samples; all variables are numbers of one axis.
         space: Their variables.
         form: The form of the table.
+        kind: The ending of the file.
     """
     arrow: Any = importlib.import_module("pyarrow")
-    parquet: Any = importlib.import_module("pyarrow.parquet")
     values = tensors(samples)
     columns = {}
     for name in form.order(list(values)):
         column = form.column_of(name)
         own = form.columns.get(column, ColumnForm())
-        kind = None
+        column_type = None
         if form.schema is not None and column in form.schema.names:
-            kind = form.schema.field(column).type
-        columns[column] = _arrow(arrow, values[name].numpy(), space[name], own, kind)
-    file = io.BytesIO()
-    parquet.write_table(arrow.table(columns), file)
-    return file.getvalue()
+            column_type = form.schema.field(column).type
+        columns[column] = _arrow(arrow, values[name].numpy(), space[name], own, column_type)
+    return as_bytes(arrow.table(columns), kind)
 
 
 def _arrow(arrow: Any, values: np.ndarray, v: Variable, form: ColumnForm, kind: Any) -> Any:
     """Return a column of pyarrow, of the type that it had or else of the nearest that there is."""
     types = arrow.types
     absent = np.array([x != x or (v.optional and x == v.missing) for x in values.tolist()], bool)
+    is_text = kind is not None and (types.is_string(kind) or types.is_large_string(kind))
+    if is_text:  # a date that is written as a text stays one
+        return arrow.array(cells_of(values, v, form, Marks()), kind, mask=absent)
     if v.unit == DAYS or v.unit == HOURS:
         ticks = values * (86_400_000_000 if v.unit == DAYS else 3_600_000_000)
         whole = np.where(absent, 0, np.rint(np.nan_to_num(ticks))).astype(np.int64)

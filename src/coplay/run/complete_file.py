@@ -1,4 +1,4 @@
-"""A table file of which missing cells are filled, character by character as it was elsewhere."""
+"""A table file of which missing cells are filled; all else stays as it was, to the character."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from pydantic import ValidationError
 from coplay.core.errors import CoplayError, DataError
 from coplay.core.inside import write_output
 from coplay.data.sources.table import Table
+from coplay.data.tables.arrow_files import PACKED, as_bytes, is_stream, whole, with_cells
 from coplay.data.tables.encodings import encoding_of, read_bytes
 from coplay.data.tables.filling import filled
 from coplay.data.tables.formats import ending
 from coplay.data.tables.grid import Grid
 from coplay.data.tables.reading import Rows, read_table
-from coplay.run.completing import fill
+from coplay.run.completing import Filling, fill
 from coplay.run.drawing import aliases_of, own_data_of
 from coplay.run.fields import problems_of
 from coplay.run.result import Result
 from coplay.run.sampling import load_player
+
+_ENDINGS = (".csv", ".tsv", *PACKED)
 
 
 def complete_file(
@@ -35,7 +38,9 @@ def complete_file(
     trust: bool = False,
     settings: dict[str, Any] | None = None,
 ) -> list[str]:
-    """Fill the missing cells of a table; all other characters of the file stay as they are.
+    """Fill the missing cells of a table; all other cells stay as they are.
+
+    A file of lines stays the same to the character, and one of Parquet or Arrow keeps its types.
 
     Args:
         run: The run's folder.
@@ -64,16 +69,30 @@ def complete_file(
     grid = _grid(table, source)
     reading, of_marks = source.reading_of(Rows([grid], len(grid)), grid.names)
     filling = fill(loaded, grid, reading, aliases_of(result, loaded), seed)
+    lines = [*grid.notes, *of_marks, *filling.lines()]
+    if ending(table) in PACKED:
+        new, count = with_cells(whole(table), filling.new, table)
+        _check_count(count, filling, table)
+        _write(out, as_bytes(new, ending(out), is_stream(table)))
+        return lines
     content = read_bytes(table)
     codec, _, _ = encoding_of(table, source.encoding)
     separator = source.separator or grid.unusual.get("separator", ",")
     quote = grid.unusual.get("quote", '"') if source.quote is None else source.quote
     text, count = filled(content.decode(codec), separator, quote, filling.new)
+    _check_count(count, filling, table)
+    _write(out, _encoded(text, codec, content, out))
+    return lines
+
+
+def _check_count(count: int, filling: Filling, table: Path) -> None:
+    """Refuse a table of which some cells were not met again."""
     if count != sum(map(len, filling.new.values())):
         raise DataError(f"{table}: its rows were not met again where they were read")
-    written = _encoded(text, codec, content, out)
-    write_output(out, written, "give permission, make room or name another file with --out")
-    return [*grid.notes, *of_marks, *filling.lines()]
+
+
+def _write(out: Path, content: bytes) -> None:
+    write_output(out, content, "give permission, make room or name another file with --out")
 
 
 def _grid(table: Path, source: Table) -> Grid:
@@ -88,10 +107,11 @@ def _grid(table: Path, source: Table) -> Grid:
 
 
 def _check_names(table: Path, out: Path) -> None:
-    """Refuse what is no table of lines, and to overwrite it."""
+    """Refuse what is no table of lines or of columns with types, and to overwrite it."""
     faults = []
-    if ending(table) not in (".csv", ".tsv"):
-        faults.append(f"{table}: expected a name that ends in .csv or .tsv")
+    if ending(table) not in _ENDINGS:
+        listed = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
+        faults.append(f"{table}: expected a name that ends in {listed}")
     elif not table.is_file():
         faults.append(f"{table} does not exist (looked for from {Path.cwd()})")
     elif ending(out) != ending(table):
@@ -108,7 +128,8 @@ def _source(result: Result, player: str, table: Path, settings: dict[str, Any]) 
     source = result.config.data.source if own is None else own.source
     values: dict[str, Any] = {}
     if isinstance(source, Table):
-        for name in ("separator", "decimal", "thousands", "encoding", "quote", "missing_marks"):
+        names = ("separator", "decimal", "thousands", "encoding", "quote", "missing_marks", "dates")
+        for name in names:
             values[name] = getattr(source, name)
     try:
         return Table(file=str(table), **{**values, **settings})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +15,11 @@ from coplay.core.errors import DataError, ModelError
 from coplay.core.space import Samples, Space, pick
 from coplay.core.streams import stream
 from coplay.core.surroundings import own_settings
+from coplay.core.variable import Variable
+from coplay.data.tables.dates import DAYS, HOURS, Dates, NoDate, dates_of
 from coplay.data.tables.filling import Spelling, different
 from coplay.data.tables.grid import Grid
+from coplay.data.tables.numbers import is_date
 from coplay.data.tables.types import Settings, missing_among
 from coplay.data.words import quoted, some
 from coplay.models.abilities import Completes
@@ -136,9 +141,10 @@ class _Read:
             left_out = missing_among(set(cells), settings)
             texts = different(cells, left_out)
             known = {text: 0.0 for text in left_out}
+            dates = _dates(name, v, texts, settings)
             for text in texts:
                 try:
-                    known[text] = value_of(v, _plain(text, v.kind, settings))
+                    known[text] = _value(v, text, settings, dates)
                 except ValueError as error:
                     row = cells.index(text)
                     faults.append(
@@ -149,12 +155,43 @@ class _Read:
             numbers = np.array([known[text] for text in cells], dtype=np.float64)
             values[key] = _tensor(numbers, v.kind)
             missing.append(np.array([text in left_out for text in cells]))
-            spelling.append(Spelling(v, texts, settings.marks))
+            form = dates.form if isinstance(dates, Dates) else None
+            spelling.append(Spelling(v, texts, settings.marks, form))
         if faults:
             more = len(faults) - _MOST_FAULTS
             shown = faults[:_MOST_FAULTS] + ([f"and {more:,} more"] if more > 0 else [])
             raise DataError("\n".join(shown))
         return cls(values, np.stack(missing, 1), spelling)
+
+
+def _dates(
+    name: str, v: Variable, texts: Sequence[str], settings: Settings
+) -> Dates | NoDate | None:
+    """Return the dates of a column; the cell that is none, or None for a column of others."""
+    are_dates = v.unit in (DAYS, HOURS) or (v.kind == "real" and is_date(next(iter(texts), "")))
+    if not are_dates or not texts:
+        return None
+    return dates_of(name, Counter(texts), settings.dates)
+
+
+def _value(v: Variable, text: str, settings: Settings, dates: Dates | NoDate | None) -> float:
+    """Return the value of a cell.
+
+    Raises:
+        ValueError: It has none; the message says what was expected.
+    """
+    if isinstance(dates, NoDate) and text == dates.text:
+        raise ValueError(f"{dates.reason}, got {quoted(text)}")
+    if isinstance(dates, NoDate):
+        return 0.0
+    if dates is None:
+        return value_of(v, _plain(text, v.kind, settings))
+    number = dates.values[text]
+    low, high = v.range
+    if not low <= number <= high:
+        ends = [dates.form.write(end) for end in (low, high) if math.isfinite(end)]
+        raise ValueError(f"expected a date in the agreed range {ends}, got {quoted(text)}")
+    return number
 
 
 def _plain(text: str, kind: str, settings: Settings) -> str:

@@ -232,7 +232,8 @@ def site_names(files: Sequence[Path]) -> list[str]:
 
 def _as_proposed(section: ProposedSection) -> Proposed:
     levels = section.categories or ()
-    return Proposed(section.kind, section.low, section.high, levels, section.optional)
+    unit = section.unit if section.kind == "real" else ""
+    return Proposed(section.kind, section.low, section.high, levels, section.optional, unit)
 
 
 def _check_units(units: Mapping[tuple[str, str], str]) -> None:

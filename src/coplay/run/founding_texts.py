@@ -43,6 +43,7 @@ def section_of(variable: Proposed) -> ProposedSection:
         optional=optional,
         low=variable.low,
         high=variable.high,
+        unit=variable.unit,
         from_data=variable.low is not None or variable.high is not None,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from coplay.core.errors import ConfigError
 from coplay.core.variable import Kind
+from coplay.data.tables.dates import DAYS, HOURS
 from coplay.data.words import quoted, some
 from coplay.run.founding_notes import spelled_alike
 from coplay.run.founding_texts import SMALL_CELL, section_of
@@ -15,6 +16,8 @@ from coplay.run.schema import VariableSection
 from coplay.site.conforming import BITS, OTHER
 from coplay.site.proposed_column import Proposed, common_levels
 from coplay.site.proposing import Single
+
+_OF_DATES = (DAYS, HOURS)
 
 Columns = Mapping[str, Proposed]
 """Variables by column."""
@@ -198,8 +201,9 @@ def _merged_variables(
             both = _merged(merged[name], variable)
             if both is None:
                 faults.append(
-                    f"{quoted(name)} is {merged[name].kind} at {first[name]!r} and {variable.kind} "
-                    f"at {site!r}; rename it at one of them ([data.columns]), or mend its cells"
+                    f"{quoted(name)} is {_said_kind(merged[name])} at {first[name]!r} and "
+                    f"{_said_kind(variable)} at {site!r}; rename it at one of them "
+                    "([data.columns]), or mend its cells"
                 )
                 continue
             if both.kind == "real" and {variable.kind, merged[name].kind} != {"real"}:
@@ -215,10 +219,17 @@ def _merged_variables(
     return merged, notes
 
 
+def _said_kind(variable: Proposed) -> str:
+    """Say what a variable is; dates are real numbers that nobody wrote."""
+    return {DAYS: "a date", HOURS: "a time of day"}.get(variable.unit, variable.kind)
+
+
 def _merged(one: Proposed, other: Proposed) -> Proposed | None:
     """Return what holds both; None for kinds that are not one."""
     one, other = _as_bit(one, other), _as_bit(other, one)
     kinds = {one.kind, other.kind}
+    if {one.unit in _OF_DATES, other.unit in _OF_DATES} == {True, False}:
+        return None  # a number beside a date
     if kinds == {"binary"}:
         kind: Kind = "binary"
     elif "real" in kinds:
@@ -264,7 +275,8 @@ def _both_as_numbers(one: Proposed, other: Proposed) -> Proposed | None:
         return None
     low = min(lows) if len(lows) == 2 else None
     high = max(highs) if len(highs) == 2 else None
-    return Proposed("real", low, high, optional=one.optional or other.optional)
+    optional = one.optional or other.optional
+    return Proposed("real", low, high, optional=optional, unit=one.unit or other.unit)
 
 
 def _as_numbers(variable: Proposed) -> Proposed | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from coplay.core.errors import CoplayError
 from coplay.core.space import Samples, Space, tensors
 from coplay.data.sources.table import Table
-from coplay.data.table_form import TableForm, as_parquet, as_text, form_of_table
+from coplay.data.table_form import TableForm, as_packed, as_text, form_of_table
+from coplay.data.tables.arrow_files import PACKED
 from coplay.run.drawing import own_data_of
 from coplay.run.result import Result
 
@@ -36,15 +37,15 @@ def as_table(samples: Samples, space: Space, out: Path, form: TableForm | None) 
         None where it is to be written in the form that is the same for all data.
 
     Raises:
-        CoplayError: Samples that are no table are to be Parquet, or pyarrow is missing.
+        CoplayError: Samples that are no table are to be Parquet or Arrow, or pyarrow is missing.
     """
     is_flat = not any(space[name].shape for name in tensors(samples))
-    if out.suffix == ".parquet":
+    if out.suffix in PACKED:
         if not is_flat:
             raise CoplayError(
                 f"--out {out}: the samples are no table of numbers; write an .npz instead"
             )
-        return as_parquet(samples, space, form or TableForm(()))
+        return as_packed(samples, space, form or TableForm(()), out.suffix)
     if is_flat and (form is not None or out.suffix == ".tsv"):
         separator = "\t" if out.suffix == ".tsv" else None
         return as_text(samples, space, form or TableForm(()), separator)

@@ -42,9 +42,24 @@ class AgreedRows:
 
     @classmethod
     def of(
-        cls, read: Dataset, data: DataOfSite, columns: Mapping[str, str], space: Space, site: str
+        cls,
+        read: Dataset,
+        data: DataOfSite,
+        columns: Mapping[str, str],
+        space: Space,
+        site: str,
+        is_own: bool = False,
     ) -> AgreedRows:
         """Make the rows of a source those of the agreed variables.
+
+        Args:
+            read: The rows.
+            data: What the site says of them.
+            columns: Column by variable.
+            space: The variables.
+            site: What errors call the site.
+            is_own: Whether nobody else has these rows, so that their columns can go as soon as they
+                are variables; of a large table both do not fit.
 
         Raises:
             DataError: Values are not what was agreed; the message has a line for each column.
@@ -58,6 +73,9 @@ class AgreedRows:
         for name in space:
             column = columns[name]
             values = torch.cat([split[column] for split in both])
+            if is_own and list(columns.values()).count(column) == 1:
+                for split in both:
+                    del split[column]
             try:
                 made[name] = conformed(space[name], read.space[column], values)
             except DataError as error:
@@ -100,6 +118,7 @@ def _values(
     """Return the values of the rows that are kept, and what was moved to the ends of ranges."""
     tensors = {}
     notes = []
+    are_all = bool(keep.all())
     for name, result in made.items():
         values = result.values
         if outside == "clip" and result.nearest is not None:
@@ -107,7 +126,7 @@ def _values(
             values = result.nearest
             if count:
                 notes.append(f"{quoted(name)}: {counted(count, 'row')} clipped to the agreed range")
-        tensors[name] = values[keep]
+        tensors[name] = values if are_all else values[keep]
     return tensors, notes
 
 

@@ -59,15 +59,17 @@ def codes_in(numbers: np.ndarray) -> list[Code]:
         []
     """
     distinct, counts = np.unique(numbers, return_counts=True)
-    others = distinct[~np.isin(distinct, _CODES)]
+    may_be_codes = np.isin(distinct, _CODES)
+    others = distinct[~may_be_codes]
     if not len(others):
         return []
     low, high = float(others[0]), float(others[-1])
     codes = []
-    for value, count in zip(distinct.tolist(), counts.tolist(), strict=True):
+    met = zip(distinct[may_be_codes].tolist(), counts[may_be_codes].tolist(), strict=True)
+    for value, count in met:
         is_negative = value < 0 <= low
         gap = low - value if value < 0 else value - high
-        if count >= _REPEATED and value in _CODES and (is_negative or gap > high - low):
+        if count >= _REPEATED and (is_negative or gap > high - low):
             codes.append(Code(value, count, low, high))
     return codes
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from coplay.core.errors import CoplayError, DataError
-from coplay.core.space import Samples, Space, pick
+from coplay.core.space import Samples, Space, pick, tensors
 from coplay.data.sources.base import Dataset
+from coplay.data.sources.table import Table
 from coplay.site.agreed_rows import AgreedRows
 from coplay.site.agreement import Agreement, DataOfSite
 from coplay.site.canaries import canaries_of
@@ -65,7 +66,9 @@ def load_site(
     except CoplayError as error:
         raise DataError(f"{site}: {error}") from error
     present = present_in(data, agreement, columns, parts, site)
-    read = [AgreedRows.of(part, data, columns, space.only(present), site) for part in parts]
+    variables = space.only(present)
+    is_own = given is None and isinstance(data.source, Table)  # rows in memory are somebody's
+    read = [AgreedRows.of(part, data, columns, variables, site, is_own) for part in parts]
     notes = [note for part in parts for note in part.notes]
     notes += left_out(parts[0], columns, agreement, present, data.unit)
     notes += [note for part in read for note in part.notes]
@@ -74,8 +77,10 @@ def load_site(
         tests = np.concatenate([np.zeros(read[0].n, bool), np.ones(read[1].n, bool)])
     rows = {}
     for variable in present:
-        rows[variable] = torch.cat([part.values[variable] for part in read])
+        values = [part.values[variable] for part in read]
+        rows[variable] = values[0] if len(values) == 1 else torch.cat(values)
     samples = Samples(rows, batch_size=[sum(part.n for part in read)])
+    del rows
     units = None
     if data.unit is not None:
         units = np.concatenate([part.units for part in read])
@@ -83,14 +88,15 @@ def load_site(
         notes += [f"{each}" for each in agreement.rules.counts(samples)]
     split = split_of(len(samples), data.held_out, units, tests, site)
     notes.append(str(split))
-    thrown = None
+    thrown, out = None, None
     if canaries:
         thrown = canaries_of(split.train, units, canaries, site, None)
         split = replace(split, train=thrown.train)
+        out = pick(samples, thrown.left_out)
         notes.append(str(thrown))
+    del parts, read
     held = _holdings(space, samples, split, units, notes)
     if thrown is not None:
-        out = pick(samples, thrown.left_out)
         out_units = _numbered(units, thrown.left_out)
         held = replace(held, left_out=out, left_units=out_units, by_coin=thrown.by_coin)
     return replace(held, is_random=tests is None)
@@ -100,11 +106,19 @@ def _holdings(
     space: Space, samples: Samples, split: Split, units: np.ndarray | None, notes: list[str]
 ) -> Holdings:
     """Put the rows where they belong; what units are called is left behind."""
+    places = (split.train, split.scored, split.chosen_on)
+    train, scored, chosen_on = (Samples({}, batch_size=[len(rows)]) for rows in places)
+    whole = tensors(samples)
+    for name in list(whole):
+        del samples[name]  # of a large table, all rows do not fit twice
+        values = whole.pop(name)
+        for part, rows in zip((train, scored, chosen_on), places, strict=True):
+            part[name] = values.index_select(0, rows)
     return Holdings(
         space,
-        pick(samples, split.train),
-        pick(samples, split.scored),
-        pick(samples, split.chosen_on),
+        train,
+        scored,
+        chosen_on,
         _numbered(units, split.train),
         tuple(notes),
         _numbered(units, split.chosen_on),

@@ -14,6 +14,7 @@ from coplay.data.classes import natural_key
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.reading import Rows
 from coplay.data.tables.types import Fault, Settings, Typed, missing_among, typed
+from coplay.data.tables.whole_numbers import are_names_of_rows
 from coplay.data.words import quoted
 from coplay.site.conforming import OTHER
 from coplay.site.units import may_name_somebody, names_somebody
@@ -23,9 +24,6 @@ _FEW_NUMBERS = 10
 
 _WHOLE = re.compile("0|-?[1-9][0-9]*")
 """A whole number as it is written where it is a name."""
-
-_MANY_DIGITS = 100_000
-"""Whole numbers from here on, another in every row, are names rather than amounts."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Proposed:
         levels: Categories in the order of their names, which does not say which is commonest; rare
             ones are in ``other``. What is binary has the words that stand in the table.
         optional: Whether cells of it are missing.
+        unit: What one of its numbers is, where it is a date or a time of day.
     """
 
     kind: Kind
@@ -47,6 +46,7 @@ class Proposed:
     high: float | None = None
     levels: tuple[str, ...] = ()
     optional: bool = False
+    unit: str = ""
 
 
 def rounded_outwards(low: float, high: float, grid: float = 0.0) -> tuple[float, float]:
@@ -133,11 +133,13 @@ def _numbers(
     present = column.values[~column.missing]
     whole = bool((present == np.trunc(present)).all())
     distinct = np.unique(present)
-    if set(distinct.tolist()) == {0.0, 1.0}:
+    if np.array_equal(distinct, [0, 1]):
         bits = Counter({f"{number:g}": int((present == number).sum()) for number in (0, 1)})
         return _bits(name, bits, column, small_cell)  # 1.0 and 1 are one value
     low, high = rounded_outwards(float(distinct[0]), float(distinct[-1]), _grid(distinct))
-    amounts = Proposed("real", low, high)
+    amounts = Proposed("real", low, high, unit=column.unit)
+    if column.dates is not None and len(distinct) > 1:
+        return ProposedColumn(amounts, Counter(), column)
     if len(distinct) <= _FEW_NUMBERS:
         counts = _counts(cells, settings)
         # a cell of 1.0 is the number 1, and no category of that name
@@ -146,8 +148,12 @@ def _numbers(
             if isinstance(levels, str):
                 return levels
             return replace(levels, variable=replace(levels.variable, low=low, high=high))
-    elif whole and len(distinct) == len(present) and _are_names(distinct):
-        return f"column {quoted(name)} holds another whole number in every row, as names of rows do"
+    elif whole and are_names_of_rows(name, present):
+        return (
+            f"column {quoted(name)} holds another whole number in every row, as names of rows do; "
+            f'if they are amounts, agree on it as [variables.{name}] with kind = "real", and '
+            "take it out of lacks in the site file"
+        )
     if len(distinct) < 2:
         number = f"{float(distinct[0]):.12g}"
         only = f"column {quoted(name)} is {number} in every row"
@@ -167,7 +173,10 @@ def _is_varied(cells: Cells) -> bool:
 
 def _grid(numbers: np.ndarray) -> float:
     """Return the largest power of ten that all are multiples of; 0 beyond six decimals."""
+    some = numbers[:: max(1, len(numbers) // 1000)]  # they show most of what does not fit
     for decimals in range(-12, 7):
+        if not np.array_equal(some.round(decimals), some):
+            continue
         if np.array_equal(numbers.round(decimals), numbers):
             return float(10.0**-decimals)
     return 0.0
@@ -191,13 +200,6 @@ def _bits(name: str, counts: Counter[str], column: Typed, small_cell: int) -> Pr
     return ProposedColumn(
         Proposed("binary", levels=levels), counts, column, only if len(words) < 2 else ""
     )
-
-
-def _are_names(numbers: np.ndarray) -> bool:
-    """Whether numbers, another in every row, number the rows or are long as those of files are."""
-    if len(numbers) <= _FEW_NUMBERS:
-        return False
-    return bool(numbers[-1] - numbers[0] < 2 * len(numbers) or numbers[0] >= _MANY_DIGITS)
 
 
 def _levels(

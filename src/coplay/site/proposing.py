@@ -16,14 +16,12 @@ from coplay.data.tables.found_marks import found_marks
 from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows, read_tables
 from coplay.data.tables.types import Settings, missing_among
+from coplay.data.tables.whole_numbers import few_distinct
 from coplay.data.words import counted, quoted, some
 from coplay.site.codes import notes_on_codes, notes_on_codes_among_texts
 from coplay.site.conforming import OTHER
 from coplay.site.proposed_column import Proposed, ProposedColumn, proposed_column
 from coplay.site.units import unit_of
-
-_FEW_NUMBERS = 10
-"""So many different whole numbers, or fewer, may be codes of categories."""
 
 _MISSING_MARKS = ("NA", "?", "N/A", "null", "NaN")
 """Texts that count as missing while a table is proposed."""
@@ -140,6 +138,7 @@ def proposal(
                 empty.append(name)
         else:
             columns[name] = _with_optional(name, column)
+        rows.forget_cells([name])  # of a large table, texts and values do not fit beside each other
     several = {name: each for name, each in columns.items() if not each.only}
     if not columns:
         raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")
@@ -169,7 +168,11 @@ def proposal(
 def _with_optional(name: str, column: ProposedColumn) -> ProposedColumn:
     """Return a column of which cells may be missing if some are; a class may not."""
     optional = name != LABEL and bool(column.cells.missing.any())
-    return replace(column, variable=replace(column.variable, optional=optional))
+    variable = replace(column.variable, optional=optional)
+    cells = column.cells
+    if cells.kind != "real":  # nothing more is asked of them
+        cells = replace(cells, values=np.zeros(0))
+    return replace(column, variable=variable, cells=cells)
 
 
 def _is_empty(name: str, rows: Rows, settings: Settings) -> bool:
@@ -214,8 +217,8 @@ def _said_of_few_numbers(
     """Say which columns of numbers may be codes of categories, such as 0.0, 1.0 and 2.0."""
     names = []
     for name, values in numbers.items():
-        distinct = np.unique(values)
-        is_few = len(distinct) <= _FEW_NUMBERS and bool((distinct == np.trunc(distinct)).all())
+        distinct = few_distinct(values)
+        is_few = distinct is not None and bool((distinct == np.trunc(distinct)).all())
         if variables[name].kind == "real" and is_few:
             names.append(quoted(name))
     if not names:

@@ -181,6 +181,7 @@ class Table(Source):
         made = {}
         for name, key in wanted.items():
             made[key] = column_as(name, columns[name], agreed[key], train, test, rows.title)
+            columns[name] = replace(columns[name], values=np.zeros(0))  # they are in the variable
         made |= with_missing(
             made, columns, {key: name for name, key in wanted.items()}, train, test
         )

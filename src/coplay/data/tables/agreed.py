@@ -57,6 +57,7 @@ def typed_as(
         column = _typed(name, rows, settings, agreed[key])
         if isinstance(column, Typed):
             columns[name] = column
+            rows.forget_cells([name])  # of a large table, texts and values do not fit both
         else:
             faults.append(column)
     if faults:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from coplay.core.text import cell
 from coplay.core.variable import Variable
+from coplay.data.tables.dates import DAYS, HOURS, DateForm
 from coplay.data.tables.numbers import Marks
 
 _PAIRS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"), ("0", "1"))
@@ -108,6 +109,7 @@ class Spelling:
         variable: What the column is.
         cells: The different cells that it has.
         marks: The marks inside numbers.
+        dates: How it writes dates; None for no dates, or to write them as ISO 8601 has it.
 
     Example:
         >>> Spelling(Variable(kind="real"), ("1,25", "3"), Marks(",")).text(2.0)
@@ -119,6 +121,7 @@ class Spelling:
     variable: Variable
     cells: tuple[str, ...]
     marks: Marks
+    dates: DateForm | None = None
 
     def text(self, value: float) -> str:
         """Write a value."""
@@ -131,6 +134,8 @@ class Spelling:
             return self._bit(int(value))
         if v.kind == "count":
             return str(int(value))
+        if self.dates is not None or v.unit in (DAYS, HOURS):
+            return self._date(value)
         return self._number(value).replace(".", self.marks.decimal)
 
     def _bit(self, value: int) -> str:
@@ -139,6 +144,18 @@ class Spelling:
                 if text.lower() in pair:
                     return _in_case_of(text, pair[value])
         return str(value)
+
+    def _date(self, value: float) -> str:
+        """Write a date that rounding does not lead out of the agreed range."""
+        usual = DateForm("", has_seconds=True) if self.variable.unit == HOURS else DateForm()
+        form = self.dates or usual
+        low, high = self.variable.range
+        step = 0.0 if form.gap or not form.order else 1.0  # whole days
+        if step and round(value) > high:
+            value -= step
+        elif step and round(value) < low:
+            value += step
+        return form.write(value)
 
     def _number(self, value: float) -> str:
         decimals = self._decimals()

@@ -20,7 +20,21 @@ _MANY_DIGITS = 100_000
 _REPEATS = 10.0
 """So many pairs of rows would have one number by chance, if numbers were not names."""
 
+_FEWEST_LONG = 50
+"""Rows of a table from which on long numbers alone show that they name them."""
+
+_AMOUNTS = {
+    *("age", "amount", "balance", "budget", "capital", "charge", "cost", "costs", "count"),
+    *("credit", "day", "days", "debt", "distance", "duration", "earnings", "fee", "height"),
+    *("hours", "income", "length", "limit", "loss", "minutes", "month", "months", "pay"),
+    *("population", "price", "profit", "rent", "revenue", "salary", "sales", "score", "seconds"),
+    *("size", "sum", "tax", "time", "total", "turnover", "value", "wage", "wages", "weight"),
+    *("width", "worth", "year", "years"),
+}
+"""Words of a column that is an amount, whatever its numbers look like."""
+
 _NAMES = {"id", "ids", "uuid", "guid", "mrn", "pid", "nr", "no", "number", "index", "key", "row"}
+"""Words of a column that names rows if its whole numbers differ in all of them."""
 
 
 def few_distinct(numbers: np.ndarray) -> np.ndarray | None:
@@ -50,11 +64,18 @@ def are_names_of_rows(name: str, numbers: np.ndarray) -> bool:
         (True, False)
         >>> are_names_of_rows("case_id", np.arange(12.0) * 7)
         True
+        >>> prices = 100_000 + 1_700 * np.arange(40.0) ** 2
+        >>> are_names_of_rows("asked", prices), are_names_of_rows("income", np.arange(100.0))
+        (False, False)
     """
     count = len(numbers)
-    if count <= _FEWEST_ROWS or len(np.unique(numbers)) < count:
+    words = re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    # a number of visits counts them
+    is_amount = bool(_AMOUNTS.intersection(words)) or "of" in words
+    if count <= _FEWEST_ROWS or is_amount or len(np.unique(numbers)) < count:
         return False
     low, high = float(numbers.min()), float(numbers.max())
     pairs = count * (count - 1) / 2 / (high - low + 1)
-    words = set(re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
-    return bool(words & _NAMES) or pairs > _REPEATS or low >= _MANY_DIGITS
+    is_round = bool((numbers % 10 == 0).all())  # as prices are, and names of rows are not
+    are_long = count >= _FEWEST_LONG and low >= _MANY_DIGITS and not is_round
+    return bool(_NAMES.intersection(words)) or pairs > _REPEATS or are_long
