@@ -40,9 +40,7 @@ def rows_of(space, n, units=None, seed=0):
         samples = space.samples(**{"x": x, "class": label, "bit": (x > 5).to(torch.uint8)})
     else:
         image = torch.rand(n, 8, 8, generator=g)
-        samples = space.samples(
-            **{"image": image, "class": torch.randint(2, (n,), generator=g)}
-        )
+        samples = space.samples(**{"image": image, "class": torch.randint(2, (n,), generator=g)})
     units = torch.arange(n) if units is None else units
     return PrivateRows(space, samples, units, most=int(units.bincount().max()))
 
@@ -128,7 +126,7 @@ def test_secret_numbers_are_normal_and_lie_on_a_grid():
     assert abs(float(x.pow(4).mean()) - 3) < 5 * math.sqrt(96 / 200_000)
     sums = torch.tensor([math.pi, -1e3 / 3], dtype=torch.float64)
     for noise in (0.0, 2.0):
-        steps = secret.noisy(sums, 0.7, noise) / (0.7 * secret.GRID)
+        steps = secret.noisy(sums, 0.7, noise) / (0.5 * secret.GRID)
         assert torch.equal(steps, steps.round())
     assert (secret.noisy(sums, 0.7, 0.0) - sums).abs().max() <= 0.35 * secret.GRID * (1 + 1e-9)
 
@@ -142,7 +140,9 @@ def test_a_histogram_counts_levels_and_has_the_noise_that_is_charged():
         assert float(column.sum()) == pytest.approx(300, abs=1e-3)
     drawn = torch.stack([released_histogram(model, rows, 2.0) for _ in range(400)]) - exact
     sensitivity = math.sqrt(len(sizes))
-    assert float(drawn.std()) == pytest.approx(2 * sensitivity, rel=5 / math.sqrt(2 * drawn.numel()))
+    assert float(drawn.std()) == pytest.approx(
+        2 * sensitivity, rel=5 / math.sqrt(2 * drawn.numel())
+    )
 
 
 # ---------------------------------------------------------------------------------- moments
@@ -235,9 +235,7 @@ def test_impossible_moments_are_said_and_moved_to_the_nearest_possible_ones():
 
 def test_noise_that_is_drawn_once_a_play_ends_up_in_the_equilibrium_as_theory_says():
     """(V): 2,000 plays of moments, noise fixed within each, deviation within 3 %."""
-    alpha = torch.tensor(
-        [[0.5, 0.3, 0.2], [0.25, 0.6, 0.15], [0.1, 0.2, 0.7]], dtype=torch.float64
-    )
+    alpha = torch.tensor([[0.5, 0.3, 0.2], [0.25, 0.6, 0.15], [0.1, 0.2, 0.7]], dtype=torch.float64)
     space = Space({"x": Variable(kind="real", shape=(2,), low=-1, high=1)})
     counts = (400, 900, 2500)
     sites = []
@@ -283,13 +281,6 @@ class TestAccounting:
             exact = spent_epsilon([charge], 1e-5)
             assert exact <= _by_opacus([charge], 1e-5, "prv") <= exact + 0.02
             assert exact <= _by_opacus([charge], 1e-5, "rdp") <= 1.2 * exact
-
-    @pytest.mark.parametrize(
-        ("noise", "rate", "steps", "delta", "low", "high"), []
-    )
-    def test_steps_on_random_batches(self, noise, rate, steps, delta, low, high):
-        spent = spent_epsilon([Charge("", noise=noise, rate=rate, steps=steps)], delta)
-        assert low <= spent <= high
 
     def test_noise_is_the_least_that_keeps_the_budget(self):
         settings = Steps(steps=200, rate=0.05)
