@@ -264,7 +264,7 @@ def test_units_keep_so_many_rows():
     assert rows.most == 3
 
 
-# ------------------------------------------------------------------------- what leaves, and what not
+# ------------------------------------------------------------------- what leaves, and what not
 
 LEARNING = {
     "epsilon": 4.0,
