@@ -1,13 +1,19 @@
 """Sites that make a promise: what they are refused for, what they spend, what leaves them."""
 
 import json
+import random
+import signal
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 
 from coplay import Federation, Space, Variable, load_player
 from coplay.core.errors import CheckpointError, ConfigError, CoplayError, DataError, PrivacyError
+from coplay.core.message import Message
 from coplay.run.own_data import SiteRecipe, own_data
 from coplay.site.accounting import Charge, needed_noise, spent_epsilon
 from coplay.site.budget import Budget, Spent
@@ -258,11 +264,163 @@ def test_units_keep_so_many_rows():
     assert rows.most == 3
 
 
-def test_facts_and_records_of_a_private_site_name_draws_and_not_rows(tmp_path):
-    privacy = {"stand_in": MOMENTS}
-    config = federation(tmp_path, privacy)
+# ------------------------------------------------------------------- what leaves, and what not
+
+LEARNING = {
+    "epsilon": 4.0,
+    "delta": 1e-4,
+    "accountant": "rdp",
+    "learning": {"steps": 8, "rate": 0.1, "histogram": 0.2},
+}
+SMALL = {
+    "name": "autoregressive",
+    "bins": 8,
+    "hidden": 16,
+    "blocks": 1,
+    "embedding": 4,
+    "batch": 32,
+}
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """All replies of the first site, as the engine has them."""
+    from coplay.engines import local
+
+    replies = []
+    original = local.answer_all
+
+    def noting(game, players, messages):
+        answers = original(game, players, messages)
+        replies.extend(
+            reply for player, reply in zip(players, answers, strict=True) if player.name == "north"
+        )
+        return answers
+
+    monkeypatch.setattr(local, "answer_all", noting)
+    return replies
+
+
+@pytest.mark.parametrize("privacy", [{"stand_in": MOMENTS}, LEARNING], ids=["stand_in", "learning"])
+def test_every_number_that_leaves_is_post_processing_public_or_charged(tmp_path, sent, privacy):
+    """With all the site may tell asked for: what is computed from rows stays in its own folder."""
+    pytest.importorskip("opacus")
+    config = federation(
+        tmp_path,
+        privacy,
+        model=SMALL,
+        measure={"samples": 60, "shown": 3, "metrics": ["fidelity", "utility"], "target": "class"},
+    )
+    file = tmp_path / "north" / "site.toml"
+    told = '\n[tell]\ncount = "exact"\nshares = true\nsmall_cell = 1\nnumbers = ["all"]\n'
+    file.write_text(file.read_text() + told)
+    Federation(federation_of(config)).run(tmp_path / "run")
+    assert sent
+    post_processing = {"row_loss", "flops"} if "stand_in" in privacy else set()
+    for reply in sent:
+        assert isinstance(reply, Message), reply
+        for name in reply.numbers:
+            assert name in post_processing, f"{name} is neither of the stand-in nor charged"
+        # samples are those of a model that learned from draws, or by steps that were charged
+        assert set(reply.samples()) <= {"south", "", "coordinator", "the coordinator"}
+    own = own_data(federation_of(config), None, {})["north"]
+    rows = own.load()
+    counts = {len(rows.train), len(rows.scored), len(rows.chosen_on), 400}
+    outside = [
+        path for path in (tmp_path / "run").rglob("*.json*") if "sites/north" not in path.as_posix()
+    ]
+    for path in outside:
+        for number in numbers_in(path.read_text()):
+            assert number not in counts, f"{path}: {number} counts real rows"
+
+
+def federation_of(config):
+    """Read the site files anew."""
+    return type(config).from_dict(config.model_dump(mode="json", exclude_unset=True))
+
+
+def numbers_in(text):
+    """All numbers of JSON lines."""
+    numbers = []
+
+    def walk(value):
+        if isinstance(value, dict):
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            numbers.append(value)
+
+    for part in [text] if text.startswith("{\n") else text.splitlines():
+        walk(json.loads(part))
+    return numbers
+
+
+def test_a_site_whose_budget_is_spent_sends_no_more_and_the_game_goes_on(tmp_path):
+    pytest.importorskip("opacus")
+    game = {
+        "name": "sample_exchange",
+        "rounds": 6,
+        "local_steps": 2,
+        "samples_per_round": 40,
+        "own_weight": 0.5,
+        "own_rounds": 0,
+        "on_lost": "continue",
+    }
+    sites = ("north", "south", "west")
+    config = federation(tmp_path, LEARNING, sites=sites, model=SMALL, game=game)
     result = Federation(config).run(tmp_path / "run")
-    text = json.dumps(json.loads((tmp_path / "run" / "run.json").read_text()))
-    own = own_data(config, None, {})["north"].load()
     assert result.record.status == "finished"
-    assert str(len(own.train)) not in text.replace("3200", "")
+    losses = [loss for row in result.main.rows for loss in row.lost.values()]
+    assert [loss.player for loss in losses] == ["north"]
+    assert "the privacy budget is spent: epsilon = " in losses[0].reason
+    budget = Budget(ledger(tmp_path).parent, 4.0, 1e-4, "rdp")
+    charges = budget.charges()
+    assert [charge.steps for charge in charges] == [1, 2, 2, 2, 2]
+    assert 3.9 < budget.spent().epsilon <= 4.0
+    # and in a run that follows it is lost at once, whatever is deleted of the runs
+    again = Federation(config).run(tmp_path / "again")
+    assert [loss.player for row in again.main.rows for loss in row.lost.values()] == ["north"]
+    assert budget.charges() == charges
+
+
+def test_a_model_or_a_game_that_no_budget_covers_is_refused(tmp_path):
+    text = refused(tmp_path, LEARNING)
+    assert "ExponentialFamily cannot learn by DP-SGD; choose autoregressive or rectified_fl" in text
+    text = refused(tmp_path, LEARNING, model={**SMALL, "validation": 0.1}, compare=["ensemble"])
+    assert "validation: early stopping looks at real rows" in text
+    assert "in ensemble players use their rows in other ways than by learning" in text
+
+
+SPENDER = """
+import sys
+from pathlib import Path
+from coplay.site.accounting import Charge
+from coplay.site.budget import Budget
+
+budget = Budget(Path(sys.argv[1]), 1e6, 1e-5)
+while True:
+    budget.charge(Charge("step", noise=50.0))
+    print("used", flush=True)  # only now are rows looked at
+"""
+
+
+@pytest.mark.slow
+def test_fifty_kills_never_leave_less_spent_than_was_used(tmp_path):
+    used = 0
+    wait = random.Random(1)
+    for _ in range(50):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SPENDER, tmp_path], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(wait.random() * 0.2)
+        process.send_signal(signal.SIGKILL)
+        used += 1 + process.stdout.read().count("used")
+        process.wait()
+        charges = Budget(tmp_path, 1e6, 1e-5).charges()
+        assert used <= len(charges) <= used + 50
+    assert used > 50

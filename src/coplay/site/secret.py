@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 GRID = 2.0**-30
-"""Step of the grid, in units of the sensitivity."""
+"""The greatest step of the grid, in units of the sensitivity."""
 
 MARGIN = 1e-5
 """Share of the sensitivity that is left for rounding."""
@@ -74,10 +74,11 @@ def noisy(sums: Tensor, sensitivity: float, noise: float) -> Tensor:
         sensitivity: How far one unit moves them, above 0.
         noise: Standard deviation of the noise in units of the sensitivity; 0 for none.
     """
-    step = sensitivity * GRID
+    # a power of two, so that results are exactly on the grid
+    step = 2.0 ** math.floor(math.log2(sensitivity * GRID))
     whole = (sums.double() / step).round()
     if noise:
-        whole = whole + (normal(sums.shape) * (noise / GRID)).round()
+        whole = whole + (normal(sums.shape) * (noise * sensitivity / step)).round()
     return whole * step
 
 
