@@ -70,8 +70,8 @@ class OwnData:
         given: The rows themselves, for data that are in memory; None for those of a source.
         has_site_file: Whether a site file says all this.
         accepts: What it accepts of what others send.
-        approval: What was approved of a site that holds its messages back until then; None for one
-            that does not.
+        approval: What was approved of a site that holds its messages back; None for others.
+        privacy: What it promises; None for nothing.
         audit: How it audits what it sends.
     """
 
@@ -117,14 +117,10 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            held = load_site(
-                self.data,
-                self.agreement,
-                self.name,
-                given=self.given,
-                steady=self.privacy is not None,
-                canaries=self.audit.canaries,
-            )
+            steady = self.privacy is not None
+            share = self.audit.canaries
+            agreed = self.agreement
+            held = load_site(self.data, agreed, self.name, None, self.given, steady, share)
             if self.privacy is not None:
                 self.privacy.check_rows(held)
             self._held = held
