@@ -108,12 +108,11 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            is_private = self.privacy is not None
-            self._held = load_site(
-                self.data, self.agreement, self.name, given=self.given, steady=is_private
-            )
+            steady = self.privacy is not None
+            held = load_site(self.data, self.agreement, self.name, given=self.given, steady=steady)
             if self.privacy is not None:
-                self.privacy.check_rows(self._held)
+                self.privacy.check_rows(held)
+            self._held = held
         return self._held
 
 
