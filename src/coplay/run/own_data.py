@@ -108,10 +108,11 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            steady = self.privacy is not None
+            privacy = self.privacy
+            steady = privacy is not None
             held = load_site(self.data, self.agreement, self.name, given=self.given, steady=steady)
-            if self.privacy is not None:
-                self.privacy.check_rows(held)
+            if privacy is not None:
+                privacy.check_rows(held)
             self._held = held
         return self._held
 
@@ -293,8 +294,7 @@ def own_data(
         tell = EVERYTHING if file is None else file.tell
         privacy = None
         if file is not None and file.privacy is not None:
-            tell = file.privacy.told(tell)
-            privacy = PrivateSite.of(file.privacy, config.name, name)
+            tell, privacy = file.privacy.told(tell), PrivateSite.of(file.privacy, config.name, name)
         sites[name] = OwnData(
             name,
             data,
