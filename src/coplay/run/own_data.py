@@ -108,11 +108,10 @@ class OwnData:
             DataError: They are not what was agreed; see :func:`coplay.site.loading.load_site`.
         """
         if self._held is None:
-            privacy = self.privacy
-            steady = privacy is not None
+            steady = self.privacy is not None
             held = load_site(self.data, self.agreement, self.name, given=self.given, steady=steady)
-            if privacy is not None:
-                privacy.check_rows(held)
+            if self.privacy is not None:
+                self.privacy.check_rows(held)
             self._held = held
         return self._held
 
@@ -165,8 +164,8 @@ class SiteRecipe:
         """Return what the player knows of its rows: under a promise, draws of a stand-in."""
         if self.own.privacy is None:
             return held
-        drawn = self.own.privacy.samples(held, writes=self.home is not None)
-        return Holdings(held.space, drawn, drawn[:0], drawn[:0])
+        rows = self.own.privacy.samples(held, writes=self.home is not None)
+        return Holdings(held.space, rows, rows[:0], rows[:0])
 
     def _built(self, real: Holdings) -> Player:
         held = self._played_with(real)
