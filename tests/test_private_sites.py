@@ -60,7 +60,7 @@ def test_what_cannot_be_promised_is_refused_with_all_faults_before_anything_is_r
 
 def test_a_federation_that_agrees_on_no_variables_is_refused(tmp_path):
     text = refused(tmp_path, {"stand_in": MOMENTS}, variables={})
-    assert "variables: expected the agreed variables" in text
+    assert "variables: expected the agreed variables, since north, south is read from" in text
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_every_number_that_leaves_is_post_processing_public_or_charged(tmp_path,
         tmp_path,
         privacy,
         model=SMALL,
-        measure={"samples": 60, "shown": 3, "metrics": ["fidelity", "utility"], "target": "class"},
+        measure={"samples": 100, "shown": 3, "metrics": ["fidelity", "utility"], "target": "class"},
     )
     file = tmp_path / "north" / "site.toml"
     told = '\n[tell]\ncount = "exact"\nshares = true\nsmall_cell = 1\nnumbers = ["all"]\n'
@@ -366,7 +366,7 @@ def test_a_site_whose_budget_is_spent_sends_no_more_and_the_game_goes_on(tmp_pat
         "local_steps": 2,
         "samples_per_round": 40,
         "own_weight": 0.5,
-        "own_rounds": 0,
+        "own_rounds": 1,
         "on_lost": "continue",
     }
     sites = ("north", "south", "west")

@@ -177,8 +177,8 @@ class SiteRecipe:
         """Return what the player knows of its rows: under a promise, draws of a stand-in."""
         if self.own.privacy is None:
             return held
-        drawn = self.own.privacy.samples(held, writes=self.home is not None)
-        return Holdings(held.space, drawn, drawn[:0], drawn[:0])
+        rows = self.own.privacy.samples(held, writes=self.home is not None)
+        return Holdings(held.space, rows, rows[:0], rows[:0])
 
     def _built(self, real: Holdings) -> Player:
         held = self._played_with(real)
@@ -298,8 +298,7 @@ def own_data(
         tell = EVERYTHING if file is None else file.tell
         privacy = None
         if file is not None and file.privacy is not None:
-            tell = file.privacy.told(tell)
-            privacy = PrivateSite.of(file.privacy, config.name, name)
+            tell, privacy = file.privacy.told(tell), PrivateSite.of(file.privacy, config.name, name)
         sites[name] = OwnData(
             name,
             data,

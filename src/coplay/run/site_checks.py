@@ -87,10 +87,8 @@ def check_private(
             "the federation agrees on no variables, so ranges and categories would be read off the "
             "rows, which nothing pays for; write them down in its [variables]"
         )
-    for variable in learned:
-        text = _fault(variable, variables[variable]) if variable in variables else ""
-        if text:
-            faults.append(text)
+    each = [_fault(v, variables[v]) for v in learned if v in variables]
+    faults += [text for text in each if text]
     if unit is not None and settings.rows_per_unit is None:
         faults.append(
             f"a unit ({unit!r}) has any number of rows, and the noise has to cover all of them; "
