@@ -204,6 +204,7 @@ ABILITIES = {
     abilities.HasLogWeights: "log_weights",
     abilities.Classifies: "classify",
     abilities.Completes: "complete",
+    abilities.DrawsByClass: "sample_given",
     abilities.CompletesWithin: "complete_within",
     abilities.BestResponds: "best_response",
     abilities.StopsEarly: "go_on",

@@ -103,6 +103,7 @@ class LocalModel(Component):
     log importance weights, shape (draws, n); ``classify(samples)``, class probabilities, shape
     (n, C); ``complete(partial, generator)``, samples with what was missing;
     ``complete_within(partial, name, subset, generator)``, the same with a variable in a subset;
+    ``sample_given(classes, n, generator)``, samples of given classes;
     ``best_response(moments)``, for exponential families; ``go_on()``, for a model that may stop
     learning early.
 

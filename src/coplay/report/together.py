@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
+from coplay.core.errors import ConfigError
 from coplay.report.parts import Cell, PageSection, Table
 from coplay.report.words import listed, sentence_case, span, words
 from coplay.run.open_pairs import OpenPair
@@ -24,7 +25,11 @@ def section(result: Result) -> PageSection | None:
 
     One line where every pair is seen by some site, and None where there is hardly a pair.
     """
-    overlap = overlap_of(result)
+    try:
+        overlap = overlap_of(result)
+    except ConfigError:
+        why = "Which columns sites saw together is not known: the run's config cannot be read here."
+        return PageSection("together", _TITLE, [why])
     by_some = overlap.by_some()
     if not overlap.open:
         if len(overlap.variables) < _FEWEST:

@@ -69,11 +69,17 @@ def overlap_of(result: Result) -> Overlap:
 
     Args:
         result: The run.
+
+    Raises:
+        ConfigError: It takes the run's config, which is that of another version.
     """
     data = result.record.data
     observed = {}
     for name, learned in data.learned.items():
-        lacks = data.unobserved.get(name, result.config.players[name].unobserved)
+        if name in data.unobserved:
+            lacks = data.unobserved[name]
+        else:
+            lacks = result.config.players[name].unobserved
         observed[name] = [each for each in learned if each not in lacks]
     space = data.space
     by_samples = False
