@@ -11,10 +11,20 @@ import time
 import pytest
 import torch
 
-from coplay import Federation, Space, Variable, load_player
-from coplay.core.errors import CheckpointError, ConfigError, CoplayError, DataError, PrivacyError
+from coplay import Federation, Result, Space, Variable, load_player
+from coplay.core import digests
+from coplay.core.errors import (
+    CheckpointError,
+    ConfigError,
+    CoplayError,
+    DataError,
+    PrivacyError,
+    RunFolderError,
+)
 from coplay.core.message import Message
+from coplay.run.audit_rows import audit_rows
 from coplay.run.own_data import SiteRecipe, own_data
+from coplay.run.release_card import card_of
 from coplay.site.accounting import Charge, needed_noise, spent_epsilon
 from coplay.site.budget import Budget, Spent
 from coplay.site.private_data import evenly
@@ -424,3 +434,22 @@ def test_fifty_kills_never_leave_less_spent_than_was_used(tmp_path):
         charges = Budget(tmp_path, 1e6, 1e-5).charges()
         assert used <= len(charges) <= used + 50
     assert used > 50
+
+
+def test_an_audit_afterwards_attacks_the_rows_behind_a_stand_in(tmp_path):
+    """Members are the rows that were held in, not draws of the stand-in."""
+    config = federation(tmp_path, {"stand_in": MOMENTS})
+    result = Federation(config).run(tmp_path / "run")
+    own = own_data(config, None, {})["north"].load()
+    rows = audit_rows(result, "north", result.main.name)
+    assert digests.of_samples(own.space, rows.members.rows) == digests.of_samples(
+        own.space, own.train
+    )
+    card = card_of(result, load_player(result.folder, "north"), result.main.name, 10, 1)
+    assert card.learned_from[0] == "north: draws of a differentially private stand-in of its rows"
+    assert card.promise.startswith(f"ε = {MOMENTS['epsilon']:g} at δ = {MOMENTS['delta']:g} for")
+    table = tmp_path / "north" / "rows.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:-1], lines[1]]) + "\n")
+    with pytest.raises(RunFolderError, match="no longer those that the run began with"):
+        audit_rows(Result.load(result.folder), "north", result.main.name)

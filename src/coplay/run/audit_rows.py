@@ -18,6 +18,7 @@ from coplay.run.data_digest import DataDigest
 from coplay.run.drawing import own_data_of
 from coplay.run.origin import refuse_untrusted
 from coplay.run.own_data import OwnData, own_data
+from coplay.run.private_site import PrivateSite
 from coplay.run.result import Result
 from coplay.run.schema import agreed_space
 from coplay.run.site_file import Auditing, SiteFile
@@ -62,7 +63,7 @@ def _of_site(result: Result, player: str) -> AuditRows:
             "give it a file, such as a CSV table, to have it audited afterwards"
         )
     held = _own(result, player).load()
-    if rows_since(site_folder(result.folder, player), held) == "changed":
+    if rows_since(site_folder(result.folder, player), held, "real") == "changed":
         raise RunFolderError(
             f"the rows of {player!r} are no longer those that the run began with, so nobody knows "
             "which of them were learned from; put the file back as it was"
@@ -80,8 +81,12 @@ def _own(result: Result, player: str) -> OwnData:
     data = own_data_of(result, player)
     assert data is not None, "its file is here"
     auditing = Auditing()
+    privacy = None
     if section.site is not None:
-        auditing = SiteFile.from_file(Path(section.site).expanduser(), trust=False).audit
+        file = SiteFile.from_file(Path(section.site).expanduser(), trust=False)
+        auditing = file.audit
+        if file.privacy is not None:  # by which each unit has its own purpose
+            privacy = PrivateSite.of(file.privacy, config.name, player)
     lacks = dict.fromkeys([*data.lacks, *section.unobserved])
     return OwnData(
         player,
@@ -89,6 +94,7 @@ def _own(result: Result, player: str) -> OwnData:
         Agreement(agreed_space(config.variables), result.record.data.learned[player]),
         config.model,
         has_site_file=section.site is not None,
+        privacy=privacy,
         audit=auditing,
     )
 

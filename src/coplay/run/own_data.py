@@ -183,7 +183,7 @@ class SiteRecipe:
     def _built(self, real: Holdings) -> Player:
         held = self._played_with(real)
         if self.home is not None:
-            note_rows(self.home, self.name, held)
+            note_rows(self.home, self.name, held, real)
         model = self.own.model.fresh()
         if self.own.privacy is not None:
             model = self.own.privacy.model(model, real)

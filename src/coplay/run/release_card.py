@@ -47,6 +47,7 @@ class Card:
         seed: Seed of the draw.
         learned_from: What it was learned from, in sentences.
         epsilon: The ε that was spent, and None where none is promised.
+        delta: The δ at which it is.
         unit: Of what ε is: for adding or taking away one of these.
         audits: What the audits say, in sentences.
         not_for: What samples must not be used for.
@@ -62,6 +63,7 @@ class Card:
     seed: int
     learned_from: Sequence[str]
     epsilon: float | None
+    delta: float | None
     unit: str
     audits: Sequence[str]
     not_for: Sequence[str] = NOT_FOR
@@ -76,9 +78,10 @@ class Card:
                 "None promised: a model that learned from rows may repeat what is in them, and so "
                 "may its samples."
             )
+        at = "" if self.delta is None else f" at δ = {self.delta:g}"
         return (
-            f"ε = {self.epsilon:g} for adding or taking away one {self.unit}, over everything that "
-            "left the site until then."
+            f"ε = {self.epsilon:g}{at} for adding or taking away one {self.unit}, over everything "
+            "that left the site until then."
         )
 
     def markdown(self) -> str:
@@ -150,6 +153,7 @@ def card_of(result: Result, player: Player, game: str, samples: int, seed: int) 
         seed=seed,
         learned_from=_learned_from(result, name, game),
         epsilon=epsilon,
+        delta=_delta(result, name),
         unit=_unit(result, name),
         audits=audits,
         coplay=result.record.versions.get("coplay", ""),
@@ -180,10 +184,19 @@ def _learned_from(result: Result, name: str, game: str) -> list[str]:
 
 def _rows_of(result: Result, name: str) -> str:
     """Say how many rows a player has, as it told it."""
+    file = result.config.site_files.get(name)
+    if file is not None and file.privacy is not None and file.privacy.stand_in is not None:
+        return f"{name}: draws of a differentially private stand-in of its rows"
     count = result.sample_count(name)
     rows = "rows whose number is not told" if count is None else f"{count:,} rows (as told)"
     data = result.record.data.name
     return f"{name}: {rows}, of {data}" if data else f"{name}: {rows}"
+
+
+def _delta(result: Result, name: str) -> float | None:
+    """Return the δ of a site's promise; None where its site file is not here, or has none."""
+    file = result.config.site_files.get(name)
+    return None if file is None or file.privacy is None else file.privacy.at_delta
 
 
 def _unit(result: Result, name: str) -> str:

@@ -107,11 +107,18 @@ def make_private(home: Path) -> None:
     home.parent.chmod(0o700)
 
 
-def note_rows(home: Path, player: str, held: Holdings) -> None:
-    """Write down which rows a game begins with, unless it has begun."""
+def note_rows(home: Path, player: str, held: Holdings, real: Holdings) -> None:
+    """Write down which rows a game begins with, unless it has begun.
+
+    Args:
+        home: The site's folder in the game.
+        player: The site.
+        held: What its model learns from, which may be draws of a stand-in.
+        real: Its rows.
+    """
     path = home / _DATA
     if not path.exists() or not PlayerFolder(home, player).is_begun:
-        storage.write_sealed(path, {"rows": held.digest}, private=True)
+        storage.write_sealed(path, {"rows": held.digest, "real": real.digest}, private=True)
 
 
 def notes_of_sites(names: Sequence[str]) -> list[str]:
@@ -128,12 +135,15 @@ def notes_of_sites(names: Sequence[str]) -> list[str]:
     ]
 
 
-def rows_since(folder: Path, held: Holdings) -> Literal["", "same", "changed"]:
+def rows_since(
+    folder: Path, held: Holdings, which: Literal["rows", "real"] = "rows"
+) -> Literal["", "same", "changed"]:
     """Say whether a site's rows are those that the games of a run began with.
 
     Args:
         folder: The site's folder in the run.
         held: Its rows now.
+        which: What its model learns from, or its rows behind that.
 
     Returns:
         An empty text where nothing was written down.
@@ -141,7 +151,7 @@ def rows_since(folder: Path, held: Holdings) -> Literal["", "same", "changed"]:
     noted = set()
     for path in folder.glob(f"*/{_DATA}"):
         try:
-            noted.add(storage.read_sealed(path).get("rows"))
+            noted.add(storage.read_sealed(path).get(which))
         except CheckpointError:
             noted.add(None)  # damaged: nobody can say that they are the same
     if not noted:
