@@ -162,6 +162,11 @@ def test_no_damage_is_used_without_a_word(runs, tmp_path, capsys, piece):
                 if "seconds.json" in named:
                     report.pop("time")
                     expected.pop("time")
+                # and so is what chance allows, which takes the classifier's confusions
+                if "classifier.safetensors" in named:
+                    proof = report["shares"].pop("certificate")
+                    expected["shares"].pop("certificate")
+                    assert proof is None or "is damaged" in proof["not_known"]
                 assert report == expected, (what, "report")
                 told = told or any(path.name in named for path in paths)
         code = cli.main(["resume", str(run)])
