@@ -72,6 +72,15 @@ class _Total:
     kinds: dict[str, None] = field(default_factory=dict)
 
 
+def _numbers_by_kind(sent: Sequence[Line]) -> dict[str, dict[str, None]]:
+    """Return the names of all numbers that left by what they are, each once in order."""
+    numbers: dict[str, dict[str, None]] = {}
+    for line in sent:
+        for name, kind in line.numbers.items():
+            numbers.setdefault(kind, {})[name] = None
+    return numbers
+
+
 def _totals(lines: Sequence[Line]) -> dict[str, _Total]:
     """Return what samples left, by receiver."""
     totals: dict[str, _Total] = {}
@@ -103,10 +112,7 @@ def summary(record: SiteRecord) -> list[str]:
             f"  to {to}: {total.samples:,} samples in {total.messages:,} messages, "
             f"{in_units(total.bytes)}: {listed(_first(total.variables))}"
         )
-    numbers: dict[str, dict[str, None]] = {}
-    for line in sent:
-        for name, kind in line.numbers.items():
-            numbers.setdefault(kind, {})[name] = None
+    numbers = _numbers_by_kind(sent)
     for kind, names in numbers.items():
         texts.append(f"  numbers {kind}: {listed(words(name) for name in _first(names))}")
     losses = [line for line in sent if line.what == egress.LOSS]
@@ -185,10 +191,7 @@ def _game_lines(record: SiteRecord) -> list[str]:
             f"- {to} was sent {total.samples:,} samples ({in_units(total.bytes)}) with "
             f"{listed(_first(total.variables))}: {kinds}."
         )
-    numbers: dict[str, dict[str, None]] = {}
-    for line in sent:
-        for name, kind in line.numbers.items():
-            numbers.setdefault(kind, {})[name] = None
+    numbers = _numbers_by_kind(sent)
     for kind, names in numbers.items():
         listing = listed(words(name) for name in _first(names))
         lines.append(f"- Numbers ({_KINDS.get(kind, kind)}): {listing}.")

@@ -44,7 +44,7 @@ def read_rounds(game: str, path: Path) -> list[SiteRound]:
     Raises:
         CheckpointError: It is damaged.
     """
-    return _read(path, lambda line: _round(game, line))
+    return read_lines(path, lambda line: _round(game, line))
 
 
 def read_view(path: Path) -> TableView:
@@ -56,7 +56,7 @@ def read_view(path: Path) -> TableView:
     Raises:
         CheckpointError: It is damaged.
     """
-    views = _read(path, lambda line: TableView.from_json(json.dumps(line)))
+    views = read_lines(path, lambda line: TableView.from_json(json.dumps(line)))
     if not views:
         raise storage.damaged(path, "it is empty", "play again to have it anew")
     return views[-1]
@@ -91,11 +91,19 @@ def read_reported(game: str, path: Path) -> list[Reported]:
     """
     if not path.exists():
         return []
-    return _read(path, lambda line: _reported(game, line))
+    return read_lines(path, lambda line: _reported(game, line))
 
 
-def _read(path: Path, made: Callable[[dict[str, Any]], L]) -> list[L]:
-    """Read a file of a site's own, and make something of each line."""
+def read_lines(path: Path, made: Callable[[dict[str, Any]], L]) -> list[L]:
+    """Read a file of a site's own, and make something of each line.
+
+    Args:
+        path: The file.
+        made: Makes it of a line's values.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         return [made(json.loads(line)) for line in lines]

@@ -18,6 +18,7 @@ from coplay.site.audits.auditing import IN_PLAY, Report, audit
 from coplay.site.audits.one_run import DELTA
 from coplay.site.audits.rows import rows_of
 from coplay.site.holdings import Holdings
+from coplay.site.rounds import read_lines
 
 AUDITS = ".audits.jsonl"
 """How the file ends, beside that of what was measured, of the audits of rounds."""
@@ -136,12 +137,9 @@ def read_audits(game: str, path: Path) -> list[RoundAudit]:
     """
     if not path.exists():
         return []
-    try:
-        audits = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            values: dict[str, Any] = json.loads(line)
-            round = int(values.pop("round"))
-            audits.append(RoundAudit(game, round, Report.from_json(values)))
-        return audits
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise storage.damaged(path, error, "play again to have it anew") from error
+    return read_lines(path, lambda line: _audit(game, line))
+
+
+def _audit(game: str, line: dict[str, Any]) -> RoundAudit:
+    round = int(line.pop("round"))
+    return RoundAudit(game, round, Report.from_json(line))
