@@ -25,11 +25,13 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The table of components, then the site: docs/_site/index.html opens from disk.
 docs: .venv/dev
 	$(BIN)/python docs/build.py
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_site
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache docs/_site docs/_project
 
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('coplay needs Python 3.11 or newer, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 after an error that the user can mend, or 130 after Ctrl-C, 143 after SIGTERM.
     """
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     before = signal.signal(signal.SIGTERM, _terminated)
     formatted = warnings.formatwarning
     warnings.formatwarning = _one_line
@@ -86,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(visible(message))
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="coplay",
         description="Generative models that learn together from data that cannot be pooled.",

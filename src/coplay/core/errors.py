@@ -17,6 +17,15 @@ class CoplayError(Exception):
     """Base of all errors that coplay raises on purpose.
 
     The message says what was expected, what was given instead, where, and what to do.
+
+    Example:
+        >>> import coplay
+        >>> try:
+        ...     coplay.Config.from_toml("seed = 'x'")
+        ... except coplay.CoplayError as error:
+        ...     print(error)
+        1 problem in the config:
+          - seed: input should be a valid integer, unable to parse string as an integer, got 'x'
     """
 
 

@@ -243,6 +243,10 @@ class PlayerLost:
         round: The round in which it was asked.
         reason: Why it was lost, in words.
         head: The end of its record of what left it; None where it keeps none.
+
+    Example:
+        >>> PlayerLost("north", "take turn", 3, "its disk is full").player
+        'north'
     """
 
     player: str

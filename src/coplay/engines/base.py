@@ -243,6 +243,11 @@ class Engine(Component):
 
     Subclasses define ``start``, ``deliver`` and ``close``; the gate that every reply passes and
     counting what travels are common to all.
+
+    Example:
+        >>> from coplay import find
+        >>> find("engine", "local")(threads=2).threads
+        2
     """
 
     handles: ClassVar[tuple[type, ...]] = ()

@@ -163,6 +163,13 @@ class Game(Component, Generic[S]):
         local_steps: Learning steps per player and round, for models that learn in steps.
         on_lost: What to do when a player fails: ``"stop"`` the run with its last checkpoint intact,
             or ``"continue"`` without that player.
+
+    Example:
+        >>> from coplay import find
+        >>> game = find("game", "sample_exchange")(own_weight=0.5, rounds=8)
+        >>> game.predict(["north", "south"])
+        tensor([[0.6667, 0.3333],
+                [0.3333, 0.6667]], dtype=torch.float64)
     """
 
     requests: ClassVar[tuple[type[Request], ...]] = ()

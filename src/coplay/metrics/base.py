@@ -36,6 +36,11 @@ class Value:
         low: Lower end of its 95 % interval; None if it has no interval.
         high: Upper end of its 95 % interval; None if it has no interval.
         of: The variables that it is of, where it is one of many of its kind; tables leave it out.
+
+    Example:
+        >>> share = Value(0.25, "share", "higher", n=2000, low=0.23, high=0.27)
+        >>> share.is_scalar, Value.from_json(share.json()) == share
+        (True, True)
     """
 
     value: float | list[float]
@@ -242,7 +247,19 @@ def missing_inputs(observed: Observed) -> str:
 
 
 class Stat(ABC):
-    """A mergeable statistic: ``observe(a).merge(observe(b))`` equals ``observe(a and b)``."""
+    """A mergeable statistic: ``observe(a).merge(observe(b))`` equals ``observe(a and b)``.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Count(Stat):
+        ...     n: int
+        ...     def merge(self, other):
+        ...         return Count(self.n + other.n)
+        ...     def result(self):
+        ...         return {"samples": Value(self.n, "samples", None, self.n)}
+        >>> Count(2).merge(Count(3)).result()["samples"].value
+        5
+    """
 
     @abstractmethod
     def merge(self, other: Self) -> Self:
@@ -254,7 +271,14 @@ class Stat(ABC):
 
 
 class Metric(Component):
-    """A quantity, or several, to measure on samples."""
+    """A quantity, or several, to measure on samples.
+
+    Example:
+        >>> from coplay import find
+        >>> metric = find("metric", "fid")()
+        >>> metric.needs_classifier, metric.want_of_samples(1, 100)
+        (True, 'it needs 2 generated samples or more, and there is 1')
+    """
 
     needs_classifier: ClassVar[bool] = True
     """Whether it is measured by the domain classifier, which needs real samples with classes."""

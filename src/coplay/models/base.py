@@ -25,7 +25,19 @@ No player can have this name.
 
 @dataclass(frozen=True)
 class Portion:
-    """One source of a mixture: its samples, and the total mass they have in it."""
+    """One source of a mixture: its samples, and the total mass they have in it.
+
+    Args:
+        name: Whose samples they are: :data:`OWN`, or a player's name.
+        samples: At least one.
+        weight: Their mass together, from 0 to 1.
+
+    Example:
+        >>> from coplay import Variable
+        >>> space = Space({"x": Variable(kind="real")})
+        >>> Portion("south", space.samples(x=torch.ones(2)), 0.75).weight
+        0.75
+    """
 
     name: str
     samples: Samples

@@ -67,7 +67,17 @@ class Result(InSession):
         draws: How samples under conditions came about that :meth:`sample` has drawn, in order.
 
     Example:
-        ``Result.load("runs/digits").plays["sample_exchange"].last["north"]["fid"].value``
+        >>> import coplay
+        >>> from coplay.core.temporary import temporary_folder
+        >>> config = coplay.Config.from_dict({
+        ...     "players": 2, "model": "exponential_family",
+        ...     "game": {"name": "sample_exchange", "rounds": 2},
+        ...     "measure": {"metrics": ["class_shares"], "samples": 100}})
+        >>> folder = temporary_folder("example") / "run"
+        >>> _ = coplay.Federation(config).run(folder)
+        >>> result = Result.load(folder)
+        >>> result.plays["sample_exchange"].last["player0"]["distance_to_prediction"].n
+        100
     """
 
     folder: Path

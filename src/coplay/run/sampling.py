@@ -38,7 +38,15 @@ def load_player(run: Path, player: str, game: str | None = None, trust: bool = F
         CheckpointError: The model was deleted, is damaged, or is another player's.
 
     Example:
-        ``load_player(Path("runs/digits"), "north").draw(100, 0, "my figure")``
+        >>> import coplay
+        >>> from coplay.core.temporary import temporary_folder
+        >>> config = coplay.Config.from_dict({
+        ...     "players": {"north": {}, "south": {}}, "model": "exponential_family",
+        ...     "game": {"name": "sample_exchange", "rounds": 2}, "measure": {"metrics": []}})
+        >>> folder = temporary_folder("example") / "run"
+        >>> _ = coplay.Federation(config).run(folder)
+        >>> len(load_player(folder, "north").draw(100, 0, "my figure"))
+        100
     """
     result = Result.load(run, trust)
     game = game or result.main.name

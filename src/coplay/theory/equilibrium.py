@@ -164,6 +164,12 @@ def equilibrium_moments(alpha: Tensor | sp.csr_matrix, own: Tensor) -> Tensor:
 
     Returns:
         Shape (N, D), float64.
+
+    Example:
+        >>> alpha = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+        >>> equilibrium_moments(alpha, torch.tensor([[0.0], [3.0]]))
+        tensor([[1.],
+                [2.]], dtype=torch.float64)
     """
     if isinstance(alpha, Tensor):
         return influence_matrix(alpha) @ own.double()
@@ -243,6 +249,17 @@ def nash_gap(alpha: Tensor, own: Tensor, moments: Tensor, family: Family) -> Ten
 
     Returns:
         Nats per sample, shape (N,), float64; the sum is NashConv.
+
+    Example:
+        >>> from coplay import Space, Variable
+        >>> from coplay.models.families import ProductFamily
+        >>> family = ProductFamily(Space({"x": Variable(kind="binary")}))
+        >>> alpha = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+        >>> own = torch.tensor([[0.2], [0.8]])
+        >>> bool((nash_gap(alpha, own, equilibrium_moments(alpha, own), family) < 1e-12).all())
+        True
+        >>> nash_gap(alpha, own, own, family)
+        tensor([0.2231, 0.2231], dtype=torch.float64)
     """
     target = best_response(alpha, own, moments)
     return family.utility(target, target) - family.utility(target, moments.double())

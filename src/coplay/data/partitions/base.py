@@ -19,7 +19,16 @@ Deal = dict[str, Tensor]
 
 
 class Partition(Component):
-    """A way to deal samples out."""
+    """A way to deal samples out.
+
+    Example:
+        >>> class InTurn(Partition):
+        ...     def deal(self, labels, n, players, generator):
+        ...         each = torch.arange(n)
+        ...         return {name: each[i :: len(players)] for i, name in enumerate(players)}
+        >>> InTurn().deal(None, 5, ["north", "south"], torch.Generator())
+        {'north': tensor([0, 2, 4]), 'south': tensor([1, 3])}
+    """
 
     _class_names: tuple[str, ...] = PrivateAttr(default=())
 

@@ -51,6 +51,12 @@ class Dataset:
             are only numbered.
         shares_rows: Whether the test split is a share of rows that the source held out itself, and
             not one that the data came with.
+
+    Example:
+        >>> from coplay import find
+        >>> digits = find("source", "digits")().load()
+        >>> digits.space, len(digits.train), len(digits.test)
+        (Space(image: binary 8×8, class: categorical of 10 scalar), 1300, 497)
     """
 
     name: str
@@ -95,7 +101,17 @@ class Dataset:
 
 
 class Source(Component):
-    """A place where data come from."""
+    """A place where data come from.
+
+    Example:
+        >>> class Coins(Source):
+        ...     def load(self):
+        ...         space = Space({"x": Variable(kind="binary")})
+        ...         coins = space.samples(x=torch.tensor([0, 1, 1, 1], dtype=torch.uint8))
+        ...         return Dataset("coins", space, coins, coins[:2])
+        >>> Coins().load().train["x"].tolist()
+        [0, 1, 1, 1]
+    """
 
     paths: ClassVar[tuple[str, ...]] = ()
     """The settings that are paths of files and folders."""
