@@ -87,6 +87,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the command line with all its commands."""
     parser = _Parser(
         prog="coplay",
         description="Generative models that learn together from data that cannot be pooled.",
