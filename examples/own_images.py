@@ -36,18 +36,11 @@ def main() -> None:
     given = parser.parse_args()
     home = Path(tempfile.mkdtemp())
     pictures = given.folder or drawn(home / "pictures")
+    source = {"name": "image_folder", "folder": str(pictures), "size": [16, 16], "grey": True}
     config = coplay.Config.from_dict(
         {
             "players": given.workers,
-            "data": {
-                "source": {
-                    "name": "image_folder",
-                    "folder": str(pictures),
-                    "size": [16, 16],
-                    "grey": True,
-                },
-                "variables": ["image", "class"],
-            },
+            "data": {"source": source, "variables": ["image", "class"]},
             "model": {"name": "acgan", "batch": 10},
             "measure": {"preset": "none"},  # "images" trains a classifier first, and scores by it
             "game": {"name": "md_gan", "rounds": 4, "local_steps": max(given.updates // 4, 1)},
