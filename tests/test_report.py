@@ -14,6 +14,7 @@ from coplay.core.errors import PlayerError
 from coplay.report.figures import image_grid
 from coplay.report.page import write
 from coplay.report.parts import SHOWN_PLAYERS, plain
+from coplay.report.words import aligned
 from coplay.run.config import Config
 from coplay.run.federation import Federation
 from coplay.run.result import Result
@@ -144,6 +145,21 @@ def test_every_section_appears_in_order(page):
             or "<img" in page.section(name)
             or "<p>" in page.section(name)
         )
+
+
+def test_the_first_paragraph_says_what_playing_brought(page):
+    plays = page.result.plays
+    after, alone, pooled = (
+        plays[game].scalars("fid") for game in ("sample_exchange", "isolated", "pooled")
+    )
+    write = aligned([*after.values(), *alone.values(), *pooled.values()])
+    changes = [f"{name} from {write(alone[name])} to {write(after[name])}" for name in after]
+    low, high = write(min(pooled.values())), write(max(pooled.values()))
+    assert page.data["in_short"].startswith(
+        f"Compared with learning alone, sample exchange took the FID of {' and '.join(changes)}. "
+        f"One model of everybody's data has {low} to {high}. "
+    )
+    assert page.data["in_short"] in html.unescape(page.html)
 
 
 def test_title_is_escaped(page):

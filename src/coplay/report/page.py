@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from coplay.core.inside import file_names, refuse_links, write_output
 from coplay.core.text import json_text, visible
-from coplay.report import columns, costs, damage, formulas, measured, samples, together
+from coplay.report import brought, columns, costs, damage, formulas, measured, samples, together
 from coplay.report import headline as head
 from coplay.report.parts import PageSection, Picture, plain
 from coplay.run.result import Result
@@ -72,8 +72,14 @@ def write(result: Result) -> Path:
     sections = [section for section in built if section is not None]
     title = result.record.title
     sentence = head.sentence(result)
+    in_short = brought.paragraph(result)
     status = head.status(result)
-    data: dict[str, Any] = {"title": title, "sentence": sentence, "status": asdict(status)}
+    data: dict[str, Any] = {
+        "title": title,
+        "sentence": sentence,
+        "in_short": in_short,
+        "status": asdict(status),
+    }
     for part in sections:
         data[part.id] = part.data
     remedy = f"give permission or make room, then 'coplay report {folder}' writes the page again"
@@ -82,6 +88,7 @@ def write(result: Result) -> Path:
     html = template().render(
         title=title,
         sentence=sentence,
+        in_short=in_short,
         status=status,
         sections=sections,
         config=tomli_w.dumps(result.record.config),

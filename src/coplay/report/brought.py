@@ -1,0 +1,91 @@
+"""What playing brought, in plain words and with the numbers that matter most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from coplay.report.words import Writer, aligned, direction, listed, words
+from coplay.run.play import Play
+from coplay.run.result import Result
+
+LEADING: Mapping[str, str] = {
+    "fid": "a distance between the features of samples and of real rows",
+    "utility": "how well a model that learned from samples predicts real rows",
+    "class_accuracy": "the share of real rows whose class is told",
+    "column_fidelity": "how well each column is met",
+    "log_p": "the mean log probability of real rows",
+    "domain_score": "how surely and evenly classes are drawn",
+}
+"""What quantities are. The paragraph is about the first of them that was measured."""
+
+ALONE = "isolated"
+POOLED = "pooled"
+MOST = 4
+"""Most players that are named one by one."""
+
+
+def paragraph(result: Result) -> str:
+    """Say what the main game brought its players; empty where nothing of it was measured.
+
+    Args:
+        result: The run, finished or not.
+
+    Returns:
+        Sentences, such as *Playing took the FID of city from 132.0 (alone) to 30.1. …*
+    """
+    for quantity, meaning in LEADING.items():
+        if result.main.scalars(quantity):
+            better = result.main.example(quantity)
+            way = direction(better.better) if better else ""
+            about = f"{meaning}; {way}" if way else meaning
+            name = words(quantity)
+            of_one = f"The {name} is {about}. These are numbers of one run."
+            return " ".join([*_sentences(result, quantity), of_one])
+    return ""
+
+
+def _sentences(result: Result, quantity: str) -> list[str]:
+    after = result.main.scalars(quantity)
+    alone = _scalars(result, ALONE, quantity)
+    pooled = _scalars(result, POOLED, quantity)
+    write = aligned([*after.values(), *alone.values(), *pooled.values()])
+    game = words(result.main.name)
+    both = [player for player in after if player in alone]
+    sentences = []
+    if both:
+        changes = [f"{p} from {write(alone[p])} to {write(after[p])}" for p in _named(both, after)]
+        whose = f"the {words(quantity)} of {listed(changes)}{_rest(both)}"
+        sentences.append(f"Compared with learning alone, {game} took {whose}.")
+    else:
+        ends = [f"{player} {write(after[player])}" for player in _named(list(after), after)]
+        sentences.append(f"After {game} the {words(quantity)} is {listed(ends)}{_rest(after)}.")
+    if not alone and result.main.name != ALONE:
+        sentences.append(f"What each has alone is not known without compare = ['{ALONE}'].")
+    if pooled and result.main.name != POOLED:
+        sentences.append(f"One model of everybody's data has {_span(pooled, write)}.")
+    return sentences
+
+
+def _scalars(result: Result, game: str, quantity: str) -> dict[str, float]:
+    play: Play | None = result.plays.get(game)
+    return {} if play is None or play is result.main else play.scalars(quantity)
+
+
+def _named(players: Sequence[str], after: Mapping[str, float]) -> list[str]:
+    """All players, or of many those with the smallest and the largest value."""
+    if len(players) <= MOST:
+        return list(players)
+    ascending = sorted(players, key=after.__getitem__)
+    return [ascending[0], ascending[-1]]
+
+
+def _rest(players: Mapping[str, float] | Sequence[str]) -> str:
+    if len(players) <= MOST:
+        return ""
+    return f" (of {len(players):,} players those with the smallest and the largest value)"
+
+
+def _span(values: Mapping[str, float], write: Writer) -> str:
+    """One number if all are written alike, else the smallest and the largest."""
+    ends = [write(min(values.values())), write(max(values.values()))]
+    return " to ".join(dict.fromkeys(ends))
