@@ -130,7 +130,9 @@ def played(tmp_path, monkeypatch, capsys):
             left |= {("message", place, *key): v for key, v in flat(of_message(reply)).items()}
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder).as_posix()
-            if path.is_file() and not inside.startswith("sites/north"):
+            # the record of the other site has its seconds in its digests
+            is_seconds = path.name == "egress.jsonl"
+            if path.is_file() and not inside.startswith("sites/north") and not is_seconds:
                 values = of_file(path)
                 left |= {("file", inside, place): value for place, value in values.items()}
         for stream, text in (("out", shown.out), ("err", shown.err)):

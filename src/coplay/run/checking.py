@@ -62,7 +62,8 @@ def _of_player(name: str, facts: Facts, file: SiteFile | None) -> list[str]:
     """Say what a player is, lacks and tells."""
     rows = "rows not told" if facts.count is None else counted(facts.count, "row")
     if facts.promise == "stand_in":
-        rows = f"{counted(facts.count, 'draw')} of a stand-in" if facts.count else "draws, not told"
+        draws = "draws" if facts.count is None else counted(facts.count, "draw")
+        rows = f"{draws} of a stand-in"
     parts = [f"{name}: {facts.model}, {rows}"]
     if facts.unobserved:
         parts.append(f"lacks {some([quoted(each) for each in facts.unobserved], _LISTED)}")

@@ -158,7 +158,7 @@ def _fault(name: str, section: VariableSection) -> str:
     if section.kind == "count":
         return (
             f"'{name}' is a count, which has no highest value; write '{name} = {{ kind = \"real\", "
-            "low = 0, high = 50 }}' with a highest value of your own into [variables] of the "
+            "low = 0, high = 50 }' with a highest value of your own into [variables] of the "
             "federation's file, chosen without looking at the rows (draws are then no whole "
             'numbers); or, of few values, name each: kind = "categorical", categories = '
             '["0", "1", "2"]'
