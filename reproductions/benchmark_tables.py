@@ -10,6 +10,7 @@ from .experiment import HERE
 from .image_tables import images
 from .markdown import format_spread, table
 from .peer_tables import table_peers
+from .privacy_tables import privacy_utility
 
 RESULTS = HERE.parent / "benchmarks" / "results"
 
@@ -118,5 +119,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "images": images,
     "levers": levers,
     "md_gan_costs": md_gan_costs,
+    "privacy_utility": privacy_utility,
     "table_peers": table_peers,
 }

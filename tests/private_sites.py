@@ -4,6 +4,7 @@ import numpy as np
 import tomli_w
 
 from coplay import Config
+from coplay.games.sample_exchange import SampleExchange
 
 VARIABLES = {
     "age": {"kind": "real", "low": 0, "high": 120},
@@ -57,3 +58,18 @@ def federation(folder, privacy, variables=VARIABLES, sites=("north", "south"), s
         "measure": {"samples": 100, "shown": 5},
     }
     return Config.from_dict(values | more)
+
+
+class Constant:
+    """A stand-in of a site's own that looks at no row: everybody is 50, has 5 and is well."""
+
+    def fit(self, rows):
+        """Look at nothing."""
+
+    def sample(self, n):
+        """Return what does not depend on any row."""
+        return np.tile([50.0, 5.0, 1.0], (n, 1))
+
+
+class GameOfOthers(SampleExchange):
+    """A game whose code is not coplay's, and could read whatever a player has."""

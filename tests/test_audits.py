@@ -12,6 +12,7 @@ from scipy.stats import binom, norm
 from coplay import Space, Variable, pick
 from coplay.core.errors import DataError
 from coplay.metrics.base import wilson
+from coplay.report.audit_tables import audit_table
 from coplay.run.audit_rows import alike
 from coplay.site.audits import membership, one_run
 from coplay.site.audits.auditing import AFTERWARDS, Effort, Report, audit
@@ -360,3 +361,32 @@ def test_more_samples_than_an_audit_takes_are_chosen_at_random():
     assert report.samples == 300
     first = audit(rows, pick(samples, slice(300)), Effort(50, 300, 1e9))
     assert first.figures != report.figures
+
+
+def test_a_bound_is_at_the_delta_that_is_promised_and_is_compared_with_that_epsilon():
+    scores = torch.arange(400.0)
+    sides = ({"a": scores[150:]}, {"a": scores[:150]})  # nearly all guesses of the ends are right
+    is_in = torch.cat([torch.ones(250), torch.zeros(150)]).bool()
+    together = torch.cat([scores[150:], scores[:150]])
+
+    def bound(delta):
+        return one_run.bound([together], is_in, delta)
+
+    free = one_run.figure(*sides, None, replaced=False)
+    assert (free.value, free.promised, free.breaks_promise) == (bound(1e-5), None, False)
+    promise = one_run.Promise(1.0, 1e-3)
+    figure = one_run.figure(*sides, promise, replaced=False)
+    assert (figure.value, figure.promised) == (bound(1e-3), 1.0)
+    assert 1.0 < figure.value < free.value, "more δ refutes less"
+    assert figure.breaks_promise
+    assert "(δ = 0.001, one unit added or removed)" in figure.meaning
+    other = one_run.figure(*sides, promise, replaced=True)
+    assert (other.value, other.promised) == (bound(1e-3 * (1 + math.e)), 2.0)
+    kept = one_run.figure(*sides, one_run.Promise(9.0, 1e-3), replaced=False)
+    assert not kept.breaks_promise
+    for each, verdict in (
+        (free, "above chance"),
+        (figure, "refutes the promise of ε = 1"),
+        (kept, "does not refute the promise of ε = 9"),
+    ):
+        assert audit_table(Report(400, (each,))).rows[0][-1] == verdict

@@ -262,6 +262,34 @@ def test_noise_that_is_drawn_once_a_play_ends_up_in_the_equilibrium_as_theory_sa
     assert (measured / predicted - 1).abs().max() < 0.03
 
 
+def test_at_epsilon_one_plays_that_leave_the_possible_moments_are_told_apart_from_all_others():
+    """(V) holds for a play as long as its family has the moments that were released."""
+    space = Space({"x": Variable(kind="real", low=-1, high=1), "b": Variable(kind="binary")})
+    noise = gaussian_noise(1.0, 1e-5)
+    moved = {}
+    for n in (40, 20_000):
+        g = torch.Generator().manual_seed(n)
+        x = 0.3 * torch.rand(n, generator=g)
+        samples = space.samples(x=x, b=(torch.rand(n, generator=g) < 0.03).to(torch.uint8))
+        rows = PrivateRows(space, samples, torch.arange(n), 1, True)
+        features = NoisyMoments(epsilon=1.0, delta=1e-5).features(space, n)
+        apart = 0
+        for _ in range(200):
+            sums = released(features, rows, noise)
+            bit, mean, square = (sums[0] / n).tolist()
+            is_possible = 0 <= bit <= 1 and abs(mean) <= 1 and mean**2 <= square <= 1
+            family = features.family(sums)
+            assert family.moved == (not is_possible)
+            law = family.laws[0]
+            has = [law.bits.item(), law.mean.item(), (law.covariance[0, 0] + law.mean**2).item()]
+            follows = has == pytest.approx([bit, mean, square], abs=1e-9)
+            assert follows == is_possible
+            apart += not is_possible
+        moved[n] = apart
+    assert moved[20_000] == 0
+    assert moved[40] > 100
+
+
 # ------------------------------------------------------------------------------ what is spent
 
 

@@ -27,6 +27,8 @@ from coplay.report import charts, figures
 from coplay.report.page import write as write_report
 from coplay.run.checkpoint import Checkpoint
 from coplay.run.foreign import code_in
+from coplay.site.egress import FILE as EGRESS
+from coplay.site.egress import Egress, Line
 
 from .by_hand import two_sites
 from .forked import command_line
@@ -140,6 +142,9 @@ def plant(run):
         config["engine"] = {"name": "payload:M"}
 
     change(run, edit)
+    home = run / "sites" / "north" / "sample_exchange"
+    home.mkdir(parents=True)
+    Egress(home / EGRESS).write(Line("reply", to=EVIL, request="payload:M", text=EVIL))
     return mark
 
 
@@ -153,6 +158,12 @@ COMMANDS = {
     "sample": (["sample", "received", "--player", "north", "--out", "received/s.csv"], 2),
     "sample nets": (["sample", "received", "--player", "south", "--out", "received/s.csv"], 2),
     "resume": (["resume", "received"], 2),
+    "release": (["release", "received", "--player", "north", "--out", "received/out"], 2),
+    "release nets": (["release", "received", "--player", "south", "--out", "received/out"], 2),
+    "audit": (["audit", "received", "--player", "north"], 2),
+    "egress show": (["egress", "show", "received", "--all"], 0),
+    "egress page": (["egress", "show", "received", "--page"], 0),
+    "egress verify": (["egress", "verify", "received"], 0),
 }
 
 
@@ -217,6 +228,46 @@ def test_a_command_by_itself_runs_no_code_of_a_received_run(received, name, scri
     check_refused(code, done.stderr)
     assert not mark.exists()
     assert listing(received.parents[1], without="home/received") == before
+
+
+LINES = {
+    "no line": "",
+    "no text": "\xff\xfe",
+    "no object": "[1, 2]",
+    "deep": "[" * 100_000,
+    "another type": '{"what": 3, "round": "two", "parts": 7, "numbers": []}',
+    "a large number": '{"what": "reply", "round": 1e999, "bytes": NaN}',
+    "a long number": '{"number": ' + "9" * 5000 + "}",
+    "odd letters": '{"what": "\\u001b]52;c;aGk=\\u0007", "to": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+@pytest.mark.parametrize("file", ["egress.jsonl", "ingress.jsonl", "heads.json"])
+def test_a_received_record_of_what_left_gives_a_message_whatever_is_in_it(
+    received, capsys, kind, file
+):
+    home = received / "sites" / "north" / "sample_exchange"
+    home.mkdir(parents=True)
+    record = Egress(home / EGRESS)
+    record.write(Line("reply", to=EVIL, request="turn", text=EVIL))
+    head = record.write(Line("loss", to="coordinator", text=EVIL))
+    broken = received / "sample_exchange" / file if file == "heads.json" else home / file
+    text = LINES[kind].encode("latin-1") + b"\n"
+    if file == "egress.jsonl":
+        text = (home / EGRESS).read_bytes() + text
+    broken.write_bytes(text)
+    before = listing(received)
+    for command in (["show"], ["show", "--all"], ["show", "--page"], ["verify"]):
+        code = main(["egress", command[0], str(received), *command[1:]])
+        shown = capsys.readouterr()
+        assert code in (0, 2)
+        assert "Traceback" not in shown.err
+        assert not set(shown.out + shown.err) & set("\x1b\x07\x9b\u202e\u200b")
+        if command == ["verify"] and file == "egress.jsonl":
+            assert (code, "line 3" in shown.err) == (2, True)
+    assert main(["egress", "verify", str(home), "--end", f"{head.lines}:{head.digest}"]) in (0, 2)
+    assert listing(received) == before
 
 
 def test_a_config_that_was_only_read_is_not_played(tmp_path):

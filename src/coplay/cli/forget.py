@@ -98,6 +98,9 @@ def _measured(result: Result, after: Result, plan: Forgetting) -> Remains | str:
     try:
         prepared = prepare(result.config)
         rows = {} if prepared.sites is None else dict(prepared.sites.data)
+        promised = [name for name, own in prepared.own.items() if own.privacy is not None]
+        if promised:
+            return f"{', '.join(promised)} made a promise of privacy, and nothing pays for it here"
         for name, own in prepared.own.items():
             if own.held is not None:
                 rows[name] = own.held.train

@@ -18,6 +18,9 @@ from coplay.core.plain import Plain, flatten, restored, shortened
 from coplay.core.space import LABEL, Space
 from coplay.core.variable import Variable
 
+Promise = Literal["", "stand_in", "learning"]
+"""How a site keeps a promise of privacy: by a stand-in of its rows, by DP-SGD, or there is none."""
+
 PROTOCOL = 1
 """Number of the form of messages; parties with different ones cannot play together."""
 
@@ -54,6 +57,7 @@ class Facts:
         shares: Shares of the categories of its target among its rows; NaN for one that it
             withholds, and empty where it tells none.
         rows_since: Whether its rows are those that a run began with; empty where nobody knows.
+        promise: How it keeps a promise of privacy for its rows; empty where it makes none.
 
     Example:
         >>> dose = Variable(kind="real", low=0)
@@ -84,6 +88,7 @@ class Facts:
     count: int | None = None
     shares: Sequence[float] = ()
     rows_since: Literal["", "same", "changed"] = ""
+    promise: Promise = ""
 
     @cached_property
     def variables(self) -> Space:
@@ -94,6 +99,19 @@ class Facts:
     def space(self) -> Space:
         """What its samples consist of: the variables, and latents sent with them."""
         return self.variables.extended(variables_from_text(self.latent))
+
+    @property
+    def promise_words(self) -> str:
+        """What follows from its promise of privacy, in a sentence; empty where it makes none."""
+        if not self.promise:
+            return ""
+        how = "learns from its rows by DP-SGD"
+        if self.promise == "stand_in":
+            how = "plays with draws of a private stand-in, which are counted in the place of rows"
+        return (
+            f"{self.name} made a promise of privacy and {how}: nothing else that is computed from "
+            "its rows leaves it, whatever [tell] of its site file says"
+        )
 
     def plain(self) -> dict[str, Plain]:
         """The facts as plain values, for any carrier."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from coplay.core import storage
 from coplay.core.border import Border
 from coplay.core.errors import ModelError
+from coplay.core.facts import Promise
 from coplay.core.number_log import NumberLog
 from coplay.core.player_files import PlayerFile, PlayerState
 from coplay.core.player_folder import PlayerFolder
@@ -28,11 +29,16 @@ class Keeping(Ruled):
     border: Border | None = None
     """What stands between it and everybody else; None for a player without a site file."""
 
-    is_private: bool = False
-    """Whether nothing that is computed from real rows may leave, not even what went wrong."""
+    promise: Promise = ""
+    """How it keeps a promise of privacy; empty where it makes none."""
 
     watching: Watching | None = None
     """What looks at its answers, at its own side; None for nothing."""
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nothing that is computed from real rows may leave, not even what went wrong."""
+        return bool(self.promise)
 
     @property
     @abstractmethod

@@ -42,7 +42,7 @@ from coplay.core.message import (
     bytes_of,
     count_of,
 )
-from coplay.core.requests import SHOWING
+from coplay.core.requests import SHOWING, Judge, Measure
 from coplay.core.telling import EVERYTHING
 from coplay.core.text import visible
 from coplay.engines.borders import admitted, recorded
@@ -76,7 +76,11 @@ def _answer_accepted(game: Game, player: Player, message: Message) -> Message | 
             return _watched(player, _told(player, reply))
         return _watched(player, _with_seconds(player, game.serve(player, message)))
     except FAILURES as error:
-        return failed(player, message, error)
+        loss = failed(player, message, error)
+        if player.is_private and isinstance(message.request, Measure | Judge):
+            # whether something can be measured on rows follows from them, and may not show
+            return _watched(player, message.reply())
+        return loss
 
 
 def _told(player: Player, reply: Message) -> Message:

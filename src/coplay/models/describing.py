@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from coplay.core.components import name_of
-from coplay.core.facts import PROTOCOL, Facts, coplay_version, variables_to_text
+from coplay.core.facts import PROTOCOL, Facts, Promise, coplay_version, variables_to_text
 from coplay.core.space import LABEL, Samples, Space
 from coplay.core.telling import Telling
 from coplay.models.abilities import Classifies, Completes, DrawsByClass
@@ -45,6 +45,11 @@ class Describable(Protocol):
         ...
 
     @property
+    def promise(self) -> Promise:
+        """How it keeps a promise of privacy; empty where it makes none."""
+        ...
+
+    @property
     def variables(self) -> Space:
         """The variables that it learns."""
         ...
@@ -76,6 +81,7 @@ class Unbuilt:
     space: Space
     unobserved: Sequence[str] = ()
     rows_since: Literal["", "same", "changed"] = ""
+    promise: Promise = ""
     measures: bool = False
 
     @property
@@ -131,6 +137,7 @@ def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> 
         network=network,
         count=tell.count_of(len(rows)),
         rows_since=player.rows_since,
+        promise=player.promise,
         shares=tell.shares_of(_counts(rows, variables, player.unobserved)),
     )
 

@@ -50,7 +50,10 @@ def rounds_table(audits: Sequence[RoundAudit]) -> Table:
             cells.append("–" if figure_there is None else _cell(figure_there))
         rows.append(cells)
     header = ["game", "round", "samples", *(f"{attack}: {name}" for attack, name in names)]
-    caption = "In brackets: 95 % intervals; ! marks one that lies above chance."
+    caption = (
+        "In brackets: 95 % intervals; ! marks one that lies above chance, or a bound on ε above "
+        "what is promised."
+    )
     return Table(header, rows, caption=caption)
 
 
@@ -109,6 +112,8 @@ def _interval(figure: Figure) -> str:
 
 def _cell(figure: Figure) -> str:
     mark = "!" if figure.is_alarming else ""
+    if figure.promised is not None:
+        mark = "!" if figure.breaks_promise else ""
     if figure.high is None:
         return f"{figure.value:.2f}{mark}"
     return f"{figure.value:.2f}{mark} [{figure.low:.2f}, {figure.high:.2f}]"
@@ -119,4 +124,7 @@ def _count(hits: int | None, n: int) -> str:
 
 
 def _verdict(figure: Figure) -> str:
+    if figure.promised is not None:
+        how = "refutes" if figure.breaks_promise else "does not refute"
+        return f"{how} the promise of ε = {figure.promised:g}"
     return "above chance" if figure.is_alarming else "not above"

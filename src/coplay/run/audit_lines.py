@@ -48,6 +48,8 @@ def _line_of(game: str, figure: dict[str, Any]) -> str:
         f"{game}: {figure['attack']}{of}, {figure['name']}: {_short(figure['value'])} ({interval}; "
         f"{_short(figure['chance'])} by chance)"
     )
+    if figure.get("promised") is not None:
+        text += f", where ε = {_short(figure['promised'])} is promised"
     meaning = str(figure.get("meaning", ""))
     return f"{text}. {meaning}" if meaning else text
 

@@ -18,8 +18,11 @@ from coplay.core.surroundings import own_settings
 from coplay.run.audit_rows import audit_rows
 from coplay.run.result import Result
 from coplay.run.sampling import load_player
+from coplay.run.site_file import SiteFile
 from coplay.run.site_folders import site_folder
+from coplay.run.watching import promise_of
 from coplay.site.audits.auditing import AFTERWARDS, Report, audit
+from coplay.site.audits.one_run import Promise
 from coplay.site.judging import write_privately
 
 FILE = "audit.json"
@@ -90,7 +93,16 @@ def audit_player(
     count = n or min(AFTERWARDS.samples, max(_FEWEST, _EACH * len(rows.members.rows)))
     with own_settings(threads=1):
         samples = drawer.draw(count, 0, "audit")
-    return PlayerAudit(player, game, giver, audit(rows, samples))
+    promise = _promise(result, player)
+    return PlayerAudit(player, game, giver, audit(rows, samples, promise=promise))
+
+
+def _promise(result: Result, player: str) -> Promise | None:
+    """Return what a player promises, as its site file says now."""
+    site = result.config.players[player].site
+    if site is None:
+        return None
+    return promise_of(SiteFile.from_file(Path(site).expanduser(), trust=False).privacy)
 
 
 def write_audit(result: Result, made: PlayerAudit) -> Path:

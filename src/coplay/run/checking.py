@@ -35,6 +35,7 @@ def lines_of(config: Config, prepared: Prepared) -> list[str]:
         lines.append(f"and {len(facts) - _LISTED:,} more players")
     for game in prepared.games:
         lines += _of_game(config, game, facts)
+    lines += [f"note: {each.promise_words}" for each in facts.values() if each.promise]
     lines += [f"note: {note}" for note in prepared.notes]
     return lines
 
@@ -60,11 +61,16 @@ def _of_variables(config: Config, prepared: Prepared) -> list[str]:
 def _of_player(name: str, facts: Facts, file: SiteFile | None) -> list[str]:
     """Say what a player is, lacks and tells."""
     rows = "rows not told" if facts.count is None else counted(facts.count, "row")
+    if facts.promise == "stand_in":
+        draws = "draws" if facts.count is None else counted(facts.count, "draw")
+        rows = f"{draws} of a stand-in"
     parts = [f"{name}: {facts.model}, {rows}"]
     if facts.unobserved:
         parts.append(f"lacks {some([quoted(each) for each in facts.unobserved], _LISTED)}")
     if file is not None:
         tells = some(facts.tells, _LISTED) if facts.tells else "nothing"
+        if facts.promise:
+            tells = "nothing, since it made a promise of privacy"
         parts.append(f"tells of its rows: {tells}")
         if file.hold:
             parts.append("holds its messages back until approved")

@@ -42,6 +42,7 @@ def data_record(
         # what a site file is read to hold is told at the site only
         if site.held is not None and not site.has_site_file:
             notes += [f"{name}: {note}" for note in site.held.notes]
+    notes += [each.promise_words for each in facts.values() if each.promise]
     sizes = {name: each.count for name, each in facts.items() if each.count is not None}
     counts = dict(sites.counts) if sites is not None and not own else _counts(own)
     return DataRecord(

@@ -121,7 +121,12 @@ def not_told(
         quantities = OF_METRIC[metric]
         if any(name in values for name in quantities):
             continue
-        if "all" in player.tells or set(quantities) & set(player.tells):
+        if player.promise:
+            reasons[metric] = (
+                "its promise of privacy keeps what is measured on its rows at home, on the site's "
+                "own page"
+            )
+        elif "all" in player.tells or set(quantities) & set(player.tells):
             reasons[metric] = _why_not(metric, player, target)
         else:
             reasons[metric] = (

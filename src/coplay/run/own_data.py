@@ -207,10 +207,12 @@ class SiteRecipe:
             measurer=SiteMeasurer(self.name, real, self._told_of_rows, self.home),
             log=number_log(self.name, self.home if self.own.has_site_file else None, self.own.tell),
         )
-        player.is_private = self.own.privacy is not None
+        if self.own.privacy is not None:
+            player.promise = self.own.privacy.settings.kind
         if self.own.agreement.rules is not None:
             player.rules = self.own.agreement.rules.only(player.variables)
-        player.watching = watching(self.own.name, self.own.audit, real, self.home)
+        privacy = None if self.own.privacy is None else self.own.privacy.settings
+        player.watching = watching(self.own.name, self.own.audit, real, self.home, privacy)
         if self.since is not None:
             player.rows_since = rows_since(self.since, held)
         check_told(self.name, self.own.tell, player.model.reports())

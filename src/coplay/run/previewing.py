@@ -12,7 +12,7 @@ from coplay.models.base import OWN
 from coplay.player import Player
 from coplay.run.config import Config
 from coplay.run.measuring_at_players import of_players, settings_for_players
-from coplay.run.own_data import SiteRecipe, own_data
+from coplay.run.own_data import OwnData, SiteRecipe, own_data
 from coplay.run.presets import chosen_metrics
 
 _SHOWN = 5
@@ -27,8 +27,9 @@ def preview(config: Config, name: str) -> list[str]:
     """
     own = own_data(config, None, {})[name]
     own.load()
+    lines = _of_promise(own)
     player = SiteRecipe(own, config.seed, None).build()
-    lines = ["before the first round, its facts:", *_of_facts(player.facts())]
+    lines += ["before the first round, its facts:", *_of_facts(player.facts())]
     player.learn({}, {OWN: 1.0}, config.game.local_steps, 1)
     samples = player.draw(_SHOWN, 1, "preview")
     count = getattr(config.game, "samples_per_round", 0)
@@ -40,6 +41,26 @@ def preview(config: Config, name: str) -> list[str]:
     lines += _of_numbers(config, player)
     lines.append("nothing has left, and nothing was written")
     return lines
+
+
+def _of_promise(own: OwnData) -> list[str]:
+    """Say what the samples below are where the site makes a promise of privacy."""
+    privacy = own.privacy
+    if privacy is None:
+        return []
+    if privacy.settings.stand_in is None:
+        return [
+            "the site's model learns by DP-SGD, and each step spends from its budget; to spend "
+            "nothing, none is taken here: all samples below come of placeholders, evenly drawn "
+            "from the agreed ranges, and say nothing of what will leave"
+        ]
+    if privacy.has_stand_in:
+        return ["in the place of its rows stand draws of the stand-in that was made and paid for"]
+    return [
+        "its stand-in is made, and paid for, before the first round, and not here: all samples "
+        "below come of placeholders, evenly drawn from the agreed ranges, and say nothing of what "
+        "will leave"
+    ]
 
 
 def _of_facts(facts: Facts) -> list[str]:

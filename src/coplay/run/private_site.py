@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from coplay.core.components import Section, name_of
 from coplay.core.digests import of_values
 from coplay.core.errors import DataError
+from coplay.core.facts import Promise
 from coplay.core.inside import file_name
 from coplay.core.space import Samples
 from coplay.core.telling import Telling
@@ -72,6 +73,11 @@ class Privacy(Section):
         return self
 
     @property
+    def kind(self) -> Promise:
+        """How the promise is kept."""
+        return "learning" if self.stand_in is None else "stand_in"
+
+    @property
     def most(self) -> float:
         """The most ε that is ever spent."""
         if self.epsilon is not None:
@@ -118,6 +124,11 @@ class PrivateSite:
     def of(cls, settings: Privacy, federation: str, name: str) -> Self:
         """Return the promise of a site; its folder is inside the section's."""
         return cls(settings, Path(settings.folder) / file_name(federation) / file_name(name))
+
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether its stand-in is made and paid for."""
+        return StandInFolder(self.folder, self.budget).is_made
 
     @property
     def budget(self) -> Budget:

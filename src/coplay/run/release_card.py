@@ -140,7 +140,7 @@ def card_of(result: Result, player: Player, game: str, samples: int, seed: int) 
     name = player.name
     epsilon = spent_of(result.folder, name)
     audits = audit_lines(site_folder(result.folder, name))
-    if epsilon is not None:
+    if epsilon is not None or _delta(result, name) is not None:
         audits = [AUDITS_STAY]
     variables = {variable: str(player.variables[variable]) for variable in player.variables}
     return Card(

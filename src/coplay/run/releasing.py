@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coplay.core.digests import of_bytes
+from coplay.core.errors import EgressError
 from coplay.player import Player
 from coplay.run.egress_records import spent_of
 from coplay.run.result import Result
@@ -27,10 +28,16 @@ def note_release(
         folder: What the folder is called that is handed on.
 
     Raises:
-        EgressError: The record is damaged, or cannot be written.
+        EgressError: The record is damaged or missing, or cannot be written.
     """
     path = site_home(result.folder, player.name, game) / egress.FILE
     if not path.exists():
+        section = result.config.players.get(player.name)
+        if section is not None and section.site is not None:
+            raise EgressError(
+                f"{path} is missing, the record of what left {player.name}, so nothing is handed "
+                "on; restore it from a copy"
+            )
         return
     epsilon = spent_of(result.folder, player.name)
     content = samples.read_bytes()

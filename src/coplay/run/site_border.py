@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coplay.core.digests import of_bytes
-from coplay.core.errors import CoplayError, EgressError, SiteError
+from coplay.core.errors import CoplayError, EgressError, PrivacyError, SiteError
 from coplay.core.message import COORDINATOR
 from coplay.player import Player
 from coplay.site.border import LONGEST_TEXT, SiteBorder
-from coplay.site.egress import CHARGED, FILE, LOSS, OF_MODEL, POST_PROCESSING, Egress, Line
+from coplay.site.egress import CHARGED, FILE, LOSS, OF_MODEL, POST_PROCESSING, Egress, Line, Record
 
 if TYPE_CHECKING:
     from coplay.run.own_data import OwnData
@@ -28,13 +28,33 @@ def guard(player: Player, own: OwnData, home: Path | None) -> None:
 
     Raises:
         EgressError: The record of what left is damaged, or cannot be written.
+        PrivacyError: The file of what was spent is damaged, or older than the record.
     """
     if home is None or not own.has_site_file:
         return
+    _check_spent(own, home)
     record = Egress(home / FILE, lambda: spent(own))
     border = SiteBorder(home, player.space, own.accepts, record, _kind_of_model(own))
     border.facts(player.facts())
     player.border = border
+
+
+def _check_spent(own: OwnData, home: Path) -> None:
+    """Refuse a file of what was spent that says less than the record of what left.
+
+    Raises:
+        PrivacyError: It does.
+    """
+    if own.privacy is None:
+        return
+    before = [line.epsilon for line in Record.read(home / FILE).lines if line.epsilon is not None]
+    now = own.privacy.budget.spent().epsilon
+    if before and now < max(before):
+        raise PrivacyError(
+            f"site '{own.name}': ε = {max(before):.4g} was spent when something left it in this "
+            f"game, and {own.privacy.budget.path} says {now:.4g}: it is an old copy; restore the "
+            "last one"
+        )
 
 
 @contextlib.contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from coplay.core.components import name_of
 from coplay.core.errors import ConfigError, ModelError
+from coplay.core.inside import file_name
 from coplay.core.space import Space
 from coplay.run.config import Config
 from coplay.run.foreign import code_of
-from coplay.run.private_site import Privacy
+from coplay.run.private_site import FOLDER, Privacy
 from coplay.run.schema import VariableSection
+from coplay.site.budget import FILE as BUDGET
 from coplay.site.private_steps import unfit
 
 _BY_LEARNING = ("sample_exchange", "isolated")
@@ -27,6 +30,7 @@ def check_private_sites(config: Config) -> None:
     faults = []
     for name, file in config.site_files.items():
         if file.privacy is None:
+            faults += _dropped(config, name)
             continue
         learns = file.learns
         if learns is None and "data" in config.model_fields_set:
@@ -39,8 +43,38 @@ def check_private_sites(config: Config) -> None:
             faults += error.problems
         if file.privacy.stand_in is None:
             faults += _learning_faults(config, name)
+        faults += _foreign_games(config, name)
     if faults:
         raise ConfigError(faults)
+
+
+def _dropped(config: Config, name: str) -> list[str]:
+    """Refuse to break a promise that a site made in this federation before, if it made one."""
+    site = config.players[name].site
+    assert site is not None, "it has a file"
+    own = Path(FOLDER) / file_name(config.name) / file_name(name)
+    ledger = Path(site).expanduser().resolve().parent / own / BUDGET
+    if not ledger.exists():
+        return []
+    return [
+        f"players.{name}.site: it has no [privacy], but by {ledger} a promise was made in this "
+        "federation, and whatever is computed from the rows without one breaks it; put [privacy] "
+        f"back, or, if the promise is to end, move {ledger} away"
+    ]
+
+
+def _foreign_games(config: Config, name: str) -> list[str]:
+    """Refuse games of others, whose code would run beside the rows of a site with a promise."""
+    faults = []
+    for game in (config.game, *config.carried):
+        code = code_of(game)
+        if code:
+            faults.append(
+                f"players.{name}.site: [privacy]: the game {', '.join(code)} is code from outside "
+                "coplay, which would run beside the rows and could send them; expected a game of "
+                "coplay's own"
+            )
+    return faults
 
 
 def _learning_faults(config: Config, name: str) -> list[str]:
@@ -123,8 +157,11 @@ def _fault(name: str, section: VariableSection) -> str:
         )
     if section.kind == "count":
         return (
-            f"'{name}' is a count, which has no highest value; agree on it as a real variable with "
-            "low and high"
+            f"'{name}' is a count, which has no highest value; write '{name} = {{ kind = \"real\", "
+            "low = 0, high = 50 }' with a highest value of your own into [variables] of the "
+            "federation's file, chosen without looking at the rows (draws are then no whole "
+            'numbers); or, of few values, name each: kind = "categorical", categories = '
+            '["0", "1", "2"]'
         )
     low, high = section.variable.range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

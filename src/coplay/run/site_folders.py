@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from coplay.core import storage
-from coplay.core.errors import CheckpointError
+from coplay.core.errors import CheckpointError, PrivacyError
 from coplay.core.inside import file_name
 from coplay.core.player_folder import PlayerFolder
 from coplay.core.requests import Save
@@ -28,6 +28,8 @@ from coplay.games.base import Game
 from coplay.player import Player
 from coplay.run.checkpoint import mark_of
 from coplay.run.rows import Chain
+from coplay.site.egress import FILE as EGRESS
+from coplay.site.egress import Record
 from coplay.site.holdings import Holdings
 from coplay.site.measuring import FOLDER as MEASURED
 
@@ -71,11 +73,30 @@ class Beginning:
         Raises:
             CheckpointError: The model is missing or damaged.
             ModelError: It does not fit.
+            PrivacyError: The player made a promise, and the model learned from rows without one.
         """
+        if player.is_private:
+            _check_charged(self.home)
         self.rules.ready(player, self.players)
         file = PlayerFolder(self.home, player.name).last(self.round)
         player.load(file.path, file.read(str(file.note()["model"])))
         player.keep(Save(self.mark), 0)
+
+
+def _check_charged(home: Path) -> None:
+    """Refuse a model of a game in which something left a site without a promise.
+
+    Raises:
+        PrivacyError: There was no promise, or no record says so.
+    """
+    record = Record.read(home / EGRESS)
+    if record.lines and not record.fault and all(line.epsilon is not None for line in record.lines):
+        return
+    raise PrivacyError(
+        "the model that the site was to begin with learned from its rows without a promise of "
+        "privacy, and draws of it would break the one that is made now; begin with new models, "
+        "without --start-from"
+    )
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ class StandInFolder:
     folder: Path
     budget: Budget
 
+    @property
+    def is_made(self) -> bool:
+        """Whether there is one."""
+        return (self.folder / RECORD).exists()
+
     def samples(
         self, stand_in: StandIn, rows: PrivateRows, settings: str, writes: bool = True
     ) -> Samples:

@@ -93,7 +93,10 @@ class _Making:
 
 @own_settings(threads=1)
 def audit(
-    rows: AuditRows, samples: Samples, effort: Effort = AFTERWARDS, delta: float = one_run.DELTA
+    rows: AuditRows,
+    samples: Samples,
+    effort: Effort = AFTERWARDS,
+    promise: one_run.Promise | None = None,
 ) -> Report:
     """Attack what samples keep of the rows that were learned from.
 
@@ -105,7 +108,8 @@ def audit(
         samples: What an attacker has; samples that lack some of the variables are compared without
             them.
         effort: How much it may take.
-        delta: δ of the lower bound on ε.
+        promise: What the site promises, with which the lower bound on ε is compared; None for
+            nothing.
 
     Example:
         >>> from coplay.core.space import Space
@@ -132,7 +136,7 @@ def audit(
         order = torch.randperm(len(samples), generator=stream(0, "samples of an audit"))
         samples = pick(samples, order[:most])
     made = _Making()
-    _membership(rows, samples, distances, delta, made)
+    _membership(rows, samples, distances, promise, made)
     if not distances.is_table:
         made.reasons.append("singling out, linkability and inference are of tables")
     elif distances.columns > _COLUMNS:
@@ -166,7 +170,11 @@ def _too_few(rows: AuditRows, samples: int, shared: Sequence[str]) -> list[str]:
 
 
 def _membership(
-    rows: AuditRows, samples: Samples, distances: Distances, delta: float, made: _Making
+    rows: AuditRows,
+    samples: Samples,
+    distances: Distances,
+    promise: one_run.Promise | None,
+    made: _Making,
 ) -> None:
     """Add both membership attacks, and the bound on ε that follows from them."""
     attackers = Attackers.of(distances, samples, rows.reference)
@@ -180,7 +188,7 @@ def _membership(
         return
     ins = {attack: scores[coins.members] for attack, scores in members.items()}
     outs = {attack: scores[coins.controls] for attack, scores in controls.items()}
-    made.figures.append(one_run.figure(ins, outs, delta, coins.replaced))
+    made.figures.append(one_run.figure(ins, outs, promise, coins.replaced))
 
 
 def _by_unit(side: Side, attackers: Attackers) -> dict[str, Tensor]:

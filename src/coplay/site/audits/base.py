@@ -40,6 +40,7 @@ class Figure:
         of: The column that it is about; empty for none.
         hits: On how many members the attack succeeded; None where that is not what is counted.
         hits_control: On how many controls.
+        promised: The ε that the site promises, of a bound on ε; None for none.
     """
 
     attack: str
@@ -54,11 +55,17 @@ class Figure:
     of: str = ""
     hits: int | None = None
     hits_control: int | None = None
+    promised: float | None = None
 
     @property
     def is_alarming(self) -> bool:
         """Whether its whole interval lies above chance."""
         return self.low > self.chance
+
+    @property
+    def breaks_promise(self) -> bool:
+        """Whether its whole interval lies above what the site promises."""
+        return self.promised is not None and self.low > self.promised
 
     def json(self) -> dict[str, Any]:
         """Return it as plain values."""

@@ -15,7 +15,7 @@ from coplay.core.number_log import drop_from
 from coplay.core.requests import Finish, Judge, Restore, Save
 from coplay.core.space import Samples, join
 from coplay.site.audits.auditing import IN_PLAY, Report, audit
-from coplay.site.audits.one_run import DELTA
+from coplay.site.audits.one_run import Promise
 from coplay.site.audits.rows import rows_of
 from coplay.site.holdings import Holdings
 from coplay.site.rounds import read_lines
@@ -54,16 +54,16 @@ class Auditor:
         holdings: The site's rows.
         every_rounds: How often; at least 1.
         path: The site's own file of audits.
-        delta: δ of the lower bound on ε.
+        promise: What the site promises; None for nothing.
     """
 
     def __init__(
-        self, holdings: Holdings, every_rounds: int, path: Path, delta: float = DELTA
+        self, holdings: Holdings, every_rounds: int, path: Path, promise: Promise | None = None
     ) -> None:
         self.holdings = holdings
         self.every_rounds = every_rounds
         self.path = path
-        self.delta = delta
+        self.promise = promise
         self._round = 0
         self._sent: list[Samples] = []
 
@@ -106,7 +106,7 @@ class Auditor:
         if not self._sent or (self._round % self.every_rounds and not is_last):
             return
         try:
-            report = audit(rows_of(self.holdings), _together(self._sent), IN_PLAY, self.delta)
+            report = audit(rows_of(self.holdings), _together(self._sent), IN_PLAY, self.promise)
         except FAILURES as error:
             # the words of an error may quote a row; the file is the site's own
             report = Report(0, reasons=[f"it failed with {type(error).__name__}: {error}"])

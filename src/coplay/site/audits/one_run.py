@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,6 +33,29 @@ DELTA = 1e-5
 """The δ with which a bound is stated where no promise names one."""
 
 _MOST = 64.0  # beyond, an ε promises nothing
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a site promises for one unit that is added or removed.
+
+    Args:
+        epsilon: ε.
+        delta: δ.
+    """
+
+    epsilon: float
+    delta: float
+
+    @property
+    def of_replaced(self) -> Promise:
+        """What follows for one unit in the place of another.
+
+        Example:
+            >>> Promise(0.0, 1e-6).of_replaced
+            Promise(epsilon=0.0, delta=2e-06)
+        """
+        return Promise(2 * self.epsilon, min(1.0, (1 + math.exp(self.epsilon)) * self.delta))
 
 
 def improbability(coins: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
@@ -145,16 +169,22 @@ def bound(
 
 
 def figure(
-    members: Mapping[str, Tensor], controls: Mapping[str, Tensor], delta: float, replaced: bool
+    members: Mapping[str, Tensor],
+    controls: Mapping[str, Tensor],
+    promise: Promise | None,
+    replaced: bool,
 ) -> Figure:
     """Return the bound as a number of an audit.
 
     Args:
         members: Scores of the units that a coin put in, by attack.
         controls: Scores of those that it left out, by attack.
-        delta: δ.
+        promise: What the site promises, at whose δ the bound is; None for nothing.
         replaced: Whether another unit is in for each that was left out.
     """
+    if promise is not None and replaced:
+        promise = promise.of_replaced
+    delta = DELTA if promise is None else promise.delta
     n, m = (len(next(iter(side.values()))) for side in (members, controls))
     is_in = torch.cat([torch.ones(n, dtype=torch.bool), torch.zeros(m, dtype=torch.bool)])
     scores = [torch.cat([members[name], controls[name]]) for name in members]
@@ -167,4 +197,7 @@ def figure(
     )
     if replaced:
         meaning += "; of one unit added or removed, half of it is refuted"
-    return Figure("one run", "ε at least", value, value, None, 0.0, n, m, meaning)
+    promised = None if promise is None else promise.epsilon
+    return Figure(
+        "one run", "ε at least", value, value, None, 0.0, n, m, meaning, promised=promised
+    )

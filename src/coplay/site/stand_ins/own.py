@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+import torch
 from pydantic import Field
 
-from coplay.core.space import Space
+from coplay.core.space import Samples, Space
 from coplay.models.base import OWN, Mixture, Portion
 from coplay.models.estimator import Estimator
 from coplay.site import secret
@@ -48,10 +49,18 @@ class Own(StandIn):
     def make(self, rows: PrivateRows, charges: Sequence[Charge]) -> Made:
         """Let it fit the rows."""
         model = Estimator(estimator=self.made_by, arguments=self.arguments)
-        model.setup(rows.space, 0)
+        model.setup(rows.space, secret.generator().initial_seed())  # of noise that it may draw
         mixture = Mixture((Portion(OWN, rows.samples, 1.0),))
         model.learn(mixture, 1, secret.generator())
-        return Made(model.sample, notes=[f"the promise is that of {self.made_by}, unchecked"])
+        space = rows.space
+
+        def draw(n: int, generator: torch.Generator) -> Samples:
+            drawn = model.sample(n, generator)
+            # whether rows need 64 bits must not show by those of draws
+            values = {name: drawn[name].to(space[name].dtypes[0]) for name in space}
+            return space.samples(**values)
+
+        return Made(draw, notes=[f"the promise is that of {self.made_by}, unchecked"])
 
     @classmethod
     def tiny(cls) -> Self:
