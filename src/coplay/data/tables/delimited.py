@@ -157,6 +157,7 @@ class _Rows:
     text: io.TextIOWrapper
     how: Written
     blank: int = 0
+    hollow: int = 0
     padded: int = 0
     uneven: list[tuple[int, int]] = field(default_factory=list)
     uneven_count: int = 0
@@ -272,10 +273,14 @@ class _Rows:
         """
         batch: list[list[str]] = []
         lines: list[int] = []
-        width, wanted = len(names), list(names)
+        width, wanted = len(names), [name.casefold() for name in names]
         for line, row in self._rows():
-            if row[0:1] == wanted[0:1] and [cell.strip() for cell in row] == wanted:
-                self._note_again(line)
+            if len(row) == width and row[0].strip().casefold() == wanted[0]:
+                if [cell.strip().casefold() for cell in row] == wanted:
+                    self._note_again(line)
+                    continue
+            if width > 1 and len(row) == width and not any(map(str.strip, row)):
+                self.hollow += 1
                 continue
             if len(row) != width:
                 row = self._mended(line, row, width)
@@ -339,6 +344,8 @@ class _Rows:
         notes = []
         if self.blank:
             notes.append(f"{counted(self.blank, 'blank line')} left out")
+        if self.hollow:
+            notes.append(f"{counted(self.hollow, 'line')} of separators alone left out")
         if self.padded:
             notes.append(f"{counted(self.padded, 'row')} end with a separator, which is left out")
         if self.several:
