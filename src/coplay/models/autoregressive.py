@@ -137,20 +137,24 @@ class Autoregressive(PrivatelyLearning):
         for part in mixture.parts:
             rows = self._as_levels(part.samples)
             if part.weight > 0:
-                self._together.follow(rows[_LEVELS] >= 0)
+                self._together.follow(rows[_LEVELS])
             parts.append(Portion(part.name, rows, part.weight))
         return Mixture(tuple(parts))
 
     def _as_levels(self, samples: Samples) -> Samples:
         """Return the levels of samples, (n, D), and Σ_d log p(x_d | its level), (n,)."""
-        levels = []
-        inside = []
-        for start in range(0, max(len(samples), 1), _ROWS_AT_ONCE):
-            rows = pick(samples, slice(start, start + _ROWS_AT_ONCE))
+        n = len(samples)
+        # of a large table eight bytes a level, let alone twice, do not fit
+        kind = torch.int16 if max(self._bins.sizes) < 2**15 else torch.int64
+        levels = torch.empty(n, len(self._bins.sizes), dtype=kind)
+        inside = torch.empty(n)
+        for start in range(0, n, _ROWS_AT_ONCE):
+            here = slice(start, start + _ROWS_AT_ONCE)
+            rows = pick(samples, here)
             of_rows = self._bins.levels(rows)
-            inside.append(self._bins.log_inside(rows, of_rows).sum(1).float())
-            levels.append(of_rows)
-        return TensorDict({_LEVELS: torch.cat(levels), _INSIDE: torch.cat(inside)}, [len(samples)])
+            inside[here] = self._bins.log_inside(rows, of_rows).sum(1).float()
+            levels[here] = of_rows.to(kind)
+        return TensorDict({_LEVELS: levels, _INSIDE: inside}, [n])
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of one step, a mean over the batch."""
@@ -164,7 +168,7 @@ class Autoregressive(PrivatelyLearning):
 
     def with_draws(self, rows: Samples, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what is given and asked for of each row, and how much it counts."""
-        levels = rows[_LEVELS]
+        levels = rows[_LEVELS].long()
         observed = levels >= 0
         count = observed.sum(1)
         # columns in random order, those that are missing behind all others

@@ -57,7 +57,7 @@ def dress_of(counts: Counter[str]) -> Dress | None:
         return None
     first = ""
     signs: Counter[str] = Counter()
-    rows = 0
+    rows = dressed = 0
     for text, count in counts.items():
         match = _DRESSED.fullmatch(text)
         if match is None:
@@ -66,7 +66,8 @@ def dress_of(counts: Counter[str]) -> Dress | None:
         beside = (match["before"].strip(), match["after"].strip())
         if any(beside):
             first = first or text
+            dressed += count
             signs.update({sign: count for sign in beside if sign})
     if not first or 2 * rows < counts.total():
         return None
-    return Dress(first, tuple(sign for sign, _ in signs.most_common()), signs.total())
+    return Dress(first, tuple(sign for sign, _ in signs.most_common()), dressed)
