@@ -28,7 +28,13 @@ COLUMNS = (
     "record,age,weight,height,pressure,pulse,glucose,score,visits,sex,ward,town,smokes,"
     "admitted,remark_code,outcome"
 )
-FAST = ("game.rounds=2", "game.own_rounds=1", "game.local_steps=5", "measure.samples=200")
+FAST = (
+    "compare=[]",
+    "game.rounds=2",
+    "game.own_rounds=1",
+    "game.local_steps=5",
+    "measure.samples=200",
+)
 
 
 def write_table(path: Path, rows: int, seed: int = 0) -> None:

@@ -32,8 +32,7 @@ from ..spreads import seconds_of_run
 from . import truth
 from .tables import TABLES
 
-NETWORK: Settings = {"name": "autoregressive", "batch": 512, "hidden": 64}
-GIBBS: Settings = {"name": "conditionals", "hidden": 64, "sample_sweeps": 30}
+NETWORK: Settings = {"name": "autoregressive"}
 GAME: Settings = {
     "name": "sample_exchange",
     "rounds": 8,
@@ -42,7 +41,7 @@ GAME: Settings = {
     "samples_per_round": 8000,
 }
 ROWS = {"gaussian": 2000, "joint": 5000}
-DRAWN = 100_000
+DRAWN = 50_000
 
 
 def _arm(case: str, model: Settings, steps: int) -> Settings:
@@ -130,7 +129,6 @@ def _config(arm: Settings, cell: Cell, folder: Path) -> Config:
             "players": players,
             "model": arm["model"],
             "game": game,
-            "compare": ["direct_exchange"],
             "measure": {"every_rounds": GAME["rounds"], "metrics": []},
             "engine": {"name": "local", "threads": 1},
         }
@@ -226,9 +224,7 @@ EXPERIMENT = MissingVariables(
     arms={
         "gaussian/exponential_family": _arm("gaussian", {"name": "exponential_family"}, 1),
         "gaussian/gaussian_copula": _arm("gaussian", {"name": "gaussian_copula"}, 1),
-        "gaussian/autoregressive": _arm("gaussian", {**NETWORK, "decay_steps": 2400}, 300),
-        "joint/autoregressive": _arm("joint", {**NETWORK, "decay_steps": 2400}, 300),
-        "joint/conditionals": _arm("joint", {**GIBBS, "decay_steps": 1600}, 200),
+        "joint/autoregressive": _arm("joint", NETWORK, 150),
     },
     tables=TABLES,
 )
