@@ -28,6 +28,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from typing import ClassVar, Self
@@ -42,7 +43,7 @@ from coplay.core.simplex import on_simplex
 from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.subset import Subset
 from coplay.models.base import Mixture, Portion
-from coplay.models.parts import check_class, in_parts
+from coplay.models.parts import check_class, check_columns, in_parts
 from coplay.models.privately import PrivatelyLearning
 from coplay.nets import devices, parameters
 from coplay.nets.any_order import AnyOrder, columns_of
@@ -50,12 +51,14 @@ from coplay.nets.bins import Bins
 from coplay.nets.column_draws import ColumnDraws, one_hot_levels
 from coplay.nets.together import Together
 
-_MOST_COLUMNS = 2000
 _VALIDATION_DRAWS = 8  # of order and place, for early stopping
 _EVEN = 0.05  # share of frequencies that is even, where noise may say that a level never occurs
 _LEVELS = "levels"
 _INSIDE = "inside"
 _TOGETHER = "together"
+
+_FEW_CELLS = 10_000
+"""Most combinations of levels of a table that is small."""
 
 _ROWS_AT_ONCE = 50_000
 """Rows that become levels at a time."""
@@ -69,6 +72,7 @@ class Autoregressive(PrivatelyLearning):
     its state; they are fitted anew where later rows lie elsewhere.
 
     Args:
+        batch: Rows a step; four times as many of a few classes and bits alone.
         bins: Bins of a count or a real number.
         hidden: Width of the perceptron.
         blocks: Its residual blocks.
@@ -94,8 +98,7 @@ class Autoregressive(PrivatelyLearning):
     validates_incomplete: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ("tiwald2025tabularargn", "hoogeboom2022ardm")
 
-    # a row answers one question of many in a step: with 128, four classes were learned 0.1 away
-    batch: int = Field(default=512, ge=2)
+    batch: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)
     bins: int = Field(default=50, ge=4)
     hidden: int = Field(default=256, ge=1)
@@ -109,7 +112,7 @@ class Autoregressive(PrivatelyLearning):
 
     def build(self, space: Space) -> AnyOrder:
         """Build the bins and the network."""
-        _check_columns(space)
+        check_columns(space)
         self._bins = Bins(space, self.bins)
         sizes = self._bins.sizes
         self._together = Together(len(sizes))
@@ -156,6 +159,13 @@ class Autoregressive(PrivatelyLearning):
             inside[here] = self._bins.log_inside(rows, of_rows).sum(1).float()
             levels[here] = of_rows.to(kind)
         return TensorDict({_LEVELS: levels, _INSIDE: inside}, [n])
+
+    def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
+        """Draw one batch, as one sample set per source, on the network's device."""
+        # a row answers one question of many in a step, and shares of a few cells show the noise
+        is_small = not any(self._bins.binned) and math.prod(self._bins.sizes) <= _FEW_CELLS
+        drawn = mixture.drawn(self.batch * (4 if is_small else 1), generator)
+        return {source: devices.moved(part, self._place) for source, part in drawn.items()}
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of one step, a mean over the batch."""
@@ -378,22 +388,3 @@ class Autoregressive(PrivatelyLearning):
     def tiny(cls) -> Self:
         """Return a small network and few bins."""
         return cls(bins=8, hidden=16, blocks=1, embedding=4, batch=64, learning_rate=0.01)
-
-
-def _check_columns(space: Space) -> None:
-    """Refuse a space with too many columns.
-
-    Raises:
-        ModelError: It names the largest variable.
-    """
-    columns = sum(space[name].size for name in space)
-    if columns > _MOST_COLUMNS:
-        largest = max(space, key=lambda name: space[name].size)
-        way_out = "leave it out, or split it into fewer numbers"
-        if space[largest].is_image:
-            way_out = "choose a model for images, such as rectified_flow or conditionals"
-        raise ModelError(
-            f"autoregressive draws number by number and takes at most {_MOST_COLUMNS:,} of them; "
-            f"these variables have {columns:,}, most of them '{largest}' ({space[largest]}): "
-            f"{way_out}"
-        )

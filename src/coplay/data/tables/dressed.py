@@ -14,7 +14,8 @@ _FEW = 10
 _NUMBER = r"[0-9][0-9.,’ \u00a0\u202f]*(?:[eE][+-]?[0-9]+)?"
 _BEFORE = r"(?:='?\"|[\"'=(+−–-]|[$€£¥₹]|EUR|USD|GBP|CHF|Rs\.?|~|<|>|≤|≥|<=|>=)"
 _AFTER = (
-    r"(?:[\"')−–-]|[$€£¥₹]|EUR|USD|GBP|CHF|%|‰|°C|°F|mg/dl|mmol/l|g/dl|mmHg|bpm|µg|ug|mg|kg|g|ml|dl|l"
+    r"(?:[\"')−–-]|[$€£¥₹]|EUR|USD|GBP|CHF|%|‰|°C|°F|mg/dl|mmol/l|g/dl|mmHg|bpm|µg|ug|mg|kg|g"
+    r"|ml|dl|l"
     r"|mm|cm|km|m|min|h|s|years|yrs|y|months|days|d|kB|MB|GB)"
 )
 _DRESSED = re.compile(
