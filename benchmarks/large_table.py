@@ -28,13 +28,7 @@ COLUMNS = (
     "record,age,weight,height,pressure,pulse,glucose,score,visits,sex,ward,town,smokes,"
     "admitted,remark_code,outcome"
 )
-FAST = (
-    "compare=[]",
-    "game.rounds=2",
-    "game.own_rounds=1",
-    "game.local_steps=5",
-    "measure.samples=200",
-)
+FAST = ("game.rounds=2", "game.own_rounds=1", "game.local_steps=5", "measure.samples=200")
 
 
 def write_table(path: Path, rows: int, seed: int = 0) -> None:
