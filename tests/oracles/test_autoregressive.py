@@ -124,7 +124,7 @@ def test_the_loss_estimates_the_mean_over_orders_without_bias(names):
     model.learn(mixture(rows), 60, stream(1))
     row = pick(rows, slice(0, 1))
     encoded = model._as_levels(row if names == "abcd" else row.exclude("b"))
-    levels = encoded["levels"]
+    levels = encoded["levels"].long()
     surprises = []
     for order in itertools.permutations(["abcd".index(name) for name in names]):
         state = model._net.begin(torch.full_like(levels, -1))

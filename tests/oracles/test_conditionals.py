@@ -975,3 +975,16 @@ def test_the_mean_of_a_thousand_parameter_tensors_is_restored_in_order():
     assert len(models[0]._mean) > 1000
     models[1].load_state_dict(models[0].state_dict())
     assert all(torch.equal(a, b) for a, b in zip(models[0]._mean, models[1]._mean, strict=True))
+
+
+def test_numbers_that_nothing_predicts_have_their_width_after_few_steps():
+    """Their deviation started near a third and learned so slowly that draws were too narrow."""
+    space = Space({name: Variable(kind="real") for name in ("x", "y")})
+    rows = 3 + 7 * torch.randn(2, 2000, generator=stream(1, "wide"))
+    model = Conditionals(hidden=16, sample_sweeps=5)
+    model.setup(space, seed=1)
+    own = Mixture((Portion(OWN, space.samples(x=rows[0], y=rows[1]), 1.0),))
+    model.learn(own, 400, stream(1, "learn"))
+    drawn = model.sample(5000, stream(1, "draw"))
+    for values, name in zip(rows, ("x", "y"), strict=True):
+        assert drawn[name].std().item() == pytest.approx(values.std().item(), rel=0.1)

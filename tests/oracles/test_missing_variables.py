@@ -82,9 +82,9 @@ class TestTogether:
     def test_every_pair_of_a_tree_is_drawn_one_given_the_other(self):
         together = Together(4)
         for pair in ((0, 1), (1, 2), (1, 3)):
-            there = torch.zeros(1, 4, dtype=torch.bool)
-            there[0, list(pair)] = True
-            together.follow(there)
+            levels = torch.full((1, 4), -1)
+            levels[0, list(pair)] = 2
+            together.follow(levels)
         for first in itertools.permutations(range(4)):
             order = together.order(first, [])
             assert order[0] == first[0]
@@ -94,13 +94,13 @@ class TestTogether:
     def test_what_is_given_decides_too(self):
         """Of a chain 0 - 1 - 2 with 0 given, 1 comes before 2."""
         together = Together(3)
-        together.follow(torch.tensor([[True, True, False], [False, True, True]]))
+        together.follow(torch.tensor([[0, 1, -1], [-1, 0, 3]]))
         assert together.order([2, 1], [0]) == [1, 2]
 
     def test_rows_with_everything_make_the_order_that_of_chance(self):
         together = Together(3)
-        together.follow(torch.tensor([[True, True, False]]))
+        together.follow(torch.tensor([[0, 4, -1]]))
         assert not together.all_of(torch.ones(3, dtype=torch.bool))
-        together.follow(torch.tensor([[True, True, True]]))
+        together.follow(torch.tensor([[1, 0, 0]]))
         assert together.all_of(torch.ones(3, dtype=torch.bool))
         assert together.order([2, 0, 1], []) == [2, 0, 1]

@@ -28,6 +28,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from typing import ClassVar, Self
@@ -42,7 +43,7 @@ from coplay.core.simplex import on_simplex
 from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.subset import Subset
 from coplay.models.base import Mixture, Portion
-from coplay.models.parts import check_class, in_parts
+from coplay.models.parts import check_class, check_columns, in_parts
 from coplay.models.privately import PrivatelyLearning
 from coplay.nets import devices, parameters
 from coplay.nets.any_order import AnyOrder, columns_of
@@ -50,12 +51,14 @@ from coplay.nets.bins import Bins
 from coplay.nets.column_draws import ColumnDraws, one_hot_levels
 from coplay.nets.together import Together
 
-_MOST_COLUMNS = 2000
 _VALIDATION_DRAWS = 8  # of order and place, for early stopping
 _EVEN = 0.05  # share of frequencies that is even, where noise may say that a level never occurs
 _LEVELS = "levels"
 _INSIDE = "inside"
 _TOGETHER = "together"
+
+_FEW_CELLS = 10_000
+"""Most combinations of levels of a table that is small."""
 
 _ROWS_AT_ONCE = 50_000
 """Rows that become levels at a time."""
@@ -69,6 +72,7 @@ class Autoregressive(PrivatelyLearning):
     its state; they are fitted anew where later rows lie elsewhere.
 
     Args:
+        batch: Rows a step; four times as many of a few classes and bits alone.
         bins: Bins of a count or a real number.
         hidden: Width of the perceptron.
         blocks: Its residual blocks.
@@ -108,7 +112,7 @@ class Autoregressive(PrivatelyLearning):
 
     def build(self, space: Space) -> AnyOrder:
         """Build the bins and the network."""
-        _check_columns(space)
+        check_columns(space)
         self._bins = Bins(space, self.bins)
         sizes = self._bins.sizes
         self._together = Together(len(sizes))
@@ -137,20 +141,31 @@ class Autoregressive(PrivatelyLearning):
         for part in mixture.parts:
             rows = self._as_levels(part.samples)
             if part.weight > 0:
-                self._together.follow(rows[_LEVELS] >= 0)
+                self._together.follow(rows[_LEVELS])
             parts.append(Portion(part.name, rows, part.weight))
         return Mixture(tuple(parts))
 
     def _as_levels(self, samples: Samples) -> Samples:
         """Return the levels of samples, (n, D), and Σ_d log p(x_d | its level), (n,)."""
-        levels = []
-        inside = []
-        for start in range(0, max(len(samples), 1), _ROWS_AT_ONCE):
-            rows = pick(samples, slice(start, start + _ROWS_AT_ONCE))
+        n = len(samples)
+        # of a large table eight bytes a level, let alone twice, do not fit
+        kind = torch.int16 if max(self._bins.sizes) < 2**15 else torch.int64
+        levels = torch.empty(n, len(self._bins.sizes), dtype=kind)
+        inside = torch.empty(n)
+        for start in range(0, n, _ROWS_AT_ONCE):
+            here = slice(start, start + _ROWS_AT_ONCE)
+            rows = pick(samples, here)
             of_rows = self._bins.levels(rows)
-            inside.append(self._bins.log_inside(rows, of_rows).sum(1).float())
-            levels.append(of_rows)
-        return TensorDict({_LEVELS: torch.cat(levels), _INSIDE: torch.cat(inside)}, [len(samples)])
+            inside[here] = self._bins.log_inside(rows, of_rows).sum(1).float()
+            levels[here] = of_rows.to(kind)
+        return TensorDict({_LEVELS: levels, _INSIDE: inside}, [n])
+
+    def drawn(self, mixture: Mixture, generator: torch.Generator) -> dict[str, Samples]:
+        """Draw one batch, as one sample set per source, on the network's device."""
+        # a row answers one question of many in a step, and shares of a few cells show the noise
+        is_small = not any(self._bins.binned) and math.prod(self._bins.sizes) <= _FEW_CELLS
+        drawn = mixture.drawn(self.batch * (4 if is_small else 1), generator)
+        return {source: devices.moved(part, self._place) for source, part in drawn.items()}
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
         """Yield the loss of one step, a mean over the batch."""
@@ -164,7 +179,7 @@ class Autoregressive(PrivatelyLearning):
 
     def with_draws(self, rows: Samples, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what is given and asked for of each row, and how much it counts."""
-        levels = rows[_LEVELS]
+        levels = rows[_LEVELS].long()
         observed = levels >= 0
         count = observed.sum(1)
         # columns in random order, those that are missing behind all others
@@ -373,22 +388,3 @@ class Autoregressive(PrivatelyLearning):
     def tiny(cls) -> Self:
         """Return a small network and few bins."""
         return cls(bins=8, hidden=16, blocks=1, embedding=4, batch=64, learning_rate=0.01)
-
-
-def _check_columns(space: Space) -> None:
-    """Refuse a space with too many columns.
-
-    Raises:
-        ModelError: It names the largest variable.
-    """
-    columns = sum(space[name].size for name in space)
-    if columns > _MOST_COLUMNS:
-        largest = max(space, key=lambda name: space[name].size)
-        way_out = "leave it out, or split it into fewer numbers"
-        if space[largest].is_image:
-            way_out = "choose a model for images, such as rectified_flow or conditionals"
-        raise ModelError(
-            f"autoregressive draws number by number and takes at most {_MOST_COLUMNS:,} of them; "
-            f"these variables have {columns:,}, most of them '{largest}' ({space[largest]}): "
-            f"{way_out}"
-        )

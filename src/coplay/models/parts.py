@@ -8,6 +8,7 @@ from coplay.core.errors import ModelError
 from coplay.core.space import LABEL, Samples, Space, pick
 
 _ROWS = 2000  # at a time, for memory
+_MOST_COLUMNS = 2000
 
 
 def in_parts(samples: Samples) -> Iterator[Samples]:
@@ -31,4 +32,23 @@ def check_class(model: str, space: Space) -> None:
         raise ModelError(
             f"{model} can only tell a categorical number called '{LABEL}'; "
             f"the variables are {', '.join(space)}"
+        )
+
+
+def check_columns(space: Space) -> None:
+    """Refuse a space with too many columns for a model that draws number by number.
+
+    Raises:
+        ModelError: It names the largest variable.
+    """
+    columns = sum(space[name].size for name in space)
+    if columns > _MOST_COLUMNS:
+        largest = max(space, key=lambda name: space[name].size)
+        way_out = "leave it out, or split it into fewer numbers"
+        if space[largest].is_image:
+            way_out = "choose a model for images, such as rectified_flow or conditionals"
+        raise ModelError(
+            f"autoregressive draws number by number and takes at most {_MOST_COLUMNS:,} of them; "
+            f"these variables have {columns:,}, most of them '{largest}' ({space[largest]}): "
+            f"{way_out}"
         )

@@ -17,6 +17,8 @@ from coplay.nets import devices
 from coplay.nets.bits import draw_bits, log_bits, straight_through_bits
 from coplay.nets.variables import centre_and_half_width, goes_through_convolutions
 
+_SPEED = 10.0
+
 
 class Distribution(nn.Module):
     """A distribution of one variable, with ``size`` outputs of a network for each row.
@@ -95,8 +97,12 @@ class Classes(Distribution):
 class Gaussian(Distribution):
     """Independent numbers around means, which are the outputs.
 
-    All pixels of an image have one learned deviation; otherwise every component has its own.
+    All pixels of an image have one learned deviation; otherwise every component has its own, which
+    learns faster than other parameters do.
     """
+
+    speed: float
+    """log σ is the parameter times this."""
 
     def __init__(self, v: Variable) -> None:
         super().__init__()
@@ -104,8 +110,17 @@ class Gaussian(Distribution):
         self.size = v.size
         self.range = v.range
         self.centre, self.half_width = centre_and_half_width(v)
-        deviations = () if goes_through_convolutions(v) else (v.size,)
-        self.log_deviation = nn.Parameter(torch.full(deviations, -1.0))
+        is_image = goes_through_convolutions(v)
+        # Adam moves a parameter by its rate at most: without it, numbers that others say little
+        # about come out too narrow for a thousand steps
+        self.speed = 1.0 if is_image else _SPEED
+        deviations = () if is_image else (v.size,)
+        self.slow_deviation = nn.Parameter(torch.full(deviations, -1.0 / self.speed))
+
+    @property
+    def log_deviation(self) -> Tensor:
+        """log σ of the components, in scaled units."""
+        return self.slow_deviation if self.speed == 1 else self.speed * self.slow_deviation
 
     def log_prob(self, outputs: Tensor, values: Tensor) -> Tensor:
         """Log p of values in nats, in the variable's own units; shape (n,)."""

@@ -30,7 +30,7 @@ class Together:
 
     Example:
         >>> together = Together(3)
-        >>> together.follow(torch.tensor([[True, True, False], [False, True, True]]))
+        >>> together.follow(torch.tensor([[0, 1, -1], [-1, 1, 0]]))
         >>> together.order([0, 2, 1], given=[])
         [0, 1, 2]
     """
@@ -38,15 +38,13 @@ class Together:
     def __init__(self, columns: int) -> None:
         self.pairs = torch.zeros(columns, columns, dtype=torch.bool)
 
-    def follow(self, there: Tensor) -> None:
-        """Take note of rows; which columns they have, bool, shape (n, D)."""
-        if self.pairs.all():
-            return
-        if there.all() and len(there):
-            self.pairs[:] = True
-            return
-        for rows in there.float().split(_ROWS):
-            self.pairs |= rows.T @ rows > 0
+    def follow(self, levels: Tensor) -> None:
+        """Take note of rows by their levels, shape (n, D); -1 where one is missing."""
+        for rows in levels.split(_ROWS):
+            if self.pairs.all():
+                return
+            there = (rows >= 0).float()
+            self.pairs |= there.T @ there > 0
 
     def all_of(self, columns: Tensor) -> bool:
         """Whether rows had every two of some columns, bool, shape (D,)."""

@@ -47,3 +47,14 @@ def yes_and_no(texts: Collection[str]) -> tuple[str, str] | None:
         if lower == set(letters):
             return letters
     return None
+
+
+def are_answers(texts: Collection[str]) -> bool:
+    """Whether different texts are all words of yes or of no, of more than one kind.
+
+    Example:
+        >>> are_answers(["yes", "TRUE", "0"]), are_answers(["0", "1"]), are_answers(["yes", "Ulm"])
+        (True, False, False)
+    """
+    lower = {text.lower() for text in texts}
+    return len(lower) > 2 and lower <= BITS[0] | BITS[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -98,13 +98,13 @@ class Dates:
         values: By text, in the unit.
         unit: ``DAYS`` or ``HOURS``.
         form: How most of them are written.
-        note: What was guessed; empty for nothing.
+        notes: What was guessed, in sentences.
     """
 
     values: Mapping[str, float]
     unit: str
     form: DateForm
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,14 +186,41 @@ def dates_of(name: str, texts: Counter[str], order: Order | None = None) -> Date
     if len(kinds) > 1:
         odd = next(text for text, match in matches.items() if _is_time(match) != (not form.order))
         return NoDate(odd, "expected dates alone, or times of day alone")
-    note = ""
+    notes = _guesses(name, [match.groupdict() for match in matches.values() if match is not None])
     if is_open and not met and order is None and has_slash:
         other = "day first" if chosen == "month first" else "month first"
-        note = (
+        notes.append(
             f"{quoted(name)}: no date shows whether day or month comes first; read with the "
             f"{chosen}: dates = '{other}' changes that"
         )
-    return Dates(values, DAYS if form.order else HOURS, form, note)
+    return Dates(values, DAYS if form.order else HOURS, form, tuple(notes))
+
+
+def _guesses(name: str, matches: Sequence[Mapping[str, str | None]]) -> list[str]:
+    """Say what was guessed of years and zones.
+
+    Args:
+        name: The column.
+        matches: The parts of its different cells.
+    """
+    notes = []
+    if any(_has_short_year(parts) for parts in matches):
+        last = 2000 + _PIVOT - 1
+        notes.append(
+            f"{quoted(name)}: years of two digits are taken for those from {1900 + _PIVOT} to "
+            f"{last}; write them with four if others are meant"
+        )
+    zones = {parts.get("zone") for parts in matches if parts.get("hour") and parts.get("a")}
+    if zones - {None} and len(zones) > 1:
+        which = "times without a zone are taken for UTC" if None in zones else "zones differ"
+        notes.append(f"{quoted(name)}: {which}; all times are turned into UTC")
+    return notes
+
+
+def _has_short_year(parts: Mapping[str, str | None]) -> bool:
+    """Whether a date has its year with two digits."""
+    first, last = parts.get("a"), parts.get("c")
+    return first is not None and last is not None and len(first) < 4 and len(last) <= 2
 
 
 def _is_time(match: re.Match[str] | None) -> bool:

@@ -19,6 +19,7 @@ from coplay.core.pace import Pace
 from coplay.data.tables.encodings import encoding_of, misfit_at, misfit_text, opened
 from coplay.data.tables.formats import TextFormat
 from coplay.data.tables.grid import ROWS_AT_ONCE, Grid
+from coplay.data.tables.sheets import alike_names, check_is_text, title_fault, totals_fault
 from coplay.data.tables.written import HEAD, Written, names_of, written
 from coplay.data.words import all_of, counted, quoted, some
 
@@ -34,6 +35,7 @@ def read_delimited(path: Path, form: TextFormat, most: int | None = None) -> Gri
     Raises:
         DataError: It cannot be decoded, or its lines are no table; the message names the lines.
     """
+    check_is_text(path)
     head = _head_of(path, form)
     if re.match("sep=.?[\r\n]", head, re.IGNORECASE):
         raise DataError(
@@ -86,9 +88,12 @@ def _grid(
         grid.add(dict(zip(grid.names, columns, strict=True)), lines)
         if not goes_on(len(grid)):
             break
-    grid.faults += rows.faults(header)
-    grid.notes += [*notes, *rows.notes()]
-    if not len(grid):
+    title = title_fault(grid, rows.line_of_names, [cells for _, cells in rows.uneven])
+    grid.faults += title or rows.faults(header)
+    grid.notes += [*notes, *rows.notes(), *alike_names(grid.names)]
+    if len(grid):
+        grid.faults += totals_fault(grid)
+    else:
         if grid.faults:
             raise DataError(all_of(grid.faults))
         raise DataError(f"{path}: expected rows, got none{_only(header, form)}")
@@ -157,6 +162,7 @@ class _Rows:
     text: io.TextIOWrapper
     how: Written
     blank: int = 0
+    hollow: int = 0
     padded: int = 0
     uneven: list[tuple[int, int]] = field(default_factory=list)
     uneven_count: int = 0
@@ -199,6 +205,11 @@ class _Rows:
         except DataError as error:
             self._read = _Raising(error)
         return [row for _, row in self._ahead if len(row) > 1 or any(row)]
+
+    @property
+    def line_of_names(self) -> int:
+        """The line that was taken for the names of the columns."""
+        return self._first[0]
 
     def put_back_first(self) -> None:
         """Let the first line be a row."""
@@ -272,10 +283,14 @@ class _Rows:
         """
         batch: list[list[str]] = []
         lines: list[int] = []
-        width, wanted = len(names), list(names)
+        width, wanted = len(names), [name.casefold() for name in names]
         for line, row in self._rows():
-            if row[0:1] == wanted[0:1] and [cell.strip() for cell in row] == wanted:
+            may_be_names = len(row) == width and row[0].strip().casefold() == wanted[0]
+            if may_be_names and [cell.strip().casefold() for cell in row] == wanted:
                 self._note_again(line)
+                continue
+            if width > 1 and len(row) == width and not any(map(str.strip, row)):
+                self.hollow += 1
                 continue
             if len(row) != width:
                 row = self._mended(line, row, width)
@@ -339,6 +354,8 @@ class _Rows:
         notes = []
         if self.blank:
             notes.append(f"{counted(self.blank, 'blank line')} left out")
+        if self.hollow:
+            notes.append(f"{counted(self.hollow, 'line')} of separators alone left out")
         if self.padded:
             notes.append(f"{counted(self.padded, 'row')} end with a separator, which is left out")
         if self.several:

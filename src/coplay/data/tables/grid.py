@@ -70,6 +70,12 @@ class Cells:
         for packed in self.packed():
             yield packed.split(_BETWEEN)
 
+    def last(self) -> str:
+        """Return the last cell; there must be one."""
+        packed = self._packed[-1]
+        text = packed if isinstance(packed, str) else zlib.decompress(packed).decode()
+        return text.rpartition(_BETWEEN)[2]
+
     def first(self, count: int) -> Cells:
         """Return the first so many cells."""
         cells = Cells()

@@ -13,6 +13,7 @@ from coplay.core.variable import Variable
 from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
 from coplay.data.sources.base import LABEL
+from coplay.data.tables.doubts import doubtful_dates, likely_marks
 from coplay.data.tables.notes import marks_as_categories, number_notes
 from coplay.data.tables.numbers import Marks
 from coplay.data.tables.reading import Rows
@@ -97,8 +98,11 @@ def made_columns(
         else:
             made[name] = _column(name, column, train, test, rows.title, settings)
         if column.kind == "real" and name in made:
-            cells = rows.cells[name]
-            made[name] = made[name].noted(*number_notes(name, cells, settings))
+            doubts = doubtful_dates(name, column)
+            if column.dates is None:
+                doubts = number_notes(name, rows.cells[name], settings)
+                doubts += likely_marks(name, column)
+            made[name] = made[name].noted(*doubts)
         # the values are in the variable now; of a large table they do not fit twice
         columns[name] = replace(column, values=np.zeros(0))
     if label is not None:

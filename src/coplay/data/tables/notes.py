@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 
 import numpy as np
 
 from coplay.data.column import Column
+from coplay.data.tables.booleans import are_answers
 from coplay.data.tables.dates import DAYS, HOURS
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import has_leading_zeros, may_be_thousands
 from coplay.data.tables.reading import Rows
-from coplay.data.tables.types import USUAL_MARKS, Settings, Typed
+from coplay.data.tables.types import Settings, Typed
 from coplay.data.words import counted, quoted, some
+
+_SPREADSHEET = ("#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#value!")
+
+USUAL_MARKS = (
+    *("?", "-", ".", "na", "n/a", "nan", "null", "none", "missing", "unknown"),
+    *_SPREADSHEET,
+)
+"""Texts that mostly stand for a missing value; some do only where a setting says so."""
 
 
 def number_notes(name: str, cells: Cells, reading: Settings) -> list[str]:
@@ -71,7 +81,10 @@ def met_marks(columns: Mapping[str, Cells], reading: Settings) -> list[str]:
 
 
 def spelled_two_ways(name: str, rows: Rows, column: Typed) -> list[str]:
-    """Say which categories differ in capitals and spaces alone, with the first line of each.
+    """Say which categories differ in what one does not hear or see, with the first line of each.
+
+    Those are capitals, spaces, and other characters for the same letters; and yes and no in several
+    words.
 
     Args:
         name: The column.
@@ -80,7 +93,7 @@ def spelled_two_ways(name: str, rows: Rows, column: Typed) -> list[str]:
     """
     groups: dict[str, list[int]] = {}
     for place, text in enumerate(column.texts if column.kind == "texts" else ()):
-        groups.setdefault(" ".join(text.casefold().split()), []).append(place)
+        groups.setdefault(_as_spoken(text), []).append(place)
     notes = []
     for places in groups.values():
         if len(places) < 2:
@@ -94,7 +107,23 @@ def spelled_two_ways(name: str, rows: Rows, column: Typed) -> list[str]:
             f"{quoted(name)}: one category seems to be spelled {len(places)} ways: "
             f"{' and '.join(each)}; they are categories of their own until they are written alike"
         )
+    if not notes and are_answers(column.texts):
+        listed = some([quoted(text) for text in column.texts], 6)
+        notes.append(
+            f"{quoted(name)}: yes and no seem to be written in several ways ({listed}); they are "
+            "categories of their own until they are written alike"
+        )
     return notes
+
+
+def _as_spoken(text: str) -> str:
+    """Return a text without what one does not hear or see."""
+    letters = [
+        letter
+        for letter in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(letter) not in ("Cc", "Cf")
+    ]
+    return " ".join("".join(letters).casefold().split()).strip("'\"’‘“”")
 
 
 def summary(rows: Rows, columns: Mapping[str, Column], cells: Mapping[str, Typed]) -> str:

@@ -42,6 +42,13 @@ class Remedies:
             f"or categories = [{quoted(name)}]; {self.leave_out(name)}"
         )
 
+    def dressed(self, name: str) -> str:
+        """Say what to do about numbers with signs beside them."""
+        return (
+            f"take it out and put it into the column's name, or categories = [{quoted(name)}] "
+            f"reads them as classes; {self.leave_out(name)}"
+        )
+
     def missing(self, rows: str) -> str:
         """Say what to do about missing cells.
 
@@ -107,6 +114,10 @@ class InMemory(Remedies):
             "mend it, put None in its place if it stands for a missing value, give the column the "
             f"type category in a frame, {self.leave_out(name)}"
         )
+
+    def dressed(self, name: str) -> str:
+        """Say what to do about numbers with signs beside them."""
+        return f"make it numbers before, {self.leave_out(name)}"
 
     def missing(self, rows: str) -> str:
         """Say what to do about missing cells."""

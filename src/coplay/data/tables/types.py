@@ -15,6 +15,7 @@ import numpy as np
 
 from coplay.data.tables.booleans import yes_and_no
 from coplay.data.tables.dates import DateForm, Dates, NoDate, Order, dates_of
+from coplay.data.tables.dressed import dress_of
 from coplay.data.tables.grid import Cells
 from coplay.data.tables.numbers import Marks, is_date, is_marked
 from coplay.data.tables.packed import is_large, iso_dates, plain_numbers
@@ -32,9 +33,6 @@ _MANY_TEXTS = 100_000
 
 _FEW_MARKS = 3
 _SEVERAL = 10
-
-USUAL_MARKS = ("?", "-", ".", "na", "n/a", "nan", "null", "none", "missing", "unknown")
-"""Texts that mostly stand for a missing value; some do only where a setting says so."""
 
 MISSING = ("NA", "?", "N/A", "null", "NaN", "nan", "<NA>", "None", "NULL")
 """Texts that stand for a missing value where no setting names others."""
@@ -288,8 +286,15 @@ def _numbers_or_texts(
         return Typed("binary", bits[codes.clip(0)] & (codes >= 0), codes < 0, words)
     if len(counts) == 1:
         (text,) = counts
-        reason = f"column {quoted(name)} is {quoted(text)} in every row"
+        where = "in every row"
+        if total < len(codes):
+            where = f"in {total:,} rows and empty in {len(codes) - total:,}"
+        reason = f"column {quoted(name)} is {quoted(text)} {where}"
         return Typed("unread", codes.clip(0), codes < 0, (text,), reason)
+    dress = dress_of(counts)
+    if dress is not None:
+        row = int(np.flatnonzero(codes == list(counts).index(dress.text))[0])
+        return Fault(row, f"column {quoted(name)}: {dress}; {settings.remedies.dressed(name)}")
     if len(counts) > MOST_CATEGORIES or (2 * len(counts) >= total and len(counts) > 2):
         return _unread(codes, _said_of_texts(name, counts, settings))
     return Typed("texts", codes.clip(0), codes < 0, tuple(counts))
@@ -325,14 +330,13 @@ def _dates(name: str, counts: Counter[str], codes: np.ndarray, settings: Setting
         )
     values = np.array([dates.values[text] for text in counts])
     absent = codes < 0
-    notes = (dates.note,) if dates.note else ()
     return Typed(
         "real",
         np.where(absent, 0.0, values[codes.clip(0)]),
         absent,
         dates=dates.form,
         unit=dates.unit,
-        notes=notes,
+        notes=dates.notes,
     )
 
 
