@@ -26,6 +26,7 @@ from coplay.core.errors import ConfigError
 from coplay.core.message import COORDINATOR
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
+from coplay.run.deployment import DeploySection
 from coplay.run.fields import EngineField, GameField, ModelField, RulesField, problems_of
 from coplay.run.foreign import unread, unread_class
 from coplay.run.schema import VariableSection
@@ -71,6 +72,7 @@ class Config(Section):
         measure: What is measured.
         reference: Real rows of the coordinator's own, where players have theirs.
         checkpoint: How often it is written down.
+        deploy: Where sites in organisations of their own reach the coordinator.
 
     Example:
         >>> text = 'players = 2\n[game]\nname = "sample_exchange"\nown_weight = 0.5'
@@ -108,6 +110,7 @@ class Config(Section):
     measure: MeasureSection = Field(default_factory=MeasureSection)
     reference: ReferenceSection | None = None
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
+    deploy: DeploySection | None = None
 
     _imports: bool = PrivateAttr(default=True)  # whether classes outside coplay were imported
     _site_files: dict[str, SiteFile] | None = PrivateAttr(default=None)
