@@ -21,7 +21,6 @@ build-backend = "hatchling.build"
 name = "{project}"
 version = "1.0.0"
 description = "coplay over Flower"
-license = "Apache-2.0"
 dependencies = []
 
 [tool.hatch.build.targets.wheel]
@@ -29,8 +28,6 @@ packages = ["coplay_app"]
 
 [tool.flwr.app]
 publisher = "coplay"
-fab-format-version = 1
-flwr-version-target = "{flower}"
 
 [tool.flwr.app.components]
 serverapp = "coplay_app.server:app"
@@ -41,6 +38,7 @@ clientapp = "coplay_app.client:app"
 federation = ""
 out = ""
 resume = ""
+nodes = ""
 """
 
 _PACKAGE = '''\
@@ -55,9 +53,6 @@ from coplay.engines.flower_apps import {name} as app
 __all__ = ["app"]
 '''
 
-FLOWER = "1.42.0"
-"""The version of Flower that this was measured with."""
-
 
 def app_texts(federation: str) -> dict[Path, str]:
     """Return the files of the app, by their paths inside its folder.
@@ -69,7 +64,7 @@ def app_texts(federation: str) -> dict[Path, str]:
     """
     return {
         Path("pyproject.toml"): _PROJECT.format(
-            shown=visible(federation), project=_project_name(federation), flower=FLOWER
+            shown=visible(federation), project=_project_name(federation)
         ),
         Path("coplay_app/__init__.py"): _PACKAGE,
         Path("coplay_app/server.py"): _SHIM.format(side="coordinator's", name=SERVER),

@@ -93,9 +93,7 @@ def _machinery(config: Config, section: DeploySection, out: Path) -> Mapping[Pat
     files = {
         place.file: proxy_text(name, section, place),
         out / UNITS / unit_name(name, "proxy"): proxy_unit(name, place, program, user),
-        out / UNITS / unit_name(name, "serve"): serve_unit(
-            name, out, out / "run", program, user
-        ),
+        out / UNITS / unit_name(name, "serve"): serve_unit(name, out, out / "run", program, user),
     }
     for site in config.player_names:
         path = out / FOR_SITES / UNITS / unit_name(name, f"site-{site}")

@@ -74,9 +74,7 @@ Your page and your record lie in `private/`.
 """
 
 
-def coordinator_guide(
-    name: str, section: DeploySection, sites: Sequence[str], folder: Path
-) -> str:
+def coordinator_guide(name: str, section: DeploySection, sites: Sequence[str], folder: Path) -> str:
     """Return the README of a coordinator's folder."""
     return _COORDINATOR.format(
         name=name,

@@ -157,4 +157,3 @@ def check_paths(paths: list[Path]) -> None:
             )
     if faults:
         raise ConfigError(faults)
-

@@ -119,4 +119,3 @@ def unit_name(name: str, part: str) -> str:
 def _line(*words: object) -> str:
     """Return a command as systemd reads it; paths were checked for signs that mean something."""
     return " ".join(f'"{word}"' if " " in str(word) else str(word) for word in words)
-
