@@ -27,7 +27,5 @@ def _join(given: argparse.Namespace) -> None:
     member = membership(given.site, dt.datetime.now(dt.UTC))
     with code_from(given.site.parent):
         check_site(given.site, member.agreed, looks=False)
-    say(
-        f"{member.name} calls {member.host}:{member.port}; it keeps what is its own in {member.home}"
-    )
+    say(f"{member.name} calls {member.host}:{member.port}, and keeps its own in {member.home}")
     stay(member, remark)

@@ -1,4 +1,4 @@
-"""What all parties of a federation agree on, without anybody's path: the file that is handed out."""
+"""What all parties of a federation agree on, without anybody's path: the file for all."""
 
 from __future__ import annotations
 

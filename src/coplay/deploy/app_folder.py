@@ -48,7 +48,7 @@ _PACKAGE = '''\
 _SHIM = '''\
 """The {side} app of coplay."""
 
-from coplay.engines.flower_apps import {name} as app
+from coplay.run.flower_apps import {name} as app
 
 __all__ = ["app"]
 '''

@@ -18,16 +18,16 @@ Sites: {sites}. They reach the coordinator at {address}, port {port}.
 | by whom | command | when |
 |---|---|---|
 | coordinator | `coplay deploy keys {federation}` | once; `--renew` before the certificate ends |
-| coordinator | copy `ca.crt` from the folder of keys into `for-sites/`, hand `for-sites/` out | once |
+| coordinator | copy `ca.crt` from its keys into `for-sites/`, and hand that out | once |
 | each site | `coplay deploy keys --site NAME`, and send `NAME.pub` to the coordinator | once |
-| coordinator | put each `NAME.pub` into `{keys}/sites/`, and compare its digest by telephone | once |
+| coordinator | put `NAME.pub` into `{keys}/sites/`, compare digests by telephone | once |
 | each site | `coplay site join site.toml` | stays in the federation until Ctrl-C |
 | coordinator | `coplay serve {federation} --out {run}` | plays, and ends with the report |
 
 If `coplay serve` was stopped, the same command with `--resume` goes on.
 
-`proxy/nginx.conf` is what `coplay serve` starts nginx with. Where the proxy is a service of its own,
-start it as `systemd/{proxy_unit}` does, and give `--no-proxy` to `coplay serve`.
+`proxy/nginx.conf` is what `coplay serve` starts nginx with. Where the proxy is a service of its
+own, start it as `systemd/{proxy_unit}` does, and give `--no-proxy` to `coplay serve`.
 
 `systemd/` has units that start both again after a crash or a reboot:
 
@@ -45,9 +45,9 @@ runs at every site. It is on this machine's loopback, so everybody who can log i
 _SITE = """\
 # {name}: for its sites
 
-Nothing in this folder is secret. `federation.toml` is what all agreed on: read it. `app/` is what the
-coordinator may start at your site, and nothing else. `ca.crt` (if it is not here, ask for it) is how
-your site knows the coordinator.
+Nothing in this folder is secret. `federation.toml` is what all agreed on: read it. `app/` is what
+the coordinator may start at your site, and nothing else. `ca.crt` (if it is not here, ask for it)
+is how your site knows the coordinator.
 
 1. Install coplay with Flower: `pip install 'coplay[flower]' -c constraints-flower.txt`.
 2. `coplay site init federation.toml --data TABLE --name NAME --out site.toml`, with NAME one of
@@ -63,11 +63,11 @@ app = "app"
 home = "private"
 ```
 
-4. `coplay deploy keys --site NAME`, send `NAME.pub` to the coordinator, and read its digest out on the
-   telephone. `NAME.key` never leaves the site.
+4. `coplay deploy keys --site NAME`, send `NAME.pub` to the coordinator, and read its digest out on
+   the telephone. `NAME.key` never leaves the site.
 5. `coplay site preview site.toml --federation federation.toml` shows what would leave.
-6. `coplay site join site.toml` stays in the federation until Ctrl-C. It opens no port to the outside:
-   it calls {address}, port {port}, which the firewall has to let out.
+6. `coplay site join site.toml` stays in the federation until Ctrl-C. It opens no port to the
+   outside: it calls {address}, port {port}, which the firewall has to let out.
 
 `systemd/` has a unit for each site that does this after a reboot; set its user and its paths first.
 Your page and your record lie in `private/`.

@@ -1,8 +1,8 @@
 """A site's SuperNode, which runs the app that the site has and no other.
 
-Flower runs at every node whatever app the coordinator's SuperLink sends; its own check of signatures
-needs more than its open edition. So an app is compared, to the last byte, with the one that the
-site has: what is not the same is refused before anything of it is unpacked.
+Flower runs at every node whatever app the coordinator's SuperLink sends; its own check of
+signatures needs more than its open edition. So an app is compared, to the last byte, with the one
+that the site has: what is not the same is refused before anything of it is unpacked.
 
 Run as ``python -m coplay.deploy.node DIGEST`` and then the arguments of ``flower-supernode``.
 """

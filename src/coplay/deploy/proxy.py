@@ -33,8 +33,8 @@ MOST_BYTES = "1g"
 """Of one request; Flower sends large arrays in parts."""
 
 _TEXT = """\
-# Written by 'coplay deploy init' for the federation {federation}. Sites reach the coordinator by this
-# proxy alone, and of Flower's SuperLink they reach the calls that are named below, and nothing else.
+# Written by 'coplay deploy init' for the federation {federation}. Sites reach the coordinator by
+# this proxy alone, and of Flower's SuperLink they reach the calls that are named below.
 # Start: nginx -e stderr -c {file}
 daemon off;
 worker_processes 1;

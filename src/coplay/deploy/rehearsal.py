@@ -1,4 +1,4 @@
-"""All parties of a deployment on one machine, each in a folder of its own, by their own commands."""
+"""All parties of a deployment on one machine, each in its own folder, by their own commands."""
 
 from __future__ import annotations
 

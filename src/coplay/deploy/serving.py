@@ -1,4 +1,4 @@
-"""The coordinator: it starts Flower's SuperLink and the proxy, waits for the sites, plays, ends all."""
+"""The coordinator: it starts Flower's SuperLink and the proxy, waits for the sites, and plays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site in a federation: its SuperNode, started again whenever it ends, until somebody says stop."""
+"""A site in a federation: its SuperNode, started again whenever it ends, until it is stopped."""
 
 from __future__ import annotations
 
@@ -215,8 +215,8 @@ def _why_ended(member: Membership, child: Child) -> str:
     if "Failed to activate SuperNode" in text:
         return (
             f"the coordinator does not take the key of {member.name} ({member.connection.key}): it "
-            "has not registered it, or still holds an earlier session of this site for alive, which "
-            "ends within a minute"
+            "has not registered it, or still holds an earlier session of this site for alive, "
+            "which ends within a minute"
         )
     if "SuperNode ID" in text:
         return f"the connection of {member.name} has ended"
