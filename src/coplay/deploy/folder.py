@@ -12,7 +12,6 @@ from pathlib import Path
 
 from coplay.core import storage
 from coplay.core.errors import ConfigError
-from coplay.deploy import keys
 from coplay.deploy.agreed import agreed_text
 from coplay.deploy.app_folder import app_texts
 from coplay.deploy.guide import coordinator_guide, site_guide
@@ -25,6 +24,9 @@ FEDERATION = "federation.toml"
 APP = "app"
 PROXY = "proxy"
 UNITS = "systemd"
+AT_SITES = "/srv/coplay"
+"""Where a site's unit expects coplay and the site's folder, until the site writes its own paths."""
+
 FOR_SITES = "for-sites"
 """What every site gets, which is nothing secret."""
 
@@ -95,18 +97,18 @@ def _machinery(config: Config, section: DeploySection, out: Path) -> Mapping[Pat
         out / UNITS / unit_name(name, "proxy"): proxy_unit(name, place, program, user),
         out / UNITS / unit_name(name, "serve"): serve_unit(name, out, out / "run", program, user),
     }
+    there = Program((f"{AT_SITES}/venv/bin/coplay",), program.nginx)
     for site in config.player_names:
         path = out / FOR_SITES / UNITS / unit_name(name, f"site-{site}")
-        file = Path(f"/srv/coplay/{name}/site.toml")
-        files[path] = site_unit(name, site, file, program, "coplay")
+        file = Path(AT_SITES, name, "site.toml")
+        files[path] = site_unit(name, site, file, there, "coplay")
     return files
 
 
 def _program() -> Program:
     """Return how coplay and nginx are called on this machine."""
-    beside = Path(sys.executable).parent / "coplay"
-    coplay = beside if beside.exists() else Path(shutil.which("coplay") or beside)
-    return Program(coplay.absolute(), Path(shutil.which("nginx") or "/usr/sbin/nginx"))
+    coplay = (sys.executable, "-m", "coplay")
+    return Program(coplay, Path(shutil.which("nginx") or "/usr/sbin/nginx"))
 
 
 def folder_of(federation: Path) -> Path:
@@ -125,8 +127,3 @@ def folder_of(federation: Path) -> Path:
             for path in missing
         )
     return home
-
-
-def public_key_of(folder: Path, site: str) -> Path:
-    """Return where the coordinator keeps a site's public key."""
-    return folder / keys.SITES / f"{site}.pub"

@@ -60,11 +60,11 @@ def rehearse(config: Config, federation: Path, out: Path, tell: Callable[[str], 
     agreed = home / "federation.toml"
     typed = Typist(tell)
     ports = out / "federation.toml"
-    storage.write_atomically(ports, _with_ports(federation).encode())
+    storage.write_atomically(ports, with_ports(federation).encode())
     typed.run("deploy", "init", ports, "--out", home)
     typed.run("deploy", "keys", agreed)
     for name, player in config.players.items():
-        _found_site(name, Path(player.site or ""), out / name, home)
+        found_site(name, Path(player.site or ""), out / name, home)
         typed.run("deploy", "keys", "--site", name, "--out", out / name)
         shutil.copy(out / name / f"{name}.pub", home / "keys" / keys.SITES)
     with together() as children:
@@ -115,7 +115,7 @@ class Typist:
         return [sys.executable, "-m", "coplay", *map(str, words)]
 
 
-def _with_ports(federation: Path) -> str:
+def with_ports(federation: Path) -> str:
     """Return the federation with ports that are free, on loopback, and full paths of site files."""
     values: dict[str, Any] = tomllib.loads(federation.read_text(encoding="utf-8"))
     values.setdefault("name", federation.stem)
@@ -126,7 +126,7 @@ def _with_ports(federation: Path) -> str:
     return tomli_w.dumps(values)
 
 
-def _found_site(name: str, file: Path, folder: Path, coordinator: Path) -> None:
+def found_site(name: str, file: Path, folder: Path, coordinator: Path) -> None:
     """Give a site a folder of its own, with what the coordinator hands out."""
     storage.make_folder(folder)
     folder.chmod(0o700)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +66,12 @@ class Membership:
         """The site's copy of what was agreed."""
         return Path(self.connection.federation)
 
-    def start(self) -> Child:
-        """Start the SuperNode."""
+    def start(self, options: Sequence[str] = ()) -> Child:
+        """Start the SuperNode.
+
+        Args:
+            options: Further ones of ``flower-supernode``.
+        """
         flower_program("flower-supernode")
         config = {
             "site": str(self.file),
@@ -83,6 +87,7 @@ class Membership:
             *("--auth-supernode-private-key", self.connection.key),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--node-config", " ".join(f'{key}="{value}"' for key, value in config.items())),
+            *options,
         ]
         log = self.home / "supernode.log"
         # the log of the last start is kept, and no more, so that it does not fill the disk
@@ -165,7 +170,7 @@ def stay(member: Membership, tell: Callable[[str], None]) -> None:
             _watch(member, child, speaker)
         finally:
             child.stop()
-        speaker.say(f"{_why_ended(member, child)}; it is started again in {AGAIN_SECONDS:.0f} s")
+        speaker.say(f"{why_ended(member, child)}; it is started again in {AGAIN_SECONDS:.0f} s")
         time.sleep(AGAIN_SECONDS)
 
 
@@ -209,7 +214,7 @@ def _watch(member: Membership, child: Child, speaker: Speaker) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _why_ended(member: Membership, child: Child) -> str:
+def why_ended(member: Membership, child: Child) -> str:
     """Say in plain words why a SuperNode ended."""
     text = child.log.read_text(encoding="utf-8", errors="replace")
     if "Failed to activate SuperNode" in text:

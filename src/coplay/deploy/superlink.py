@@ -59,7 +59,7 @@ class SuperLink:
                 "what listens there, or say another [deploy] link_port"
             )
         env = flower_env(self.home)
-        self._write_connection()
+        self.write_connection()
         child = start("Flower's SuperLink", command, env, self.home / "superlink.log")
         end = time.monotonic() + _FIRST_SECONDS
         while not is_answered(_HOST, self.port):
@@ -103,7 +103,8 @@ class SuperLink:
         """End a run that is not over."""
         self._ask("stop", str(run), _CONNECTION)
 
-    def _write_connection(self) -> None:
+    def write_connection(self) -> None:
+        """Write down for Flower's command line where the SuperLink is."""
         settings = {
             "superlink": {
                 "default": _CONNECTION,

@@ -26,6 +26,7 @@ ExecStart={command}
 Restart={restart}
 RestartSec={again}
 KillSignal=SIGINT
+KillMode=mixed
 TimeoutStopSec=60
 UMask=0077
 NoNewPrivileges=yes
@@ -42,9 +43,9 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True)
 class Program:
-    """How coplay and nginx are called where the units are used; full paths."""
+    """How coplay and nginx are called where the units are used, beginning with full paths."""
 
-    coplay: Path
+    coplay: tuple[str, ...]
     nginx: Path
 
 
@@ -58,9 +59,9 @@ def serve_unit(name: str, folder: Path, run: Path, program: Program, user: str) 
         program: How coplay is called.
         user: Whose processes they are.
     """
-    check_paths([folder, run, program.coplay])
+    check_paths([folder, run, *map(Path, program.coplay)])
     command = _line(
-        program.coplay, "serve", folder / "federation.toml", "--out", run, "--resume", "--no-proxy"
+        *program.coplay, "serve", folder / "federation.toml", "--out", run, "--resume", "--no-proxy"
     )
     return _UNIT.format(
         where=f"Copy it to /etc/systemd/system/{unit_name(name, 'serve')}.",
@@ -98,14 +99,14 @@ def site_unit(name: str, site: str, file: Path, program: Program, user: str) -> 
         program: How coplay is called at the site.
         user: Whose processes they are; this user can read the site's rows.
     """
-    check_paths([file, program.coplay])
+    check_paths([file, *map(Path, program.coplay)])
     return _UNIT.format(
         where="Set User and the paths to those of the site, and copy it to "
         f"/etc/systemd/system/{unit_name(name, f'site-{site}')}.",
         description=f"coplay site {site} of {name}",
         person=f"User={user}\n",
         folder=file.parent,
-        command=_line(program.coplay, "site", "join", file),
+        command=_line(*program.coplay, "site", "join", file),
         restart="always",
         again=AGAIN_SECONDS,
     )
