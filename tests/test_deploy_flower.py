@@ -190,9 +190,9 @@ def test_through_the_proxy_only_calls_of_the_fleet_are_reached(place):
 
 def test_a_site_cannot_list_or_submit_by_the_proxy_and_could_without_it(place, tmp_path):
     by_proxy = place.as_seen_from(place.port, tmp_path / "a")
-    with pytest.raises(EngineError, match="403|proxy|Forbidden"):
+    with pytest.raises(EngineError, match=r"403|proxy|Forbidden"):
         by_proxy.status_of_nodes()
-    with pytest.raises(EngineError, match="403|proxy|Forbidden"):
+    with pytest.raises(EngineError, match=r"403|proxy|Forbidden"):
         by_proxy.begin(place.home / "app", {})
     # the same person with the same certificate at the SuperLink's own port: this is why it has to
     # stay on the coordinator's loopback
