@@ -248,6 +248,9 @@ class Engine(Component):
     handles: ClassVar[tuple[type, ...]] = ()
     """The kinds of handle that this engine puts in the place of samples."""
 
+    sites_elsewhere: ClassVar[bool] = False
+    """Whether each player's data lie where nothing of this machine reaches."""
+
     _game: Game | None = PrivateAttr(default=None)
     _seated: dict[str, Party] = PrivateAttr(default_factory=dict)
     _late: list[PlayerLate] = PrivateAttr(default_factory=list)

@@ -245,6 +245,8 @@ class Config(Section):
     @property
     def pool_players(self) -> list[str]:
         """Names of the players without data of their own, which are dealt some of the source."""
+        if self.engine.sites_elsewhere:
+            return []
         return [name for name, player in self.players.items() if not player.has_own_data]
 
     def with_sites(self, paths: Mapping[str, Path]) -> Config:

@@ -137,6 +137,7 @@ class SiteRecipe:
         home: The site's own folder in the game; None where nothing is to be written.
         since: The site's own folder in a run whose rows these are compared with, if any.
         beginning: With which model it begins, if not with a new one.
+        goes_on: Whether the game has begun, and what the player says of itself has left.
     """
 
     own: OwnData
@@ -144,6 +145,7 @@ class SiteRecipe:
     home: Path | None
     since: Path | None = None
     beginning: Beginning | None = None
+    goes_on: bool = False
 
     @property
     def name(self) -> str:
@@ -167,7 +169,7 @@ class SiteRecipe:
                 self._note(held)
                 player = self._built(held)
                 self._begin(player)
-                guard(player, self.own, self.home)
+                guard(player, self.own, self.home, self.goes_on)
             except FAILURES as error:  # a model is foreign code
                 words = "" if self.own.privacy is None else unsaid(self.name, error, self.home)
                 raise told_error(self.name, error, self.home, words) from None
