@@ -126,7 +126,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
         self._imports = may_import(info)
-        problems: list[str] = []
+        problems = [] if self.players else ["players: expected at least one"]
         games = [self.game]
         faults = []
         for entry in self.compare:
@@ -146,8 +146,6 @@ class Config(Section):
         for name in (*taken, *self.players):
             first.setdefault(name.casefold(), name)
         alike = {name: first[name.casefold()] for name in self.players}
-        if not self.players:
-            problems.append("players: expected at least one")
         for name in self.players:
             if not _NAME.fullmatch(name) or name == COORDINATOR:
                 problems.append(
