@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coplay import Config
+from coplay import Config, Federation
 from coplay.cli.main import main
 from coplay.core.errors import ConfigError
 from coplay.deploy.agreed import agreed_text, faults_of
@@ -18,7 +18,10 @@ from coplay.deploy.app_folder import app_texts
 from coplay.deploy.folder import founded
 from coplay.deploy.proxy import CALLS, ProxyPlace, proxy_text
 from coplay.deploy.units import Program, proxy_unit, serve_unit, site_unit
+from coplay.report.page_at_site import write_page_at
+from coplay.report.site_page import write_pages
 from coplay.run.deployment import DeploySection
+from coplay.run.joining import with_one_site
 from coplay.run.site_file import SiteFile
 
 ROOT = Path(__file__).parents[1]
@@ -262,3 +265,23 @@ def test_without_flower_the_error_says_what_to_install(tmp_path, capsys):
         pytest.skip("Flower is installed here")
     text = errors(capsys, "deploy", "keys", "--site", "north", "--out", tmp_path)
     assert "pip install 'coplay[flower]'" in text
+
+
+def test_a_site_writes_its_page_from_its_own_folder_alone(tmp_path):
+    config = Config.from_file(
+        HOSPITALS,
+        ["game.rounds=2", "game.own_rounds=1", "game.local_steps=3", "measure.samples=100"],
+    )
+    result = Federation(config).run(tmp_path / "run")
+    assert write_pages(result)
+    before = (tmp_path / "run" / "sites" / "north" / "page.html").read_text()
+    home = tmp_path / "private"
+    shutil.copytree(tmp_path / "run" / "sites" / "north", home / "sites" / "north")
+    (home / "sites" / "north" / "page.html").unlink()
+    file = HOSPITALS.parent / "north.toml"
+    page = write_page_at(home, with_one_site(config, "north", file), "north")
+    assert page == home / "sites" / "north" / "page.html"
+    assert page.read_text() == before.replace(str(tmp_path / "run"), str(home))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert write_page_at(empty, with_one_site(config, "north", file), "north") is None

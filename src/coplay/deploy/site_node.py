@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from coplay.core import storage
 from coplay.core.errors import ConfigError, CoplayError
+from coplay.core.inside import file_name
 from coplay.deploy import key_checks
 from coplay.deploy.agreed import faults_of
 from coplay.deploy.node import REFUSED, digest_of_app
@@ -26,6 +28,9 @@ AGAIN_SECONDS = 15.0
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether something has changed."""
+
+REST_SECONDS = 10.0
+"""How long a site's files have to be at rest before its page is written again."""
 
 _SECTION = """
 [connection]
@@ -153,23 +158,26 @@ def _misfits(file: SiteFile, path: Path, config: Config) -> list[str]:
     return faults
 
 
-def stay(member: Membership, tell: Callable[[str], None]) -> None:
+def stay(member: Membership, tell: Callable[[str], None], write_page: Callable[[], object]) -> None:
     """Keep a site in its federation until this is interrupted.
 
     Args:
         member: The site.
         tell: Called with what has changed, in words.
+        write_page: Called when there is something new to show, and at the end.
     """
     storage.make_folder(member.home)
     member.home.chmod(0o700)
     speaker = Speaker(tell)
+    page = Page(member.home / "sites" / file_name(member.name), write_page)
     while True:
         _wait_for_coordinator(member, speaker)
         child = member.start()
         try:
-            _watch(member, child, speaker)
+            _watch(member, child, speaker, page)
         finally:
             child.stop()
+            page.look(0.0)
         speaker.say(f"{why_ended(member, child)}; it is started again in {AGAIN_SECONDS:.0f} s")
         time.sleep(AGAIN_SECONDS)
 
@@ -194,7 +202,36 @@ def _wait_for_coordinator(member: Membership, speaker: Speaker) -> None:
         time.sleep(5 * LOOK_SECONDS)
 
 
-def _watch(member: Membership, child: Child, speaker: Speaker) -> None:
+class Page:
+    """Writes a site's page when what it measured itself has changed, and not while it changes.
+
+    Args:
+        folder: The site's files of the run.
+        write: Writes the page.
+    """
+
+    def __init__(self, folder: Path, write: Callable[[], object]) -> None:
+        self._folder = folder
+        self._write = write
+        self._shown = self._newest()
+
+    def look(self, rest: float = REST_SECONDS) -> None:
+        """Write the page if something new has been at rest for some seconds."""
+        newest = self._newest()
+        if newest > self._shown and time.time() - newest >= rest:
+            self._shown = newest
+            self._write()
+
+    def _newest(self) -> float:
+        newest = 0.0
+        for pattern in ("*/site/*.jsonl", "verdict.json"):
+            for path in self._folder.glob(pattern):
+                with contextlib.suppress(OSError):
+                    newest = max(newest, path.stat().st_mtime)
+        return newest
+
+
+def _watch(member: Membership, child: Child, speaker: Speaker, page: Page) -> None:
     """Say what a SuperNode does, until it ends."""
     joined = refused = False
     while child.is_running:
@@ -211,6 +248,7 @@ def _watch(member: Membership, child: Child, speaker: Speaker) -> None:
                 f"{member.name} refused to run an app that is not the one in "
                 f"{member.connection.app}; ask the coordinator which app this is"
             )
+        page.look()
         time.sleep(LOOK_SECONDS)
 
 

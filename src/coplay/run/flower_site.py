@@ -338,5 +338,3 @@ def site_of(settings: Mapping[str, object]) -> FlowerSite:
             )
         paths.append(Path(value))
     return FlowerSite(*paths)
-
-

@@ -74,9 +74,7 @@ def forget_session(home: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def take_session(
-    player: Player, home: Path, sitting: str, known: Iterable[type[Request]]
-) -> int:
+def take_session(player: Player, home: Path, sitting: str, known: Iterable[type[Request]]) -> int:
     """Give a player that was just made the state after its last message; return its number.
 
     Args:
