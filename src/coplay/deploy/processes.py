@@ -34,12 +34,15 @@ class Child:
         name: What it is, for messages.
         process: The process.
         log: File of everything that it says.
+        grace: Seconds that it may take to end before it is made to.
     """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    grace: float = GRACE_SECONDS
     code: int | None = field(default=None, init=False)
+    _interrupted: bool = field(default=False, init=False)
 
     @property
     def is_running(self) -> bool:
@@ -54,18 +57,31 @@ class Child:
             return "\n".join(line for line in lines[-n:] if line.strip())
         return ""
 
-    def stop(self, grace: float = GRACE_SECONDS) -> None:
+    def interrupt(self) -> None:
+        """Ask it to end, once, and do not wait."""
+        if self.is_running and not self._interrupted:
+            self._interrupted = True
+            self._send(signal.SIGINT)
+
+    def stop(self) -> None:
         """End it and what it started, kindly first."""
-        for sign, seconds in ((signal.SIGINT, grace), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-            if not self.is_running:
-                break
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                self.process.send_signal(sign)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(seconds)
+        self.interrupt()
+        self._wait(self.grace)
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if self.is_running:
+                self._send(sign)
+                self._wait(5.0)
         # those of its own group that outlived it, such as an app that it ran
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGTERM)
+
+    def _send(self, sign: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            self.process.send_signal(sign)
+
+    def _wait(self, seconds: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
 
 
 def start(name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> Child:

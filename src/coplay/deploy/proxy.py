@@ -125,20 +125,29 @@ def proxy_text(federation: str, section: DeploySection, place: ProxyPlace) -> st
     files = (keys.SERVER, keys.SERVER_KEY, keys.AUTHORITY)
     check_paths([place.folder, place.keys])
     server, server_key, authority = (place.keys / name for name in files)
-    listen = f"[{section.listen}]" if ":" in section.listen else section.listen
     return _TEXT.format(
         federation=federation,
         file=place.file,
         folder=place.folder,
         most=MOST_BYTES,
         link_port=section.link_port,
-        listen=listen,
+        listen=written(section.listen),
         port=section.port,
         server=server,
         server_key=server_key,
         authority=authority,
         calls="|".join(CALLS),
     )
+
+
+def written(host: str) -> str:
+    """Return a host as it is written before a port.
+
+    Example:
+        >>> written("::1"), written("10.0.0.5")
+        ('[::1]', '10.0.0.5')
+    """
+    return f"[{host}]" if ":" in host else host
 
 
 def check_paths(paths: list[Path]) -> None:

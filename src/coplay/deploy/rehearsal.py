@@ -24,6 +24,7 @@ from coplay.run.deployment import DeploySection
 
 COORDINATOR = "coordinator"
 LIMIT_SECONDS = 3600.0
+END_SECONDS = 90.0
 
 
 def rehearse(config: Config, federation: Path, out: Path, tell: Callable[[str], None]) -> list[str]:
@@ -75,6 +76,8 @@ def rehearse(config: Config, federation: Path, out: Path, tell: Callable[[str], 
         serving = typed.begin(COORDINATOR, "serve", agreed, "--out", run, log=home)
         children.append(serving)
         _follow(serving, children, tell)
+        for child in children:
+            child.interrupt()
     pages = [out / name / "private" / "sites" / name / "page.html" for name in config.player_names]
     missing = [str(page) for page in pages if not page.exists()]
     if missing:
@@ -105,7 +108,9 @@ class Typist:
     def begin(self, name: str, *words: object, log: Path) -> Child:
         """Begin a command that goes on."""
         self._show(words)
-        return start(name, self._command(words), os.environ, log / "output.log")
+        child = start(name, self._command(words), os.environ, log / "output.log")
+        child.grace = END_SECONDS  # it ends what it started itself, and a site writes its page
+        return child
 
     def _show(self, words: Sequence[object]) -> None:
         self._tell(f"$ coplay {' '.join(map(str, words))}")

@@ -18,6 +18,7 @@ from coplay.deploy import key_checks, keys
 from coplay.deploy.agreed import faults_of
 from coplay.deploy.folder import APP, PROXY, folder_of
 from coplay.deploy.processes import Child, program, start, together
+from coplay.deploy.proxy import written
 from coplay.deploy.superlink import SuperLink
 from coplay.run.config import Config
 from coplay.run.deployment import DeploySection
@@ -81,11 +82,12 @@ def coordinator(file: Path, out: Path | None, now: dt.datetime) -> Coordinator:
     config = Config.from_file(file, trust=False)
     faults = [f"{file}: {fault}" for fault in faults_of(config)]
     folder = file.resolve().parent
+    section = config.deploy or DeploySection()
     try:
         folder = folder_of(file)
+        faults += _proxy_faults(folder, section)
     except ConfigError as error:
         faults += error.problems
-    section = config.deploy or DeploySection()
     place = section.keys_folder(folder)
     faults += key_checks.coordinator_faults(place, section.address, config.player_names, now)
     if faults:
@@ -93,6 +95,22 @@ def coordinator(file: Path, out: Path | None, now: dt.datetime) -> Coordinator:
     ends = [key_checks.ends_soon(place / name, now) for name in (keys.SERVER, keys.AUTHORITY)]
     notes = tuple(note for note in ends if note)
     return Coordinator(config, file.resolve(), folder, (out or folder / "run").resolve(), notes)
+
+
+def _proxy_faults(folder: Path, section: DeploySection) -> list[str]:
+    """Say where the proxy's configuration is not for the ports that the federation names."""
+    path = folder / PROXY / "nginx.conf"
+    text = path.read_text(encoding="utf-8")
+    wanted = {
+        f"listen {written(section.listen)}:{section.port} ssl;": "port or listen",
+        f"server 127.0.0.1:{section.link_port};": "link_port",
+    }
+    return [
+        f"{path} has no line {line!r}, which [deploy] {key} in federation.toml asks for; change "
+        "one of both, or begin with a new folder of 'coplay deploy init'"
+        for line, key in wanted.items()
+        if line not in text
+    ]
 
 
 def serve(place: Coordinator, resume: bool, with_proxy: bool, tell: Callable[[str], None]) -> bool:

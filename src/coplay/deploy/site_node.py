@@ -17,6 +17,7 @@ from coplay.deploy import key_checks
 from coplay.deploy.agreed import faults_of
 from coplay.deploy.node import REFUSED, digest_of_app
 from coplay.deploy.processes import Child, flower_env, flower_program, free_port, start
+from coplay.deploy.proxy import written
 from coplay.deploy.reaching import why_not_reached
 from coplay.run.config import Config
 from coplay.run.deployment import ConnectionSection, DeploySection
@@ -28,6 +29,9 @@ AGAIN_SECONDS = 15.0
 
 LOOK_SECONDS = 1.0
 """How often it is looked whether something has changed."""
+
+REACH_SECONDS = 20.0
+"""How often a site that has joined looks whether the coordinator is still there."""
 
 REST_SECONDS = 10.0
 """How long a site's files have to be at rest before its page is written again."""
@@ -83,11 +87,10 @@ class Membership:
             "federation": self.connection.federation,
             "home": str(self.home),
         }
-        host = f"[{self.host}]" if ":" in self.host else self.host
         port = self.connection.node_port or free_port()
         command = [
             *(sys.executable, "-m", "coplay.deploy.node", self.app),
-            *("--superlink", f"{host}:{self.port}"),
+            *("--superlink", f"{written(self.host)}:{self.port}"),
             *("--root-certificates", self.connection.authority),
             *("--auth-supernode-private-key", self.connection.key),
             *("--host", "127.0.0.1", "--port", str(port)),
@@ -233,7 +236,8 @@ class Page:
 
 def _watch(member: Membership, child: Child, speaker: Speaker, page: Page) -> None:
     """Say what a SuperNode does, until it ends."""
-    joined = refused = False
+    joined = refused = away = False
+    looked = time.monotonic()
     while child.is_running:
         text = child.log.read_text(encoding="utf-8", errors="replace")
         if not joined and "SuperNode ID" in text:
@@ -249,6 +253,14 @@ def _watch(member: Membership, child: Child, speaker: Speaker, page: Page) -> No
                 f"{member.connection.app}; ask the coordinator which app this is"
             )
         page.look()
+        if time.monotonic() - looked > REACH_SECONDS:
+            looked = time.monotonic()
+            why = why_not_reached(member.host, member.port, Path(member.connection.authority))
+            if why:
+                speaker.say(f"{member.name} waits for the coordinator: {why}")
+            elif away:
+                speaker.say(f"{member.name} reaches the coordinator again")
+            away = bool(why)
         time.sleep(LOOK_SECONDS)
 
 
