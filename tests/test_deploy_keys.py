@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from coplay.cli.main import main
 from coplay.core.errors import ConfigError
 from coplay.deploy import key_checks, keys
 from coplay.deploy.proxy import ProxyPlace, proxy_text
@@ -22,6 +23,7 @@ from coplay.run.deployment import DeploySection
 
 pytest.importorskip("cryptography", reason="comes with Flower, which is not installed here")
 
+HOSPITALS = Path(__file__).parents[1] / "configs" / "hospitals"
 NOW = dt.datetime.now(dt.UTC)
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
@@ -220,3 +222,50 @@ def test_nginx_takes_the_configuration_and_would_notice_a_slip(tmp_path):
         command = [NGINX, "-e", "stderr", "-t", "-c", str(Path(place.file))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode == 0) == passes, done.stderr
+
+
+def test_serve_names_all_that_is_missing_at_once(tmp_path, capsys):
+    for file in HOSPITALS.iterdir():
+        shutil.copy(file, tmp_path)
+    assert main(["serve", str(tmp_path / "federation.toml")]) == 2
+    text = capsys.readouterr().err
+    for name in ("north", "south", "east"):
+        assert f"players.{name}.site: a path of one party in the file of all" in text
+        assert f"keys/sites/{name}.pub is not there: {name} makes its keys by" in text
+    assert "app/pyproject.toml is not there; 'coplay deploy init" in text
+    assert "server.key is not there; 'coplay deploy keys FEDERATION' makes it" in text
+    assert "11 problems" in text
+
+
+def test_commands_of_a_coordinator_lead_from_init_to_what_is_missing(tmp_path, capsys):
+    home = tmp_path / "coordinator"
+    federation = str(home / "federation.toml")
+    assert main(["deploy", "init", str(HOSPITALS / "federation.toml"), "--out", str(home)]) == 0
+    assert main(["deploy", "keys", federation, "--host", "coplay.example"]) == 0
+    text = capsys.readouterr().out
+    assert "the coordinator's certificate is for 127.0.0.1, coplay.example, until" in text
+    for name in ("north", "south"):
+        assert main(["deploy", "keys", "--site", name, "--out", str(tmp_path / name)]) == 0
+        shutil.copy(tmp_path / name / f"{name}.pub", home / "keys" / "sites")
+    assert keys.fingerprint(tmp_path / "south" / "south.pub") in capsys.readouterr().out
+    path = home / "federation.toml"
+    path.write_text(path.read_text().replace("port = 9443", "port = 9444"))
+    assert main(["serve", federation]) == 2
+    text = capsys.readouterr().err
+    assert "2 problems" in text
+    assert "nginx.conf has no line 'listen 127.0.0.1:9444 ssl;', which [deploy] port" in text
+    assert "keys/sites/east.pub is not there: east makes its keys by" in text
+
+
+def test_join_names_all_that_is_missing_at_once(tmp_path, capsys):
+    text = (HOSPITALS / "north.toml").read_text()
+    text = text.replace('name = "north"', 'name = "nroth"', 1)
+    path = tmp_path / "site.toml"
+    path.write_text(f'{text}\n[connection]\nfederation = "agreed.toml"\n')
+    shutil.copy(HOSPITALS / "federation.toml", tmp_path / "agreed.toml")
+    assert main(["site", "join", str(path)]) == 2
+    text = capsys.readouterr().err
+    assert f"{tmp_path}/ca.crt is not there; ask the coordinator for it" in text
+    assert f"{tmp_path}/site.key is not there; 'coplay deploy keys --site NAME' makes one" in text
+    assert "has no site 'nroth'; known, nearest first: north" in text
+    assert f"{tmp_path}/app is no app of Flower" in text
