@@ -56,5 +56,5 @@ clean:
 
 .venv-flower/ready: pyproject.toml constraints-flower.txt
 	$(PYTHON) -m venv .venv-flower
-	$(FLOWER)/python -m pip install --quiet --constraint constraints-flower.txt --editable '.[flower,tables]' pytest hypothesis
+	$(FLOWER)/python -m pip install --quiet --constraint constraints-flower.txt --editable '.[flower]' pytest
 	touch $@
