@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,14 +108,31 @@ def _keys_of_coordinator(given: argparse.Namespace) -> Written:
         )
     config = Config.from_file(given.federation, trust=False)
     section = config.deploy or DeploySection()
-    # checked as the section's own address is
-    others = [DeploySection(address=host).address for host in given.host]
-    hosts = list(dict.fromkeys([section.address, *others]))
+    hosts = list(dict.fromkeys([section.address, *_hosts(given.host)]))
     folder = section.keys_folder(given.federation.resolve().parent)
     now = dt.datetime.now(dt.UTC)
     if given.renew:
         return renew_server(folder, hosts, now)
     return write_coordinator_keys(folder, config.name, hosts, now)
+
+
+def _hosts(texts: Sequence[str]) -> list[str]:
+    """Return further host names.
+
+    Raises:
+        ConfigError: With all that are none.
+    """
+    from coplay.run.deployment import host_of
+
+    faults = []
+    for text in texts:
+        try:
+            host_of(text)
+        except ValueError as error:
+            faults.append(f"--host: {error}")
+    if faults:
+        raise ConfigError(faults)
+    return list(texts)
 
 
 def _rehearse(given: argparse.Namespace) -> None:

@@ -15,10 +15,13 @@ from coplay.data.sources.base import path_from
 _HOST = re.compile(r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+")
 
 
-def _host(text: str) -> str:
+def host_of(text: str) -> str:
     """Return a host name or an address, if it is one and nothing else.
 
     It becomes part of a proxy's configuration and of command lines.
+
+    Raises:
+        ValueError: It is something else.
     """
     try:
         ipaddress.ip_address(text)
@@ -31,7 +34,7 @@ def _host(text: str) -> str:
     return text
 
 
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, AfterValidator(host_of)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
