@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,5 +144,11 @@ def _rehearse(given: argparse.Namespace) -> None:
 
     config = Config.from_file(given.federation)
     out = given.out or free_folder(Path("rehearsals") / file_name(config.name))
-    for line in rehearse(config, given.federation, out, say):
+    for line in rehearse(config, given.federation, out, _say_now):
         say(line)
+
+
+def _say_now(text: str) -> None:
+    """Say something while the command goes on, also where its output is a file."""
+    say(text)
+    sys.stdout.flush()

@@ -139,5 +139,6 @@ class SuperLink:
             said_by_flower = (done.stderr or done.stdout).strip()
             raise EngineError(f"'flwr {what}' failed: {said_by_flower}") from None
         if not answer.get("success"):
-            raise EngineError(f"'flwr {what}' failed: {answer.get('error-message', answer)}")
+            reason = str(answer.get("error-message", answer)).strip()
+            raise EngineError(f"'flwr {what}' failed: {reason}")
         return answer
