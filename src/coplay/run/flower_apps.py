@@ -6,7 +6,6 @@ become one array, which Flower cuts into pieces and pickles nothing of.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from coplay.core import storage
-from coplay.core.errors import ConfigError, MessageError
-from coplay.engines.flower import Flower
+from coplay.core.errors import MessageError
 from coplay.engines.flower_link import Fault, Link, Parcel, connect, disconnect
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.elsewhere import agreed_digest
 from coplay.run.federation import Federation
+from coplay.run.flower_config import config_of, nodes_of
 from coplay.run.flower_site import site_of
 from coplay.run.record import RUN
 
@@ -154,35 +153,3 @@ def play(grid: Grid, context: Context) -> None:
             Federation(config).run(out)
     finally:
         disconnect()
-
-
-def config_of(agreed: Config) -> Config:
-    """Return the config of a run between organisations: what was agreed, with this engine.
-
-    Args:
-        agreed: The federation.
-    """
-    engine = agreed.engine if isinstance(agreed.engine, Flower) else Flower()
-    values = agreed.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    values["engine"] = {"name": "flower", **engine.model_dump(mode="json")}
-    values["name"] = agreed.name
-    values["players"] = {name: each.to_values() for name, each in agreed.players.items()}
-    return Config.from_dict(values)
-
-
-def nodes_of(path: str) -> dict[str, int]:
-    """Return the node of each site; none where nobody wrote them down.
-
-    Args:
-        path: A file with the nodes by site, as JSON; empty for none.
-
-    Raises:
-        ConfigError: It is no such file.
-    """
-    if not path:
-        return {}
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {str(name): int(node) for name, node in values.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError([f"nodes: cannot read {path}: {error}"]) from None
