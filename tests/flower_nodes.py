@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 180
+SHIM = '"""An app."""\n\nfrom {{module}} import {name} as app\n\n__all__ = ["app"]\n'
 APP = {
     "pyproject.toml": """[build-system]
 requires = ["hatchling"]
@@ -45,8 +46,8 @@ resume = ""
 nodes = ""
 """,
     "coplay_app/__init__.py": '"""What Flower loads of coplay."""\n',
-    "coplay_app/server.py": '"""The server app."""\n\nfrom {module} import server as app\n',
-    "coplay_app/client.py": '"""The client app."""\n\nfrom {module} import client as app\n',
+    "coplay_app/server.py": SHIM.format(name="server"),
+    "coplay_app/client.py": SHIM.format(name="client"),
 }
 
 

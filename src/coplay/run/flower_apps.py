@@ -35,16 +35,13 @@ _KIND = "coplay"
 _OUT_OF_REACH = (3, 4, 5, 8)
 """Flower's codes for a message, a reply, a node or a process that is not there."""
 
-server = ServerApp()
-client = ClientApp()
-
 
 def to_records(values: Mapping[str, Any], body: bytes) -> RecordDict:
     """Return an envelope and bytes as Flower's records."""
     array = Array(dtype="uint8", shape=(len(body),), stype=_KIND, data=body)
     records = RecordDict()
     records[_ENVELOPE] = ConfigRecord(dict(values))
-    records[_BODY] = ArrayRecord({_BYTES: array})  # type: ignore[arg-type]
+    records[_BODY] = ArrayRecord({_BYTES: array})
     return records
 
 
@@ -67,7 +64,6 @@ def of_records(records: RecordDict, origin: str) -> tuple[dict[str, object], byt
     return dict(config[_ENVELOPE]), bytes(array.data)
 
 
-@client.query()
 def answer(message: Message, context: Context) -> Message:
     """Answer one message at a site."""
     site = site_of(context.node_config)
@@ -126,7 +122,6 @@ def _of_reply(reply: Message) -> Parcel | Fault:
     return Parcel(node, values, body)
 
 
-@server.main()
 def play(grid: Grid, context: Context) -> None:
     """Play the federation that the run's settings name, to its end."""
     settings = context.run_config
@@ -153,3 +148,10 @@ def play(grid: Grid, context: Context) -> None:
             Federation(config).run(out)
     finally:
         disconnect()
+
+
+# called, not written above the functions, since an untyped decorator would hide their types
+server = ServerApp()
+server.main()(play)
+client = ClientApp()
+client.query()(answer)
