@@ -253,6 +253,8 @@ class Link:
             answer = Envelope.from_plain(parcel.values, origin)
         except MessageError as error:
             return Fault(f"bad reply: {error}")
+        if answer.kind == "refused" and not answer.sitting:
+            return Fault(f"its site could not read the message: {answer.reason}")
         faults = ask.answer_faults(answer)
         if faults:
             return Fault(f"bad reply: {'; '.join(faults)}")

@@ -6,7 +6,6 @@ become one array, which Flower cuts into pieces and pickles nothing of.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from coplay.core import storage
-from coplay.core.errors import ConfigError, MessageError
-from coplay.engines.flower import Flower
+from coplay.core.errors import MessageError
 from coplay.engines.flower_link import Fault, Link, Parcel, connect, disconnect
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.elsewhere import agreed_digest
 from coplay.run.federation import Federation
+from coplay.run.flower_config import config_of, nodes_of
 from coplay.run.flower_site import site_of
 from coplay.run.record import RUN
 
@@ -36,16 +35,13 @@ _KIND = "coplay"
 _OUT_OF_REACH = (3, 4, 5, 8)
 """Flower's codes for a message, a reply, a node or a process that is not there."""
 
-server = ServerApp()
-client = ClientApp()
-
 
 def to_records(values: Mapping[str, Any], body: bytes) -> RecordDict:
     """Return an envelope and bytes as Flower's records."""
     array = Array(dtype="uint8", shape=(len(body),), stype=_KIND, data=body)
     records = RecordDict()
     records[_ENVELOPE] = ConfigRecord(dict(values))
-    records[_BODY] = ArrayRecord({_BYTES: array})  # type: ignore[arg-type]
+    records[_BODY] = ArrayRecord({_BYTES: array})
     return records
 
 
@@ -68,7 +64,6 @@ def of_records(records: RecordDict, origin: str) -> tuple[dict[str, object], byt
     return dict(config[_ENVELOPE]), bytes(array.data)
 
 
-@client.query()
 def answer(message: Message, context: Context) -> Message:
     """Answer one message at a site."""
     site = site_of(context.node_config)
@@ -127,7 +122,6 @@ def _of_reply(reply: Message) -> Parcel | Fault:
     return Parcel(node, values, body)
 
 
-@server.main()
 def play(grid: Grid, context: Context) -> None:
     """Play the federation that the run's settings name, to its end."""
     settings = context.run_config
@@ -156,33 +150,8 @@ def play(grid: Grid, context: Context) -> None:
         disconnect()
 
 
-def config_of(agreed: Config) -> Config:
-    """Return the config of a run between organisations: what was agreed, with this engine.
-
-    Args:
-        agreed: The federation.
-    """
-    engine = agreed.engine if isinstance(agreed.engine, Flower) else Flower()
-    values = agreed.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    values["engine"] = {"name": "flower", **engine.model_dump(mode="json")}
-    values["name"] = agreed.name
-    values["players"] = {name: each.to_values() for name, each in agreed.players.items()}
-    return Config.from_dict(values)
-
-
-def nodes_of(path: str) -> dict[str, int]:
-    """Return the node of each site; none where nobody wrote them down.
-
-    Args:
-        path: A file with the nodes by site, as JSON; empty for none.
-
-    Raises:
-        ConfigError: It is no such file.
-    """
-    if not path:
-        return {}
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        return {str(name): int(node) for name, node in values.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError([f"nodes: cannot read {path}: {error}"]) from None
+# called, not written above the functions, since an untyped decorator would hide their types
+server = ServerApp()
+server.main()(play)
+client = ClientApp()
+client.query()(answer)

@@ -112,14 +112,27 @@ class FlowerSite:
         ask = None
         try:
             ask = Envelope.from_plain(values, "a message")
-            if ask.kind not in ANSWERS:
-                raise MessageError(f"a message: expected a request, got {shortened(ask.kind)}")
-            content = checked_body(body, "a message", self.most_bytes)
+            content = self.checked(ask, body)
             return self._answer(ask, content)
         except CoplayError as error:
             return self._refused(ask, error)
         except FAILURES as error:  # a model is foreign code
             return self._refused(ask, told_error(self.name, error, self._errors))
+
+    def checked(self, ask: Envelope, body: object) -> bytes:
+        """Return the bytes of a request that is meant for this site.
+
+        Args:
+            ask: Its envelope.
+            body: What should be its bytes.
+
+        Raises:
+            MessageError: It is none, or too large, or meant for others.
+        """
+        if ask.kind not in ANSWERS:
+            raise MessageError(f"a message: expected a request, got {shortened(ask.kind)}")
+        self._check_place(ask)
+        return checked_body(body, "a message", self.most_bytes)
 
     @property
     def _errors(self) -> Path:
@@ -160,7 +173,6 @@ class FlowerSite:
         Raises:
             CoplayError: It is refused.
         """
-        self._check_place(ask)
         if ask.kind == "who":
             return ask.answered("name", self.name), b""
         folder = site_folder(self.home, self.name).absolute()
@@ -271,20 +283,9 @@ class FlowerSite:
 
     def _asked(self, ask: Envelope, body: bytes, before: Sitting) -> tuple[Envelope, bytes]:
         """Let the player answer what it is asked."""
-        if ask.sitting != before.sitting or ask.run != before.run:
-            raise MessageError("it is of another sitting of the coordinator than the last begun")
-        if ask.game != before.game or not before.game:
-            raise MessageError(
-                f"it is of the game {shortened(ask.game)}, and the one that has begun is "
-                f"{shortened(before.game)}"
-            )
-        if before.takers is not None and list(ask.takers) != before.takers:
-            raise MessageError("who takes incomplete samples was said before, and otherwise")
         game = self._rules(ask.game)
         home = site_home(self.home, self.name, ask.game).absolute()
-        last = max(before.number, _last_number(home))
-        if ask.number <= last:
-            raise MessageError(_replayed(ask, last))
+        check_ask(ask, before, max(before.number, _last_number(home)))
         message = request_from_bytes(body, (*REQUESTS, *game.requests), "a request")
         torch.set_num_threads(before.threads)
         with single_pools(before.threads):
@@ -306,6 +307,30 @@ class FlowerSite:
         game.equip(player)
         take_session(player, home, sitting, (*REQUESTS, *game.requests))
         return player
+
+
+def check_ask(ask: Envelope, before: Sitting, last: int) -> None:
+    """Refuse a message that does not follow the last one.
+
+    Args:
+        ask: Its envelope.
+        before: The sitting that the site answers in.
+        last: Place of the last message that was answered.
+
+    Raises:
+        MessageError: It does not.
+    """
+    if ask.sitting != before.sitting or ask.run != before.run:
+        raise MessageError("it is of another sitting of the coordinator than the last begun")
+    if ask.game != before.game or not before.game:
+        raise MessageError(
+            f"it is of the game {shortened(ask.game)}, and the one that has begun is "
+            f"{shortened(before.game)}"
+        )
+    if before.takers is not None and list(ask.takers) != before.takers:
+        raise MessageError("who takes incomplete samples was said before, and otherwise")
+    if ask.number <= last:
+        raise MessageError(_replayed(ask, last))
 
 
 def _last_number(home: Path) -> int:

@@ -58,7 +58,7 @@ def keep_session(player: Player, home: Path, sitting: str, number: int) -> str:
             state[f"sent {place}"] = tensors(samples)
     path = home / f"session-{number:09d}.safetensors"
     digest = storage.save_tensors(path, nest(state), private=True)
-    values |= {"file": path.name, "digest": digest}
+    values |= {"file": path.name, "tensors": digest}
     storage.write_sealed(home / NOTE, values, private=True)
     for other in home.glob("session-*.safetensors"):
         if other != path:
@@ -91,7 +91,7 @@ def take_session(player: Player, home: Path, sitting: str, known: Iterable[type[
     if note.get("sitting") != sitting:
         raise CheckpointError("this game was not begun in this sitting of the coordinator")
     path = home / str(note["file"])
-    parts = unnest(storage.load_tensors(path, str(note["digest"]), _REMEDY))
+    parts = unnest(storage.load_tensors(path, str(note["tensors"]), _REMEDY))
     try:
         player.load(path, PlayerState.of(parts[_PLAYER]))
         player.history = History.from_plain(note["history"], known)

@@ -1,0 +1,104 @@
+"""Sites of a federation on one machine, over a carrier without Flower: what both sides do is real.
+
+Each message is answered by a site made anew, as Flower's processes do; only the wire is a call.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import tomli_w
+
+from coplay import Federation
+from coplay.engines.flower_link import Fault, Link, Parcel, connect, disconnect
+from coplay.run.checkpoint import run_id
+from coplay.run.config import Config
+from coplay.run.elsewhere import agreed_digest
+from coplay.run.flower_config import config_of
+from coplay.run.flower_site import FlowerSite
+
+HOSPITALS = Path(__file__).parents[1] / "configs" / "hospitals"
+
+
+def deployed(folder, changes=None):
+    """Lay a federation out as a deployment does: an agreed file, and a folder for each site.
+
+    Args:
+        folder: Where.
+        changes: Sections to replace in the federation.
+    """
+    values = tomllib.loads((HOSPITALS / "federation.toml").read_text())
+    players = values["players"]
+    values["players"] = {name: {} for name in players}
+    for name, section in (changes or {}).items():
+        values[name] = section
+    agreed = tomli_w.dumps(values)
+    coordinator = Path(folder) / "coordinator"
+    coordinator.mkdir(parents=True)
+    (coordinator / "federation.toml").write_text(agreed)
+    places = {}
+    for name in players:
+        home = Path(folder) / name
+        home.mkdir()
+        (home / "federation.toml").write_text(agreed)
+        shutil.copy(HOSPITALS / f"{name}.toml", home / "site.toml")
+        shutil.copy(HOSPITALS / f"{name}.csv", home / f"{name}.csv")
+        places[name] = home
+    return coordinator / "federation.toml", places
+
+
+def site_at(home):
+    """Return a site, made anew."""
+    return FlowerSite(home / "federation.toml", home / "site.toml", home / "private")
+
+
+class Loop:
+    """A carrier that calls sites.
+
+    Args:
+        places: Folder by site.
+    """
+
+    def __init__(self, places):
+        self.homes = dict(enumerate(places.values(), start=1))
+        self.away = set()
+        self.sent = []
+        self.answers = {}
+
+    def nodes(self):
+        return [node for node in self.homes if node not in self.away]
+
+    def push(self, parcels, ttl):
+        ids = []
+        for parcel in parcels:
+            if parcel.node in self.away:
+                ids.append(Fault("node is not there", is_away=True))
+                continue
+            self.sent.append(parcel)
+            id = str(len(self.sent))
+            envelope, body = site_at(self.homes[parcel.node]).answer(parcel.values, parcel.body)
+            self.answers[id] = Parcel(parcel.node, envelope.plain(), body)
+            ids.append(id)
+        return ids
+
+    def pull(self, ids):
+        return {id: self.answers.pop(id) for id in ids if id in self.answers}
+
+
+def linked(carrier, federation):
+    """Return a link to sites over a carrier."""
+    agreed = agreed_digest(Config.from_file(federation))
+    return Link(carrier, agreed, run_id({"agreed": agreed}))
+
+
+def played(carrier, federation, out, resume=False):
+    """Play a federation over a carrier, as the coordinator's app does."""
+    connect(linked(carrier, federation))
+    try:
+        if resume:
+            return Federation.resume(out)
+        return Federation(config_of(Config.from_file(federation))).run(out)
+    finally:
+        disconnect()
