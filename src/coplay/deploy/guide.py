@@ -39,7 +39,7 @@ journalctl -u {serve_unit} -f
 ```
 
 Open {port} in the firewall, and nothing else: whoever reaches port {link_port} can submit code that
-runs at every site. It is on this machine's loopback, so everybody who can log in here can.
+runs at every site. It is on this machine's loopback, so everybody with a login here can.
 """
 
 _SITE = """\

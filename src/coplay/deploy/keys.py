@@ -213,7 +213,7 @@ def write_site_keys(name: str, folder: Path) -> Written:
     _refuse_present([key, public])
     files = _write_pair(new_site_keys(name), key, public)
     lines = [
-        f"{key} stays here, for its owner only; who has it can answer as {name}",
+        f"{key} stays here, for its owner only; whoever has it can answer as {name}",
         f"hand {public} to the coordinator, who puts it into sites/ in its folder of keys: by a "
         "way on which nobody can exchange it, or read its digest out on the telephone:",
         f"  {fingerprint(public)}",
@@ -251,7 +251,7 @@ def _lines_of_coordinator(folder: Path, hosts: Sequence[str], now: dt.datetime) 
         f"hand {folder / AUTHORITY} to every site: it is public, and must not be exchanged on "
         "its way",
         f"{folder / SERVER_KEY} stays at the coordinator, and {folder / AUTHORITY_KEY} is best "
-        "kept offline: who has it can pose as the coordinator. It is needed to renew only",
+        "kept offline: whoever has it can pose as the coordinator. It is needed to renew only",
         "each site makes its own keys: coplay deploy keys --site NAME; put the NAME.pub that it "
         f"sends into {folder / SITES}",
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
-import subprocess
 import sys
 import time
 import tomllib
@@ -17,7 +17,7 @@ import tomli_w
 from coplay.core import storage
 from coplay.core.errors import ConfigError, EngineError, RunFolderError
 from coplay.deploy import keys
-from coplay.deploy.folder import FOR_SITES
+from coplay.deploy.folder import FOR_SITES, founded
 from coplay.deploy.processes import Child, free_port, start, together
 from coplay.run.config import Config
 from coplay.run.deployment import DeploySection
@@ -31,7 +31,7 @@ def rehearse(config: Config, federation: Path, out: Path, tell: Callable[[str], 
     """Play a federation that names site files as if its parties were organisations.
 
     Flower's SuperLink, the proxy and the SuperNodes run on loopback with certificates and keys made
-    for the rehearsal, at free ports. Everything is done by the commands that people would type.
+    for the rehearsal, at free ports. Each party that goes on is the command that people would type.
 
     Args:
         config: The federation.
@@ -60,13 +60,17 @@ def rehearse(config: Config, federation: Path, out: Path, tell: Callable[[str], 
     home = out / COORDINATOR
     agreed = home / "federation.toml"
     typed = Typist(tell)
+    now = dt.datetime.now(dt.UTC)
     ports = out / "federation.toml"
     storage.write_atomically(ports, with_ports(federation).encode())
-    typed.run("deploy", "init", ports, "--out", home)
-    typed.run("deploy", "keys", agreed)
+    typed.show("deploy", "init", ports, "--out", home)
+    founded(ports, home).write()
+    typed.show("deploy", "keys", agreed)
+    keys.write_coordinator_keys(home / "keys", config.name, [DeploySection().address], now)
     for name, player in config.players.items():
         found_site(name, Path(player.site or ""), out / name, home)
-        typed.run("deploy", "keys", "--site", name, "--out", out / name)
+        typed.show("deploy", "keys", "--site", name, "--out", out / name)
+        keys.write_site_keys(name, out / name)
         shutil.copy(out / name / f"{name}.pub", home / "keys" / keys.SITES)
     with together() as children:
         for name in config.player_names:
@@ -87,33 +91,21 @@ def rehearse(config: Config, federation: Path, out: Path, tell: Callable[[str], 
 
 
 class Typist:
-    """Calls coplay as people do, and shows what they would type."""
+    """Shows what people would type, and calls coplay as they would where a party goes on."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
 
-    def run(self, *words: object) -> None:
-        """Run a command to its end.
-
-        Raises:
-            EngineError: It failed.
-        """
-        self._show(words)
-        done = subprocess.run(
-            self._command(words), capture_output=True, text=True, check=False, env=os.environ
-        )
-        if done.returncode:
-            raise EngineError(f"it failed: {done.stderr.strip()}")
+    def show(self, *words: object) -> None:
+        """Show a command whose work is done here, where coplay need not be loaded anew."""
+        self._tell(f"$ coplay {' '.join(map(str, words))}")
 
     def begin(self, name: str, *words: object, log: Path) -> Child:
         """Begin a command that goes on."""
-        self._show(words)
+        self.show(*words)
         child = start(name, self._command(words), os.environ, log / "output.log")
         child.grace = END_SECONDS  # it ends what it started itself, and a site writes its page
         return child
-
-    def _show(self, words: Sequence[object]) -> None:
-        self._tell(f"$ coplay {' '.join(map(str, words))}")
 
     @staticmethod
     def _command(words: Sequence[object]) -> list[str]:

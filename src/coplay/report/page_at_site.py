@@ -30,8 +30,7 @@ def write_page_at(home: Path, agreed: Config, site: str) -> Path | None:
     """
     result = Result(home)
     # what the coordinator would have written down, as far as the site knows it
-    vars(result)["record"] = _record(home, agreed, site)
-    vars(result)["config"] = agreed
+    vars(result).update(record=_record(home, agreed, site), config=agreed)
     pages = write_pages(result)
     return pages[0] if pages else None
 
