@@ -1,4 +1,4 @@
-"""The folder of a coordinator: what all agreed on, the app, the proxy, the units, who does what."""
+"""The folder of a coordinator: what all agreed on, app, proxy, units, and who runs what."""
 
 from __future__ import annotations
 
