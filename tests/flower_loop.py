@@ -102,3 +102,31 @@ def played(carrier, federation, out, resume=False):
         return Federation(config_of(Config.from_file(federation))).run(out)
     finally:
         disconnect()
+
+
+def deployed_images(folder, changes):
+    """Lay out a federation of three sites with small images; each has all of the digits."""
+    image = {"kind": "real", "shape": [8, 8], "low": 0, "high": 1}
+    classes = {"kind": "categorical", "categories": [str(digit) for digit in range(10)]}
+    names = ("north", "south", "east")
+    values = {
+        "name": "digits",
+        "variables": {"image": image, "class": classes},
+        "players": {name: {} for name in names},
+        "measure": {"preset": "none"},
+        **changes,
+    }
+    agreed = tomli_w.dumps(values)
+    coordinator = Path(folder) / "coordinator"
+    coordinator.mkdir(parents=True)
+    (coordinator / "federation.toml").write_text(agreed)
+    places = {}
+    for name in names:
+        home = Path(folder) / name
+        home.mkdir()
+        source = {"name": "digits", "grey": True}
+        site = {"federation": "digits", "name": name, "data": {"source": source}}
+        (home / "site.toml").write_text(tomli_w.dumps(site))
+        (home / "federation.toml").write_text(agreed)
+        places[name] = home
+    return coordinator / "federation.toml", places
