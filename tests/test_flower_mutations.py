@@ -243,9 +243,11 @@ def mutated(values, body, random):
 
 
 def keeps_to(space, samples):
-    """Whether samples lie in a space, without asking the space."""
+    """Whether samples lie in a space, without asking the space; unknown variables are dropped."""
     for name, values in tensors(samples).items():
-        if name not in space or values.dim() != 1 or len(values) != len(samples):
+        if name not in space:
+            continue
+        if values.dim() != 1 or len(values) != len(samples):
             return False
         low, high = space[name].range
         present = values[~values.isnan()] if values.is_floating_point() else values

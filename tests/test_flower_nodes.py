@@ -10,7 +10,7 @@ import pytest
 
 from coplay import Result
 
-from .flower_loop import deployed
+from .flower_loop import deployed, deployed_bits
 from .flower_nodes import nodes, python
 from .test_flower import SHORT, locally, model_of, record_of, rows_of
 
@@ -107,6 +107,17 @@ def test_a_link_that_is_killed_is_begun_anew_and_the_run_resumes_with_the_same_b
     for name, home in places.items():
         there = model_of(home / "private", name, GAME)
         assert there == model_of(tmp_path / "local", name, GAME)
+
+
+def test_the_contract_of_engines_holds_over_real_nodes(tmp_path):
+    federation, places = deployed_bits(tmp_path)
+    out = tmp_path / "results.json"
+    with nodes(tmp_path / "nodes", places, module="tests.flower_contract") as flower:
+        run = flower.begin(**settings(federation, out))
+        assert flower.finished(run, 1500) == "finished:completed", flower.tails()
+    results = json.loads(out.read_text())
+    assert len(results) >= 4
+    assert set(results.values()) == {"passed"}
 
 
 def test_a_hundred_changed_messages_through_real_nodes(tmp_path):

@@ -80,8 +80,11 @@ def keep_session(
     if answered is not None and answered.answer is not None:
         storage.write_atomically(home / ANSWER, answered.answer, private=True)
         values |= {"asked": answered.asked, "answer": of_bytes(answered.answer)}
+    flat = nest(state)
+    # files sort them, and a game may draw in the order that it has
+    values["order"] = list(flat)
     path = home / f"session-{number:09d}.safetensors"
-    digest = storage.save_tensors(path, nest(state), private=True)
+    digest = storage.save_tensors(path, flat, private=True)
     values |= {"file": path.name, "tensors": digest}
     storage.write_sealed(home / NOTE, values, private=True)
     for other in home.glob("session-*.safetensors"):
@@ -147,8 +150,9 @@ def take_session(player: Player, home: Path, sitting: str, known: Iterable[type[
     if note.get("sitting") != sitting:
         raise CheckpointError("this game was not begun in this sitting of the coordinator")
     path = home / str(note["file"])
-    parts = unnest(storage.load_tensors(path, str(note["tensors"]), _REMEDY))
+    flat = storage.load_tensors(path, str(note["tensors"]), _REMEDY)
     try:
+        parts = unnest({name: flat[name] for name in note["order"]})
         player.load(path, PlayerState.of(parts[_PLAYER]))
         player.history = History.from_plain(note["history"], known)
         player.log.take(note["log"])
