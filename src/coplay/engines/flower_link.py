@@ -101,6 +101,15 @@ class Asked:
     id: str = ""
 
 
+@dataclass(frozen=True)
+class _Who:
+    """A node that was asked who it is, with what, and until when its answer is waited for."""
+
+    ask: Envelope
+    node: int
+    until: float
+
+
 Answer = tuple[Envelope, bytes]
 
 
@@ -127,6 +136,7 @@ class Link:
     sitting: str = ""
     opened: int = 0
     _numbers: dict[str, int] = field(default_factory=dict)
+    _asked_who: dict[str, _Who] = field(default_factory=dict)
 
     def begin(self, sites: Sequence[str]) -> None:
         """Begin a sitting: nothing that was sent before is answered any more.
@@ -212,6 +222,7 @@ class Link:
     def _send(self, waiting: Mapping[str, Asked], sites: Sequence[str], seconds: float) -> None:
         """Send what waits for its site to be there."""
         self._meet()
+        self._meet()  # a carrier may have the answers at once
         there = set(self.carrier.nodes())
         parcels = {}
         for site in sites:
@@ -261,27 +272,38 @@ class Link:
         return answer, parcel.body
 
     def _meet(self) -> None:
-        """Ask nodes that nobody knows who they are, where their keys do not say it."""
+        """Ask nodes that nobody knows who they are, where their keys do not say it.
+
+        Nothing is waited for: what a node says is taken up when this is called again.
+        """
         if self.known:
             return
-        there = set(self.carrier.nodes())
-        taken = {seen.node for seen in self.seen.values()}
-        strangers = [node for node in there if node not in taken and node not in self.strangers]
+        if self._asked_who:
+            for id, parcel in self.carrier.pull(list(self._asked_who)).items():
+                asked = self._asked_who.pop(id, None)
+                if asked is not None:
+                    self._met(asked, parcel)
+        now = time.monotonic()
+        for id, asked in list(self._asked_who.items()):
+            if now > asked.until:
+                del self._asked_who[id]
+        there = self.carrier.nodes()
+        known = {seen.node for seen in self.seen.values()}
+        known |= {asked.node for asked in self._asked_who.values()}
+        strangers = [node for node in there if node not in known and node not in self.strangers]
         lacking = [name for name, seen in self.seen.items() if seen.node not in there]
         if not strangers or not lacking:
             return
         ask = Envelope("who", self.federation, "", self.run, self.sitting, 1, opened=self.opened)
         parcels = [Parcel(node, ask.plain(), b"") for node in strangers]
         sent = self.carrier.push(parcels, _MEETING_SECONDS)
-        nodes = {id: node for id, node in zip(sent, strangers, strict=True) if isinstance(id, str)}
-        end = time.monotonic() + _MEETING_SECONDS
-        while nodes and time.monotonic() < end:
-            for id, parcel in self.carrier.pull(list(nodes)).items():
-                self._met(ask, nodes.pop(id), parcel)
-            time.sleep(POLL_SECONDS)
+        for id, node in zip(sent, strangers, strict=True):
+            if isinstance(id, str):
+                self._asked_who[id] = _Who(ask, node, now + _MEETING_SECONDS)
 
-    def _met(self, ask: Envelope, node: int, parcel: Parcel | Fault) -> None:
+    def _met(self, asked: _Who, parcel: Parcel | Fault) -> None:
         """Note which site a node is."""
+        ask, node = asked.ask, asked.node
         if isinstance(parcel, Fault):
             if not parcel.is_away:
                 self.strangers[node] = parcel.reason
@@ -329,7 +351,8 @@ class Link:
         return "; ".join(parts + others)
 
 
-_MEETING_SECONDS = 60.0
+_MEETING_SECONDS = 600.0
+"""How long a node may take to say who it is: it starts a process, on a machine that may be busy."""
 
 
 def _now() -> str:

@@ -152,10 +152,10 @@ class FlowerSite:
 
     def _refused(self, ask: Envelope | None, error: BaseException) -> tuple[Envelope, bytes]:
         """Return the refusal of a message; its words are written down before they leave."""
-        said = error if isinstance(error, MessageError | SiteError) else None
-        if said is None:  # the words of others may quote rows or name places
-            said = told_error(self.name, error, self._errors)
-        reason = str(said)
+        reason = str(error)
+        if not isinstance(error, MessageError | SiteError):
+            # the words of others may quote rows or name places
+            reason = str(told_error(self.name, error, self._errors))
         try:
             self._record_refusal(reason)
         except CoplayError:
@@ -367,4 +367,5 @@ def site_of(settings: Mapping[str, object]) -> FlowerSite:
                 "site.toml' starts it"
             )
         paths.append(Path(value))
-    return FlowerSite(*paths)
+    federation, site, home = paths
+    return FlowerSite(federation, site, home)
