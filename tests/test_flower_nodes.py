@@ -4,6 +4,7 @@ What sites and coordinator do is tested without Flower, too, in test_flower.py.
 """
 
 import json
+import random
 import time
 
 import pytest
@@ -107,6 +108,40 @@ def test_a_link_that_is_killed_is_begun_anew_and_the_run_resumes_with_the_same_b
     for name, home in places.items():
         there = model_of(home / "private", name, GAME)
         assert there == model_of(tmp_path / "local", name, GAME)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_kill_at_random_leaves_a_valid_result(seed, tmp_path):
+    rng = random.Random(seed)
+    party = ("link", "north", "south", "east")[seed % 4]
+    changes = {**SHORT, "game": {**SHORT["game"], "rounds": 6}}
+    changes["engine"] = {"name": "flower", "deadline": 45, "patience": 300}
+    federation, places = deployed(tmp_path, changes)
+    out = tmp_path / "run"
+    with nodes(tmp_path / "nodes", places) as flower:
+        run = flower.begin(**settings(federation, out))
+        wait_for(lambda: rounds_of(out) >= 1)
+        time.sleep(rng.uniform(0, 30))
+        if party == "link":
+            for name in ("link", *places):
+                flower.kill(name)
+        else:
+            flower.kill(party)
+            time.sleep(rng.uniform(0, 60))
+            flower.start_site(party, places[party])
+            assert flower.finished(run, 1200) == "finished:completed", flower.tails()
+    if party == "link" and Result.load(out).record.status != "finished":
+        with nodes(tmp_path / "again", places) as flower:
+            run = flower.begin(**settings(federation, out, "yes"))
+            assert flower.finished(run, 1200) == "finished:completed", flower.tails()
+    result = Result.load(out)
+    play = result.plays[GAME]
+    assert result.record.status == "finished"
+    assert [row.round for row in play.rows] == [1, 2, 3, 4, 5, 6]
+    assert {loss.player for loss in play.late} <= {party}
+    assert not play.lost
+    for name, home in places.items():
+        assert record_of(home, name).fault == ""
 
 
 def test_the_contract_of_engines_holds_over_real_nodes(tmp_path):

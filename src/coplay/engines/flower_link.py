@@ -14,7 +14,7 @@ from typing import Protocol
 
 from coplay.core.errors import EngineError, MessageError
 from coplay.core.plain import shortened
-from coplay.engines.flower_codec import Envelope
+from coplay.engines.flower_codec import MOST_BYTES, Envelope, checked_body
 
 POLL_SECONDS = 0.05
 """How often answers are looked for."""
@@ -124,6 +124,11 @@ class Link:
         known: The node of each site, where somebody knows it from the sites' keys; a site that
             answers from another is refused. Without it nodes are asked who they are.
         noted: Called with what is known of all sites whenever that changes.
+        seen: What is known of each site.
+        strangers: Nodes that are no site of the federation, and why.
+        sitting: What tells this start of an engine from others.
+        opened: When it began, in nanoseconds.
+        most_bytes: Most bytes of an answer.
     """
 
     carrier: Carrier
@@ -135,6 +140,7 @@ class Link:
     strangers: dict[int, str] = field(default_factory=dict)
     sitting: str = ""
     opened: int = 0
+    most_bytes: int = MOST_BYTES
     _numbers: dict[str, int] = field(default_factory=dict)
     _asked_who: dict[str, _Who] = field(default_factory=dict)
 
@@ -262,6 +268,7 @@ class Link:
             return Fault(f"bad reply: it came from node {shortened(parcel.node)}")
         try:
             answer = Envelope.from_plain(parcel.values, origin)
+            body = checked_body(parcel.body, origin, self.most_bytes)
         except MessageError as error:
             return Fault(f"bad reply: {error}")
         if answer.kind == "refused" and not answer.sitting:
@@ -269,7 +276,7 @@ class Link:
         faults = ask.answer_faults(answer)
         if faults:
             return Fault(f"bad reply: {'; '.join(faults)}")
-        return answer, parcel.body
+        return answer, body
 
     def _meet(self) -> None:
         """Ask nodes that nobody knows who they are, where their keys do not say it.
