@@ -96,7 +96,7 @@ def measured(grid: Any, context: Any) -> None:
             began = time.monotonic()
             echoes = []
             for name in SITES:
-                node = link.seen[name].node
+                node = link.sites[name].node
                 assert node is not None
                 echoes.append(Message(to_records({"echo": 1}, body), node, "train", ttl=600))
             replies = list(grid.send_and_receive(echoes, timeout=600))

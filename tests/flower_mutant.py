@@ -29,13 +29,13 @@ def play(grid, context):
     agreed = agreed_digest(Config.from_file(context.run_config["federation"]))
     link = Link(GridCarrier(grid), agreed, run_id({"agreed": agreed}))
     link.begin(["north", "south", "east"])
-    names = list(link.seen)
+    names = list(link.sites)
     begin = Envelope("begin", agreed, "", link.run, link.sitting, 1)
     begin = replace(begin, game="sample_exchange", plays=True)
     got = link.exchange({name: (link.envelope(name, begin), b"") for name in names}, 120)
     assert all(kind.kind == "facts" for kind, _ in got.values()), got
-    said = {"before": honest(link, 1), "reasons": changed(link), "after": honest(link, 2)}
-    Path(context.run_config["out"]).write_text(json.dumps(said))
+    results = {"before": honest(link, 1), "reasons": changed(link), "after": honest(link, 2)}
+    Path(context.run_config["out"]).write_text(json.dumps(results))
 
 
 def honest(link, round):
@@ -52,7 +52,7 @@ def changed(link):
     """Send a hundred messages none of which may be taken, and return what was said of each."""
     rng = random.Random(7)
     table = Table(Path(tempfile.mkdtemp()))
-    node = link.seen["north"].node
+    node = link.sites["north"].node
     parcels = []
     while len(parcels) < 100:
         ask = replace(ask_of(link), takers=())

@@ -182,7 +182,7 @@ def turn(round=1, name="north"):
     return request_to_bytes(Message(Turn(1.0, {"south": 5}), COORDINATOR, name, round))
 
 
-def said(answer):
+def refusal_of(answer):
     envelope, body = answer
     assert envelope.kind == "refused"
     assert body == b""
@@ -198,15 +198,15 @@ def test_what_is_no_message_of_this_run_is_refused_and_the_run_goes_on(tmp_path)
     assert b'"turn"' in body
 
     again = site_at(north).answer(first.plain(), turn(1))
-    assert said(again) == "message 2 came after message 2: replayed, or out of order"
+    assert refusal_of(again) == "message 2 came after message 2: replayed, or out of order"
 
     late, sooner = ask_of(link), ask_of(link)
     assert site_at(north).answer(sooner.plain(), turn(2))[0].kind == "answer"
-    assert "came after message 4" in said(site_at(north).answer(late.plain(), turn(1)))
+    assert "came after message 4" in refusal_of(site_at(north).answer(late.plain(), turn(1)))
 
     def refused(body=b"", **changes):
         ask = replace(ask_of(link), **changes)
-        return said(site_at(north).answer(ask.plain(), body or turn(9)))
+        return refusal_of(site_at(north).answer(ask.plain(), body or turn(9)))
 
     assert "another federation" in refused(federation="0" * 64)
     assert "another sitting" in refused(sitting="0" * 32)
@@ -221,7 +221,9 @@ def test_what_is_no_message_of_this_run_is_refused_and_the_run_goes_on(tmp_path)
     assert "which nobody knows here" in refused(unknown)
     site = site_at(north)
     site.most_bytes = 1000
-    assert "of which 1,000 are accepted" in said(site.answer(ask_of(link).plain(), b"x" * 1001))
+    assert "of which 1,000 are accepted" in refusal_of(
+        site.answer(ask_of(link).plain(), b"x" * 1001)
+    )
 
     # a replayed round is the player's own affair, and its state is as before
     number = record_of(north, "north").head.lines
@@ -245,12 +247,12 @@ def test_what_is_no_move_is_answered_again_with_the_same_bytes_if_it_got_lost(tm
     assert site_at(north).answer(ask.plain(), save) == (envelope, body)
     assert record_of(north, "north").head.lines == lines
     other = request_to_bytes(Message(Save("other"), COORDINATOR, "north", 1))
-    assert "replayed" in said(site_at(north).answer(ask.plain(), other))
+    assert "replayed" in refusal_of(site_at(north).answer(ask.plain(), other))
 
 
 def test_every_refusal_is_in_the_record_of_what_left(tmp_path):
     _, places, _ = begun(tmp_path)
-    reason = said(site_at(places["north"]).answer({"kind": "ask"}, b""))
+    reason = refusal_of(site_at(places["north"]).answer({"kind": "ask"}, b""))
     assert "federation is missing" in reason
     line = record_of(places["north"], "north").lines[-1]
     assert reason.startswith(line.text[:100])
@@ -261,11 +263,11 @@ def test_a_beginning_is_not_begun_twice(tmp_path):
     _, places, link = begun(tmp_path)
     wanted = Envelope("begin", link.federation, "north", link.run, link.sitting, 1)
     wanted = replace(wanted, game="sample_exchange", plays=True, opened=link.opened)
-    assert "replayed" in said(site_at(places["north"]).answer(wanted.plain(), b""))
+    assert "replayed" in refusal_of(site_at(places["north"]).answer(wanted.plain(), b""))
     other = replace(wanted, sitting="0" * 32)
-    assert "earlier sitting" in said(site_at(places["north"]).answer(other.plain(), b""))
+    assert "earlier sitting" in refusal_of(site_at(places["north"]).answer(other.plain(), b""))
     stranger = replace(wanted, run="0" * 16, opened=link.opened + 1)
-    assert "another run" in said(site_at(places["north"]).answer(stranger.plain(), b""))
+    assert "another run" in refusal_of(site_at(places["north"]).answer(stranger.plain(), b""))
 
 
 def test_md_gan_is_refused_before_anything_starts(tmp_path):

@@ -28,7 +28,7 @@ from coplay.core.history import History, Roster
 from coplay.core.message import COORDINATOR, Message, PlayerLost
 from coplay.core.space import tensors
 from coplay.engines.flower_codec import Envelope
-from coplay.engines.flower_link import Fault, Parcel, Seen
+from coplay.engines.flower_link import Fault, Parcel, Presence
 from coplay.engines.gate import checked_reply, refusal
 from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.player import REQUESTS
@@ -56,7 +56,7 @@ class Table:
         self.link.begin(list(places))
         self.link.most_bytes = MOST
         for node, name in enumerate(places, start=1):
-            self.link.seen[name] = Seen(node)
+            self.link.sites[name] = Presence(node)
         config = self.site.config
         self.game = config.game
         assert isinstance(self.game, SampleExchange)

@@ -160,10 +160,10 @@ def test_a_hundred_changed_messages_through_real_nodes(tmp_path):
     with nodes(tmp_path / "nodes", places, module="tests.flower_mutant") as flower:
         run = flower.begin(**settings(federation, tmp_path / "said.json"))
         assert flower.finished(run, 1500) == "finished:completed", flower.tails()
-    said = json.loads((tmp_path / "said.json").read_text())
-    assert said["before"] == said["after"] == "answer"
-    assert len(said["reasons"]) == 100
-    assert all(len(reason) > 10 for reason in said["reasons"])
+    results = json.loads((tmp_path / "said.json").read_text())
+    assert results["before"] == results["after"] == "answer"
+    assert len(results["reasons"]) == 100
+    assert all(len(reason) > 10 for reason in results["reasons"])
     assert record_of(places["north"], "north").fault == ""
 
 
