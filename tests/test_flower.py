@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 
 from coplay import Federation, Result
+from coplay.cli.main import main
 from coplay.core.codec import request_to_bytes
 from coplay.core.errors import ConfigError, EngineError
 from coplay.core.message import COORDINATOR, Message
@@ -81,6 +82,9 @@ def same_as_local(folder, changes, games):
 def test_two_games_have_the_local_engines_bits(tmp_path):
     changes = {**SHORT, "compare": ["isolated"]}
     same_as_local(tmp_path, changes, ["sample_exchange", "isolated"])
+    assert main(["report", str(tmp_path / "run")]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(name in page for name in ("north", "south", "east"))
 
 
 @pytest.mark.slow
