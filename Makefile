@@ -7,7 +7,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 FLOWER := .venv-flower/bin
-FLOWER_TESTS ?= tests/test_deploy_keys.py tests/test_deploy_flower.py
+FLOWER_TESTS ?= tests/test_deploy_keys.py tests/test_deploy_flower.py tests/test_flower_nodes.py
 
 .PHONY: demo test slow lint docs clean federation test-flower
 

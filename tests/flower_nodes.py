@@ -44,6 +44,7 @@ federation = ""
 out = ""
 resume = ""
 nodes = ""
+rounds = ""
 """,
     "coplay_app/__init__.py": '"""What Flower loads of coplay."""\n',
     "coplay_app/server.py": SHIM.format(name="server"),

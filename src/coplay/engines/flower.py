@@ -148,7 +148,7 @@ class Flower(Engine):
         asks = {}
         for site, message in asked.items():
             if not must_answer and len(asked) > 1 and self._link.is_away(site):
-                since = self._link.seen[site].missing_since
+                since = self._link.sites[site].missing_since
                 answers[site] = _late(message, f"it is out of reach since {since}")
                 continue
             asks[site] = (self._envelope(self._link, "ask", site), request_to_bytes(message))
@@ -169,7 +169,7 @@ class Flower(Engine):
 
     def status(self) -> Mapping[str, object]:
         """Return what is known of each site."""
-        return {} if self._link is None else dict(self._link.seen)
+        return {} if self._link is None else dict(self._link.sites)
 
     @classmethod
     def tiny(cls) -> Self:

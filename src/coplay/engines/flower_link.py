@@ -1,4 +1,4 @@
-"""The coordinator's end of the wire: who is where, what is on its way, who is late or away.
+"""The coordinator's end of the wire: the nodes of sites, what is on its way, what is late or away.
 
 A carrier pushes bytes to nodes and pulls answers, as Flower's Grid does; nothing here knows Flower.
 """
@@ -14,13 +14,13 @@ from typing import Protocol
 
 from coplay.core.errors import EngineError, MessageError
 from coplay.core.plain import shortened
-from coplay.engines.flower_codec import Envelope
+from coplay.engines.flower_codec import MOST_BYTES, Envelope, checked_body
 
 POLL_SECONDS = 0.05
 """How often answers are looked for."""
 
 _LOOK_SECONDS = 2.0
-"""How often it is looked who is there, while somebody is waited for."""
+"""How often it is looked which sites are there, while somebody is waited for."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Carrier(Protocol):
 
 
 @dataclass
-class Seen:
-    """What is known of one site: a line of the file of who is there.
+class Presence:
+    """What is known of one site: a line of the file of which sites are there.
 
     Args:
         node: Its node; None before it has joined.
@@ -101,6 +101,15 @@ class Asked:
     id: str = ""
 
 
+@dataclass(frozen=True)
+class _Who:
+    """A node that was asked who it is, with what, and until when its answer is waited for."""
+
+    ask: Envelope
+    node: int
+    until: float
+
+
 Answer = tuple[Envelope, bytes]
 
 
@@ -115,18 +124,25 @@ class Link:
         known: The node of each site, where somebody knows it from the sites' keys; a site that
             answers from another is refused. Without it nodes are asked who they are.
         noted: Called with what is known of all sites whenever that changes.
+        sites: What is known of each site.
+        strangers: Nodes that are no site of the federation, and why.
+        sitting: What tells this start of an engine from others.
+        opened: When it began, in nanoseconds.
+        most_bytes: Most bytes of an answer.
     """
 
     carrier: Carrier
     federation: str
     run: str
     known: Mapping[str, int] = field(default_factory=dict)
-    noted: Callable[[Mapping[str, Mapping[str, object]]], None] = lambda seen: None
-    seen: dict[str, Seen] = field(default_factory=dict)
+    noted: Callable[[Mapping[str, Mapping[str, object]]], None] = lambda sites: None
+    sites: dict[str, Presence] = field(default_factory=dict)
     strangers: dict[int, str] = field(default_factory=dict)
     sitting: str = ""
     opened: int = 0
+    most_bytes: int = MOST_BYTES
     _numbers: dict[str, int] = field(default_factory=dict)
+    _asked_who: dict[str, _Who] = field(default_factory=dict)
 
     def begin(self, sites: Sequence[str]) -> None:
         """Begin a sitting: nothing that was sent before is answered any more.
@@ -138,7 +154,7 @@ class Link:
         self.opened = max(time.time_ns(), self.opened + 1)
         self._numbers = {}
         for name in sites:
-            self.seen.setdefault(name, Seen(self.known.get(name)))
+            self.sites.setdefault(name, Presence(self.known.get(name)))
 
     def envelope(self, site: str, kind: Envelope | None = None) -> Envelope:
         """Return the envelope of the next message to a site.
@@ -162,11 +178,11 @@ class Link:
 
     def is_away(self, site: str) -> bool:
         """Whether a site was missed before and is not back."""
-        seen = self.seen[site]
-        if not seen.missing_since:
+        each = self.sites[site]
+        if not each.missing_since:
             return False
         self._meet()
-        return self.seen[site].node not in self.carrier.nodes()
+        return self.sites[site].node not in self.carrier.nodes()
 
     def exchange(
         self, asks: Mapping[str, tuple[Envelope, bytes]], seconds: float, again: bool = False
@@ -212,10 +228,11 @@ class Link:
     def _send(self, waiting: Mapping[str, Asked], sites: Sequence[str], seconds: float) -> None:
         """Send what waits for its site to be there."""
         self._meet()
+        self._meet()  # a carrier may have the answers at once
         there = set(self.carrier.nodes())
         parcels = {}
         for site in sites:
-            node = self.seen[site].node
+            node = self.sites[site].node
             if node is not None and node in there:
                 asked = waiting[site]
                 parcels[site] = Parcel(node, asked.ask.plain(), asked.body)
@@ -247,10 +264,11 @@ class Link:
     def _opened(self, ask: Envelope, site: str, parcel: Parcel) -> Answer | Fault:
         """Return what a parcel holds, or what is wrong with it."""
         origin = f"the answer of player '{site}'"
-        if parcel.node != self.seen[site].node:
+        if parcel.node != self.sites[site].node:
             return Fault(f"bad reply: it came from node {shortened(parcel.node)}")
         try:
             answer = Envelope.from_plain(parcel.values, origin)
+            body = checked_body(parcel.body, origin, self.most_bytes)
         except MessageError as error:
             return Fault(f"bad reply: {error}")
         if answer.kind == "refused" and not answer.sitting:
@@ -258,30 +276,41 @@ class Link:
         faults = ask.answer_faults(answer)
         if faults:
             return Fault(f"bad reply: {'; '.join(faults)}")
-        return answer, parcel.body
+        return answer, body
 
     def _meet(self) -> None:
-        """Ask nodes that nobody knows who they are, where their keys do not say it."""
+        """Ask nodes that nobody knows who they are, where their keys do not say it.
+
+        Nothing is waited for: what a node says is taken up when this is called again.
+        """
         if self.known:
             return
-        there = set(self.carrier.nodes())
-        taken = {seen.node for seen in self.seen.values()}
-        strangers = [node for node in there if node not in taken and node not in self.strangers]
-        lacking = [name for name, seen in self.seen.items() if seen.node not in there]
+        if self._asked_who:
+            for id, parcel in self.carrier.pull(list(self._asked_who)).items():
+                asked = self._asked_who.pop(id, None)
+                if asked is not None:
+                    self._met(asked, parcel)
+        now = time.monotonic()
+        for id, asked in list(self._asked_who.items()):
+            if now > asked.until:
+                del self._asked_who[id]
+        there = self.carrier.nodes()
+        known = {each.node for each in self.sites.values()}
+        known |= {asked.node for asked in self._asked_who.values()}
+        strangers = [node for node in there if node not in known and node not in self.strangers]
+        lacking = [name for name, each in self.sites.items() if each.node not in there]
         if not strangers or not lacking:
             return
         ask = Envelope("who", self.federation, "", self.run, self.sitting, 1, opened=self.opened)
         parcels = [Parcel(node, ask.plain(), b"") for node in strangers]
         sent = self.carrier.push(parcels, _MEETING_SECONDS)
-        nodes = {id: node for id, node in zip(sent, strangers, strict=True) if isinstance(id, str)}
-        end = time.monotonic() + _MEETING_SECONDS
-        while nodes and time.monotonic() < end:
-            for id, parcel in self.carrier.pull(list(nodes)).items():
-                self._met(ask, nodes.pop(id), parcel)
-            time.sleep(POLL_SECONDS)
+        for id, node in zip(sent, strangers, strict=True):
+            if isinstance(id, str):
+                self._asked_who[id] = _Who(ask, node, now + _MEETING_SECONDS)
 
-    def _met(self, ask: Envelope, node: int, parcel: Parcel | Fault) -> None:
+    def _met(self, asked: _Who, parcel: Parcel | Fault) -> None:
         """Note which site a node is."""
+        ask, node = asked.ask, asked.node
         if isinstance(parcel, Fault):
             if not parcel.is_away:
                 self.strangers[node] = parcel.reason
@@ -294,42 +323,43 @@ class Link:
             name = answer.site
         except MessageError as error:
             reason, name = str(error), ""
-        seen = self.seen.get(name)
-        if reason or seen is None:
+        each = self.sites.get(name)
+        if reason or each is None:
             self.strangers[node] = reason or f"it calls itself {shortened(name)}"
-        elif seen.node in self.carrier.nodes():
+        elif each.node in self.carrier.nodes():
             self.strangers[node] = f"it calls itself '{name}', which is another node already"
         else:
-            back = seen.node is not None
-            self.seen[name] = replace(seen, node=node, since="" if back else _now())
+            back = each.node is not None
+            self.sites[name] = replace(each, node=node, since="" if back else _now())
             self._changed()
 
     def _note(self, site: str, got: Answer | Fault) -> None:
         if isinstance(got, Fault):
             self._missed(site, got.reason, got.is_away)
             return
-        before = self.seen[site]
-        self.seen[site] = Seen(before.node, before.since or _now(), _now())
+        before = self.sites[site]
+        self.sites[site] = Presence(before.node, before.since or _now(), _now())
         self._changed()
 
     def _missed(self, site: str, reason: str, is_away: bool = True) -> None:
-        seen = self.seen[site]
-        since = seen.missing_since or (_now() if is_away else "")
-        self.seen[site] = replace(seen, missing_since=since, reason=reason)
+        each = self.sites[site]
+        since = each.missing_since or (_now() if is_away else "")
+        self.sites[site] = replace(each, missing_since=since, reason=reason)
         self._changed()
 
     def _changed(self) -> None:
-        self.noted({name: asdict(seen) for name, seen in self.seen.items()})
+        self.noted({name: asdict(each) for name, each in self.sites.items()})
 
     def why_missing(self) -> str:
         """Say who of the sites has not joined, and what nodes that are none of them are."""
-        missing = [name for name, seen in self.seen.items() if seen.node is None]
+        missing = [name for name, each in self.sites.items() if each.node is None]
         others = [f"node {node}: {reason}" for node, reason in self.strangers.items()]
         parts = [f"not joined: {', '.join(missing)}"] if missing else []
         return "; ".join(parts + others)
 
 
-_MEETING_SECONDS = 60.0
+_MEETING_SECONDS = 600.0
+"""How long a node may take to say who it is: it starts a process, on a machine that may be busy."""
 
 
 def _now() -> str:

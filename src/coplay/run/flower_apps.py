@@ -129,9 +129,9 @@ def play(grid: Grid, context: Context) -> None:
     agreed = Config.from_file(str(settings["federation"]))
     config = config_of(agreed)
 
-    def note(seen: Mapping[str, Mapping[str, object]]) -> None:
+    def note(sites: Mapping[str, Mapping[str, object]]) -> None:
         if (out / RUN).exists():  # before, the folder is not this run's
-            storage.write_json(out / SEEN, seen)
+            storage.write_json(out / SEEN, sites)
 
     link = Link(
         GridCarrier(grid),

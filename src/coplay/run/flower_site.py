@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from coplay.core import storage
 from coplay.core.codec import facts_to_bytes, reply_to_bytes, request_from_bytes
+from coplay.core.digests import of_bytes
 from coplay.core.errors import FAILURES, CoplayError, MessageError, SiteError
 from coplay.core.history import Roster
 from coplay.core.plain import shortened
@@ -24,7 +25,7 @@ from coplay.core.streams import single_pools
 from coplay.core.surroundings import own_settings
 from coplay.engines.base import answer, told_error
 from coplay.engines.flower_codec import ANSWERS, MOST_BYTES, Envelope, checked_body
-from coplay.engines.gate import acquaint, checked_reply
+from coplay.engines.gate import acquaint, checked_reply, plays
 from coplay.games.base import Game
 from coplay.player import REQUESTS, Player
 from coplay.run.approval import check_accepted, check_held
@@ -35,7 +36,14 @@ from coplay.run.preparing import game_names
 from coplay.run.site_border import record_facts, record_refusal
 from coplay.run.site_file import SiteFile
 from coplay.run.site_folders import make_private, site_folder, site_home
-from coplay.run.site_session import NOTE, forget_session, keep_session, take_session
+from coplay.run.site_session import (
+    Answered,
+    answered_before,
+    forget_session,
+    keep_session,
+    last_number,
+    take_session,
+)
 
 SITTING = "sitting.json"
 """File, in a site's folder, of the coordinator's sitting that it answers in."""
@@ -144,10 +152,10 @@ class FlowerSite:
 
     def _refused(self, ask: Envelope | None, error: BaseException) -> tuple[Envelope, bytes]:
         """Return the refusal of a message; its words are written down before they leave."""
-        said = error if isinstance(error, MessageError | SiteError) else None
-        if said is None:  # the words of others may quote rows or name places
-            said = told_error(self.name, error, self._errors)
-        reason = str(said)
+        reason = str(error)
+        if not isinstance(error, MessageError | SiteError):
+            # the words of others may quote rows or name places
+            reason = str(told_error(self.name, error, self._errors))
         try:
             self._record_refusal(reason)
         except CoplayError:
@@ -285,7 +293,10 @@ class FlowerSite:
         """Let the player answer what it is asked."""
         game = self._rules(ask.game)
         home = site_home(self.home, self.name, ask.game).absolute()
-        check_ask(ask, before, max(before.number, _last_number(home)))
+        again = answered_before(home, ask.sitting, ask.number, body)
+        if again is not None and ask.sitting == before.sitting:
+            return ask.answered("answer", self.name), again
+        check_ask(ask, before, max(before.number, last_number(home)))
         message = request_from_bytes(body, (*REQUESTS, *game.requests), "a request")
         torch.set_num_threads(before.threads)
         with single_pools(before.threads):
@@ -293,7 +304,8 @@ class FlowerSite:
             answered = answer(game, player, message)
             reply = checked_reply(game, player, message, answered)
         content = reply_to_bytes(reply)
-        keep_session(player, home, before.sitting, ask.number)
+        kept = Answered(of_bytes(body), None if plays(message) else content)
+        keep_session(player, home, before.sitting, ask.number, kept)
         if before.takers is None:
             self._keep_sitting(replace(before, takers=list(ask.takers)))
         return ask.answered("answer", self.name), content
@@ -333,13 +345,6 @@ def check_ask(ask: Envelope, before: Sitting, last: int) -> None:
         raise MessageError(_replayed(ask, last))
 
 
-def _last_number(home: Path) -> int:
-    """Return the place of the last message whose state was kept."""
-    if not (home / NOTE).exists():
-        return 0
-    return int(storage.read_sealed(home / NOTE)["number"])
-
-
 def _replayed(ask: Envelope, last: int) -> str:
     return f"message {ask.number} came after message {last}: replayed, or out of order"
 
@@ -362,4 +367,5 @@ def site_of(settings: Mapping[str, object]) -> FlowerSite:
                 "site.toml' starts it"
             )
         paths.append(Path(value))
-    return FlowerSite(*paths)
+    federation, site, home = paths
+    return FlowerSite(federation, site, home)
