@@ -71,7 +71,10 @@ class Child:
             if self.is_running:
                 self._send(sign)
                 self._wait(5.0)
-        # those of its own group that outlived it, such as an app that it ran
+        self.end_now()  # those of its own group that outlived it, such as an app that it ran
+
+    def end_now(self) -> None:
+        """End it without waiting; what it started ends with it."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGTERM)
 
@@ -120,8 +123,15 @@ def together() -> Iterator[list[Child]]:
     try:
         yield children
     finally:
+        impatience: KeyboardInterrupt | None = None
         for child in reversed(children):
-            child.stop()
+            try:
+                child.stop()
+            except KeyboardInterrupt as error:  # a second Ctrl-C shortens this, and leaves nobody
+                impatience = error
+                child.end_now()
+        if impatience is not None:
+            raise impatience
 
 
 def flower_env(home: Path) -> dict[str, str]:
