@@ -40,6 +40,9 @@ SIZES = {"100 kB": 100_000, "20 MB": 20_000_000}
 SITES = ("north", "south", "east")
 BYTES_A_ROW = 8
 SPACE = Space({"x": Variable(kind="binary", shape=(8,))})
+FIRST = 3
+"""The first round in which samples of others arrive: before, players learn alone."""
+
 MOST_RATIO = 1.2
 RESULT = ROOT / "benchmarks" / "results" / "flower_transport.json"
 
@@ -58,7 +61,6 @@ name = "exponential_family"
 name = "sample_exchange"
 rounds = 1000
 local_steps = 1
-own_rounds = 0
 [measure]
 preset = "none"
 """
@@ -118,7 +120,7 @@ def measured(grid: Any, context: Any) -> None:
             replies = list(grid.send_and_receive(echoes, timeout=600))
             assert len(replies) == len(SITES)
             seconds.setdefault(f"echo {title}", []).append(time.monotonic() - began)
-            number = (round - 1) * len(SIZES) + place + 1
+            number = FIRST + (round - 1) * len(SIZES) + place
             asks = {}
             for name in SITES:
                 ask = replace(opening, kind="ask", takers=SITES)
