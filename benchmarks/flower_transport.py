@@ -19,13 +19,30 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from coplay import Dataset, Source, Space, Variable
+from coplay.core.codec import request_to_bytes
+from coplay.core.message import COORDINATOR, Message
+from coplay.engines.flower_codec import Envelope
+from coplay.engines.flower_link import Fault, Link
+from coplay.games.sample_exchange import Turn
+from coplay.run.checkpoint import run_id
+from coplay.run.config import Config
+from coplay.run.elsewhere import agreed_digest
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"100 kB": 100_000, "20 MB": 20_000_000}
 SITES = ("north", "south", "east")
 BYTES_A_ROW = 8
+SPACE = Space({"x": Variable(kind="binary", shape=(8,))})
+FIRST = 3
+"""The first round in which samples of others arrive: before, players learn alone."""
+
 MOST_RATIO = 1.2
 RESULT = ROOT / "benchmarks" / "results" / "flower_transport.json"
 
@@ -44,26 +61,32 @@ name = "exponential_family"
 name = "sample_exchange"
 rounds = 1000
 local_steps = 1
-own_rounds = 0
 [measure]
 preset = "none"
 """
 
 
+class Rows(Source):
+    """Two hundred rows of eight bits."""
+
+    def load(self) -> Dataset:
+        """Draw them."""
+        generator = torch.Generator().manual_seed(1)
+        bits = torch.randint(2, (200, 8), dtype=torch.uint8, generator=generator)
+        rows = SPACE.samples(x=bits)
+        return Dataset("bits", SPACE, rows, rows)
+
+
 def laid_out(folder: Path) -> dict[str, Path]:
     """Write the federation and three sites with a few rows each."""
-    import numpy as np
-
     places = {}
     for name in SITES:
         home = folder / name
         home.mkdir(parents=True)
-        rows = np.random.default_rng(1).integers(0, 2, (200, 8)).astype(np.uint8)
-        np.savez(home / "rows.npz", x_train=rows, x_test=rows[:50])
         (home / "federation.toml").write_text(FEDERATION)
         (home / "site.toml").write_text(
-            f'federation = "transport"\nname = "{name}"\n[data]\ncolumns = {{ x = "image" }}\n'
-            '[data.source]\nname = "npz"\nfile = "rows.npz"\n'
+            f'federation = "transport"\nname = "{name}"\n[data.source]\n'
+            'name = "flower_transport:Rows"\n'
         )
         places[name] = home
     return places
@@ -71,13 +94,8 @@ def laid_out(folder: Path) -> dict[str, Path]:
 
 def measured(grid: Any, context: Any) -> None:
     """Measure both loops in turn; Flower's server app calls this."""
-    from flwr.app import Message
+    from flwr.app import Message as Carried
 
-    from coplay.engines.flower_codec import Envelope
-    from coplay.engines.flower_link import Fault, Link
-    from coplay.run.checkpoint import run_id
-    from coplay.run.config import Config
-    from coplay.run.elsewhere import agreed_digest
     from coplay.run.flower_apps import GridCarrier, to_records
 
     settings = context.run_config
@@ -85,7 +103,7 @@ def measured(grid: Any, context: Any) -> None:
     link = Link(GridCarrier(grid), agreed, run_id({"agreed": agreed}))
     link.begin(SITES)
     opening = Envelope("begin", agreed, "", link.run, link.sitting, 1, game="sample_exchange")
-    opening = Envelope(**{**opening.__dict__, "plays": True})
+    opening = replace(opening, plays=True)
     first = {name: (link.envelope(name, opening), b"") for name in SITES}
     got = link.exchange(first, 600)
     assert not any(isinstance(each, Fault) for each in got.values()), got
@@ -98,14 +116,14 @@ def measured(grid: Any, context: Any) -> None:
             for name in SITES:
                 node = link.sites[name].node
                 assert node is not None
-                echoes.append(Message(to_records({"echo": 1}, body), node, "train", ttl=600))
+                echoes.append(Carried(to_records({"echo": 1}, body), node, "train", ttl=600))
             replies = list(grid.send_and_receive(echoes, timeout=600))
             assert len(replies) == len(SITES)
             seconds.setdefault(f"echo {title}", []).append(time.monotonic() - began)
-            number = (round - 1) * len(SIZES) + place + 1
+            number = FIRST + (round - 1) * len(SIZES) + place
             asks = {}
             for name in SITES:
-                ask = Envelope(**{**opening.__dict__, "kind": "ask"})
+                ask = replace(opening, kind="ask", takers=SITES)
                 asks[name] = (link.envelope(name, ask), turn(name, number, size))
             began = time.monotonic()
             answers = link.exchange(asks, 600)
@@ -118,29 +136,18 @@ def measured(grid: Any, context: Any) -> None:
 
 def turn(name: str, round: int, size: int) -> bytes:
     """Return a request that brings so many bytes of samples and asks for as many."""
-    import torch
-
-    from coplay import Space, Variable
-    from coplay.core.codec import request_to_bytes
-    from coplay.core.message import COORDINATOR, Message
-    from coplay.games.sample_exchange import Turn
-
     other = SITES[(SITES.index(name) + 1) % len(SITES)]
     rows = size // BYTES_A_ROW
-    space = Space({"x": Variable(kind="binary", shape=(8,))})
-    samples = space.samples(x=torch.randint(2, (rows, 8), dtype=torch.uint8))
+    samples = SPACE.samples(x=torch.randint(2, (rows, 8), dtype=torch.uint8))
     request = Turn(0.5, {other: rows})
     return request_to_bytes(Message(request, COORDINATOR, name, round, payload={other: samples}))
 
 
 def echoed(message: Any, context: Any) -> Any:
     """Send a message's content back."""
-    from flwr.app import Message
+    from flwr.app import Message as Carried
 
-    import coplay
-
-    assert coplay.__version__
-    return Message(message.content, reply_to=message)
+    return Carried(message.content, reply_to=message)
 
 
 def report(seconds: dict[str, list[float]]) -> dict[str, Any]:
@@ -169,7 +176,7 @@ def main() -> None:
         folder = Path(place)
         places = laid_out(folder)
         out = folder / "seconds.json"
-        with nodes(folder / "nodes", places, module="benchmarks.flower_transport_apps") as flower:
+        with nodes(folder / "nodes", places, module="flower_transport_apps") as flower:
             run = flower.begin(
                 federation=places["north"] / "federation.toml",
                 out=out,

@@ -1,6 +1,6 @@
 """The apps that benchmarks/flower_transport.py runs over Flower."""
 
-from benchmarks.flower_transport import echoed, measured
+from flower_transport import echoed, measured
 from flwr.serverapp import ServerApp
 
 from coplay.run.flower_apps import client

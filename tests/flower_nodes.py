@@ -93,7 +93,7 @@ class Nodes:
     def env(self, name):
         home = self.folder / "flower" / name
         home.mkdir(parents=True, exist_ok=True)
-        places = [str(ROOT / "src"), str(ROOT)]
+        places = [str(ROOT / "src"), str(ROOT), str(ROOT / "benchmarks")]
         return {
             **os.environ,
             "PATH": os.pathsep.join([str(self.bin), os.environ["PATH"]]),

@@ -304,9 +304,9 @@ class Link:
         ask = Envelope("who", self.federation, "", self.run, self.sitting, 1, opened=self.opened)
         parcels = [Parcel(node, ask.plain(), b"") for node in strangers]
         sent = self.carrier.push(parcels, _MEETING_SECONDS)
-        for id, node in zip(sent, strangers, strict=True):
-            if isinstance(id, str):
-                self._asked_who[id] = _Who(ask, node, now + _MEETING_SECONDS)
+        for result, node in zip(sent, strangers, strict=True):
+            if isinstance(result, str):
+                self._asked_who[result] = _Who(ask, node, now + _MEETING_SECONDS)
 
     def _met(self, asked: _Who, parcel: Parcel | Fault) -> None:
         """Note which site a node is."""

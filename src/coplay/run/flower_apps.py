@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
-from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid, ServerApp
+from typing import TYPE_CHECKING, Any
 
 from coplay.core import storage
 from coplay.core.errors import MessageError
@@ -24,6 +20,10 @@ from coplay.run.federation import Federation
 from coplay.run.flower_config import config_of, nodes_of
 from coplay.run.flower_site import site_of
 from coplay.run.record import RUN
+
+if TYPE_CHECKING:
+    from flwr.app import Context, Message, RecordDict
+    from flwr.serverapp import Grid
 
 SEEN = "sites_seen.json"
 """File, in the run's folder, of which sites are there, and which are missing since when."""
@@ -38,6 +38,8 @@ _OUT_OF_REACH = (3, 4, 5, 8)
 
 def to_records(values: Mapping[str, Any], body: bytes) -> RecordDict:
     """Return an envelope and bytes as Flower's records."""
+    from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+
     array = Array(dtype="uint8", shape=(len(body),), stype=_KIND, data=body)
     records = RecordDict()
     records[_ENVELOPE] = ConfigRecord(dict(values))
@@ -66,6 +68,8 @@ def of_records(records: RecordDict, origin: str) -> tuple[dict[str, object], byt
 
 def answer(message: Message, context: Context) -> Message:
     """Answer one message at a site."""
+    from flwr.app import Message
+
     site = site_of(context.node_config)
     try:
         values, body = of_records(message.content, "a message")
@@ -91,6 +95,8 @@ class GridCarrier:
 
     def push(self, parcels: Sequence[Parcel], ttl: float) -> Sequence[str | Fault]:
         """Send parcels."""
+        from flwr.app import Message
+
         messages = []
         for parcel in parcels:
             records = to_records(parcel.values, parcel.body)
@@ -150,8 +156,20 @@ def play(grid: Grid, context: Context) -> None:
         disconnect()
 
 
-# called, not written above the functions, since an untyped decorator would hide their types
-server = ServerApp()
-server.main()(play)
-client = ClientApp()
-client.query()(answer)
+def __getattr__(name: str) -> Any:
+    """Make the apps when they are asked for, since Flower is an extra."""
+    if name not in ("server", "client"):
+        raise AttributeError(f"module {__name__} has no attribute {name!r}")
+    # called, not written above the functions, since an untyped decorator would hide their types
+    if name == "server":
+        from flwr.serverapp import ServerApp
+
+        app = ServerApp()
+        app.main()(play)
+    else:
+        from flwr.clientapp import ClientApp
+
+        app = ClientApp()
+        app.query()(answer)
+    globals()[name] = app
+    return app
