@@ -60,6 +60,7 @@ name = "exponential_family"
 [game]
 name = "sample_exchange"
 rounds = 1000
+samples_per_round = 10_000_000
 local_steps = 1
 [measure]
 preset = "none"

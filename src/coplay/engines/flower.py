@@ -54,8 +54,8 @@ class Flower(Engine):
 
     sites_elsewhere: ClassVar[bool] = True
 
-    deadline: float = Field(default=300, gt=0)
-    patience: float = Field(default=600, gt=0)
+    deadline: float = Field(default=300.0, gt=0)
+    patience: float = Field(default=600.0, gt=0)
     threads: int = Field(default=1, ge=1, le=256)
 
     _link: Link | None = PrivateAttr(default=None)
