@@ -6,7 +6,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # Stealing leaves the tests of a module together, so a set-up that they share happens once and not in both workers.
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test slow lint docs clean
+FLOWER := .venv-flower/bin
+FLOWER_TESTS ?= tests/test_deploy_keys.py tests/test_deploy_flower.py tests/test_flower_nodes.py
+
+.PHONY: demo test slow lint docs clean federation test-flower
 
 demo: .venv/core
 	$(BIN)/coplay run configs/digits.toml
@@ -20,6 +23,16 @@ SEED ?= 0
 slow: .venv/dev
 	$(PYTEST) -m slow --slow-share $(SHARE) --slow-seed $(SEED) tests
 
+# Three hospitals and a coordinator on this machine: TLS, registered keys, a proxy. Flower needs older versions of
+# rich and protobuf than the rest, so it has an environment of its own. Needs nginx.
+federation: .venv-flower/ready
+	$(ONE_THREAD) $(FLOWER)/coplay deploy rehearse configs/hospitals/federation.toml
+
+# Tests that need Flower; make test leaves them out.
+test-flower: .venv-flower/ready
+	$(ONE_THREAD) $(FLOWER)/python -m pytest -m "slow or not slow" \
+		--slow-share $(SHARE) --slow-seed $(SEED) $(FLOWER_TESTS)
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,7 +44,7 @@ docs: .venv/dev
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_site
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache docs/_site docs/_project
+	rm -rf .venv .venv-flower .pytest_cache .mypy_cache .ruff_cache docs/_site docs/_project
 
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('coplay needs Python 3.11 or newer, this is ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"
@@ -41,4 +54,9 @@ clean:
 
 .venv/dev: .venv/core
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv-flower/ready: pyproject.toml constraints-flower.txt
+	$(PYTHON) -m venv .venv-flower
+	$(FLOWER)/python -m pip install --quiet --constraint constraints-flower.txt --editable '.[flower]' pytest
 	touch $@

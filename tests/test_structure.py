@@ -43,7 +43,8 @@ ALLOWED = {
     },
     "report": {"core", "theory", "metrics", "site", "run"},
     "comparison": {"core", "metrics", "run", "report"},
-    "cli": {"core", "metrics", "site", "run", "report", "comparison"},
+    "deploy": {"core", "data", "games", "run"},
+    "cli": {"core", "metrics", "site", "run", "report", "comparison", "deploy"},
     "__init__": {
         "core",
         "theory",

@@ -5,9 +5,12 @@ import torch
 
 from coplay import Message, Player, PlayerLost, Space, Variable, find, names
 from coplay.core.message import COORDINATOR, LinkTraffic
+from coplay.engines.flower_link import Link, connect, disconnect
 from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.player import Evaluate
+
+from ..flower_loop import Loop, begun_engine, deployed_bits, linked
 
 ENGINES = names("engine")
 SPACE = Space({"x": Variable(kind="binary", shape=(3,))})
@@ -24,11 +27,25 @@ def _finished():
 def tiny(name):
     if name == "ray":
         pytest.importorskip("ray")
+    if name == "flower":
+        connect(Link(Loop({}), "0" * 64, "0" * 16))
     return find("engine", name).tiny()
 
 
+def engine_between_sites(folder):
+    """Yield an engine whose players are at sites; over real nodes in test_flower_nodes.py."""
+    federation, places = deployed_bits(folder)
+    engine = begun_engine(linked(Loop(places), federation), federation, folder)
+    yield engine
+    engine.close()
+    disconnect()
+
+
 @pytest.fixture(params=ENGINES)
-def engine(request):
+def engine(request, tmp_path):
+    if request.param == "flower":
+        yield from engine_between_sites(tmp_path)
+        return
     engine = tiny(request.param)
     players = [
         Player(

@@ -21,6 +21,7 @@ from coplay.cli.cite import add_cite
 from coplay.cli.code import add_trust, code_from, trusted_folders
 from coplay.cli.complete import add_complete
 from coplay.cli.demo import add_demo
+from coplay.cli.deploy import add_deploy
 from coplay.cli.design import add_design
 from coplay.cli.egress import add_egress
 from coplay.cli.ending import finish, keep_memory, say_what_is_kept
@@ -31,6 +32,7 @@ from coplay.cli.listing import add_list
 from coplay.cli.options import add_given, add_settings
 from coplay.cli.plan import add_plan
 from coplay.cli.release import add_release
+from coplay.cli.serve import add_serve
 from coplay.cli.site import add_site
 from coplay.cli.terminal import remark, say
 from coplay.cli.version import ShowVersion
@@ -107,6 +109,8 @@ def parser() -> argparse.ArgumentParser:
     add_forget(commands)
     add_audit(commands)
     add_site(commands)
+    add_deploy(commands)
+    add_serve(commands)
     add_egress(commands)
     _add_compare(commands)
     _add_reading(commands)

@@ -1,4 +1,4 @@
-"""``coplay site``: what a site does for itself: propose, init, check, preview, approve."""
+"""``coplay site``: what a site does for itself: propose, init, check, preview, approve, join."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from coplay.cli.code import code_from
 from coplay.cli.folders import path_given
 from coplay.cli.site_init import add_missing_marks, add_site_init
+from coplay.cli.site_join import add_site_join
 from coplay.cli.terminal import say
 from coplay.core.errors import ConfigError
 
@@ -48,6 +49,7 @@ def add_site(commands: Any) -> None:
             help="the federation's file",
         )
         parser.set_defaults(command=command)
+    add_site_join(of_site)
 
 
 def _propose(given: argparse.Namespace) -> None:

@@ -5,10 +5,15 @@ By it a request is recognised that comes twice, or out of its turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from coplay.core.message import Request
+from coplay.core.message import (
+    Request,
+    action_of,
+    request_from_plain,
+    request_to_plain,
+)
 from coplay.core.requests import Restore, Save
 
 T = TypeVar("T")
@@ -126,3 +131,42 @@ class History:
         self._last[kind] = place
         self._place = max(self._place, place)
         self._has_played = True
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values, for a player that is made anew for each message."""
+        repeated = []
+        for requests in self._at_last.values():
+            repeated += [request_to_plain(request) for request in requests]
+        return {
+            "saved": self._saved,
+            "place": list(self._place),
+            "has_played": self._has_played,
+            "last": [[action_of(kind), *place] for kind, place in self._last.items()],
+            "at_last": repeated,
+            "answered": sorted([action_of(kind), round] for kind, round in self._answered),
+        }
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any], known: Iterable[type[Request]]) -> History:
+        """The inverse of :meth:`plain`.
+
+        Args:
+            values: Plain values.
+            known: The kinds of request that the player may be asked.
+
+        Raises:
+            KeyError: A value is missing, or there is no such kind.
+        """
+        kinds = {action_of(kind): kind for kind in known}
+        history = cls(values["saved"])
+        first, order = values["place"]
+        history._place = (first, order)
+        history._has_played = values["has_played"]
+        for action, round, order in values["last"]:
+            history._last[kinds[action]] = (round, order)
+            history._at_last[kinds[action]] = []
+        for each in values["at_last"]:
+            request = request_from_plain(each, kinds.values(), "what a player was asked")
+            history._at_last[type(request)].append(request)
+        history._answered = {(kinds[action], round) for action, round in values["answered"]}
+        return history

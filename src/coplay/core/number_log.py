@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from coplay.core import storage
 from coplay.core.measures import FLOPS
@@ -69,6 +70,16 @@ class NumberLog:
         drop_from(self.path, self._round)
         storage.append_privately(self.path, json.dumps(line, ensure_ascii=False) + "\n")
         self._is_written = True
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is not written yet, for a player that is made anew for each message."""
+        return {"round": self._round, "values": self._values, "written": self._is_written}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Take up what :meth:`plain` returned."""
+        self._round = values["round"]
+        self._values = {name: list(each) for name, each in values["values"].items()}
+        self._is_written = values["written"]
 
     def forget_after(self, round: int) -> None:
         """Drop what was reported after a round, since the player goes on from there."""

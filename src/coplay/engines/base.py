@@ -100,12 +100,10 @@ def _with_seconds(player: Player, reply: Message) -> Message:
     if not isinstance(reply, Message) or not isinstance(reply.numbers, dict):
         return reply  # a game of the user's own may return anything; the coordinator's gate says so
     reply = _told(player, reply)
-    seconds: dict[str, float] = {}
+    spent = player.take_seconds()
     if player.is_private:  # how long something takes may depend on rows
-        player.take_seconds()
         return reply
-    for name, spent in player.take_seconds().items():
-        seconds[name] = player.tell.seconds_of(spent)
+    seconds = {name: player.tell.seconds_of(each) for name, each in spent.items()}
     return replace(reply, numbers={**reply.numbers, **seconds})
 
 
@@ -256,6 +254,9 @@ class Engine(Component):
 
     handles: ClassVar[tuple[type, ...]] = ()
     """The kinds of handle that this engine puts in the place of samples."""
+
+    sites_elsewhere: ClassVar[bool] = False
+    """Whether each player's data lie where nothing of this machine reaches."""
 
     _game: Game | None = PrivateAttr(default=None)
     _seated: dict[str, Party] = PrivateAttr(default_factory=dict)

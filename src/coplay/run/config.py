@@ -26,6 +26,7 @@ from coplay.core.errors import ConfigError
 from coplay.core.message import COORDINATOR
 from coplay.games.base import Game
 from coplay.models.base import LocalModel
+from coplay.run.deployment import DeploySection
 from coplay.run.fields import EngineField, GameField, ModelField, RulesField, problems_of
 from coplay.run.foreign import unread, unread_class
 from coplay.run.schema import VariableSection
@@ -71,6 +72,7 @@ class Config(Section):
         measure: What is measured.
         reference: Real rows of the coordinator's own, where players have theirs.
         checkpoint: How often it is written down.
+        deploy: Where sites in organisations of their own reach the coordinator.
 
     Example:
         >>> text = 'players = 2\n[game]\nname = "sample_exchange"\nown_weight = 0.5'
@@ -108,6 +110,7 @@ class Config(Section):
     measure: MeasureSection = Field(default_factory=MeasureSection)
     reference: ReferenceSection | None = None
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection)
+    deploy: DeploySection | None = None
 
     _imports: bool = PrivateAttr(default=True)  # whether classes outside coplay were imported
     _site_files: dict[str, SiteFile] | None = PrivateAttr(default=None)
@@ -123,7 +126,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:
         self._imports = may_import(info)
-        problems: list[str] = []
+        problems = [] if self.players else ["players: expected at least one"]
         games = [self.game]
         faults = []
         for entry in self.compare:
@@ -143,8 +146,6 @@ class Config(Section):
         for name in (*taken, *self.players):
             first.setdefault(name.casefold(), name)
         alike = {name: first[name.casefold()] for name in self.players}
-        if not self.players:
-            problems.append("players: expected at least one")
         for name in self.players:
             if not _NAME.fullmatch(name) or name == COORDINATOR:
                 problems.append(
@@ -242,6 +243,8 @@ class Config(Section):
     @property
     def pool_players(self) -> list[str]:
         """Names of the players without data of their own, which are dealt some of the source."""
+        if self.engine.sites_elsewhere:
+            return []
         return [name for name, player in self.players.items() if not player.has_own_data]
 
     def with_sites(self, paths: Mapping[str, Path]) -> Config:

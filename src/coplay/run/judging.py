@@ -104,8 +104,7 @@ def best(result: Result, player: str) -> Verdict:
         raise RunFolderError(
             f"{result.folder} has no player {player!r}; known, nearest first: {known}"
         )
-    section = result.config.players.get(player)
-    if section is None or not section.has_own_data:
+    if player in result.config.pool_players or player not in result.config.players:
         raise RunFolderError(
             f"player {player!r} was dealt its rows from one pool and kept none of its own to "
             "choose a model by, so nothing says which is best for it; give it data of its own"

@@ -11,14 +11,7 @@ from typing import Any
 
 from coplay.core import storage
 from coplay.core.components import name_of
-from coplay.core.errors import (
-    FAILURES,
-    CoplayError,
-    DataError,
-    ModelError,
-    errors_of,
-    unsaid,
-)
+from coplay.core.errors import FAILURES, CoplayError, DataError, ModelError, errors_of, unsaid
 from coplay.core.facts import Facts, schema_digest
 from coplay.core.inside import file_name
 from coplay.core.space import Space
@@ -137,6 +130,7 @@ class SiteRecipe:
         home: The site's own folder in the game; None where nothing is to be written.
         since: The site's own folder in a run whose rows these are compared with, if any.
         beginning: With which model it begins, if not with a new one.
+        goes_on: Whether the game has begun, and what the player says of itself has left.
     """
 
     own: OwnData
@@ -144,6 +138,7 @@ class SiteRecipe:
     home: Path | None
     since: Path | None = None
     beginning: Beginning | None = None
+    goes_on: bool = False
 
     @property
     def name(self) -> str:
@@ -167,7 +162,7 @@ class SiteRecipe:
                 self._note(held)
                 player = self._built(held)
                 self._begin(player)
-                guard(player, self.own, self.home)
+                guard(player, self.own, self.home, self.goes_on)
             except FAILURES as error:  # a model is foreign code
                 words = "" if self.own.privacy is None else unsaid(self.name, error, self.home)
                 raise told_error(self.name, error, self.home, words) from None

@@ -23,6 +23,7 @@ from coplay.run.agreed_data import check_all_have_data, pool_as_agreed
 from coplay.run.approval import check_accepted
 from coplay.run.config import Config
 from coplay.run.data_record import data_record
+from coplay.run.elsewhere import elsewhere
 from coplay.run.foreign import refuse_unread
 from coplay.run.measuring import unmeasured, wanting
 from coplay.run.open_pairs import open_here
@@ -138,7 +139,7 @@ def prepare(
     check_accepted(config)
     check_all_have_data(config)
     pool = config.data.source.load() if config.pool_players else None
-    own = own_data(config, pool, given or {})
+    own = elsewhere(config) or own_data(config, pool, given or {})
     agreed = agreed_for(config, own)
     if pool is not None and agreed is not None:
         pool = pool_as_agreed(agreed, pool)

@@ -164,7 +164,7 @@ def check_unobserved(config: Config, facts: Mapping[str, Facts]) -> None:
         unobserved = facts[name].unobserved
         own = facts[name].variables
         lacking = "unobserved"
-        if config.players[name].has_own_data:
+        if name not in config.pool_players:
             lacking = "lacks"
         for variable in unobserved:
             place = f"players.{name}.{lacking}: '{variable}'"

@@ -16,6 +16,7 @@ _FREE = (
     "checkpoint.every_rounds",
     "engine.start_seconds",
     "engine.deadline",
+    "engine.patience",
     "engine.on_late",
     "engine.restart",
     "engine.keep_memory",

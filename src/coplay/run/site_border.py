@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from coplay.run.own_data import OwnData
 
 
-def guard(player: Player, own: OwnData, home: Path | None) -> None:
+def guard(player: Player, own: OwnData, home: Path | None, goes_on: bool = False) -> None:
     """Give a player with a site file a border, and write down what it says of itself.
 
     Args:
         player: The player.
         own: What it is built from.
         home: The site's folder in the game; None where nothing is to be written.
+        goes_on: Whether what it says of itself has left before, and does not again.
 
     Raises:
         EgressError: The record of what left is damaged, or cannot be written.
@@ -35,7 +36,8 @@ def guard(player: Player, own: OwnData, home: Path | None) -> None:
     _check_spent(own, home)
     record = Egress(home / FILE, lambda: spent(own))
     border = SiteBorder(home, player.space, own.accepts, record, _kind_of_model(own))
-    border.facts(player.facts())
+    if not goes_on:
+        border.facts(player.facts())
     player.border = border
 
 
@@ -55,6 +57,46 @@ def _check_spent(own: OwnData, home: Path) -> None:
             f"game, and {own.privacy.budget.path} says {now:.4g}: it is an old copy; restore the "
             "last one"
         )
+
+
+def record_facts(player: Player, own: OwnData, home: Path) -> None:
+    """Write down what a player says of itself before any game, in the record of the first.
+
+    Args:
+        player: The player, without a folder.
+        own: What it is built from.
+        home: The site's folder in the first game.
+
+    Raises:
+        EgressError: The record of what left is damaged, or cannot be written.
+    """
+    guard(player, own, home)
+    player.border = None
+
+
+def record_refusal(own: OwnData, home: Path, reason: str, round: int = 0) -> None:
+    """Write down that a message was refused before a player saw it, and what was said of it.
+
+    Args:
+        own: What the site's player is built from.
+        home: The site's folder in the game.
+        reason: What leaves.
+        round: The message's round, as far as it is known.
+
+    Raises:
+        EgressError: The record of what left is damaged, or cannot be written.
+    """
+    content = reason.encode()
+    line = Line(
+        LOSS,
+        round=round,
+        to=COORDINATOR,
+        request="refused",
+        text=reason[:LONGEST_TEXT],
+        bytes=len(content),
+        sha256=of_bytes(content),
+    )
+    Egress(home / FILE, lambda: spent(own)).write(line)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt, ValidationError
 from coplay.core.components import READING, Section
 from coplay.core.errors import ConfigError
 from coplay.core.telling import Telling
+from coplay.run.deployment import ConnectionSection
 from coplay.run.fields import ModelField, RulesField, SourceField, problems_of
 from coplay.run.private_site import Privacy
 from coplay.site.ingress import Policy
@@ -98,6 +99,7 @@ class SiteFile(Section):
         privacy: What it promises for its rows; without, nothing.
         rules: Rules between columns, in the names of the agreed variables, beside those of the
             federation.
+        connection: How it reaches the coordinator; None for a site that only plays in simulations.
     """
 
     federation: str
@@ -111,6 +113,7 @@ class SiteFile(Section):
     hold: bool = False
     rules: RulesField = ()
     privacy: Privacy | None = None
+    connection: ConnectionSection | None = None
 
     @classmethod
     def from_file(cls, path: Path, trust: bool = True) -> SiteFile:
@@ -139,7 +142,9 @@ class SiteFile(Section):
             raise ConfigError([f"{path}: {fault}" for fault in problems_of(error)]) from None
         home = path.resolve().parent
         privacy = None if file.privacy is None else file.privacy.at(home)
-        return file.model_copy(update={"data": file.data.at(home), "privacy": privacy})
+        connection = None if file.connection is None else file.connection.at(home)
+        changed = {"data": file.data.at(home), "privacy": privacy, "connection": connection}
+        return file.model_copy(update=changed)
 
 
 def refuse_site_file(values: Mapping[str, object], origin: str) -> None:

@@ -124,7 +124,7 @@ class Beginning:
         """
         before = DataDigest.read(self.folder)
         same = before == now and _dealt(self.record.config) == _dealt(config.to_dict())
-        own = [name for name in facts if config.players[name].has_own_data]
+        own = [name for name in facts if name not in config.pool_players]
         same = same and all(facts[name].rows_since == "same" for name in own)
         data: Literal["same", "changed"] = "same" if same else "changed"
         digests = {name: checkpoint.rows for name, checkpoint in self.last.items()}

@@ -12,9 +12,10 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field, PositiveInt, field_validator
@@ -146,6 +147,22 @@ class Ingress:
         kept = [strike for strike in self._strikes if strike.round <= round]
         self._strikes = dict.fromkeys(kept)
         self._round = 0
+
+    def plain(self) -> dict[str, Any]:
+        """Return what it has measured, for a player that is made anew for each message."""
+        return {
+            "round": self._round,
+            "count": dict(self._count),
+            "bytes": dict(self._bytes),
+            "strikes": [list(astuple(strike)) for strike in self._strikes],
+        }
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Take up what :meth:`plain` returned."""
+        self._round = values["round"]
+        self._count = Counter(values["count"])
+        self._bytes = Counter(values["bytes"])
+        self._strikes = {_Strike(*strike): None for strike in values["strikes"]}
 
     def enters(self, message: Message) -> tuple[Message, Mapping[str, str]]:
         """Return a request without the portions beyond the policy, and why each was dropped.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ class Auditor:
         self.promise = promise
         self._round = 0
         self._sent: list[Samples] = []
+
+    @property
+    def collected(self) -> tuple[int, Sequence[Samples]]:
+        """The round, and the samples of it that are not attacked yet."""
+        return self._round, self._sent
+
+    def take(self, round: int, sent: Sequence[Samples]) -> None:
+        """Take up what :attr:`collected` was."""
+        self._round = round
+        self._sent = list(sent)
 
     def noted(self, reply: Message) -> None:
         """Take up the samples of an answer, and audit a round that is over."""
