@@ -42,6 +42,7 @@ lint: .venv/dev
 docs: .venv/dev
 	$(BIN)/python docs/build.py
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs docs/_site
+	@echo "docs/_site/index.html"
 
 clean:
 	rm -rf .venv .venv-flower .pytest_cache .mypy_cache .ruff_cache docs/_site docs/_project

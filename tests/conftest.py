@@ -14,6 +14,8 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token in
 os.environ["XDG_STATE_HOME"] = str(temporary_folder("state"))  # for the key of seals
 os.environ.setdefault("COPLAY_GAMES_AT_ONCE", "1")  # tests have workers side by side as it is
 
+collect_ignore = ["flower_contract.py", "flower_mutant.py"]  # apps, which run at nodes of Flower
+
 
 def pytest_addoption(parser):
     group = parser.getgroup("slow tests", "they run with -m slow")

@@ -131,7 +131,7 @@ def test_no_number_of_a_silent_site_is_anywhere_but_in_its_own_files(run):
         for name, value in line["values"].items():
             if not name.startswith(("utility", "copies", "KS", "TV")):  # those may be like others
                 secrets.add(repr(value["value"]))
-    secrets -= {"0.0", "1.0"}
+    secrets = {secret for secret in secrets if len(secret) > 6}  # two digits occur anywhere
     assert len(secrets) >= 8
     for path in run.folder.rglob("*.json*"):
         if path.parent.name != "site":
@@ -175,8 +175,8 @@ def test_settings_of_a_metric_reach_players(tmp_path):
         measure = {"metrics": [{"name": "fidelity", **settings}], "samples": 200}
         folder = tmp_path / f"{len(lows)}"
         Federation(Config.from_dict({**values, "measure": measure})).run(folder)
-        (of_player,) = Result.load(folder).main.last.values()
-        lows[settings.get("replicates")] = of_player["column_fidelity"].low
+        _, (*_, line) = site_lines(Result.load(folder), "a")  # what is told is rounded
+        lows[settings.get("replicates")] = line["values"]["column_fidelity"]["low"]
     assert lows[None] == lows[20] != lows[300], "the interval is that of so many replicates"
 
 

@@ -73,8 +73,9 @@ def _settings(method: str, images: int) -> Settings:
         values["game"] = GAMES[method]
     for player, channels in FLOWS.items():
         if method.endswith("with flows"):
-            # steps were straight when this was played
-            flow = {"name": "rectified_flow", "channels": channels, "batch": 32, "solver": "euler"}
+            flow = {"name": "rectified_flow", "channels": channels, "batch": 32}
+            if images == IMAGES[0]:
+                flow["solver"] = "euler"  # steps were straight when this was played
             values[f"players.{player}.model"] = flow
         for key, value in MODELS.get(method, {}).items():
             values[f"players.{player}.model.{key}"] = value

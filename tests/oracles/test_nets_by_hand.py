@@ -114,7 +114,7 @@ def test_the_bound_is_the_logarithm_of_a_mean():
 def test_a_limited_number_has_its_density_in_its_own_units():
     law = Gaussian(LIMITED)
     with torch.no_grad():
-        law.log_deviation.copy_(torch.tensor([-0.5, 0.3]))
+        law.slow_deviation.copy_(torch.tensor([-0.5, 0.3]) / law.speed)
     outputs = torch.tensor([[0.2, -0.4], [0.0, 0.9]])
     values = torch.tensor([[1.0, 4.0], [-0.5, 2.0]])
     mean = 2.0 + 3.0 * outputs
