@@ -101,3 +101,17 @@ def test_a_log_is_for_its_owner_alone_and_is_added_to(tmp_path):
     assert (tmp_path / "log").read_text() == "one\ntwo\n"
     assert (tmp_path / "log").stat().st_mode & 0o077 == 0
     assert not is_answered("127.0.0.1", free_port())
+
+
+def test_a_child_of_a_background_job_can_be_asked_to_end(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does with "command &"
+    try:
+        child = started(SLEEPER, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    time.sleep(0.5)  # until Python handles it
+    child.interrupt()
+    try:
+        assert child.process.wait(20) != 0
+    finally:
+        child.process.kill()

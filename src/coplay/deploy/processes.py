@@ -109,7 +109,7 @@ def start(name: str, command: Sequence[str], env: Mapping[str, str], log: Path) 
                 stderr=subprocess.STDOUT,
                 env=dict(env),
                 start_new_session=True,
-                preexec_fn=_end_with_parent(),
+                preexec_fn=_at_start(),
             )
         except OSError as error:
             raise EngineError(f"cannot start {name} ({command[0]}): {error.strerror}") from error
@@ -195,13 +195,15 @@ def is_answered(host: str, port: int, seconds: float = 0.5) -> bool:
     return False
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """Return what a new process does first, so that it ends when its parent is killed; Linux."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
+def _at_start() -> Callable[[], None]:
+    """Return what a new process does first: it can be asked to end, and ends with its parent."""
+    # the second on Linux alone; elsewhere it outlives a parent that is killed
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    def begin() -> None:
+        # what a shell runs in the background ignores SIGINT, and so would what it starts
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    return ask
+    return begin
