@@ -28,8 +28,9 @@ import torch
 from coplay import Dataset, Source, Space, Variable
 from coplay.core.codec import request_to_bytes
 from coplay.core.message import COORDINATOR, Message
+from coplay.engines.flower_carrier import Fault
 from coplay.engines.flower_codec import Envelope
-from coplay.engines.flower_link import Fault, Link
+from coplay.engines.flower_link import Link
 from coplay.games.sample_exchange import Turn
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config

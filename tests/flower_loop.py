@@ -14,7 +14,8 @@ import torch
 
 from coplay import Dataset, Federation, Source, Space, Variable
 from coplay.engines.flower import Flower
-from coplay.engines.flower_link import Fault, Link, Parcel, connect, disconnect
+from coplay.engines.flower_carrier import Fault, Parcel
+from coplay.engines.flower_link import Link, connect, disconnect
 from coplay.games.sample_exchange import SampleExchange
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
@@ -38,19 +39,21 @@ def deployed(folder, changes=None):
     values["players"] = {name: {} for name in players}
     for name, section in (changes or {}).items():
         values[name] = section
-    agreed = tomli_w.dumps(values)
-    coordinator = Path(folder) / "coordinator"
-    coordinator.mkdir(parents=True)
-    (coordinator / "federation.toml").write_text(agreed)
-    places = {}
-    for name in players:
-        home = Path(folder) / name
-        home.mkdir()
-        (home / "federation.toml").write_text(agreed)
+    federation, places = laid_out(Path(folder), values)
+    for name, home in places.items():
         shutil.copy(HOSPITALS / f"{name}.toml", home / "site.toml")
         shutil.copy(HOSPITALS / f"{name}.csv", home / f"{name}.csv")
-        places[name] = home
-    return coordinator / "federation.toml", places
+    return federation, places
+
+
+def laid_out(folder, values):
+    """Write what was agreed at the coordinator and at each site; return its file, and the homes."""
+    agreed = tomli_w.dumps(values)
+    homes = {name: folder / name for name in ("coordinator", *values["players"])}
+    for home in homes.values():
+        home.mkdir(parents=True)
+        (home / "federation.toml").write_text(agreed)
+    return homes.pop("coordinator") / "federation.toml", homes
 
 
 def site_at(home):
@@ -174,18 +177,10 @@ def deployed_images(folder, changes):
         "measure": {"preset": "none"},
         **changes,
     }
-    agreed = tomli_w.dumps(values)
-    coordinator = Path(folder) / "coordinator"
-    coordinator.mkdir(parents=True)
-    (coordinator / "federation.toml").write_text(agreed)
-    places = {}
-    for name in names:
-        home = Path(folder) / name
-        home.mkdir()
+    federation, places = laid_out(Path(folder), values)
+    for name, home in places.items():
         source = {"name": "digits", "grey": True}
         site = {"federation": "digits", "name": name, "data": {"source": source}}
         site["tell"] = {"count": "tens"}
         (home / "site.toml").write_text(tomli_w.dumps(site))
-        (home / "federation.toml").write_text(agreed)
-        places[name] = home
-    return coordinator / "federation.toml", places
+    return federation, places

@@ -10,14 +10,14 @@ from pathlib import Path
 from flwr.serverapp import ServerApp
 
 from coplay.core.errors import MessageError
-from coplay.engines.flower_codec import Envelope
-from coplay.engines.flower_link import Fault, Link, Parcel
+from coplay.engines.flower_carrier import Fault, Parcel
+from coplay.engines.flower_link import Link
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.elsewhere import agreed_digest
 from coplay.run.flower_apps import GridCarrier, client, to_records
 
-from .test_flower import turn
+from .test_flower import ask_of, turn
 from .test_flower_mutations import Table, mutated
 
 __all__ = ["client", "server"]
@@ -30,9 +30,10 @@ def play(grid, context):
     link = Link(GridCarrier(grid), agreed, run_id({"agreed": agreed}))
     link.begin(["north", "south", "east"])
     names = list(link.sites)
-    begin = Envelope("begin", agreed, "", link.run, link.sitting, 1)
-    begin = replace(begin, game="sample_exchange", plays=True)
-    got = link.exchange({name: (link.envelope(name, begin), b"") for name in names}, 120)
+    begins = {}
+    for name in names:
+        begins[name] = (link.envelope(name, "begin", "sample_exchange", plays=True), b"")
+    got = link.exchange(begins, 120)
     assert all(kind.kind == "facts" for kind, _ in got.values()), got
     results = {"before": honest(link, 1), "reasons": changed(link), "after": honest(link, 2)}
     Path(context.run_config["out"]).write_text(json.dumps(results))
@@ -41,11 +42,6 @@ def play(grid, context):
 def honest(link, round):
     got = link.exchange({"north": (ask_of(link), turn(round))}, 120)["north"]
     return got.reason if isinstance(got, Fault) else got[0].kind
-
-
-def ask_of(link):
-    wanted = Envelope("ask", link.federation, "north", link.run, link.sitting, 1)
-    return link.envelope("north", replace(wanted, game="sample_exchange"))
 
 
 def changed(link):

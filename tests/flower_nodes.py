@@ -15,41 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from coplay.deploy.app_folder import app_texts
+from coplay.deploy.processes import flower_env, free_port
+
 ROOT = Path(__file__).parents[1]
 SECONDS = 180
-SHIM = '"""An app."""\n\nfrom {{module}} import {name} as app\n\n__all__ = ["app"]\n'
-APP = {
-    "pyproject.toml": """[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "coplay-test"
-version = "1.0.0"
-description = "coplay over Flower"
-dependencies = []
-
-[tool.hatch.build.targets.wheel]
-packages = ["coplay_app"]
-
-[tool.flwr.app]
-publisher = "coplay"
-
-[tool.flwr.app.components]
-serverapp = "coplay_app.server:app"
-clientapp = "coplay_app.client:app"
-
-[tool.flwr.app.config]
-federation = ""
-out = ""
-resume = ""
-nodes = ""
-rounds = ""
-""",
-    "coplay_app/__init__.py": '"""What Flower loads of coplay."""\n',
-    "coplay_app/server.py": SHIM.format(name="server"),
-    "coplay_app/client.py": SHIM.format(name="client"),
-}
 
 
 def python():
@@ -63,12 +33,6 @@ def python():
             "pip install -c constraints-flower.txt 'coplay[flower]'"
         )
     return Path(sys.executable)
-
-
-def free_port():
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return trial.getsockname()[1]
 
 
 class Nodes:
@@ -86,26 +50,24 @@ class Nodes:
         self.port = free_port()
         self.processes = {}
         app = self.folder / "app"
-        for name, text in APP.items():
+        # what a deployment writes, for a module of the test's, whose app takes one setting more
+        for name, text in app_texts("test").items():
+            text = text.replace("coplay.run.flower_apps", module)
+            if name.name == "pyproject.toml":
+                text += 'rounds = ""\n'
             (app / name).parent.mkdir(parents=True, exist_ok=True)
-            (app / name).write_text(text.format(module=module) if "{module}" in text else text)
+            (app / name).write_text(text)
 
     def env(self, name):
         home = self.folder / "flower" / name
-        home.mkdir(parents=True, exist_ok=True)
         places = [str(ROOT / "src"), str(ROOT), str(ROOT / "benchmarks")]
         return {
-            **os.environ,
+            **flower_env(home),
             "PATH": os.pathsep.join([str(self.bin), os.environ["PATH"]]),
             "PYTHONPATH": os.pathsep.join(places),
-            "FLWR_HOME": str(home),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
             "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
-            "NO_COLOR": "1",
-            "COLUMNS": "200",
         }
 
     def log(self, name):

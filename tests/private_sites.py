@@ -4,6 +4,7 @@ import numpy as np
 import tomli_w
 
 from coplay import Config
+from coplay.engines import local
 from coplay.games.sample_exchange import SampleExchange
 
 VARIABLES = {
@@ -58,6 +59,22 @@ def federation(folder, privacy, variables=VARIABLES, sites=("north", "south"), s
         "measure": {"samples": 100, "shown": 5},
     }
     return Config.from_dict(values | more)
+
+
+def replies_of(name, monkeypatch):
+    """Return a list that fills with all replies of a player, as the local engine has them."""
+    replies = []
+    original = local.answer_all
+
+    def noting(game, players, messages):
+        answers = original(game, players, messages)
+        replies.extend(
+            reply for player, reply in zip(players, answers, strict=True) if player.name == name
+        )
+        return answers
+
+    monkeypatch.setattr(local, "answer_all", noting)
+    return replies
 
 
 class Constant:

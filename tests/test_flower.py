@@ -20,8 +20,8 @@ from coplay.core.errors import ConfigError, EngineError
 from coplay.core.message import COORDINATOR, Message
 from coplay.core.requests import Evaluate, Finish, Save
 from coplay.engines.flower import Flower
+from coplay.engines.flower_carrier import Fault
 from coplay.engines.flower_codec import Envelope
-from coplay.engines.flower_link import Fault
 from coplay.games.sample_exchange import Turn
 from coplay.run.config import Config
 from coplay.site.egress import Record
@@ -169,17 +169,14 @@ def begun(folder, changes=SHORT):
     link.begin(list(places))
     envelopes = {}
     for name in places:
-        wanted = Envelope("begin", link.federation, name, link.run, link.sitting, 1)
-        wanted = replace(wanted, game="sample_exchange", plays=True)
-        envelopes[name] = (link.envelope(name, wanted), b"")
+        envelopes[name] = (link.envelope(name, "begin", "sample_exchange", plays=True), b"")
     got = link.exchange(envelopes, 30)
     assert {kind.kind for kind, _ in got.values()} == {"facts"}
     return federation, places, link
 
 
 def ask_of(link, name="north"):
-    wanted = Envelope("ask", link.federation, name, link.run, link.sitting, 1)
-    return link.envelope(name, replace(wanted, game="sample_exchange"))
+    return link.envelope(name, "ask", "sample_exchange")
 
 
 def turn(round=1, name="north"):

@@ -27,8 +27,9 @@ from coplay.core.errors import MessageError
 from coplay.core.history import History, Roster
 from coplay.core.message import COORDINATOR, Message, PlayerLost
 from coplay.core.space import tensors
+from coplay.engines.flower_carrier import Fault, Parcel
 from coplay.engines.flower_codec import Envelope
-from coplay.engines.flower_link import Fault, Parcel, Presence
+from coplay.engines.flower_link import Presence
 from coplay.engines.gate import checked_reply, refusal
 from coplay.games.sample_exchange import SampleExchange, Turn
 from coplay.player import REQUESTS

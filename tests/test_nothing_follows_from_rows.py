@@ -19,11 +19,10 @@ from coplay import Federation
 from coplay.cli.main import main
 from coplay.core.codec import reply_to_bytes
 from coplay.core.message import Message
-from coplay.engines import local
 from coplay.site import private_model, private_steps
 from coplay.site.measuring import SiteMeasurer
 
-from .private_sites import MOMENTS, federation
+from .private_sites import MOMENTS, federation, replies_of
 from .test_private_sites import LEARNING, SMALL
 
 SITE = """
@@ -104,17 +103,7 @@ def of_file(path):
 @pytest.fixture
 def played(tmp_path, monkeypatch, capsys):
     """Play a run, and return all that left north, by place: messages, files, and what is shown."""
-    replies = []
-    original = local.answer_all
-
-    def noting(game, players, messages):
-        answers = original(game, players, messages)
-        replies.extend(
-            reply for player, reply in zip(players, answers, strict=True) if player.name == "north"
-        )
-        return answers
-
-    monkeypatch.setattr(local, "answer_all", noting)
+    replies = replies_of("north", monkeypatch)
 
     def play(name, privacy, **more):
         replies.clear()

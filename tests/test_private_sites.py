@@ -32,7 +32,7 @@ from coplay.site.private_rows import PrivateRows, unit_names
 from coplay.site.splitting import steady_split_of
 from coplay.theory.noise import gaussian_noise
 
-from .private_sites import MOMENTS, VARIABLES, federation, table
+from .private_sites import MOMENTS, VARIABLES, federation, replies_of, table
 
 
 def refused(*arguments, **settings):
@@ -295,20 +295,7 @@ SMALL = {
 @pytest.fixture
 def sent(monkeypatch):
     """All replies of the first site, as the engine has them."""
-    from coplay.engines import local
-
-    replies = []
-    original = local.answer_all
-
-    def noting(game, players, messages):
-        answers = original(game, players, messages)
-        replies.extend(
-            reply for player, reply in zip(players, answers, strict=True) if player.name == "north"
-        )
-        return answers
-
-    monkeypatch.setattr(local, "answer_all", noting)
-    return replies
+    return replies_of("north", monkeypatch)
 
 
 @pytest.mark.parametrize("privacy", [{"stand_in": MOMENTS}, LEARNING], ids=["stand_in", "learning"])

@@ -162,6 +162,18 @@ def test_the_first_paragraph_says_what_playing_brought(page):
     assert page.data["in_short"] in html.unescape(page.html)
 
 
+def test_of_many_players_the_first_paragraph_names_the_ends(tmp_path):
+    page = play(tmp_path / "run", players=6, data={"partition": "iid"}, compare=[])
+    after = page.result.plays["sample_exchange"].scalars("fid")
+    write = aligned(after.values())
+    low, high = min(after, key=after.get), max(after, key=after.get)
+    assert page.data["in_short"].startswith(
+        f"After sample exchange the FID is {low} {write(after[low])} and {high} "
+        f"{write(after[high])} (of 6 players those with the smallest and the largest value). "
+        "What each has alone is not known without compare = ['isolated']. The FID is a distance "
+    )
+
+
 def test_title_is_escaped(page):
     assert html.escape(TITLE, quote=False) in page.html.replace("&#34;", '"')
     assert page.data["title"] == TITLE

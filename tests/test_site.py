@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +9,8 @@ import pytest
 
 import coplay
 from coplay.cli.main import parser
+
+from .test_documents import python
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -34,13 +34,7 @@ def commands(page):
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", DOCS, tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = python("-m", "sphinx", "-q", "-W", "--keep-going", DOCS, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     pages = {page.stem for page in DOCS.glob("*.md")}
     assert pages <= {page.stem for page in tmp_path.glob("*.html")}
@@ -77,12 +71,5 @@ def test_settings_on_pages_are_toml(page):
 def test_programs_on_pages_run(name, tmp_path):
     program = "\n".join(blocks(DOCS / name, "python"))
     (tmp_path / "program.py").write_text(program)
-    done = subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = python("program.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

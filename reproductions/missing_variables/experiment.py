@@ -47,8 +47,8 @@ ROWS = {"gaussian": 2000, "joint": 5000}
 DRAWN = 50_000
 
 
-def _arm(case: str, model: Settings, steps: int) -> Settings:
-    return {"case": case, "model": model, "steps": steps}
+def _arm(case: str, model: Settings, steps: int, game: Settings = GAME) -> Settings:
+    return {"case": case, "model": model, "steps": steps, "game": game}
 
 
 class MissingVariables(Experiment):
@@ -67,7 +67,7 @@ class MissingVariables(Experiment):
 
     def _of(self, cell: Cell) -> Settings:
         arm = self.arms[cell.arm]
-        return {"game": GAME, **arm, "rows": ROWS[arm["case"]], "drawn": DRAWN}
+        return {**arm, "rows": ROWS[arm["case"]], "drawn": DRAWN}
 
     def settings(self, cell: Cell) -> Settings | None:
         """Return what decides a run's figures."""
@@ -124,7 +124,7 @@ def _config(arm: Settings, cell: Cell, folder: Path) -> Config:
     for site, lacks in truth.lacking(case).items():
         source = {"name": "table", "file": str((folder / f"{site}.csv").resolve())}
         players[site] = {"data": {"source": source, "test": source, "lacks": lacks}}
-    game = {**arm.get("game", GAME), "local_steps": arm["steps"]}
+    game = {**arm["game"], "local_steps": arm["steps"]}
     return Config.from_dict(
         {
             "seed": cell.seed,
@@ -227,7 +227,7 @@ EXPERIMENT = MissingVariables(
     arms={
         "gaussian/exponential_family": _arm("gaussian", {"name": "exponential_family"}, 1),
         "gaussian/gaussian_copula": _arm("gaussian", {"name": "gaussian_copula"}, 1),
-        "joint/autoregressive": {**_arm("joint", NETWORK, 300), "game": JOINT},
+        "joint/autoregressive": _arm("joint", NETWORK, 300, JOINT),
     },
     tables=TABLES,
 )

@@ -22,10 +22,8 @@ from coplay.deploy.proxy import written
 from coplay.deploy.superlink import SuperLink
 from coplay.run.config import Config
 from coplay.run.deployment import DeploySection
+from coplay.run.flower_config import SEEN
 from coplay.run.record import RUN, read_record
-
-SEEN = "sites_seen.json"
-"""File in the run's folder that the engine keeps: which sites are there, which are missing."""
 
 LOOK_SECONDS = 2.0
 ASK_SECONDS = 10.0
@@ -224,11 +222,10 @@ def _play(
         raise
     ended = status_of(place.out)
     if ended != "finished":
-        log = link.home / "superlink.log"
-        lines = Child("", children[0].process, log).last_lines(20)
+        superlink = children[0]
         raise EngineError(
             f"the run ended as {ended or status} and can go on: coplay serve {place.file} --out "
-            f"{place.out} --resume. {log} ends with:\n{lines}"
+            f"{place.out} --resume. {superlink.log} ends with:\n{superlink.last_lines(20)}"
         )
 
 

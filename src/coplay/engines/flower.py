@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, PrivateAttr
 
-from coplay.core.codec import (
-    facts_from_bytes,
-    reply_from_bytes,
-    request_to_bytes,
-)
+from coplay.core.codec import facts_from_bytes, reply_from_bytes, request_to_bytes
 from coplay.core.components import name_of
 from coplay.core.errors import EngineError, MessageError
 from coplay.core.facts import Facts
 from coplay.core.message import Message, PlayerLate, PlayerLost
 from coplay.core.streams import single_pools
 from coplay.engines.base import Engine, answer
-from coplay.engines.flower_codec import Envelope
-from coplay.engines.flower_link import Answer, Fault, Link, current
+from coplay.engines.flower_carrier import Fault
+from coplay.engines.flower_codec import Envelope, Kind
+from coplay.engines.flower_link import Answer, Link, current
 from coplay.engines.recipes import Recipe
 from coplay.games.base import Game
 from coplay.games.party import Known
@@ -110,21 +107,9 @@ class Flower(Engine):
             raise EngineError("\n".join([*faults, *([more] if more else [])]))
         return facts
 
-    def _envelope(self, link: Link, kind: Any, site: str, plays: bool = True) -> Envelope:
+    def _envelope(self, link: Link, kind: Kind, site: str, plays: bool = True) -> Envelope:
         takers = self.takers if self._seated else []
-        wanted = Envelope(
-            kind,
-            federation=link.federation,
-            site=site,
-            run=link.run,
-            sitting=link.sitting,
-            number=1,
-            game=self._title,
-            plays=plays,
-            threads=self.threads,
-            takers=tuple(takers),
-        )
-        return link.envelope(site, wanted)
+        return link.envelope(site, kind, self._title, plays, self.threads, takers)
 
     def describe(self) -> dict[str, Facts]:
         """Return what each player says of itself."""

@@ -1,7 +1,4 @@
-"""The coordinator's end of the wire: the nodes of sites, what is on its way, what is late or away.
-
-A carrier pushes bytes to nodes and pulls answers, as Flower's Grid does; nothing here knows Flower.
-"""
+"""The coordinator's end of the wire: the nodes of sites, what is on its way, what is late."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from coplay.core.errors import EngineError, MessageError
 from coplay.core.plain import shortened
-from coplay.engines.flower_codec import MOST_BYTES, Envelope, checked_body
+from coplay.engines.flower_carrier import Carrier, Fault, Parcel
+from coplay.engines.flower_codec import MOST_BYTES, Envelope, Kind, checked_body
 
 POLL_SECONDS = 0.05
 """How often answers are looked for."""
@@ -22,49 +19,8 @@ POLL_SECONDS = 0.05
 _LOOK_SECONDS = 2.0
 """How often it is looked which sites are there, while somebody is waited for."""
 
-
-@dataclass(frozen=True)
-class Parcel:
-    """What travels to a node, or back from it.
-
-    Args:
-        node: The node that it goes to, or comes from.
-        values: The envelope as plain values, not checked yet.
-        body: The bytes inside.
-    """
-
-    node: int
-    values: Mapping[str, object]
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What comes back in the place of an answer.
-
-    Args:
-        reason: Why there is none, in words.
-        is_away: Whether the node is out of reach, and may come back.
-    """
-
-    reason: str
-    is_away: bool = False
-
-
-class Carrier(Protocol):
-    """What moves parcels; it needs no answer by a certain time, and never raises for a node."""
-
-    def nodes(self) -> Sequence[int]:
-        """Return the nodes that are there now."""
-        ...
-
-    def push(self, parcels: Sequence[Parcel], ttl: float) -> Sequence[str | Fault]:
-        """Send parcels; return for each what its answer is called by, or why it did not leave."""
-        ...
-
-    def pull(self, ids: Sequence[str]) -> Mapping[str, Parcel | Fault]:
-        """Return the answers that are there, by what they are called by."""
-        ...
+_MEETING_SECONDS = 600.0
+"""How long a node may take to say who it is: it starts a process, on a machine that may be busy."""
 
 
 @dataclass
@@ -156,24 +112,39 @@ class Link:
         for name in sites:
             self.sites.setdefault(name, Presence(self.known.get(name)))
 
-    def envelope(self, site: str, kind: Envelope | None = None) -> Envelope:
+    def envelope(
+        self,
+        site: str,
+        kind: Kind,
+        game: str,
+        plays: bool = False,
+        threads: int = 1,
+        takers: Sequence[str] = (),
+    ) -> Envelope:
         """Return the envelope of the next message to a site.
 
         Args:
             site: The site.
-            kind: What it is to say; its place is filled in.
+            kind: What is asked.
+            game: The game's name in the run.
+            plays: Whether the game begins, or the player only says what it is.
+            threads: Threads that the player uses.
+            takers: The players that learn from incomplete samples.
         """
         number = self._numbers.get(site, 0) + 1
         self._numbers[site] = number
-        first = kind or Envelope("who", self.federation, site, self.run, self.sitting, number)
-        return replace(
-            first,
-            federation=self.federation,
-            site=site,
-            run=self.run,
-            sitting=self.sitting,
-            number=number,
+        return Envelope(
+            kind,
+            self.federation,
+            site,
+            self.run,
+            self.sitting,
+            number,
+            game=game,
+            plays=plays,
             opened=self.opened,
+            threads=threads,
+            takers=tuple(takers),
         )
 
     def is_away(self, site: str) -> bool:
@@ -356,10 +327,6 @@ class Link:
         others = [f"node {node}: {reason}" for node, reason in self.strangers.items()]
         parts = [f"not joined: {', '.join(missing)}"] if missing else []
         return "; ".join(parts + others)
-
-
-_MEETING_SECONDS = 600.0
-"""How long a node may take to say who it is: it starts a process, on a machine that may be busy."""
 
 
 def _now() -> str:

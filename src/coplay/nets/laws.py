@@ -120,7 +120,7 @@ class Gaussian(Distribution):
     @property
     def log_deviation(self) -> Tensor:
         """log σ of the components, in scaled units."""
-        return self.slow_deviation if self.speed == 1 else self.speed * self.slow_deviation
+        return self.speed * self.slow_deviation
 
     def log_prob(self, outputs: Tensor, values: Tensor) -> Tensor:
         """Log p of values in nats, in the variable's own units; shape (n,)."""

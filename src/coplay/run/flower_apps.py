@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from coplay.core import storage
 from coplay.core.errors import MessageError
-from coplay.engines.flower_link import Fault, Link, Parcel, connect, disconnect
+from coplay.engines.flower_carrier import Fault, Parcel
+from coplay.engines.flower_link import Link, connect, disconnect
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.elsewhere import agreed_digest
 from coplay.run.federation import Federation
-from coplay.run.flower_config import config_of, nodes_of
+from coplay.run.flower_config import SEEN, config_of, nodes_of
 from coplay.run.flower_site import site_of
 from coplay.run.record import RUN
 
 if TYPE_CHECKING:
     from flwr.app import Context, Message, RecordDict
     from flwr.serverapp import Grid
-
-SEEN = "sites_seen.json"
-"""File, in the run's folder, of which sites are there, and which are missing since when."""
 
 _ENVELOPE = "envelope"
 _BODY = "body"

@@ -9,6 +9,9 @@ from coplay.core.errors import ConfigError
 from coplay.engines.flower import Flower
 from coplay.run.config import Config
 
+SEEN = "sites_seen.json"
+"""File, in the run's folder, of which sites are there, and which are missing since when."""
+
 
 def config_of(agreed: Config) -> Config:
     """Return the config of a run between organisations: what was agreed, with this engine.
