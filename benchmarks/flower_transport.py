@@ -19,7 +19,6 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from coplay import Dataset, Source, Space, Variable
 from coplay.core.codec import request_to_bytes
 from coplay.core.message import COORDINATOR, Message
 from coplay.engines.flower_carrier import Fault
-from coplay.engines.flower_codec import Envelope
 from coplay.engines.flower_link import Link
 from coplay.games.sample_exchange import Turn
 from coplay.run.checkpoint import run_id
@@ -98,15 +96,16 @@ def measured(grid: Any, context: Any) -> None:
     """Measure both loops in turn; Flower's server app calls this."""
     from flwr.app import Message as Carried
 
-    from coplay.run.flower_apps import GridCarrier, to_records
+    from coplay.run.flower_apps import to_records
+    from coplay.run.flower_play import GridCarrier
 
     settings = context.run_config
     agreed = agreed_digest(Config.from_file(str(settings["federation"])))
     link = Link(GridCarrier(grid), agreed, run_id({"agreed": agreed}))
     link.begin(SITES)
-    opening = Envelope("begin", agreed, "", link.run, link.sitting, 1, game="sample_exchange")
-    opening = replace(opening, plays=True)
-    first = {name: (link.envelope(name, opening), b"") for name in SITES}
+    first = {}
+    for name in SITES:
+        first[name] = (link.envelope(name, "begin", "sample_exchange", plays=True), b"")
     got = link.exchange(first, 600)
     assert not any(isinstance(each, Fault) for each in got.values()), got
     seconds: dict[str, list[float]] = {}
@@ -125,8 +124,8 @@ def measured(grid: Any, context: Any) -> None:
             number = FIRST + (round - 1) * len(SIZES) + place
             asks = {}
             for name in SITES:
-                ask = replace(opening, kind="ask", takers=SITES)
-                asks[name] = (link.envelope(name, ask), turn(name, number, size))
+                ask = link.envelope(name, "ask", "sample_exchange", takers=SITES)
+                asks[name] = (ask, turn(name, number, size))
             began = time.monotonic()
             answers = link.exchange(asks, 600)
             for each in answers.values():

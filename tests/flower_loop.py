@@ -87,20 +87,13 @@ def deployed_bits(folder):
         "game": {"name": "sample_exchange", **SampleExchange.tiny().model_dump(exclude_none=True)},
         "measure": {"preset": "none"},
     }
-    coordinator = Path(folder) / "coordinator"
-    coordinator.mkdir(parents=True)
-    agreed = tomli_w.dumps(values)
-    (coordinator / "federation.toml").write_text(agreed)
-    places = {}
+    federation, places = laid_out(Path(folder), values)
     for place, name in enumerate(names):
         source = {"name": "tests.flower_loop:Bits", "value": place % 2}
         site = {"federation": "bits", "name": name, "data": {"source": source}}
         site["model"] = {"name": "exponential_family"}
-        places[name] = Path(folder) / name
-        places[name].mkdir()
-        (places[name] / "federation.toml").write_text(agreed)
         (places[name] / "site.toml").write_text(tomli_w.dumps(site))
-    return coordinator / "federation.toml", places
+    return federation, places
 
 
 def begun_engine(link, federation, folder):
@@ -139,10 +132,15 @@ class Loop:
                 continue
             self.sent.append(parcel)
             id = str(len(self.sent))
-            envelope, body = site_at(self.homes[parcel.node]).answer(parcel.values, parcel.body)
-            self.answers[id] = Parcel(parcel.node, envelope.plain(), body)
+            values, body = self.answered(self.homes[parcel.node], parcel)
+            self.answers[id] = Parcel(parcel.node, values, body)
             ids.append(id)
         return ids
+
+    def answered(self, home, parcel):
+        """Return the answer of the site at a home."""
+        envelope, body = site_at(home).answer(parcel.values, parcel.body)
+        return envelope.plain(), body
 
     def pull(self, ids):
         return {id: self.answers.pop(id) for id in ids if id in self.answers}

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,6 +36,10 @@ def python():
     return Path(sys.executable)
 
 
+def own_process_of(name):
+    return f"{name}, its own"
+
+
 class Nodes:
     """A SuperLink and SuperNodes, each with a folder and a log of its own.
 
@@ -49,6 +54,7 @@ class Nodes:
         self.module = module
         self.port = free_port()
         self.processes = {}
+        self.sockets = tempfile.TemporaryDirectory(prefix="coplay-")  # paths have to be short
         app = self.folder / "app"
         # what a deployment writes, for a module of the test's, whose app takes one setting more
         for name, text in app_texts("test").items():
@@ -110,8 +116,13 @@ class Nodes:
         self._start(name, command)
 
     def start_site(self, name, home):
+        """Start a SuperNode, and the process that answers for it, as ``coplay site join`` does."""
         places = {"federation": "federation.toml", "site": "site.toml", "home": "private"}
-        self.start_node(name, {key: str(home / place) for key, place in places.items()})
+        settings = {key: str(home / place) for key, place in places.items()}
+        socket_of_site = Path(self.sockets.name) / name
+        command = ["python", "-m", "coplay.run.flower_process", str(socket_of_site)]
+        self._start(own_process_of(name), command)
+        self.start_node(name, {**settings, "process": str(socket_of_site)})
 
     def ask(self, *words):
         """Call Flower's command line."""
@@ -147,11 +158,13 @@ class Nodes:
         raise AssertionError(f"run {run} did not end: {self.tails()}")
 
     def kill(self, name):
-        """End a process and what it started, without a word."""
-        process = self.processes.pop(name)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        """End a process, what it started, and a site's own, without a word."""
+        for each in (name, own_process_of(name)):
+            process = self.processes.pop(each, None)
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def tails(self, n=2500):
         return {name: self.log(name).read_text()[-n:] for name in [*self.processes]}
@@ -169,3 +182,4 @@ def nodes(folder, places, module="coplay.run.flower_apps"):
     finally:
         for name in list(made.processes):
             made.kill(name)
+        made.sockets.cleanup()

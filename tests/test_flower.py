@@ -24,9 +24,11 @@ from coplay.engines.flower_carrier import Fault
 from coplay.engines.flower_codec import Envelope
 from coplay.games.sample_exchange import Turn
 from coplay.run.config import Config
+from coplay.run.flower_site import FlowerSite
 from coplay.site.egress import Record
 
-from .flower_loop import Loop, deployed, deployed_images, linked, played, site_at
+from . import private_sites
+from .flower_loop import Loop, deployed, deployed_images, laid_out, linked, played, site_at
 
 EXCHANGE = {"name": "sample_exchange", "rounds": 2, "own_rounds": 1, "local_steps": 3}
 SHORT = {
@@ -349,3 +351,47 @@ def kill_at_sync(moment):
         real(file)
 
     os.fsync = sync
+
+
+class Failing(FlowerSite):
+    """A site that fails over a row."""
+
+    def _begun(self, ask):
+        raise KeyError("row 17")
+
+
+@pytest.mark.parametrize("promises", [True, False])
+def test_where_a_promise_was_made_not_even_the_kind_of_an_error_leaves(promises, tmp_path):
+    private_sites.federation(tmp_path, {"stand_in": private_sites.MOMENTS})
+    values = {
+        "name": "wards",
+        "variables": private_sites.VARIABLES,
+        "players": {"north": {}, "south": {}},
+        "model": {"name": "exponential_family"},
+        "game": EXCHANGE,
+    }
+    federation, _ = laid_out(tmp_path / "agreed", values)
+    name = "north" if promises else "south"
+    site = Failing(federation, tmp_path / name / "site.toml", tmp_path / name / "private")
+    link = linked(Loop({}), federation)
+    link.begin([name])
+    begin = link.envelope(name, "begin", "sample_exchange", plays=True)
+    refused, body = site.answer(begin.plain(), b"")
+    assert (refused.kind, body) == ("refused", b"")
+    assert ("KeyError" in refused.reason) is not promises
+    assert "17" not in refused.reason
+    errors = (tmp_path / name / "private" / "sites" / name / "errors.txt").read_text()
+    assert "row 17" in errors
+
+
+def test_a_site_whose_own_file_is_broken_says_so_and_not_where_it_lies(tmp_path, capsys):
+    federation, places = deployed(tmp_path, SHORT)
+    (places["north"] / "site.toml").write_text("nonsense = 1\n")
+    link = linked(Loop(places), federation)
+    link.begin(["north"])
+    begin = link.envelope("north", "begin", "sample_exchange", plays=True)
+    refused, body = site_at(places["north"]).answer(begin.plain(), b"")
+    assert (refused.kind, body) == ("refused", b"")
+    assert "cannot be read" in refused.reason
+    assert str(tmp_path) not in refused.reason
+    assert "nonsense" in capsys.readouterr().err

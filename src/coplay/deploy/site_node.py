@@ -16,6 +16,7 @@ from coplay.core.inside import file_name
 from coplay.deploy import key_checks
 from coplay.deploy.agreed import faults_of
 from coplay.deploy.node import REFUSED, digest_of_app
+from coplay.deploy.own_process import OwnProcess, own_process
 from coplay.deploy.processes import Child, flower_env, flower_program, free_port, start
 from coplay.deploy.proxy import written
 from coplay.deploy.reaching import why_not_reached
@@ -75,17 +76,19 @@ class Membership:
         """The site's copy of what was agreed."""
         return Path(self.connection.federation)
 
-    def start(self, options: Sequence[str] = ()) -> Child:
+    def start(self, options: Sequence[str] = (), process: str = "") -> Child:
         """Start the SuperNode.
 
         Args:
             options: Further ones of ``flower-supernode``.
+            process: Socket of the site's own process; empty if it has none.
         """
         flower_program("flower-supernode")
         config = {
             "site": str(self.file),
             "federation": self.connection.federation,
             "home": str(self.home),
+            "process": process,
         }
         port = self.connection.node_port or free_port()
         command = [
@@ -173,16 +176,18 @@ def stay(member: Membership, tell: Callable[[str], None], write_page: Callable[[
     member.home.chmod(0o700)
     speaker = Speaker(tell)
     page = Page(member.home / "sites" / file_name(member.name), write_page)
-    while True:
-        _wait_for_coordinator(member, speaker)
-        child = member.start()
-        try:
-            _watch(member, child, speaker, page)
-        finally:
-            child.stop()
-            page.look(0.0)
-        speaker.say(f"{why_ended(member, child)}; it is started again in {AGAIN_SECONDS:.0f} s")
-        time.sleep(AGAIN_SECONDS)
+    with own_process(member.home) as process:
+        while True:
+            _wait_for_coordinator(member, speaker)
+            process.look()
+            child = member.start(process=str(process.place))
+            try:
+                _watch(member, child, process, speaker, page)
+            finally:
+                child.stop()
+                page.look(0.0)
+            speaker.say(f"{why_ended(member, child)}; it is started again in {AGAIN_SECONDS:.0f} s")
+            time.sleep(AGAIN_SECONDS)
 
 
 class Speaker:
@@ -234,7 +239,9 @@ class Page:
         return newest
 
 
-def _watch(member: Membership, child: Child, speaker: Speaker, page: Page) -> None:
+def _watch(
+    member: Membership, child: Child, process: OwnProcess, speaker: Speaker, page: Page
+) -> None:
     """Say what a SuperNode does, until it ends."""
     joined = refused = away = False
     looked = time.monotonic()
@@ -253,6 +260,7 @@ def _watch(member: Membership, child: Child, speaker: Speaker, page: Page) -> No
                 f"{member.connection.app}; ask the coordinator which app this is"
             )
         page.look()
+        process.look()
         if time.monotonic() - looked > REACH_SECONDS:
             looked = time.monotonic()
             why = why_not_reached(member.host, member.port, Path(member.connection.authority))

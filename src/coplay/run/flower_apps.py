@@ -1,37 +1,25 @@
 """What Flower loads: the coordinator's app and the sites', and bytes in Flower's records.
 
-Only these lines know Flower. An envelope becomes one record of plain values, and the bytes inside
-become one array, which Flower cuts into pieces and pickles nothing of.
+Only this and :mod:`coplay.run.flower_play` know Flower. An envelope becomes one record of plain
+values, and the bytes inside become one array, which Flower cuts into pieces and pickles nothing of.
+Flower imports this anew for every message to a site, so nothing heavy is imported on top.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from coplay.core import storage
 from coplay.core.errors import MessageError
-from coplay.engines.flower_carrier import Fault, Parcel
-from coplay.engines.flower_link import Link, connect, disconnect
-from coplay.run.checkpoint import run_id
-from coplay.run.config import Config
-from coplay.run.elsewhere import agreed_digest
-from coplay.run.federation import Federation
-from coplay.run.flower_config import SEEN, config_of, nodes_of
-from coplay.run.flower_site import site_of
-from coplay.run.record import RUN
+from coplay.run.flower_process import asked
 
 if TYPE_CHECKING:
     from flwr.app import Context, Message, RecordDict
-    from flwr.serverapp import Grid
 
 _ENVELOPE = "envelope"
 _BODY = "body"
 _BYTES = "bytes"
 _KIND = "coplay"
-_OUT_OF_REACH = (3, 4, 5, 8)
-"""Flower's codes for a message, a reply, a node or a process that is not there."""
 
 
 def to_records(values: Mapping[str, Any], body: bytes) -> RecordDict:
@@ -68,90 +56,24 @@ def answer(message: Message, context: Context) -> Message:
     """Answer one message at a site."""
     from flwr.app import Message
 
-    site = site_of(context.node_config)
+    settings = dict(context.node_config)
+    place = str(settings.pop("process", ""))
     try:
         values, body = of_records(message.content, "a message")
     except MessageError:
         values, body = {}, b""
-    envelope, content = site.answer(values, body)
-    return Message(to_records(envelope.plain(), content), reply_to=message)
+    answered = asked(place, settings, values, body) or _answered_here(settings, values, body)
+    return Message(to_records(*answered), reply_to=message)
 
 
-class GridCarrier:
-    """Moves parcels by a Grid of Flower.
+def _answered_here(
+    settings: Mapping[str, object], values: Mapping[str, object], body: bytes
+) -> tuple[dict[str, Any], bytes]:
+    """Answer a message in this process, where the site has none of its own, or it failed."""
+    from coplay.run.flower_site import site_of
 
-    Args:
-        grid: The grid.
-    """
-
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
-
-    def nodes(self) -> Sequence[int]:
-        """Return the nodes that are there now."""
-        return [int(node) for node in self.grid.get_node_ids()]
-
-    def push(self, parcels: Sequence[Parcel], ttl: float) -> Sequence[str | Fault]:
-        """Send parcels."""
-        from flwr.app import Message
-
-        messages = []
-        for parcel in parcels:
-            records = to_records(parcel.values, parcel.body)
-            messages.append(Message(records, parcel.node, "query", ttl=ttl))
-        ids = list(self.grid.push_messages(messages))
-        sent: list[str | Fault] = []
-        for place in range(len(parcels)):
-            id = ids[place] if place < len(ids) else None
-            sent.append(id if id else Fault("Flower did not take the message", is_away=True))
-        return sent
-
-    def pull(self, ids: Sequence[str]) -> Mapping[str, Parcel | Fault]:
-        """Return the answers that are there."""
-        got: dict[str, Parcel | Fault] = {}
-        for reply in self.grid.pull_messages(ids):
-            got[reply.metadata.reply_to_message_id] = _of_reply(reply)
-        return got
-
-
-def _of_reply(reply: Message) -> Parcel | Fault:
-    if reply.has_error():
-        code = reply.error.code
-        return Fault(f"Flower says {code}: {reply.error.reason}", code in _OUT_OF_REACH)
-    node = int(reply.metadata.src_node_id)
-    try:
-        values, body = of_records(reply.content, f"the answer of node {node}")
-    except MessageError as error:
-        return Fault(f"bad reply: {error}")
-    return Parcel(node, values, body)
-
-
-def play(grid: Grid, context: Context) -> None:
-    """Play the federation that the run's settings name, to its end."""
-    settings = context.run_config
-    out = Path(str(settings["out"]))
-    agreed = Config.from_file(str(settings["federation"]))
-    config = config_of(agreed)
-
-    def note(sites: Mapping[str, Mapping[str, object]]) -> None:
-        if (out / RUN).exists():  # before, the folder is not this run's
-            storage.write_json(out / SEEN, sites)
-
-    link = Link(
-        GridCarrier(grid),
-        agreed_digest(agreed),
-        run_id({"agreed": agreed_digest(agreed)}),
-        nodes_of(str(settings.get("nodes", ""))),
-        note,
-    )
-    connect(link)
-    try:
-        if settings.get("resume"):
-            Federation.resume(out)
-        else:
-            Federation(config).run(out)
-    finally:
-        disconnect()
+    envelope, content = site_of(settings).answer(values, body)
+    return envelope.plain(), content
 
 
 def __getattr__(name: str) -> Any:
@@ -161,6 +83,8 @@ def __getattr__(name: str) -> Any:
     # called, not written above the functions, since an untyped decorator would hide their types
     if name == "server":
         from flwr.serverapp import ServerApp
+
+        from coplay.run.flower_play import play
 
         app = ServerApp()
         app.main()(play)

@@ -6,6 +6,8 @@ Flower: it turns an envelope and bytes into an envelope and bytes, and never rai
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,11 +20,12 @@ from filelock import FileLock
 from coplay.core import storage
 from coplay.core.codec import facts_to_bytes, reply_to_bytes, request_from_bytes
 from coplay.core.digests import of_bytes
-from coplay.core.errors import FAILURES, CoplayError, MessageError, SiteError
+from coplay.core.errors import FAILURES, CoplayError, MessageError, SiteError, unsaid
 from coplay.core.history import Roster
 from coplay.core.plain import shortened
 from coplay.core.streams import single_pools
 from coplay.core.surroundings import own_settings
+from coplay.core.text import visible
 from coplay.engines.base import answer, told_error
 from coplay.engines.flower_codec import ANSWERS, MOST_BYTES, Envelope, checked_body
 from coplay.engines.gate import acquaint, checked_reply, plays
@@ -117,6 +120,12 @@ class FlowerSite:
             values: What should be an envelope, as plain values.
             body: What should be the bytes inside.
         """
+        try:
+            self.name  # noqa: B018  what follows needs it
+        except CoplayError as error:
+            print(visible(str(error)), file=sys.stderr)  # the site's log: it may name folders
+            reason = "this site's own file cannot be read; its owner finds why in the site's log"
+            return Envelope("refused", "", "", "", "", 1, reason=reason), b""
         ask = None
         try:
             ask = Envelope.from_plain(values, "a message")
@@ -125,7 +134,15 @@ class FlowerSite:
         except CoplayError as error:
             return self._refused(ask, error)
         except FAILURES as error:  # a model is foreign code
-            return self._refused(ask, told_error(self.name, error, self._errors))
+            return self._refused(ask, self._told(error))
+
+    def _told(self, error: BaseException) -> CoplayError:
+        """Return what others may know of an error; where a promise was made, not even its kind."""
+        words = ""
+        with contextlib.suppress(CoplayError):  # a site that cannot be read has read no rows
+            if self._own.privacy is not None:
+                words = unsaid(self.name, error, self._errors)
+        return told_error(self.name, error, self._errors, words)
 
     def checked(self, ask: Envelope, body: object) -> bytes:
         """Return the bytes of a request that is meant for this site.
@@ -155,7 +172,7 @@ class FlowerSite:
         reason = str(error)
         if not isinstance(error, MessageError | SiteError):
             # the words of others may quote rows or name places
-            reason = str(told_error(self.name, error, self._errors))
+            reason = str(self._told(error))
         try:
             self._record_refusal(reason)
         except CoplayError:
