@@ -253,6 +253,50 @@ def test_what_is_no_move_is_answered_again_with_the_same_bytes_if_it_got_lost(tm
     assert "replayed" in refusal_of(site_at(north).answer(ask.plain(), other))
 
 
+def test_a_beginning_whose_answer_got_lost_is_answered_again_until_something_was_asked(tmp_path):
+    federation, places = deployed(tmp_path, SHORT)
+    link = linked(Loop(places), federation)
+    link.begin(list(places))
+    begin = link.envelope("north", "begin", "sample_exchange", plays=True)
+    north = places["north"]
+    first = site_at(north).answer(begin.plain(), b"")
+    assert first[0].kind == "facts"
+    assert site_at(north).answer(begin.plain(), b"") == first
+    other = replace(begin, game="isolated").plain()
+    assert "came after" in refusal_of(site_at(north).answer(other, b""))
+    assert site_at(north).answer(ask_of(link).plain(), turn(1))[0].kind == "answer"
+    assert "came after" in refusal_of(site_at(north).answer(begin.plain(), b""))
+
+
+class Dying(Loop):
+    """A carrier whose first node dies with its answer to the first beginning, and comes back."""
+
+    lost = 0
+
+    def pull(self, ids):
+        got = {}
+        for id in ids:
+            parcel = self.answers.pop(id, None)
+            if parcel is not None and parcel.values["kind"] == "facts" and not self.lost:
+                self.lost += 1
+                got[id] = Fault("the node is gone", is_away=True)
+            elif parcel is not None:
+                got[id] = parcel
+        return got
+
+
+def test_a_node_that_dies_with_its_answer_to_a_beginning_ends_no_run(tmp_path):
+    federation, places = deployed(tmp_path, SHORT)
+    carrier = Dying(places)
+    result = played(carrier, federation, tmp_path / "run")
+    assert carrier.lost == 1
+    assert result.record.status == "finished"
+    assert not result.plays["sample_exchange"].lost
+    locally(federation, places, tmp_path / "local")
+    game = "sample_exchange"
+    assert rows_of(tmp_path / "run", game) == rows_of(tmp_path / "local", game)
+
+
 def test_every_refusal_is_in_the_record_of_what_left(tmp_path):
     _, places, _ = begun(tmp_path)
     reason = refusal_of(site_at(places["north"]).answer({"kind": "ask"}, b""))
@@ -262,11 +306,10 @@ def test_every_refusal_is_in_the_record_of_what_left(tmp_path):
     assert line.request == "refused"
 
 
-def test_a_beginning_is_not_begun_twice(tmp_path):
+def test_a_beginning_of_an_earlier_sitting_or_another_run_is_refused(tmp_path):
     _, places, link = begun(tmp_path)
     wanted = Envelope("begin", link.federation, "north", link.run, link.sitting, 1)
     wanted = replace(wanted, game="sample_exchange", plays=True, opened=link.opened)
-    assert "replayed" in refusal_of(site_at(places["north"]).answer(wanted.plain(), b""))
     other = replace(wanted, sitting="0" * 32)
     assert "earlier sitting" in refusal_of(site_at(places["north"]).answer(other.plain(), b""))
     stranger = replace(wanted, run="0" * 16, opened=link.opened + 1)

@@ -229,7 +229,7 @@ class FlowerSite:
             )
 
     def _check_begin(self, ask: Envelope, before: Sitting | None) -> None:
-        """Refuse a beginning that came before, or is of another run.
+        """Refuse a beginning that came before the last, or is of another run.
 
         Raises:
             MessageError: It is.
@@ -242,7 +242,10 @@ class FlowerSite:
                 "home"
             )
         if before.sitting == ask.sitting:
-            if ask.number <= before.number:
+            # its answer may be lost with the node that had it; nothing was asked since
+            title = ask.game if ask.plays else ""
+            is_same = (ask.number, title) == (before.number, before.game) and before.takers is None
+            if ask.number <= before.number and not is_same:
                 raise MessageError(_replayed(ask, before.number))
         elif ask.opened <= before.opened:
             raise MessageError("it is of an earlier sitting of the coordinator: replayed")
