@@ -147,7 +147,7 @@ class Nodes:
     def status(self, run):
         return str(self.ask("list", "x", "--run-id", str(run))["runs"][0]["status"])
 
-    def finished(self, run, seconds=600):
+    def finished(self, run, seconds=1200):
         """Wait for the end of a run, and return its status."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
