@@ -33,6 +33,8 @@ class OwnProcess:
 
     def look(self) -> None:
         """Start it unless it runs, and not again at once: messages are answered without it too."""
+        if sys.platform != "linux":  # elsewhere a fork of what has imported torch may crash
+            return
         running = self._child is not None and self._child.is_running
         if running or time.monotonic() - self._started < AGAIN_SECONDS:
             return
