@@ -141,6 +141,7 @@ def test_it_is_started_again_after_a_kill_and_not_at_once(tmp_path, monkeypatch)
         monkeypatch.setattr(own_process_module, "AGAIN_SECONDS", 0.0)
         process.look()
         assert process._child.process.pid != pid
+        assert (tmp_path / "process.before.log").exists()
 
         def answers():
             return asked(str(process.place), settings_of(home), question, b"") is not None

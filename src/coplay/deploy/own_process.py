@@ -39,7 +39,8 @@ class OwnProcess:
         if running or time.monotonic() - self._started < AGAIN_SECONDS:
             return
         self._started = time.monotonic()
-        self.log.unlink(missing_ok=True)
+        if self.log.exists():  # why it ended stays to be read, and no more
+            self.log.replace(self.log.with_suffix(".before.log"))
         command = [sys.executable, "-m", "coplay.run.flower_process", str(self.place)]
         self._child = start("the site's own process", command, os.environ, self.log)
 
