@@ -144,13 +144,6 @@ def turn(name: str, round: int, size: int) -> bytes:
     return request_to_bytes(Message(request, COORDINATOR, name, round, payload={other: samples}))
 
 
-def echoed(message: Any, context: Any) -> Any:
-    """Send a message's content back."""
-    from flwr.app import Message as Carried
-
-    return Carried(message.content, reply_to=message)
-
-
 def report(seconds: dict[str, list[float]]) -> dict[str, Any]:
     """Return medians and their ratios."""
     result: dict[str, Any] = {}
@@ -177,7 +170,8 @@ def main() -> None:
         folder = Path(place)
         places = laid_out(folder)
         out = folder / "seconds.json"
-        with nodes(folder / "nodes", places, module="flower_transport_apps") as flower:
+        apps = {"module": "flower_transport_apps", "client": "flower_transport_client"}
+        with nodes(folder / "nodes", places, **apps) as flower:
             run = flower.begin(
                 federation=places["north"] / "federation.toml",
                 out=out,

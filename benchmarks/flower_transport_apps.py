@@ -1,10 +1,7 @@
-"""The apps that benchmarks/flower_transport.py runs over Flower."""
+"""The coordinator's app that benchmarks/flower_transport.py runs over Flower."""
 
-from flower_transport import echoed, measured
+from flower_transport import measured
 from flwr.serverapp import ServerApp
 
-from coplay.run.flower_apps import client
-
-client.train()(echoed)
 server = ServerApp()
 server.main()(measured)

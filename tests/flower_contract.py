@@ -11,13 +11,12 @@ from coplay.engines.flower_link import Link
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.elsewhere import agreed_digest
-from coplay.run.flower_apps import client
 from coplay.run.flower_play import GridCarrier
 
 from .contracts import test_engines
 from .flower_loop import begun_engine
 
-__all__ = ["client", "server"]
+__all__ = ["server"]
 
 
 def play(grid, context):

@@ -15,13 +15,13 @@ from coplay.engines.flower_link import Link
 from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.elsewhere import agreed_digest
-from coplay.run.flower_apps import client, to_records
+from coplay.run.flower_apps import to_records
 from coplay.run.flower_play import GridCarrier
 
 from .test_flower import ask_of, turn
 from .test_flower_mutations import Table, mutated
 
-__all__ = ["client", "server"]
+__all__ = ["server"]
 
 HARMLESS = ("ask", "begin", "who")
 

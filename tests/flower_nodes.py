@@ -21,6 +21,7 @@ from coplay.deploy.processes import flower_env, free_port
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 180
+APPS = "coplay.run.flower_apps"
 
 
 def python():
@@ -45,20 +46,20 @@ class Nodes:
 
     Args:
         folder: Where these go.
-        module: The module with ``server`` and ``client``.
+        module: The module with ``server``.
+        client: The module with ``client``, which is imported anew for every message.
     """
 
-    def __init__(self, folder, module="coplay.run.flower_apps"):
+    def __init__(self, folder, module=APPS, client=APPS):
         self.folder = Path(folder)
         self.bin = python().parent
-        self.module = module
         self.port = free_port()
         self.processes = {}
         self.sockets = tempfile.TemporaryDirectory(prefix="coplay-")  # paths have to be short
         app = self.folder / "app"
         # what a deployment writes, for a module of the test's, whose app takes one setting more
         for name, text in app_texts("test").items():
-            text = text.replace("coplay.run.flower_apps", module)
+            text = text.replace(APPS, client if name.name == "client.py" else module)
             if name.name == "pyproject.toml":
                 text += 'rounds = ""\n'
             (app / name).parent.mkdir(parents=True, exist_ok=True)
@@ -171,9 +172,9 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def nodes(folder, places, module="coplay.run.flower_apps"):
+def nodes(folder, places, module=APPS, client=APPS):
     """Start a SuperLink and the nodes of sites, and end them; ``places`` are folders by site."""
-    made = Nodes(folder, module)
+    made = Nodes(folder, module, client)
     try:
         made.start_link()
         for name, home in places.items():

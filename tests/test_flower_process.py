@@ -85,10 +85,13 @@ def test_a_refusal_of_a_fork_is_the_sites_own(tmp_path, process):
     _, places = deployed_bits(tmp_path)
     home = places["a"]
     wrong = {**who(home), "number": -1}
+    log = process.log.read_text()
     by_fork = asked(str(process.place), settings_of(home), wrong, b"x")
     here = site_at(home).answer(wrong, b"x")
     assert by_fork == (here[0].plain(), here[1])
     assert "number" in by_fork[0]["reason"]
+    time.sleep(0.2)
+    assert process.log.read_text() == log  # a refusal is no failure of the fork
 
 
 def test_the_site_is_read_anew_for_every_message(tmp_path, process):

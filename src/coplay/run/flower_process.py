@@ -58,7 +58,8 @@ def asked(
 
 def _write(stream: BufferedIOBase, head: bytes, body: bytes) -> None:
     for part in (_LENGTHS.pack(len(head), len(body)), head, body):
-        stream.write(part)
+        if part:  # whoever has all of it may be gone before nothing is written
+            stream.write(part)
     stream.flush()
 
 
