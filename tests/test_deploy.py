@@ -158,6 +158,7 @@ def test_the_app_holds_no_code_of_its_own_and_has_all_keys_of_a_run():
         "out": "",
         "resume": "",
         "nodes": "",
+        "failure": "",
     }
     for side in ("server", "client"):
         lines = [line for line in texts[Path(f"coplay_app/{side}.py")].splitlines() if line]

@@ -173,8 +173,10 @@ def test_a_node_that_is_no_site_of_the_federation_is_named(tmp_path):
     text = (places["east"] / "federation.toml").read_text()
     (places["east"] / "federation.toml").write_text(text.replace("seed = 1", "seed = 2"))
     with nodes(tmp_path / "nodes", places) as flower:
-        run = flower.begin(**settings(federation, tmp_path / "run"))
+        failure = tmp_path / "failure.txt"
+        run = flower.begin(**settings(federation, tmp_path / "run"), failure=failure)
         assert flower.finished(run) == "finished:failed"
-        log = flower.log("link").read_text() + json.dumps(flower.tails())
     assert not (tmp_path / "run" / "run.json").exists()
-    assert "another federation" in log
+    assert "another federation" in failure.read_text()
+    assert "not joined: east" in failure.read_text()
+    assert failure.stat().st_mode & 0o077 == 0

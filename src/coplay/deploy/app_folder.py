@@ -39,6 +39,7 @@ federation = ""
 out = ""
 resume = ""
 nodes = ""
+failure = ""
 """
 
 _PACKAGE = '''\

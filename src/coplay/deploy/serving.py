@@ -204,11 +204,14 @@ def _play(
     """Begin the run and say how it goes until it is over."""
     file = place.private / "nodes.json"
     storage.write_atomically(file, (json.dumps(nodes, indent=1) + "\n").encode(), private=True)
+    failure = place.private / "failure.txt"
+    failure.unlink(missing_ok=True)
     config = {
         "federation": str(place.file),
         "out": str(place.out),
         "resume": "yes" if goes_on else "",
         "nodes": str(file),
+        "failure": str(failure),
     }
     run = link.begin(place.folder / APP, config)
     tell(f"the run goes on in {place.out}" if goes_on else f"the run has begun in {place.out}")
@@ -222,11 +225,16 @@ def _play(
         raise
     ended = status_of(place.out)
     if ended != "finished":
-        superlink = children[0]
-        raise EngineError(
-            f"the run ended as {ended or status} and can go on: coplay serve {place.file} --out "
-            f"{place.out} --resume. {superlink.log} ends with:\n{superlink.last_lines(20)}"
-        )
+        why = _why_ended(failure, children[0])
+        again = f"coplay serve {place.file} --out {place.out} --resume"
+        raise EngineError(f"{why}\nThe run ended as {ended or status} and can go on: {again}")
+
+
+def _why_ended(failure: Path, superlink: Child) -> str:
+    """Return what the coordinator's app said when it failed; else what Flower said last."""
+    if failure.exists():
+        return failure.read_text(encoding="utf-8").rstrip()
+    return f"{superlink.log} ends with:\n{superlink.last_lines(20)}"
 
 
 def _followed(link: SuperLink, run: int, children: list[Child], news: News) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coplay.core import storage
-from coplay.core.errors import MessageError
+from coplay.core.errors import CoplayError, MessageError
+from coplay.core.text import visible
 from coplay.engines.flower_carrier import Fault, Parcel
 from coplay.engines.flower_link import Link, connect, disconnect
 from coplay.run.checkpoint import run_id
@@ -78,6 +80,20 @@ def _of_reply(reply: Message) -> Parcel | Fault:
 def play(grid: Grid, context: Context) -> None:
     """Play the federation that the run's settings name, to its end."""
     settings = context.run_config
+    failure = str(settings.get("failure", ""))
+    try:
+        _play(grid, settings)
+    except BaseException as error:
+        # Flower keeps what an app says to itself, and only says that it failed
+        if failure:
+            text = visible("".join(traceback.format_exception(error)))
+            if isinstance(error, CoplayError):
+                text = visible(str(error))
+            storage.write_atomically(Path(failure), f"{text}\n".encode(), private=True)
+        raise
+
+
+def _play(grid: Grid, settings: Mapping[str, object]) -> None:
     out = Path(str(settings["out"]))
     agreed = Config.from_file(str(settings["federation"]))
     config = config_of(agreed)
