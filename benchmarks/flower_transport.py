@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import ROOT, save
 
 from coplay import Dataset, Source, Space, Variable
 from coplay.core.codec import request_to_bytes
@@ -34,7 +35,6 @@ from coplay.run.checkpoint import run_id
 from coplay.run.config import Config
 from coplay.run.elsewhere import agreed_digest
 
-ROOT = Path(__file__).parents[1]
 SIZES = {"100 kB": 100_000, "20 MB": 20_000_000}
 SITES = ("north", "south", "east")
 BYTES_A_ROW = 8
@@ -43,7 +43,6 @@ FIRST = 3
 """The first round in which samples of others arrive: before, players learn alone."""
 
 MOST_RATIO = 1.2
-RESULT = ROOT / "benchmarks" / "results" / "flower_transport.json"
 
 FEDERATION = """
 name = "transport"
@@ -183,7 +182,7 @@ def main() -> None:
             assert status == "finished:completed", flower.tails()
         result = report(json.loads(out.read_text()))
     if not rounds:
-        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+        save("flower_transport", result)
         slow = [title for title in SIZES if result[title]["ratio"] > MOST_RATIO]
         sys.exit(f"slower than {MOST_RATIO} times: {', '.join(slow)}" if slow else 0)
 
