@@ -39,6 +39,22 @@ class Conformed:
     fault: Callable[[int], str]
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def settled(self) -> Conformed:
+        """The same without what only wrong values need, where there are none.
+
+        Of a large table, what was read and what it became do not fit beside each other.
+        """
+        if self.wrong.any():
+            return self
+        nowhere = torch.zeros(1, dtype=torch.bool).expand(len(self.values))
+        return Conformed(self.values, nowhere, None, _right, self.notes)
+
+
+def _right(row: int) -> str:
+    """Return what is wrong with a row where nothing is."""
+    return ""
+
 
 def conformed(agreed: Variable, read: Variable, values: Tensor) -> Conformed:
     r"""Make values those of an agreed variable.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from coplay.core.errors import DataError
+from coplay.core.pace import Pace
 from coplay.core.space import LABEL
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
 from coplay.data.tables.found_marks import found_marks
@@ -123,7 +124,9 @@ def proposal(
     )
     columns: dict[str, ProposedColumn] = {}
     empty = []
-    for name in rows.names:
+    pace = Pace(f"columns of {path}", len(rows.names))
+    for place, name in enumerate(rows.names):
+        pace.at(place)
         if name == guessed:
             how = "was said" if unit else "seems"
             notes.append(
