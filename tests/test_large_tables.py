@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 
 from coplay.core.space import Samples, Space
 from coplay.core.variable import Variable
-from coplay.metrics.base import Observed, Reference
-from coplay.metrics.memorisation import Memorisation
+from coplay.metrics.base import Observed, Reference, share_value
+from coplay.metrics.memorisation import Memorisation, leak
 from coplay.metrics.utility import Utility
 from coplay.models import likelihood, many_rows, neural
 from coplay.models.autoregressive import Autoregressive
@@ -150,6 +151,23 @@ def test_a_choice_of_a_choice_of_rows_is_one_of_the_samples():
     assert weights.tolist() == [0.25, 0.25, 0.5]
 
 
+@pytest.mark.parametrize("left_out", [[0], [3], [0, 1, 4], [2, 3], [0, 1, 2, 3, 4]])
+def test_rows_that_are_left_out_are_drawn_by_nobody(left_out):
+    rows = SPACE.samples(visits=torch.arange(10, 20))
+    chosen = torch.tensor([9, 7, 5, 3, 1, 0])
+    rest = [19, 17, 15, 13, 11, 10]
+    for place in reversed(left_out):
+        del rest[place]
+    part = Portion("south", rows, 0.5, chosen).all_but(torch.tensor(left_out))
+    assert len(part) == len(rest)
+    assert part.whole()["visits"].tolist() == rest
+    for place, value in enumerate(rest):
+        assert part.picked(torch.tensor([place]))["visits"].tolist() == [value]
+    assert part.all_but(torch.tensor([0])).whole()["visits"].tolist() == rest[1:]
+    drawn = Mixture((part,)).batch(50, torch.Generator().manual_seed(1))
+    assert set(drawn["visits"].tolist()) <= set(rest)
+
+
 def test_a_model_that_takes_no_choice_of_rows_gets_the_rows_alone():
     part = Portion("south", rows_of(10), 1.0).only(torch.tensor([4, 2]))
     assert part.fit_for(Autoregressive.tiny()) is part
@@ -195,7 +213,7 @@ def test_bins_are_fitted_on_evenly_spaced_rows_of_all_sources():
     rows = space.samples(x=torch.arange(300_000))
     parts = [Portion(f"p{i}", rows, 0.25) for i in range(3)]
     chosen = many_rows.fitted_on(Mixture((*parts, Portion("few", rows[:50], 0.25))))
-    assert [len(each) for each in chosen] == [150_000] * 3 + [25]
+    assert [len(each) for each in chosen] == [75_000] * 3 + [13]
     parts = [Portion(f"p{i}", rows[:50_000], 0.1) for i in range(9)]
     chosen = many_rows.fitted_on(Mixture((*parts, Portion("few", rows[:50], 0.1))))
     assert [len(each) for each in chosen] == [50_000] * 9 + [50]
@@ -247,6 +265,12 @@ def test_a_score_of_some_of_the_training_rows_says_so(monkeypatch, observed):
     assert all("(100 of 300 rows)" in value.unit for value in some.values())
     # among a third of the rows the nearest is farther away, for samples and for real rows
     assert some["copies_share"].n == whole["copies_share"].n
+
+
+def test_a_leak_is_not_looked_for_where_real_rows_are_told_as_none():
+    share = share_value(60, 100, "", "lower", n=100, n_real=400)
+    assert "0.60 of the samples repeat" in leak({"copies_share": share})
+    assert leak({"copies_share": replace(share, n_real=0)}) == ""
 
 
 def test_a_prediction_learned_from_some_of_the_own_rows_says_so(monkeypatch, observed):

@@ -159,7 +159,8 @@ def leak(values: Mapping[str, Value]) -> str:
     """
     for name, what in ((COPIES, "a training row"), (PARTIAL, "a training row in most columns")):
         value = values.get(name)
-        if value is None or value.low is None:
+        # how many real rows there are may be told in tens, and as none where they are few
+        if value is None or value.low is None or not value.n_real:
             continue
         _, usual = wilson(math.ceil(_QUANTILE * value.n_real), value.n_real)
         if value.low > usual:

@@ -39,6 +39,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from coplay.core.errors import ModelError
+from coplay.core.memory import give_back
 from coplay.core.simplex import on_simplex
 from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.subset import Subset
@@ -54,6 +55,7 @@ from coplay.nets.together import Together
 
 _VALIDATION_DRAWS = 8  # of order and place, for early stopping
 _EVEN = 0.05  # share of frequencies that is even, where noise may say that a level never occurs
+_ROWS_OF_LOSSES = 4_000  # at a time, for memory
 _LEVELS = "levels"
 _INSIDE = "inside"
 _TOGETHER = "together"
@@ -63,8 +65,6 @@ _FEW_CELLS = 10_000
 
 _ROWS_AT_ONCE = 50_000
 """Rows that become levels at a time."""
-
-_ROWS_OF_LOSSES = 4_000  # at a time, for memory
 
 
 class Autoregressive(PrivatelyLearning):
@@ -146,6 +146,7 @@ class Autoregressive(PrivatelyLearning):
                 self._together.follow_all(presences(self._space, part))
         self._draws_first = are_many(mixture)
         if self._draws_first:
+            give_back()
             return mixture
         parts = [Portion(p.name, self._as_levels(p.whole()), p.weight) for p in mixture.parts]
         return Mixture(tuple(parts))
@@ -153,7 +154,6 @@ class Autoregressive(PrivatelyLearning):
     def _as_levels(self, samples: Samples) -> Samples:
         """Return the levels of samples, (n, D), and Σ_d log p(x_d | its level), (n,)."""
         n = len(samples)
-        # of a large table eight bytes a level, let alone twice, do not fit
         kind = torch.int16 if max(self._bins.sizes) < 2**15 else torch.int64
         levels = torch.empty(n, len(self._bins.sizes), dtype=kind)
         inside = torch.empty(n)

@@ -33,6 +33,7 @@ class Portion:
         weight: Their mass together, from 0 to 1.
         rows: Which of the samples they are, positions of shape (n,); None for all. Only a model
             that ``takes_rows`` is given a choice: of a large table, all rows do not fit twice.
+        without: Which of these are left out, ascending positions among them; None for none.
 
     Example:
         >>> from coplay import Variable
@@ -46,27 +47,51 @@ class Portion:
     samples: Samples
     weight: float
     rows: Tensor | None = None
+    without: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.samples) if self.rows is None else len(self.rows)
+        count = len(self.samples) if self.rows is None else len(self.rows)
+        return count if self.without is None else count - len(self.without)
 
     def picked(self, places: Tensor) -> Samples:
         """Return some of its samples, by their positions among them, shape (k,)."""
-        return pick(self.samples, places if self.rows is None else self.rows[places])
+        return pick(self.samples, self._rows_at(places))
 
     def only(self, places: Tensor) -> Portion:
         """Return a portion of some of its samples, of the same mass, without a copy of them."""
-        return replace(self, rows=places if self.rows is None else self.rows[places])
+        return replace(self, rows=self._rows_at(places), without=None)
+
+    def all_but(self, places: Tensor) -> Portion:
+        """Return a portion without some of its samples, of which only these take memory.
+
+        Args:
+            places: Their positions among the samples, ascending.
+        """
+        if self.without is not None:
+            here = torch.ones(len(self), dtype=torch.bool)
+            here[places] = False
+            return self.only(here.nonzero().squeeze(1))
+        return replace(self, without=places)
+
+    def _rows_at(self, places: Tensor) -> Tensor:
+        """Return positions among the samples, from those among the rows that are chosen."""
+        if self.without is not None:
+            # as many are left out before a place as left-out ones lie at most that far
+            before = self.without - torch.arange(len(self.without))
+            places = places + torch.searchsorted(before, places, right=True)
+        return places if self.rows is None else self.rows[places].long()
 
     def fit_for(self, model: LocalModel) -> Portion:
         """Return what a model can learn from: a copy of the rows, if it takes no choice of them."""
-        if self.rows is None or model.takes_rows:
+        if model.takes_rows or (self.rows is None and self.without is None):
             return self
         return Portion(self.name, self.whole(), self.weight)
 
     def whole(self) -> Samples:
         """Return all of its samples, and no others."""
-        return self.samples if self.rows is None else pick(self.samples, self.rows)
+        if self.without is not None:
+            return self.picked(torch.arange(len(self)))
+        return self.samples if self.rows is None else pick(self.samples, self.rows.long())
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _MANY = 500_000
 _FITTED_ON = 200_000
 """Rows of a source that units are fitted on, at most."""
 
-_FITTED_ON_ALL = 500_000
+_FITTED_ON_ALL = 250_000
 """Rows of all sources that units are fitted on, about."""
 
 _AT_ONCE = 50_000
@@ -42,11 +42,11 @@ def fitted_on(mixture: Mixture) -> list[Samples]:
         [0, 3, 6]
     """
     total = sum(map(len, mixture.parts))
-    of_all = -(-total // _FITTED_ON_ALL) if total > _FITTED_ON_ALL else 1
+    of_all = -(-total // _FITTED_ON_ALL) if total > _MANY else 1
     chosen = []
     for part in mixture.parts:
         step = max(of_all, -(-len(part) // _FITTED_ON))
-        if step == 1 and part.rows is None:
+        if step == 1 and part.rows is None and part.without is None:
             chosen.append(part.samples)
         else:
             chosen.append(part.picked(torch.arange(0, len(part), step)))

@@ -105,8 +105,10 @@ def _patterns(
             codes = codes.mul_(2).add_(space[name].present(samples[name]))
     ordered, order = codes.sort(stable=True)
     counts = ordered.unique_consecutive(return_counts=True)[1].tolist()
+    if len(order) < 2**31:
+        order = order.to(torch.int32)  # half of the memory
     for rows in reversed(order.split(counts)):
-        first = pick(samples, rows[:1])
+        first = pick(samples, rows[:1].long())
         yield [bool(space[name].present(first[name])) for name in optional], rows
 
 

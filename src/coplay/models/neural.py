@@ -262,11 +262,9 @@ class NeuralModel(LocalModel):
             if not count or not fits or count >= len(part):
                 learned_from.append(part)
                 continue
-            is_aside = torch.zeros(len(part), dtype=torch.bool)
-            is_aside[torch.randperm(len(part), generator=generator)[:count]] = True
-            aside, rest = (mask.nonzero().squeeze(1) for mask in (is_aside, ~is_aside))
+            aside = torch.randperm(len(part), generator=generator)[:count].sort().values
             held_out.append(Portion(part.name, part.picked(aside), part.weight))
-            learned_from.append(part.only(rest).fit_for(self))
+            learned_from.append(part.all_but(aside).fit_for(self))
         self._note_sources({part.name: part.weight for part in mixture.parts})
         return Mixture(tuple(learned_from)), Mixture(tuple(held_out)) if held_out else None
 

@@ -239,7 +239,8 @@ def _with_other(
     names: list[str], numbers: np.ndarray, number_of: Mapping[str, int], places: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Let names that were not agreed count as ``other``, unless they only differ in case."""
-    agreed = {name.casefold().strip() for name in number_of}
+    # a rare "Other" is none of those that are named, and meant by nobody as another spelling
+    agreed = {name.casefold().strip() for name in number_of if name != OTHER}
     changed = []
     for place, name in enumerate(names):
         if numbers[place] < 0 and name.casefold().strip() not in agreed:
