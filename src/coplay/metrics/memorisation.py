@@ -25,7 +25,7 @@ _HELD = 5000
 _QUANTILE = 0.05
 _WORK = 5e8  # operations on numbers, for each side of a table: about a second
 _LEAST = 100  # rows that are compared whatever it takes
-_MOST_HELD = 200_000  # rows of a table among which the nearest is looked for
+_MOST_HELD = 100_000  # rows of a table among which the nearest is looked for
 _PARTIAL_FROM = 3  # columns; of two, one that agrees says nothing
 
 COPIES = "copies_share"
@@ -184,7 +184,7 @@ class Memorisation(Metric):
 
     In a table a category counts by agreement, and so do missing values; rows are compared by the
     variables that all sides have, and as many as a second of work allows; the nearest is looked for
-    among 200,000 rows that were learned from, which the unit says where there were more.
+    among 100,000 rows that were learned from, which the unit says where there were more.
     ``partial_copies_share`` is there for three columns or more. It leaves out, of each pair of
     rows, the quarter of the columns in which they differ most. So it finds rows that repeat a real
     one but for some columns, which ``copies_share`` misses: they are as far away as the new columns

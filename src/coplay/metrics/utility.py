@@ -20,7 +20,7 @@ NO_TARGET = "no target is named; set measure.target to the variable to be predic
 """Why a run without a target does not measure of what use samples are."""
 
 _REPLICATES = 200
-_MOST_HELD = 50_000  # own rows that a prediction is learned from, at most
+_MOST_HELD = 20_000  # own rows that a prediction is learned from, at most
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Utility(Metric):
 
     ``utility`` is the accuracy on real rows (R² for a number) of a linear model that was fitted to
     the samples; ``utility_of_real`` is that of the same model fitted to the player's own real rows,
-    where these are known, or to those among 50,000 of them, as its unit then says. Samples that
+    where these are known, or to those among 20,000 of them, as its unit then says. Samples that
     lack real structure fall behind it. The model is logistic regression for a category and ridge
     regression for a number, on all other variables in standard units. ``utility_boosted`` and
     ``utility_of_real_boosted`` are the same of gradient-boosted trees, which learn what is not
