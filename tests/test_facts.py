@@ -192,3 +192,26 @@ def test_what_a_stranger_names_as_its_model_is_not_imported():
     assert not has_model(Known(strange, 1), Acgan)
     with pytest.raises(MessageError, match=r"expected a model of coplay, got 'antigravity:Cls'"):
         Known(strange, 1).model  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "shares"),
+    [
+        (Variable(kind="real"), torch.tensor([1.5, -2.0, 1.5]), ()),
+        (Variable(kind="count"), torch.tensor([7, 0, 7]), ()),
+        (Variable(kind="binary"), torch.tensor([0, 1, 1], dtype=torch.uint8), ()),
+        (
+            Variable(kind="categorical", classes=3, optional=True),
+            torch.tensor([2, -1, 2]),
+            (0.0, 0.0, 1.0),
+        ),
+    ],
+)
+def test_a_column_that_is_called_class_need_not_hold_classes(label, values, shares):
+    space = Space({"class": label, "x": Variable(kind="binary")})
+    rows = space.samples(**{"class": values, "x": torch.tensor([0, 1, 1], dtype=torch.uint8)})
+    player = Player("north", space, rows, find("model", "autoregressive").tiny(), seed=1)
+    facts = player.facts()
+    assert facts.shares == shares
+    assert Facts.from_plain(facts.plain(), "north").shares == shares
+    assert facts.classifies == (label.kind == "categorical")

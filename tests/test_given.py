@@ -317,3 +317,52 @@ def test_a_run_that_is_read_again_draws_the_same(run):
     given = {"age": (60, 80)}
     again = Result.load(run.folder)
     assert again.sample("north", 10, given=given).equals(run.sample("north", 10, given=given))
+
+
+ADMITTED = Variable(kind="real", low=19000, high=20000, unit="days since 1970-01-01")
+WOKEN = Variable(kind="real", unit="hours since midnight")
+MOMENTS = Asked("north", coplay.Space({"admitted": ADMITTED, "woken": WOKEN}))
+
+
+@pytest.mark.parametrize(
+    ("given", "low", "high"),
+    [
+        ("admitted=2023-06-01..2023-06-30", 19509.0, 19538.0),
+        ("admitted=2023-06-01 12:00..", 19509.5, np.inf),
+        ("admitted=19509..19538", 19509.0, 19538.0),
+        ("admitted=2023-06-01", 19509.0, 19509.0),
+        ("woken=6:45..07:30 PM", 6.75, 19.5),
+    ],
+)
+def test_a_condition_on_a_date_is_written_as_a_date(given, low, high):
+    (condition,) = MOMENTS.conditions([given]).values()
+    assert (condition.subset.low, condition.subset.high) == (low, high)
+
+
+def test_a_date_of_python_is_one_too():
+    day = np.datetime64("2023-06-01").item()
+    assert MOMENTS.conditions({"admitted": day})["admitted"].point == 19509.0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("admitted=02/03/2023..", "expected a date such as 2024-02-29 or"),
+        ("admitted=2023-02-30", "expected a date such as 2024-02-29 or"),
+        ("admitted=6:45", "expected a date such as 2024-02-29 or"),
+        ("woken=2023-06-01", "expected a time of day such as 13:30, or its hours"),
+        ("admitted=2023-07-01..2023-06-01", "since 2023-07-01 is more than 2023-06-01"),
+        (
+            "admitted=1999-01-01..",
+            "expected limits in the agreed range [2022-01-08, 2024-10-04]",
+        ),
+        (
+            "admitted=1999-01-01",
+            "expected a value in the agreed range [2022-01-08, 2024-10-04], got 1999-01-01",
+        ),
+    ],
+)
+def test_what_is_no_date_is_refused_in_words_of_dates(given, words):
+    with pytest.raises(CoplayError) as error:
+        MOMENTS.conditions([given])
+    assert words in str(error.value)

@@ -1,6 +1,7 @@
 """What counts as an image, and the one image and the class of a space."""
 
 import pytest
+import torch
 
 from coplay import Space, Variable
 from coplay.core.errors import ModelError, SpaceError
@@ -80,3 +81,9 @@ def test_an_image_of_counts_is_refused_by_kind():
     for model in (Acgan.tiny(), ConvHvae.tiny()):
         with pytest.raises(ModelError, match=r"binary or real.*'photons' is count"):
             model.setup(space, seed=1)
+
+
+def test_a_variable_may_be_called_as_a_parameter_of_a_method_is():
+    space = Space({"self": Variable(kind="count"), "values": Variable(kind="count")})
+    samples = space.samples(self=torch.tensor([1]), values=torch.tensor([2]))
+    assert space.check(samples, "a table", complete=True)["self"].tolist() == [1]

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 import coplay
-from coplay import Config
+from coplay import Config, Variable
 from coplay.cli.main import main
 from coplay.core.errors import DataError
 from coplay.data.sources.table import Table
 from coplay.run.preparing import prepare
+from coplay.site.conforming import conformed
 
 ROWS = [f"{20 + i % 30},{i / 4},{('f', 'm')[i % 2]}" for i in range(60)]
 
@@ -177,3 +179,74 @@ def test_frames_of_unlike_units_are_warned_of(tmp_path):
         sites, model={"name": "exponential_family"}, rounds=1, compare=[], folder=tmp_path / "r"
     )
     assert any("'dose' at 'b' is about 1,000 times" in note for note in result.record.notes)
+
+
+class TestWhatInitSays:
+    """What two tables make a newcomer ask is answered when the federation is founded."""
+
+    def said(self, folder, capsys, monkeypatch, north, south):
+        monkeypatch.chdir(folder)
+        write(folder / "north.csv", north)
+        write(folder / "south.csv", south)
+        assert main(["init", "--from", "north.csv", "south.csv", "--out", "f"]) == 0
+        return capsys.readouterr().out
+
+    def test_two_ways_to_write_yes_and_no_are_one_variable(self, tmp_path, capsys, monkeypatch):
+        doses = [f"{i / 7:.2f}" for i in range(40)]
+        words = [f"{dose},{'TRUE' if i % 3 else 'FALSE'}" for i, dose in enumerate(doses)]
+        bits = [f"{dose},{i % 2}" for i, dose in enumerate(doses)]
+        said = self.said(tmp_path, capsys, monkeypatch, ["dose,ill", *words], ["dose,ill", *bits])
+        assert "'ill': no and yes are 'FALSE', 'TRUE' at north and '0', '1' at south: one" in said
+        assert "all are categories" not in said
+        assert 'kind = "binary"' in (tmp_path / "f" / "federation.toml").read_text()
+
+    def test_words_that_both_have_are_no_question(self, tmp_path, capsys, monkeypatch):
+        rows = [f"{i / 7:.2f},{'yes' if i % 3 else 'no'}" for i in range(40)]
+        shouted = [row.upper() for row in rows]
+        said = self.said(tmp_path, capsys, monkeypatch, ["dose,ill", *rows], ["dose,ill", *shouted])
+        assert "no and yes are" not in said
+
+    def test_dates_that_may_be_read_two_ways_are_said(self, tmp_path, capsys, monkeypatch):
+        rows = [f"{1 + i % 12:02}/{1 + i % 11:02}/2024,{i / 7:.2f}" for i in range(40)]
+        clear = [f"{1 + i % 12:02}/{13 + i % 11:02}/2024,{i / 7:.2f}" for i in range(40)]
+        said = self.said(tmp_path, capsys, monkeypatch, ["at,dose", *rows], ["at,dose", *clear])
+        guess = "'at': no date shows whether day or month comes first; read with the month first"
+        assert f"north: {guess}" in said
+        assert f"south: {guess}" not in said
+
+    def test_a_line_of_units_is_named(self, tmp_path, capsys, monkeypatch):
+        rows = [f"{i / 7:.2f},{i % 50},{'ab'[i % 2]}" for i in range(60)]
+        names = "dose,pulse,arm"
+        said = self.said(
+            tmp_path, capsys, monkeypatch, [names, "mg,1/min,-", *rows], [names, *rows]
+        )
+        assert "north.csv, line 2: it holds no number in 2 columns that hold numbers" in said
+        assert "south.csv, line 2: it holds no number" not in said
+
+    def test_one_bad_cell_in_the_first_row_is_no_line_of_units(self, tmp_path, capsys, monkeypatch):
+        rows = [f"{i / 7:.2f},{i % 50},{'ab'[i % 2]}" for i in range(60)]
+        names = "dose,pulse,arm"
+        said = self.said(tmp_path, capsys, monkeypatch, [names, "n/k,7,a", *rows], [names, *rows])
+        assert "it holds no number" not in said
+
+    def test_a_name_with_a_line_break_stays_on_its_line(self, tmp_path, capsys, monkeypatch):
+        rows = [f"{i / 7:.2f},{'ab'[i % 2]}" for i in range(40)]
+        table = ['"dose\nin mg",arm', *rows]
+        said = self.said(tmp_path, capsys, monkeypatch, table, table)
+        assert "2 variables for 2 sites: dose in mg, arm\n" in said
+        assert "1 row goes on over several lines" in said
+
+    def test_a_rare_word_for_both_sides_is_no_question(self, tmp_path, capsys, monkeypatch):
+        rows = [f"{i / 7:.2f},{'yes' if i % 3 else 'no'}" for i in range(40)]
+        few = ["1.5,yes", "2.5,yes", "3.5,yes"]
+        said = self.said(tmp_path, capsys, monkeypatch, ["dose,ill", *rows], ["dose,ill", *few])
+        assert "no and yes are" not in said
+
+
+def test_a_rare_category_that_is_called_other_counts_as_other():
+    agreed = Variable(kind="categorical", classes=3, names=("Black", "White", "other"))
+    read = Variable(kind="categorical", classes=3, names=("Black", "Other", "white"))
+    made = conformed(agreed, read, torch.tensor([0, 1, 2, 1]))
+    assert made.values[[0, 1, 3]].tolist() == [0, 2, 2]
+    # another spelling of one that is named stays a fault
+    assert made.wrong.tolist() == [False, False, True, False]

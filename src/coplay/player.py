@@ -40,7 +40,7 @@ from coplay.models.abilities import Classifies
 from coplay.models.base import OWN, LocalModel, Mixture, Portion, reported
 from coplay.models.describing import facts_of, tells_classes
 from coplay.models.likelihood import gain, has_log_prob, log_prob
-from coplay.models.mixing import by_pattern, check_missing, known_of, portions, required
+from coplay.models.mixing import check_missing, known_of, own_of, portions, required
 from coplay.models.trial_checks import checked_state
 
 REQUESTS: tuple[type[Request], ...] = (Evaluate, Measure, Judge, Gain, Save, Restore, Finish)
@@ -114,7 +114,7 @@ class Player(Keeping):
         origin = f"data of player '{name}'"
         self._data = space.check(data, origin, complete=not model.learns_incomplete)
         check_missing(model, space, data, name)
-        self._parts = by_pattern(space, data)
+        self._parts = own_of(model, space, data)
         self.unobserved = tuple(v for v in space if v in unobserved or v not in data.keys())
         """Variables that others' samples have to supply; they are hidden when it classifies."""
         self.lesson = "learn"  # names the stream, where a player learns twice in a round

@@ -312,7 +312,7 @@ def test_early_stopping_judges_by_all_sources(name):
     for whole, a, b in zip(given.parts, teach.parts, judge.parts, strict=True):
         rows = [tuple(row) for row in space.flatten(whole.samples).tolist()]
         assert sorted(rows) == sorted(
-            tuple(r) for p in (a, b) for r in space.flatten(p.samples).tolist()
+            tuple(r) for p in (a, b) for r in space.flatten(p.whole()).tolist()
         )
     again = model._set_aside(given)[1]
     for a, b in zip(judge.parts, again.parts, strict=True):

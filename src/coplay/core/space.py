@@ -169,7 +169,7 @@ class Space:
             )
         return Space({**self._variables, **more})
 
-    def samples(self, **values: Tensor) -> Samples:
+    def samples(self, /, **values: Tensor) -> Samples:
         """Bind tensors of shape (n, …) to a sample set; the values are not checked."""
         n = len(next(iter(values.values())))
         return TensorDict(dict(values), batch_size=[n])

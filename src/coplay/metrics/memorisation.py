@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -17,7 +17,7 @@ from coplay.core.space import Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, complete, share_value, wilson
 from coplay.metrics.columns import MOST
 from coplay.metrics.near_rows import NearRows
-from coplay.metrics.rows import even_order, of_table, row_keys
+from coplay.metrics.rows import even_order, of_table, row_keys, spaced
 
 # Distances are computed for so many rows at a time: 2,000 × 5,000 are 40 MB.
 _QUERIES = 2000
@@ -25,6 +25,7 @@ _HELD = 5000
 _QUANTILE = 0.05
 _WORK = 5e8  # operations on numbers, for each side of a table: about a second
 _LEAST = 100  # rows that are compared whatever it takes
+_MOST_HELD = 100_000  # rows of a table among which the nearest is looked for
 _PARTIAL_FROM = 3  # columns; of two, one that agrees says nothing
 
 COPIES = "copies_share"
@@ -86,17 +87,19 @@ def _nearest(scaling: Scaling, samples: Samples, held: Samples) -> Tensor:
 class _Distances(Stat):
     fake: Tensor
     real: Tensor
+    of_held: str = ""
 
     def merge(self, other: _Distances) -> _Distances:
-        return _Distances(torch.cat([self.fake, other.fake]), self.real)
+        return replace(self, fake=torch.cat([self.fake, other.fake]))
 
     def result(self) -> dict[str, Value]:
-        values = {COPIES: _share_of_copies(self.fake, self.real, "")}
+        values = {COPIES: _share_of_copies(self.fake, self.real, self.of_held)}
         usual = self.real.median().item()
         # half of the real samples may be copies of held ones; there is no ratio to 0
         if usual > 0:
             ratio = self.fake.quantile(0.5).item() / usual
-            unit = "median distance to the training data over that of real test samples"
+            unit = f"median distance to the training data{self.of_held} over that of real test "
+            unit += "samples"
             n, n_real = len(self.fake), len(self.real)
             values["nearest_training_ratio"] = Value(ratio, unit, None, n, n_real)
         return values
@@ -111,20 +114,22 @@ class _Table(Stat):
     real: Samples
     held: Samples
     most: int
+    of_held: str = ""
 
     def merge(self, other: _Table) -> _Table:
         both = TensorDict.cat([self.generated, other.generated])
-        return _Table(self.space, both, self.real, self.held, self.most)
+        return replace(self, generated=both)
 
     def result(self) -> dict[str, Value]:
         near = NearRows(self.space, self.held, units=self.real)
         affordable = max(_LEAST, near.affordable(_WORK))
         fake = near.nearness(of_table(self.generated, affordable))
         real = near.nearness(of_table(self.real, min(self.most, affordable)))
-        values = _Distances(fake.whole, real.whole).result()
+        values = _Distances(fake.whole, real.whole, self.of_held).result()
         if near.columns >= _PARTIAL_FROM:
             kept = near.columns - near.left_out
             where = f" in the {kept} of {near.columns} columns that agree best"
+            where += self.of_held
             values[PARTIAL] = _share_of_copies(fake.partial, real.partial, where)
         return values
 
@@ -154,7 +159,8 @@ def leak(values: Mapping[str, Value]) -> str:
     """
     for name, what in ((COPIES, "a training row"), (PARTIAL, "a training row in most columns")):
         value = values.get(name)
-        if value is None or value.low is None:
+        # how many real rows there are may be told in tens, and as none where they are few
+        if value is None or value.low is None or not value.n_real:
             continue
         _, usual = wilson(math.ceil(_QUANTILE * value.n_real), value.n_real)
         if value.low > usual:
@@ -177,11 +183,12 @@ class Memorisation(Metric):
     quantile of the real ones: about 0.05 where nothing is remembered.
 
     In a table a category counts by agreement, and so do missing values; rows are compared by the
-    variables that all sides have, and as many as a second of work allows. ``partial_copies_share``
-    is there for three columns or more. It leaves out, of each pair of rows, the quarter of the
-    columns in which they differ most. So it finds rows that repeat a real one but for some columns,
-    which ``copies_share`` misses: they are as far away as the new columns say. It is about 0.05,
-    too, where nothing is remembered.
+    variables that all sides have, and as many as a second of work allows; the nearest is looked for
+    among 100,000 rows that were learned from, which the unit says where there were more.
+    ``partial_copies_share`` is there for three columns or more. It leaves out, of each pair of
+    rows, the quarter of the columns in which they differ most. So it finds rows that repeat a real
+    one but for some columns, which ``copies_share`` misses: they are as far away as the new columns
+    say. It is about 0.05, too, where nothing is remembered.
 
     Where many real test samples are themselves copies of held ones, as among a few binary
     variables, nothing can be nearer: ``copies_share`` is 0, and the ratio is left out where the
@@ -226,7 +233,9 @@ class Memorisation(Metric):
         if names:
             space = observed.reference.space_of_rows.only(names)
             generated, real = observed.samples.select(*names), observed.reference.whole
-            return _Table(space, generated, real.select(*names), held.select(*names), self.most)
+            some = spaced(held.select(*names), _MOST_HELD)
+            of_held = f" ({len(some):,} of {len(held):,} rows)" if len(some) < len(held) else ""
+            return _Table(space, generated, real.select(*names), some, self.most, of_held)
         space = observed.reference.space
         scaling = observed.reference.scaling
         test = observed.reference.test

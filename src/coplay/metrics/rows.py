@@ -73,6 +73,19 @@ def even_order(keys: Tensor) -> Tensor:
     return torch.from_numpy(order[np.argsort(moved, kind="stable")])
 
 
+def spaced(rows: Samples, most: int) -> Samples:
+    """Return at most so many rows, evenly spaced; all where there are no more.
+
+    Example:
+        >>> rows = Samples({"x": torch.arange(10)}, batch_size=[10])
+        >>> spaced(rows, 4)["x"].tolist(), spaced(rows, 10) is rows
+        ([0, 2, 5, 7], True)
+    """
+    if len(rows) <= most:
+        return rows
+    return pick(rows, torch.arange(most) * len(rows) // most)
+
+
 def of_table(rows: Samples, most: int | None = None) -> Samples:
     """Return rows of a table, or some, in an order that the units of their columns do not change.
 

@@ -12,7 +12,7 @@ from tensordict import TensorDict
 from coplay.core.space import LABEL, Samples, Space, pick
 from coplay.metrics.base import Metric, Observed, Stat, Value, share_value
 from coplay.metrics.prediction import Boosted, Prediction, are_complete
-from coplay.metrics.rows import of_table
+from coplay.metrics.rows import of_table, spaced
 
 Learner = Literal["linear", "boosted"]
 
@@ -20,6 +20,7 @@ NO_TARGET = "no target is named; set measure.target to the variable to be predic
 """Why a run without a target does not measure of what use samples are."""
 
 _REPLICATES = 200
+_MOST_HELD = 20_000  # own rows that a prediction is learned from, at most
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class _Trial(Stat):
     generated: Samples
     held: Samples | None
     learners: tuple[Learner, ...]
+    held_count: int = 0
 
     def merge(self, other: _Trial) -> _Trial:
         both = TensorDict.cat([self.generated, other.generated])
@@ -39,8 +41,10 @@ class _Trial(Stat):
         # trees see the order of rows, which must not depend on how they came in
         values = self._values("utility", of_table(self.generated), "samples")
         if self.held is not None and len(self.held) > 1:
-            held = of_table(self.held)
-            values |= self._values("utility_of_real", held, "the player's own real rows")
+            own = "the player's own real rows"
+            if len(self.held) < self.held_count:
+                own = f"{len(self.held):,} of {self.held_count:,} of {own}"
+            values |= self._values("utility_of_real", of_table(self.held), own)
         return values
 
     def _values(self, name: str, rows: Samples, learned_from: str) -> dict[str, Value]:
@@ -89,11 +93,12 @@ class Utility(Metric):
 
     ``utility`` is the accuracy on real rows (R² for a number) of a linear model that was fitted to
     the samples; ``utility_of_real`` is that of the same model fitted to the player's own real rows,
-    where these are known. Samples that lack real structure fall behind it. The model is logistic
-    regression for a category and ridge regression for a number, on all other variables in standard
-    units. ``utility_boosted`` and ``utility_of_real_boosted`` are the same of gradient-boosted
-    trees, which learn what is not linear, too. The intervals are Wilson's for accuracy, and over
-    real rows drawn again for R²; that the samples vary is not in them.
+    where these are known, or to those among 20,000 of them, as its unit then says. Samples that
+    lack real structure fall behind it. The model is logistic regression for a category and ridge
+    regression for a number, on all other variables in standard units. ``utility_boosted`` and
+    ``utility_of_real_boosted`` are the same of gradient-boosted trees, which learn what is not
+    linear, too. The intervals are Wilson's for accuracy, and over real rows drawn again for R²;
+    that the samples vary is not in them.
 
     Args:
         target: The variable that is predicted; without one, the class.
@@ -169,9 +174,12 @@ class Utility(Metric):
         rows = self._complete(space, target, observed, observed.reference.whole)
         generated = self._complete(space, target, observed, observed.samples)
         held = observed.held
+        count = 0
         if held is not None and target in held.keys():
-            held = self._complete(space, target, observed, held)
+            chosen = space.only([*self._inputs(observed), target])
+            count = int(are_complete(held, chosen).sum())
+            held = self._complete(space, target, observed, spaced(held, _MOST_HELD))
         else:
             held = None
         chosen = space.only([name for name in space if name in rows.keys()])
-        return _Trial(chosen, target, rows, generated, held, self.learners)
+        return _Trial(chosen, target, rows, generated, held, self.learners, count)

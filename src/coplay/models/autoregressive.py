@@ -39,10 +39,12 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from coplay.core.errors import ModelError
+from coplay.core.memory import give_back
 from coplay.core.simplex import on_simplex
 from coplay.core.space import LABEL, Samples, Space, join, pick
 from coplay.core.subset import Subset
 from coplay.models.base import Mixture, Portion
+from coplay.models.many_rows import are_many, fitted_on, presences, side_by_side
 from coplay.models.parts import check_class, check_columns, in_parts
 from coplay.models.privately import PrivatelyLearning
 from coplay.nets import devices, parameters
@@ -53,6 +55,7 @@ from coplay.nets.together import Together
 
 _VALIDATION_DRAWS = 8  # of order and place, for early stopping
 _EVEN = 0.05  # share of frequencies that is even, where noise may say that a level never occurs
+_ROWS_OF_LOSSES = 4_000  # at a time, for memory
 _LEVELS = "levels"
 _INSIDE = "inside"
 _TOGETHER = "together"
@@ -95,6 +98,7 @@ class Autoregressive(PrivatelyLearning):
     """
 
     learns_incomplete: ClassVar[bool] = True
+    takes_rows: ClassVar[bool] = True
     validates_incomplete: ClassVar[bool] = True
     citation: ClassVar[tuple[str, ...]] = ("tiwald2025tabularargn", "hoogeboom2022ardm")
 
@@ -109,6 +113,7 @@ class Autoregressive(PrivatelyLearning):
     _net: AnyOrder = PrivateAttr()
     _bins: Bins = PrivateAttr()
     _together: Together = PrivateAttr()
+    _draws_first: bool = PrivateAttr(default=False)  # of very many rows, only a batch has levels
 
     def build(self, space: Space) -> AnyOrder:
         """Build the bins and the network."""
@@ -133,22 +138,22 @@ class Autoregressive(PrivatelyLearning):
 
     def in_standard_units(self, mixture: Mixture) -> Mixture:
         """Let the bins follow the sources, and return these as levels."""
-        sources = [part.samples for part in mixture.parts]
-        if self._bins.follow(sources, mixture.weights.tolist()):
+        if self._bins.follow(fitted_on(mixture), mixture.weights.tolist()):
             self._forget_best()  # the best parameters were those of other bins
         self._net.follow(self._bins.frequencies)
-        parts = []
         for part in mixture.parts:
-            rows = self._as_levels(part.samples)
             if part.weight > 0:
-                self._together.follow(rows[_LEVELS])
-            parts.append(Portion(part.name, rows, part.weight))
+                self._together.follow_all(presences(self._space, part))
+        self._draws_first = are_many(mixture)
+        if self._draws_first:
+            give_back()
+            return mixture
+        parts = [Portion(p.name, self._as_levels(p.whole()), p.weight) for p in mixture.parts]
         return Mixture(tuple(parts))
 
     def _as_levels(self, samples: Samples) -> Samples:
         """Return the levels of samples, (n, D), and Σ_d log p(x_d | its level), (n,)."""
         n = len(samples)
-        # of a large table eight bytes a level, let alone twice, do not fit
         kind = torch.int16 if max(self._bins.sizes) < 2**15 else torch.int64
         levels = torch.empty(n, len(self._bins.sizes), dtype=kind)
         inside = torch.empty(n)
@@ -165,6 +170,9 @@ class Autoregressive(PrivatelyLearning):
         # a row answers one question of many in a step, and shares of a few cells show the noise
         is_small = not any(self._bins.binned) and math.prod(self._bins.sizes) <= _FEW_CELLS
         drawn = mixture.drawn(self.batch * (4 if is_small else 1), generator)
+        if self._draws_first:
+            levels = self._as_levels(side_by_side(self._space, drawn))
+            drawn = dict(zip(drawn, levels.split([*map(len, drawn.values())]), strict=True))
         return {source: devices.moved(part, self._place) for source, part in drawn.items()}
 
     def losses(self, mixture: Mixture, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
@@ -175,7 +183,9 @@ class Autoregressive(PrivatelyLearning):
     def _surprise(self, rows: Samples, generator: torch.Generator) -> Tensor:
         """Estimate −log p of rows from one order and one place each; shape (n,)."""
         drawn = self.with_draws(rows, generator)
-        return self.row_losses(self._net, drawn) - rows[_INSIDE]
+        blocks = zip(*(each.split(_ROWS_OF_LOSSES) for each in drawn.values()), strict=True)
+        losses = [self.row_losses(self._net, dict(zip(drawn, b, strict=True))) for b in blocks]
+        return torch.cat(losses) - rows[_INSIDE]
 
     def with_draws(self, rows: Samples, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what is given and asked for of each row, and how much it counts."""

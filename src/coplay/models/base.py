@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -31,17 +31,67 @@ class Portion:
         name: Whose samples they are: :data:`OWN`, or a player's name.
         samples: At least one.
         weight: Their mass together, from 0 to 1.
+        rows: Which of the samples they are, positions of shape (n,); None for all. Only a model
+            that ``takes_rows`` is given a choice: of a large table, all rows do not fit twice.
+        without: Which of these are left out, ascending positions among them; None for none.
 
     Example:
         >>> from coplay import Variable
         >>> space = Space({"x": Variable(kind="real")})
-        >>> Portion("south", space.samples(x=torch.ones(2)), 0.75).weight
-        0.75
+        >>> part = Portion("south", space.samples(x=torch.arange(4.0)), 0.75)
+        >>> len(part), part.only(torch.tensor([3, 1])).whole()["x"].tolist()
+        (4, [3.0, 1.0])
     """
 
     name: str
     samples: Samples
     weight: float
+    rows: Tensor | None = None
+    without: Tensor | None = None
+
+    def __len__(self) -> int:
+        count = len(self.samples) if self.rows is None else len(self.rows)
+        return count if self.without is None else count - len(self.without)
+
+    def picked(self, places: Tensor) -> Samples:
+        """Return some of its samples, by their positions among them, shape (k,)."""
+        return pick(self.samples, self._rows_at(places))
+
+    def only(self, places: Tensor) -> Portion:
+        """Return a portion of some of its samples, of the same mass, without a copy of them."""
+        return replace(self, rows=self._rows_at(places), without=None)
+
+    def all_but(self, places: Tensor) -> Portion:
+        """Return a portion without some of its samples, of which only these take memory.
+
+        Args:
+            places: Their positions among the samples, ascending.
+        """
+        if self.without is not None:
+            here = torch.ones(len(self), dtype=torch.bool)
+            here[places] = False
+            return self.only(here.nonzero().squeeze(1))
+        return replace(self, without=places)
+
+    def _rows_at(self, places: Tensor) -> Tensor:
+        """Return positions among the samples, from those among the rows that are chosen."""
+        if self.without is not None:
+            # as many are left out before a place as left-out ones lie at most that far
+            before = self.without - torch.arange(len(self.without))
+            places = places + torch.searchsorted(before, places, right=True)
+        return places if self.rows is None else self.rows[places].long()
+
+    def fit_for(self, model: LocalModel) -> Portion:
+        """Return what a model can learn from: a copy of the rows, if it takes no choice of them."""
+        if model.takes_rows or (self.rows is None and self.without is None):
+            return self
+        return Portion(self.name, self.whole(), self.weight)
+
+    def whole(self) -> Samples:
+        """Return all of its samples, and no others."""
+        if self.without is not None:
+            return self.picked(torch.arange(len(self)))
+        return self.samples if self.rows is None else pick(self.samples, self.rows.long())
 
 
 @dataclass(frozen=True)
@@ -80,9 +130,9 @@ class Mixture:
         weights = []
         for part in self.parts:
             common = [name for name in common if name in part.samples.keys()]
-            each = part.weight / len(part.samples)
-            weights.append(torch.full((len(part.samples),), each, dtype=torch.float64))
-        return join([part.samples.select(*common) for part in self.parts]), torch.cat(weights)
+            each = part.weight / len(part)
+            weights.append(torch.full((len(part),), each, dtype=torch.float64))
+        return join([part.whole().select(*common) for part in self.parts]), torch.cat(weights)
 
     def drawn(self, size: int, generator: torch.Generator) -> dict[str, Samples]:
         """Draw ``size`` samples in proportion to the weights, with replacement inside each portion.
@@ -94,8 +144,9 @@ class Mixture:
         drawn = {}
         for part, count in zip(self.parts, counts, strict=True):
             if count:
-                rows = torch.randint(len(part.samples), (count,), generator=generator)
-                drawn[part.name] = pick(part.samples, rows)
+                drawn[part.name] = part.picked(
+                    torch.randint(len(part), (count,), generator=generator)
+                )
         return drawn
 
     def batch(self, size: int, generator: torch.Generator) -> Samples:
@@ -151,6 +202,9 @@ class LocalModel(Component):
 
     learns_incomplete: ClassVar[bool] = False
     """Whether the model learns from samples in which some of its variables are missing (A5)."""
+
+    takes_rows: ClassVar[bool] = False
+    """Whether the model minds which rows of its samples a portion is (:attr:`Portion.rows`)."""
 
     networks_travel: ClassVar[bool] = False
     """Whether there is a game in which its networks travel, so that others need its settings."""

@@ -98,7 +98,8 @@ class Unbuilt:
 def tells_classes(model: LocalModel, variables: Space, unobserved: Sequence[str]) -> bool:
     """Whether a model can tell classes of its own kind from inputs that its player observes."""
     inputs = [name for name in variables if name not in (LABEL, *unobserved)]
-    return isinstance(model, Classifies) and LABEL in variables and bool(inputs)
+    is_class = LABEL in variables and bool(variables[LABEL].classes)
+    return isinstance(model, Classifies) and is_class and bool(inputs)
 
 
 def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> Facts:
@@ -143,8 +144,13 @@ def facts_of(player: Describable, rows: Samples, tell: Telling, schema: str) -> 
 
 
 def _counts(rows: Samples, variables: Space, unobserved: Sequence[str]) -> list[int]:
-    """Return the number of rows of each class; empty without classes."""
-    if LABEL not in variables or LABEL in unobserved:
+    """Return the number of rows of each class; empty without classes.
+
+    What is called so may be a number or a bit, and a class may be missing in some rows.
+    """
+    classes = variables[LABEL].classes if LABEL in variables else None
+    if classes is None or variables[LABEL].shape or LABEL in unobserved:
         return []
-    counts: list[int] = rows[LABEL].bincount(minlength=variables[LABEL].classes or 0).tolist()
+    there = rows[LABEL][rows[LABEL] >= 0]
+    counts: list[int] = there.bincount(minlength=classes).tolist()
     return counts

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coplay.core.space import Samples, pick
+from coplay.core.space import Samples
 from coplay.models.abilities import HasLogProb, HasLogWeights, StopsEarly
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets.bits import bound
@@ -161,11 +161,11 @@ def gain(
             learned_from.append(part)
             measured_by.append(part)
             continue
-        order = torch.randperm(len(part.samples), generator=generator)
+        order = torch.randperm(len(part), generator=generator)
         half = (len(order) + 1) // 2
         rest = order[half:] if len(order) > 1 else order
-        learned_from.append(Portion(part.name, pick(part.samples, order[:half]), part.weight))
-        measured_by.append(Portion(part.name, pick(part.samples, rest), part.weight))
+        learned_from.append(Portion(part.name, part.picked(order[:half]), part.weight))
+        measured_by.append(Portion(part.name, part.picked(rest), part.weight))
     twin.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()})
     if isinstance(twin, StopsEarly):  # the question is what it would gain by not stopping
         twin.go_on()
@@ -173,14 +173,14 @@ def gain(
     value = 0.0
     variance = 0.0
     for part in measured_by:
-        before = log_prob(model, part.samples, draws, generator)
-        after = log_prob(twin, part.samples, draws, generator)
+        before = log_prob(model, part.whole(), draws, generator)
+        after = log_prob(twin, part.whole(), draws, generator)
         assert before is not None
         assert after is not None
         change, spread = _change(before, after, exact=part.name == OWN)
         value += part.weight * change
-        variance += part.weight**2 * spread / len(part.samples)
-    count = sum(len(part.samples) for part in measured_by)
+        variance += part.weight**2 * spread / len(part)
+    count = sum(map(len, measured_by))
     return Gain(value, math.sqrt(variance), count)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from coplay.core.errors import ModelError
 from coplay.core.slices import to_check
@@ -16,6 +18,9 @@ INCOMPLETE = (
     "rectified_flow"
 )
 """For errors: the models that learn from incomplete samples."""
+
+_FEW_BITS = 15  # that a number of 16 bits holds
+_BITS = 28  # that a number of 64 bits holds beside that of a row
 
 
 def required(space: Space) -> Space:
@@ -47,21 +52,64 @@ def by_pattern(space: Space, samples: Samples) -> dict[str, Samples]:
         >>> {name: len(part) for name, part in by_pattern(space, rows).items()}
         {'own data': 2, 'own data without a': 1}
     """
+    return {part.name: part.whole() for part in own_portions(space, samples)}
+
+
+def own_portions(space: Space, samples: Samples) -> list[Portion]:
+    """Return own rows as portions of one pattern each, which say which of all rows they are.
+
+    Args:
+        space: What the variables are; optional ones may be missing in some rows.
+        samples: Own rows.
+
+    Returns:
+        The portions of :func:`by_pattern`, whose masses are their shares of the rows in them.
+    """
     names = [str(name) for name in samples.keys()]
     optional = [name for name in names if name in space and space[name].optional]
     if not optional or not len(samples):
-        return {OWN: samples}
-    present = torch.stack([space[name].present(samples[name]) for name in optional], 1)
-    patterns, which = present.unique(dim=0, return_inverse=True)
-    parts: dict[str, Samples] = {}
-    # complete rows first, then the rest in an order that depends on the patterns alone
-    for place in reversed(range(len(patterns))):
-        lacking = [name for name, there in zip(optional, patterns[place], strict=True) if not there]
+        return [Portion(OWN, samples, 1.0)]
+    parts = []
+    for there, rows in _patterns(space, samples, optional):
+        lacking = [name for name, is_there in zip(optional, there, strict=True) if not is_there]
         if len(lacking) == len(names):
             continue
         title = f"{OWN} without {', '.join(lacking)}" if lacking else OWN
-        parts[title] = pick(samples, which == place).exclude(*lacking)
-    return parts
+        parts.append(Portion(title, samples.exclude(*lacking), 0.0, rows))
+    count = sum(map(len, parts))
+    return [replace(part, weight=_share(len(part), count)) for part in parts]
+
+
+def own_of(model: LocalModel, space: Space, samples: Samples) -> list[Portion]:
+    """Return own rows as portions that a model can learn from (:func:`own_portions`)."""
+    return [part.fit_for(model) for part in own_portions(space, samples)]
+
+
+def _share(count: int, total: int) -> float:
+    return 1.0 if count == total else count / total
+
+
+def _patterns(
+    space: Space, samples: Samples, optional: list[str]
+) -> Iterator[tuple[list[bool], Tensor]]:
+    """Return which variables rows have, and which rows these are: complete rows first.
+
+    The order of the rest depends on the patterns alone.
+    """
+    kind = torch.int16 if len(optional) < _FEW_BITS else torch.int64
+    codes = torch.zeros(len(samples), dtype=kind)
+    for start in range(0, len(optional), _BITS):
+        if start:  # numbers of the patterns so far, in their order, leave room for more
+            codes = codes.unique(return_inverse=True)[1]
+        for name in optional[start : start + _BITS]:
+            codes = codes.mul_(2).add_(space[name].present(samples[name]))
+    ordered, order = codes.sort(stable=True)
+    counts = ordered.unique_consecutive(return_counts=True)[1].tolist()
+    if len(order) < 2**31:
+        order = order.to(torch.int32)  # half of the memory
+    for rows in reversed(order.split(counts)):
+        first = pick(samples, rows[:1].long())
+        yield [bool(space[name].present(first[name])) for name in optional], rows
 
 
 def known_of(samples: Samples, space: Space, learned: Space) -> Samples:
@@ -83,7 +131,7 @@ def known_of(samples: Samples, space: Space, learned: Space) -> Samples:
 def portions(
     model: LocalModel,
     space: Space,
-    own: Mapping[str, Samples],
+    own: Sequence[Portion],
     received: Mapping[str, Samples],
     weights: Mapping[str, float],
     learned: Space,
@@ -93,7 +141,7 @@ def portions(
     Args:
         model: Who learns.
         space: What samples consist of.
-        own: Own rows, by pattern (:func:`by_pattern`).
+        own: Own rows, by pattern (:func:`own_portions`).
         received: Samples by sender, of variables that the player knows.
         weights: Mass by sender, and of all own rows together as :data:`OWN`.
         learned: The variables that the model learns.
@@ -111,18 +159,17 @@ def portions(
                 f"{model.title} needs every variable, and '{missing[0]}' is missing in {origin}; "
                 "choose a model that learns from incomplete samples, or other variables"
             )
-    count = sum(map(len, own.values()))
-    mass = {}
-    for name, samples in own.items():
-        if len(samples):  # own mass is shared by rows
-            share = 1.0 if len(samples) == count else len(samples) / count
-            mass[name] = weights.get(OWN, 0.0) * share
+    sources = {}
+    for part in own:
+        if len(part):  # own mass is shared by rows
+            sources[part.name] = replace(part, weight=weights.get(OWN, 0.0) * part.weight)
     for sender, samples in received.items():
         if len(samples):
-            mass[sender] = weights.get(sender, 0.0)
-    total = sum(mass.values())
-    sources = {**own, **received}
-    return tuple(Portion(name, sources[name], w / total) for name, w in mass.items() if w > 0)
+            sources[sender] = Portion(sender, samples, weights.get(sender, 0.0))
+    total = sum(part.weight for part in sources.values())
+    return tuple(
+        replace(part, weight=part.weight / total) for part in sources.values() if part.weight > 0
+    )
 
 
 def check_missing(model: LocalModel, space: Space, samples: Samples, player: str) -> None:

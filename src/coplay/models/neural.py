@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor, nn
 
 from coplay.core.scaling import Scaling
-from coplay.core.space import Samples, Space, pick
+from coplay.core.space import Samples, Space
 from coplay.core.streams import isolated_seed, own_draws, stream
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
 from coplay.nets import devices, parameters
@@ -25,6 +25,7 @@ from coplay.nets.bits import bound
 from coplay.nets.training import FLOPS, counted, follow_mean, using_parameters
 
 _VALIDATION_DRAWS = 8  # of the encoder per sample, for early stopping
+_MOST_ASIDE = 20_000  # samples of all sources that early stopping looks at
 
 
 class NeuralModel(LocalModel):
@@ -48,8 +49,8 @@ class NeuralModel(LocalModel):
             draws from the last.
         precision: ``"bfloat16"`` computes matrix products and convolutions in 16 bits where torch's
             autocast does so.
-        validation: Share of the samples of every source that is set aside to stop early by; 0 for
-            none. Most models set nothing aside of a source that lacks a variable.
+        validation: Share of every source's samples, 20,000 of all at most, set aside to stop early
+            by; 0 for none. Most models set nothing aside of a source that lacks a variable.
         patience: Turns without a better validation loss after which the model learns no more and
             returns to its best parameters. The count begins anew when the sources or their weights
             change.
@@ -248,26 +249,22 @@ class NeuralModel(LocalModel):
         """The loss that early stopping looks at, by the running mean; shape (n,)."""
 
     def _set_aside(self, mixture: Mixture) -> tuple[Mixture, Mixture | None]:
-        """Split the same share off every source, for validation.
-
-        Of the own samples, the same ones are held out in every turn.
-        """
+        """Split the same share off every source, always the same of own samples, for validation."""
         if not self.validation:
             return mixture, None
         learned_from = []
         held_out = []
+        share = min(self.validation, _MOST_ASIDE / max(1, sum(map(len, mixture.parts))))
         for part in mixture.parts:
-            count = round(self.validation * len(part.samples))
+            count = round(share * len(part))
             generator = stream(self._seed, "validation", part.name)
-            order = torch.randperm(len(part.samples), generator=generator)
             fits = self.validates_incomplete or set(self._space) <= set(part.samples.keys())
-            if not count or not fits or count >= len(part.samples):
+            if not count or not fits or count >= len(part):
                 learned_from.append(part)
                 continue
-            aside = pick(part.samples, order[:count].sort().values)
-            rest = pick(part.samples, order[count:].sort().values)
-            held_out.append(Portion(part.name, aside, part.weight))
-            learned_from.append(Portion(part.name, rest, part.weight))
+            aside = torch.randperm(len(part), generator=generator)[:count].sort().values
+            held_out.append(Portion(part.name, part.picked(aside), part.weight))
+            learned_from.append(part.all_but(aside).fit_for(self))
         self._note_sources({part.name: part.weight for part in mixture.parts})
         return Mixture(tuple(learned_from)), Mixture(tuple(held_out)) if held_out else None
 

@@ -14,7 +14,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -45,6 +45,13 @@ class Together:
                 return
             there = (rows >= 0).float()
             self.pairs |= there.T @ there > 0
+
+    def follow_all(self, blocks: Iterable[Tensor]) -> None:
+        """Take note of rows, some at a time, as long as there is anything to learn from them."""
+        for levels in blocks:
+            if self.pairs.all():
+                return
+            self.follow(levels)
 
     def all_of(self, columns: Tensor) -> bool:
         """Whether rows had every two of some columns, bool, shape (D,)."""

@@ -281,7 +281,8 @@ def _said_of_variables(variables: Mapping[str, VariableSection], names: Sequence
     """Say what was read off the data, and what that means."""
     read_off = [name for name, section in variables.items() if section.from_data]
     count = counted(len(variables), "variable")
-    lines = [f"{count} for {counted(len(names), 'site')}: {some(variables, 8)}"]
+    called = [" ".join(name.split()) for name in variables]  # a name may hold a line break
+    lines = [f"{count} for {counted(len(names), 'site')}: {some(called, 8)}"]
     if read_off:
         lines.append(
             f"ranges and categories of {counted(len(read_off), 'variable')} were read off the data "

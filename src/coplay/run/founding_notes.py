@@ -37,6 +37,36 @@ def spelled_alike(name: str, one: Proposed, other: Proposed, first: str, site: s
     return notes
 
 
+def said_of_levels(
+    name: str, both: Proposed, one: Proposed, other: Proposed, first: str, site: str
+) -> list[str]:
+    """Say what two sites write in two ways, of a variable that both have.
+
+    Args:
+        name: The variable.
+        both: What it is for both.
+        one: What it is at the first site.
+        other: What it is at the other.
+        first: The first site.
+        site: The other.
+
+    Example:
+        >>> one, other = (Proposed("binary", levels=words) for words in (("no", "yes"), ("0", "1")))
+        >>> print(said_of_levels("ill", one, one, other, "a", "b")[0])
+        'ill': no and yes are 'no', 'yes' at a and '0', '1' at b: one variable of 0 and 1
+    """
+    if both.kind == "categorical":
+        return spelled_alike(name, one, other, first, site)
+    words = [set(map(str.lower, each.levels)) - {OTHER} for each in (one, other)]
+    if both.kind == "real" or words[0] <= words[1] or words[1] <= words[0]:
+        return []
+    listed = [some(map(quoted, each.levels)) for each in (one, other)]
+    return [
+        f"{quoted(name)}: no and yes are {listed[0]} at {first} and {listed[1]} at {site}: one "
+        "variable of 0 and 1"
+    ]
+
+
 def _distance_is_one(one: str, other: str) -> bool:
     """Whether two words of five letters or more differ by a letter."""
     if min(len(one), len(other)) < 5 or abs(len(one) - len(other)) > 1:

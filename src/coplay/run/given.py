@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from coplay.core.errors import CoplayError
 from coplay.core.space import Space
 from coplay.core.subset import Subset
 from coplay.core.variable import Variable
+from coplay.data.tables.dates import DAYS, HOURS, DateForm, Dates, dates_of
 from coplay.data.words import quoted, some
 
 MOST_DRAWS = 1_000_000
@@ -230,23 +232,57 @@ def value_of(v: Variable, text: str) -> float:
         if lowered in (*YES, *NO):
             return int(lowered in YES)
         raise _Fault(f"expected yes or no, true or false, 1 or 0; got {quoted(text)}")
-    number = _number(text)
+    number = _number(v, text)
     if v.kind == "count" and (not number.is_integer() or number < 0):
         raise _Fault(f"expected a whole number from 0 on, got {quoted(text)}")
     low, high = v.range
     if not low <= number <= high:
-        raise _Fault(f"expected a value in the agreed range [{low:g}, {high:g}], got {number:g}")
+        agreed = _range_of(v)
+        raise _Fault(f"expected a value in the agreed range {agreed}, got {_shown(v, number)}")
     return int(number) if v.kind == "count" else number
 
 
-def _number(text: str) -> float:
+def _number(v: Variable, text: str) -> float:
+    """Return the number that a text stands for; a date or a time of day stands for one, too."""
     try:
         number = float(text.replace("_", "x"))
     except ValueError:
-        number = math.nan
+        number = _moment(v, text)
     if not math.isfinite(number):
-        raise _Fault(f"expected a number such as 40 or 0.5, got {quoted(text)}")
+        such = "a number such as 40 or 0.5"
+        if v.unit == DAYS:
+            such = "a date such as 2024-02-29 or 2024-02-29 13:30, or its days since 1970-01-01"
+        elif v.unit == HOURS:
+            such = "a time of day such as 13:30, or its hours since midnight"
+        raise _Fault(f"expected {such}, got {quoted(text)}")
     return number
+
+
+def _moment(v: Variable, text: str) -> float:
+    """Return a date or a time of day as its variable holds it; NaN for what is none.
+
+    A date begins with its year: which of 02/03/2024 is the day differs between people.
+    """
+    read = dates_of("", Counter([text]))
+    if not isinstance(read, Dates) or read.unit != v.unit:
+        return math.nan
+    is_clear = v.unit == HOURS or text[:4].isdecimal()
+    return read.values[text] if is_clear else math.nan
+
+
+def _shown(v: Variable, number: float) -> str:
+    """Write a number of a variable for people: a date as a date."""
+    if v.unit not in (DAYS, HOURS) or not math.isfinite(number):
+        return f"{number:g}"
+    if v.unit == HOURS:
+        return DateForm("").write(number)
+    is_whole = float(number).is_integer()
+    return DateForm().write(number) if is_whole else DateForm(gap=" ").write(number)
+
+
+def _range_of(v: Variable) -> str:
+    """Write the range of a variable."""
+    return f"[{', '.join(_shown(v, end) for end in v.range)}]"
 
 
 def _is_level(v: Variable, text: str) -> bool:
@@ -284,19 +320,23 @@ def _range(v: Variable, low: str | None, high: str | None) -> Subset:
         raise _Fault("expected a limit, as in 40..60, 40.. or ..60")
     if v.kind == "binary":
         raise _Fault("yes and no have no range; give one of them")
-    ends = (-math.inf if low is None else _number(low), math.inf if high is None else _number(high))
+    ends = [
+        -math.inf if low is None else _number(v, low),
+        math.inf if high is None else _number(v, high),
+    ]
     if ends[0] > ends[1]:
-        raise _Fault(f"no number lies in it, since {ends[0]:g} is more than {ends[1]:g}")
+        first, last = (_shown(v, end) for end in ends)
+        raise _Fault(f"no number lies in it, since {first} is more than {last}")
     if v.kind == "categorical":
-        return _levels_between(v, *ends)
+        return _levels_between(v, ends[0], ends[1])
     least, most = v.range
     if ends[1] < least or ends[0] > most:
-        raise _Fault(f"it lies outside the agreed range [{least:g}, {most:g}]")
+        raise _Fault(f"it lies outside the agreed range {_range_of(v)}")
     if (low is not None and ends[0] < least) or (high is not None and ends[1] > most):
-        raise _Fault(f"expected limits in the agreed range [{least:g}, {most:g}]")
+        raise _Fault(f"expected limits in the agreed range {_range_of(v)}")
     if v.kind == "count" and math.isfinite(ends[1]) and math.ceil(ends[0]) > math.floor(ends[1]):
         raise _Fault("no whole number lies in it")
-    return Subset(*ends)
+    return Subset(ends[0], ends[1])
 
 
 def _levels_between(v: Variable, low: float, high: float) -> Subset:

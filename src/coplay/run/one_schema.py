@@ -10,7 +10,7 @@ from coplay.core.errors import ConfigError
 from coplay.core.variable import Kind
 from coplay.data.tables.dates import DAYS, HOURS
 from coplay.data.words import quoted, some
-from coplay.run.founding_notes import spelled_alike
+from coplay.run.founding_notes import said_of_levels
 from coplay.run.founding_texts import SMALL_CELL, section_of
 from coplay.run.schema import VariableSection
 from coplay.site.conforming import BITS, OTHER
@@ -84,8 +84,9 @@ def united(
                     f"{site} lacks it"
                 )
                 continue
-            if name in merged and both.kind != "real":
-                notes += spelled_alike(name, merged[name], each.variable, first[name], site)
+            if name in merged:
+                known = merged[name]
+                notes += said_of_levels(name, both, known, each.variable, first[name], site)
             first.setdefault(name, site)
             merged[name] = both
             kept[site].append(name)
@@ -211,8 +212,7 @@ def _merged_variables(
                     f"{quoted(name)} is {merged[name].kind} at {first[name]} and {variable.kind} "
                     f"at {site}: {both.kind} for all"
                 )
-            if both.kind != "real":
-                notes += spelled_alike(name, merged[name], variable, first[name], site)
+            notes += said_of_levels(name, both, merged[name], variable, first[name], site)
             merged[name] = both
     if faults:
         raise ConfigError(faults)

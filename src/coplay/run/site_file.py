@@ -28,8 +28,9 @@ class SiteData(Section):
         source: Where its rows come from.
         test: A source of rows that are held out; without it the test split of ``source``, or a
             share of its rows.
-        held_out: Share of the rows that are held out where there is no test split. Half of them
-            are scored on, the other half are kept to choose the best model for the site.
+        held_out: Share of the rows that are held out where there is no test split; of a large table
+            40,000 rows at most, unless a promise of privacy is made. Half of them are scored on,
+            the other half are kept to choose the best model for the site.
         unit: Column that names what a row belongs to, such as a patient. Rows of one unit stay on
             one side of every split; the column is no variable and never leaves the site.
         columns: Column by agreed variable, where it is not called like the variable.

@@ -77,10 +77,11 @@ class AgreedRows:
                 for split in both:
                     del split[column]
             try:
-                made[name] = conformed(space[name], read.space[column], values)
+                made[name] = conformed(space[name], read.space[column], values).settled
             except DataError as error:
                 faults.append(f"{read.name}, {_named(name, column)}: {error}")
                 continue
+            del values
             notes += [f"{quoted(name)}: {note}" for note in made[name].notes]
         if faults:
             raise DataError(f"{site}: {_lines(faults)}")

@@ -39,6 +39,22 @@ class Conformed:
     fault: Callable[[int], str]
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def settled(self) -> Conformed:
+        """The same without what only wrong values need, where there are none.
+
+        Of a large table, what was read and what it became do not fit beside each other.
+        """
+        if self.wrong.any():
+            return self
+        nowhere = torch.zeros(1, dtype=torch.bool).expand(len(self.values))
+        return Conformed(self.values, nowhere, None, _right, self.notes)
+
+
+def _right(row: int) -> str:
+    """Return what is wrong with a row where nothing is."""
+    return ""
+
 
 def conformed(agreed: Variable, read: Variable, values: Tensor) -> Conformed:
     r"""Make values those of an agreed variable.
@@ -223,7 +239,8 @@ def _with_other(
     names: list[str], numbers: np.ndarray, number_of: Mapping[str, int], places: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Let names that were not agreed count as ``other``, unless they only differ in case."""
-    agreed = {name.casefold().strip() for name in number_of}
+    # a rare "Other" is none of those that are named, and meant by nobody as another spelling
+    agreed = {name.casefold().strip() for name in number_of if name != OTHER}
     changed = []
     for place, name in enumerate(names):
         if numbers[place] < 0 and name.casefold().strip() not in agreed:

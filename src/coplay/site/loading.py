@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from coplay.core.errors import CoplayError, DataError
+from coplay.core.memory import give_back
 from coplay.core.space import Samples, Space, pick, tensors
 from coplay.data.sources.base import Dataset
 from coplay.data.sources.table import Table
@@ -20,6 +21,9 @@ from coplay.site.columns import columns_of, left_out, present_in
 from coplay.site.holdings import Holdings
 from coplay.site.private_rows import unit_names
 from coplay.site.splitting import Split, place_of, split_of, steady_split_of
+
+_LARGE = 500_000
+"""Rows of which what was read takes memory that is worth returning."""
 
 
 def load_site(
@@ -91,7 +95,10 @@ def load_site(
         notes += [f"{each}" for each in agreement.rules.counts(samples)]
     del parts, read
     rows_read = _Rows(space, samples, units, tests, notes, site)
-    return _dealt(rows_read, data.held_out, steady, canaries)
+    holdings = _dealt(rows_read, data.held_out, steady, canaries)
+    if len(holdings.train) >= _LARGE:
+        give_back()
+    return holdings
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from coplay.core.errors import DataError
+from coplay.core.pace import Pace
 from coplay.core.space import LABEL
 from coplay.data.tables.formats import ENDINGS, TextFormat, ending
 from coplay.data.tables.found_marks import found_marks
@@ -123,7 +124,9 @@ def proposal(
     )
     columns: dict[str, ProposedColumn] = {}
     empty = []
-    for name in rows.names:
+    pace = Pace(f"columns of {path}", len(rows.names))
+    for place, name in enumerate(rows.names):
+        pace.at(place)
         if name == guessed:
             how = "was said" if unit else "seems"
             notes.append(
@@ -138,7 +141,9 @@ def proposal(
                 empty.append(name)
         else:
             columns[name] = _with_optional(name, column)
+            notes += column.cells.notes
         rows.forget_cells([name])  # of a large table, texts and values do not fit beside each other
+    notes += _said_of_units_line(rows, notes)
     several = {name: each for name, each in columns.items() if not each.only}
     if not columns:
         raise DataError(f"{path}: no column can be read as a variable: {'; '.join(notes)}")
@@ -163,6 +168,18 @@ def proposal(
         single,
         empty,
     )
+
+
+def _said_of_units_line(rows: Rows, notes: Sequence[str]) -> list[str]:
+    """Say if the first row seems to hold units or a second line of names."""
+    first = f"left out: {rows.place(0)}, column "
+    count = sum(note.startswith(first) for note in notes)
+    if count < 2:
+        return []
+    return [
+        f"{rows.place(0)}: it holds no number in {count} columns that hold numbers elsewhere, as a "
+        "line of units or a second line of names does; remove the line if it is one"
+    ]
 
 
 def _with_optional(name: str, column: ProposedColumn) -> ProposedColumn:

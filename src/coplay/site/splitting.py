@@ -19,6 +19,9 @@ from coplay.core.errors import DataError
 from coplay.core.streams import stream
 from coplay.data.words import counted
 
+_MOST_HELD_OUT = 40_000
+"""Rows that are held out where their number is not given by a test split."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -28,11 +31,13 @@ class Split:
         train: To learn from.
         scored: To score on.
         chosen_on: To choose the best model for the site by.
+        note: Why fewer are held out than was asked for; empty where as many are.
     """
 
     train: Tensor
     scored: Tensor
     chosen_on: Tensor
+    note: str = ""
 
     def __str__(self) -> str:
         """What is done with how many rows."""
@@ -40,7 +45,7 @@ class Split:
         return (
             f"{counted(len(self.train), 'row')} to learn from, {held_out:,} held out: "
             f"{len(self.scored):,} to score on and {len(self.chosen_on):,} to choose a model by; "
-            "the same rows in every run"
+            f"the same rows in every run{self.note}"
         )
 
 
@@ -53,7 +58,8 @@ def split_of(
 
     Args:
         n: Number of rows.
-        share: Share of them that is held out.
+        share: Share of them that is held out, but no more than 40,000 rows: measuring on more takes
+            long and tells no more.
         units: What each row belongs to, shape (n,); None where each row is one of its own.
         tests: Which rows are held out, shape (n,); None where ``share`` of all are drawn.
         site: What errors call it.
@@ -70,7 +76,11 @@ def split_of(
         coplay.core.errors.DataError: site 'north': 2 rows are too few to hold any out: expected ...
     """
     groups = np.arange(n) if units is None else np.unique(units, return_inverse=True)[1]
+    note = ""
     if tests is None:
+        if share * n > _MOST_HELD_OUT:
+            note = f" ({_MOST_HELD_OUT:,} are enough, where held_out = {share:g} would be more)"
+            share = _MOST_HELD_OUT / n
         held_out = _drawn(groups, share, _what(groups, units), site)
     else:
         held_out = tests
@@ -84,7 +94,7 @@ def split_of(
         )
     scored = np.isin(groups, _half(held_groups, groups))
     places = [torch.from_numpy(np.flatnonzero(rows)) for rows in _parts(held_out, scored)]
-    return Split(places[0], places[1], places[2])
+    return Split(places[0], places[1], places[2], note)
 
 
 def steady_split_of(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
+from coplay.data.tables.grid import Cells
 from coplay.data.tables.reading import Rows
 from coplay.data.words import counted, quoted
 
@@ -59,19 +62,31 @@ def unit_of(rows: Rows) -> tuple[str | None, list[str]]:
     for name in rows.names:
         if not words_of(name) & _UNIT_WORDS or name in rows.refused:
             continue
-        texts = list(rows.cells[name])
-        distinct = len(set(texts) - {""})
-        are_many = 3 * distinct > len(texts)
+        distinct, count, empty = _counted(rows.cells[name])
+        are_many = 3 * distinct > count
         if may_name_somebody(name):
             are_many = are_many or distinct > _FEW
         if names_somebody(name):
             are_many = are_many or distinct >= _FEWEST
-        repeats = distinct < len(texts)
-        if unit is None and repeats and are_many and "" not in texts:
+        repeats = distinct < count
+        if unit is None and repeats and are_many and not empty:
             unit = name
         elif names_somebody(name) and repeats:
-            notes.append(_not_taken(name, distinct, texts.count(""), unit))
+            notes.append(_not_taken(name, distinct, empty, unit))
     return unit, notes
+
+
+def _counted(cells: Cells) -> tuple[int, int, int]:
+    """Return the number of different cells that are not empty, of all cells, and of empty ones.
+
+    Texts are told apart by numbers of 64 bits, since ten million texts do not fit into memory.
+    """
+    empty = 0
+    keys = [np.zeros(0, np.int64)]
+    for part in cells.parts():
+        empty += part.count("")
+        keys.append(np.unique(np.fromiter(map(hash, filter(None, part)), np.int64)))
+    return len(np.unique(np.concatenate(keys))), len(cells), empty
 
 
 def _not_taken(name: str, distinct: int, empty: int, unit: str | None) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from coplay.core.components import nearest
 from coplay.core.errors import DataError
+from coplay.core.pace import Pace
 from coplay.core.variable import Variable
 from coplay.data.classes import coded_column
 from coplay.data.column import Column, array_column, real_column
@@ -53,7 +54,9 @@ def typed_as(
     """
     columns: dict[str, Typed] = {}
     faults = []
-    for name, key in wanted.items():
+    pace = Pace(f"columns of {rows.title}", len(wanted))
+    for place, (name, key) in enumerate(wanted.items()):
+        pace.at(place)
         column = _typed(name, rows, settings, agreed[key])
         if isinstance(column, Typed):
             columns[name] = column
@@ -180,7 +183,7 @@ def with_missing(
     """Return the variables of which cells are missing, with the mark for it in their place.
 
     Args:
-        made: Variables by name, converted as if nothing were missing.
+        made: Variables by name, converted as if nothing were missing; the marks are put into them.
         columns: The cells by column.
         column_of: The column of each variable that may have missing values; no class may.
         train: Places of the rows to train on.
@@ -193,12 +196,10 @@ def with_missing(
         if not missing[train].any() and not missing[test].any():
             continue
         variable = column.variable.model_copy(update={"optional": True})
-        sides = []
+        # in place: they were just made, and of a large table no second copy fits
         for values, places in ((column.train, train), (column.test, test)):
-            marked = values.clone()
-            marked[torch.from_numpy(missing[places])] = variable.missing
-            sides.append(marked)
+            values[torch.from_numpy(missing[places])] = variable.missing
         count = int(missing[train].sum() + missing[test].sum())
         note = f"{quoted(name)}: {count:,} of {len(train) + len(test):,} values are missing"
-        changed[name] = Column(variable, sides[0], sides[1], (*column.notes, note))
+        changed[name] = Column(variable, column.train, column.test, (*column.notes, note))
     return changed

@@ -357,11 +357,15 @@ class _Rows:
         if self.hollow:
             notes.append(f"{counted(self.hollow, 'line')} of separators alone left out")
         if self.padded:
-            notes.append(f"{counted(self.padded, 'row')} end with a separator, which is left out")
+            verb = "ends" if self.padded == 1 else "end"
+            notes.append(
+                f"{counted(self.padded, 'row')} {verb} with a separator, which is left out"
+            )
         if self.several:
             span, line = self.longest
+            verb = "goes" if self.several == 1 else "go"
             notes.append(
-                f"{counted(self.several, 'row')} go on over several lines inside quotes, the "
+                f"{counted(self.several, 'row')} {verb} on over several lines inside quotes, the "
                 f"longest over {span:,} from line {line:,}"
             )
         return notes

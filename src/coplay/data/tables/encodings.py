@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from coplay.core.errors import DataError
+from coplay.core.pace import Pace
 
 _TRIED = "', '".join(("latin-1", "cp1252"))
 
@@ -176,6 +177,7 @@ def _decoded(path: Path, codec: str) -> Decoded:
     decoder = codecs.getincrementaldecoder(codec)()
     has_control = codecs.lookup(codec).name == "iso8859-1"
     result = Decoded()
+    pace = Pace(f"characters of {path}", path.stat().st_size)
     place, lines = 0, 1
     with opened(path) as stream:
         while True:
@@ -198,6 +200,7 @@ def _decoded(path: Path, codec: str) -> Decoded:
                 return result
             lines += text.count("\n") if has_control else 0
             place += len(block)
+            pace.at(place)
 
 
 def _is_nowhere_utf_8(path: Path) -> bool:

@@ -81,14 +81,15 @@ class Rows:
         Raises:
             DataError: A cell is empty.
         """
-        cells = list(self.cells[name])
-        if "" in cells:
-            empty = self.place(cells.index(""))
+        parts = [np.array(part) for part in self.cells[name].parts()]
+        cells = np.concatenate(parts)
+        if (cells == "").any():
+            empty = self.place(int(np.flatnonzero(cells == "")[0]))
             raise DataError(
                 f"{empty}, column {quoted(name)}: the cell is empty, and unit "
                 "says that the column names what each row belongs to; give every row its unit"
             )
-        return np.array(cells)
+        return cells
 
     def notes(self, chosen: Sequence[str]) -> list[str]:
         """Say what was left out or mended in the files, of columns that are read."""
