@@ -14,7 +14,7 @@ from coplay.comparison.export import plain_values, table_of_values
 from coplay.comparison.place import FILES, refuse_other_contents
 from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.inside import refuse_links, write_output
-from coplay.report.page import json_bytes, template, write_pictures
+from coplay.report.page import arranged, json_bytes, template, write_pictures
 from coplay.report.parts import Cell, PageSection, Table
 from coplay.report.words import listed, words
 
@@ -31,8 +31,8 @@ def write(
 ) -> Path:
     """Write the page, ``comparison.html``, which needs no other file.
 
-    Beside it come ``comparison.json``, ``comparison.csv``, ``figures/*.png``, and the tables of
-    :meth:`Result.scores` and :meth:`Result.curves` for all runs as ``scores.csv`` and
+    Beside it come ``comparison.json``, ``comparison.csv``, pictures in ``figures``, and the tables
+    of :meth:`Result.scores` and :meth:`Result.curves` for all runs as ``scores.csv`` and
     ``curves.csv``.
 
     Args:
@@ -76,7 +76,7 @@ def write(
         title=title,
         sentence=_sentence(comparison),
         status=_status(comparison),
-        sections=sections,
+        sections=arranged(sections),
         data_file="comparison.json",
         version=metadata.version("coplay"),
     )
@@ -152,7 +152,8 @@ def _scores(comparison: Comparison, notes: Sequence[Caveat], by_player: bool) ->
     title = "Scores"
     missing = tidy_values.missing(comparison)
     if not comparison.quantities:
-        return PageSection("scores", title, ["Nothing was measured."], points=missing)
+        text = ["Nothing was measured."]
+        return PageSection("scores", title, text, points=missing, is_empty=not missing)
     tables = [score_table(comparison, notes)]
     if by_player:
         tables.append(score_table(comparison, notes, by_player=True))

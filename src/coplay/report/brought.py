@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from coplay.report.meanings import meaning
 from coplay.report.words import Writer, aligned, direction, listed, words
 from coplay.run.play import Play
 from coplay.run.result import Result
 
-LEADING: Mapping[str, str] = {
-    "fid": "a distance between the features of samples and of real rows",
-    "utility": "how well a model that learned from samples predicts real rows",
-    "class_accuracy": "the share of real rows whose class is told",
-    "column_fidelity": "how well each column is met",
-    "log_p": "the mean log probability of real rows",
-    "domain_score": "how surely and evenly classes are drawn",
-}
-"""What quantities are. The paragraph is about the first of them that was measured."""
+LEADING = ("fid", "utility", "class_accuracy", "column_fidelity", "log_p", "domain_score")
+"""Quantities that matter most. The paragraph is about the first of them that was measured."""
 
 ALONE = "isolated"
 POOLED = "pooled"
@@ -33,13 +27,12 @@ def paragraph(result: Result) -> str:
     Returns:
         Sentences, such as *Playing took the FID of city from 132.0 (alone) to 30.1. …*
     """
-    for quantity, meaning in LEADING.items():
+    for quantity in LEADING:
         if result.main.scalars(quantity):
             better = result.main.example(quantity)
-            way = direction(better.better) if better else ""
-            about = f"{meaning}; {way}" if way else meaning
-            name = words(quantity)
-            of_one = f"The {name} is {about}. These are numbers of one run."
+            parts = [meaning(quantity), direction(better.better) if better else ""]
+            about = "; ".join(part for part in parts if part)
+            of_one = f"The {words(quantity)} is {about}. These are numbers of one run."
             return " ".join([*_sentences(result, quantity), of_one])
     return ""
 

@@ -19,14 +19,12 @@ from matplotlib.image import imsave
 from torch import Tensor
 
 from coplay.core.text import visible
+from coplay.report.colours import INK, MUTED
 from coplay.report.parts import DPI
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-INK = "#1b1f24"
-MUTED = "#5b6570"
-PALE = "#e9edf1"
 _ZERO = "#a0a8b0"  # ink of a matrix's zeros
 _PAPER = 0.9  # grey of the lines between images
 _PIXELS = 480  # width of a grid written to a file, about

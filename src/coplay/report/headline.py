@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from coplay.core.measures import OF_REAL_ROWS
 from coplay.metrics.base import Value
-from coplay.report.parts import Cell, PageSection, Table, first_players
+from coplay.report.meanings import term
+from coplay.report.parts import Cell, PageSection, Table, Term, first_players
 from coplay.report.words import (
     Writer,
     aligned,
@@ -133,14 +133,17 @@ def headline(result: Result) -> PageSection:
         rows.append(all_rows)
         notes = [*notes, f"{sentence_case(ALL_ROWS)}."]
     header = ["player and model", "private samples", *(words(c.play.name) for c in columns)]
-    table = Table(header, rows, _caption(result, games), _groups(columns), total=has_means)
+    quantities = list(dict.fromkeys(column.quantity for column in columns))
+    caption = _caption(result, games, quantities)
+    terms = [_term(games, quantity) for quantity in quantities]
+    table = Table(header, rows, caption, _groups(columns), total=has_means, terms=terms)
     return PageSection(
         "headline",
         "Players and scores",
         text=[*_classifier(result), *notes, *_missing_means(result, games)],
         tables=[table],
         points=[
-            *map(sentence_case, warnings_of(result)),
+            *map(sentence_case, warnings_of(result, words)),
             *result.record.data.notes,
             *result.record.notes,
         ],
@@ -304,28 +307,24 @@ def _missing_means(result: Result, games: Mapping[str, Play]) -> list[str]:
     return sentences
 
 
-def _caption(result: Result, games: Mapping[str, Play]) -> str:
-    beneath = ""
+def _caption(result: Result, games: Mapping[str, Play], quantities: Sequence[str]) -> str:
+    """Say what the table shows beside scores, and when these were measured."""
+    sentences = []
     if result.record.data.counts:
-        beneath = "Beneath a number of private samples: their classes. "
+        sentences.append("Beneath a number of private samples: their classes.")
     if not games:
-        return f"{beneath}No player was measured: there is no score to show."
-    quantities: dict[str, None] = {}
-    for play in games.values():
-        quantities |= dict.fromkeys(in_order(play.quantities))
-    units = [_unit(games, quantity) for quantity in quantities]
-    brackets = ""
+        return " ".join([*sentences, "No player was measured: there is no score to show."])
     if any(_has_interval(play) for play in games.values()):
-        brackets = " In brackets: 95 % intervals."
-    against = ""
+        sentences.append("In brackets: 95 % intervals.")
     if "distance_to_prediction" in quantities:
         main = words(result.main.name)
-        against = f" The prediction is the equilibrium of {main}, also for the games beside it."
+        sentences.append(
+            f"The prediction is the equilibrium of {main}, also for the games beside it."
+        )
     rounds = []
     for name, play in games.items():
         rounds.append(f"{play.last_round} of {result.planned_rounds(name)} ({words(name)})")
-    measured = f" Last measured after round {listed(rounds)}."
-    return f"{beneath}{'; '.join(units)}.{brackets}{against}{measured}"
+    return " ".join([*sentences, f"Last measured after round {listed(rounds)}."])
 
 
 def _has_interval(play: Play) -> bool:
@@ -335,23 +334,14 @@ def _has_interval(play: Play) -> bool:
     return any(value.low is not None for value in values)
 
 
-def _unit(games: Mapping[str, Play], quantity: str) -> str:
-    """Unit, direction and all counts of a quantity, in words."""
+def _term(games: Mapping[str, Play], quantity: str) -> Term:
+    """Return what a score means, with its unit and all its counts."""
     values = []
     for play in games.values():
         for measured in play.last.values():
             if quantity in measured:
                 values.append(measured[quantity])
-    first = values[0]
-    better = f", {first.better} is better" if first.better else ""
-    real = ""
-    if any(value.n_real for value in values):
-        real = f" against n_real = {span(value.n_real for value in values)}"
-    generated = ""
-    if any(value.n for value in values):
-        kind = "real rows to learn from" if quantity in OF_REAL_ROWS else "generated samples"
-        generated = f", n = {span(value.n for value in values)} {kind}"
-    return f"{words(quantity)}: {first.unit}{better}{generated}{real}"
+    return term(quantity, values)
 
 
 def _classifier(result: Result) -> list[str]:

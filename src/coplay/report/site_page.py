@@ -17,7 +17,8 @@ from coplay.metrics.table_view import REAL, TableView
 from coplay.report.audit_tables import audit_section
 from coplay.report.egress_words import summary
 from coplay.report.headline import Status
-from coplay.report.page import template
+from coplay.report.meanings import term
+from coplay.report.page import arranged, template
 from coplay.report.parts import PageSection, Table
 from coplay.report.table_charts import pictures
 from coplay.report.words import (
@@ -117,7 +118,7 @@ def _html(result: Result, name: str, rounds: list[SiteRound], reported: list[Rep
         title=f"{name} in {result.record.title}",
         sentence=f"This page is for {name} alone; nobody else has it.",
         status=_verdict(result, name),
-        sections=sections,
+        sections=arranged(sections),
         config="",
         version=result.record.versions.get("coplay", ""),
         data_file=(
@@ -137,6 +138,10 @@ def _verdict(result: Result, name: str) -> Status:
 
 def _scores(rounds: list[SiteRound]) -> PageSection:
     """Return every score by game and round."""
+    title = "Scores by round"
+    if not rounds:
+        text = ["No round was measured yet."]
+        return PageSection("scores", title, text, is_empty=True)
     quantities: dict[str, Value] = {}
     for each in rounds:
         for quantity, value in each.values.items():
@@ -158,8 +163,10 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
             cells.append(cell)
         rows.append(cells)
     header = ["game", "round", *(heading(q, quantities[q].better) for q in names)]
-    meanings = [f"{words(quantity)}: {quantities[quantity].unit}" for quantity in names]
-    table = Table(header, rows, caption="In brackets: 95 % intervals.")
+    terms = [term(quantity, [replace(quantities[quantity], n=0, n_real=0)]) for quantity in names]
+    has_interval = any(value.low is not None for each in rounds for value in each.values.values())
+    caption = "In brackets: 95 % intervals." if has_interval else ""
+    table = Table(header, rows, caption, terms=terms)
     reasons = dict.fromkeys(
         f"{words(metric)} is not measured: {reason}"
         for each in rounds
@@ -170,7 +177,7 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
         repeated = leak(each.values)
         if repeated:
             text.append(f"{sentence_case(words(each.game))}: {repeated}.")
-    return PageSection("scores", "Scores by round", text, [table], points=[*meanings, *reasons])
+    return PageSection("scores", title, text, [table], points=list(reasons))
 
 
 def views_of(result: Result, name: str) -> dict[str, TableView]:
@@ -227,8 +234,9 @@ def _columns(rounds: list[SiteRound], views: dict[str, TableView]) -> PageSectio
     drawn = _together(views)
     figures = [] if drawn is None else pictures(drawn, "columns", "Your columns", _PANELS)
     if not rows:
-        text = [] if figures else ["No columns were compared."]
-        return PageSection("columns", "Columns", text, pictures=figures)
+        is_empty = not figures
+        text = ["No columns were compared."] if is_empty else []
+        return PageSection("columns", "Columns", text, pictures=figures, is_empty=is_empty)
     return PageSection("columns", "Columns", text, [Table(header, rows)], figures)
 
 
@@ -237,7 +245,7 @@ def _learning(reported: list[Reported]) -> PageSection:
     title = "What your model reported of learning"
     names = list(dict.fromkeys(name for each in reported for name in each.numbers))
     if not names:
-        return PageSection("learning", title, ["It reported no number."])
+        return PageSection("learning", title, ["It reported no number."], is_empty=True)
     writers = {}
     for name in names:
         writers[name] = aligned([each.numbers[name] for each in reported if name in each.numbers])
