@@ -128,7 +128,7 @@ def _shows_interval(line: _Line) -> bool:
 
 
 def _score_caption(comparison: Comparison, lines: Sequence[_Line], by_player: bool) -> str:
-    what = "Scores of single players" if by_player else "Means over all who are measured"
+    what = "Scores of single players" if by_player else "Means over all players that are measured"
     remark = ""
     if "distance_to_prediction" in comparison.quantities:
         remark = " Games carried along are measured against what the run's main game predicts, too."

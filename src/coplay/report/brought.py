@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from coplay.metrics.base import Value
 from coplay.report.meanings import meaning
-from coplay.report.words import Writer, aligned, direction, listed, words
+from coplay.report.words import Writer, aligned, direction, listed, scalar, words
 from coplay.run.play import Play
 from coplay.run.result import Result
 
@@ -29,12 +30,38 @@ def paragraph(result: Result) -> str:
     """
     for quantity in LEADING:
         if result.main.scalars(quantity):
-            better = result.main.example(quantity)
-            parts = [meaning(quantity), direction(better.better) if better else ""]
-            about = "; ".join(part for part in parts if part)
-            of_one = f"The {words(quantity)} is {about}. These are numbers of one run."
-            return " ".join([*_sentences(result, quantity), of_one])
+            of_one = "These are numbers of one run."
+            about = _about(quantity, result.main.example(quantity))
+            return " ".join([*_sentences(result, quantity), about, of_one])
     return ""
+
+
+def paragraph_of_site(last: Mapping[str, Mapping[str, Value]]) -> str:
+    """Say what games brought one site, by its own scores; empty where nothing was measured.
+
+    Args:
+        last: The site's last scores by game, then by quantity.
+
+    Example:
+        >>> score = Value(0.5, "share", "higher", 9)
+        >>> print(paragraph_of_site({"pooled": {"utility": score}})[:43])
+        Your utility is 0.500 after pooled. The uti
+    """
+    for quantity in LEADING:
+        scores = {game: values[quantity] for game, values in last.items() if quantity in values}
+        if scores:
+            numbers = {game: scalar(value) for game, value in scores.items()}
+            write = aligned(numbers.values())
+            ends = [f"{write(number)} after {words(game)}" for game, number in numbers.items()]
+            sentence = f"Your {words(quantity)} is {listed(ends)}."
+            return f"{sentence} {_about(quantity, next(iter(scores.values())))}"
+    return ""
+
+
+def _about(quantity: str, value: Value | None) -> str:
+    """Say what a quantity is, and which direction is better."""
+    parts = [meaning(quantity), direction(value.better) if value else ""]
+    return f"The {words(quantity)} is {'; '.join(part for part in parts if part)}."
 
 
 def _sentences(result: Result, quantity: str) -> list[str]:

@@ -117,7 +117,7 @@ def alternative(panel: Panel) -> str:
     if len(panel.curves) > _NAMED:
         texts.append(f"and {len(panel.curves) - _NAMED} more")
     shown = "; ".join(texts) or "no value is a finite number"
-    return f"Curves of {panel.title} over {panel.x_label}. {shown}."
+    return f"Curves of {panel.title} over {panel.x_label}: {shown}."
 
 
 def amount(value: float, half: float) -> str:

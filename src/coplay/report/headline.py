@@ -20,6 +20,7 @@ from coplay.report.words import (
     number,
     sentence_case,
     span,
+    whole,
     words,
     write_value,
 )
@@ -143,9 +144,9 @@ def headline(result: Result) -> PageSection:
         text=[*_classifier(result), *notes, *_missing_means(result, games)],
         tables=[table],
         points=[
-            *map(sentence_case, warnings_of(result, words)),
-            *result.record.data.notes,
-            *result.record.notes,
+            *map(whole, warnings_of(result, words)),
+            *map(whole, result.record.data.notes),
+            *map(whole, result.record.notes),
         ],
         data=_data(result, games),
     )

@@ -44,7 +44,7 @@ def term(quantity: str, values: Sequence[Value], mark: str = "") -> Term:
 
     Example:
         >>> print(term("precision", [Value(0.5, "share of samples", "higher", 90, 40)]).detail)
-        Higher is better. Share of samples, n = 90 generated samples against n_real = 40.
+        Higher is better. Unit: share of samples, n = 90 generated samples against n_real = 40.
     """
     first = values[0]
     real = ""
@@ -54,6 +54,6 @@ def term(quantity: str, values: Sequence[Value], mark: str = "") -> Term:
     if any(value.n for value in values):
         kind = "real rows to learn from" if quantity in OF_REAL_ROWS else "generated samples"
         generated = f", n = {span(value.n for value in values)} {kind}"
-    sentences = [direction(first.better), f"{first.unit}{generated}{real}"]
+    sentences = [direction(first.better), f"unit: {first.unit}{generated}{real}"]
     detail = " ".join(f"{sentence_case(sentence)}." for sentence in sentences if sentence)
     return Term(f"{heading(quantity, first.better)}{mark}", meaning(quantity), detail)

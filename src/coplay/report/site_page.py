@@ -15,6 +15,7 @@ from coplay.metrics.base import Value
 from coplay.metrics.memorisation import leak
 from coplay.metrics.table_view import REAL, TableView
 from coplay.report.audit_tables import audit_section
+from coplay.report.brought import paragraph_of_site
 from coplay.report.egress_words import summary
 from coplay.report.headline import Status
 from coplay.report.meanings import term
@@ -28,6 +29,7 @@ from coplay.report.words import (
     interval,
     scalar,
     sentence_case,
+    whole,
     words,
 )
 from coplay.run.auditing import read_audits_of
@@ -117,6 +119,7 @@ def _html(result: Result, name: str, rounds: list[SiteRound], reported: list[Rep
     return template().render(
         title=f"{name} in {result.record.title}",
         sentence=f"This page is for {name} alone; nobody else has it.",
+        in_short=paragraph_of_site({each.game: each.values for each in rounds}),
         status=_verdict(result, name),
         sections=arranged(sections),
         config="",
@@ -177,7 +180,7 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
         repeated = leak(each.values)
         if repeated:
             text.append(f"{sentence_case(words(each.game))}: {repeated}.")
-    return PageSection("scores", title, text, [table], points=list(reasons))
+    return PageSection("scores", title, text, [table], points=[*map(whole, reasons)])
 
 
 def views_of(result: Result, name: str) -> dict[str, TableView]:

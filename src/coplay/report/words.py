@@ -127,6 +127,16 @@ def sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def whole(text: str) -> str:
+    """A sentence with a capital and a full stop, as far as it lacks them.
+
+    Example:
+        >>> whole("each seed has its own"), whole("'coplay resume' goes on."), whole("Why?")
+        ('Each seed has its own.', "'coplay resume' goes on.", 'Why?')
+    """
+    return f"{sentence_case(text)}{'' if text.endswith(('.', '?', '!', ':')) else '.'}"
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """A number with so many significant digits; a dash if there is none.
 
