@@ -526,7 +526,7 @@ def test_the_head_of_the_page_has_everybodys_scores_and_their_mean(written):
     assert list(table.groups) == [("", 2), ("FID ↓", 2), ("acc ↑", 1)]
     body = [list(each)[1:] for each in table.rows]
     assert body[:3] == [
-        [("4", "0, 1"), "12.5 [11.0, 14.0]", "20.0", "0.500"],
+        [("4", "0, 1"), ("12.5", "[11.0, 14.0]"), "20.0", "0.500"],
         [("6", "1, 2"), "8.0", "10.0", "0.750"],
         [("5", "0"), "3.5", "0.0", "–"],
     ]
@@ -534,11 +534,14 @@ def test_the_head_of_the_page_has_everybodys_scores_and_their_mean(written):
     assert (
         "Last measured after round 2 of 3 (sample exchange) and 3 of 3 (isolated)." in table.caption
     )
-    assert (
-        "FID: u, lower is better, n = 100 generated samples against n_real = 497 to 500"
-        in table.caption
+    fid, acc = table.terms
+    assert (fid.name, acc.name) == ("FID ↓", "acc ↑")
+    assert fid.detail == (
+        "Lower is better. Unit: u, n = 100 generated samples against n_real = 497 to 500."
     )
-    assert "acc: u, higher is better, n = 100 to 200 generated samples" in table.caption
+    assert acc.detail.startswith("Higher is better. Unit: u, n = 100 to 200 generated samples")
+    assert table.hover("FID ↓").startswith("How far samples lie from real rows")
+    assert table.hover("acc ↑") == table.hover("isolated") == ""
     assert "recognises 87.5% of n = 1,497 real test samples" in section.text[0]
     assert section.data["measured_after_round"] == {GAME: 2, "isolated": 3}
 

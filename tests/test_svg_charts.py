@@ -155,6 +155,20 @@ def test_a_value_that_is_no_number_leaves_a_gap():
     assert "nan" not in ElementTree.tostring(svg).decode().lower()
 
 
+def test_curves_that_are_one_have_one_spot_with_both_values():
+    curves = [Curve("a", [1, 2], [3.0, 5.0], BLUE), Curve("b", [1, 2], [3.0, 4.0], RED)]
+    svg = drawn(Panel("FID", "round", curves))
+    assert [text for _, _, text in spots_of(svg)] == [
+        "a\nround 1: 3\nb\nround 1: 3",
+        "a\nround 2: 5",
+        "b\nround 2: 4",
+    ]
+    colours = [path.get("stroke") for path in svg.iter("path")]
+    assert colours.index(BLUE.colour) < colours.index(RED.colour), (
+        "dashes above, or they are hidden"
+    )
+
+
 def test_without_any_number_there_is_an_empty_panel_that_says_so():
     svg = drawn(Panel("loss", "round", [Curve("a", [1, 2], [math.nan, math.inf], BLUE)]))
     assert svg.get("aria-label") == "Curves of loss over round: no value is a finite number."
@@ -178,6 +192,7 @@ def test_long_curves_keep_their_extremes_and_some_hovers_with_the_last():
     assert texts[0].startswith("a\nround 0: ")
     assert texts[-1].startswith("a\nround 4,999: ")
     assert 100 < len(texts) <= 480
+    assert len(list(svg.iter("circle"))) == len(texts), "a long line has no points that are drawn"
 
 
 def test_a_chart_of_many_long_curves_stays_small():
@@ -195,6 +210,8 @@ def test_a_chart_of_many_long_curves_stays_small():
         ]
     chart = curves(panels, {name: name for name in panels}, [f"p{k}" for k in range(12)], ["g"])
     assert sum(map(len, chart.drawings)) < 600_000
+    drawn_points = [text.count('r="2.8"') for text in chart.drawings]
+    assert drawn_points == [0] * 12
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=200), st.integers(4, 40))

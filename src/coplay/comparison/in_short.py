@@ -8,8 +8,7 @@ from coplay.comparison.arms import Arm, Comparison
 from coplay.comparison.caveats import Caveat
 from coplay.comparison.spread import Spread
 from coplay.comparison.tables import format_spread
-from coplay.report.brought import LEADING
-from coplay.report.meanings import meaning
+from coplay.report.brought import LEADING, about
 from coplay.report.words import Writer, aligned, words
 
 
@@ -67,8 +66,7 @@ def _sentences(
             f"Of {len(scores)} arms{which}, {best} has the {lowest} {name}, "
             f"{_written(first, write)}, and {worst} the {highest}, {_written(last, write)}."
         ]
-    about = "; ".join(part for part in (meaning(quantity), f"{example.better} is better") if part)
-    sentences.append(f"The {name} is {about}.")
+    sentences.append(about(quantity, example))
     if any(spread.std is not None for spread in scores.values()):
         sentences.append(
             "± is one standard deviation over seeds; a difference of that size may be chance."

@@ -204,8 +204,9 @@ class Memorisation(Metric):
             "unseen rows do; about 0.05 where nothing is repeated"
         ),
         "partial_copies_share": (
-            "the same share in the columns that agree best, which finds rows that repeat a real "
-            "one but for some columns; about 0.05 where nothing is repeated"
+            "the share of samples that, in the columns that agree best, lie nearer to rows that "
+            "were learned from than 95 % of unseen rows do; it finds rows that repeat a real one "
+            "but for some columns, and is about 0.05 where nothing is repeated"
         ),
         "nearest_training_ratio": (
             "how far samples lie from rows that were learned from, compared with unseen rows; "

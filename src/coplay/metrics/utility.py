@@ -111,16 +111,16 @@ class Utility(Metric):
             "rows; 1 is best, and utility of real rows is what to expect"
         ),
         "utility_of_real": (
-            "how well the same model predicts the target if it learns from the player's own real "
-            "rows"
+            "how well a linear model that learned from the player's own real rows predicts the "
+            "target on others"
         ),
         "utility_boosted": (
             "how well boosted trees that learned from samples alone predict the target on real "
             "rows; 1 is best"
         ),
         "utility_of_real_boosted": (
-            "how well the same trees predict the target if they learn from the player's own real "
-            "rows"
+            "how well boosted trees that learned from the player's own real rows predict the "
+            "target on others"
         ),
     }
 

@@ -15,6 +15,7 @@ LEADING = ("fid", "utility", "class_accuracy", "column_fidelity", "log_p", "doma
 
 ALONE = "isolated"
 POOLED = "pooled"
+_OF_REAL = "utility_of_real"
 MOST = 4
 """Most players that are named one by one."""
 
@@ -31,8 +32,8 @@ def paragraph(result: Result) -> str:
     for quantity in LEADING:
         if result.main.scalars(quantity):
             of_one = "These are numbers of one run."
-            about = _about(quantity, result.main.example(quantity))
-            return " ".join([*_sentences(result, quantity), about, of_one])
+            what = about(quantity, result.main.example(quantity))
+            return " ".join([*_sentences(result, quantity), what, of_one])
     return ""
 
 
@@ -45,22 +46,36 @@ def paragraph_of_site(last: Mapping[str, Mapping[str, Value]]) -> str:
     Example:
         >>> score = Value(0.5, "share", "higher", 9)
         >>> print(paragraph_of_site({"pooled": {"utility": score}})[:43])
-        Your utility is 0.500 after pooled. The uti
+        Your utility is 0.500 after learning from e
     """
     for quantity in LEADING:
         scores = {game: values[quantity] for game, values in last.items() if quantity in values}
         if scores:
             numbers = {game: scalar(value) for game, value in scores.items()}
             write = aligned(numbers.values())
-            ends = [f"{write(number)} after {words(game)}" for game, number in numbers.items()]
-            sentence = f"Your {words(quantity)} is {listed(ends)}."
-            return f"{sentence} {_about(quantity, next(iter(scores.values())))}"
+            ends = [f"{write(number)} after {_deed(game)}" for game, number in numbers.items()]
+            sentences = [f"Your {words(quantity)} is {listed(ends)}."]
+            of_real = [values[_OF_REAL] for values in last.values() if _OF_REAL in values]
+            if quantity == "utility" and of_real:
+                number = write(scalar(of_real[-1]))
+                sentences.append(f"A model that learned from your real rows has {number}.")
+            sentences.append(about(quantity, next(iter(scores.values()))))
+            return " ".join(sentences)
     return ""
 
 
-def _about(quantity: str, value: Value | None) -> str:
+def _deed(game: str) -> str:
+    """Return what a player does in a game."""
+    return {ALONE: "learning alone", POOLED: "learning from everybody's data"}.get(
+        game, words(game)
+    )
+
+
+def about(quantity: str, value: Value | None) -> str:
     """Say what a quantity is, and which direction is better."""
-    parts = [meaning(quantity), direction(value.better) if value else ""]
+    what = meaning(quantity)
+    way = direction(value.better) if value and " is best" not in what else ""
+    parts = [what, way]
     return f"The {words(quantity)} is {'; '.join(part for part in parts if part)}."
 
 

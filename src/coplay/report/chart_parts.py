@@ -66,7 +66,7 @@ class Panel:
     Args:
         title: Above it.
         x_label: Beneath it, and what x is called on hover.
-        curves: What is drawn; the first stand in front.
+        curves: What is drawn; later ones lie above.
         x_ticks: Numbers to write beneath the axis; None for round ones.
         y_log: Whether the vertical axis is logarithmic.
         x_log: Whether the horizontal axis is, too.

@@ -216,7 +216,7 @@ def ingress(sample: int, both: int, workers: int, batch: int, shown: int) -> Cha
     panel = Panel(
         title="MiB in one exchange",
         x_label="batch size b",
-        curves=[equal, *lines],
+        curves=[*lines, equal],
         y_log=True,
         x_log=True,
         marked=(batch, f"b = {batch}"),

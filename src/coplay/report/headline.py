@@ -9,20 +9,21 @@ from typing import Any
 
 from coplay.metrics.base import Value
 from coplay.report.meanings import term
-from coplay.report.parts import Cell, PageSection, Table, Term, first_players
+from coplay.report.parts import Cell, PageSection, Table, Term, first_players, value_cell
 from coplay.report.words import (
     Writer,
     aligned,
     class_list,
     heading,
     in_order,
+    interval,
     listed,
     number,
+    scalar,
     sentence_case,
     span,
     whole,
     words,
-    write_value,
 )
 from coplay.run.play import Play
 from coplay.run.result import Result
@@ -119,7 +120,7 @@ def headline(result: Result) -> PageSection:
     shown, notes = first_players(scored)
     rows = []
     for name in [*result.seats, *shown]:
-        scores = [write_value(column.value(name), column.write) for column in columns]
+        scores = [value_cell(column.value(name), column.write) for column in columns]
         rows.append([_player_cell(result, name), _data_cell(result, name), *scores])
     rest = [name for name in result.players if name not in scored]
     if rest:
@@ -274,10 +275,11 @@ def _all_rows(result: Result, columns: Sequence[Column]) -> list[Cell]:
         if figure is None:
             cells.append("–")
             continue
-        text = write_value(figure.value, column.write)
         count = len(figure.players)
-        is_of_all = count == len(result.sampled_from[column.play.name])
-        cells.append(text if is_of_all else (text, f"of {count:,}"))
+        of = "" if count == len(result.sampled_from[column.play.name]) else f"of {count:,}"
+        beneath = ", ".join(filter(None, [interval(figure.value, column.write).strip(), of]))
+        text = column.write(scalar(figure.value))
+        cells.append((text, beneath) if beneath else text)
     return ["all rows together", "", *cells] if set(cells) - {"–"} else []
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from coplay.metrics.base import Value
 from coplay.report.chart import Chart
-from coplay.report.words import sentence_case
+from coplay.report.words import Writer, interval, scalar, sentence_case
 
 SHOWN_PLAYERS = 12
 """How many players tables and figures show; ``report.json`` has them all."""
@@ -164,6 +165,21 @@ class PageSection:
     points: Sequence[str] = ()
     data: Any = field(default_factory=dict)
     is_empty: bool = False
+
+
+def value_cell(value: Value | None, write: Writer) -> Cell:
+    """Write a value that is one number, with its interval in the line beneath where it has one.
+
+    Example:
+        >>> from coplay.report.words import aligned
+        >>> value_cell(Value(33.6, "", "lower", 10, low=31.9, high=35.4), aligned([33.6]))
+        ('33.6', '[31.9, 35.4]')
+    """
+    if value is None:
+        return write(None)
+    number = write(scalar(value))
+    beneath = interval(value, write).strip()
+    return (number, beneath) if beneath else number
 
 
 def plain(value: Any) -> Any:

@@ -50,13 +50,14 @@ class Plot:
 
     @property
     def drawing(self) -> Drawing:
-        """The panel: what is hovered over lies above everything, the first curve above others."""
+        """The panel: later curves lie above earlier ones, and what is hovered over above all.
+
+        Where two curves are one, the dashes of the later leave the line of the earlier visible.
+        """
         body = [self._title(), *self._grid(), *self._mark()]
-        for curve in reversed(self.panel.curves):
+        for curve in self.panel.curves:
             body += self._level(curve) if curve.level else self._line(curve)
-        for curve in reversed(self.panel.curves):
-            body += [] if curve.level else self._points(curve)
-        return Drawing(self.width, self.y.start + 40, "".join(body))
+        return Drawing(self.width, self.y.start + 40, "".join([*body, self._spots()]))
 
     # --------------------------------------------------------------------------------- axes
 
@@ -165,7 +166,7 @@ class Plot:
         yield path(line, 'stroke="transparent" stroke-width="9"', title(text))
 
     def _line(self, curve: Curve) -> Iterator[str]:
-        """Yield the band and the line, in stretches between gaps."""
+        """Yield the band and the line, in stretches between gaps, and points where they are few."""
         stretches = []
         for places in _stretches(curve):
             if any(curve.half(place) for place in places):
@@ -176,6 +177,9 @@ class Plot:
             stretches.append(f"M{points}{'' if 'L' in points else 'h0'}")
         if curve.look.dash and stretches:
             yield path("".join(stretches), stroke_of(curve.look))
+        finite = _finite(curve)
+        for place in finite if len(finite) <= _MARKED else []:
+            yield point(self.x.place(curve.x[place]), self.y.place(curve.y[place]), curve.look)
 
     def _band(self, curve: Curve, places: Sequence[int]) -> str:
         """Return what lies within one spread about the values."""
@@ -186,20 +190,25 @@ class Plot:
         points = f"M{'L'.join(edges)}Z"
         return path(points, f'fill="{curve.look.colour}" fill-opacity=".15"')
 
-    def _points(self, curve: Curve) -> Iterator[str]:
-        """Yield points where they are few, and what is shown on hover, of many points at some."""
-        finite = [place for place, value in enumerate(curve.y) if math.isfinite(value)]
-        is_short = len(finite) <= _MARKED
-        spots = []
-        for place in finite if is_short else [finite[k] for k in evenly(len(finite), self.hovers)]:
-            across = self.x.place(curve.x[place])
-            up = self.y.place(curve.y[place])
-            if is_short:
-                yield point(across, up, curve.look)
-            at = f"{self.panel.x_label} {number(curve.x[place])}"
-            text = f"{curve.name}\n{at}: {amount(curve.y[place], curve.half(place))}".strip()
-            spots.append(spot(across, up, text))
-        yield f'<g fill="{curve.look.colour}" fill-opacity="0">{"".join(spots)}</g>'
+    def _shown(self, curve: Curve) -> list[int]:
+        """Return places whose values are shown on hover: all of a short curve, else some."""
+        finite = _finite(curve)
+        if len(finite) <= _MARKED:
+            return finite
+        return [finite[k] for k in evenly(len(finite), self.hovers)]
+
+    def _spots(self) -> str:
+        """Return what is shown on hover, once where several curves have one point."""
+        texts: dict[tuple[float, float], list[str]] = {}
+        for curve in self.panel.curves:
+            for place in [] if curve.level else self._shown(curve):
+                across = round(self.x.place(curve.x[place]), 1)
+                up = round(self.y.place(curve.y[place]), 1)
+                at = f"{self.panel.x_label} {number(curve.x[place])}"
+                text = f"{curve.name}\n{at}: {amount(curve.y[place], curve.half(place))}"
+                texts.setdefault((across, up), []).append(text.strip())
+        spots = [spot(*place, "\n".join(lines)) for place, lines in texts.items()]
+        return f'<g fill="{INK}" fill-opacity="0">{"".join(spots)}</g>'
 
     def _joined(self, x: Sequence[float], y: Sequence[float]) -> str:
         """Return points as those of a line."""
@@ -211,6 +220,11 @@ class Plot:
     def _up(self, value: float) -> str:
         """Return where a value stands, or the end of the axis where that is nearer."""
         return px(self.y.place(min(max(value, self.y.low), self.y.high)))
+
+
+def _finite(curve: Curve) -> list[int]:
+    """Return places of values that are numbers."""
+    return [place for place, value in enumerate(curve.y) if math.isfinite(value)]
 
 
 def _stretches(curve: Curve) -> Iterator[list[int]]:

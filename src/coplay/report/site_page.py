@@ -6,6 +6,7 @@ files of the run are. The coordinator has none of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +15,20 @@ from coplay.core.inside import file_name
 from coplay.metrics.base import Value
 from coplay.metrics.memorisation import leak
 from coplay.metrics.table_view import REAL, TableView
+from coplay.report import charts
 from coplay.report.audit_tables import audit_section
 from coplay.report.brought import paragraph_of_site
+from coplay.report.charts import Band
 from coplay.report.egress_words import summary
 from coplay.report.headline import Status
-from coplay.report.meanings import term
+from coplay.report.meanings import meaning, term
 from coplay.report.page import arranged, template
-from coplay.report.parts import PageSection, Table
+from coplay.report.parts import Cell, ChartPicture, PageSection, Table, value_cell
 from coplay.report.table_charts import pictures
 from coplay.report.words import (
     aligned,
     heading,
     in_order,
-    interval,
     scalar,
     sentence_case,
     whole,
@@ -157,13 +159,9 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
         writers[quantity] = aligned([scalar(value) for value in present])
     rows = []
     for each in rounds:
-        cells = [words(each.game), str(each.round)]
+        cells: list[Cell] = [words(each.game), str(each.round)]
         for quantity in names:
-            cell = "–"
-            if quantity in each.values:
-                value = each.values[quantity]
-                cell = writers[quantity](scalar(value)) + interval(value, writers[quantity])
-            cells.append(cell)
+            cells.append(value_cell(each.values.get(quantity), writers[quantity]))
         rows.append(cells)
     header = ["game", "round", *(heading(q, quantities[q].better) for q in names)]
     terms = [term(quantity, [replace(quantities[quantity], n=0, n_real=0)]) for quantity in names]
@@ -180,7 +178,31 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
         repeated = leak(each.values)
         if repeated:
             text.append(f"{sentence_case(words(each.game))}: {repeated}.")
-    return PageSection("scores", title, text, [table], points=[*map(whole, reasons)])
+    return PageSection(
+        "scores", title, text, [table], _curves(rounds, names), points=[*map(whole, reasons)]
+    )
+
+
+def _curves(rounds: Sequence[SiteRound], names: Sequence[str]) -> list[ChartPicture]:
+    """Return the scores over the rounds, a curve per game; empty where one round was measured."""
+    games = list(dict.fromkeys(each.game for each in rounds))
+    if len({each.round for each in rounds}) < 2:
+        return []
+    panels = {}
+    for quantity in names:
+        bands = []
+        for game in games:
+            measured = [each for each in rounds if each.game == game and quantity in each.values]
+            if measured:
+                values = [scalar(each.values[quantity]) for each in measured]
+                numbers = [each.round for each in measured]
+                bands.append(Band(words(game), numbers, values, [None] * len(values)))
+        panels[quantity] = bands
+    titles = {name: words(name) for name in names}
+    styles = {words(game): (place, place) for place, game in enumerate(games)}
+    meanings = {name: sentence_case(meaning(name)) for name in names}
+    chart = charts.bands(panels, titles, styles, "round", rounds=True, meanings=meanings)
+    return [ChartPicture("scores", chart, "The same over the rounds.")]
 
 
 def views_of(result: Result, name: str) -> dict[str, TableView]:
