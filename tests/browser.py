@@ -91,5 +91,5 @@ def views_of(page, folder):
         "--dump-dom",
         wrapper.as_uri(),
     ]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=400, check=True).stdout
     return json.loads(html.unescape(re.search(r'<pre id="result">(.*?)</pre>', shown, re.S)[1]))

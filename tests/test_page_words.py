@@ -53,6 +53,7 @@ def test_a_term_has_unit_direction_and_all_counts():
 def test_width_in_letters_is_that_of_the_longest_words():
     table = Table(["name", "two words"], [["a", ("12.5", "[11.0, 14.0]")], ["longest", "3"]])
     assert table.letters == len("longest") + len("[11.0,") + 2 * 1.5
+    assert Table(["x" * 70], [["y" * 90]]).letters == 18 + 1.5, "what is longer breaks"
 
 
 def test_an_interval_stands_in_the_line_beneath():

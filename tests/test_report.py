@@ -171,8 +171,9 @@ def test_of_many_players_the_first_paragraph_names_the_ends(tmp_path):
     write = aligned(after.values())
     low, high = min(after, key=after.get), max(after, key=after.get)
     assert page.data["in_short"].startswith(
-        f"After sample exchange the FID is {low} {write(after[low])} and {high} "
-        f"{write(after[high])} (of 6 players those with the smallest and the largest value). "
+        f"After sample exchange the FID is {write(after[low])} for {low} and "
+        f"{write(after[high])} for {high} (of 6 players those with the smallest and the largest "
+        "value). "
         "What each has alone is not known without compare = ['isolated']. The FID is how far "
     )
 

@@ -92,12 +92,21 @@ def _sentences(result: Result, quantity: str) -> list[str]:
         whose = f"the {words(quantity)} of {listed(changes)}{_rest(both)}"
         sentences.append(f"Compared with learning alone, {game} took {whose}.")
     else:
-        ends = [f"{player} {write(after[player])}" for player in _named(list(after), after)]
+        ends = [f"{write(after[player])} for {player}" for player in _named(list(after), after)]
         sentences.append(f"After {game} the {words(quantity)} is {listed(ends)}{_rest(after)}.")
+        if alone:
+            sentences.append(f"A model of one player's data has {_span(alone, write)}.")
     if not alone and result.main.name != ALONE:
         sentences.append(f"What each has alone is not known without compare = ['{ALONE}'].")
     if pooled and result.main.name != POOLED:
         sentences.append(f"One model of everybody's data has {_span(pooled, write)}.")
+    others = []
+    for name in result.plays:
+        numbers = {} if name in (ALONE, POOLED) else _scalars(result, name, quantity)
+        if numbers:
+            others.append(f"{words(name)} has {_span(numbers, write)}")
+    if others:
+        sentences.append(f"On the same data, {listed(others)}.")
     return sentences
 
 

@@ -79,7 +79,7 @@ class Chart:
 
     @property
     def _drawn(self) -> list[Drawing]:
-        width, height = (540.0, 260.0) if self.is_alone else (310.0, 180.0)
+        width, height = (440.0, 220.0) if self.is_alone else (310.0, 180.0)
         curves = sum(len(panel.curves) for panel in self.panels)
         hovers = max(1, _HOVERS // max(1, curves))
         return [Plot(panel, width, height, hovers).drawing for panel in self.panels]

@@ -160,7 +160,8 @@ def _bar_names(result: Result) -> Sequence[str] | None:
 def _panel(
     name: str, shares: MeasuredShares, counts: list[int] | None, width: list[float] | None
 ) -> SharesPanel:
-    title = f"{name}   n = {shares.n:,}"
+    (called,) = shortened([name], 24)
+    title = f"{called}   n = {shares.n:,}"
     if shares.distance_to_prediction is not None:
         title += f", d = {shares.distance_to_prediction:.3f}"
     held = None

@@ -28,7 +28,15 @@ from coplay.report import (
     together,
 )
 from coplay.report import headline as head
-from coplay.report.parts import Cell, ChartPicture, PageSection, Picture, Table, plain
+from coplay.report.parts import (
+    Cell,
+    ChartPicture,
+    PageSection,
+    Picture,
+    Table,
+    has_long_word,
+    plain,
+)
 from coplay.run.result import Result
 
 SECTIONS = (
@@ -158,13 +166,15 @@ def json_bytes(data: Any) -> bytes:
 def template() -> Template:
     """The page's template, which a comparison shares."""
     text = resources.files("coplay.report").joinpath("template.html").read_text(encoding="utf-8")
-    return Environment(
+    environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
-    ).from_string(text)
+    )
+    environment.tests["long"] = has_long_word
+    return environment.from_string(text)
 
 
 def _shown(value: Any) -> Any:

@@ -18,10 +18,26 @@ SHOWN_PLAYERS = 12
 DPI = 150
 """Resolution of the figures; a page shows 96 of their inches' dots per CSS inch."""
 
+_LONGEST = 18  # letters of a word; longer ones break
 _BETWEEN = 1.5  # letters of room that a column of a table has beside its words
 
 Cell = str | tuple[str, str]
 """Text of a table's cell, or text with a smaller line beneath."""
+
+
+def _longest_word(cell: Cell) -> int:
+    texts = [cell] if isinstance(cell, str) else cell
+    return max((len(word) for text in texts for word in text.split()), default=0)
+
+
+def has_long_word(cell: Cell) -> bool:
+    """Whether a cell has a word that has to break, or it would make its column too wide.
+
+    Example:
+        >>> has_long_word("many short words"), has_long_word(("a", "longer/than/a/narrow/column"))
+        (False, True)
+    """
+    return _longest_word(cell) > _LONGEST
 
 
 @dataclass(frozen=True)
@@ -128,12 +144,10 @@ class Table:
         """About how many letters wide it is where lines break between words, as in print."""
         total = 0.0
         for column, heading in enumerate(self.header):
-            texts = [heading]
+            longest = _longest_word(heading)
             for row in self.rows:
-                cell = row[column]
-                texts += [cell] if isinstance(cell, str) else cell
-            words = [word for text in texts for word in text.split()]
-            total += max(map(len, words), default=0) + _BETWEEN
+                longest = max(longest, _longest_word(row[column]))
+            total += min(longest, _LONGEST) + _BETWEEN
         return total
 
     def hover(self, text: str) -> str:
