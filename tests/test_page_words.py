@@ -8,6 +8,7 @@ import pytest
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import caveats
 from coplay.comparison.in_short import paragraph
+from coplay.core.errors import CheckpointError
 from coplay.core.measures import MEASURES
 from coplay.core.rules import RATES
 from coplay.metrics.base import Value
@@ -151,8 +152,8 @@ def test_a_run_that_was_stopped_and_resumed_says_how_and_from_where(small_config
     with pytest.raises(KeyboardInterrupt):
         Federation(config).run(tmp_path / "run", stop(KeyboardInterrupt(), 1))
     assert section(Result.load(tmp_path / "run")) is None
-    with pytest.raises(OSError, match="disk"):
-        Federation.resume(tmp_path / "run", stop(OSError("disk full."), 3))
+    with pytest.raises(CheckpointError, match="disk"):
+        Federation.resume(tmp_path / "run", stop(CheckpointError("disk full."), 3))
     result = Federation.resume(tmp_path / "run")
     assert result.record.status == "finished"
     first, second = result.record.interruptions
