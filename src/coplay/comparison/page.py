@@ -128,7 +128,8 @@ def _arms(comparison: Comparison, notes: Sequence[Caveat]) -> PageSection:
         tables.append(_differences(comparison))
     else:
         text.append("No value of the config differs but the seed.")
-    points = [whole(note.text) for note in notes if not note.quantities]
+    names = _names(comparison)
+    points = [whole(note.text, names) for note in notes if not note.quantities]
     return PageSection("arms", "What differs", text, tables, points=points)
 
 
@@ -150,16 +151,22 @@ def _setting(value: Any) -> str:
     return text if len(text) <= _LONGEST_SETTING else text[: _LONGEST_SETTING - 3] + "…"
 
 
+def _names(comparison: Comparison) -> list[str]:
+    """Return what notes may begin with that keeps its first letter."""
+    return [*(arm.label for arm in comparison.arms), *map(str, comparison.runs)]
+
+
 def _scores(comparison: Comparison, notes: Sequence[Caveat], by_player: bool) -> PageSection:
     title = "Scores"
-    missing = [whole(text) for text in tidy_values.missing(comparison)]
+    names = _names(comparison)
+    missing = [whole(text, names) for text in tidy_values.missing(comparison)]
     if not comparison.quantities:
         text = ["Nothing was measured."]
         return PageSection("scores", title, text, points=missing, is_empty=not missing)
     tables = [score_table(comparison, notes)]
     if by_player:
         tables.append(score_table(comparison, notes, by_player=True))
-    points = [f"* {whole(note.text)}" for note in notes if note.quantities]
+    points = [f"* {whole(note.text, names)}" for note in notes if note.quantities]
     return PageSection("scores", title, tables=tables, points=[*points, *missing])
 
 

@@ -146,8 +146,8 @@ def headline(result: Result) -> PageSection:
         tables=[table],
         points=[
             *map(whole, warnings_of(result, words)),
-            *map(whole, result.record.data.notes),
-            *map(whole, result.record.notes),
+            *(whole(note, [note[:1]]) for note in result.record.data.notes),  # often of files
+            *(whole(note, result.parties) for note in result.record.notes),
         ],
         data=_data(result, games),
     )
