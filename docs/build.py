@@ -1,4 +1,7 @@
-"""Write docs/components.md from the folders; ``--check`` only says whether it is current."""
+"""Write docs/components.md, and the table of docs/scores.md, from the components.
+
+``--check`` only says whether both are current.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,12 @@ import sys
 from pathlib import Path
 
 from coplay.core.components import FOLDERS, find, names
+from coplay.run.measuring import MEANINGS
 
 PAGE = Path(__file__).parent / "components.md"
+SCORES = Path(__file__).parent / "scores.md"
+START = "<!-- scores: written by make docs -->\n"
+END = "<!-- end -->\n"
 
 HEAD = """\
 # Components
@@ -40,19 +47,34 @@ def page() -> str:
     return "\n\n".join([HEAD, *tables]) + "\n"
 
 
+def scores() -> str:
+    """Return the page of scores, with what the components say of their values in its table."""
+    lines = ["| score | metric | what it is |", "|---|---|---|"]
+    for name in names("metric"):
+        for value, meaning in find("metric", name).meanings.items():
+            lines.append(f"| `{value}` | `{name}` | {meaning} |")
+    lines += [f"| `{value}` | | {meaning} |" for value, meaning in MEANINGS.items()]
+    before, _, rest = SCORES.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    table = "\n".join(lines)
+    return f"{before}{START}{table}\n{END}{after}"
+
+
 def is_current() -> bool:
-    """Whether the page on disk is what this script would write."""
-    return PAGE.exists() and PAGE.read_text() == page()
+    """Whether the pages on disk are what this script would write."""
+    is_same = PAGE.exists() and PAGE.read_text() == page()
+    return is_same and SCORES.read_text() == scores()
 
 
 def main() -> None:
     """Write the page, or check it."""
     if "--check" in sys.argv:
         if not is_current():
-            sys.exit(f"{PAGE} is out of date; run: make docs")
+            sys.exit(f"{PAGE} or {SCORES} is out of date; run: make docs")
         return
     PAGE.write_text(page())
-    print(PAGE)
+    SCORES.write_text(scores())
+    print(PAGE, SCORES)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from coplay.report.figures import INK, MUTED, canvas, png
-from coplay.report.panels import COLOURS
+from coplay.report.colours import COLOURS, INK, MUTED
+from coplay.report.figures import canvas, png
 
 Curves = dict[str, Sequence[tuple[float, Mapping[str, Any]]]]
 """By name, points (x, {"mean": …, "std": …})."""

@@ -451,9 +451,9 @@ def test_files_say_the_same_as_the_records(record, tmp_path):
     assert "sample exchange: south" in text
     assert "<script" not in text
     assert {p.name for p in (tmp_path / "out" / "figures").iterdir()} == {
-        "curves-round.png",
-        "curves-bytes.png",
-        "curves-seconds.png",
+        "curves-round.svg",
+        "curves-bytes.svg",
+        "curves-seconds.svg",
     }
 
 

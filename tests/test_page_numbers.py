@@ -23,7 +23,17 @@ from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.space import Space, Variable
 from coplay.core.streams import stream
 from coplay.metrics.base import Value
-from coplay.report import charts, costs, figures, measured, samples, share_bars
+from coplay.report import (
+    charts,
+    costs,
+    figures,
+    measured,
+    over_rounds,
+    samples,
+    share_bars,
+    stacked_bars,
+)
+from coplay.report.axes import whole_ticks
 from coplay.report.charts import Band, Line
 from coplay.report.headline import headline, sentence, status
 from coplay.report.link_costs import LinkCost, costs_of
@@ -113,14 +123,18 @@ def drawn(monkeypatch):
         kept.append(figure)
         return png(figure)
 
-    for module in (figures, charts, share_bars):
+    for module in (figures, stacked_bars, share_bars):
         monkeypatch.setattr(module, "png", keep)
     return kept
 
 
-def lines_of(axes):
-    """By colour and dash, the points of the lines."""
-    return [(line.get_linestyle(), line.get_xydata().tolist()) for line in axes.lines]
+def lines_of(panel):
+    """By kind of line, the points of the curves of a panel."""
+    lines = []
+    for curve in panel.curves:
+        points = [list(point) for point in zip(curve.x, curve.y, strict=True)]
+        lines.append((curve.look.dash, points))
+    return lines
 
 
 # -------------------------------------------------------------------------------- traffic and time
@@ -283,22 +297,26 @@ def test_a_panel_without_classes_of_its_own_draws_only_what_was_measured(drawn):
     assert not axes.lines
 
 
-def test_lines_are_drawn_at_their_rounds_and_in_their_game(written, drawn):
+def test_lines_are_drawn_at_their_rounds_and_in_their_game(written):
     rows = [
         row(2, fids(north=4.0, south=9.0), players={"north": {"loss": 3.0, "flops": 9.0}}),
         row(3, players={"north": {"loss": 2.0}, "south": {"loss": 5.0}}),
         row(4, fids(north=3.0)),
     ]
     result = written({GAME: rows, "isolated": [row(4, fids(south=7.0))]})
-    section = measured.curves(result)
-    scores, learning = drawn
-    assert lines_of(scores.axes[0]) == [
+    section = over_rounds.section(result)
+    scores, learning = [picture.chart for picture in section.pictures]
+    assert lines_of(scores.panels[0]) == [
         ("-", [[2, 4], [4, 3]]),
         ("-", [[2, 9]]),
         ("--", [[4, 7]]),
     ]
-    assert lines_of(learning.axes[0]) == [("-", [[2, 3], [3, 2]]), ("-", [[3, 5]])]
-    assert len([axes for axes in learning.axes if axes.lines]) == 1, "operations are no curve"
+    assert lines_of(learning.panels[0]) == [("-", [[2, 3], [3, 2]]), ("-", [[3, 5]])]
+    assert len(learning.panels) == 1, "operations are no curve"
+    names = [curve.name for curve in scores.panels[0].curves]
+    assert names == ["north, sample exchange", "south, sample exchange", "south, isolated"]
+    assert [key.label for key in scores.keys] == ["north", "south", "sample exchange", "isolated"]
+    assert scores.panels[0].meaning.startswith("How far samples lie from real rows")
     data = section.data["measured"]["fid"]
     assert data[0] == {"player": "north", "game": GAME, "rounds": [2, 4], "values": [4.0, 3.0]}
 
@@ -307,13 +325,13 @@ def test_bands_are_the_mean_of_players_and_one_deviation_about_it(written):
     result = written(
         {GAME: [row(2, fids(north=1.0, south=2.0, east=6.0)), row(4, fids(north=5.0, south=3.0))]}
     )
-    band = measured._band(result, GAME, "fid")
+    band = over_rounds._band(result, GAME, "fid")
     assert band.x == [2, 4]
     assert band.mean == [3.0, 4.0]
     assert band.std == pytest.approx([math.sqrt(7), math.sqrt(2)])
     assert band.arm == "sample exchange: mean of 3 players"
-    assert measured._deviation([1.0]) is None
-    assert measured._deviation([1.0, math.inf]) is None
+    assert over_rounds._deviation([1.0]) is None
+    assert over_rounds._deviation([1.0, math.inf]) is None
 
 
 def test_where_there_are_many_players_games_beside_are_drawn_as_means(written):
@@ -324,7 +342,7 @@ def test_where_there_are_many_players_games_beside_are_drawn_as_means(written):
         }
     )
     lines = {"fid": [Line("north", GAME, [2], [1.0]), Line("north", "isolated", [2], [4.0])]}
-    assert measured._with_means(result, lines) == {
+    assert over_rounds._with_means(result, lines) == {
         "fid": [Line("north", GAME, [2], [1.0]), Line("", "isolated", [2], [5.0])]
     }
 
@@ -348,20 +366,18 @@ def test_shares_are_compared_with_the_last_prediction_that_is_on_record(written)
 # ------------------------------------------------------------------------------ drawn curves
 
 
-def test_a_band_reaches_one_deviation_to_each_side(drawn):
+def test_bands_become_curves_with_their_spread_and_their_style():
     band = Band("a", [1, 2, 4], [3.0, 5.0, 4.0], [1.0, 0.5, None])
     level = Band("b", [1, 2], [9.0, 7.0], [None, 2.0], level=True)
-    charts.bands({"fid": [band, level]}, {"fid": "FID"}, {"a": (0, 0), "b": (1, 1)}, "x")
-    axes = drawn[0].axes[0]
-    assert axes.lines[0].get_xydata().tolist() == [[1, 3], [2, 5], [4, 4]]
-    assert axes.lines[1].get_ydata() == [7, 7]
-    edge = axes.collections[0].get_paths()[0].vertices
-    for x, low, high in ((1, 2, 4), (2, 4.5, 5.5), (4, 4, 4)):
-        ys = edge[edge[:, 0] == x][:, 1]
-        assert (ys.min(), ys.max()) == (low, high)
-    (span,) = axes.patches
-    assert (span.get_y(), span.get_y() + span.get_height()) == (5, 9)
-    assert axes.get_yscale() == "linear"
+    styles = {"a": (0, 0), "b": (7, 1)}
+    chart = charts.bands({"fid": [band, level]}, {"fid": "FID"}, styles, "x")
+    (panel,) = chart.panels
+    assert lines_of(panel) == [("-", [[1, 3], [2, 5], [4, 4]]), ("--", [[1, 9], [2, 7]])]
+    assert [curve.spread for curve in panel.curves] == [[1.0, 0.5, None], [None, 2.0]]
+    assert [curve.level for curve in panel.curves] == [False, True]
+    assert [curve.look.hollow for curve in panel.curves] == [False, True]
+    assert (panel.y_log, panel.title) == (False, "FID")
+    assert [(key.label, key.look.dash) for key in chart.keys] == [("a", "-"), ("b", "--")]
 
 
 @pytest.mark.parametrize(
@@ -390,23 +406,18 @@ def test_a_logarithmic_scale_is_for_positive_values_that_span_a_factor_of_thirty
     ],
 )
 def test_ticks_are_measured_rounds_and_always_the_last(rounds, ticks):
-    assert charts._ticks([Band("a", list(rounds), [], [])]) == ticks
+    assert whole_ticks(rounds) == ticks
 
 
-def test_values_that_are_no_numbers_leave_a_gap():
-    assert np.array_equal(charts._finite([1.0, math.inf, 2.0]), [1, math.nan, 2], equal_nan=True)
-
-
-def test_ingress_is_that_of_the_papers_table(drawn):
+def test_ingress_is_that_of_the_papers_table():
     """d = 6, |w| + |θ| = 90, N = 5, k ≥ 2.
 
     Server 4 b d N and 4 (|w|+|θ|) N, a worker 8 b d and 4 (|w|+|θ|).
     """
-    charts.ingress(sample=6, both=90, workers=5, batch=7, shown=2)
-    axes = drawn[0].axes[0]
-    by_label = {line.get_label(): line for line in axes.lines}
+    (panel,) = charts.ingress(sample=6, both=90, workers=5, batch=7, shown=2).panels
+    by_label = {curve.name: curve for curve in panel.curves}
     mib = 1024**2
-    b = np.asarray(by_label["MD-GAN, server"].get_xdata())
+    b = np.asarray(by_label["MD-GAN, server"].x)
     expected = {
         "MD-GAN, server": 4 * b * 6 * 5,
         "FL-GAN, server": np.full_like(b, 4 * 90 * 5),
@@ -414,14 +425,15 @@ def test_ingress_is_that_of_the_papers_table(drawn):
         "FL-GAN, a worker": np.full_like(b, 4 * 90),
     }
     for label, numbers in expected.items():
-        assert np.allclose(np.asarray(by_label[label].get_ydata()) * mib, numbers)
-    (crossing,) = [line for line in axes.lines if line.get_marker() == "o"]
-    # the server's at b = 90 / 6, a worker's, who gets two batches, at half of it
-    assert np.allclose(crossing.get_xdata(), [15, 7.5])
-    assert np.allclose(np.asarray(crossing.get_ydata()) * mib, [4 * 90 * 5, 4 * 90])
+        assert np.allclose(np.asarray(by_label[label].y) * mib, numbers)
+    (crossing,) = [curve for curve in panel.curves if not curve.look.dash]
+    # a worker's, who gets two batches, at half of b = 90 / 6, where the server's is
+    assert np.allclose(crossing.x, [7.5, 15])
+    assert np.allclose(np.asarray(crossing.y) * mib, [4 * 90, 4 * 90 * 5])
     assert b[0] == 1
     assert b[-1] == pytest.approx(100)
-    assert axes.texts[0].get_text() == "b = 7"
+    assert panel.marked == (7, "b = 7")
+    assert (panel.x_log, panel.y_log) == (True, True)
 
 
 def test_a_heat_map_shades_by_the_largest_entry_and_writes_it_all(drawn):
@@ -514,7 +526,7 @@ def test_the_head_of_the_page_has_everybodys_scores_and_their_mean(written):
     assert list(table.groups) == [("", 2), ("FID ↓", 2), ("acc ↑", 1)]
     body = [list(each)[1:] for each in table.rows]
     assert body[:3] == [
-        [("4", "0, 1"), "12.5 [11.0, 14.0]", "20.0", "0.500"],
+        [("4", "0, 1"), ("12.5", "[11.0, 14.0]"), "20.0", "0.500"],
         [("6", "1, 2"), "8.0", "10.0", "0.750"],
         [("5", "0"), "3.5", "0.0", "–"],
     ]
@@ -522,11 +534,14 @@ def test_the_head_of_the_page_has_everybodys_scores_and_their_mean(written):
     assert (
         "Last measured after round 2 of 3 (sample exchange) and 3 of 3 (isolated)." in table.caption
     )
-    assert (
-        "FID: u, lower is better, n = 100 generated samples against n_real = 497 to 500"
-        in table.caption
+    fid, acc = table.terms
+    assert (fid.name, acc.name) == ("FID ↓", "acc ↑")
+    assert fid.detail == (
+        "Lower is better. Unit: u, n = 100 generated samples against n_real = 497 to 500."
     )
-    assert "acc: u, higher is better, n = 100 to 200 generated samples" in table.caption
+    assert acc.detail.startswith("Higher is better. Unit: u, n = 100 to 200 generated samples")
+    assert table.hover("FID ↓").startswith("How far samples lie from real rows")
+    assert table.hover("acc ↑") == table.hover("isolated") == ""
     assert "recognises 87.5% of n = 1,497 real test samples" in section.text[0]
     assert section.data["measured_after_round"] == {GAME: 2, "isolated": 3}
 
@@ -754,13 +769,13 @@ def test_files_of_a_comparison_have_each_runs_last_values(written):
     assert len(measurements(comparison)) == 6
 
 
-def test_curves_of_a_comparison_are_drawn_over_rounds_payload_and_seconds(written, drawn):
-    comparison_curves.section(two_seeds(written))
-    rounds, payload, time = drawn
-    assert rounds.axes[0].lines[0].get_xydata().tolist() == [[1, 6], [3, 3]]
-    assert payload.axes[0].lines[0].get_xydata().tolist() == [[3, 6], [6, 3]]
-    assert "KiB" in payload.axes[0].get_xlabel()
-    assert time.axes[0].lines[0].get_xydata().tolist() == [[2.375, 6], [6.875, 3]]
+def test_curves_of_a_comparison_are_drawn_over_rounds_payload_and_seconds(written):
+    section = comparison_curves.section(two_seeds(written))
+    rounds, payload, time = [picture.chart.panels[0] for picture in section.pictures]
+    assert lines_of(rounds)[0] == ("-", [[1, 6], [3, 3]])
+    assert lines_of(payload)[0] == ("-", [[3, 6], [6, 3]])
+    assert "KiB" in payload.x_label
+    assert lines_of(time)[0] == ("-", [[2.375, 6], [6.875, 3]])
 
 
 def test_payload_that_was_not_counted_by_round_is_spread_over_rounds_of_exchange(written):

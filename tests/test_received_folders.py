@@ -25,6 +25,7 @@ from coplay.core.text import cell, json_text, visible
 from coplay.models.base import OWN
 from coplay.report import charts, figures
 from coplay.report.page import write as write_report
+from coplay.report.stacked_bars import stacked
 from coplay.run.checkpoint import Checkpoint
 from coplay.run.foreign import code_in
 from coplay.site.egress import FILE as EGRESS
@@ -682,10 +683,12 @@ def test_names_and_errors_of_a_record_are_shown_and_not_obeyed(received, capsys)
 )
 def test_no_picture_takes_a_name_for_mathematics(name):
     lines = {name: [charts.Line(name, "sample_exchange", [1, 2], [0.1, 0.2])]}
-    assert charts.curves(lines, {name: name}, [name], ["sample_exchange"])
+    chart = charts.curves(lines, {name: name}, [name], ["sample_exchange"])
+    assert chart.drawings
+    assert chart.file
     bands = {name: [charts.Band(name, [1, 2], [0.1, 0.2], [None, None])]}
-    assert charts.bands(bands, {name: name}, {name: (0, 0)}, name)
-    assert charts.stacked({name: {name: 1.0}}, name)
+    assert charts.bands(bands, {name: name}, {name: (0, 0)}, name).file
+    assert stacked({name: {name: 1.0}}, name)
     labels = {"row_label": name, "column_label": name, "write": str}
     assert figures.heat_map([[1.0]], [name], [name], **labels)
     image = np.zeros((4, 4, 3))

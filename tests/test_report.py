@@ -28,7 +28,7 @@ SECTIONS = (
     "curves",
     "traffic",
     "time",
-    "losses",
+    "absent",
     "provenance",
 )
 TITLE = 'Two sites <script>alert("x")</script> & more'
@@ -123,13 +123,14 @@ def sources(tmp_path, monkeypatch):
 def test_page_is_self_contained(page):
     text = re.sub(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', 'src="embedded"', page.html)
     assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
-    assert text.count('<img src="embedded"') == text.count("<img ") == text.count("src=") == 8
+    assert text.count('<img src="embedded"') == text.count("<img ") == text.count("src=") == 6
+    assert text.count("<svg viewBox") == text.count('role="img" aria-label="Curves of ') > 2
     assert sorted(p.name for p in (page.result.folder / "figures").iterdir()) == [
         "holdings.png",
         "influence.png",
-        "learning.png",
+        "learning.svg",
         "samples-image.png",
-        "scores.png",
+        "scores.svg",
         "shares.png",
         "time.png",
         "traffic.png",
@@ -138,11 +139,13 @@ def test_page_is_self_contained(page):
 
 def test_every_section_appears_in_order(page):
     assert tuple(re.findall(r'<section id="(\w+)">', page.html)) == SECTIONS
-    assert set(SECTIONS) < set(page.data)
+    assert set(SECTIONS) - {"absent"} < set(page.data)
+    assert "losses" in page.data
     for name in SECTIONS:
         assert (
             "<table" in page.section(name)
             or "<img" in page.section(name)
+            or "<svg" in page.section(name)
             or "<p>" in page.section(name)
         )
 
@@ -168,9 +171,10 @@ def test_of_many_players_the_first_paragraph_names_the_ends(tmp_path):
     write = aligned(after.values())
     low, high = min(after, key=after.get), max(after, key=after.get)
     assert page.data["in_short"].startswith(
-        f"After sample exchange the FID is {low} {write(after[low])} and {high} "
-        f"{write(after[high])} (of 6 players those with the smallest and the largest value). "
-        "What each has alone is not known without compare = ['isolated']. The FID is a distance "
+        f"After sample exchange the FID is {write(after[low])} for {low} and "
+        f"{write(after[high])} for {high} (of 6 players those with the smallest and the largest "
+        "value). "
+        "What each has alone is not known without compare = ['isolated']. The FID is how far "
     )
 
 
@@ -260,9 +264,19 @@ def test_failed_run_with_no_round(tmp_path):
     assert page.data["status"]["word"] == "failed"
     assert "player 'south' failed at 'turn' in round 1" in html.unescape(page.html)
     assert "for 0 of 2 rounds" in page.html
-    assert tuple(re.findall(r'<section id="(\w+)">', page.html)) == SECTIONS
-    assert "No samples are on disk" in page.section("samples")
-    assert "No round was finished" in page.section("time")
+    assert re.findall(r'<section id="(\w+)">', page.html) == [
+        "headline",
+        "holdings",
+        "influence",
+        "absent",
+        "provenance",
+    ]
+    absent = page.section("absent")
+    assert "No samples are on disk" in absent
+    assert "No round was finished" in absent
+    assert "The models reported no numbers" in absent
+    assert "No player was lost" in absent
+    assert set(SECTIONS) - {"absent"} < set(page.data)
 
 
 def test_run_without_metrics_in_a_single_game(tmp_path):
@@ -271,7 +285,7 @@ def test_run_without_metrics_in_a_single_game(tmp_path):
     )
     assert page.data["status"]["word"] == "finished"
     assert "nothing was scored" in page.section("headline")
-    assert "Class shares were not measured." in page.section("shares")
+    assert "Class shares were not measured." in page.section("absent")
     assert "No samples travelled" in page.section("traffic")
     assert "<img" in page.section("samples")
     assert [column["round"] for column in page.data["samples"]["columns"]] == [1, 2]
@@ -302,7 +316,7 @@ def test_colour_pictures_without_classes(tmp_path, sources):
     page = play(tmp_path / "run", data=sources("Pictures"))
     assert page.section("samples").count("<img") == 2
     assert "The range is unbounded" in page.section("samples")
-    assert "no classes" in page.section("holdings")
+    assert "no classes" in page.section("absent")
     assert "without classes" in page.section("headline")
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coplay import find, names
-from coplay.core.space import pick
+from coplay.core.space import Space, Variable, pick
 from coplay.core.streams import stream
 from coplay.data.sources.digits import Digits
 from coplay.metrics.base import Observed, Reference
@@ -13,6 +13,12 @@ from coplay.metrics.features import DomainClassifier
 METRICS = names("metric")
 # Metrics of the player itself, which no generated sample enters.
 OF_THE_PLAYER = {"class_accuracy"}
+OF_TABLES = {"fidelity", "utility"}
+# Values that take another setting, or rows of another kind.
+OPTIONAL = {
+    "memorisation": {"partial_copies_share"},
+    "utility": {"utility_boosted", "utility_of_real_boosted"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +45,27 @@ def observe():
         return metric.observe(some)
 
     return observed
+
+
+@pytest.fixture(scope="module")
+def observed_table():
+    """Samples of a table, with real rows of it that are learned from and that are not."""
+    space = Space(
+        {
+            "age": Variable(kind="real"),
+            "dose": Variable(kind="real"),
+            "ill": Variable(kind="categorical", classes=2),
+        }
+    )
+
+    def rows(n, key):
+        generator = stream(key)
+        age = torch.randn(n, generator=generator)
+        ill = (age + torch.randn(n, generator=generator) > 0).long()
+        return space.samples(age=age, dose=torch.randn(n, generator=generator), ill=ill)
+
+    reference = Reference(rows(200, 1), None, rows=rows(200, 1), variables=space)
+    return Observed(rows(200, 2), reference, held=rows(200, 3))
 
 
 def flat(stat):
@@ -76,6 +103,21 @@ class TestMetric:
             assert (value.low is None) == (value.high is None)
             if value.low is not None:
                 assert value.low <= value.value <= value.high
+
+    def test_every_value_has_a_meaning_in_words(self, name, observe, observed_table):
+        """Of images or of a table; columns have the name of their statistic instead."""
+        metric = find("metric", name).tiny().aimed("ill")
+        if name in OF_TABLES:
+            values = metric.observe(observed_table).result()
+        else:
+            values = observe(metric, slice(0, 200)).result()
+        scores = {quantity for quantity, value in values.items() if not value.of}
+        assert scores
+        assert scores <= set(metric.meanings) <= scores | OPTIONAL.get(name, set())
+        for words in metric.meanings.values():
+            assert len(words) > 30, "a sentence part, not a word"
+            assert words.startswith(("how ", "the "))
+            assert not words.endswith(".")
 
     def test_order_of_samples_does_not_matter(self, name, observe):
         metric = find("metric", name).tiny()

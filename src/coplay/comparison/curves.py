@@ -11,11 +11,11 @@ from coplay.comparison.tables import unit_of
 from coplay.metrics.base import Value
 from coplay.report import charts
 from coplay.report.charts import Band
-from coplay.report.parts import PageSection, Picture
-from coplay.report.words import direction, in_order, words
+from coplay.report.meanings import meaning
+from coplay.report.parts import ChartPicture, PageSection
+from coplay.report.words import direction, in_order, sentence_case, words
 
 _DRAWN = 12  # arms
-_DASHES = 3  # kinds of lines
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def section(comparison: Comparison) -> PageSection:
     title = "Over rounds, payload and time"
     arms = [arm for arm in comparison.arms if arm.curves][:_DRAWN]
     if not arms:
-        return PageSection("curves", title, ["Nothing was measured."])
+        return PageSection("curves", title, ["Nothing was measured."], is_empty=True)
     quantities = []
     for quantity in in_order(comparison.quantities):
         if any(quantity in arm.curves for arm in arms):
@@ -56,9 +56,15 @@ def section(comparison: Comparison) -> PageSection:
     pictures = []
     for axis in _axes(comparison, arms):
         panels = {name: _bands(arms, name, axis) for name in quantities}
-        png = charts.bands(panels, titles, styles, axis.label, rounds=axis.name == "round")
-        alt = f"Scores of every arm over {axis.label}"
-        pictures.append(Picture(f"curves-{axis.name}", png, alt, axis.caption))
+        chart = charts.bands(
+            panels,
+            titles,
+            styles,
+            axis.label,
+            rounds=axis.name == "round",
+            meanings={name: sentence_case(meaning(name)) for name in quantities},
+        )
+        pictures.append(ChartPicture(f"curves-{axis.name}", chart, axis.caption))
     return PageSection("curves", title, pictures=pictures)
 
 
@@ -132,5 +138,5 @@ def _styles(arms: Sequence[Arm]) -> dict[str, tuple[int, int]]:
     for arm in arms:
         game = games.index(arm.game)
         colour = game if len(settings) == 1 else settings.index(arm.settings)
-        styles[arm.label] = (colour, min(game, _DASHES - 1))
+        styles[arm.label] = (colour, game)
     return styles

@@ -11,12 +11,13 @@ from coplay.comparison import curves, samples, tidy_values
 from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import Caveat, caveats
 from coplay.comparison.export import plain_values, table_of_values
+from coplay.comparison.in_short import paragraph
 from coplay.comparison.place import FILES, refuse_other_contents
 from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.inside import refuse_links, write_output
-from coplay.report.page import json_bytes, template, write_pictures
+from coplay.report.page import arranged, json_bytes, template, write_pictures
 from coplay.report.parts import Cell, PageSection, Table
-from coplay.report.words import listed, words
+from coplay.report.words import listed, whole, words
 
 _NAMED_KEYS = 3  # keys that the first sentence names
 _LONGEST_SETTING = 60  # characters of a setting in a table
@@ -31,8 +32,8 @@ def write(
 ) -> Path:
     """Write the page, ``comparison.html``, which needs no other file.
 
-    Beside it come ``comparison.json``, ``comparison.csv``, ``figures/*.png``, and the tables of
-    :meth:`Result.scores` and :meth:`Result.curves` for all runs as ``scores.csv`` and
+    Beside it come ``comparison.json``, ``comparison.csv``, pictures in ``figures``, and the tables
+    of :meth:`Result.scores` and :meth:`Result.curves` for all runs as ``scores.csv`` and
     ``curves.csv``.
 
     Args:
@@ -75,8 +76,9 @@ def write(
     html = template().render(
         title=title,
         sentence=_sentence(comparison),
+        in_short=paragraph(comparison, notes),
         status=_status(comparison),
-        sections=sections,
+        sections=arranged(sections),
         data_file="comparison.json",
         version=metadata.version("coplay"),
     )
@@ -126,7 +128,8 @@ def _arms(comparison: Comparison, notes: Sequence[Caveat]) -> PageSection:
         tables.append(_differences(comparison))
     else:
         text.append("No value of the config differs but the seed.")
-    points = [note.text for note in notes if not note.quantities]
+    names = _names(comparison)
+    points = [whole(note.text, names) for note in notes if not note.quantities]
     return PageSection("arms", "What differs", text, tables, points=points)
 
 
@@ -148,15 +151,22 @@ def _setting(value: Any) -> str:
     return text if len(text) <= _LONGEST_SETTING else text[: _LONGEST_SETTING - 3] + "…"
 
 
+def _names(comparison: Comparison) -> list[str]:
+    """Return what notes may begin with that keeps its first letter."""
+    return [*(arm.label for arm in comparison.arms), *map(str, comparison.runs)]
+
+
 def _scores(comparison: Comparison, notes: Sequence[Caveat], by_player: bool) -> PageSection:
     title = "Scores"
-    missing = tidy_values.missing(comparison)
+    names = _names(comparison)
+    missing = [whole(text, names) for text in tidy_values.missing(comparison)]
     if not comparison.quantities:
-        return PageSection("scores", title, ["Nothing was measured."], points=missing)
+        text = ["Nothing was measured."]
+        return PageSection("scores", title, text, points=missing, is_empty=not missing)
     tables = [score_table(comparison, notes)]
     if by_player:
         tables.append(score_table(comparison, notes, by_player=True))
-    points = [f"* {note.text}" for note in notes if note.quantities]
+    points = [f"* {whole(note.text, names)}" for note in notes if note.quantities]
     return PageSection("scores", title, tables=tables, points=[*points, *missing])
 
 

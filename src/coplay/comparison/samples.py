@@ -86,7 +86,7 @@ def section(comparison: Comparison) -> PageSection:
     names = _drawable(columns)
     if not names:
         text = "No images are on disk: no round was measured, or the data are none."
-        return PageSection("samples", title, [text])
+        return PageSection("samples", title, [text], is_empty=True)
     all_rows = list(dict.fromkeys(row for column in columns for row in column.samples))
     rows, notes = first_players(all_rows)
     remark = ""

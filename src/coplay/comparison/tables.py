@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from coplay.comparison.arms import Arm, Comparison
 from coplay.comparison.caveats import Caveat
 from coplay.comparison.spread import Spread
 from coplay.metrics.base import Value
-from coplay.report.parts import Cell, Table
-from coplay.report.words import Writer, aligned, direction, heading, in_order, words, write_value
+from coplay.report.meanings import term
+from coplay.report.parts import Cell, Table, Term
+from coplay.report.words import Writer, aligned, heading, in_order, words, write_value
 
 # ----------------------------------------------------------------------------------- scores
 
@@ -67,7 +68,8 @@ def score_table(
         header.append(heading(quantity, comparison.quantities[quantity].better) + star)
         columns.append(_score_column(lines, quantity))
     rows: list[Sequence[Cell]] = list(zip(*columns, strict=True))
-    return Table(header, rows, _score_caption(comparison, lines, by_player))
+    caption = _score_caption(comparison, lines, by_player)
+    return Table(header, rows, caption, terms=_terms(comparison, starred))
 
 
 def _lines(comparison: Comparison, by_player: bool) -> list[_Line]:
@@ -126,23 +128,25 @@ def _shows_interval(line: _Line) -> bool:
 
 
 def _score_caption(comparison: Comparison, lines: Sequence[_Line], by_player: bool) -> str:
-    what = "Scores of single players" if by_player else "Means over all who are measured"
-    quantities = in_order(comparison.quantities)
-    remarks = []
-    for quantity in quantities:
-        value = comparison.quantities[quantity]
-        remark = f"{words(quantity)}: {value.unit}"
-        if value.better is not None:
-            remark += f", {direction(value.better)}"
-        remarks.append(remark)
-    if "distance_to_prediction" in quantities:
-        remarks.append(
-            "games carried along are measured against what the run's main game predicts, too",
-        )
+    what = "Scores of single players" if by_player else "Means over all players that are measured"
+    remark = ""
+    if "distance_to_prediction" in comparison.quantities:
+        remark = " Games carried along are measured against what the run's main game predicts, too."
     numbers = "mean ± standard deviation over seeds"
     if any(_shows_interval(line) for line in lines):
         numbers += ", or a single value with its 95 % interval in brackets"
-    return f"{what} after the last measured round: {numbers}. {'; '.join(remarks)}."
+    return f"{what} after the last measured round: {numbers}.{remark}"
+
+
+def _terms(comparison: Comparison, starred: Collection[str]) -> list[Term]:
+    """Return what the scores mean."""
+    terms = []
+    for quantity in in_order(comparison.quantities):
+        mark = " *" if quantity in starred else ""
+        terms.append(
+            term(quantity, [replace(comparison.quantities[quantity], n=0, n_real=0)], mark)
+        )
+    return terms
 
 
 # ------------------------------------------------------------------------------------ costs

@@ -283,6 +283,12 @@ class Metric(Component):
     needs_classifier: ClassVar[bool] = True
     """Whether it is measured by the domain classifier, which needs real samples with classes."""
 
+    meanings: ClassVar[Mapping[str, str]] = {}
+    """What each of its values is, by name: words that go on after "it is", as pages show them.
+
+    A value of single columns (:attr:`Value.of`) has none; its statistic says what it is.
+    """
+
     wants_classified: ClassVar[bool] = False
     """Whether it needs each player's own classes for the real test samples.
 

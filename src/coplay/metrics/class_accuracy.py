@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,6 +30,12 @@ class ClassAccuracy(Metric):
     Generated samples play no part in it (n = 0), so it applies to players without inputs too. The
     95 % interval is Wilson's.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "class_accuracy": (
+            "the share of real rows whose class the player itself gets right; 1 is best"
+        ),
+    }
 
     wants_classified: ClassVar[bool] = True
     needs_classifier: ClassVar[bool] = False

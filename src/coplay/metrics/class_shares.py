@@ -5,7 +5,9 @@ The shares are reported as counted, and corrected for the classifier's confusion
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -83,6 +85,20 @@ class ClassShares(Metric):
     ``class_shares`` are corrected for the classifier's confusions on real test samples; on samples
     unlike anything real no such correction can be right, so the raw shares stand beside them.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "class_shares": (
+            "the share of each class among samples, corrected for what the domain classifier "
+            "confuses"
+        ),
+        "class_shares_raw": (
+            "the share of each class among samples, as the domain classifier counts them"
+        ),
+        "distance_to_prediction": (
+            "the share of samples that would have to be of another class for all class shares to "
+            "be as theory predicts; 0 where they are"
+        ),
+    }
 
     def obstacle(self, observed: Observed) -> str:
         """Say that the samples can neither be classified nor have a class."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,6 +41,13 @@ class DomainScore(Metric):
         Improved Techniques for Training GANs (T. Salimans et al., NeurIPS 2016), arXiv:1606.03498,
         for the idea; the classifier is ours, so values compare only within one run's classifier.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "domain_score": (
+            "how surely the domain classifier sees a class in each sample, and how evenly it sees "
+            "all; from 1 to the number of classes"
+        ),
+    }
 
     citation: ClassVar[tuple[str, ...]] = ("salimans2016improved",)
 

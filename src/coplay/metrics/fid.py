@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -89,6 +90,13 @@ class Fid(Metric):
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (M. Heusel
         et al., NeurIPS 2017), arXiv:1706.08500.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "fid": (
+            "how far samples lie from real rows in what the domain classifier sees in them; 0 "
+            "where the two are alike"
+        ),
+    }
 
     citation: ClassVar[tuple[str, ...]] = ("heusel2017fid",)
 

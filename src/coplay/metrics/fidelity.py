@@ -269,6 +269,17 @@ class Fidelity(Metric):
         bins: there they are of equal width.
     """
 
+    meanings: ClassVar[Mapping[str, str]] = {
+        "column_fidelity": (
+            "how well samples meet the distribution of each column, the mean over columns; 1 is "
+            "best, and finite tables stay a little below it"
+        ),
+        "pair_fidelity": (
+            "how well samples meet the way two columns go together, the mean over pairs; 1 is "
+            "best, and finite tables stay a little below it"
+        ),
+    }
+
     citation: ClassVar[tuple[str, ...]] = ()
     needs_classifier: ClassVar[bool] = False
 

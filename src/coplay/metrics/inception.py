@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -42,6 +43,13 @@ class Inception(Metric):
         GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (M. Heusel
         et al., NeurIPS 2017), arXiv:1706.08500.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "inception_fid": (
+            "how far samples lie from real images in what the given network sees in them; 0 where "
+            "the two are alike"
+        ),
+    }
 
     citation: ClassVar[tuple[str, ...]] = ("heusel2017fid",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -96,6 +97,13 @@ class Kid(Metric):
         The Jackknife Estimate of Variance (B. Efron, C. Stein, Annals of Statistics 9, 1981), for
         the interval.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "kid": (
+            "how far samples lie from real rows in what the domain classifier sees in them, at "
+            "any number of samples; about 0 where the two are alike"
+        ),
+    }
 
     citation: ClassVar[tuple[str, ...]] = ("binkowski2018kid",)
 

@@ -205,6 +205,22 @@ class Memorisation(Metric):
         summaries are simpler than its test.
     """
 
+    meanings: ClassVar[Mapping[str, str]] = {
+        "copies_share": (
+            "the share of samples that lie nearer to rows that were learned from than 95 % of "
+            "unseen rows do; about 0.05 where nothing is repeated"
+        ),
+        "partial_copies_share": (
+            "the share of samples that, in the columns that agree best, lie nearer to rows that "
+            "were learned from than 95 % of unseen rows do; it finds rows that repeat a real one "
+            "but for some columns, and is about 0.05 where nothing is repeated"
+        ),
+        "nearest_training_ratio": (
+            "how far samples lie from rows that were learned from, compared with unseen rows; "
+            "about 1 where nothing is repeated, 0 for copies"
+        ),
+    }
+
     citation: ClassVar[tuple[str, ...]] = ("meehan2020copying",)
     needs_classifier: ClassVar[bool] = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -49,6 +50,12 @@ class ModeCover(Metric):
         Unrolled Generative Adversarial Networks (L. Metz et al., ICLR 2017), arXiv:1611.02163, for
         counting the modes that a classifier recognises; the threshold and the correction are ours.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "mode_cover": (
+            "the number of classes of which samples have at least a part of what real rows have"
+        ),
+    }
 
     citation: ClassVar[tuple[str, ...]] = ("metz2017unrolled",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -98,6 +99,11 @@ class PrecisionRecall(Metric):
         Improved Precision and Recall Metric for Assessing Generative Models (T. Kynkäänniemi et
         al., NeurIPS 2019), arXiv:1904.06991.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "precision": "the share of samples that lie where real rows do; 1 is best",
+        "recall": "the share of real rows that lie where samples do; 1 is best",
+    }
 
     citation: ClassVar[tuple[str, ...]] = ("kynkaanniemi2019precision",)
 

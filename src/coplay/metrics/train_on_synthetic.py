@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -102,6 +103,13 @@ class TrainOnSynthetic(Metric):
         Classification Accuracy Score for Conditional Generative Models (S. Ravuri, O. Vinyals,
         NeurIPS 2019), arXiv:1905.10887.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "trained_on_synthetic_accuracy": (
+            "the share of real rows whose class a classifier gets right that learned from samples "
+            "alone; 1 is best"
+        ),
+    }
 
     citation: ClassVar[tuple[str, ...]] = ("esteban2017rcgan", "ravuri2019classification")
 

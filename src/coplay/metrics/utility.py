@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Self
 
@@ -108,6 +109,25 @@ class Utility(Metric):
         Real-valued (Medical) Time Series Generation with Recurrent Conditional GANs (C. Esteban,
         S. L. Hyland, G. Rätsch, 2017), arXiv:1706.02633, for the name and the idea.
     """
+
+    meanings: ClassVar[Mapping[str, str]] = {
+        "utility": (
+            "how well a linear model that learned from samples alone predicts the target on real "
+            "rows; 1 is best, and utility of real rows is what to expect"
+        ),
+        "utility_of_real": (
+            "how well a linear model that learned from the player's own real rows predicts the "
+            "target on others"
+        ),
+        "utility_boosted": (
+            "how well boosted trees that learned from samples alone predict the target on real "
+            "rows; 1 is best"
+        ),
+        "utility_of_real_boosted": (
+            "how well boosted trees that learned from the player's own real rows predict the "
+            "target on others"
+        ),
+    }
 
     citation: ClassVar[tuple[str, ...]] = ()
     needs_classifier: ClassVar[bool] = False

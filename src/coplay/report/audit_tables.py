@@ -81,7 +81,7 @@ def audit_section(rounds: Sequence[RoundAudit], after: Sequence[PlayerAudit]) ->
             "'coplay audit RUN' afterwards.",
             f"{sentence_case(SMOKE_ALARM)}.",
         ]
-        return PageSection("audits", title, text)
+        return PageSection("audits", title, text, is_empty=True)
     text = [
         "With samples of your model, rows that it learned from are attacked, and so are control "
         "rows that were held out before anything was learned.",

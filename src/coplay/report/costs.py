@@ -11,8 +11,9 @@ from typing import Any
 
 from coplay.core.message import LinkTraffic, PlayerLost
 from coplay.core.text import in_units
-from coplay.report import charts, figures
+from coplay.report import figures
 from coplay.report.parts import SHOWN_PLAYERS, Cell, PageSection, Picture, Table
+from coplay.report.stacked_bars import stacked
 from coplay.report.words import number, ranges, words
 from coplay.run.play import Play
 from coplay.run.result import Result
@@ -31,7 +32,7 @@ def traffic(result: Result) -> PageSection:
     plays = result.plays
     if not any(play.traffic for play in plays.values()):
         text = "No traffic is on record: no checkpoint was written, or nothing travelled."
-        return PageSection("traffic", title, [text])
+        return PageSection("traffic", title, [text], is_empty=True)
     notes = []
     pictures = []
     exchanged = [link for link in result.main.traffic if link.heading == "exchange"]
@@ -156,7 +157,8 @@ def time(result: Result) -> PageSection:
     title = "Time"
     plays = [play for play in result.plays.values() if play.rows]
     if not plays:
-        return PageSection("time", title, ["No round was finished, so no time was booked."])
+        text = ["No round was finished, so no time was booked."]
+        return PageSection("time", title, text, is_empty=True)
     spent = {play.name: _seconds(play) for play in plays}
     kinds: dict[str, None] = {}
     for seconds in spent.values():
@@ -174,7 +176,7 @@ def time(result: Result) -> PageSection:
         "players side by side their sum can exceed the clock; bookkeeping is writing rows and "
         "checkpoints."
     )
-    png = charts.stacked(spent, "s")
+    png = stacked(spent, "s")
     picture = Picture("time", png, "Stacked shares of time per game", caption)
     data = {"seconds": spent}
     return PageSection("time", title, tables=[table], pictures=[picture], data=data)
@@ -267,7 +269,8 @@ def losses(result: Result) -> PageSection:
             rows += absences.table_rows(name)
             tables += _influence_after(play)
     if not rows:
-        return PageSection("losses", title, ["No player was lost in a round that was finished."])
+        text = ["No player was lost in a round that was finished."]
+        return PageSection("losses", title, text, is_empty=True)
     first = Table(["player", "game", "round", "what happened"], rows, numeric=False)
     return PageSection("losses", title, tables=[first, *tables], data=data)
 

@@ -19,16 +19,16 @@ from matplotlib.image import imsave
 from torch import Tensor
 
 from coplay.core.text import visible
+from coplay.report.colours import INK, MUTED
 from coplay.report.parts import DPI
+from coplay.report.words import shortened
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-INK = "#1b1f24"
-MUTED = "#5b6570"
-PALE = "#e9edf1"
 _ZERO = "#a0a8b0"  # ink of a matrix's zeros
 _PAPER = 0.9  # grey of the lines between images
+_NAME = 26  # letters of a name beside a matrix
 _PIXELS = 480  # width of a grid written to a file, about
 _FILLED = 0.94  # of the width that a grid of images has to itself
 
@@ -82,6 +82,8 @@ def heat_map(
         write: How a number is written into its cell.
         most: Value of the darkest colour; by default the largest entry.
     """
+    rows = shortened(rows, _NAME)
+    columns = shortened(columns, _NAME)
     texts = []
     for row in values:
         texts.append([write(value) for value in row])
@@ -166,7 +168,8 @@ def mosaics(
             if i == 0:
                 axes.set_title(visible(heading), fontsize=9, color=INK, pad=5)
             if j == 0:
-                axes.set_ylabel(visible(name), fontsize=9.5, color=INK, labelpad=6)
+                (label,) = shortened([name], _NAME)
+                axes.set_ylabel(visible(label), fontsize=9.5, color=INK, labelpad=6)
     return png(figure)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from coplay.core.text import in_units
 from coplay.report import charts
 from coplay.report.link_costs import GAMES, GanCosts, LinkCost, costs_of, gan_plays, missing
-from coplay.report.parts import Cell, PageSection, Picture, Table
+from coplay.report.parts import Cell, ChartPicture, PageSection, Table
 from coplay.report.words import listed, number, words
 from coplay.run.result import Result
 from coplay.theory import gan_costs as theory
@@ -40,7 +40,7 @@ def section(result: Result) -> PageSection | None:
     gaps = _gaps(result)
     games = {costs.game: costs for costs in costs_of(result)}
     if not games:
-        return PageSection("formulas", _TITLE, gaps)
+        return PageSection("formulas", _TITLE, gaps, is_empty=True)
     costs = list(games.values())
     setting = costs[0].setting
     text = [_letters(games), _break_even(setting), *gaps]
@@ -112,17 +112,16 @@ def _data(costs: Sequence[GanCosts]) -> dict[str, Any]:
     }
 
 
-def _picture(setting: Setting) -> Picture:
+def _picture(setting: Setting) -> ChartPicture:
     pair = setting.pair
     shown = min(setting.batches, 2)
-    png = charts.ingress(pair.sample, pair.both, setting.workers, setting.batch, shown)
+    chart = charts.ingress(pair.sample, pair.both, setting.workers, setting.batch, shown)
     caption = (
         "What arrives in one exchange, by the formulas, over the batch size b; this run's is "
         f"{setting.batch}. MD-GAN's grows with b, FL-GAN's does not. MD-GAN exchanges at every "
         "iteration, FL-GAN every m E / b iterations."
     )
-    alt = "Bytes that arrive in one exchange over the batch size"
-    return Picture("ingress", png, alt, caption)
+    return ChartPicture("ingress", chart, caption)
 
 
 # -------------------------------------------------------------------------------- the text

@@ -7,21 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from coplay.core.measures import OF_REAL_ROWS
 from coplay.metrics.base import Value
-from coplay.report.parts import Cell, PageSection, Table, first_players
+from coplay.report.meanings import term
+from coplay.report.parts import Cell, PageSection, Table, Term, first_players, value_cell
 from coplay.report.words import (
     Writer,
     aligned,
     class_list,
     heading,
     in_order,
+    interval,
     listed,
     number,
+    scalar,
     sentence_case,
     span,
+    whole,
     words,
-    write_value,
 )
 from coplay.run.play import Play
 from coplay.run.result import Result
@@ -118,7 +120,7 @@ def headline(result: Result) -> PageSection:
     shown, notes = first_players(scored)
     rows = []
     for name in [*result.seats, *shown]:
-        scores = [write_value(column.value(name), column.write) for column in columns]
+        scores = [value_cell(column.value(name), column.write) for column in columns]
         rows.append([_player_cell(result, name), _data_cell(result, name), *scores])
     rest = [name for name in result.players if name not in scored]
     if rest:
@@ -133,16 +135,19 @@ def headline(result: Result) -> PageSection:
         rows.append(all_rows)
         notes = [*notes, f"{sentence_case(ALL_ROWS)}."]
     header = ["player and model", "private samples", *(words(c.play.name) for c in columns)]
-    table = Table(header, rows, _caption(result, games), _groups(columns), total=has_means)
+    quantities = list(dict.fromkeys(column.quantity for column in columns))
+    caption = _caption(result, games, quantities)
+    terms = [_term(games, quantity) for quantity in quantities]
+    table = Table(header, rows, caption, _groups(columns), total=has_means, terms=terms)
     return PageSection(
         "headline",
         "Players and scores",
         text=[*_classifier(result), *notes, *_missing_means(result, games)],
         tables=[table],
         points=[
-            *map(sentence_case, warnings_of(result)),
-            *result.record.data.notes,
-            *result.record.notes,
+            *map(whole, warnings_of(result, words)),
+            *(whole(note, [note[:1]]) for note in result.record.data.notes),  # often of files
+            *(whole(note, result.parties) for note in result.record.notes),
         ],
         data=_data(result, games),
     )
@@ -270,10 +275,11 @@ def _all_rows(result: Result, columns: Sequence[Column]) -> list[Cell]:
         if figure is None:
             cells.append("–")
             continue
-        text = write_value(figure.value, column.write)
         count = len(figure.players)
-        is_of_all = count == len(result.sampled_from[column.play.name])
-        cells.append(text if is_of_all else (text, f"of {count:,}"))
+        of = "" if count == len(result.sampled_from[column.play.name]) else f"of {count:,}"
+        beneath = ", ".join(filter(None, [interval(figure.value, column.write).strip(), of]))
+        text = column.write(scalar(figure.value))
+        cells.append((text, beneath) if beneath else text)
     return ["all rows together", "", *cells] if set(cells) - {"–"} else []
 
 
@@ -304,28 +310,24 @@ def _missing_means(result: Result, games: Mapping[str, Play]) -> list[str]:
     return sentences
 
 
-def _caption(result: Result, games: Mapping[str, Play]) -> str:
-    beneath = ""
+def _caption(result: Result, games: Mapping[str, Play], quantities: Sequence[str]) -> str:
+    """Say what the table shows beside scores, and when these were measured."""
+    sentences = []
     if result.record.data.counts:
-        beneath = "Beneath a number of private samples: their classes. "
+        sentences.append("Beneath a number of private samples: their classes.")
     if not games:
-        return f"{beneath}No player was measured: there is no score to show."
-    quantities: dict[str, None] = {}
-    for play in games.values():
-        quantities |= dict.fromkeys(in_order(play.quantities))
-    units = [_unit(games, quantity) for quantity in quantities]
-    brackets = ""
+        return " ".join([*sentences, "No player was measured: there is no score to show."])
     if any(_has_interval(play) for play in games.values()):
-        brackets = " In brackets: 95 % intervals."
-    against = ""
+        sentences.append("In brackets: 95 % intervals.")
     if "distance_to_prediction" in quantities:
         main = words(result.main.name)
-        against = f" The prediction is the equilibrium of {main}, also for the games beside it."
+        sentences.append(
+            f"The prediction is the equilibrium of {main}, also for the games beside it."
+        )
     rounds = []
     for name, play in games.items():
         rounds.append(f"{play.last_round} of {result.planned_rounds(name)} ({words(name)})")
-    measured = f" Last measured after round {listed(rounds)}."
-    return f"{beneath}{'; '.join(units)}.{brackets}{against}{measured}"
+    return " ".join([*sentences, f"Last measured after round {listed(rounds)}."])
 
 
 def _has_interval(play: Play) -> bool:
@@ -335,23 +337,14 @@ def _has_interval(play: Play) -> bool:
     return any(value.low is not None for value in values)
 
 
-def _unit(games: Mapping[str, Play], quantity: str) -> str:
-    """Unit, direction and all counts of a quantity, in words."""
+def _term(games: Mapping[str, Play], quantity: str) -> Term:
+    """Return what a score means, with its unit and all its counts."""
     values = []
     for play in games.values():
         for measured in play.last.values():
             if quantity in measured:
                 values.append(measured[quantity])
-    first = values[0]
-    better = f", {first.better} is better" if first.better else ""
-    real = ""
-    if any(value.n_real for value in values):
-        real = f" against n_real = {span(value.n_real for value in values)}"
-    generated = ""
-    if any(value.n for value in values):
-        kind = "real rows to learn from" if quantity in OF_REAL_ROWS else "generated samples"
-        generated = f", n = {span(value.n for value in values)} {kind}"
-    return f"{words(quantity)}: {first.unit}{better}{generated}{real}"
+    return term(quantity, values)
 
 
 def _classifier(result: Result) -> list[str]:

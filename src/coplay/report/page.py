@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -15,19 +15,39 @@ from markupsafe import Markup
 
 from coplay.core.inside import file_names, refuse_links, write_output
 from coplay.core.text import json_text, visible
-from coplay.report import brought, columns, costs, damage, formulas, measured, samples, together
+from coplay.report import (
+    brought,
+    columns,
+    costs,
+    damage,
+    formulas,
+    interruptions,
+    measured,
+    over_rounds,
+    samples,
+    together,
+)
 from coplay.report import headline as head
-from coplay.report.parts import PageSection, Picture, plain
+from coplay.report.parts import (
+    Cell,
+    ChartPicture,
+    PageSection,
+    Picture,
+    Table,
+    has_long_word,
+    plain,
+)
 from coplay.run.result import Result
 
 SECTIONS = (
     head.headline,
+    interruptions.section,
     damage.section,
     measured.holdings,
     samples.section,
     measured.shares,
     measured.influence,
-    measured.curves,
+    over_rounds.section,
     columns.section,
     together.section,
     costs.traffic,
@@ -38,9 +58,9 @@ SECTIONS = (
 )
 """What a report consists of, top to bottom.
 
-Each takes the result and says in a sentence what it has no data for. Costs by formulas are None for
-a run of games that have none, columns where none were compared, and pairs of columns where there
-is hardly one.
+Each takes the result. What a section has no data for is listed at the end of the page, with the
+reason. Costs by formulas are None for a run of games that have none, columns where none were
+compared, pairs of columns where there is hardly one, and interruptions where there were none.
 """
 
 
@@ -48,7 +68,7 @@ def write(result: Result) -> Path:
     """Write a run's report.
 
     It is ``report.html``, self-contained, with its data in ``report.json`` and its pictures in
-    ``figures/*.png``.
+    ``figures``.
 
     It works on what is on disk, so also for a run that failed, was stopped or is still going on.
 
@@ -90,13 +110,34 @@ def write(result: Result) -> Path:
         sentence=sentence,
         in_short=in_short,
         status=status,
-        sections=sections,
+        sections=arranged(sections),
         config=tomli_w.dumps(result.record.config),
         version=result.record.versions.get("coplay", ""),
     )
     page = folder / "report.html"
     write_output(page, html.encode(), remedy)
     return page
+
+
+def arranged(sections: Sequence[PageSection]) -> list[PageSection]:
+    """Return the sections that have something, and a list of the others with their reasons.
+
+    The list is the last section, or the last but that of seed, versions and config.
+
+    Args:
+        sections: The sections of a page, in order.
+    """
+    shown = [section for section in sections if not section.is_empty]
+    rows: list[list[Cell]] = []
+    for section in sections:
+        if section.is_empty:
+            rows.append([section.title, " ".join(section.text)])
+    if rows:
+        table = Table(["what", "why it is not here"], rows, numeric=False)
+        absent = PageSection("absent", "Not on this page", tables=[table])
+        has_end = bool(shown) and shown[-1].id == "provenance"
+        shown.insert(len(shown) - has_end, absent)
+    return shown
 
 
 def write_pictures(sections: Iterable[PageSection], folder: Path, remedy: str) -> None:
@@ -107,13 +148,13 @@ def write_pictures(sections: Iterable[PageSection], folder: Path, remedy: str) -
         folder: The page's folder.
         remedy: What to do where a file cannot be written.
     """
-    pictures: list[Picture] = []
+    pictures: list[Picture | ChartPicture] = []
     for section in sections:
         pictures += section.pictures
     names = file_names(picture.name for picture in pictures)
     for picture in pictures:
-        file = f"{names[picture.name]}.png"
-        write_output(folder / "figures" / file, picture.png, remedy)
+        file = f"{names[picture.name]}.{picture.ending}"
+        write_output(folder / "figures" / file, picture.content, remedy)
 
 
 def json_bytes(data: Any) -> bytes:
@@ -125,13 +166,15 @@ def json_bytes(data: Any) -> bytes:
 def template() -> Template:
     """The page's template, which a comparison shares."""
     text = resources.files("coplay.report").joinpath("template.html").read_text(encoding="utf-8")
-    return Environment(
+    environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
-    ).from_string(text)
+    )
+    environment.tests["long"] = has_long_word
+    return environment.from_string(text)
 
 
 def _shown(value: Any) -> Any:

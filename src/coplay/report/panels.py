@@ -11,11 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from coplay.core.text import visible
-from coplay.report.figures import INK, MUTED, canvas
+from coplay.report.colours import INK, MUTED
+from coplay.report.figures import canvas
 
-# Okabe and Ito's palette without yellow, which fades on white; also the colour-blind can tell its
-# colours apart. What comes after the sixth has the same colours with hollow markers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _GRID = "#e3e6ea"
 WIDE = 10.0
 """Inches; the page is 960 CSS pixels wide."""

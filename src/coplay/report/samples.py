@@ -47,7 +47,7 @@ def section(result: Result) -> PageSection:
     snapshots = _snapshots(result)
     if not snapshots:
         text = "No samples are on disk: no round was measured."
-        return PageSection("samples", title, [text])
+        return PageSection("samples", title, [text], is_empty=True)
     space = result.record.data.space
     names = _drawn_variables(snapshots, space)
     images = [name for name in names if space[name].is_image]

@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from coplay.report.figures import INK, MUTED, PALE, plain_style, png
-from coplay.report.panels import COLOURS, add_legend, add_panels, set_title, tidy
+from coplay.report.colours import COLOURS, INK, MUTED, PALE
+from coplay.report.figures import plain_style, png
+from coplay.report.panels import add_legend, add_panels, set_title, tidy
 
 _MOST_NAMES = 24  # classes; with more, their numbers stand beneath the bars
 

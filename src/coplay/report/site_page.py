@@ -6,6 +6,7 @@ files of the run are. The coordinator has none of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +15,23 @@ from coplay.core.inside import file_name
 from coplay.metrics.base import Value
 from coplay.metrics.memorisation import leak
 from coplay.metrics.table_view import REAL, TableView
+from coplay.report import charts
 from coplay.report.audit_tables import audit_section
+from coplay.report.brought import paragraph_of_site
+from coplay.report.charts import Band
 from coplay.report.egress_words import summary
 from coplay.report.headline import Status
-from coplay.report.page import template
-from coplay.report.parts import PageSection, Table
+from coplay.report.meanings import meaning, term
+from coplay.report.page import arranged, template
+from coplay.report.parts import Cell, ChartPicture, PageSection, Table, value_cell
 from coplay.report.table_charts import pictures
 from coplay.report.words import (
     aligned,
     heading,
     in_order,
-    interval,
     scalar,
     sentence_case,
+    whole,
     words,
 )
 from coplay.run.auditing import read_audits_of
@@ -116,8 +121,9 @@ def _html(result: Result, name: str, rounds: list[SiteRound], reported: list[Rep
     return template().render(
         title=f"{name} in {result.record.title}",
         sentence=f"This page is for {name} alone; nobody else has it.",
+        in_short=paragraph_of_site({each.game: each.values for each in rounds}),
         status=_verdict(result, name),
-        sections=sections,
+        sections=arranged(sections),
         config="",
         version=result.record.versions.get("coplay", ""),
         data_file=(
@@ -137,6 +143,10 @@ def _verdict(result: Result, name: str) -> Status:
 
 def _scores(rounds: list[SiteRound]) -> PageSection:
     """Return every score by game and round."""
+    title = "Scores by round"
+    if not rounds:
+        text = ["No round was measured yet."]
+        return PageSection("scores", title, text, is_empty=True)
     quantities: dict[str, Value] = {}
     for each in rounds:
         for quantity, value in each.values.items():
@@ -149,17 +159,15 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
         writers[quantity] = aligned([scalar(value) for value in present])
     rows = []
     for each in rounds:
-        cells = [words(each.game), str(each.round)]
+        cells: list[Cell] = [words(each.game), str(each.round)]
         for quantity in names:
-            cell = "–"
-            if quantity in each.values:
-                value = each.values[quantity]
-                cell = writers[quantity](scalar(value)) + interval(value, writers[quantity])
-            cells.append(cell)
+            cells.append(value_cell(each.values.get(quantity), writers[quantity]))
         rows.append(cells)
     header = ["game", "round", *(heading(q, quantities[q].better) for q in names)]
-    meanings = [f"{words(quantity)}: {quantities[quantity].unit}" for quantity in names]
-    table = Table(header, rows, caption="In brackets: 95 % intervals.")
+    terms = [term(quantity, [replace(quantities[quantity], n=0, n_real=0)]) for quantity in names]
+    has_interval = any(value.low is not None for each in rounds for value in each.values.values())
+    caption = "In brackets: 95 % intervals." if has_interval else ""
+    table = Table(header, rows, caption, terms=terms)
     reasons = dict.fromkeys(
         f"{words(metric)} is not measured: {reason}"
         for each in rounds
@@ -170,7 +178,31 @@ def _scores(rounds: list[SiteRound]) -> PageSection:
         repeated = leak(each.values)
         if repeated:
             text.append(f"{sentence_case(words(each.game))}: {repeated}.")
-    return PageSection("scores", "Scores by round", text, [table], points=[*meanings, *reasons])
+    return PageSection(
+        "scores", title, text, [table], _curves(rounds, names), points=[*map(whole, reasons)]
+    )
+
+
+def _curves(rounds: Sequence[SiteRound], names: Sequence[str]) -> list[ChartPicture]:
+    """Return the scores over the rounds, a curve per game; empty where one round was measured."""
+    games = list(dict.fromkeys(each.game for each in rounds))
+    if len({each.round for each in rounds}) < 2:
+        return []
+    panels = {}
+    for quantity in names:
+        bands = []
+        for game in games:
+            measured = [each for each in rounds if each.game == game and quantity in each.values]
+            if measured:
+                values = [scalar(each.values[quantity]) for each in measured]
+                numbers = [each.round for each in measured]
+                bands.append(Band(words(game), numbers, values, [None] * len(values)))
+        panels[quantity] = bands
+    titles = {name: words(name) for name in names}
+    styles = {words(game): (place, place) for place, game in enumerate(games)}
+    meanings = {name: sentence_case(meaning(name)) for name in names}
+    chart = charts.bands(panels, titles, styles, "round", rounds=True, meanings=meanings)
+    return [ChartPicture("scores", chart, "The same over the rounds.")]
 
 
 def views_of(result: Result, name: str) -> dict[str, TableView]:
@@ -227,8 +259,9 @@ def _columns(rounds: list[SiteRound], views: dict[str, TableView]) -> PageSectio
     drawn = _together(views)
     figures = [] if drawn is None else pictures(drawn, "columns", "Your columns", _PANELS)
     if not rows:
-        text = [] if figures else ["No columns were compared."]
-        return PageSection("columns", "Columns", text, pictures=figures)
+        is_empty = not figures
+        text = ["No columns were compared."] if is_empty else []
+        return PageSection("columns", "Columns", text, pictures=figures, is_empty=is_empty)
     return PageSection("columns", "Columns", text, [Table(header, rows)], figures)
 
 
@@ -237,7 +270,7 @@ def _learning(reported: list[Reported]) -> PageSection:
     title = "What your model reported of learning"
     names = list(dict.fromkeys(name for each in reported for name in each.numbers))
     if not names:
-        return PageSection("learning", title, ["It reported no number."])
+        return PageSection("learning", title, ["It reported no number."], is_empty=True)
     writers = {}
     for name in names:
         writers[name] = aligned([each.numbers[name] for each in reported if name in each.numbers])

@@ -14,8 +14,9 @@ from matplotlib.patches import Patch
 
 from coplay.core.text import visible
 from coplay.metrics.table_view import REAL, ColumnView, TableView
-from coplay.report.figures import INK, MUTED, canvas, plain_style, png
-from coplay.report.panels import COLOURS, WIDE, add_legend, add_panels, set_title, tidy
+from coplay.report.colours import COLOURS, INK, MUTED
+from coplay.report.figures import canvas, plain_style, png
+from coplay.report.panels import WIDE, add_legend, add_panels, set_title, tidy
 from coplay.report.parts import Picture
 from coplay.report.words import shortened
 

@@ -29,15 +29,14 @@ def section(result: Result) -> PageSection | None:
         overlap = overlap_of(result)
     except ConfigError:
         why = "Which columns sites saw together is not known: the run's config cannot be read here."
-        return PageSection("together", _TITLE, [why])
+        return PageSection("together", _TITLE, [why], is_empty=True)
     by_some = overlap.by_some()
     if not overlap.open:
         if len(overlap.variables) < _FEWEST:
             return None
         every = "some site" if by_some else "every site"
-        return PageSection(
-            "together", _TITLE, [f"Every two columns were seen together by {every}."]
-        )
+        text = [f"Every two columns were seen together by {every}."]
+        return PageSection("together", _TITLE, text, is_empty=True)
     text = [
         f"No site saw {_pairs_in_words(overlap.open)} together. How these go together was in no "
         "data: what models say of it is an assumption."

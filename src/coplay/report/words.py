@@ -127,6 +127,22 @@ def sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def whole(text: str, names: Iterable[str] = ()) -> str:
+    """A sentence with a capital and a full stop, as far as it lacks them.
+
+    Args:
+        text: The sentence.
+        names: Names that keep their first letter where the sentence begins with one.
+
+    Example:
+        >>> whole("each seed has its own"), whole("north has none.", ["north"]), whole("Why?")
+        ('Each seed has its own.', 'north has none.', 'Why?')
+    """
+    end = "" if text.endswith((".", "?", "!", ":")) else "."
+    begun = text if text.startswith(tuple(names)) else sentence_case(text)
+    return f"{begun}{end}"
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """A number with so many significant digits; a dash if there is none.
 

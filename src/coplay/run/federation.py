@@ -45,14 +45,13 @@ from coplay.run.record import RUN, ClassifierRecord, RunRecord
 from coplay.run.result import CLASSIFIER, REAL, Result
 from coplay.run.resuming import (
     changed_data,
-    check_begun,
     check_finished,
     forget,
     has_all_checkpoints,
     has_checkpoint,
+    interrupted,
     refuse_changed_data,
     refuse_of_finished,
-    step_back,
     with_classifier,
 )
 from coplay.run.side_by_side import games_at_once, play_side_by_side
@@ -195,9 +194,7 @@ class Federation:
                 refuse_of_finished(folder, overrides, previous)
                 check_finished(result)
                 return result
-            if previous:
-                step_back(record, folder)
-            check_begun(record, folder)
+            record = interrupted(record, folder, previous)
             federation = cls(resume_settings.changed(result.config, overrides))
             federation.given = reread(federation.config, given)
             with playing_alone(federation.config.engine, report) as progress:
@@ -230,6 +227,7 @@ class Federation:
         now.write(folder)
         note = f"{', '.join(changed)} changed before the first checkpoint, so the run began anew"
         new = first_record(self.config, prepared)
+        new = replace(new, interruptions=record.interruptions)
         return replace(new, notes=[*new.notes, note], data_digest="changed")
 
     def _earlier(self, folder: Path, rounds: Mapping[str, int]) -> Earlier:

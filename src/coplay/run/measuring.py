@@ -39,6 +39,20 @@ _RATE_UNITS = (
     "share of the rows drawn that keep all rules between columns as they are",
     "share of the rows drawn that keep all rules once sums are put right; the others are not used",
 )
+
+MEANINGS: Mapping[str, str] = {
+    "log_p": "how probable real rows are to the model, by the mean log probability of a row",
+    "nash_gap": (
+        "how much the player could still gain by learning on while the others stay as they are; 0 "
+        "at the equilibrium"
+    ),
+    "rules_kept": "the share of rows drawn that keep all rules between columns as they are",
+    "rules_accepted": (
+        "the share of rows drawn that keep all rules between columns once sums are put right"
+    ),
+}
+"""What values are that no metric measures, as :attr:`Metric.meanings`."""
+
 _SHOWN = 40  # samples that are stored for pictures
 _SHOWN_ROWS = 500  # of each player where they are rows of a table
 _SHOWN_BY_ALL = 10_000  # of all players together, in that case

@@ -17,6 +17,7 @@ from coplay.core.errors import CheckpointError
 from coplay.core.message import LinkTraffic
 from coplay.core.space import LABEL, Space, Variable
 from coplay.nets.sizes import NetworkSize
+from coplay.run.interruption import Interruption
 from coplay.run.open_pairs import OpenPair
 from coplay.run.sparse_matrix import SparseMatrix, matrix_of
 from coplay.theory.sparse import influence_by_edges
@@ -217,6 +218,7 @@ class RunRecord:
             part of the record.
         started_from: The run whose models this one began with; None for a start from nothing.
         models: What the models of players with site files are called, by player.
+        interruptions: Each end before the last round after which the run was resumed.
     """
 
     status: str
@@ -232,6 +234,7 @@ class RunRecord:
     data_digest: Literal["same", "changed"] = "same"
     started_from: Origin | None = None
     models: Mapping[str, str] = field(default_factory=dict)
+    interruptions: Sequence[Interruption] = ()
 
     @property
     def seed(self) -> int:
@@ -270,6 +273,8 @@ class RunRecord:
             values["started_from"] = asdict(self.started_from)
         if self.models:
             values["models"] = dict(self.models)
+        if self.interruptions:
+            values["interruptions"] = [asdict(each) for each in self.interruptions]
         return values
 
     @classmethod
@@ -291,6 +296,9 @@ class RunRecord:
             data_digest=values.get("data_digest", "same"),
             started_from=Origin(**origin) if origin else None,
             models=values.get("models", {}),
+            interruptions=tuple(
+                Interruption.from_json(each) for each in values.get("interruptions", ())
+            ),
         )
 
 

@@ -14,7 +14,7 @@ RUN/GAME/heads.json             the last line that each site with a file named o
 RUN/private/data.json           digests of the data; not to be passed on
 RUN/GAME/errors.txt             tracebacks of players that failed; they may show private values
 RUN/sites/NAME                  all of the files of a player with data of its own, its models too
-RUN/summary.json, report.html, figures/*.png
+RUN/summary.json, report.html, figures/
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from coplay.engines.recipes import Recipe
 from coplay.player import Player
 from coplay.run.checkpoint import Checkpoint, run_id
 from coplay.run.data_digest import DataDigest
+from coplay.run.interruption import Interruption
 from coplay.run.record import RunRecord, read_record
 from coplay.run.result import CLASSIFIER, REAL, Result
 from coplay.run.rows import FILE, Rows
@@ -44,6 +45,29 @@ def _last_of_finished(home: Path) -> Checkpoint:
     if not last.finished:
         raise storage.damaged(path, "it does not say that the game is finished", remedy)
     return last
+
+
+def interrupted(record: RunRecord, folder: Path, previous: bool) -> RunRecord:
+    """Return the record of an unfinished run that is to go on: how it ended, and where it goes on.
+
+    Args:
+        record: The run's record.
+        folder: Its folder.
+        previous: Whether to make the checkpoint before the last one count first.
+
+    Raises:
+        CheckpointError: A checkpoint is damaged, or the last one was deleted.
+        RunFolderError: There is no checkpoint to go back to.
+    """
+    if previous:
+        step_back(record, folder)
+    check_begun(record, folder)
+    rounds = {}
+    for game in record.games:
+        last = Checkpoint.last(folder / game)
+        rounds[game] = 0 if last is None else last.round
+    latest = Interruption(record.status, record.reason, rounds, previous)
+    return replace(record, interruptions=(*record.interruptions, latest))
 
 
 def check_begun(record: RunRecord, folder: Path) -> None:
