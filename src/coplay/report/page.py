@@ -173,7 +173,7 @@ def template() -> Template:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.tests["long"] = has_long_word
+    environment.tests.update(long=has_long_word)
     return environment.from_string(text)
 
 
