@@ -222,11 +222,14 @@ def _games(config: Config, own: Mapping[str, OwnData]) -> list[Game[State]]:
     pooling = [name_of("game", game) for game in games if game.pools_data]
     if pooling and own:
         listed = ", ".join(map(repr, own))
+        remedy = "leave it out, such as with --set 'compare=[\"isolated\"]'"
+        if config.game.pools_data:
+            remedy = "choose another game, such as sample_exchange"
         raise ConfigError(
             [
                 f"{pooling[0]!r} learns from the data of all players in one place, and {listed} "
                 f"{'has' if len(own) == 1 else 'have'} data of their own, which cannot be pooled; "
-                "leave it out, such as with --set 'compare=[\"isolated\"]'"
+                f"{remedy}"
             ]
         )
     return games
