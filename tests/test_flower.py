@@ -88,12 +88,13 @@ def test_two_games_have_the_local_engines_bits(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("game", ["fl_gan", "distillation", "ensemble"])
+@pytest.mark.parametrize("game", ["fl_gan", "distillation", "ensemble", "sourced_exchange"])
 def test_games_of_images_have_the_local_engines_bits(game, tmp_path):
     gan = {"name": "acgan", "latent": 4, "batch": 10}
     models = {
         "fl_gan": gan,
         "ensemble": gan,
+        "sourced_exchange": gan,
         "distillation": {"name": "joint_classifier", "batch": 16, "channels": 4, "hidden": 16},
     }
     changes = {**SHORT, "game": {"name": game, "rounds": 2, "local_steps": 3}}

@@ -137,8 +137,8 @@ def test_a_number_that_is_none_is_a_defect(value, sources, monkeypatch):
 
 
 def test_an_error_of_another_kind_is_a_defect(sources, monkeypatch):
-    monkeypatch.setattr(ExponentialFamily, "setup", lambda self, space, seed: 1 / 0)
-    assert played(CELL, sources).defects
+    monkeypatch.setattr("coplay.run.preparing.check_stopping", lambda game: 1 / 0)
+    assert played(CELL, sources).defects == ("ZeroDivisionError: division by zero",)
 
 
 def test_a_budget_that_was_spent_before_a_refusal_is_a_defect(sources, monkeypatch):
