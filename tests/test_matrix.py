@@ -171,6 +171,21 @@ def test_md_gan_plays_where_sites_tell_no_losses(sources):
     assert played(cell, sources) == Outcome("")
 
 
+def test_fl_gan_without_an_average_is_noted_where_it_is_carried_along(sources):
+    """A short trial of another game goes on, and says that this one will have nothing."""
+    cell = CELL | {"model": "acgan", "game": "isolated"}
+    notes = []
+
+    def beside(values, given, folder):
+        short = {"name": "fl_gan", "average_every_epochs": 9.0}
+        result = matrix.play_here(values | {"compare": [short]}, given, folder)
+        notes.extend(result.record.notes)
+        return result
+
+    assert played(cell, sources, beside) == Outcome("")
+    assert any("compare: average_every_epochs of fl_gan" in note for note in notes)
+
+
 def test_fl_gan_without_an_average_is_refused(sources):
     """It ended with a server that had learned nothing, and with no score and no reason."""
     cell = CELL | {"model": "acgan", "game": "fl_gan"}

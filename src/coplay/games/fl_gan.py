@@ -74,31 +74,28 @@ class FlGan(Game[GanState]):
     average_buffers: bool = True
 
     def check(self, players: Sequence[Party]) -> None:
-        """Refuse players without the same GAN on the same variables, or without a full batch.
-
-        A game that ends before the first average is refused, too: its server would have nothing.
-        """
-        faults = gan_faults(players, self.seats) or self._too_short(players)
+        """Refuse players without the same GAN on the same variables, or without a full batch."""
+        faults = gan_faults(players, self.seats)
         if faults:
             raise ConfigError(faults)
 
-    def _too_short(self, players: Sequence[Party]) -> list[str]:
+    def ends_with_nothing(self, players: Sequence[Party]) -> str:
         """Say so if the game ends before the server averages for the first time."""
         counts = {each.name: each.told_count for each in players if each.name not in self.seats}
         samples = {name: count for name, count in counts.items() if count is not None}
         if not samples or len(samples) < len(counts):
-            return []
+            return ""
         state = GanState(tuple(samples), samples=samples, batch=gan(players[0]).batch)
         first = state.period(list(samples), self.average_every_epochs)
         steps = self.rounds * self.local_steps
         if steps >= first:
-            return []
-        return [
-            f"game.average_every_epochs: the server averages for the first time after {first:,} "
+            return ""
+        return (
+            f"average_every_epochs of fl_gan: the server averages for the first time after {first:,} "
             f"steps, and the game has {steps:,} (rounds × local_steps), so that it would end with "
             "nothing; expected at least as many: raise one of the two, or set "
             f"average_every_epochs = {self.average_every_epochs * steps / first:.2g} or less"
-        ]
+        )
 
     def start(self, players: Sequence[str], seed: int) -> GanState:
         """Return a state that knows the players' names, and not yet their numbers of samples."""
