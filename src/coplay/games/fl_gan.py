@@ -91,8 +91,8 @@ class FlGan(Game[GanState]):
         if steps >= first:
             return ""
         return (
-            f"average_every_epochs of fl_gan: the server averages for the first time after {first:,} "
-            f"steps, and the game has {steps:,} (rounds × local_steps), so that it would end with "
+            "average_every_epochs of fl_gan: the server averages for the first time after "
+            f"{first:,} steps, and the game has {steps:,} (rounds × local_steps), so that it would end with "
             "nothing; expected at least as many: raise one of the two, or set "
             f"average_every_epochs = {self.average_every_epochs * steps / first:.2g} or less"
         )
