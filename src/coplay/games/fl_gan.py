@@ -92,8 +92,8 @@ class FlGan(Game[GanState]):
             return ""
         return (
             "average_every_epochs of fl_gan: the server averages for the first time after "
-            f"{first:,} steps, and the game has {steps:,} (rounds × local_steps), so that it would end "
-            "with nothing; expected at least as many: raise one of the two, or set "
+            f"{first:,} steps, and the game has {steps:,} (rounds × local_steps), so that it would "
+            "end with nothing; expected at least as many: raise one of the two, or set "
             f"average_every_epochs = {self.average_every_epochs * steps / first:.2g} or less"
         )
 
