@@ -698,6 +698,7 @@ def test_networks_that_diverge_are_named_and_the_last_checkpoint_is_intact(run, 
 def test_a_single_worker_that_diverges_is_named_or_left_out(run, tmp_path, game):
     model = f'model={{name="{__name__}:Diverged",latent=4,batch=8}}'
     section = f'game={{name="{game}",rounds=2,local_steps=2'
+    section += ",average_every_epochs=0.1" if game == "fl_gan" else ""
     code, error = run(model, section + "}", out="stopped")
     assert code == 2
     assert re.search(r"player 'south' failed at '(feedback|learn)' in round 1: .*diverged", error)

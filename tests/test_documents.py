@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import coplay
+from coplay.cli.citations import ENTRIES
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -91,3 +94,36 @@ def test_results_name_command_versions_and_machine(path):
     assert {"command", "versions", "machine"} <= set(content)
     for command in commands_in(content):
         assert file_of(command).exists(), command
+
+
+def test_a_release_has_one_version_everywhere():
+    """In the package, the project, the citation, and as the newest heading of the changelog."""
+    (project,) = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    (cited,) = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    newest = next(heading for heading in headings if heading != "Unreleased")
+    assert coplay.__version__ == project == cited == newest
+
+
+def test_the_citation_names_the_papers_that_are_implemented():
+    text = (ROOT / "CITATION.cff").read_text()
+    for key in ("schlesinger2025game", "hardy2019mdgan", "flach2024symmetric"):
+        (number,) = re.findall(r"\b\d{4}\.\d{5}\b", ENTRIES[key])
+        assert number in text
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda p: p.name
+)
+def test_forms_of_issues_have_what_their_platform_needs(path):
+    yaml = pytest.importorskip("yaml")
+    form = yaml.safe_load(path.read_text())
+    if path.name == "config.yml":
+        assert form["blank_issues_enabled"]
+        return
+    assert set(form) <= {"name", "description", "labels", "body"}
+    ids = [item["id"] for item in form["body"] if item["type"] != "markdown"]
+    assert len(ids) == len(set(ids)) > 0
+    for item in form["body"]:
+        assert item["type"] in ("markdown", "textarea", "checkboxes")
+        assert "value" in item["attributes"] or "label" in item["attributes"]

@@ -90,15 +90,19 @@ def test_two_games_have_the_local_engines_bits(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("game", ["fl_gan", "distillation", "ensemble"])
+@pytest.mark.parametrize("game", ["fl_gan", "distillation", "ensemble", "sourced_exchange"])
 def test_games_of_images_have_the_local_engines_bits(game, tmp_path):
     gan = {"name": "acgan", "latent": 4, "batch": 10}
     models = {
         "fl_gan": gan,
         "ensemble": gan,
+        "sourced_exchange": gan,
         "distillation": {"name": "joint_classifier", "batch": 16, "channels": 4, "hidden": 16},
     }
-    changes = {**SHORT, "game": {"name": game, "rounds": 2, "local_steps": 3}}
+    section = {"name": game, "rounds": 2, "local_steps": 3}
+    if game == "fl_gan":
+        section["average_every_epochs"] = 0.02
+    changes = {**SHORT, "game": section}
     federation, places = deployed_images(tmp_path, {**changes, "model": models[game]})
     played(Loop(places), federation, tmp_path / "run")
     locally(federation, places, tmp_path / "local")

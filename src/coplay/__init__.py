@@ -133,7 +133,7 @@ __all__ = [
     "spectral_radius",
     "stream",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

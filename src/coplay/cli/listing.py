@@ -28,6 +28,7 @@ def add_list(commands: Any) -> None:
 def _list(given: argparse.Namespace) -> None:
     from coplay.cli.tables import print_components
     from coplay.core.components import FOLDERS, names, nearest
+    from coplay.core.plugins import plugins
 
     if given.kind is None:
         for kind in FOLDERS:
@@ -37,8 +38,17 @@ def _list(given: argparse.Namespace) -> None:
         print_components(given.kind.removesuffix("s"))
         return
     kinds = [kind for kind in FOLDERS if given.kind in names(kind)]
-    if not kinds:
-        everything = [*FOLDERS, *(name for kind in FOLDERS for name in names(kind))]
+    everything = [*FOLDERS]
+    is_declared = False
+    for kind in FOLDERS:
+        everything += names(kind)
+        for plugin in plugins(kind):
+            everything.append(plugin.name)
+            if plugin.name == given.kind:
+                is_declared = True
+                say(f"{kind} {plugin.name}")
+                say(plugin.title)
+    if not kinds and not is_declared:
         known = ", ".join(nearest(given.kind, everything).split(", ")[:6])
         raise ConfigError(
             [f"unknown kind or component {given.kind!r}; known, nearest first: {known}"]

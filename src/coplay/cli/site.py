@@ -155,7 +155,10 @@ def _config(path: Path, file: SiteFile, site: Path) -> Config:
         ConfigError: The federation has no such site.
     """
     from coplay.run.config import Config
+    from coplay.run.foreign import code_in
     from coplay.run.joining import site_named, with_one_site
 
     config = Config.from_file(path, trust=False)
+    if not code_in(config):  # what is imported is then what the site's own file names
+        config = Config.from_file(path)
     return with_one_site(config, site_named(config, path, file.name), site)

@@ -15,6 +15,7 @@ from coplay.comparison.arms import Comparison
 from coplay.comparison.caveats import caveats
 from coplay.comparison.tables import cost_tables, score_table
 from coplay.core.components import find, names
+from coplay.core.plugins import plugins
 from coplay.core.text import visible
 from coplay.report import formulas
 from coplay.report.parts import Table
@@ -96,13 +97,15 @@ def print_comparison(comparison: Comparison, by_player: bool) -> None:
 def print_components(kind: str) -> None:
     """Print all components of a kind with their settings."""
     components = names(kind)
+    declared = plugins(kind)
+    shown = [*components, *(plugin.name for plugin in declared)]
     table = rich.table.Table(
         title=f"{kind}s",
         title_justify="left",
         title_style="bold",
         expand=True,
     )
-    table.add_column("name", no_wrap=True, width=max(map(len, components)))
+    table.add_column("name", no_wrap=True, width=max(map(len, shown)))
     table.add_column("what it is", ratio=1, overflow="fold")
     table.add_column("settings", ratio=1, overflow="fold")
     for name in components:
@@ -110,6 +113,8 @@ def print_components(kind: str) -> None:
         summary, *_ = (cls.__doc__ or "").split("\n")
         settings = ", ".join(_settings(cls))
         table.add_row(plain(name), plain(summary.replace("``", "")), plain(settings))
+    for plugin in declared:
+        table.add_row(plain(plugin.name), plain(plugin.title), "")
     Console().print(table)
 
 

@@ -1,8 +1,9 @@
 """Components: the folder is the registry, and a component's class is its own config section.
 
 ``game.name = "sample_exchange"`` names the one class that ``games/sample_exchange.py`` defines;
-``"my_pkg.mod:Cls"`` names a class of the user's. A new model, game, engine, metric, source or
-partition is one new file in its folder.
+``"my_pkg.mod:Cls"`` names a class of the user's, and so does a name that an installed package
+declares (:mod:`coplay.core.plugins`). A new model, game, engine, metric, source or partition is one
+new file in its folder.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from coplay.core.errors import FAILURES
+from coplay.core.errors import FAILURES, ComponentError
+from coplay.core.plugins import plugin_class, plugins
 
 FOLDERS = {
     "source": "coplay.data.sources",
@@ -172,11 +174,14 @@ def names(kind: str) -> list[str]:
     Args:
         kind: A key of :data:`FOLDERS`, such as ``"model"``.
 
+    Raises:
+        ComponentError: There is no such kind.
+
     Example:
         >>> "sample_exchange" in names("game")
         True
     """
-    package = importlib.import_module(FOLDERS[kind])
+    package = importlib.import_module(_folder(kind))
     shipped = []
     for info in pkgutil.iter_modules(package.__path__):
         if info.name == "base":
@@ -188,37 +193,88 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str) -> type:
-    """Return the class of a component.
+    """Return the class of a component; one outside coplay is imported.
 
     Args:
         kind: A key of :data:`FOLDERS`.
-        name: The module's name in that folder, or ``"package.module:Class"``.
+        name: The module's name in that folder, a name that an installed package declares, or
+            ``"package.module:Class"``.
 
     Raises:
-        ValueError: No component has that name; the message lists the known names, nearest first.
+        ComponentError: No component has that name; the message lists the known names, nearest
+            first. It is a ``ValueError`` too.
 
     Example:
         >>> find("game", "sample_exchange").__name__
         'SampleExchange'
     """
-    if ":" in name:
-        cls = imported(name, kind)
+    full = full_name(kind, name)
+    if ":" in full:
+        cls = imported(full, kind)
         if not inspect.isclass(cls):
-            raise ValueError(f"the {kind} {name!r} is no class but {type(cls).__name__}")
+            raise ComponentError(
+                f"the {kind} {full!r} is no class but {type(cls).__name__}; expected "
+                "'package.module:Class'"
+            )
         return cls
-    module = f"{FOLDERS[kind]}.{name}"
-    # look before importing: finding one component must not load the others, which may need extras
-    if name.isidentifier() and name != "base" and importlib.util.find_spec(module) is not None:
-        own = _own_class(importlib.import_module(module), kind)
+    if ships(kind, name):
+        own = _own_class(importlib.import_module(f"{FOLDERS[kind]}.{name}"), kind)
         if own is not None:
             return own
     package, dot, attribute = name.rpartition(".")
     # with a dot it was probably meant as a class of the user's, so that is spelled out
     instead = f"{package}:{attribute}" if dot else "package.module:Class"
-    raise ValueError(
-        f"unknown {kind} {name!r}; known, nearest first: {nearest(name, names(kind))} "
+    known = [*names(kind), *(plugin.name for plugin in plugins(kind))]
+    raise ComponentError(
+        f"unknown {kind} {name!r}; known, nearest first: {nearest(name, known)} "
         f"(a class of your own: {instead!r})"
     )
+
+
+def ships(kind: str, name: str) -> bool:
+    """Whether coplay itself has a module for a component of this name; nothing is imported.
+
+    Example:
+        >>> ships("game", "sample_exchange"), ships("game", "my_pkg.games:Mine")
+        (True, False)
+    """
+    # look before importing: finding one component must not load the others, which may need extras
+    module = f"{_folder(kind)}.{name}"
+    return name.isidentifier() and name != "base" and importlib.util.find_spec(module) is not None
+
+
+def full_name(kind: str, name: str) -> str:
+    """Return ``"package.module:Class"`` for a name that an installed package declares.
+
+    Any other name stays as it is, one of coplay's own in any case. Nothing is imported.
+
+    Args:
+        kind: A key of :data:`FOLDERS`.
+        name: As in :func:`find`.
+
+    Raises:
+        ComponentError: Packages declare different classes under the name.
+
+    Example:
+        >>> full_name("model", "acgan"), full_name("model", "my_pkg.models:Mine")
+        ('acgan', 'my_pkg.models:Mine')
+    """
+    if ":" in name or ships(kind, name):
+        return name
+    return plugin_class(kind, name) or name
+
+
+def _folder(kind: str) -> str:
+    """Return the package of a kind.
+
+    Raises:
+        ComponentError: There is no such kind.
+    """
+    if kind not in FOLDERS:
+        raise ComponentError(
+            f"unknown kind {kind!r}; known, nearest first: {nearest(kind, FOLDERS)}"
+        )
+    return FOLDERS[kind]
 
 
 def imported(name: str, kind: str = "class") -> Any:
@@ -229,7 +285,7 @@ def imported(name: str, kind: str = "class") -> Any:
         kind: What the object is to be, for the error.
 
     Raises:
-        ValueError: The import fails; the message says why, and which folders were searched.
+        ComponentError: The import fails; the message says why, and which folders were searched.
 
     Example:
         >>> imported("math:pi")
@@ -240,9 +296,10 @@ def imported(name: str, kind: str = "class") -> Any:
         return getattr(importlib.import_module(module_name), attribute)
     except FAILURES as error:  # of a user's module; a script without a guard ends with SystemExit
         reason = f"{type(error).__name__}: {error}{_import_advice(module_name, error)}"
-        raise ValueError(
+        # the cause stays: its words are those of foreign code, which may not be told to others
+        raise ComponentError(
             f"cannot import the {kind} {name!r} ({reason}); expected 'package.module:Class'"
-        ) from None
+        ) from error
 
 
 def _import_advice(module_name: str, error: BaseException) -> str:

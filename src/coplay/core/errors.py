@@ -113,6 +113,13 @@ class ConfigError(CoplayError):
         super().__init__("\n".join(lines))
 
 
+class ComponentError(CoplayError, ValueError):
+    """A component that nobody has under that name, or a class that cannot be imported.
+
+    It is a ``ValueError`` too, so that a config reports it with its other faults.
+    """
+
+
 class DataError(CoplayError):
     """Data that cannot be read, or that a partition cannot deal out."""
 

@@ -151,7 +151,9 @@ class Space:
             has = ", ".join(f"'{name}' ({v})" for name, v in self._variables.items())
             raise SpaceError(
                 f"expected one image and at most one class; the variables are {has}. An image has "
-                "shape (H, W), (1, H, W) or (3, H, W), a class is one categorical number"
+                "shape (H, W), (1, H, W) or (3, H, W), a class is one categorical number. Name "
+                "these alone as the variables that are learned, or choose a model for any "
+                "variables, such as conditionals"
             )
         return images[0], classes[0] if classes else None
 

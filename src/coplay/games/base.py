@@ -302,6 +302,14 @@ class Game(Component, Generic[S]):
         """Return the names of the players that take part in this game."""
         return players
 
+    def ends_with_nothing(self, players: Sequence[Party]) -> str:
+        """Say why there would be nothing to draw at the end, and what to do; empty if there is.
+
+        Args:
+            players: Everybody who takes part.
+        """
+        return ""
+
     def sampled_from(self, state: S) -> Sequence[str]:
         """Return the names of the players, or seats, whose samples are measured."""
         return state.players

@@ -24,8 +24,8 @@ from coplay.models.abilities import Completes, DrawsByClass
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
 
 _WAY_OUT = (
-    "choose a model that can (conditionals, rectified_flow, conv_hvae, acgan), or play "
-    "direct_exchange"
+    "choose a model that can (autoregressive, conditionals, rectified_flow, conv_hvae, acgan), or "
+    "play direct_exchange"
 )
 
 

@@ -79,6 +79,24 @@ class FlGan(Game[GanState]):
         if faults:
             raise ConfigError(faults)
 
+    def ends_with_nothing(self, players: Sequence[Party]) -> str:
+        """Say so if the game ends before the server averages for the first time."""
+        counts = {each.name: each.told_count for each in players if each.name not in self.seats}
+        samples = {name: count for name, count in counts.items() if count is not None}
+        if not samples or len(samples) < len(counts):
+            return ""
+        state = GanState(tuple(samples), samples=samples, batch=gan(players[0]).batch)
+        first = state.period(list(samples), self.average_every_epochs)
+        steps = self.rounds * self.local_steps
+        if steps >= first:
+            return ""
+        return (
+            "average_every_epochs of fl_gan: the server averages for the first time after "
+            f"{first:,} steps, and the game has {steps:,} (rounds × local_steps), so that it would "
+            "end with nothing; expected at least as many: raise one of the two, or set "
+            f"average_every_epochs = {self.average_every_epochs * steps / first:.2g} or less"
+        )
+
     def start(self, players: Sequence[str], seed: int) -> GanState:
         """Return a state that knows the players' names, and not yet their numbers of samples."""
         return GanState(tuple(players))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from coplay.core.components import find
+from coplay.core.components import find, ships
 from coplay.core.errors import CoplayError, MessageError
 from coplay.core.facts import Facts
 from coplay.core.history import Roster
@@ -147,7 +147,7 @@ class Known:
         try:
             settings = dict(json.loads(self.facts.network))
             name = settings.pop("name")
-            if type(name) is not str or ":" in name:
+            if type(name) is not str or not ships("model", name):
                 raise MessageError(f"{whose}: expected a model of coplay, got {shortened(name)}")
             kind = find("model", name)
             assert issubclass(kind, LocalModel)

@@ -57,6 +57,7 @@ def image_and_categories(space: Space) -> tuple[str, dict[str, int]]:
         has = ", ".join(f"'{name}' ({space[name]})" for name in space)
         raise ModelError(
             "rectified_flow needs one image or signal of real values or bits, with any number of "
-            f"categories beside it; the variables are {has}"
+            f"categories beside it; the variables are {has}. Learn such ones alone, or choose a "
+            "model for any variables, such as conditionals"
         )
     return images[0], levels

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from coplay.core.components import READING, Section, find, may_import, name_of, nearest
+from coplay.core.components import READING, Section, find, full_name, may_import, name_of, nearest
 from coplay.core.errors import ConfigError
 from coplay.core.message import COORDINATOR
 from coplay.games.base import Game
@@ -182,6 +182,7 @@ class Config(Section):
         name = section.pop("name", None)
         if not isinstance(name, str):
             raise ValueError(f"expected a game's name, or a section with one, got {entry!r}")
+        name = full_name("game", name)
         if ":" in name and not self._imports:
             game = unread("game", name, self.game.shared_with(None, section) | section)
             assert isinstance(game, Game)
@@ -277,9 +278,7 @@ class Config(Section):
     def _at(self, home: Path) -> Config:
         """Return the config with the paths of players' own data taken from a folder."""
         players = {name: player.at(home) for name, player in self.players.items()}
-        if players == self.players:
-            return self
-        return self.model_copy(update={"players": players})
+        return self if players == self.players else self.model_copy(update={"players": players})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], trust: bool = True) -> Config:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationError, ValidationInfo
 
-from coplay.core.components import BASES, Component, find, may_import, name_of
+from coplay.core.components import BASES, Component, find, full_name, may_import, name_of
 from coplay.data.partitions.base import Partition
 from coplay.data.sources.base import Source
 from coplay.engines.base import Engine
@@ -31,6 +31,7 @@ def _component(kind: str) -> tuple[BeforeValidator, PlainSerializer]:
         name = section.pop("name", None)
         if not isinstance(name, str):
             raise ValueError(f"expected a {kind} section with a name, got {dict(value)}")
+        name = full_name(kind, name)  # what a package declares stands for its class
         if ":" in name and not may_import(info):
             return unread(kind, name, section)
         cls = find(kind, name)

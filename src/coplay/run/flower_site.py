@@ -290,13 +290,15 @@ class FlowerSite:
         """Make the player of a game, or one that only says what it is."""
         check_accepted(self.config)
         check_held(self.config)
-        self._rules(ask.game)
+        game = self._rules(ask.game)
         home = site_home(self.home, self.name, ask.game).absolute()
         sitting = Sitting(ask.run, ask.sitting, ask.opened, ask.number, threads=ask.threads)
         if ask.plays:
             forget_session(home)
             player = self._recipe(home, goes_on=False).build()
             facts = player.facts()
+            player.roster = Roster(game.players_of(self.config.player_names))
+            game.equip(player)  # a game may set the model up on more variables: its state has them
             keep_session(player, home, ask.sitting, ask.number)
             sitting = replace(sitting, game=ask.game)
         else:

@@ -158,12 +158,14 @@ def prepare(
         check_agreed(agreed, facts)
     check_unobserved(config, facts)
     prepared = []
+    empty: list[str] = []
     for name, game in games:
         home = folder / name if folder else None
         recipes = recipes_of(config, own, name, game, folder, begins_with)
         seats = seats_for(config, game, sites, home, recipes, facts)
         check_stopping(game)
         game.check(seats.parties)
+        empty += _ends_with_nothing(game, seats, is_main=not prepared)
         influence = None
         if len(names) <= MOST_IN_M:
             influence = game.predict(names, config.seed)
@@ -175,6 +177,7 @@ def prepare(
         *config.engine.notes(most),
         *notes_of_sites([name for name, site in own.items() if site.has_site_file]),
         *try_models(config, facts),
+        *empty,
     ]
     if pool is not None:
         rules = rules_of(config, pool.space if agreed is None else agreed)
@@ -192,6 +195,18 @@ def prepare(
     space = _all_variables(judged_by, agreed, facts)
     metrics = chosen_metrics(config.measure, space, has_classes)
     return Prepared(pool, sites, own, agreed, facts, prepared, notes, judged_by, metrics)
+
+
+def _ends_with_nothing(game: Game[State], seats: Seats, *, is_main: bool) -> list[str]:
+    """Return a note if there will be nothing to draw from a game that is carried along.
+
+    Raises:
+        ConfigError: It is the main game.
+    """
+    fault = game.ends_with_nothing(seats.parties)
+    if fault and is_main:
+        raise ConfigError([f"game: {fault}"])
+    return [f"compare: {fault}"] if fault else []
 
 
 def game_names(config: Config) -> list[str]:
@@ -222,11 +237,14 @@ def _games(config: Config, own: Mapping[str, OwnData]) -> list[Game[State]]:
     pooling = [name_of("game", game) for game in games if game.pools_data]
     if pooling and own:
         listed = ", ".join(map(repr, own))
+        remedy = "leave it out, such as with --set 'compare=[\"isolated\"]'"
+        if config.game.pools_data:
+            remedy = "choose another game, such as sample_exchange"
         raise ConfigError(
             [
                 f"{pooling[0]!r} learns from the data of all players in one place, and {listed} "
                 f"{'has' if len(own) == 1 else 'have'} data of their own, which cannot be pooled; "
-                "leave it out, such as with --set 'compare=[\"isolated\"]'"
+                f"{remedy}"
             ]
         )
     return games

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from coplay.core.components import Section, find
 from coplay.data.sources.base import path_from
@@ -52,6 +53,19 @@ class PlayerSection(Section):
     model: ModelField | None = None
     variables: tuple[str, ...] | None = Field(default=None, min_length=1)
     unobserved: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_site_file(cls, values: Any) -> Any:
+        """Refuse what each site says in its own file, with the place where it belongs."""
+        if isinstance(values, Mapping):
+            for name in ("privacy", "tell", "accepts", "audit", "hold"):
+                if name in values:
+                    raise ValueError(
+                        f"{name} is for the site's own file to say, which is named by "
+                        f'site = "PATH"; put [{name}] there, since a promise or a border is its own'
+                    )
+        return values
 
     @property
     def has_own_data(self) -> bool:

@@ -91,7 +91,8 @@ def present_in(
         faults.append(_without_column(missing, free))
     if not present and not faults:
         faults.append(
-            f"it has none of the variables that it learns: {some(map(quoted, agreement.learned))}"
+            f"it has none of the variables that it learns: {some(map(quoted, agreement.learned))}; "
+            "expected at least one: let it learn others, or leave the site out"
         )
     if faults:
         raise DataError(f"{site}: {'; '.join(faults)}")

@@ -27,8 +27,9 @@ class Memory(Source):
     Example:
         >>> Memory(form="pandas").load()
         Traceback (most recent call last):
-        coplay.core.errors.DataError: these data (pandas) were in memory, and a run folder holds no
-        data; give them again: Federation.resume(FOLDER, given={PLAYER: DATA})
+        coplay.core.errors.DataError: these data (pandas) were in memory, and no config or run
+        folder holds data; give them: coplay.play({PLAYER: DATA}) begins with them, and
+        Federation.resume(FOLDER, given={PLAYER: DATA}) goes on
     """
 
     form: Literal["pandas", "polars", "pyarrow", "arrays", "pair", "dataset"] = "dataset"
@@ -48,8 +49,9 @@ class Memory(Source):
         """Return the data where this process was given them."""
         if self._given is None:
             raise DataError(
-                f"these data ({self.form}) were in memory, and a run folder holds no data; give "
-                "them again: Federation.resume(FOLDER, given={PLAYER: DATA})"
+                f"these data ({self.form}) were in memory, and no config or run folder holds data; "
+                "give them: coplay.play({PLAYER: DATA}) begins with them, and "
+                "Federation.resume(FOLDER, given={PLAYER: DATA}) goes on"
             )
         return self._given
 
