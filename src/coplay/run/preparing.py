@@ -157,7 +157,7 @@ def prepare(
     if agreed is not None and config.variables:
         check_agreed(agreed, facts)
     check_unobserved(config, facts)
-    prepared = []
+    prepared: list[PreparedGame] = []
     empty: list[str] = []
     for name, game in games:
         home = folder / name if folder else None
