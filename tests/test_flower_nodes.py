@@ -115,7 +115,7 @@ def test_a_kill_at_random_leaves_a_valid_result(seed, tmp_path):
     rng = random.Random(seed)
     party = ("link", "north", "south", "east")[seed % 4]
     changes = {**SHORT, "game": {**SHORT["game"], "rounds": 6}}
-    changes["engine"] = {"name": "flower", "deadline": 45, "patience": 300}
+    changes["engine"] = {"name": "flower", "deadline": 90, "patience": 300}
     federation, places = deployed(tmp_path, changes)
     out = tmp_path / "run"
     with nodes(tmp_path / "nodes", places) as flower:

@@ -192,7 +192,7 @@ def test_a_federation_may_name_no_plugin_for_its_sites(installed, tmp_path, caps
     assert not installed.exists()
 
 
-def test_what_a_site_names_in_its_own_file_is_checked_with_its_code(installed, tmp_path, capsys):
+def test_what_a_site_names_in_its_own_file_is_checked_with_its_code(installed, tmp_path):
     """It was refused as not imported, with the advice of an option that the command has not."""
     agreed = {
         "name": "wards",
@@ -207,7 +207,6 @@ def test_what_a_site_names_in_its_own_file_is_checked_with_its_code(installed, t
     (tmp_path / "site.toml").write_text(tomli_w.dumps(site))
     check = ["site", "check", str(tmp_path / "site.toml")]
     assert main([*check, "--federation", str(tmp_path / "federation.toml")]) == 0
-    assert "Middle" in capsys.readouterr().out
     assert installed.exists()
 
 

@@ -114,7 +114,7 @@ def test_the_page_writes_intervals_and_says_what_they_are(written):
     line = row(1, {"north": 33.6, "south": 40.0, "east": 50.0})
     line["measured"]["north"]["fid"] |= {"low": 31.9, "high": 35.4}
     result = written(line)
-    assert cells(result) == [["33.6 [31.9, 35.4]"], ["40.0"], ["50.0"], ["41.2"]]
+    assert cells(result) == [[("33.6", "[31.9, 35.4]")], ["40.0"], ["50.0"], ["41.2"]]
     assert "In brackets: 95 % intervals." in headline(result).tables[0].caption
 
 

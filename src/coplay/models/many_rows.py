@@ -86,7 +86,7 @@ def side_by_side(space: Space, sources: Mapping[str, Samples]) -> Samples:
         >>> space = Space({"a": Variable(kind="count"), "b": Variable(kind="binary")})
         >>> one, two = space.samples(a=torch.tensor([3])), space.samples(a=torch.tensor([4]))
         >>> two["b"] = torch.tensor([1], dtype=torch.uint8)
-        >>> tensors(side_by_side(space, {"one": one, "two": two}))["b"].tolist()
+        >>> side_by_side(space, {"one": one, "two": two})["b"].tolist()
         [255, 1]
     """
     joined = {}
