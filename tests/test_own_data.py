@@ -461,7 +461,7 @@ def test_every_game_but_pooled_plays_with_data_of_their_own(tmp_path, game):
     model = {"name": "acgan", "network": "mlp", "latent": 2, "batch": 4}
     if game == "distillation":
         model = joint(batch=8)
-    section = {"name": game, "rounds": 2, "local_steps": 2}
+    section = {"name": game, "rounds": 2, "local_steps": 3}
     result = played(
         tmp_path, players, model, game=section, compare=["isolated"][game == "isolated" :]
     )

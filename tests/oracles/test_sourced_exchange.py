@@ -137,8 +137,8 @@ def test_a_checkpoint_is_taken_up_on_the_space_with_the_source(tmp_path):
 def test_what_cannot_be_conditioned_is_refused_with_the_way_out():
     words = (
         "player 'a': ExponentialFamily cannot draw samples given whose data they come from; "
-        "choose a model that can (conditionals, rectified_flow, conv_hvae, acgan), or play "
-        "direct_exchange"
+        "choose a model that can (autoregressive, conditionals, rectified_flow, conv_hvae, acgan), "
+        "or play direct_exchange"
     )
     with pytest.raises(ConfigError) as error:
         seated(SourcedExchange(), ExponentialFamily)
