@@ -227,3 +227,23 @@ def test_the_command_line_says_what_there_is():
     shown = " ".join(done.stdout.split())
     for name in NAMES:
         assert f"{name} {experiment_module().question(name)}" in shown
+
+
+@pytest.fixture
+def ring():
+    return importlib.import_module("reproductions.ring.experiment")
+
+
+def test_the_shares_of_a_ring_are_those_of_its_balance(ring):
+    """By m_i = α π_i + (1 − α)(m_{i−1} + m_{i+1}) / 2 own digits have α and half of the near."""
+    shares = ring.predicted_shares()
+    own = 1 - shares["near"] - shares["far"]
+    assert own == pytest.approx(ring.OWN_WEIGHT + (1 - ring.OWN_WEIGHT) * shares["near"] / 2)
+
+
+def test_near_and_far_digits_of_a_ring_are_all_that_a_site_lacks(ring):
+    for site, own in ring.CLASSES.items():
+        near = ring.near_digits(site)
+        far = ring.far_digits(site)
+        assert sorted([*own, *near, *far]) == list(range(10))
+    assert sorted(ring.near_digits("d")) == [4, 5, 8]
