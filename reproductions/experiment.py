@@ -63,6 +63,15 @@ class Cell:
         return f"{file_name(self.arm)}-{self.seed}"
 
 
+def of_run(result: Result) -> dict[str, Any]:
+    """Return what is kept of any run: its seed, versions, and the samples that were measured."""
+    return {
+        "seed": result.config.seed,
+        "versions": dict(result.record.versions),
+        "samples": result.config.measure.samples,
+    }
+
+
 def file_name(arm: str) -> str:
     """Return the name of an arm as part of a file's name.
 

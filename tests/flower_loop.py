@@ -56,6 +56,12 @@ def laid_out(folder, values):
     return homes.pop("coordinator") / "federation.toml", homes
 
 
+def settings_of(home):
+    """Return the settings with which a node of Flower knows its site."""
+    places = {"federation": "federation.toml", "site": "site.toml", "home": "private"}
+    return {key: str(home / place) for key, place in places.items()}
+
+
 def site_at(home):
     """Return a site, made anew."""
     return FlowerSite(home / "federation.toml", home / "site.toml", home / "private")

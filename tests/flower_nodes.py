@@ -19,6 +19,8 @@ import pytest
 from coplay.deploy.app_folder import app_texts
 from coplay.deploy.processes import flower_env, free_port
 
+from .flower_loop import settings_of
+
 ROOT = Path(__file__).parents[1]
 SECONDS = 180
 APPS = "coplay.run.flower_apps"
@@ -118,12 +120,10 @@ class Nodes:
 
     def start_site(self, name, home):
         """Start a SuperNode, and the process that answers for it, as ``coplay site join`` does."""
-        places = {"federation": "federation.toml", "site": "site.toml", "home": "private"}
-        settings = {key: str(home / place) for key, place in places.items()}
         socket_of_site = Path(self.sockets.name) / name
         command = ["python", "-m", "coplay.run.flower_process", str(socket_of_site)]
         self._start(own_process_of(name), command)
-        self.start_node(name, {**settings, "process": str(socket_of_site)})
+        self.start_node(name, {**settings_of(home), "process": str(socket_of_site)})
 
     def ask(self, *words):
         """Call Flower's command line."""

@@ -24,8 +24,6 @@ import torch
 from coplay import Config, Engine, Federation, find, names
 from coplay.core.components import name_of
 from coplay.core.errors import CoplayError
-from coplay.engines.ray import Ray
-from coplay.engines.ray_cluster import loopback
 from coplay.metrics import features
 from coplay.run.schema import VariableSection
 from coplay.run.tidy import scores
@@ -412,38 +410,15 @@ def on_other_engines(cells, sources, play=None):
     Yields:
         The engine's name, the cell, and the outcome.
     """
-    with ray_cluster():
+    from .cluster import shared_cluster  # where Ray is not installed, the rest is played
+
+    with shared_cluster():
         for engine in names("engine"):
             if engine == "local":
                 continue
             for game in names("game"):
                 cell = cell_for(engine, game, cells)
                 yield engine, cell, (play or played_on)(engine, cell, sources)
-
-
-@contextmanager
-def ray_cluster():
-    """Share one local cluster and its resting processes among all games."""
-    import ray
-
-    with loopback(ray):
-        ray.init(
-            "local",
-            num_cpus=0,
-            include_dashboard=False,
-            object_store_memory=2**28,
-            log_to_driver=False,
-            logging_level="error",
-            namespace="matrix",
-        )
-    finish = Ray.finish
-    Ray.finish = lambda self: None
-    try:
-        yield
-    finally:
-        Ray.finish = finish
-        Ray().finish()
-        ray.shutdown()
 
 
 def cell_for(engine, game, cells):

@@ -14,13 +14,8 @@ from coplay.deploy import own_process as own_process_module
 from coplay.deploy.own_process import own_process
 from coplay.run.flower_process import asked
 
-from .flower_loop import Loop, deployed, deployed_bits, linked, played, site_at
+from .flower_loop import Loop, deployed, deployed_bits, linked, played, settings_of, site_at
 from .test_flower import SHORT, locally, model_of, record_of, rows_of
-
-
-def settings_of(home):
-    places = {"federation": "federation.toml", "site": "site.toml", "home": "private"}
-    return {key: str(home / place) for key, place in places.items()}
 
 
 @contextlib.contextmanager

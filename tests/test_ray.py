@@ -31,6 +31,7 @@ from coplay.models.acgan import Acgan
 from coplay.models.exponential_family import ExponentialFamily
 from coplay.player import Evaluate, Restore
 
+from .cluster import shared_cluster
 from .oracles.small_gans import DOUBLED
 
 ray = pytest.importorskip("ray")
@@ -96,25 +97,8 @@ FINISH = Ray.finish
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Share one local cluster and its resting processes among all runs here.
-
-    Their starts would take most of the time.
-    """
-    with loopback(ray):
-        ray.init(
-            "local",
-            num_cpus=0,
-            include_dashboard=False,
-            object_store_memory=2**28,
-            log_to_driver=False,
-            logging_level="error",
-            namespace="tests",
-        )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ray, "finish", lambda self: None)
+    with shared_cluster():
         yield
-    Ray().finish()
-    ray.shutdown()
 
 
 def play(base, folder, engine, **game):

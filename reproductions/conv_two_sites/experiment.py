@@ -8,7 +8,7 @@ from __future__ import annotations
 from coplay.cli.sample_file import sample_file
 from coplay.run.result import Result
 
-from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary
+from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary, of_run
 from ..markdown import format_spread, listing, table
 from ..spreads import other_share, seconds_of_run, spread
 
@@ -51,9 +51,7 @@ class ConvTwoSites(ConfigExperiment):
             picture = result.folder / f"{player}.png"
             sample_file(result.folder, player, None, 100, 0, picture)
         return {
-            "seed": result.config.seed,
-            "versions": dict(result.record.versions),
-            "samples": result.config.measure.samples,
+            **of_run(result),
             "own_weight": result.config.game.own_weight,  # type: ignore[attr-defined]
             "classifier_accuracy": result.record.classifier.accuracy,
             "seconds": seconds_of_run(result),

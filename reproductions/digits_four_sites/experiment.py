@@ -13,7 +13,7 @@ from typing import Any
 
 from coplay.run.result import Result
 
-from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary
+from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary, of_run
 from ..markdown import difference, format_spread, listing, table
 from ..spreads import paired, seconds_of_run, spread
 
@@ -106,9 +106,7 @@ class DigitsFourSites(ConfigExperiment):
                 "fid": {game: play.last[name]["fid"].value for game, play in result.plays.items()},
             }
         return {
-            "seed": result.config.seed,
-            "versions": dict(result.record.versions),
-            "samples": result.config.measure.samples,
+            **of_run(result),
             "classifier_accuracy": result.record.classifier.accuracy,
             "seconds": seconds_of_run(result),
             "players": players,

@@ -12,7 +12,7 @@ from typing import Any
 
 from coplay.run.result import Result
 
-from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary
+from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary, of_run
 from ..markdown import format_spread, listing, table
 from ..spreads import other_share, seconds_of_run, spread
 
@@ -57,9 +57,7 @@ class DigitsTwoSites(ConfigExperiment):
                 "fid": measured["fid"].value,
             }
         return {
-            "seed": result.config.seed,
-            "versions": dict(result.record.versions),
-            "samples": result.config.measure.samples,
+            **of_run(result),
             "classifier_error": 1 - result.record.classifier.accuracy,
             "seconds": seconds_of_run(result),
             "players": players,

@@ -15,7 +15,7 @@ from typing import Any
 from coplay.core.components import name_of
 from coplay.run.result import Result
 
-from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary
+from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary, of_run
 from ..markdown import difference, listing, table
 from ..spreads import other_share, paired, seconds_playing, spread
 
@@ -102,12 +102,7 @@ class Direct(ConfigExperiment):
                 }
             seconds = seconds_playing(play.rows) / len(CLASSES)
             games[_form(result, name)] = {"players": players, "seconds": seconds}
-        return {
-            "seed": result.config.seed,
-            "versions": dict(result.record.versions),
-            "samples": result.config.measure.samples,
-            "games": games,
-        }
+        return {**of_run(result), "games": games}
 
     def collect(self, runs: Runs) -> Summary:
         """Return a cell for each own weight and game, over the seeds that all its runs have."""

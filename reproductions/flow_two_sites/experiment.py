@@ -16,7 +16,7 @@ from typing import Any
 
 from coplay.run.result import Result
 
-from ..experiment import HERE, ConfigExperiment, Figures, Runs, Settings, Summary
+from ..experiment import HERE, ConfigExperiment, Figures, Runs, Settings, Summary, of_run
 from ..spreads import other_share, seconds_playing, spread
 from .tables import TABLES, draw_curves, headline
 
@@ -93,10 +93,8 @@ class FlowTwoSites(ConfigExperiment):
                 }
             curve.append({"round": row.round, "seconds": seconds, "players": at})
         return {
-            "seed": result.config.seed,
-            "versions": dict(result.record.versions),
+            **of_run(result),
             "classifier_accuracy": result.record.classifier.accuracy,
-            "samples": result.config.measure.samples,
             "seconds_playing": seconds,
             "bytes": sum(row.bytes for row in result.main.rows),
             "curve": curve,

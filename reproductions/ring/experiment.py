@@ -19,7 +19,7 @@ from coplay.games.topologies import even_weights
 from coplay.run.result import Result
 from coplay.theory.equilibrium import influence_matrix
 
-from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary
+from ..experiment import HERE, ConfigExperiment, Figures, Runs, Summary, of_run
 from ..markdown import difference, listing, table
 from ..spreads import paired, seconds_playing, spread
 
@@ -127,12 +127,7 @@ class Ring(ConfigExperiment):
                 "seconds": seconds_playing(play.rows) / len(CLASSES),
                 "megabytes": sum(row.bytes for row in play.rows) / 1e6,
             }
-        return {
-            "seed": result.config.seed,
-            "versions": dict(result.record.versions),
-            "samples": result.config.measure.samples,
-            "games": games,
-        }
+        return {**of_run(result), "games": games}
 
     def collect(self, runs: Runs) -> Summary:
         """Return a cell for each game, over all seeds."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from coplay.deploy.processes import Child, start
+from coplay.deploy.processes import Child, start_again
 
 AGAIN_SECONDS = 15.0
 """Between two starts of it."""
@@ -39,10 +39,8 @@ class OwnProcess:
         if running or time.monotonic() - self._started < AGAIN_SECONDS:
             return
         self._started = time.monotonic()
-        if self.log.exists():  # why it ended stays to be read, and no more
-            self.log.replace(self.log.with_suffix(".before.log"))
         command = [sys.executable, "-m", "coplay.run.flower_process", str(self.place)]
-        self._child = start("the site's own process", command, os.environ, self.log)
+        self._child = start_again("the site's own process", command, os.environ, self.log)
 
     def stop(self) -> None:
         """End it, and the forks that still answer."""

@@ -116,6 +116,25 @@ def start(name: str, command: Sequence[str], env: Mapping[str, str], log: Path) 
     return Child(name, process, log)
 
 
+def start_again(name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> Child:
+    """Start a process with a log of its own; that of the last start is kept beside it.
+
+    No more than these two are kept, so that a process that keeps ending does not fill the disk.
+
+    Args:
+        name: As in :func:`start`.
+        command: As in :func:`start`.
+        env: As in :func:`start`.
+        log: File that what it says goes to; the last start's is then called ``NAME.before.log``.
+
+    Raises:
+        EngineError: There is no such program.
+    """
+    if log.exists():
+        log.replace(log.with_suffix(".before.log"))
+    return start(name, command, env, log)
+
+
 @contextlib.contextmanager
 def together() -> Iterator[list[Child]]:
     """Give a list of processes, the last of which is the first to be ended at the end."""

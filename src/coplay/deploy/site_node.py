@@ -17,7 +17,7 @@ from coplay.deploy import key_checks
 from coplay.deploy.agreed import faults_of
 from coplay.deploy.node import REFUSED, digest_of_app
 from coplay.deploy.own_process import OwnProcess, own_process
-from coplay.deploy.processes import Child, flower_env, flower_program, free_port, start
+from coplay.deploy.processes import Child, flower_env, flower_program, free_port, start_again
 from coplay.deploy.proxy import written
 from coplay.deploy.reaching import why_not_reached
 from coplay.run.config import Config
@@ -101,10 +101,7 @@ class Membership:
             *options,
         ]
         log = self.home / "supernode.log"
-        # the log of the last start is kept, and no more, so that it does not fill the disk
-        if log.exists():
-            log.replace(log.with_suffix(".before.log"))
-        return start("Flower's SuperNode", command, flower_env(self.home / "flower"), log)
+        return start_again("Flower's SuperNode", command, flower_env(self.home / "flower"), log)
 
 
 def membership(path: Path, now: dt.datetime) -> Membership:
