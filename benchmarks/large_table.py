@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -102,8 +103,14 @@ def command(folder: Path, *arguments: str) -> dict[str, Any]:
         "processor_seconds": usage.ru_utime + usage.ru_stime,
         "peak_bytes": max(together, usage.ru_maxrss * 1024),
         "largest_process_bytes": usage.ru_maxrss * 1024,
-        "pace": [line for line in text.splitlines() if " left" in line and "%" in line][:200],
+        "pace": _pace(text),
     }
+
+
+def _pace(text: str) -> list[str]:
+    """Return the first lines in which a command says how far it is, files by their last names."""
+    lines = [line for line in text.splitlines() if " left" in line and "%" in line]
+    return [re.sub(r"\S*/", "", line) for line in lines[:200]]
 
 
 def _watched(pid: int) -> tuple[int, Any, int]:
