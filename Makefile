@@ -9,10 +9,15 @@ PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal
 FLOWER := .venv-flower/bin
 FLOWER_TESTS ?= tests/test_deploy_keys.py tests/test_deploy_flower.py tests/test_flower_nodes.py
 
-.PHONY: demo test slow lint docs clean federation test-flower
+.PHONY: demo pictures test slow lint docs clean federation test-flower
 
 demo: .venv/core
 	$(BIN)/coplay run configs/digits.toml
+
+# The pictures of README and first run, as the demo draws them now.
+pictures: demo
+	cp runs/digits/figures/shares.png docs/pictures/demo-shares.png
+	cp runs/digits/figures/samples-image.png docs/pictures/demo-samples.png
 
 test: .venv/dev
 	$(PYTEST)

@@ -1,6 +1,7 @@
 """Examples and the README's program run, tables are current, results name their command."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -35,9 +36,34 @@ def test_examples_run(path, tmp_path):
 def test_the_readmes_program_runs(tmp_path):
     (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     (tmp_path / "program.py").write_text(program)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
     done = python("program.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "total variation" in done.stdout
+    scores = re.findall(r"^(\w+): its columns are right to (0\.\d\d) of 1", done.stdout, re.M)
+    assert [site for site, _ in scores] == ["north", "south", "east"]
+    assert all(float(score) > 0.5 for _, score in scores)
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_for_ones_own_files_run(tmp_path):
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (commands,) = [block for block in blocks if "coplay init" in block]
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    bin = Path(sys.executable).parent
+    environment = {**os.environ, "HOME": str(tmp_path), "PATH": f"{bin}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "first" / "synthetic.csv").read_text().splitlines()
+    assert len(lines) == 1001
+    assert "diagnosis" in lines[0]
 
 
 def test_the_command_line_is_also_a_module(tmp_path):
