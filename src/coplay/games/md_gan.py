@@ -98,9 +98,9 @@ class MdGan(Game[MdGanState]):
             worker, ``"travel"`` sends it along (three times the bytes), ``"reset"`` starts it anew.
         side_by_side: How workers that share a process take their steps: ``"loop"``, one after the
             other; ``"stacked"``, as one product over all; ``"by_network"``, stacked where the
-            network is a chain of plain layers; ``"measured"`` tries both at the start and uses the
-            faster one, which changes sums of floats, so two runs need not agree to the last bit.
-            The first round's record names those that are stacked.
+            network is a chain of plain layers, and others of coplay's own at once, a thread each;
+            ``"measured"`` tries loop and stack at the start and uses the faster, so two runs need
+            not agree to the last bit. The first round's record names those that are stacked.
         leaves: Iteration before which a worker leaves with its data, by name.
         leave_evenly: One worker leaves every I/N iterations, the last of the config first, as in
             the paper's crash experiment.

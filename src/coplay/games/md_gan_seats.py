@@ -29,6 +29,7 @@ from coplay.games.md_gan_stack import (
     feedback_together,
     stack_key,
 )
+from coplay.games.md_gan_threads import at_once, feedback_at_once, feedback_in_turn
 from coplay.nets.training import FLOPS, counted
 from coplay.player import Player
 
@@ -182,15 +183,19 @@ def serve_together(
 ) -> list[Message | BaseException] | None:
     """Answer for workers that sit side by side.
 
-    Introductions take one trial, and feedback one product over all of them.
+    Introductions take one trial, and feedback one product over all of them, or one thread each.
     """
     requests = [message.request for message in messages]
     if all(isinstance(request, Introduce) for request in requests):
         return _introduced(players, messages, side_by_side)
     feedbacks = [request for request in requests if isinstance(request, Feedback)]
-    if len(feedbacks) < len(requests) or not any(request.stacked for request in feedbacks):
+    if len(feedbacks) < len(requests):
         return None
-    return _feedback_together(players, messages, feedbacks)
+    alone = [gan(player) for player, of in zip(players, feedbacks, strict=True) if not of.stacked]
+    threaded = side_by_side == "by_network" and at_once(alone)
+    if not threaded and len(alone) == len(players):
+        return None
+    return _feedback_together(players, messages, feedbacks, threaded)
 
 
 def _introduced(
@@ -211,8 +216,12 @@ def _introduced(
 
 
 def _feedback_together(
-    players: Sequence[Player], messages: Sequence[Message], requests: Sequence[Feedback]
+    players: Sequence[Player],
+    messages: Sequence[Message],
+    requests: Sequence[Feedback],
+    threaded: bool,
 ) -> list[Message | BaseException]:
+    """Answer for workers side by side; those that are not stacked are threaded, or in a loop."""
     began = time.perf_counter()
     answers: dict[int, Message | BaseException] = {}
     lessons: dict[int, Lesson] = {}
@@ -223,20 +232,17 @@ def _feedback_together(
         except FAILURES as error:
             answers[i] = error
     results: dict[int, tuple[Tensor, dict[str, float]]] = {}
-    stacked = [i for i in lessons if requests[i].stacked]
-    taught = [lessons[i] for i in stacked]
-    together = feedback_together([gan(players[i]) for i in stacked], taught) if stacked else []
-    for i, result in zip(stacked, together, strict=True):
-        if isinstance(result, BaseException):
-            answers[i] = result
-        else:
-            results[i] = result
-    for i, lesson in lessons.items():
-        if not requests[i].stacked:
-            try:
-                results[i] = feedback_alone(gan(players[i]), lesson)
-            except FAILURES as error:
-                answers[i] = error
+    apart = feedback_at_once if threaded else feedback_in_turn
+    for stacked, step in ((True, feedback_together), (False, apart)):
+        places = [i for i in lessons if requests[i].stacked == stacked]
+        if not places:
+            continue
+        models = [gan(players[i]) for i in places]
+        for i, result in zip(places, step(models, [lessons[i] for i in places]), strict=True):
+            if isinstance(result, BaseException):
+                answers[i] = result
+            else:
+                results[i] = result
     each = (time.perf_counter() - began) / max(1, len(lessons))
     for i, (feedback, numbers) in results.items():
         players[i].book_seconds("learning", each)

@@ -64,10 +64,12 @@ _STEPS = (
 
 def stack_key(model: Acgan) -> Hashable | None:
     """Return what models of one stack have in common; None for a model that must step alone."""
-    for name in _STEPS:
-        if getattr(type(model), name) is not getattr(Acgan, name):
-            return None
-    return chain_layout(model.half("discriminator"))
+    return None if takes_own_steps(model) else chain_layout(model.half("discriminator"))
+
+
+def takes_own_steps(model: Acgan) -> bool:
+    """Whether a model's class has steps of its own, which nothing may take in its stead."""
+    return any(getattr(type(model), name) is not getattr(Acgan, name) for name in _STEPS)
 
 
 class Stack:

@@ -32,7 +32,7 @@ from coplay.nets import devices, parameters
 from coplay.nets.gan_builder import Half, PairBuilder
 from coplay.nets.gan_halves import Halves, Moments
 from coplay.nets.gan_losses import GanLosses
-from coplay.nets.gan_pairs import split_at_batch_layers, treats_each_sample_by_itself
+from coplay.nets.gan_pairs import of_batches, treats_each_sample_by_itself
 from coplay.nets.pixels import PixelRange, with_real_pixels
 from coplay.nets.training import FLOPS, counted, frozen
 
@@ -257,9 +257,8 @@ class Acgan(LocalModel):
 
         They take one pass together as far as layers allow it.
         """
-        first, rest = split_at_batch_layers(self.half("discriminator"))
-        features = first(self.centred(torch.cat([real, fake])))
-        return torch.cat([rest(part) for part in features.split([len(real), len(fake)])])
+        both = self.centred(torch.cat([real, fake]))
+        return of_batches(self.half("discriminator"), both, [len(real), len(fake)])
 
     @property
     def losses(self) -> GanLosses:

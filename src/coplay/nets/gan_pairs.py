@@ -17,7 +17,7 @@ Differs from the paper:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -68,10 +68,11 @@ class MinibatchDiscrimination(nn.Module):
         self.project = Linear(features, kernels * size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, features) to (n, features + kernels)."""
-        m = self.project(x).unflatten(-1, (self.kernels, self.size))
-        distance = (m.unsqueeze(0) - m.unsqueeze(1)).abs().sum(-1)
-        return torch.cat([x, torch.exp(-distance).sum(1) - 1], -1)  # less the distance to itself
+        """Map a batch (n, features), or several (..., n, features), to features + kernels."""
+        m = self.project(x.flatten(0, -2)).unflatten(-1, (self.kernels, self.size))
+        m = m.unflatten(0, x.shape[:-1])
+        distance = (m.unsqueeze(-4) - m.unsqueeze(-3)).abs().sum(-1)
+        return torch.cat([x, torch.exp(-distance).sum(-2) - 1], -1)  # less the distance to itself
 
 
 def mlp_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
@@ -119,7 +120,7 @@ def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
         layers.append(nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1))
         layers.append(nn.ReLU())
     body = nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape))
-    return _channels_last(Conditioned(latent, classes, body))
+    return Conditioned(latent, classes, body)
 
 
 def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
@@ -135,7 +136,7 @@ def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
     features = before * side * side
     minibatch = MinibatchDiscrimination(features)
     head = Linear(features + minibatch.kernels, 1 + classes)
-    return _channels_last(nn.Sequential(*layers, nn.Flatten(-3), minibatch, head))
+    return nn.Sequential(*layers, nn.Flatten(-3), minibatch, head)
 
 
 def split_at_batch_layers(net: nn.Module) -> tuple[nn.Module, nn.Module]:
@@ -156,6 +157,23 @@ def split_at_batch_layers(net: nn.Module) -> tuple[nn.Module, nn.Module]:
         if not _by_sample(layer):
             return net[:i], net[i:]
     return net, nn.Sequential()
+
+
+def of_batches(net: nn.Module, samples: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Pass several batches, samples one after the other, that must not see each other.
+
+    They take one pass as far as layers are known to treat each sample, or each batch, by itself.
+
+    Example:
+        >>> net = cnn_discriminator(10, (28, 28))
+        >>> of_batches(net, torch.zeros(5, 28, 28), [2, 3]).shape
+        torch.Size([5, 11])
+    """
+    first, rest = split_at_batch_layers(net)
+    features = first(samples)
+    if len(set(sizes)) == 1 and _treats_each_batch_by_itself(rest):
+        return torch.flatten(rest(features.unflatten(0, (len(sizes), -1))), 0, 1)
+    return torch.cat([rest(batch) for batch in features.split(list(sizes))])
 
 
 def treats_each_sample_by_itself(generator: nn.Module) -> bool:
@@ -212,9 +230,10 @@ def _by_sample(layer: nn.Module) -> bool:
     return True
 
 
-def _channels_last(net: nn.Module) -> nn.Module:
-    """Return the network with convolutions' weights laid out for fast reading by a processor."""
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _treats_each_batch_by_itself(net: nn.Module) -> bool:
+    """Whether layers are known to map several batches, (..., n, features), each by itself."""
+    layers = (*ELEMENTWISE, Linear, nn.Linear, MinibatchDiscrimination)
+    return is_plain(net, [nn.Sequential]) and all(is_plain(layer, layers) for layer in net)
 
 
 def _image(shape: Shape) -> tuple[int, int]:
