@@ -1,7 +1,7 @@
 """Data in memory: frames of pandas, polars and pyarrow, arrays and tensors, and samples as those.
 
 Columns are read as the columns of a table file are: numbers become real, bools binary, a few texts
-categories; dates, identifiers and free text are left out, with a note.
+categories, and dates days; identifiers and free text are left out, with a note.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def play(
     """Play a game between sites whose data are in memory.
 
     Columns are read as those of a table file: numbers, yes and no, and a few different texts become
-    variables; dates, identifiers and free text are left out, and a note says so. Sites may have
+    variables; dates become days, identifiers and free text are left out, and a note says so. Sites may have
     different columns: a variable that a site lacks is learned from the others.
 
     Args:
