@@ -53,8 +53,8 @@ def play(
     """Play a game between sites whose data are in memory.
 
     Columns are read as those of a table file: numbers, yes and no, and a few different texts become
-    variables; dates become days, identifiers and free text are left out, and a note says so. Sites may have
-    different columns: a variable that a site lacks is learned from the others.
+    variables; dates become days, identifiers and free text are left out, and a note says so. Sites
+    may have different columns: a variable that a site lacks is learned from the others.
 
     Args:
         sites: By the name of each site a frame (pandas, polars or pyarrow), a dictionary of arrays

@@ -40,10 +40,10 @@ class Table(Source):
 
     A column of numbers becomes a real variable, one of yes and no (or true and false) a binary one,
     one of few different texts a categorical one that keeps their names, and one of dates a real one
-    in days. Columns of many different texts, or without content, are not read; a note names each with its reason. A cell
-    that is no number in a column of numbers is an error with its line. Rows are never dropped and
-    missing cells never filled unless a setting says so. Nothing is copied: the file is read from
-    where it lies. Parquet needs ``pip install 'coplay[tables]'``.
+    in days. Columns of many different texts, or without content, are not read; a note names each
+    with its reason. A cell that is no number in a column of numbers is an error with its line. Rows
+    are never dropped and missing cells never filled unless a setting says so. Nothing is copied:
+    the file is read from where it lies. Parquet needs ``pip install 'coplay[tables]'``.
 
     Args:
         file: Path of the table, or paths of several that follow each other. A path is a path:
