@@ -299,9 +299,8 @@ def main() -> None:
     rate = gemm_rate()
     over_n = growth(10)
     shares = {}
-    for b in ("b = 10", "b = 100"):
-        case = f"mlp, {b}"
-        shares[b] = gemm_share(work[case], cases[case]["coplay_seconds"], rate)
+    for case, operations in work.items():
+        shares[case] = gemm_share(operations, cases[case]["coplay_seconds"], rate)
     memory = {}
     for kind, network in product(ROLES, ("mlp", "cnn")):
         done = subprocess.run(
@@ -313,7 +312,7 @@ def main() -> None:
         memory[f"{kind}, {network}"] = int(done.stdout)
     ratios = {case: round(v["worker, md_gan / fl_gan"], 3) for case, v in work.items()}
     print(f"worker's operations, MD-GAN / FL-GAN: {ratios}")
-    gemm = ", ".join(f"{share:.2f} ({b})" for b, share in shares.items())
+    gemm = ", ".join(f"{share:.2f} ({case})" for case, share in shares.items())
     print(
         f"exponent of N: {over_n['exponent']:.3f}; share of the GEMM rate: {gemm}; "
         f"{matrix_products()}"
