@@ -49,7 +49,8 @@ def draw(path: Path, panels: Sequence[Panel]) -> None:
         path: The file.
         panels: At least one.
     """
-    figure = canvas(3.6 * len(panels) + 0.4, 3.2)
+    height = 4.0 if any(map(_is_crowded, panels)) else 3.2
+    figure = canvas(3.6 * len(panels) + 0.4, height)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, panel in zip(all_axes, panels, strict=True):
         _draw_curves(axes, panel)
@@ -88,4 +89,13 @@ def _draw_frame(axes: Axes, panel: Panel) -> None:
     axes.set_ylabel(panel.y, color=MUTED, fontsize=9)
     axes.tick_params(colors=MUTED, labelsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    legend = axes.legend(frameon=False, fontsize=8)
+    if _is_crowded(panel):
+        legend.set_ncols(2)
+        legend.set_loc("upper center")
+        legend.set_bbox_to_anchor((0.5, -0.18), transform=axes.transAxes)
+
+
+def _is_crowded(panel: Panel) -> bool:
+    """Whether a legend would lie on curves, so that it has to stand beneath them."""
+    return len(panel.curves) + len(panel.levels) > 4

@@ -233,7 +233,9 @@ def _by_sample(layer: nn.Module) -> bool:
 def _treats_each_batch_by_itself(net: nn.Module) -> bool:
     """Whether layers are known to map several batches, (..., n, features), each by itself."""
     layers = (*ELEMENTWISE, Linear, nn.Linear, MinibatchDiscrimination)
-    return is_plain(net, [nn.Sequential]) and all(is_plain(layer, layers) for layer in net)
+    if not is_plain(net, [nn.Sequential]):
+        return False
+    return all(is_plain(layer, layers) for layer in net.children())
 
 
 def _image(shape: Shape) -> tuple[int, int]:
