@@ -13,8 +13,10 @@ from coplay.models.acgan import Acgan
 from coplay.models.base import OWN, Mixture, Portion
 from coplay.nets.gan_pairs import (
     MinibatchDiscrimination,
+    cnn_discriminator,
     mlp_discriminator,
     mlp_generator,
+    of_batches,
 )
 from coplay.nets.plain_layers import stackable
 
@@ -99,6 +101,15 @@ def test_real_and_generated_batches_do_not_see_each_other():
         assert torch.equal(logits, twin.discriminate(batch))
     buffers = [dict(m.half("discriminator").named_buffers()) for m in (model, twin)]
     assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
+
+
+def test_batches_of_unequal_sizes_do_not_see_each_other():
+    with isolated_seed(1):
+        net = cnn_discriminator(CLASSES, (28, 28)).double()
+    samples = torch.rand(6, 28, 28, generator=stream(1), dtype=torch.float64)
+    logits = of_batches(net, samples, [2, 4])
+    expected = torch.cat([net(samples[:2]), net(samples[2:])])
+    assert torch.allclose(logits, expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
