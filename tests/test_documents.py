@@ -16,9 +16,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def python(*arguments, cwd=ROOT):
+    return ran([sys.executable, *map(str, arguments)], cwd)
+
+
+def ran(command, cwd, environment=None):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)],
+        command,
         cwd=cwd,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -51,15 +56,7 @@ def test_the_readmes_commands_for_ones_own_files_run(tmp_path):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     bin = Path(sys.executable).parent
     environment = {**os.environ, "HOME": str(tmp_path), "PATH": f"{bin}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-e", "-c", commands],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = ran(["bash", "-e", "-c", commands], tmp_path, environment)
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "first" / "synthetic.csv").read_text().splitlines()
     assert len(lines) == 1001

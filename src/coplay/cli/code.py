@@ -24,20 +24,26 @@ def code_from(*folders: Path) -> Iterator[None]:
         sys.path[:] = before
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add the options that allow code of a run."""
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="import classes outside coplay that the run names, and read the files that it names",
-    )
+def add_trust(
+    parser: argparse.ArgumentParser,
+    whose: str = "run",
+    what: str = "import classes outside coplay that the run names, and read files that it names",
+) -> None:
+    """Add the options that allow code of a run, or of a config.
+
+    Args:
+        parser: The command.
+        whose: What the code belongs to, for the help.
+        what: What ``--trust`` allows, for the help.
+    """
+    parser.add_argument("--trust", action="store_true", help=what)
     parser.add_argument(
         "--code",
         type=Path,
         action="append",
         default=[],
         metavar="FOLDER",
-        help="with --trust: a folder with such classes, beside the run's own",
+        help=f"with --trust: a folder with such classes, beside the {whose}'s own",
     )
 
 
@@ -53,13 +59,22 @@ def trusted_folders(given: argparse.Namespace) -> list[Path]:
     from coplay.run.origin import home_of
     from coplay.run.result import Result
 
-    if given.trust:
+    if are_trusted(given):
         config = Result.load(given.run).config
         home = home_of(given.run, config)
         return [*given.code, given.run, *([home] if home else []), *config.site_folders]
-    if given.code:
-        raise ConfigError(["--code: goes with --trust, which allows to import from there"])
     return []
+
+
+def are_trusted(given: argparse.Namespace) -> bool:
+    """Whether classes outside coplay may be imported.
+
+    Raises:
+        ConfigError: A folder is given without trust.
+    """
+    if given.code and not given.trust:
+        raise ConfigError(["--code: goes with --trust, which allows importing from there"])
+    return bool(given.trust)
 
 
 def resume_command(folder: Path) -> str:
