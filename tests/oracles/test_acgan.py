@@ -113,7 +113,11 @@ def test_batches_of_unequal_sizes_do_not_see_each_other():
 
 
 @pytest.mark.parametrize("space", [LABELLED, PLAIN], ids=["labelled", "plain"])
-@pytest.mark.parametrize("networks", [{}, NORMED], ids=["by sample", "by batch"])
+@pytest.mark.parametrize(
+    "networks",
+    [{}, {"generator": None, "class_input": "shift"}, NORMED],
+    ids=["by sample", "shifted", "by batch"],
+)
 def test_batches_of_one_pass_are_those_of_several(space, networks):
     model, twin = ready(space, **networks), ready(space, **networks)
     words = [stream(1, j) for j in range(3)], [stream(1, j) for j in range(3)]
@@ -126,7 +130,8 @@ def test_batches_of_one_pass_are_those_of_several(space, networks):
     slopes = [torch.rand(4, 4, 4, generator=stream(2, j)) for j in range(2)]
     for m, batches in ((model, together), (twin, expected)):
         m.follow([made for made, _ in batches[:2]], slopes)
-    assert apart(*(flat(m.half("generator").parameters()) for m in (model, twin))) < 1e-6
+    # Adam's first step is as long for a gradient of 1e-7 as for one of 1, so rounding shows
+    assert apart(*(flat(m.half("generator").parameters()) for m in (model, twin))) < 1e-5
 
 
 class OwnDiscriminator(nn.Sequential):

@@ -626,6 +626,32 @@ def test_perceptrons_of_a_pair_layer_by_layer():
     assert weight.std().item() == pytest.approx(0.5, abs=0.15)
 
 
+def test_a_class_scales_the_noise_and_may_shift_it():
+    """z ↦ z ⊙ e_c, or z ⊙ e_c + s_c: only the second has a mean, s_c, that depends on the class."""
+    with isolated_seed(4):
+        scaled = mlp_generator(3, 50, (2, 4))
+    with isolated_seed(4):
+        shifted = mlp_generator(3, 50, (2, 4), "shift")
+    noise, classes = normal(6, 3), torch.tensor([0, 3, 3, 49, 1, 0])
+    factor = scaled.by_class.weight[classes]
+    assert torch.equal(scaled(noise, classes), scaled.body(noise * factor))
+    assert torch.equal(shifted.by_class.weight[classes], factor)
+    both = noise * factor + shifted.shift.weight[classes]
+    assert torch.equal(shifted(noise, classes), shifted.body(both))
+    assert torch.equal(shifted.body(noise), scaled.body(noise))
+    assert shifted.shift.weight.mean().item() == pytest.approx(0.0, abs=0.3)
+    assert shifted.shift.weight.std().item() == pytest.approx(1.0, abs=0.25)
+    assert mlp_generator(3, 0, (2, 4), "shift").shift is None
+
+
+def test_a_network_of_ones_own_decides_how_a_class_enters():
+    builder = PairBuilder(
+        network="mlp", latent=3, classes=2, shape=(4, 4), class_input="shift", **small_gans.NORMED
+    )
+    with pytest.raises(ModelError, match='class_input = "shift" is for coplay\'s own generators'):
+        builder.check()
+
+
 def test_the_convolutions_of_a_pair_halve_every_other_time():
     net = cnn_discriminator(10, (3, 32, 32))
     layers = [layer for layer in net if isinstance(layer, nn.Conv2d)]

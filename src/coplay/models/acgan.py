@@ -32,10 +32,11 @@ from coplay.nets import devices, parameters
 from coplay.nets.gan_builder import Half, PairBuilder
 from coplay.nets.gan_halves import Halves, Moments
 from coplay.nets.gan_losses import GanLosses
-from coplay.nets.gan_pairs import of_batches, treats_each_sample_by_itself
+from coplay.nets.gan_pairs import ClassInput, of_batches, treats_each_sample_by_itself
 from coplay.nets.pixels import PixelRange, with_real_pixels
 from coplay.nets.training import FLOPS, counted, frozen
 
+_OF_NETWORKS = ("network", "generator", "discriminator", "latent", "class_input")
 _ROWS = 1000  # samples drawn at a time, for memory
 _FLOPS_PREFIX = "flops/"  # of keys of a state
 
@@ -50,6 +51,9 @@ class Acgan(LocalModel):
             shape).
         discriminator: The same, called with (classes, shape). ``nets/gan_pairs.py`` says what they
             map to what.
+        class_input: How a class enters the pair's generator: ``"scale"``, as a vector that noise is
+            multiplied by, as in the code that MD-GAN's authors built on; ``"shift"``, with another
+            vector added, from which it learns classes in far fewer steps.
         latent: Size of the noise.
         batch: Samples per step, b of the paper.
         discriminator_steps: Steps of the discriminator per step of the generator, L of the paper.
@@ -84,6 +88,7 @@ class Acgan(LocalModel):
     network: Literal["mlp", "cnn"] = "mlp"
     generator: str | None = None
     discriminator: str | None = None
+    class_input: ClassInput = "scale"
     latent: int = Field(default=100, ge=1)
     batch: int = Field(default=10, ge=1)
     discriminator_steps: int = Field(default=1, ge=1)
@@ -118,14 +123,8 @@ class Acgan(LocalModel):
         self._place = devices.resolve(self.device)
         self._stack = None
         self._flops = {}
-        builder = PairBuilder(
-            network=self.network,
-            generator=self.generator,
-            discriminator=self.discriminator,
-            latent=self.latent,
-            classes=self.classes,
-            shape=self.shape,
-        )
+        own = {name: getattr(self, name) for name in _OF_NETWORKS}
+        builder = PairBuilder(**own, classes=self.classes, shape=self.shape)
         self._dtype = builder.check()
         self._halves = Halves(
             builder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from coplay.core.contents import LARGEST_COUNT, LARGEST_IN_NETWORK, Form, Tensors
 from coplay.core.errors import FAILURES, ModelError
 from coplay.core.streams import isolated_seed
-from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS
+from coplay.nets.gan_pairs import DISCRIMINATORS, GENERATORS, ClassInput
 from coplay.nets.own_networks import check_network, imported_network, refuse_same
 from coplay.nets.parameters import adam_forms, named_tensors
 from coplay.nets.sizes import NetworkSize
@@ -33,6 +33,7 @@ class PairBuilder:
         latent: Size of the noise.
         classes: Number of classes; 0 without.
         shape: Of one image.
+        class_input: How a class enters the pair's generator; one of your own decides by itself.
 
     Example:
         >>> builder = PairBuilder(network="mlp", latent=100, classes=10, shape=(28, 28))
@@ -48,6 +49,7 @@ class PairBuilder:
     latent: int
     classes: int
     shape: tuple[int, ...]
+    class_input: ClassInput = "scale"
 
     def build(self, half: Half) -> nn.Module:
         """Build one half, with parameters drawn by torch's global generator.
@@ -57,7 +59,9 @@ class PairBuilder:
         """
         make: Callable[..., Any]
         if half == "generator":
-            make = imported_network(self.generator) if self.generator else GENERATORS[self.network]
+            make = partial(GENERATORS[self.network], class_input=self.class_input)
+            if self.generator:
+                make = imported_network(self.generator)
             net: nn.Module = make(self.latent, self.classes, self.shape)
         else:
             own = self.discriminator
@@ -73,8 +77,14 @@ class PairBuilder:
             The type of the generator's images.
 
         Raises:
-            ModelError: The halves do not fit the image or each other.
+            ModelError: The halves do not fit the image or each other, or a setting is of a network
+                that is not used.
         """
+        if self.generator and self.class_input != "scale":
+            raise ModelError(
+                f'class_input = "{self.class_input}" is for coplay\'s own generators; {self.generator} '
+                "receives the class and does with it what it likes, so leave the setting out"
+            )
         try:
             with isolated_seed(0), torch.device("meta"):  # an own network may draw numbers
                 noise = torch.empty(2, self.latent)

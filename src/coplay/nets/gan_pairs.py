@@ -9,15 +9,16 @@ References:
     E. Le Merrer, B. Sericola, IPDPS 2019), arXiv:1811.03850.
 
 Differs from the paper:
-    The class enters as in the ACGAN code that the authors built on: noise times a learned vector
-    per class. Strides and activations, which the paper leaves open, are ours; so is the size of the
-    mini-batch discrimination.
+    The class enters as in the ACGAN code that the authors built on, noise times a learned vector
+    per class; :data:`ClassInput` says what else is possible. Strides and activations, which the
+    paper leaves open, are ours; so is the size of the mini-batch discrimination.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,25 +29,38 @@ from coplay.nets.products import Linear
 
 Shape = tuple[int, ...]
 
+ClassInput = Literal["scale", "shift"]
+"""How a class enters a generator: as a factor of the noise, or with another vector added to it."""
+
 _SLOPE = 0.2
 
 
 class Conditioned(nn.Module):
-    """Noise times the class's vector, then a network: with ``classes = 0`` just the network."""
+    """Noise times the class's vector, then a network: with ``classes = 0`` just the network.
 
-    def __init__(self, latent: int, classes: int, body: nn.Module) -> None:
+    Noise is as often positive as negative, so a factor tells the network a class by variances
+    alone, which takes it long to learn; a vector added to the product tells it by a mean.
+    """
+
+    def __init__(
+        self, latent: int, classes: int, body: nn.Module, class_input: ClassInput = "scale"
+    ) -> None:
         super().__init__()
         self.body = body
         self.by_class = nn.Embedding(classes, latent) if classes else None
         if self.by_class is not None:
             # around 1, so that every class begins with noise
             nn.init.normal_(self.by_class.weight, 1.0, 0.5)
+        # drawn N(0, 1): as far apart as the noise of two samples
+        self.shift = nn.Embedding(classes, latent) if classes and class_input == "shift" else None
 
     def forward(self, noise: Tensor, classes: Tensor | None) -> Tensor:
         """Images of shape (n, *shape) in [-1, 1]."""
         if self.by_class is not None:
             assert classes is not None
             noise = noise * self.by_class(classes)
+            if self.shift is not None:
+                noise = noise + self.shift(classes)
         images: Tensor = self.body(noise)
         return images
 
@@ -75,7 +89,9 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([x, torch.exp(-distance).sum(-2) - 1], -1)  # less the distance to itself
 
 
-def mlp_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
+def mlp_generator(
+    latent: int, classes: int, shape: Shape, class_input: ClassInput = "scale"
+) -> nn.Module:
     """512-512-d; 716,560 parameters for 28×28 and latent 100, the class's vectors apart (B5)."""
     body = nn.Sequential(
         Linear(latent, 512),
@@ -86,7 +102,7 @@ def mlp_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
         nn.Tanh(),
         nn.Unflatten(-1, shape),
     )
-    return Conditioned(latent, classes, body)
+    return Conditioned(latent, classes, body, class_input)
 
 
 def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
@@ -101,7 +117,9 @@ def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
     )
 
 
-def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
+def cnn_generator(
+    latent: int, classes: int, shape: Shape, class_input: ClassInput = "scale"
+) -> nn.Module:
     """Dense and 5×5 transposed convolutions: 6272, 32, 1 or, for 32×32, 6144, 192, 96, 3 (B5)."""
     channels, side = _image(shape)
     start: tuple[int, int, int]
@@ -120,7 +138,7 @@ def cnn_generator(latent: int, classes: int, shape: Shape) -> nn.Module:
         layers.append(nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1))
         layers.append(nn.ReLU())
     body = nn.Sequential(*layers[:-1], nn.Tanh(), Shaped(shape))
-    return Conditioned(latent, classes, body)
+    return Conditioned(latent, classes, body, class_input)
 
 
 def cnn_discriminator(classes: int, shape: Shape) -> nn.Module:
@@ -188,8 +206,9 @@ def treats_each_sample_by_itself(generator: nn.Module) -> bool:
     if is_plain(generator, [Conditioned]):
         assert isinstance(generator, Conditioned)
         body = generator.body
-        if generator.by_class is not None and not is_plain(generator.by_class, [nn.Embedding]):
-            return False
+        for vectors in (generator.by_class, generator.shift):
+            if vectors is not None and not is_plain(vectors, [nn.Embedding]):
+                return False
     if not is_plain(body, [nn.Sequential]):
         return False
     return all(_by_sample(layer) for layer in body.children())
@@ -245,7 +264,7 @@ def _image(shape: Shape) -> tuple[int, int]:
     return shape[0] if len(shape) == 3 else 1, shape[-1]
 
 
-GENERATORS: dict[str, Callable[[int, int, Shape], nn.Module]] = {
+GENERATORS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp_generator,
     "cnn": cnn_generator,
 }
