@@ -16,7 +16,7 @@ demo: .venv/core
 
 # The pictures of README and first run, as the demo draws them now.
 pictures: demo
-	cp runs/digits/figures/shares.png docs/pictures/demo-shares.png
+	cp runs/digits/figures/shares.svg docs/pictures/demo-shares.svg
 	cp runs/digits/figures/samples-image.png docs/pictures/demo-samples.png
 
 test: .venv/dev

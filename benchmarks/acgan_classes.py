@@ -129,10 +129,11 @@ class OtherAcgan(Acgan):
 
 
 SHIFT = {"class_input": "shift"}
+SCALE = {"class_input": "scale"}
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "as in the paper": {},
+    "as in the paper": SCALE,
     "shift": SHIFT,
-    "class term on real images alone": {"fake_classes": 0.0},
+    "class term on real images alone": {**SCALE, "fake_classes": 0.0},
     "shift, class term on real images alone": {**SHIFT, "fake_classes": 0.0},
     "shift, generator's class term × 0.3": {**SHIFT, "wanted_class": 0.3},
     "shift, generator's class term × 3": {**SHIFT, "wanted_class": 3.0},

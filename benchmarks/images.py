@@ -49,7 +49,7 @@ MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "rectified flow, straight steps": ("rectified_flow", {"solver": "euler"}),
     "rectified flow, no clusters": ("rectified_flow", {"clusters": 0}),
     "conv HVAE": ("conv_hvae", {"draw": "mean"}),
-    "ACGAN": ("acgan", {"batch": 64}),
+    "ACGAN": ("acgan", {"batch": 64, "class_input": "scale"}),
 }
 
 

@@ -77,7 +77,7 @@ def straightforward(network: str, workers: int, b: int) -> Callable[[int], None]
 
     It has k = max(1, ⌈ln N⌉), L = 1, class terms and the non-saturating loss.
     """
-    g = plain(GENERATORS[network](100, CLASSES, (28, 28)))
+    g = plain(GENERATORS[network](100, CLASSES, (28, 28), "shift"))
     ds = [plain(DISCRIMINATORS[network](CLASSES, (28, 28))) for _ in range(workers)]
     adam_g = torch.optim.Adam(g.parameters(), lr=2e-4, betas=(0.5, 0.999))
     adams = [torch.optim.Adam(d.parameters(), lr=2e-4, betas=(0.5, 0.999)) for d in ds]

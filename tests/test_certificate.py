@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from coplay import Config, Federation
 from coplay.games.sample_exchange import SampleExchange
@@ -108,10 +107,10 @@ def test_shares_of_models_without_a_bias_are_inside_and_biased_ones_are_not(resu
 
 def test_the_band_is_drawn_around_the_prediction():
     panel = SharesPanel("north", [0.5, 0.5], None, [0.3, 0.05], None, width=[0.1, 0.2])
-    axes = Figure().add_subplot()
-    share_bars._panel(axes, panel)
-    bars = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in axes.patches]
-    assert bars[-2:] == [pytest.approx((0.2, 0.4)), pytest.approx((0.0, 0.25))]
+    bars = share_bars.share_bars([panel], "held", ["0", "1"]).panels[0].bars
+    (banded,) = [each for each in bars if each.spread]
+    assert banded.heights == [0.3, 0.05]
+    assert banded.spread == [0.1, 0.2]
 
 
 def test_the_page_says_so(result):

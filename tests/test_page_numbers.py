@@ -30,14 +30,12 @@ from coplay.report import (
     measured,
     over_rounds,
     samples,
-    share_bars,
     stacked_bars,
 )
 from coplay.report.axes import whole_ticks
 from coplay.report.charts import Band, Line
 from coplay.report.headline import headline, sentence, status
 from coplay.report.link_costs import LinkCost, costs_of
-from coplay.report.share_bars import SharesPanel
 from coplay.report.tensorboard import _scalars
 from coplay.report.words import aligned, number, ranges
 from coplay.run.result import Result
@@ -123,7 +121,7 @@ def drawn(monkeypatch):
         kept.append(figure)
         return png(figure)
 
-    for module in (figures, stacked_bars, share_bars):
+    for module in (figures, stacked_bars):
         monkeypatch.setattr(module, "png", keep)
     return kept
 
@@ -264,37 +262,32 @@ def shares_of(measured_shares, raw, distance, n):
     }
 
 
-def test_bars_are_measured_shares_on_those_of_the_own_data(written, drawn):
+def test_bars_are_measured_shares_on_those_of_the_own_data(written):
     by_player = {
         "south": shares_of([0.1, 0.6, 0.3], [0.2, 0.5, 0.3], 0.125, 300),
         "north": shares_of([0.7, 0.2, 0.1], [0.6, 0.3, 0.1], 0.25, 2000),
     }
     predicted = {"north": [0.5, 0.25, 0.25], "south": [0.0, 0.5, 0.5]}
     section = measured.shares(written({GAME: [row(4, by_player, predicted=predicted)]}))
-    (figure,) = drawn
-    north, south = figure.axes[:2]
-    assert north.get_title(loc="left") == "north   n = 2,000, d = 0.250"
-    assert south.get_title(loc="left") == "south   n = 300, d = 0.125"
-    heights = [bar.get_height() for bar in north.patches]
-    assert heights == pytest.approx([3 / 4, 1 / 4, 0, 0.7, 0.2, 0.1])
-    heights = [bar.get_height() for bar in south.patches]
-    assert heights == pytest.approx([0, 4 / 6, 2 / 6, 0.1, 0.6, 0.3])
-    assert north.lines[0].get_ydata().tolist() == [0.6, 0.3, 0.1]
-    strokes = north.collections[0].get_segments()
-    assert [stroke[0][1] for stroke in strokes] == [0.5, 0.25, 0.25]
-    other = south.collections[0].get_segments()
-    assert [stroke[0][1] for stroke in other] == [0.0, 0.5, 0.5]
-    assert [stroke.mean(0)[0] for stroke in strokes] == pytest.approx([0, 1, 2])
-    caption = section.pictures[0].caption
-    assert "after round 4: n = 300 to 2,000 generated samples per player" in caption
-    assert "n_real = 497 test samples" in caption
-
-
-def test_a_panel_without_classes_of_its_own_draws_only_what_was_measured(drawn):
-    share_bars.share_bars([SharesPanel("t", [0.25, 0.75], None, None, None)], "held")
-    axes = drawn[0].axes[0]
-    assert [bar.get_height() for bar in axes.patches] == [0.25, 0.75]
-    assert not axes.lines
+    (picture,) = section.pictures
+    north, south = picture.chart.panels
+    assert north.title == "north: n = 2,000, d = 0.250"
+    assert south.title == "south: n = 300, d = 0.125"
+    assert north.places == south.places == ["0", "1", "2"]
+    drawn = {bars.name: bars for bars in north.bars}
+    own, corrected = "in the player's own data", "measured, confusion-corrected"
+    assert [bars.name for bars in north.bars] == [own, corrected, "predicted", "measured, raw"]
+    assert drawn[own].heights == [3 / 4, 1 / 4, 0]
+    assert drawn[corrected].heights == [0.7, 0.2, 0.1]
+    assert (drawn["predicted"].heights, drawn["predicted"].mark) == ([0.5, 0.25, 0.25], "line")
+    assert (drawn["measured, raw"].heights, drawn["measured, raw"].mark) == (
+        [0.6, 0.3, 0.1],
+        "ring",
+    )
+    heights = [bars.heights for bars in south.bars]
+    assert heights == [[0, 4 / 6, 2 / 6], [0.1, 0.6, 0.3], [0.0, 0.5, 0.5], [0.2, 0.5, 0.3]]
+    assert "after round 4: n = 300 to 2,000 generated samples per player" in picture.caption
+    assert "n_real = 497 test samples" in picture.caption
 
 
 def test_lines_are_drawn_at_their_rounds_and_in_their_game(written):

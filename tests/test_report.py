@@ -123,15 +123,19 @@ def sources(tmp_path, monkeypatch):
 def test_page_is_self_contained(page):
     text = re.sub(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', 'src="embedded"', page.html)
     assert not re.search(r"https?:|//|<script|<link|<iframe|@import|url\(", text)
-    assert text.count('<img src="embedded"') == text.count("<img ") == text.count("src=") == 6
-    assert text.count("<svg viewBox") == text.count('role="img" aria-label="Curves of ') > 2
+    assert text.count('<img src="embedded"') == text.count("<img ") == text.count("src=") == 5
+    curves = text.count('role="img" aria-label="Curves of ')
+    bars = text.count('role="img" aria-label="Shares of ')
+    assert curves > 2
+    assert bars == 2
+    assert text.count("<svg viewBox") == curves + bars
     assert sorted(p.name for p in (page.result.folder / "figures").iterdir()) == [
         "holdings.png",
         "influence.png",
         "learning.svg",
         "samples-image.png",
         "scores.svg",
-        "shares.png",
+        "shares.svg",
         "time.png",
         "traffic.png",
     ]

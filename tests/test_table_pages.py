@@ -112,7 +112,11 @@ def test_each_table_has_a_picture_of_columns_and_one_of_pairs():
     assert (columns.name, pairs.name) == ("columns", "columns-pairs")
     assert "The first 2 of 3 columns are drawn." in columns.caption
     assert "real, held out: 50, north: 60" in columns.caption
-    assert columns.png.startswith(b"\x89PNG")
+    for panel, column in zip(columns.chart.panels, view.columns[:2], strict=True):
+        assert panel.title.startswith(column.name)
+        drawn = {bars.name: bars.heights for bars in panel.bars}
+        assert drawn == column.shares
+    assert pairs.png.startswith(b"\x89PNG")
 
 
 def test_a_leak_needs_more_than_chance():
@@ -171,7 +175,7 @@ def test_a_page_of_a_table_draws_its_columns_and_speaks_of_no_image_scores(run):
     assert "how two columns go together" in words
     for score in ("FID", "domain score", "domain_score"):
         assert score not in words
-    assert (run.folder / "figures" / "columns-sample_exchange.png").exists()
+    assert (run.folder / "figures" / "columns-sample_exchange.svg").exists()
 
 
 def test_a_site_writes_down_its_own_columns_for_itself_alone(run):

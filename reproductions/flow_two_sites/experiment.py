@@ -41,7 +41,7 @@ WEIGHTS = (0.1, 0.3)
 """Own weights; the first has no name in an arm's."""
 
 ROUNDS = {0.1: 16, 0.3: 8}
-"""Rounds by own weight: the curves at 0.3 are there to say which game is ahead, in half the time."""
+"""Rounds by own weight: at 0.3 half of them say which game is ahead."""
 
 SHARED = {"samples_per_round": 2000, "own_rounds": 4}
 """Settings of all games in which samples travel."""

@@ -29,7 +29,7 @@ def generator(latent, classes, shape):
         nn.Tanh(),
         Shaped(shape),
     ]
-    return Conditioned(latent, classes, nn.Sequential(*body))
+    return Conditioned(latent, classes, nn.Sequential(*body), "scale")
 
 
 def discriminator(classes, shape):
@@ -52,7 +52,7 @@ def normed_generator(latent, classes, shape):
         nn.Tanh(),
         Shaped(shape),
     ]
-    return Conditioned(latent, classes, nn.Sequential(*body))
+    return Conditioned(latent, classes, nn.Sequential(*body), "scale")
 
 
 def normed_discriminator(classes, shape):

@@ -47,7 +47,7 @@ def ready(space=LABELLED, seed=3, double=False, **settings):
 
 def test_the_mlp_pair_has_the_papers_numbers_of_parameters():
     with torch.device("meta"):
-        generator = mlp_generator(100, 10, (28, 28))
+        generator = mlp_generator(100, 10, (28, 28), "scale")
         discriminator = mlp_discriminator(10, (28, 28))
     assert count(generator.body) == 716_560
     assert count(generator) == 716_560 + 10 * 100  # a vector per class

@@ -19,7 +19,7 @@ from coplay.theory import gan_costs as costs
 B, D, LATENT, WORKERS, SAMPLES = 4, 64, 5, 3, 433  # 1,300 digits over three workers: 434, 433, 433
 LAYERS_D, LAYERS_G = [(64, 512), (512, 512), (512, 11)], [(LATENT, 512), (512, 512), (512, 64)]
 THETA = sum(i * o + o for i, o in LAYERS_D)
-W = sum(i * o + o for i, o in LAYERS_G) + 10 * LATENT  # and the vectors per class
+W = sum(i * o + o for i, o in LAYERS_G) + 2 * 10 * LATENT  # and two vectors per class
 
 
 def play(

@@ -620,7 +620,7 @@ def test_perceptrons_of_a_pair_layer_by_layer():
     y = F.leaky_relu(F.linear(x.flatten(1), net[1].weight, net[1].bias), 0.2)
     y = F.leaky_relu(F.linear(y, net[3].weight, net[3].bias), 0.2)
     assert torch.allclose(net(x), F.linear(y, net[5].weight, net[5].bias), atol=1e-5)
-    drawn = mlp_generator(3, 50, (2, 4))
+    drawn = mlp_generator(3, 50, (2, 4), "scale")
     weight = drawn.by_class.weight
     assert weight.mean().item() == pytest.approx(1.0, abs=0.2)
     assert weight.std().item() == pytest.approx(0.5, abs=0.15)
@@ -629,7 +629,7 @@ def test_perceptrons_of_a_pair_layer_by_layer():
 def test_a_class_scales_the_noise_and_may_shift_it():
     """z ↦ z ⊙ e_c, or z ⊙ e_c + s_c: only the second has a mean, s_c, that depends on the class."""
     with isolated_seed(4):
-        scaled = mlp_generator(3, 50, (2, 4))
+        scaled = mlp_generator(3, 50, (2, 4), "scale")
     with isolated_seed(4):
         shifted = mlp_generator(3, 50, (2, 4), "shift")
     noise, classes = normal(6, 3), torch.tensor([0, 3, 3, 49, 1, 0])
@@ -642,14 +642,6 @@ def test_a_class_scales_the_noise_and_may_shift_it():
     assert shifted.shift.weight.mean().item() == pytest.approx(0.0, abs=0.3)
     assert shifted.shift.weight.std().item() == pytest.approx(1.0, abs=0.25)
     assert mlp_generator(3, 0, (2, 4), "shift").shift is None
-
-
-def test_a_network_of_ones_own_decides_how_a_class_enters():
-    builder = PairBuilder(
-        network="mlp", latent=3, classes=2, shape=(4, 4), class_input="shift", **small_gans.NORMED
-    )
-    with pytest.raises(ModelError, match='class_input = "shift" is for coplay\'s own generators'):
-        builder.check()
 
 
 def test_the_convolutions_of_a_pair_halve_every_other_time():

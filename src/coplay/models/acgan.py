@@ -51,9 +51,9 @@ class Acgan(LocalModel):
             shape).
         discriminator: The same, called with (classes, shape). ``nets/gan_pairs.py`` says what they
             map to what.
-        class_input: How a class enters the pair's generator: ``"scale"``, as a vector that noise is
-            multiplied by, as in the code that MD-GAN's authors built on; ``"shift"``, with another
-            vector added, from which it learns classes in far fewer steps.
+        class_input: How a class enters the pair's generator: ``"shift"``, as a vector that noise is
+            multiplied by and another that is added, or ``"scale"``, by the first alone, as in the
+            code that MD-GAN's authors built on; then classes take many more steps to hold.
         latent: Size of the noise.
         batch: Samples per step, b of the paper.
         discriminator_steps: Steps of the discriminator per step of the generator, L of the paper.
@@ -88,7 +88,7 @@ class Acgan(LocalModel):
     network: Literal["mlp", "cnn"] = "mlp"
     generator: str | None = None
     discriminator: str | None = None
-    class_input: ClassInput = "scale"
+    class_input: ClassInput = "shift"
     latent: int = Field(default=100, ge=1)
     batch: int = Field(default=10, ge=1)
     discriminator_steps: int = Field(default=1, ge=1)

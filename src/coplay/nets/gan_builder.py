@@ -33,7 +33,7 @@ class PairBuilder:
         latent: Size of the noise.
         classes: Number of classes; 0 without.
         shape: Of one image.
-        class_input: How a class enters the pair's generator; one of your own decides by itself.
+        class_input: How a class enters the pair's generator; one of your own decides that itself.
 
     Example:
         >>> builder = PairBuilder(network="mlp", latent=100, classes=10, shape=(28, 28))
@@ -49,7 +49,7 @@ class PairBuilder:
     latent: int
     classes: int
     shape: tuple[int, ...]
-    class_input: ClassInput = "scale"
+    class_input: ClassInput = "shift"
 
     def build(self, half: Half) -> nn.Module:
         """Build one half, with parameters drawn by torch's global generator.
@@ -77,14 +77,8 @@ class PairBuilder:
             The type of the generator's images.
 
         Raises:
-            ModelError: The halves do not fit the image or each other, or a setting is of a network
-                that is not used.
+            ModelError: The halves do not fit the image or each other.
         """
-        if self.generator and self.class_input != "scale":
-            raise ModelError(
-                f'class_input = "{self.class_input}" is for coplay\'s own generators; {self.generator} '
-                "receives the class and does with it what it likes, so leave the setting out"
-            )
         try:
             with isolated_seed(0), torch.device("meta"):  # an own network may draw numbers
                 noise = torch.empty(2, self.latent)

@@ -43,7 +43,7 @@ class Conditioned(nn.Module):
     """
 
     def __init__(
-        self, latent: int, classes: int, body: nn.Module, class_input: ClassInput = "scale"
+        self, latent: int, classes: int, body: nn.Module, class_input: ClassInput = "shift"
     ) -> None:
         super().__init__()
         self.body = body
@@ -89,9 +89,7 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([x, torch.exp(-distance).sum(-2) - 1], -1)  # less the distance to itself
 
 
-def mlp_generator(
-    latent: int, classes: int, shape: Shape, class_input: ClassInput = "scale"
-) -> nn.Module:
+def mlp_generator(latent: int, classes: int, shape: Shape, class_input: ClassInput) -> nn.Module:
     """512-512-d; 716,560 parameters for 28×28 and latent 100, the class's vectors apart (B5)."""
     body = nn.Sequential(
         Linear(latent, 512),
@@ -117,9 +115,7 @@ def mlp_discriminator(classes: int, shape: Shape) -> nn.Module:
     )
 
 
-def cnn_generator(
-    latent: int, classes: int, shape: Shape, class_input: ClassInput = "scale"
-) -> nn.Module:
+def cnn_generator(latent: int, classes: int, shape: Shape, class_input: ClassInput) -> nn.Module:
     """Dense and 5×5 transposed convolutions: 6272, 32, 1 or, for 32×32, 6144, 192, 96, 3 (B5)."""
     channels, side = _image(shape)
     start: tuple[int, int, int]
@@ -198,9 +194,10 @@ def treats_each_sample_by_itself(generator: nn.Module) -> bool:
     """Whether a generator is known to treat each sample by itself.
 
     Example:
-        >>> normalised = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
-        >>> [treats_each_sample_by_itself(net) for net in (mlp_generator(2, 3, (4, 4)), normalised)]
-        [True, False]
+        >>> treats_each_sample_by_itself(mlp_generator(2, 3, (4, 4), "shift"))
+        True
+        >>> treats_each_sample_by_itself(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)))
+        False
     """
     body = generator
     if is_plain(generator, [Conditioned]):

@@ -1,4 +1,4 @@
-"""A chart of curves: SVG that is sharp on screens and in print, and that shows values on hover.
+"""A chart of curves or bars: SVG, sharp on screens and in print, that shows values on hover.
 
 A page has one drawing per panel, so that a narrow one puts them beneath each other; the file in
 ``figures`` has all of them in one. Matplotlib's SVG has neither titles on points nor a text
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coplay.report.chart_parts import Key, Panel, alternative
+from coplay.report.bar_plot import BarPlot
+from coplay.report.chart_parts import BarPanel, Key, Panel, alternative, alternative_of_bars
 from coplay.report.colours import INK
 from coplay.report.plot import Plot
 from coplay.report.svg import LINE, Drawing, key_of, letters, px
 
 _HOVERS = 480  # most points of a chart of long curves that have a value on hover
-_ACROSS = 3  # panels beside each other in a file
+_ACROSS = 3  # panels beside each other in a file; four are two and two
 _GAP = 12  # between panels in a file, in pixels
 
 
@@ -29,7 +30,7 @@ class Chart:
         keys: The legend.
     """
 
-    panels: Sequence[Panel]
+    panels: Sequence[Panel | BarPanel]
     keys: Sequence[Key]
 
     @property
@@ -42,7 +43,10 @@ class Chart:
         """Each panel as a drawing of its own, for a page."""
         drawings = []
         for panel, drawing in zip(self.panels, self._drawn, strict=True):
-            drawings.append(drawing.svg(alternative(panel)))
+            if isinstance(panel, BarPanel):
+                drawings.append(drawing.svg(alternative_of_bars(panel)))
+            else:
+                drawings.append(drawing.svg(alternative(panel)))
         return drawings
 
     @property
@@ -64,13 +68,14 @@ class Chart:
             body.append(line + letters(38, top + 10, key.label, INK))
             top += LINE
         drawn = self._drawn
-        for first in range(0, len(drawn), _ACROSS):
-            row = drawn[first : first + _ACROSS]
+        across = 2 if len(drawn) == 4 else _ACROSS
+        for first in range(0, len(drawn), across):
+            row = drawn[first : first + across]
             for place, drawing in enumerate(row):
                 left = place * (drawing.width + _GAP)
                 body.append(f'<g transform="translate({px(left)} {px(top)})">{drawing.body}</g>')
             top += max(drawing.height for drawing in row) + _GAP
-        columns = min(_ACROSS, len(drawn))
+        columns = min(across, len(drawn))
         width = columns * (drawn[0].width + _GAP) - _GAP
         paper = f'<rect width="{px(width)}" height="{px(top)}" fill="#fff"/>'
         whole = Drawing(width, top, paper + "".join(body))
@@ -80,6 +85,12 @@ class Chart:
     @property
     def _drawn(self) -> list[Drawing]:
         width, height = (440.0, 220.0) if self.is_alone else (310.0, 180.0)
-        curves = sum(len(panel.curves) for panel in self.panels)
+        curves = sum(len(panel.curves) for panel in self.panels if isinstance(panel, Panel))
         hovers = max(1, _HOVERS // max(1, curves))
-        return [Plot(panel, width, height, hovers).drawing for panel in self.panels]
+        drawings = []
+        for panel in self.panels:
+            if isinstance(panel, BarPanel):
+                drawings.append(BarPlot(panel, width, 0.75 * height).drawing)
+            else:
+                drawings.append(Plot(panel, width, height, hovers).drawing)
+        return drawings

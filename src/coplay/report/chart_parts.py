@@ -1,4 +1,4 @@
-"""What a chart of curves consists of: looks, curves, panels, keys, and the same in words."""
+"""What a chart consists of: looks, curves, bars, panels, keys, and the same in words."""
 
 from __future__ import annotations
 
@@ -84,6 +84,57 @@ class Panel:
     meaning: str = ""
 
 
+Mark = Literal["bar", "line", "ring"]
+"""How a share is drawn: as a bar from 0, as a level line, or as a ring."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One number for each place of a panel.
+
+    Args:
+        name: What they are called on hover and in the legend.
+        heights: The numbers, one for each place; one that is not finite is not drawn.
+        colour: Such as ``"#0072B2"``.
+        mark: How each is drawn.
+        width: Of a bar or a line, as a share of the room of a place.
+        shift: How far right of the middle of its place it stands, in rooms.
+        spread: Half the height of a band about each number; empty without bands.
+        band: What a band is, for hover and legend.
+    """
+
+    name: str
+    heights: Sequence[float]
+    colour: str
+    mark: Mark = "bar"
+    width: float = 0.8
+    shift: float = 0.0
+    spread: Sequence[float] = ()
+    band: str = ""
+
+
+@dataclass(frozen=True)
+class BarPanel:
+    """One pair of axes with a number for each place: a class, a category, a bin.
+
+    Args:
+        title: Above it.
+        x_label: What a place is called on hover, and beneath the axis if it is ``named``.
+        places: Name of each place; the ends of bins beside them, if there are ``edges``.
+        bars: What is drawn; later ones lie above.
+        edges: Ends of the places, one more than there are places, ascending; empty for places of
+            equal width, each with its name beneath.
+        named: Whether the label is written.
+    """
+
+    title: str
+    x_label: str
+    places: Sequence[str]
+    bars: Sequence[Bars]
+    edges: Sequence[float] = ()
+    named: bool = True
+
+
 @dataclass(frozen=True)
 class Key:
     """An entry of a legend.
@@ -92,11 +143,15 @@ class Key:
         label: What a look stands for.
         look: The look.
         has_points: Whether it has a point beside its line.
+        is_filled: Whether it is a bar, or a band, instead of a line.
+        opacity: Of what is filled.
     """
 
     label: str
     look: Look
     has_points: bool = True
+    is_filled: bool = False
+    opacity: float = 1.0
 
 
 def alternative(panel: Panel) -> str:
@@ -118,6 +173,19 @@ def alternative(panel: Panel) -> str:
         texts.append(f"and {len(panel.curves) - _NAMED} more")
     shown = "; ".join(texts) or "no value is a finite number"
     return f"Curves of {panel.title} over {panel.x_label}: {shown}."
+
+
+def alternative_of_bars(panel: BarPanel) -> str:
+    """Say in a sentence what a panel of bars shows, for readers without sight."""
+    texts = []
+    shown = panel.places[:_NAMED]
+    for bars in panel.bars:
+        pairs = zip(shown, bars.heights, strict=False)
+        each = [f"{place}: {number(height)}" for place, height in pairs if math.isfinite(height)]
+        texts.append(f"{bars.name} ({', '.join(each)})")
+    rest = len(panel.places) - len(shown)
+    more = f" and {rest} more places" if rest else ""
+    return f"Shares of {panel.title} by {panel.x_label}: {'; '.join(texts)}{more}."
 
 
 def amount(value: float, half: float) -> str:

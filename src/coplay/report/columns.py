@@ -13,7 +13,7 @@ from coplay.core.space import Samples
 from coplay.metrics.base import Value
 from coplay.metrics.memorisation import leak
 from coplay.metrics.table_view import REAL, TableView
-from coplay.report.parts import PageSection, Picture, Table
+from coplay.report.parts import ChartPicture, PageSection, Picture, Table
 from coplay.report.table_charts import pictures
 from coplay.report.words import aligned, sentence_case, words, write_value
 from coplay.run.play import Play
@@ -104,13 +104,13 @@ def _leaks(result: Result) -> list[str]:
     return sentences
 
 
-def _pictures(result: Result) -> list[Picture]:
+def _pictures(result: Result) -> list[Picture | ChartPicture]:
     """Draw the columns of each game's samples, beside real rows where the run has some."""
     space = result.record.data.space
     if any(space[name].is_image or space[name].shape for name in space):
         return []
     real = result.real_samples()
-    made = []
+    made: list[Picture | ChartPicture] = []
     for game, play in result.plays.items():
         rounds = play.shown_rounds
         drawn = play.samples(rounds[-1]) if rounds else {}

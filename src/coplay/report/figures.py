@@ -23,6 +23,9 @@ from coplay.report.colours import INK, MUTED
 from coplay.report.parts import DPI
 from coplay.report.words import shortened
 
+WIDE = 10.0
+"""Inches; the page is 960 CSS pixels wide."""
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from coplay.core.space import LABEL
 from coplay.metrics.base import Value
 from coplay.report import chance, figures
-from coplay.report.parts import PageSection, Picture, first_players
+from coplay.report.parts import ChartPicture, PageSection, Picture, first_players
 from coplay.report.share_bars import SharesPanel, share_bars
 from coplay.report.words import (
-    are_numbers,
     sentence_case,
     shortened,
     span,
@@ -140,8 +139,8 @@ def shares(result: Result) -> PageSection:
             f"There is no theory that predicts class shares for {words(play.name)}.",
         ]
     held = "in all players' data" if seats else "in the player's own data"
-    alt = "Class shares per player, measured and predicted"
-    picture = Picture("shares", share_bars(panels, held, _bar_names(result)), alt, caption)
+    names = shortened(result.record.data.class_names)
+    picture = ChartPicture("shares", share_bars(panels, held, names), caption)
     data = {
         "round": play.last_round,
         "players": {name: asdict(shares) for name, shares in by_player.items()},
@@ -151,17 +150,11 @@ def shares(result: Result) -> PageSection:
     return PageSection("shares", title, notes, tables, pictures=[picture], data=data)
 
 
-def _bar_names(result: Result) -> Sequence[str] | None:
-    """What the classes are called beneath the bars; None where they have only numbers."""
-    names = result.record.data.class_names
-    return None if are_numbers(names) else shortened(names)
-
-
 def _panel(
     name: str, shares: MeasuredShares, counts: list[int] | None, width: list[float] | None
 ) -> SharesPanel:
     (called,) = shortened([name], 24)
-    title = f"{called}   n = {shares.n:,}"
+    title = f"{called}: n = {shares.n:,}"
     if shares.distance_to_prediction is not None:
         title += f", d = {shares.distance_to_prediction:.3f}"
     held = None

@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from textwrap import wrap
 
-from coplay.core.text import visible
 from coplay.report.axes import Scale, evenly, linear_ticks, log_ticks, room, thinned
 from coplay.report.chart_parts import Curve, Panel, amount
 from coplay.report.colours import INK, MUTED
+from coplay.report.frame import FRAME, heading, level_lines, title_lines
 from coplay.report.svg import (
     LETTER,
     LINE,
@@ -26,8 +25,6 @@ from coplay.report.svg import (
 )
 from coplay.report.words import number
 
-_GRID = 'stroke="#e3e6ea"'
-_FRAME = 'stroke="#aab2bb"'
 _MARKED = 20  # a curve with more points shows them on hover only
 _DRAWN = 240  # most points of a curve that are drawn
 
@@ -54,7 +51,8 @@ class Plot:
 
         Where two curves are one, the dashes of the later leave the line of the earlier visible.
         """
-        body = [self._title(), *self._grid(), *self._mark()]
+        heads = heading(self.title_lines, self.panel.meaning)
+        body = [heads, *self._grid(), *self._mark()]
         for curve in self.panel.curves:
             body += self._level(curve) if curve.level else self._line(curve)
         return Drawing(self.width, self.y.start + 40, "".join([*body, self._spots()]))
@@ -64,7 +62,7 @@ class Plot:
     @cached_property
     def title_lines(self) -> list[str]:
         """The title, in as many lines as it needs."""
-        return wrap(visible(self.panel.title), int(self.width / (LETTER + 0.4))) or [""]
+        return title_lines(self.panel.title, self.width)
 
     @cached_property
     def ends(self) -> tuple[float, float]:
@@ -112,28 +110,16 @@ class Plot:
         low, high = self.ends
         return log_ticks(low, high) if self.panel.y_log else linear_ticks(low, high, 5)
 
-    def _title(self) -> str:
-        lines = []
-        for place, line in enumerate(self.title_lines):
-            lines.append(letters(0, 12 + LINE * place, line, INK, bold=True))
-        meaning = title(self.panel.meaning) if self.panel.meaning else ""
-        return f"<g>{meaning}{''.join(lines)}</g>"
-
     def _grid(self) -> Iterator[str]:
         """Yield level lines with their numbers, then the axis with its numbers and its label."""
-        rules = []
-        for tick in self.y_ticks:
-            at = self.y.place(tick)
-            rules.append(f"M{px(self.x.start)} {px(at)}H{px(self.x.end)}")
-            yield letters(self.x.start - 5, at + 4, number(tick), MUTED, "end")
-        yield path("".join(rules), _GRID)
+        yield from level_lines(self.y, self.y_ticks, self.x.start, self.x.end)
         bottom = self.y.start
         axis = [f"M{px(self.x.start)} {px(bottom)}H{px(self.x.end)}"]
         for tick in self.x_ticks:
             at = self.x.place(tick)
             axis.append(f"M{px(at)} {px(bottom)}v4")
             yield letters(at, bottom + 17, number(tick), MUTED, "middle")
-        yield path("".join(axis), _FRAME)
+        yield path("".join(axis), FRAME)
         middle = (self.x.start + self.x.end) / 2
         yield letters(middle, bottom + 33, self.panel.x_label, MUTED, "middle")
 

@@ -9,8 +9,7 @@ from matplotlib.patches import Patch
 
 from coplay.core.text import visible
 from coplay.report.colours import INK, MUTED
-from coplay.report.figures import canvas, plain_style, png
-from coplay.report.panels import WIDE, add_legend
+from coplay.report.figures import WIDE, canvas, plain_style, png
 from coplay.report.words import number, words
 
 _PART_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#b9c0c8")
@@ -41,8 +40,14 @@ def stacked(bars: Mapping[str, Mapping[str, float]], unit: str) -> bytes:
     axes.set_xticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=9, colors=INK)
-    keys = [Patch(color=colour, label=part) for part, colour in colours.items()]
-    add_legend(figure, keys, len(keys))
+    keys = [Patch(color=colour, label=visible(part)) for part, colour in colours.items()]
+    figure.legend(
+        handles=keys,
+        loc="outside upper center",
+        ncols=len(keys),
+        frameon=False,
+        fontsize=9,
+    )
     return png(figure)
 
 

@@ -81,12 +81,21 @@ def spot(x: float, y: float, text: str) -> str:
 
 def key_of(key: Key) -> str:
     """Return the line of a key, 28 by 12 pixels, with a point in its middle."""
+    if key.is_filled:
+        return path("M5 0H23V12H5Z", f'fill="{key.look.colour}" fill-opacity="{key.opacity:g}"')
     line = path("M1 6H27", stroke_of(key.look)) if key.look.dash else ""
     return line + (point(14, 6, key.look) if key.has_points else "")
 
 
 def letters(
-    x: float, y: float, text: str, colour: str, anchor: str = "start", *, bold: bool = False
+    x: float,
+    y: float,
+    text: str,
+    colour: str,
+    anchor: str = "start",
+    *,
+    bold: bool = False,
+    turned: bool = False,
 ) -> str:
     """Return a text.
 
@@ -97,9 +106,11 @@ def letters(
         colour: Of the letters.
         anchor: Whether its ``"start"``, ``"middle"`` or ``"end"`` is at x.
         bold: Whether letters are heavier.
+        turned: Whether they rise, by 40 degrees about their place.
     """
     more = "" if anchor == "start" else f' text-anchor="{anchor}"'
     more += ' font-weight="600"' if bold else ""
+    more += f' transform="rotate(-40 {px(x)} {px(y)})"' if turned else ""
     content = escape(visible(text), quote=False)
     return f'<text x="{px(x)}" y="{px(y)}" fill="{colour}"{more}>{content}</text>'
 

@@ -1,32 +1,29 @@
-"""Pictures of tables: a panel for each column, and how columns go together, as PNG."""
+"""Pictures of tables: a panel for each column, and how columns go together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from coplay.core.text import visible
 from coplay.metrics.table_view import REAL, ColumnView, TableView
-from coplay.report.colours import COLOURS, INK, MUTED
-from coplay.report.figures import canvas, plain_style, png
-from coplay.report.panels import WIDE, add_legend, add_panels, set_title, tidy
-from coplay.report.parts import Picture
-from coplay.report.words import shortened
+from coplay.report.chart import Chart
+from coplay.report.chart_parts import BarPanel, Bars, Key, Look, Mark
+from coplay.report.colours import COLOURS, HELD, INK, MUTED
+from coplay.report.figures import WIDE, canvas, plain_style, png
+from coplay.report.parts import ChartPicture, Picture
+from coplay.report.words import number, shortened
 
-_ACROSS = 3
-_REAL_FILL = "#c9d1d9"
 _HEIGHTS = {1: 4.6, 2: 4.6, 3: 3.9}  # inches of a matrix by how many stand side by side
 _NAMED = 14  # columns whose names fit beside a matrix of its own
 
 
-def pictures(view: TableView, key: str, of: str, most: int) -> list[Picture]:
+def pictures(view: TableView, key: str, of: str, most: int) -> list[Picture | ChartPicture]:
     """Return a picture of the columns, and one of how they go together.
 
     Args:
@@ -48,8 +45,8 @@ def pictures(view: TableView, key: str, of: str, most: int) -> list[Picture]:
         f"{of}, column by column: shares of the values by bin or category. {what}The first and "
         f"the last bin of a number hold what lies beyond them, too. Rows: {counts}.{cut}"
     )
-    alt = "Histogram of each number and bars of each category, of real rows and samples"
-    made = [Picture(key, column_panels(shown, list(view.rows)), alt, caption)]
+    made: list[Picture | ChartPicture] = []
+    made.append(ChartPicture(key, column_panels(shown, list(view.rows)), caption))
     names = [column.name for column in view.columns]
     if len(names) > 1:
         caption = (
@@ -63,39 +60,31 @@ def pictures(view: TableView, key: str, of: str, most: int) -> list[Picture]:
     return made
 
 
-@plain_style
-def column_panels(columns: Sequence[ColumnView], titles: Sequence[str]) -> bytes:
-    """Draw a panel for each column: real rows filled, samples of each table as a line.
+def column_panels(columns: Sequence[ColumnView], titles: Sequence[str]) -> Chart:
+    """Return a panel for each column: real rows filled, samples of each table as a line.
 
     Args:
         columns: What is drawn, at least one.
         titles: The tables, in the order of their colours.
     """
-    figure, panels = add_panels(len(columns), _ACROSS, 2.1)
     colours = _colours(titles)
-    for axes, column in zip(panels, columns, strict=True):
-        if column.levels:
-            _draw_bars(axes, column, colours)
-        else:
-            _draw_histogram(axes, column, colours)
-        tidy(axes)
-        set_title(axes, shortened([column.name], 36)[0] + _missing(column))
-        axes.set_ylim(bottom=0)
-        axes.tick_params(labelsize=7.5)
-    keys: list[Patch | Line2D] = []
+    panels = []
+    for column in columns:
+        title = shortened([column.name], 36)[0] + _missing(column)
+        panels.append(
+            _bins(column, title, colours) if column.edges else _levels(column, title, colours)
+        )
+    keys = []
     for title in titles:
-        if title == REAL:
-            keys.append(Patch(color=_REAL_FILL, label=title))
-        else:
-            keys.append(Line2D([], [], color=colours[title], linewidth=1.8, label=title))
-    add_legend(figure, keys, min(4, len(keys)))
-    return png(figure)
+        look = Look(colours[title], width=2.4)
+        keys.append(Key(title, look, has_points=False, is_filled=title == REAL))
+    return Chart(panels, keys)
 
 
 def _colours(titles: Sequence[str]) -> dict[str, str]:
     drawn = [title for title in titles if title != REAL]
     colours = {title: COLOURS[place % len(COLOURS)] for place, title in enumerate(drawn)}
-    return colours | {REAL: _REAL_FILL}
+    return colours | {REAL: HELD}
 
 
 def _missing(column: ColumnView) -> str:
@@ -107,32 +96,33 @@ def _missing(column: ColumnView) -> str:
     return f" ({low} % missing)" if low == high else f" ({low} to {high} % missing)"
 
 
-def _draw_histogram(axes: Axes, column: ColumnView, colours: Mapping[str, str]) -> None:
-    for title, shares in column.shares.items():
-        if title == REAL:
-            axes.stairs(shares, column.edges, fill=True, color=_REAL_FILL)
-        else:
-            axes.stairs(shares, column.edges, color=colours[title], linewidth=1.6)
+def _bins(column: ColumnView, title: str, colours: Mapping[str, str]) -> BarPanel:
+    """Return the panel of a number, whose bins have their ends beneath."""
+    names = [f"{number(low)} to {number(high)}" for low, high in pairwise(column.edges)]
+    bars = []
+    for table, shares in column.shares.items():
+        mark: Mark = "bar" if table == REAL else "line"
+        bars.append(Bars(table, shares, colours[table], mark))
+    return BarPanel(title, "bin", names, _real_first(bars), column.edges, named=False)
 
 
-def _draw_bars(axes: Axes, column: ColumnView, colours: Mapping[str, str]) -> None:
-    places = np.arange(len(column.levels))
-    drawn = [title for title in column.shares if title != REAL]
-    if REAL in column.shares:
-        axes.bar(places, column.shares[REAL], width=0.84, color=_REAL_FILL)
+def _levels(column: ColumnView, title: str, colours: Mapping[str, str]) -> BarPanel:
+    """Return the panel of a category: the lines of several tables stand beside each other."""
+    drawn = [table for table in column.shares if table != REAL]
     width = 0.7 / max(1, len(drawn))
-    for place, title in enumerate(drawn):
-        left = places - 0.35 + width * place
-        for start, share in zip(left, column.shares[title], strict=True):
-            axes.plot([start, start + width], [share, share], color=colours[title], linewidth=2.4)
-    longest = max(map(len, column.levels))
-    is_crowded = len(column.levels) * longest > 30
-    labels = [visible(text) for text in shortened(column.levels, 12)]
-    axes.set_xticks(places, labels, rotation=40 if is_crowded else 0)
-    if is_crowded:
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right")
-    axes.set_xlim(-0.6, len(places) - 0.4)
+    bars = []
+    for table, shares in column.shares.items():
+        if table == REAL:
+            bars.append(Bars(table, shares, colours[table], width=0.84))
+        else:
+            shift = -0.35 + width * (drawn.index(table) + 0.5)
+            bars.append(Bars(table, shares, colours[table], "line", width, shift))
+    return BarPanel(title, "level", column.levels, _real_first(bars), named=False)
+
+
+def _real_first(bars: Sequence[Bars]) -> list[Bars]:
+    """Return bars with those of real rows behind the others."""
+    return sorted(bars, key=lambda each: each.name != REAL)
 
 
 @plain_style
@@ -157,7 +147,7 @@ def association_maps(
     for place, (axes, (title, matrix)) in enumerate(zip(grid, matrices.items(), strict=False)):
         array = np.array(matrix, dtype=float)
         image = axes.imshow(array, cmap=colours, vmin=-1, vmax=1)
-        set_title(axes, title)
+        axes.set_title(visible(title), loc="left", fontsize=9.5, color=INK, parse_math=False)
         size = 8 if len(names) <= _NAMED else 5
         axes.set_xticks(range(len(names)), texts, rotation=60, ha="right")
         axes.set_yticks(range(len(names)), texts if place % across == 0 else [""] * len(names))
