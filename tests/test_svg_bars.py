@@ -89,6 +89,7 @@ def test_bars_lines_and_rings_have_the_heights_that_the_axis_says():
     assert [read(box[2]) for box in bands] == pytest.approx([0.75, 0.375], abs=0.01)
     assert [(box[0], box[3]) for box in bands] == [(line[0], line[2]) for line in strokes[:2]]
     assert {box[4] for box in bands} == {0.25}
+    assert min(box[2] for box in bands) >= 21, "beneath the title"
     rings = [c for c in svg.iter("circle") if c.get("fill") == "#fff"]
     assert [read(float(c.get("cy"))) for c in rings] == pytest.approx(heights, abs=0.01)
     assert [float(c.get("cx")) for c in rings] == pytest.approx(list(middle.values())[:3], abs=0.2)
@@ -122,6 +123,9 @@ def test_what_is_no_number_is_not_drawn_and_what_is_negative_hangs_below():
     ends = [[read_at(up, box[1]), read_at(up, box[2])] for box in boxes_of(svg, BLUE)]
     assert ends == [pytest.approx([0, -0.5], abs=0.02), pytest.approx([0, 1], abs=0.02)]
     assert len(strokes_of(svg, RED)) == 2
+    assert min(value for value, _ in up) < 0
+    _, _, _, height = map(float, svg.get("viewBox").split())
+    assert max(box[2] for box in boxes_of(svg, BLUE)) < height - 38, "above names and label"
     assert hovers_of(svg) == ["class a", "class b\nx: −0.5\ny: −0.5", "class c\nx: 1\ny: 1"]
 
 
@@ -196,8 +200,20 @@ def test_the_legend_names_what_is_drawn_and_nothing_else():
         "measured, raw",
         "predicted",
     ]
+    looks = {label: drawing for drawing, label in both.legend}
+    filled = [label for label, drawing in looks.items() if 'fill="#' in drawing.split("<path")[-1]]
+    assert sorted(filled)[:2] == ["95 % by chance", "held"]
+    assert 'fill-opacity="0.25"' in looks["95 % by chance"]
+    assert "stroke-width" in looks["predicted"]
+    assert "stroke-width" not in looks["measured, confusion-corrected"]
     # what lies behind comes first: own data, what is measured, what is predicted, what is raw
     assert [bars.heights[0] for bars in both.panels[1].bars] == [1.0, 0.5, 0.3, 0.4]
+
+
+def test_four_panels_of_a_file_are_two_and_two():
+    chart = share_bars([plain_panel()] * 4, "held", ["0", "1"])
+    places = re.findall(r"translate\((\S+) (\S+)\)", chart.file.decode())[-4:]
+    assert len({x for x, _ in places}) == len({y for _, y in places}) == 2
 
 
 def plain_panel():
@@ -216,6 +232,11 @@ def test_columns_of_several_tables_stand_before_the_real_ones_and_beside_each_ot
     north, south = of_category.bars[1:]
     assert north.shift + north.width / 2 == pytest.approx(south.shift - south.width / 2)
     assert north.shift == pytest.approx(-south.shift)
+    tree = ElementTree.fromstring(chart.drawings[0])
+    (left_of_north, _, end), (left_of_south, _, _) = (
+        strokes_of(tree, bars.colour)[0] for bars in (north, south)
+    )
+    assert left_of_north < end == pytest.approx(left_of_south, abs=0.1)
     assert [bars.heights for bars in of_number.bars] == [(0.1, 0.9), (0.25, 0.75), (0.5, 0.5)]
     assert of_number.places == ["20 to 40", "40 to 60"]
     assert len({bars.colour for bars in of_category.bars}) == 3
