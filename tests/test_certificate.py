@@ -165,7 +165,7 @@ def test_a_share_that_is_corrected_for_confusions_varies_as_simulated():
 @pytest.mark.parametrize(
     ("game", "reason"),
     [
-        ('name = "isolated"', "games that exchange samples by weights"),
+        ('name = "isolated"', "its theory is of rounds of sample_exchange"),
         ('name = "sample_exchange"\noriginals = true', "not worked out for play with originals"),
     ],
 )

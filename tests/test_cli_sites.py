@@ -383,6 +383,31 @@ def test_check_says_who_learns_from_whom_by_the_rows_of_the_weights():
     assert "a link carries up to 43.75 KiB a round, all links 96.88 KiB" in lines
 
 
+def test_check_says_what_games_of_first_hand_samples_learn_from_by_m():
+    values = {
+        "players": {"a": {}, "b": {}, "c": {}},
+        "model": "exponential_family",
+        "game": {"name": "direct_exchange", "own_weight": 0.1, "samples_per_round": 2000},
+    }
+    config = Config.from_dict(values)
+    lines = "\n".join(lines_of(config, prepare(config)))
+    # M of three sites with own weight 0.1: 0.1 / (1 - 0.9 · ½ … ) gives 0.379 and 0.310
+    assert "a learns from its own rows 38%, b 31% (621 samples), c 31% (621 samples)" in lines
+    ring = {"topology": "ring", "relay": True, "rounds": 3, "own_rounds": 2}
+    values["players"] = {name: {} for name in "abcde"}
+    values["game"] |= ring
+    config = Config.from_dict(values)
+    assert (
+        "direct_exchange: samples take one link a round, and those of 'a', 'b', 'c' and 2 more do "
+        "not reach everybody in the 1 that follow own_rounds; it takes 2"
+    ) in prepare(config).notes
+    values["game"]["rounds"] = 4
+    assert not any("samples take" in note for note in prepare(Config.from_dict(values)).notes)
+    values["game"]["rounds"] = 2
+    (note,) = [n for n in prepare(Config.from_dict(values)).notes if "nobody learns" in n]
+    assert "all of its rounds (2) are own_rounds (2) on own data alone" in note
+
+
 def test_list_describes_one_component(capsys):
     said = output(capsys, "list", "fidelity")
     assert said.startswith("metric fidelity\nWhether the samples of a table are distributed like")

@@ -187,7 +187,8 @@ def test_one_shot_draws_once_and_nothing_travels_twice():
     sent = sum(np.ceil(2000 * m[i, j].item()) for i in range(3) for j in range(3) if i != j)
     assert sizes[3:] == [4 * sent] * 3
     assert players["a"].model._steps == 24
-    assert players["a"].pending.model is None
+    # the model of own data rests as it was, for a run that begins with these models
+    assert players["a"].pending.model._steps == 12
     last, _ = players["a"].model._lessons[-1]
     assert [part.name for part in last.parts] == [OWN, "b", "c"]
 
@@ -222,6 +223,128 @@ def test_what_comes_for_a_late_player_waits_for_it():
     played(game, engine, state, (3,))
     asked = [ask for ask in engine._asked if ask.receiver == "b" and ask.round == 3]
     assert list(asked[0].payload) == ["a", "c"]
+
+
+@pytest.mark.parametrize("game", [
+    DirectExchange(own_weight=0.5, one_shot=True, rounds=6, own_rounds=1, local_steps=4),
+    DirectExchange(own_weight=0.5, rounds=6, own_rounds=1, local_steps=4, own_share=0.0),
+], ids=["one shot", "no steps of its own"])  # fmt: skip
+def test_who_missed_its_own_rounds_learns_alone_before_it_draws(game):
+    """What others receive is never of a model that has not learned, and nobody is left out."""
+    engine, state, players = seated(game, THREE)
+    engine._silent = {("b", 1)}
+    # the engine's local players answer all the same; this one was not reached
+    players["b"].model._lessons = None
+    state = played(game, engine, state, (1,))
+    players["b"].learned = False
+    players["b"].model._steps, players["b"].model._lessons = 0, []
+    players["b"].pending, players["b"].kept = None, {}
+    state = played(game, engine, state, (2,))
+    ((lesson, steps),) = players["b"].model._lessons
+    assert ([part.name for part in lesson.parts], steps) == ([OWN], 4)
+    assert state.payload[("b", "a")]["x"].unique().tolist() == [2]
+    assert list(state.owing) == []
+    state = played(game, engine, state, (3, 4))
+    m = influence_matrix(game.weights("abc"))
+    last, _ = players["a"].model._lessons[-1]
+    masses = {part.name: part.weight for part in last.parts}
+    assert masses == pytest.approx(dict(zip((OWN, "b", "c"), m[0].tolist(), strict=True)), abs=1e-9)
+    # and in a single exchange nobody is asked twice
+    drew = [ask for ask in engine._asked if ask.request.draw and ask.receiver == "b"]
+    if game.one_shot:
+        assert [ask.round for ask in drew] == [1, 2]
+
+
+def test_in_a_single_exchange_a_player_draws_once_whatever_it_is_asked():
+    game = DirectExchange(own_weight=0.5, one_shot=True, rounds=6, own_rounds=1, local_steps=4)
+    engine, state, _ = seated(game, THREE)
+    played(game, engine, state, (1, 2))
+    ask = Message(Turn((OWN,), (1.0,), {"b": 5}), COORDINATOR, "a", 3)
+    (reply,) = engine.deliver([ask], "exchange")
+    assert isinstance(reply, PlayerLost)
+    assert "draw: expected none in round 3" in reply.reason
+
+
+def test_a_run_that_begins_with_the_models_of_a_single_exchange_sends_own_data_alone():
+    class Drifting(Memo):
+        """Draws a mean that moves half of the way to that of each lesson."""
+
+        def learn(self, mixture, steps, generator):
+            before = self._mean if self._steps else None
+            numbers = super().learn(mixture, steps, generator)
+            samples, weights = mixture.weighted()
+            mean = float((samples["x"] * weights).sum())
+            self._mean = mean if before is None else (before + mean) / 2
+            return numbers
+
+    before = DirectExchange(own_weight=0.5, one_shot=True, rounds=6, local_steps=4)
+    engine, state, players = seated(before, THREE, Drifting)
+    played(before, engine, state, range(1, 7))
+    game = DirectExchange(own_weight=0.5, rounds=4, local_steps=4)
+    again, state, begun = seated(game, THREE, Drifting)
+    for name, player in begun.items():
+        player.load("a file", players[name].state)
+    for round in (1, 2, 3):
+        state = played(game, again, state, (round,))
+        for (sender, _), part in state.payload.items():
+            assert part["x"].unique().tolist() == [THREE[sender][1]]
+
+
+@pytest.mark.parametrize("lost_in", [2, 3])
+def test_what_is_on_a_way_through_a_lost_player_is_left_where_it_is(lost_in):
+    """A chain a – b – c loses its middle: a and c have nobody left, and go on alone."""
+    alpha = ((0.5, 0.5, 0.0), (0.25, 0.5, 0.25), (0.0, 0.5, 0.5))
+    game = DirectExchange(
+        alpha=alpha, relay=True, rounds=6, local_steps=4, samples_per_round=40, on_lost="continue"
+    )
+    engine, state, players = seated(game, THREE)
+    engine._silent = {("c", lost_in)}  # what came for it waits
+    state = played(game, engine, state, range(1, lost_in + 1))
+    assert ("a", "c") in state.payload or lost_in == 3
+    state, _ = game.lose(state, [PlayerLost("b", "turn", lost_in, "gone")])
+    state = played(game, engine, state, range(lost_in + 1, 7))
+    for name in "ac":
+        last, _ = players[name].model._lessons[-1]
+        assert {part.name: part.weight for part in last.parts} == {OWN: 1.0}
+
+
+def test_samples_keep_the_name_of_who_carried_them_when_their_way_changes():
+    """On a ring a – b – c – d – a what b passed on to c is b's, though b is lost by then."""
+    square = {name: (ONE, value, ()) for value, name in enumerate("abcd", start=1)}
+    game = DirectExchange(
+        own_weight=0.4, topology="ring", relay=True, rounds=8, local_steps=2,
+        samples_per_round=40, on_lost="continue",
+    )  # fmt: skip
+    engine, state, _ = seated(game, square)
+    state = played(game, engine, state, (1, 2))
+    assert state.carriers["c"] == {"a": "b"}
+    state, _ = game.lose(state, [PlayerLost("b", "turn", 2, "gone")])
+    played(game, engine, state, (3, 4))
+    asked = {ask.round: ask for ask in engine._asked if ask.receiver == "c"}
+    assert dict(asked[3].request.through) == {"a": "b"}
+    assert dict(asked[4].request.through) == {"a": "d"}
+
+
+def test_a_set_that_is_passed_on_is_as_large_as_its_farthest_needs():
+    ways = Ways(
+        {"b": Mix({"a": (0.1,)}), "c": Mix({"a": (0.5,)}), "d": Mix({"a": (0.2,)})},
+        {"a": {"b": "a", "d": "a", "c": "b"}},
+    )
+    assert ways.draws(100) == {"a": {"b": 50, "d": 20}}
+    assert ways.longest("a") == 2
+
+
+def test_a_player_without_a_way_to_another_is_no_source_of_it():
+    """a → b → c and no way back: b may not be told to learn from c."""
+    alpha = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5))
+    game = DirectExchange(alpha=alpha, relay=True, rounds=6, local_steps=2)
+    engine, state, _ = seated(game, THREE)
+    played(game, engine, state, (1, 2))
+    request = Turn((OWN, "c"), (0.5, 0.5), {}, (), {})
+    ask = Message(request, COORDINATOR, "b", 3, payload={"c": constant(ONE, 3, 5)})
+    (reply,) = engine.deliver([ask], "exchange")
+    assert "sources: expected players that reach it, got 'c'" in reply.reason
+    assert "got one received from 'c'" in reply.reason
 
 
 def test_a_lost_player_leaves_the_mixture_and_the_rest_is_normalised():
@@ -573,6 +696,20 @@ def test_one_shot_has_its_own_rounds_when_carried_along(small_config):
         compare=[{"name": "direct_exchange", "one_shot": True}],
     )
     assert config.carried[0].own_rounds == 5
+    config = small_config(
+        game={"name": "sample_exchange", "rounds": 10, "own_rounds": 2},
+        compare=[{"name": "direct_exchange", "one_shot": False}],
+    )
+    assert config.carried[0].own_rounds == 2
+
+
+def test_the_rounds_that_a_single_exchange_chose_are_nobody_elses(small_config):
+    config = small_config(
+        game={"name": "direct_exchange", "one_shot": True, "rounds": 10},
+        compare=["sample_exchange", "ensemble"],
+    )
+    assert config.game.own_rounds == 5
+    assert [game.own_rounds for game in config.carried] == [1, 1]
 
 
 def test_a_finished_run_draws_the_mix_anew_and_a_lone_site_what_it_has(small_config, tmp_path):

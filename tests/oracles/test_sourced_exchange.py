@@ -137,8 +137,8 @@ def test_a_checkpoint_is_taken_up_on_the_space_with_the_source(tmp_path):
 def test_what_cannot_be_conditioned_is_refused_with_the_way_out():
     words = (
         "player 'a': ExponentialFamily cannot draw samples given whose data they come from; "
-        "choose a model that can (autoregressive, conditionals, rectified_flow, conv_hvae, acgan), "
-        "or play direct_exchange"
+        "choose a model that can (of tables autoregressive, conditionals, flow or gaussian_copula, "
+        "of images rectified_flow, conv_hvae, joint_classifier or acgan), or play direct_exchange"
     )
     with pytest.raises(ConfigError) as error:
         seated(SourcedExchange(), ExponentialFamily)
@@ -267,6 +267,22 @@ def test_a_label_that_a_site_lacks_is_refused_before_play():
     words = "player 'a': Incomplete needs the class of every sample, and its data have none"
     with pytest.raises(ConfigError, match=words):
         SourcedExchange().check([lacks, has])
+
+
+def test_a_label_that_some_rows_lack_is_refused_before_play():
+    class Incomplete(ByLabel):
+        learns_incomplete = True
+
+    kind = Variable(kind="categorical", classes=3, optional=True)
+    optional = Space({"x": KINDS["x"], "kind": kind})
+    seats = []
+    for name, labels in (("a", [0, 1, -1, 0]), ("b", [0, 1, 1, 0])):
+        rows = optional.samples(x=torch.zeros(4), kind=torch.tensor(labels))
+        seats.append(Player(name, optional, rows, Incomplete(), 1))
+    words = "player 'a': Incomplete needs the class of every sample, and some of its rows lack it"
+    with pytest.raises(ConfigError, match=words) as refused:
+        SourcedExchange().check(seats)
+    assert "player 'b'" not in str(refused.value)
 
 
 @pytest.mark.parametrize("variables", [["image"], ["image", "class"]])

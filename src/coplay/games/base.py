@@ -196,12 +196,12 @@ class Game(Component, Generic[S]):
     local_steps: int = Field(default=100, ge=1)
     on_lost: Literal["stop", "continue"] = "stop"
 
-    def shared_with(self, kind: type | None, own: Collection[str]) -> dict[str, Any]:
+    def shared_with(self, kind: type | None, own: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings that a game takes over that is carried along with this one.
 
         Args:
             kind: The class of what is carried along; None where it is not imported.
-            own: Names of the settings that it has of its own.
+            own: The settings that it has of its own.
         """
         common = ("rounds", "minutes", "until_steady", "local_steps", "on_lost")
         return {name: getattr(self, name) for name in common}
@@ -347,6 +347,14 @@ class Game(Component, Generic[S]):
         """
         alpha = self.mixture_weights(state)
         return None if alpha is None else by_edges(alpha)
+
+    def lessons(self, players: Sequence[Party], seed: int) -> sp.csr_matrix | None:
+        """Return the shares in which players learn from one another in a round; None without."""
+        return self.sparse_weights(self.start([player.name for player in players], seed))
+
+    def remarks(self, players: Sequence[Party]) -> list[str]:
+        """Return sentences on what settings mean that is hardly meant, for check and report."""
+        return []
 
     def network_sizes(self, players: Sequence[Party]) -> Mapping[str, NetworkSize]:
         """Return the sizes of the networks that travel, by name; empty where none do."""

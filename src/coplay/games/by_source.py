@@ -22,10 +22,11 @@ from coplay.core.variable import Variable
 from coplay.games.party import Known, Party, completes, draws_by_class
 from coplay.models.abilities import Completes, DrawsByClass
 from coplay.models.base import OWN, LocalModel, Mixture, Portion
+from coplay.player import Player
 
 _WAY_OUT = (
-    "choose a model that can (autoregressive, conditionals, rectified_flow, conv_hvae, acgan), or "
-    "play direct_exchange"
+    "choose a model that can (of tables autoregressive, conditionals, flow or gaussian_copula, of "
+    "images rectified_flow, conv_hvae, joint_classifier or acgan), or play direct_exchange"
 )
 
 
@@ -292,9 +293,20 @@ def fault_of(player: Party, names: Sequence[str]) -> str:
         way = way_of(player.model, player.variables, names)
     except ModelError as error:
         return f"{whose} {error}; {_WAY_OUT}"
-    if way is GivenLabel and _label(player.variables)[0] in player.unobserved:
+    label = _label(player.variables)[0]
+    if way is GivenLabel and label in player.unobserved:
         return f"{whose} needs the class of every sample, and its data have none; {_WAY_OUT}"
+    if way is GivenLabel and isinstance(player, Player) and _some_lack(player, label):
+        return f"{whose} needs the class of every sample, and some of its rows lack it; {_WAY_OUT}"
     return ""
+
+
+def _some_lack(player: Player, label: str) -> bool:
+    """Whether some of a player's rows have no class."""
+    if label not in player.private_data.keys():
+        return False
+    values = player.private_data[label]
+    return not bool(player.own_space[label].present(values).all())
 
 
 def _label(variables: Space) -> tuple[str, int]:

@@ -20,8 +20,9 @@ References:
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
+import torch
 from pydantic import Field, model_validator
 
 from coplay.core.measures import FLOPS
@@ -32,6 +33,8 @@ from coplay.games.first_hand import FirstHand, FirstHandState, has_own
 from coplay.games.first_hand_expected import Turn
 from coplay.models.base import OWN
 from coplay.player import Player
+
+_DREW = "drew in round"  # of what lies beside a model
 
 
 class DirectExchange(FirstHand[FirstHandState]):
@@ -46,7 +49,8 @@ class DirectExchange(FirstHand[FirstHandState]):
             model, which takes all. With ``one_shot``, the part of the rounds that are
             ``own_rounds``, unless these are given.
         one_shot: Whether samples are drawn once, after the ``own_rounds``, and the model of own
-            data learns no more; otherwise it goes on, and draws fresh ones.
+            data learns no more; otherwise it goes on, and draws fresh ones. A player that was not
+            there draws as soon as it is.
 
     Example:
         >>> game = DirectExchange(own_weight=0.3, one_shot=True, rounds=10)
@@ -59,17 +63,13 @@ class DirectExchange(FirstHand[FirstHandState]):
     own_share: float = Field(default=0.5, ge=0, lt=1)
     one_shot: bool = False
 
-    @model_validator(mode="before")
-    @classmethod
-    def _rounds_of_one_shot(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or not values.get("one_shot") or "own_rounds" in values:
-            return values
-        try:
-            rounds = int(values.get("rounds", cls.model_fields["rounds"].default))
-            share = float(values.get("own_share", cls.model_fields["own_share"].default))
-        except (TypeError, ValueError):  # what is wrong with them is said by their own fields
-            return values
-        return {**values, "own_rounds": min(max(1, round(share * rounds)), max(1, rounds - 1))}
+    @model_validator(mode="after")
+    def _rounds_of_one_shot(self) -> Self:
+        if self.one_shot and "own_rounds" not in self.model_fields_set:
+            half = max(1, round(self.own_share * self.rounds))
+            # not by assignment: that would make it a setting that somebody gave
+            self.__dict__["own_rounds"] = min(half, max(1, self.rounds - 1))
+        return self
 
     def draws_in(self, round: int) -> bool:
         """Whether first-hand samples are drawn at the end of a round."""
@@ -77,29 +77,39 @@ class DirectExchange(FirstHand[FirstHandState]):
             return round == self.own_rounds < self.rounds
         return super().draws_in(round)
 
+    def makes_up_in(self, round: int) -> bool:
+        """Whether players draw in this round that could not when everybody did, once."""
+        return self.one_shot and self.own_rounds < round < self.rounds
+
+    def may_make_up(self, player: Player, round: int) -> bool:
+        """Whether a player draws outside of the one round, since it has drawn nothing yet."""
+        return self.makes_up_in(round) and _DREW not in Beside.of(player).more
+
     def serve(self, player: Player, message: Message) -> Message:
         """Learn by both models, and draw from that of own data what the others will use."""
         turn = message.request
         assert isinstance(turn, Turn)
         round = message.round
-        if round <= self.own_rounds:
-            return self._learn_alone(player, turn, message)
         beside = Beside.of(player)
         beside.receive(player, message.samples())
+        has_data = bool(has_own(turn) and player.count)
+        # a player that missed its rounds of own learning has them now
+        if round <= self.own_rounds or (has_data and not player.learned):
+            return self._learn_alone(player, turn, message)
         costs = 0.0
         steps = self.local_steps
         drawn: dict[str, Payload] = {}
-        if not self.one_shot and has_own(turn) and player.count:
+        if has_data:
             own = beside.model
             if own is None:
                 own = beside.model = second_model(player, player.model.state_dict())
-            own_steps = min(int(self.own_share * steps + 0.5), steps - 1)
+            own_steps = 0 if self.one_shot else min(int(self.own_share * steps + 0.5), steps - 1)
             steps -= own_steps
             with standing_in(player, own):
                 if own_steps:
                     numbers = player.learn({}, {OWN: 1.0}, own_steps, round)
                     costs = numbers.get(FLOPS, 0.0)
-                drawn = draws_for(player, turn.draw, round)
+                drawn = self._draw(player, beside, turn, round)
         numbers = learn_mixture(player, turn, beside.samples, steps, round)
         if costs and FLOPS in numbers:
             numbers[FLOPS] += costs
@@ -119,10 +129,16 @@ class DirectExchange(FirstHand[FirstHandState]):
         with alone:
             numbers = player.learn({}, {OWN: weight}, self.local_steps, message.round)
             if player.learned:
-                drawn = draws_for(player, turn.draw, message.round)
-        if beside.model is not None:
-            beside.keep(player)
+                drawn = self._draw(player, beside, turn, message.round)
+        beside.keep(player)
         return message.reply(numbers, drawn)
+
+    def _draw(self, player: Player, beside: Beside, turn: Turn, round: int) -> dict[str, Payload]:
+        """Draw what others will use, and note it where samples are drawn once."""
+        drawn = draws_for(player, turn.draw, round)
+        if drawn and self.one_shot:
+            beside.more = {_DREW: torch.tensor(round)}
+        return drawn
 
     @classmethod
     def tiny(cls) -> Self:

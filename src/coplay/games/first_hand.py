@@ -9,11 +9,13 @@ back, as they do where players learn from models that learned from them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic
 
+import scipy.sparse as sp
 from typing_extensions import TypeVar  # the standard library's has defaults from Python 3.13 on
 
+from coplay.core.components import name_of
 from coplay.core.errors import ConfigError
 from coplay.core.expected import Expected
 from coplay.core.message import COORDINATOR, Message, Payload, PlayerLate, Request
@@ -36,7 +38,15 @@ class FirstHandState(WeightedState):
     """What the coordinator remembers between two rounds.
 
     A set in flight is named by the player that drew it and by the one it goes to next.
+
+    Args:
+        carriers: Who passes on what is in flight, by the one it goes to and the one that drew it;
+            what comes from the one that drew it is left out.
+        owing: Players that were asked to draw, and of which nothing came.
     """
+
+    carriers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    owing: Sequence[str] = ()
 
 
 F = TypeVar("F", bound=FirstHandState, default=Any)
@@ -140,51 +150,79 @@ class FirstHand(WeightedGame[F], Generic[F]):
         learners = tuple(Learner.of(parties[name]) for name in state.players)
         return ways_among(Same(self.sparse_weights(state)), learners)
 
+    def lessons(self, players: Sequence[Party], seed: int) -> sp.csr_matrix:
+        """Return the row of M that each learns by, by the largest share over variables."""
+        parties = {player.name: player for player in players}
+        places = {name: place for place, name in enumerate(parties)}
+        ways = self.ways(parties, self.start(list(parties), seed))
+        shares = sp.lil_matrix((len(parties), len(parties)))
+        for name, mix in ways.mixes.items():
+            for source in mix.masses:
+                place = places[name if source == OWN else source]
+                shares[places[name], place] = mix.most(source)
+        return shares.tocsr()
+
+    def remarks(self, players: Sequence[Party]) -> list[str]:
+        """Say where rounds are too few for samples to arrive."""
+        left = self.rounds - self.own_rounds
+        if left <= 0:
+            return [
+                f"{name_of('game', self)}: nobody learns from anybody, since all of its rounds "
+                f"({self.rounds}) are own_rounds ({self.own_rounds}) on own data alone"
+            ]
+        parties = {player.name: player for player in players}
+        ways = self.ways(parties, self.start(list(parties), players[0].seed))
+        far = [name for name in ways.parents if ways.longest(name) > left]
+        if not far:
+            return []
+        most = max(map(ways.longest, far))
+        listed = ", ".join(f"'{name}'" for name in far[:_LISTED])
+        more = f" and {len(far) - _LISTED} more" if len(far) > _LISTED else ""
+        return [
+            f"{name_of('game', self)}: samples take one link a round, and those of {listed}{more} "
+            f"do not reach everybody in the {left} that follow own_rounds; it takes {most}"
+        ]
+
+    def makes_up_in(self, round: int) -> bool:
+        """Whether players are asked to draw that did not when everybody was."""
+        return False
+
+    def may_make_up(self, player: Player, round: int) -> bool:
+        """Whether a player draws, if it is asked to, although it is not everybody's round to."""
+        return False
+
     def play(self, engine: Asker, state: F, round: int) -> tuple[F, Row]:
         """Play one round: every player learns, then draws first-hand samples for others."""
         ways = self.ways(engine.parties, state)
-        draws = ways.draws(self.samples_per_round) if self.draws_in(round) else {}
-        # in player order, whatever the order of arrival: random draws depend on the order
-        inboxes = ByLink.of(state.payload).by_receiver(state.players)
+        draws = self._draws(ways, state, round)
+        inboxes = _inboxes(ways, state)
         asks = []
         for name in state.players:
             received = inboxes.get(name, {})
-            through = {}
-            for origin in received:
-                sender = ways.parents[origin][name]
-                if sender != origin:
-                    through[origin] = sender
+            carriers = state.carriers.get(name, {})
+            through = {origin: carriers[origin] for origin in received if origin in carriers}
             request = Turn.of(ways.mixes[name], draws.get(name, {}), through)
             asks.append(Message(request, COORDINATOR, name, round, payload=received))
         replies = engine.ask(asks)
         answers, lost = self.alive(replies)
         late = [reply.player for reply in replies if isinstance(reply, PlayerLate)]
-        state = replace(state, payload=self._in_flight(ways, inboxes, answers, late))
+        payload, carriers_of = _in_flight(ways, state, inboxes, answers, late)
+        drawn = {answer.sender for answer in answers if answer.payload}
+        owing = [name for name in (*state.owing, *draws) if name not in drawn]
+        state = replace(
+            state, payload=payload, carriers=carriers_of, owing=tuple(dict.fromkeys(owing))
+        )
         state, row = self.lose(state, lost)
         return state, Row.of(answers).merged(row)
 
-    def _in_flight(
-        self,
-        ways: Ways,
-        inboxes: Mapping[str, Mapping[str, Payload]],
-        answers: Sequence[Message],
-        late: Sequence[str],
-    ) -> ByLink:
-        """Return what travels next: fresh samples, and those that are passed on.
-
-        What came for a player that was late waits for it, until fresh samples take its place.
-        """
-        by_origin: dict[str, dict[str, Payload]] = {}
-        for name in late:
-            for origin, part in inboxes.get(name, {}).items():
-                by_origin.setdefault(origin, {})[name] = part
-        for answer in answers:
-            for origin, part in inboxes.get(answer.sender, {}).items():
-                for child in ways.children(origin, answer.sender):
-                    by_origin.setdefault(origin, {})[child] = part
-        for answer in answers:
-            by_origin.setdefault(answer.sender, {}).update(answer.payload)
-        return ByLink({origin: parts for origin, parts in by_origin.items() if parts})
+    def _draws(self, ways: Ways, state: F, round: int) -> Mapping[str, Mapping[str, int]]:
+        """Return how many samples each player is to draw in a round, by receiver."""
+        if self.draws_in(round):
+            return ways.draws(self.samples_per_round)
+        if not self.makes_up_in(round) or not state.owing:
+            return {}
+        draws = ways.draws(self.samples_per_round)
+        return {name: draws[name] for name in state.owing if name in draws}
 
     def expected_request(self, player: Player, message: Message) -> Expected:
         """Samples come along of players that it learns from; it draws for those that weigh it."""
@@ -193,6 +231,50 @@ class FirstHand(WeightedGame[F], Generic[F]):
     def expected_reply(self, player: Party, ask: Message) -> Expected:
         """All that was to be drawn comes back or, before the player has learned, nothing."""
         return first_hand_expected.reply(player, ask)
+
+
+def _inboxes(ways: Ways, state: FirstHandState) -> dict[str, dict[str, Payload]]:
+    """Return what came for each player, by who drew it, as far as the player still learns from it.
+
+    Once somebody was lost, samples may be on a way that is no more.
+    """
+    # in player order, whatever the order of arrival: random draws depend on the order
+    inboxes = ByLink.of(state.payload).by_receiver(state.players)
+    kept = {}
+    for name, received in inboxes.items():
+        mix = ways.mixes.get(name)
+        if mix is not None:
+            kept[name] = {each: part for each, part in received.items() if each in mix.masses}
+    return kept
+
+
+def _in_flight(
+    ways: Ways,
+    state: FirstHandState,
+    inboxes: Mapping[str, Mapping[str, Payload]],
+    answers: Sequence[Message],
+    late: Sequence[str],
+) -> tuple[ByLink, dict[str, dict[str, str]]]:
+    """Return what travels next, fresh samples and those that are passed on, and who passes them on.
+
+    What came for a player that was late waits for it, until fresh samples take its place.
+    """
+    by_origin: dict[str, dict[str, Payload]] = {}
+    carriers: dict[str, dict[str, str]] = {}
+    for name in late:
+        for origin, part in inboxes.get(name, {}).items():
+            by_origin.setdefault(origin, {})[name] = part
+            carrier = state.carriers.get(name, {}).get(origin)
+            if carrier is not None:
+                carriers.setdefault(name, {})[origin] = carrier
+    for answer in answers:
+        for origin, part in inboxes.get(answer.sender, {}).items():
+            for child in ways.children(origin, answer.sender):
+                by_origin.setdefault(origin, {})[child] = part
+                carriers.setdefault(child, {})[origin] = answer.sender
+    for answer in answers:
+        by_origin.setdefault(answer.sender, {}).update(answer.payload)
+    return ByLink({origin: parts for origin, parts in by_origin.items() if parts}), carriers
 
 
 def _lacking(player: Party, ways: Ways, parties: Mapping[str, Party]) -> list[str]:

@@ -74,7 +74,8 @@ def request(game: FirstHand[Any], player: Player, message: Message) -> Expected:
     assert isinstance(turn, Turn)
     n = game.samples_per_round
     partners = Partners.of(game, player, message)
-    faults = [*_mass_faults(player, turn, partners), *time_faults(game, turn.draw, message)]
+    draws_now = turn.draw if not game.may_make_up(player, message.round) else {}
+    faults = [*_mass_faults(player, turn, partners), *time_faults(game, draws_now, message)]
     for to, count in turn.draw.items():
         if to not in partners.listeners:
             faults.append(f"draw: expected players that give it weight, got {shortened(to)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -89,10 +89,31 @@ class Ways:
     mixes: Mapping[str, Mix]
     parents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
+    @cached_property
+    def _children(self) -> dict[str, dict[str, list[str]]]:
+        """Who is handed samples, by origin and by who hands them on."""
+        children: dict[str, dict[str, list[str]]] = {}
+        for origin, ways in self.parents.items():
+            of_origin = children.setdefault(origin, {})
+            for receiver, parent in ways.items():
+                of_origin.setdefault(parent, []).append(receiver)
+        return children
+
     def children(self, origin: str, player: str) -> list[str]:
         """Return to whom a player hands the samples of an origin."""
-        ways = self.parents.get(origin, {})
-        return [receiver for receiver, parent in ways.items() if parent == player]
+        return self._children.get(origin, {}).get(player, [])
+
+    def longest(self, origin: str) -> int:
+        """Return over how many links the samples of an origin go to who is farthest from it.
+
+        Example:
+            >>> Ways({}, {"a": {"b": "a", "c": "b"}}).longest("a"), Ways({}).longest("a")
+            (2, 0)
+        """
+        links = {origin: 0}
+        for receiver, parent in self.parents.get(origin, {}).items():  # parents come first
+            links[receiver] = links[parent] + 1
+        return max(links.values())
 
     def detours(self) -> list[tuple[str, str]]:
         """Return receiver and origin of all samples that are passed on."""
@@ -110,20 +131,16 @@ class Ways:
             n: Number of samples of a whole mixture.
         """
         draws: dict[str, dict[str, int]] = {}
-        for origin in self.parents:
+        for origin, ways in self.parents.items():
+            needed = {receiver: self.mixes[receiver].most(origin) for receiver in ways}
+            for receiver, parent in reversed(list(ways.items())):  # from the far ends back
+                if parent != origin:
+                    needed[parent] = max(needed[parent], needed[receiver])
             for child in self.children(origin, origin):
-                needed = [self.mixes[to].most(origin) for to in self._below(origin, child)]
                 # a share that is whole but for rounding errors is that number
-                count = math.ceil(n * max(needed) * (1 - 1e-12))
+                count = math.ceil(n * needed[child] * (1 - 1e-12))
                 draws.setdefault(origin, {})[child] = min(n, count)
         return draws
-
-    def _below(self, origin: str, player: str) -> list[str]:
-        """Return a player and all to whom samples of an origin come by way of it."""
-        below = [player]
-        for each in below:  # the list grows as it is gone through
-            below += self.children(origin, each)
-        return below
 
 
 @lru_cache(maxsize=4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self
 
@@ -79,7 +79,7 @@ class WeightedGame(Game[W], Generic[W]):
             return values
         return {name: value for name, value in values.items() if name not in _BY_RULE}
 
-    def shared_with(self, kind: type | None, own: Collection[str]) -> dict[str, Any]:
+    def shared_with(self, kind: type | None, own: Mapping[str, Any]) -> dict[str, Any]:
         """Return also weights, links, samples and rounds of own learning, to a game that has them.
 
         Weights and links belong together: a game that sets one of them takes none over.
@@ -90,7 +90,7 @@ class WeightedGame(Game[W], Generic[W]):
         names = {"samples_per_round", "fresh_every_rounds", "own_rounds", "relay"}
         if not (_BY_RULE | {"alpha"}) & set(own):
             names |= _BY_RULE | {"alpha"}
-        if "one_shot" in own:  # it decides itself when its one exchange is
+        if own.get("one_shot"):  # its one exchange is when it says
             names.remove("own_rounds")
         for name in sorted(names & self.model_fields_set & set(kind.model_fields)):
             shared[name] = getattr(self, name)

@@ -97,7 +97,7 @@ def certificate(result: Result) -> Certificate | str:
     except CoplayError as error:
         return str(error)
     if not isinstance(game, SampleExchange) or record.weights is None:
-        return "the theory is of games that exchange samples by weights"
+        return "its theory is of rounds of sample_exchange"
     if game.originals:
         return "the band is not worked out for play with originals"
     if any(row.lost or row.late or row.left for row in play.rows):

@@ -10,7 +10,6 @@ from coplay.core.facts import Facts
 from coplay.core.space import Space
 from coplay.core.text import in_units
 from coplay.data.words import counted, quoted, some
-from coplay.games.base import State
 from coplay.run.config import Config
 from coplay.run.open_pairs import unseen_pairs
 from coplay.run.preparing import Prepared, PreparedGame
@@ -81,8 +80,9 @@ def _of_game(config: Config, prepared: PreparedGame, facts: Mapping[str, Facts])
     """Say who listens to whom, and what a round costs."""
     game = prepared.game
     names = config.player_names
-    state: State = game.start(names, config.seed)
-    alpha = game.sparse_weights(state)
+    alpha = game.lessons(
+        [each for each in prepared.seats.parties if each.name in facts], config.seed
+    )
     lines = [f"{prepared.name}: {counted(game.rounds, 'round')} of {game.local_steps} steps"]
     samples = getattr(game, "samples_per_round", 0)
     if alpha is None or not samples or alpha.nnz == len(names):

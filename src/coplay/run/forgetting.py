@@ -107,8 +107,8 @@ def _played(result: Result, site: str) -> tuple[SampleExchange, sp.csr_matrix]:
     alpha = result.record.games[result.main.name].weights
     if not isinstance(game, SampleExchange) or alpha is None:
         raise RunFolderError(
-            f"{result.main.name!r} exchanges no samples by weights, so that nothing says what is "
-            "left of a site's data; expected sample_exchange"
+            f"what is left of a site's data is followed through rounds of sample_exchange, and not "
+            f"of {result.main.name!r}"
         )
     gone = [name for row in result.main.rows for name in row.lost]
     if gone:

@@ -61,8 +61,8 @@ def plan_of(
     if not isinstance(game, SampleExchange):
         raise ConfigError(
             [
-                f"game: there is nothing to plan for {name_of('game', game)!r}, which exchanges no "
-                "samples by weights; expected sample_exchange"
+                "game: a plan is of rounds of sample_exchange, and not of those of "
+                f"{name_of('game', game)!r}; expected sample_exchange"
             ]
         )
     alpha = game.sparse_weights(game.start(names, config.seed))

@@ -166,6 +166,7 @@ def prepare(
         check_stopping(game)
         game.check(seats.parties)
         empty += _ends_with_nothing(game, seats, is_main=not prepared)
+        empty += game.remarks(seats.parties)
         influence = None
         if len(names) <= MOST_IN_M:
             influence = game.predict(names, config.seed)

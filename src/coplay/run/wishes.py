@@ -117,8 +117,8 @@ def designed(config: Config, wishes: Wishes) -> Designed:
     faults = _faults(wishes, names)
     if not isinstance(config.game, SampleExchange):
         faults.append(
-            f"game: {name_of('game', config.game)!r} exchanges no samples by weights; expected "
-            "sample_exchange"
+            "game: weights are designed for sample_exchange, and not for "
+            f"{name_of('game', config.game)!r}"
         )
     if len(names) > MOST_IN_M:
         faults.append(
