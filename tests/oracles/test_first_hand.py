@@ -317,7 +317,9 @@ def test_samples_keep_the_name_of_who_carried_them_when_their_way_changes():
     )  # fmt: skip
     engine, state, _ = seated(game, square)
     state = played(game, engine, state, (1, 2))
-    assert state.carriers["c"] == {"a": "b"}
+    assert {to: by for to, by in state.carriers.items() if to[0] == "c"} == {("c", "a"): "b"}
+    # a checkpoint holds it
+    state = type(state).from_known(state.known(), state.payload)
     state, _ = game.lose(state, [PlayerLost("b", "turn", 2, "gone")])
     played(game, engine, state, (3, 4))
     asked = {ask.round: ask for ask in engine._asked if ask.receiver == "c"}

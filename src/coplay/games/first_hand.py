@@ -9,7 +9,7 @@ back, as they do where players learn from models that learned from them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic
 
 import scipy.sparse as sp
@@ -33,6 +33,10 @@ from coplay.player import Player
 _LISTED = 3  # pairs of players that an error names
 
 
+Carriers = dict[tuple[str, str], str]
+"""Who passes on a set of samples, by the one it goes to and the one that drew it."""
+
+
 @dataclass(frozen=True)
 class FirstHandState(WeightedState):
     """What the coordinator remembers between two rounds.
@@ -40,13 +44,22 @@ class FirstHandState(WeightedState):
     A set in flight is named by the player that drew it and by the one it goes to next.
 
     Args:
-        carriers: Who passes on what is in flight, by the one it goes to and the one that drew it;
-            what comes from the one that drew it is left out.
         owing: Players that were asked to draw, and of which nothing came.
+        carried_by: Who passes on each set in flight that does not come from the one that drew it.
+        carried_to: To whom each of these goes.
+        carried_of: Who drew each of these.
     """
 
-    carriers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     owing: Sequence[str] = ()
+    carried_by: Sequence[str] = ()
+    carried_to: Sequence[str] = ()
+    carried_of: Sequence[str] = ()
+
+    @property
+    def carriers(self) -> Carriers:
+        """Who passes on what is in flight."""
+        links = zip(self.carried_to, self.carried_of, strict=True)
+        return dict(zip(links, self.carried_by, strict=True))
 
 
 F = TypeVar("F", bound=FirstHandState, default=Any)
@@ -196,21 +209,26 @@ class FirstHand(WeightedGame[F], Generic[F]):
         ways = self.ways(engine.parties, state)
         draws = self._draws(ways, state, round)
         inboxes = _inboxes(ways, state)
+        carriers = state.carriers
         asks = []
         for name in state.players:
             received = inboxes.get(name, {})
-            carriers = state.carriers.get(name, {})
-            through = {origin: carriers[origin] for origin in received if origin in carriers}
+            through = {each: carriers[name, each] for each in received if (name, each) in carriers}
             request = Turn.of(ways.mixes[name], draws.get(name, {}), through)
             asks.append(Message(request, COORDINATOR, name, round, payload=received))
         replies = engine.ask(asks)
         answers, lost = self.alive(replies)
         late = [reply.player for reply in replies if isinstance(reply, PlayerLate)]
-        payload, carriers_of = _in_flight(ways, state, inboxes, answers, late)
+        payload, carriers = _in_flight(ways, carriers, inboxes, answers, late)
         drawn = {answer.sender for answer in answers if answer.payload}
         owing = [name for name in (*state.owing, *draws) if name not in drawn]
         state = replace(
-            state, payload=payload, carriers=carriers_of, owing=tuple(dict.fromkeys(owing))
+            state,
+            payload=payload,
+            owing=tuple(dict.fromkeys(owing)),
+            carried_by=tuple(carriers.values()),
+            carried_to=tuple(to for to, _ in carriers),
+            carried_of=tuple(origin for _, origin in carriers),
         )
         state, row = self.lose(state, lost)
         return state, Row.of(answers).merged(row)
@@ -250,28 +268,27 @@ def _inboxes(ways: Ways, state: FirstHandState) -> dict[str, dict[str, Payload]]
 
 def _in_flight(
     ways: Ways,
-    state: FirstHandState,
+    before: Carriers,
     inboxes: Mapping[str, Mapping[str, Payload]],
     answers: Sequence[Message],
     late: Sequence[str],
-) -> tuple[ByLink, dict[str, dict[str, str]]]:
+) -> tuple[ByLink, Carriers]:
     """Return what travels next, fresh samples and those that are passed on, and who passes them on.
 
     What came for a player that was late waits for it, until fresh samples take its place.
     """
     by_origin: dict[str, dict[str, Payload]] = {}
-    carriers: dict[str, dict[str, str]] = {}
+    carriers: Carriers = {}
     for name in late:
         for origin, part in inboxes.get(name, {}).items():
             by_origin.setdefault(origin, {})[name] = part
-            carrier = state.carriers.get(name, {}).get(origin)
-            if carrier is not None:
-                carriers.setdefault(name, {})[origin] = carrier
+            if (name, origin) in before:
+                carriers[name, origin] = before[name, origin]
     for answer in answers:
         for origin, part in inboxes.get(answer.sender, {}).items():
             for child in ways.children(origin, answer.sender):
                 by_origin.setdefault(origin, {})[child] = part
-                carriers.setdefault(child, {})[origin] = answer.sender
+                carriers[child, origin] = answer.sender
     for answer in answers:
         by_origin.setdefault(answer.sender, {}).update(answer.payload)
     return ByLink({origin: parts for origin, parts in by_origin.items() if parts}), carriers
