@@ -8,9 +8,10 @@ from typing import Any
 
 from .experiment import HERE
 from .image_tables import images
-from .markdown import format_spread, table
+from .markdown import format_spread, listing, table
 from .peer_tables import table_peers
 from .privacy_tables import privacy_utility
+from .spreads import spread
 
 RESULTS = HERE.parent / "benchmarks" / "results"
 
@@ -139,7 +140,37 @@ def _iterations(costs: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def acgan_classes() -> str:
+    """How soon the classes of an ACGAN hold, by setting and updates."""
+    content = _load("acgan_classes")
+    cells: dict[str, list[Mapping[str, Any]]] = {}
+    for cell in content["cells"]:
+        cells.setdefault(cell["variant"], []).append(cell)
+    updates = sorted({cell["updates"] for cell in content["cells"]})
+    rows = []
+    for variant, of_variant in cells.items():
+        row = [variant, listing(sorted({cell["seed"] for cell in of_variant}))]
+        for after in updates:
+            there = [cell["values"] for cell in of_variant if cell["updates"] == after]
+            row.append(format_spread(spread([values["asked_class"] for values in there]), 2))
+        last = [cell["values"] for cell in of_variant if cell["updates"] == updates[-1]]
+        accuracies = [values["trained_on_synthetic_accuracy"] for values in last]
+        row.append(format_spread(spread(accuracies), 2))
+        row.append(format_spread(spread([values["fid"] for values in last]), 0))
+        rows.append(row)
+    asked = [f"drawn as asked, after {after:,}" for after in updates]
+    text = table(["setting", "seeds", *asked, "accuracy, trained on drawn", "FID"], rows)
+    about = content["about"]
+    accuracy = about["classifier's accuracy"]
+    return (
+        f"{text}\n\nThe CNN pair alone on {about['learned from']:,} digits of MNIST, batches of "
+        f"ten; {about['drawn']:,} images drawn; by a classifier right on "
+        f"{accuracy:.1%}. `{about['command']}`."
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
+    "acgan_classes": acgan_classes,
     "benchmarks": theory_and_cost,
     "images": images,
     "levers": levers,

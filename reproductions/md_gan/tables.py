@@ -99,7 +99,17 @@ def headline(summary: Summary) -> tuple[str, str, str]:
     )
 
 
-_PLAIN = ("iid", "two_classes", "paper_length", "batch_100", "workers", "mnist_10k", "cnn")
+_PLAIN = (
+    "iid",
+    "two_classes",
+    "paper_length",
+    "batch_100",
+    "workers",
+    "mnist_10k",
+    "mnist_10k_shift",
+    "cnn_10k",
+    "cnn",
+)
 TABLES: dict[str, Callable[[Summary], str]] = {
     **{f"md_gan_{group}": partial(methods_table, group) for group in _PLAIN},
     "md_gan_crashes": losses_table,
