@@ -31,7 +31,15 @@ def ran(command, cwd, environment=None):
     )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+# half a minute each, and like the others but for what they show
+LONG = {"own_flow_network.py", "own_player.py", "own_model.py"}
+EXAMPLES = [
+    pytest.param(path, id=path.name, marks=pytest.mark.slow if path.name in LONG else ())
+    for path in sorted((ROOT / "examples").glob("*.py"))
+]
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
 def test_examples_run(path, tmp_path):
     done = python(path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -199,7 +199,7 @@ def coplay(*arguments, **options):
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_kill_at_any_moment_leaves_a_valid_record_and_a_run_that_goes_on(tmp_path, seed, capsys):
     """What was played again after the kill is recorded again, and nothing is taken out."""
     path = wards(tmp_path / "wards", rounds=60, checkpoint=7)

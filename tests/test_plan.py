@@ -201,7 +201,7 @@ class TestPlan:
         ("change", "fault"),
         [
             ("game.own_weight=0", "no path of positive weights leads from 'north', 'south'"),
-            ("game={name='isolated'}", "nothing to plan for 'isolated'"),
+            ("game={name='isolated'}", "not of those of 'isolated'"),
             ("game={name='sample_exchange', alpha=[[1,0,0],[0,0,1],[0,1,0]]}", "from 'south', 'cl"),
             ("game={name='sample_exchange', alpha=[[1,0,0],[0,0.7,0.2],[0,0,1]]}", "sums to 0.9"),
         ],

@@ -91,7 +91,7 @@ class Ways:
 
     @cached_property
     def _children(self) -> dict[str, dict[str, list[str]]]:
-        """Who is handed samples, by origin and by who hands them on."""
+        """To whom samples are handed, by origin and by the player that hands them on."""
         children: dict[str, dict[str, list[str]]] = {}
         for origin, ways in self.parents.items():
             of_origin = children.setdefault(origin, {})
@@ -104,7 +104,7 @@ class Ways:
         return self._children.get(origin, {}).get(player, [])
 
     def longest(self, origin: str) -> int:
-        """Return over how many links the samples of an origin go to who is farthest from it.
+        """Return over how many links the samples of an origin go to the farthest player.
 
         Example:
             >>> Ways({}, {"a": {"b": "a", "c": "b"}}).longest("a"), Ways({}).longest("a")

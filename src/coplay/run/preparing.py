@@ -165,8 +165,7 @@ def prepare(
         seats = seats_for(config, game, sites, home, recipes, facts)
         check_stopping(game)
         game.check(seats.parties)
-        empty += _ends_with_nothing(game, seats, is_main=not prepared)
-        empty += game.remarks(seats.parties)
+        empty += [*_ends_with_nothing(game, seats, not prepared), *game.remarks(seats.parties)]
         influence = None
         if len(names) <= MOST_IN_M:
             influence = game.predict(names, config.seed)
@@ -198,7 +197,7 @@ def prepare(
     return Prepared(pool, sites, own, agreed, facts, prepared, notes, judged_by, metrics)
 
 
-def _ends_with_nothing(game: Game[State], seats: Seats, *, is_main: bool) -> list[str]:
+def _ends_with_nothing(game: Game[State], seats: Seats, is_main: bool) -> list[str]:
     """Return a note if there will be nothing to draw from a game that is carried along.
 
     Raises:
