@@ -129,6 +129,14 @@ def test_what_is_no_number_is_not_drawn_and_what_is_negative_hangs_below():
     assert hovers_of(svg) == ["class a", "class b\nx: −0.5\ny: −0.5", "class c\nx: 1\ny: 1"]
 
 
+def test_a_band_above_all_marks_is_on_the_axis():
+    bars = Bars("x", [0.1, 0.1, 0.1], BLUE, "line", 0.8, 0.0, [0.9, 0.0, 0.0], "by chance")
+    svg = drawn(BarPanel("t", "class", NAMES, [bars]))
+    ((_, _, top, _, _),) = boxes_of(svg, BLUE)
+    assert top > 21, "beneath the title"
+    assert max(value for value, _ in ticks_of(svg)[1]) == 1.0
+
+
 def test_a_panel_of_nothing_but_zeros_has_an_axis():
     svg = drawn(BarPanel("t", "class", NAMES, [Bars("x", [0.0, 0.0, 0.0], BLUE)]))
     assert len(boxes_of(svg, BLUE)) == 3

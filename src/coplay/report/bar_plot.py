@@ -13,7 +13,7 @@ from coplay.report.chart_parts import BarPanel, Bars, Look
 from coplay.report.colours import INK, MUTED
 from coplay.report.frame import FRAME, heading, level_lines, title_lines
 from coplay.report.svg import LETTER, LINE, Drawing, letters, path, point, px, title
-from coplay.report.words import number
+from coplay.report.words import number, shortened
 
 _MOST_NAMES = 24  # with more places, some have no name beneath them
 _LONGEST = 12  # letters of a name beneath its place
@@ -91,11 +91,8 @@ class BarPlot:
     @cached_property
     def _names(self) -> list[str]:
         """What stands beneath the places that have a name there."""
-        names = []
-        for place in evenly(len(self.panel.places), _MOST_NAMES):
-            name = self.panel.places[place]
-            names.append(name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…")
-        return names
+        places = evenly(len(self.panel.places), _MOST_NAMES)
+        return shortened([self.panel.places[place] for place in places], _LONGEST)
 
     @cached_property
     def _is_turned(self) -> bool:

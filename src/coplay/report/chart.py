@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coplay.report.bar_plot import BarPlot
-from coplay.report.chart_parts import BarPanel, Key, Panel, alternative, alternative_of_bars
+from coplay.report.chart_parts import BarPanel, Key, Panel, alternative
 from coplay.report.colours import INK
 from coplay.report.plot import Plot
 from coplay.report.svg import LINE, Drawing, key_of, letters, px
@@ -43,10 +43,7 @@ class Chart:
         """Each panel as a drawing of its own, for a page."""
         drawings = []
         for panel, drawing in zip(self.panels, self._drawn, strict=True):
-            if isinstance(panel, BarPanel):
-                drawings.append(drawing.svg(alternative_of_bars(panel)))
-            else:
-                drawings.append(drawing.svg(alternative(panel)))
+            drawings.append(drawing.svg(alternative(panel)))
         return drawings
 
     @property

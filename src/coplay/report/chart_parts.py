@@ -154,8 +154,12 @@ class Key:
     opacity: float = 1.0
 
 
-def alternative(panel: Panel) -> str:
+def alternative(panel: Panel | BarPanel) -> str:
     """Say in a sentence what a panel shows, for readers without sight."""
+    return _of_bars(panel) if isinstance(panel, BarPanel) else _of_curves(panel)
+
+
+def _of_curves(panel: Panel) -> str:
     texts = []
     for curve in panel.curves[:_NAMED]:
         places = [place for place, value in enumerate(curve.y) if math.isfinite(value)]
@@ -175,8 +179,7 @@ def alternative(panel: Panel) -> str:
     return f"Curves of {panel.title} over {panel.x_label}: {shown}."
 
 
-def alternative_of_bars(panel: BarPanel) -> str:
-    """Say in a sentence what a panel of bars shows, for readers without sight."""
+def _of_bars(panel: BarPanel) -> str:
     texts = []
     shown = panel.places[:_NAMED]
     for bars in panel.bars:

@@ -80,9 +80,8 @@ def _of_game(config: Config, prepared: PreparedGame, facts: Mapping[str, Facts])
     """Say who listens to whom, and what a round costs."""
     game = prepared.game
     names = config.player_names
-    alpha = game.lessons(
-        [each for each in prepared.seats.parties if each.name in facts], config.seed
-    )
+    parties = [each for each in prepared.seats.parties if each.name in facts]
+    alpha = game.lessons(parties, config.seed)
     lines = [f"{prepared.name}: {counted(game.rounds, 'round')} of {game.local_steps} steps"]
     samples = getattr(game, "samples_per_round", 0)
     if alpha is None or not samples or alpha.nnz == len(names):
